@@ -170,7 +170,9 @@ def matched(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], what: str) -
     """
     found = frame.collect_schema()
     missing = [name for name in schema if name not in found]
-    wrong = [f"{name} is {found[name]}, not {dtype}" for name, dtype in schema.items() if found.get(name, dtype) != dtype]
+    wrong = [
+        f"{name} is {found[name]}, not {dtype}" for name, dtype in schema.items() if found.get(name, dtype) != dtype
+    ]
     if missing or wrong:
         parts = ([f"no column {', '.join(missing)}"] if missing else []) + wrong
         raise InputError(f"{what}: {'; '.join(parts)}. Expected columns: {', '.join(schema)}.")

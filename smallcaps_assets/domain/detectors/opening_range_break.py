@@ -1,0 +1,34 @@
+"""Price leaves the range of the first minutes of regular trading."""
+
+from datetime import timedelta
+
+import polars as pl
+from pydantic import Field
+
+from smallcaps_assets.domain.detectors.common import Signals, first_since
+from smallcaps_assets.domain.params import Params
+
+
+class OpeningRangeBreakParams(Params):
+    """Specification, section 3.5. Shares are fractions of the edge of the range."""
+
+    range_min: int = Field(gt=0)
+    min_range_bars: int = Field(gt=0)
+    min_spike_x: float = Field(ge=0)
+    up_min_above_share: float = Field(ge=0)
+    down_min_below_share: float = Field(ge=0, lt=1)
+
+
+def opening_range_break(params: OpeningRangeBreakParams) -> Signals:
+    """The first bar of regular hours after the range that closes beyond it on volume, once per direction and day."""
+    close, timestamp, regular = pl.col("close"), pl.col("timestamp"), pl.col("session") == "RTH"
+    range_end = pl.col("regular_open") + timedelta(minutes=params.range_min)
+    inside = regular & (timestamp < range_end)
+    wide_enough = inside.sum().over("day_start") >= params.min_range_bars
+    range_high = pl.when(inside).then("high").max().over("day_start")
+    range_low = pl.when(inside).then("low").min().over("day_start")
+    may = regular & (timestamp >= range_end) & wide_enough & (pl.col("spike_x") >= params.min_spike_x)
+    return Signals(
+        up=first_since(may & (close >= range_high * (1 + params.up_min_above_share)), pl.col("day_start")),
+        down=first_since(may & (close <= range_low * (1 - params.down_min_below_share)), pl.col("day_start")),
+    )

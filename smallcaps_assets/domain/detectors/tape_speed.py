@@ -1,0 +1,25 @@
+"""The tape speeds up: many more trades in a minute than in those before."""
+
+import polars as pl
+from pydantic import Field
+
+from smallcaps_assets.domain.detectors.common import Signals, edge
+from smallcaps_assets.domain.params import Params
+
+
+class TapeSpeedParams(Params):
+    """Specification, section 3.6."""
+
+    min_transactions: int = Field(ge=0)
+    min_speed_x: float = Field(ge=0)
+
+
+def tape_speed(params: TapeSpeedParams) -> Signals:
+    """Edges of a burst of trades, in the direction of its bar; none where the number of trades is unknown."""
+    transactions = pl.col("transactions")
+    fast = (transactions >= params.min_transactions) & (
+        transactions / pl.col("transactions_baseline") >= params.min_speed_x
+    )
+    return Signals(
+        up=edge(fast & (pl.col("close") > pl.col("open"))), down=edge(fast & (pl.col("close") < pl.col("open")))
+    )

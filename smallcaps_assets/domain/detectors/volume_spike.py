@@ -1,0 +1,46 @@
+"""A minute that trades a multiple of what the minutes before it did, and moves the price."""
+
+import polars as pl
+from pydantic import Field
+
+from smallcaps_assets.domain.detectors.common import Signals, edge
+from smallcaps_assets.domain.params import Params
+
+
+class SpikeThresholds(Params):
+    """What a bar of one session needs."""
+
+    min_spike_x: float = Field(gt=0)
+    min_volume_shares: float = Field(ge=0)
+    min_dollar_volume_usd: float = Field(ge=0)
+
+
+class VolumeSpikeParams(Params):
+    """Specification, section 3.1. Shares are fractions of 1."""
+
+    regular: SpikeThresholds
+    extended: SpikeThresholds
+    min_range_share: float = Field(ge=0)
+    down_min_red_run_bars: int = Field(ge=0)
+    down_min_drop_share: float = Field(ge=0)
+
+
+def _reaches(thresholds: SpikeThresholds) -> pl.Expr:
+    return (
+        (pl.col("spike_x") >= thresholds.min_spike_x)
+        & (pl.col("volume") >= thresholds.min_volume_shares)
+        & (pl.col("dollar_volume") >= thresholds.min_dollar_volume_usd)
+    )
+
+
+def volume_spike(params: VolumeSpikeParams) -> Signals:
+    """Edges of a volume spike; down only in a falling run well below the high of the day."""
+    close, day_high = pl.col("close"), pl.col("day_high")
+    regular = pl.col("session") == "RTH"
+    spikes = ((regular & _reaches(params.regular)) | (~regular & _reaches(params.extended))) & (
+        pl.col("range_share") >= params.min_range_share
+    )
+    fallen = (pl.col("red_run") >= params.down_min_red_run_bars) & (
+        (day_high - close) / day_high >= params.down_min_drop_share
+    )
+    return Signals(up=edge(spikes & (close > pl.col("open"))), down=edge(spikes & (close < pl.col("open")) & fallen))

@@ -1,0 +1,47 @@
+"""Price takes the session VWAP back from below, or fails at it and turns away."""
+
+import polars as pl
+from pydantic import Field
+
+from smallcaps_assets.domain.detectors.common import Signals, first_since
+from smallcaps_assets.domain.features import consecutive, last_bar_where
+from smallcaps_assets.domain.params import Params
+
+
+class VwapBreakParams(Params):
+    """Specification, section 3.2. Shares are fractions of the VWAP."""
+
+    up_min_above_share: float = Field(ge=0)
+    up_min_run_bars: int = Field(gt=0)
+    up_min_spike_x: float = Field(ge=0)
+    down_min_below_share: float = Field(ge=0, lt=1)
+    down_min_run_bars: int = Field(gt=0)
+    down_min_spike_x: float = Field(ge=0)
+    require_failed_reclaim: bool
+    failed_reclaim_bars: int = Field(gt=0)
+
+
+def _once_per_run(side: pl.Expr, min_bars: int, rest: pl.Expr) -> pl.Expr:
+    """The first bar of each run of `side` that is at least the `min_bars`-th of its run and holds `rest`."""
+    run = consecutive(side)
+    return first_since((run >= min_bars) & rest, pl.col("bar") - run + 1)
+
+
+def vwap_break(params: VwapBreakParams) -> Signals:
+    """One event per run above (reclaim) or below (rejection) the VWAP of regular hours, which goes on after them."""
+    close, vwap, spike_x = pl.col("close"), pl.col("vwap_rth"), pl.col("spike_x")
+    # a run holds no close below VWAP, so the last such bar of the day lies before the run
+    was_below = last_bar_where(close < vwap) >= pl.col("day_start")
+    reclaim = _once_per_run(
+        close >= vwap * (1 + params.up_min_above_share),
+        params.up_min_run_bars,
+        (spike_x >= params.up_min_spike_x) & was_below,
+    )
+    failed = last_bar_where((pl.col("high") >= vwap) & (close < vwap)).shift(1, fill_value=-1)
+    recently = failed >= pl.max_horizontal(pl.col("bar") - params.failed_reclaim_bars, "day_start")
+    rejection = _once_per_run(
+        close <= vwap * (1 - params.down_min_below_share),
+        params.down_min_run_bars,
+        (spike_x >= params.down_min_spike_x) & (recently if params.require_failed_reclaim else True),
+    )
+    return Signals(up=reclaim, down=rejection)

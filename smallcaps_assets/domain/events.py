@@ -1,0 +1,227 @@
+"""From minute bars to events, and from the events of all symbols to MASTER (specification, sections 2 to 4)."""
+
+import hashlib
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import polars as pl
+from pydantic import Field
+
+from smallcaps_assets.domain.detectors import DetectorParams, signals
+from smallcaps_assets.domain.features import (
+    DAILY,
+    FeatureParams,
+    daily_dollar_volume,
+    relative_volume,
+    with_features,
+)
+from smallcaps_assets.domain.greedy import window_numbers
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.score import ScoreParams, score, tier
+from smallcaps_assets.domain.sessions import with_session
+from smallcaps_assets.domain.tables import EVENTS, REFERENCE, SHARD
+
+BAR_DURATION: Final = timedelta(minutes=1)
+
+
+class FilterParams(Params):
+    """What every event must meet, whatever found it. Dollars, shares, fractions of 1, days."""
+
+    min_close_usd: float = Field(ge=0)
+    max_close_usd: float = Field(gt=0)
+    min_dollar_volume_day_bullish_usd: float = Field(ge=0)
+    min_dollar_volume_day_bearish_usd: float = Field(ge=0)
+    min_float_bullish_shares: float = Field(ge=0)
+    min_float_bearish_shares: float = Field(ge=0)
+    max_short_interest_share: float = Field(ge=0)
+    max_days_to_cover: float = Field(ge=0)
+
+
+class CooldownParams(Params):
+    """When events count as one."""
+
+    window_min: int = Field(gt=0)
+    keep_share_of_best: float = Field(ge=0, le=1)
+    group_window_min: int = Field(gt=0)
+
+
+class DetectionParams(Params):
+    """Everything that decides which events exist and what they say."""
+
+    features: FeatureParams
+    detectors: DetectorParams
+    filters: FilterParams
+    score: ScoreParams
+    cooldown: CooldownParams
+    tier_min_scores: list[float]
+
+
+class Detection(NamedTuple):
+    """Events after cooldown (SHARD), and how many bars and events each rule took."""
+
+    events: pl.DataFrame
+    counts: dict[str, int]
+
+
+def detect(
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    params: DetectionParams,
+    *,
+    reference: pl.DataFrame | None = None,
+    earlier_days: pl.DataFrame | None = None,
+) -> Detection:
+    """Events of clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
+
+    Args:
+        bars: usable bars, see `quality.clean_bars`.
+        sessions: SESSION_TABLE that covers the dates of the bars; bars outside it are dropped and counted.
+        params: thresholds.
+        reference: REFERENCE of the symbols it knows; what is unknown passes and is counted.
+        earlier_days: DAILY of days before the first bar, so that one day is detected as it would be among all.
+
+    Returns:
+        Events sorted by symbol, timestamp, event_type, and counts: `bars_outside_sessions`, `events_found`,
+        `events_filtered`, `events_cooled_down`, `reference_unknown`.
+    """
+    labelled = with_session(bars.lazy(), sessions).collect()
+    inside = labelled.filter(pl.col("session").is_not_null())
+    found = _found(with_features(inside.lazy(), params.features), params.detectors)
+    daily = daily_dollar_volume(inside.lazy())
+    if earlier_days is not None:
+        daily = pl.concat([earlier_days.lazy().match_to_schema(DAILY), daily]).sort("symbol", "day")
+    days = relative_volume(daily, params.features)
+    known = REFERENCE.to_frame() if reference is None else reference
+    passed = (
+        found.lazy()
+        .join(days, on=["symbol", "day"], how="left")
+        .join(known.lazy(), on="symbol", how="left")
+        .filter(_passes(params.filters))
+        .with_columns(score=score(params.score))
+        .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
+        .collect()
+    )
+    kept = _after_cooldown(passed, params.cooldown)
+    return Detection(
+        events=_as_shard(kept, params.tier_min_scores),
+        counts={
+            "bars_outside_sessions": labelled.height - inside.height,
+            "events_found": found.height,
+            "events_filtered": found.height - passed.height,
+            "events_cooled_down": passed.height - kept.height,
+            "reference_unknown": passed["float_shares"].null_count(),
+        },
+    )
+
+
+def _found(features: pl.LazyFrame, params: DetectorParams) -> pl.DataFrame:
+    """One row per event with the features of its bar, before any filter."""
+    flags = {
+        (event_type, direction): found
+        for event_type, by_direction in signals(params).items()
+        for direction, found in by_direction._asdict().items()
+    }
+    candidates = (
+        features.with_columns(found.alias("/".join(key)) for key, found in flags.items())
+        .filter(pl.any_horizontal("/".join(key) for key in flags))
+        .collect()
+    )
+    labels = ["/".join(key) for key in flags]
+    rows = candidates.drop(labels)
+    return pl.concat(
+        rows.filter(candidates["/".join(key)]).with_columns(event_type=pl.lit(key[0]), direction=pl.lit(key[1]))
+        for key in flags
+    )
+
+
+def _passes(params: FilterParams) -> pl.Expr:
+    bullish = pl.col("direction") == "up"
+    short_share = pl.col("short_interest_shares") / pl.col("float_shares")
+    needed_dollars = (
+        pl.when(bullish)
+        .then(params.min_dollar_volume_day_bullish_usd)
+        .otherwise(params.min_dollar_volume_day_bearish_usd)
+    )
+    needed_float = pl.when(bullish).then(params.min_float_bullish_shares).otherwise(params.min_float_bearish_shares)
+    coverable = (short_share <= params.max_short_interest_share).fill_null(value=True) & (
+        pl.col("days_to_cover") <= params.max_days_to_cover
+    ).fill_null(value=True)
+    return (
+        pl.col("close").is_between(params.min_close_usd, params.max_close_usd)
+        & (pl.col("dollar_volume_day") >= needed_dollars)
+        & (pl.col("float_shares") >= needed_float).fill_null(value=True)
+        & (bullish | coverable)
+    )
+
+
+def _after_cooldown(events: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
+    """Of each window per symbol, type and day, the events that come close to its best."""
+    by = ["symbol", "event_type", "day"]
+    window = window_numbers(events, by, timedelta(minutes=params.window_min))
+    best = pl.col("score").max().over("window")
+    return events.with_columns(window=window).filter(pl.col("score") >= params.keep_share_of_best * best)
+
+
+def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
+    """The published columns of events, with their ids, sorted by symbol, timestamp, event_type."""
+    close, open_ = pl.col("close"), pl.col("open")
+    colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))
+    described = events.with_columns(
+        date=pl.col("day").dt.to_string("%Y-%m-%d"),
+        event_bias=pl.when(pl.col("direction") == "up").then(pl.lit("bullish")).otherwise(pl.lit("bearish")),
+        close_vs_open=colour.otherwise(pl.lit("flat")),
+        tier=tier(tier_min_scores),
+        known_at=pl.col("timestamp") + BAR_DURATION,
+        vwap_at_event="vwap_session",
+        flatness_score="flatness",
+        is_premarket=pl.col("session") == "PM",
+        is_afterhours=pl.col("session") == "AH",
+    )
+    return (
+        described.with_columns(event_id=event_ids(described))
+        .select(*SHARD)
+        .match_to_schema(SHARD)
+        .sort("symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True])
+    )
+
+
+def event_ids(events: pl.DataFrame) -> pl.Series:
+    """`{symbol}_{event_type}_{YYYYMMDD_HHMMSS}_{h}`: UTC, `h` = the first 8 hex digits of a SHA-1.
+
+    The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`. Polars has no SHA-1, so this is the one place
+    that visits events one by one.
+    """
+    timestamp = pl.col("timestamp")
+    whole_second = timestamp.dt.microsecond() == 0
+    iso = (
+        pl.when(whole_second)
+        .then(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S"))
+        .otherwise(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
+    )
+    parts = events.select(
+        key=pl.concat_str("symbol", "event_type", iso + "+00:00", separator="|"),
+        stem=pl.concat_str("symbol", "event_type", timestamp.dt.strftime("%Y%m%d_%H%M%S"), separator="_"),
+    )
+    digests = [hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:8] for key in parts["key"]]
+    return (parts["stem"] + "_" + pl.Series(digests, dtype=pl.String)).alias("event_id")
+
+
+def build_master(shards: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
+    """MASTER (EVENTS): one row per event_id, the highest score first and on a tie `up`, with event groups.
+
+    Sorted by symbol, timestamp, event_type. A group is the events of one symbol and ET date within the group window
+    of its first event, and bears that event's symbol and UTC time.
+    """
+    rows = (
+        shards.sort("event_id", "score", "direction", descending=[False, True, True])
+        .unique("event_id", keep="first", maintain_order=True)
+        .sort("symbol", "timestamp", "event_type")
+    )
+    group = window_numbers(rows, ["symbol", "date"], timedelta(minutes=params.group_window_min))
+    opened = pl.col("timestamp").min().over("group").dt.strftime("%Y%m%d_%H%M%S")
+    return (
+        rows.with_columns(group=group)
+        .with_columns(event_group_id=pl.concat_str("symbol", opened, separator="_"))
+        .select(*EVENTS)
+        .match_to_schema(EVENTS)
+    )

@@ -1,0 +1,229 @@
+"""Which events are worth their bytes: a profile's selection, funnel and windows (specification, section 5)."""
+
+import hashlib
+import json
+from datetime import date
+from typing import Annotated, Final, Literal, NamedTuple, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.nbbo import Thinning
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.sessions import NEW_YORK, Clock
+from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
+
+Session = Literal["PM", "RTH", "AH"]
+CalendarDay = Annotated[date, Field(strict=False)]
+# guards floor(share x rows) against products such as 0.29 x 100 = 28.999...
+FLOOR_GUARD: Final = 1e-9
+
+
+class WindowParams(Params):
+    """Minutes before and after the event."""
+
+    before_min: int = Field(gt=0)
+    after_min: int = Field(gt=0)
+
+
+class ExtensionParams(Params):
+    """Which events get the longer window."""
+
+    speed_percentile: float = Field(ge=0, le=100)
+    spread_percentile: float = Field(ge=0, le=100)
+    min_spike_x: float = Field(ge=0)
+    max_extended_share: float = Field(ge=0, le=1)
+
+
+class ProfileParams(Params):
+    """One way to choose events: from few and strong to many. Dollars, shares, per cent of VWAP, minutes."""
+
+    first_date: CalendarDay | None
+    last_date: CalendarDay | None
+    sessions: list[Session] = Field(min_length=1)
+    min_event_score: float = Field(ge=0, le=1)
+    max_events: int = Field(gt=0)
+    max_per_symbol: int = Field(gt=0)
+    max_per_symbol_day: int = Field(gt=0)
+    min_bar_dollar_volume_usd: float = Field(ge=0)
+    min_bar_volume_shares: float = Field(ge=0)
+    max_bar_spread_pct: float = Field(gt=0)
+    min_day_dollar_volume_usd: float = Field(ge=0)
+    min_day_rvol: float = Field(ge=0)
+    window: WindowParams
+    extended_window: WindowParams
+    extension: ExtensionParams
+    quotes: Thinning
+    columns: Literal["minimal", "all"]
+
+    @model_validator(mode="after")
+    def _dates_in_order(self) -> Self:
+        if self.first_date and self.last_date and self.first_date > self.last_date:
+            raise ValueError(f"first_date {self.first_date} is after last_date {self.last_date}: exchange them")
+        return self
+
+
+class BucketParams(Params):
+    """A stretch of the day, up to `until` (ET, excluded; null: no bound), and its guaranteed share of max_events."""
+
+    name: str
+    session: Session
+    until: Clock | None
+    share: float = Field(ge=0, le=1)
+
+
+class RankingParams(Params):
+    """What makes one event rank before another, and how the day is divided."""
+
+    type_weights: dict[str, float]
+    time_buckets: list[BucketParams] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.type_weights) != set(EVENT_TYPES):
+            wrong = sorted(set(self.type_weights) ^ set(EVENT_TYPES))
+            raise ValueError(f"type_weights must name each event type once; missing or unknown: {', '.join(wrong)}")
+        total = sum(bucket.share for bucket in self.time_buckets)
+        if total > 1 + FLOOR_GUARD:
+            raise ValueError(f"the shares of time_buckets add up to {total:g}: lower them to 1 or less in all")
+        for session in SESSIONS:
+            own = [bucket.until for bucket in self.time_buckets if bucket.session == session]
+            ends = [until for until in own if until is not None]
+            if own.count(None) != 1 or own[-1] is not None or ends != sorted(set(ends)):
+                raise ValueError(f"the buckets of {session} must end in order, and only the last without `until`")
+        return self
+
+
+class Selection(NamedTuple):
+    """A manifest (MANIFEST) and how it came about."""
+
+    manifest: pl.DataFrame
+    funnel: list[dict[str, int | str]]
+    extension: dict[str, float | int | None]
+
+
+def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
+    """First 16 hex digits of the SHA-256 of everything that decides a selection, as canonical JSON."""
+    effective = {"profile": profile.model_dump(mode="json"), "ranking": ranking.model_dump(mode="json")}
+    text = json.dumps(effective, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> Selection:
+    """Choose the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
+
+    Rows come in rank order. The funnel names the rows left after each step, and how many rows passed the day step
+    only because their `rvol_day` is unknown.
+    """
+    rows = master.with_columns(
+        rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
+        time_bucket=_time_bucket(ranking),
+    ).sort("rank_value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True)
+    funnel: list[dict[str, int | str]] = [{"step": "master", "rows": rows.height}]
+    for step, keep in _steps(profile).items():
+        rows = rows.filter(keep)
+        funnel.append({"step": step, "rows": rows.height})
+    rows = _fill_buckets(rows, profile.max_events, ranking)
+    funnel.append({"step": "max_events", "rows": rows.height})
+    extended, figures = _extended(rows, profile.extension)
+    manifest = (
+        rows.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), extended=extended)
+        .with_columns(
+            window_before_min=_minutes(profile.extended_window.before_min, profile.window.before_min),
+            window_after_min=_minutes(profile.extended_window.after_min, profile.window.after_min),
+        )
+        .select(*MANIFEST)
+        .match_to_schema(MANIFEST)
+    )
+    return Selection(manifest, funnel, figures | {"rvol_day_unknown": rows["rvol_day"].null_count()})
+
+
+def session_distribution(manifest: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Rows and percentage of each session."""
+    counts = dict(manifest.group_by("session").len().iter_rows())
+    return {
+        session: {
+            "count": counts.get(session, 0),
+            "percentage": 100 * counts.get(session, 0) / manifest.height if manifest.height else 0.0,
+        }
+        for session in SESSIONS
+    }
+
+
+def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 1 to 7: what a row must meet, or how many of the best-ranked of its kind stay. Rows are in rank order."""
+    day = pl.col("date").str.to_date("%Y-%m-%d")
+    in_range = pl.col("session").is_in(profile.sessions)
+    if profile.first_date:
+        in_range &= day >= profile.first_date
+    if profile.last_date:
+        in_range &= day <= profile.last_date
+
+    def best(count: int, *by: str) -> pl.Expr:
+        return pl.int_range(pl.len()).over(by) < count
+
+    return {
+        "range_and_sessions": in_range,
+        "min_event_score": pl.col("score") >= profile.min_event_score,
+        "bar_liquidity": (pl.col("dollar_volume") >= profile.min_bar_dollar_volume_usd)
+        & (pl.col("volume") >= profile.min_bar_volume_shares)
+        & (_bar_spread() <= profile.max_bar_spread_pct / 100),
+        "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd)
+        & (pl.col("rvol_day") >= profile.min_day_rvol).fill_null(value=True),
+        "best_of_group": best(1, "event_group_id"),
+        "max_per_symbol_day": best(profile.max_per_symbol_day, "symbol", "date"),
+        "max_per_symbol": best(profile.max_per_symbol, "symbol"),
+    }
+
+
+def _bar_spread() -> pl.Expr:
+    return (pl.col("high") - pl.col("low")) / pl.col("vwap_at_event")
+
+
+def _minutes(extended: int, ordinary: int) -> pl.Expr:
+    return pl.when("extended").then(pl.lit(extended, dtype=pl.Int64)).otherwise(pl.lit(ordinary, dtype=pl.Int64))
+
+
+def _time_bucket(ranking: RankingParams) -> pl.Expr:
+    clock = pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.time()
+    name = pl.lit(None, dtype=pl.String)
+    for bucket in reversed(ranking.time_buckets):
+        inside = pl.col("session") == bucket.session
+        if bucket.until is not None:
+            inside &= clock < bucket.until
+        name = pl.when(inside).then(pl.lit(bucket.name)).otherwise(name)
+    return name
+
+
+def _fill_buckets(rows: pl.DataFrame, max_events: int, ranking: RankingParams) -> pl.DataFrame:
+    """The guaranteed best of every bucket, then the best of the rest; rows stay in rank order."""
+    if rows.height <= max_events:
+        return rows
+    guaranteed = {bucket.name: int(bucket.share * max_events + FLOOR_GUARD) for bucket in ranking.time_buckets}
+    place = pl.int_range(pl.len()).over("time_bucket")
+    first = place < pl.col("time_bucket").replace_strict(guaranteed, return_dtype=pl.Int64)
+    numbered = rows.with_columns(first=first, order=pl.int_range(pl.len()))
+    chosen = numbered.sort("first", "order", descending=[True, False]).head(max_events)
+    return chosen.sort("order").drop("first", "order")
+
+
+def _extended(rows: pl.DataFrame, params: ExtensionParams) -> tuple[pl.Series, dict[str, float | int | None]]:
+    """Which rows get the longer window, and the figures that decided it."""
+    speed = rows.select(pl.col("transactions").quantile(params.speed_percentile / 100, "linear")).item()
+    spread = rows.select(_bar_spread().quantile(params.spread_percentile / 100, "linear")).item()
+    triggered = pl.any_horizontal(
+        pl.col("transactions") >= pl.lit(speed, dtype=pl.Float64),
+        _bar_spread() >= pl.lit(spread, dtype=pl.Float64),
+        pl.col("spike_x") >= params.min_spike_x,
+    ).fill_null(value=False)
+    most = int(params.max_extended_share * rows.height + FLOOR_GUARD)
+    marks = rows.select(triggered=triggered).with_columns(
+        extended=pl.col("triggered") & (pl.col("triggered").cum_sum() <= most)
+    )
+    return marks["extended"], {
+        "transactions_threshold": speed,
+        "spread_threshold": spread,
+        "spike_x_threshold": params.min_spike_x,
+        "triggered": int(marks["triggered"].sum()),
+        "extended": int(marks["extended"].sum()),
+    }

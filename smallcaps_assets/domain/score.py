@@ -1,0 +1,62 @@
+"""How strong an event is (0 to 1), and in which tier that puts it (specification, section 4)."""
+
+import math
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.params import Params
+
+
+class ScoreWeights(Params):
+    """Weight of each component; only their proportions count."""
+
+    volume_spike_magnitude: float = Field(ge=0)
+    price_change_magnitude: float = Field(ge=0)
+    volume_confirm: float = Field(ge=0)
+    consecutive_bars: float = Field(ge=0)
+    distance_from_vwap: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> "ScoreWeights":
+        if not sum(self.model_dump().values()):
+            raise ValueError("all weights are 0: give at least one component a weight")
+        return self
+
+
+class ScoreParams(Params):
+    """Weights, and the value at which each component is full."""
+
+    weights: ScoreWeights
+    full_spike_x: float = Field(gt=1)
+    full_price_change: float = Field(gt=0)
+    dollar_volume_floor_usd: float = Field(gt=0)
+    dollar_volume_decades: float = Field(gt=0)
+    full_run_bars: int = Field(gt=0)
+    full_vwap_distance: float = Field(gt=0)
+
+
+def score(params: ScoreParams) -> pl.Expr:
+    """Weighted mean of the components, each within [0, 1] and 0 where it is unknown."""
+    close = pl.col("close")
+    moved = pl.coalesce(pl.col("return_5").abs(), (close / pl.col("open") - 1).abs())
+    run = pl.when(pl.col("direction") == "up").then("green_run").otherwise("red_run")
+    components = {
+        "volume_spike_magnitude": pl.col("spike_x").log() / math.log(params.full_spike_x),
+        "price_change_magnitude": moved / params.full_price_change,
+        "volume_confirm": (pl.col("dollar_volume") / params.dollar_volume_floor_usd).log10()
+        / params.dollar_volume_decades,
+        "consecutive_bars": run / params.full_run_bars,
+        "distance_from_vwap": (close / pl.col("vwap_session") - 1).abs() / params.full_vwap_distance,
+    }
+    weights: dict[str, float] = params.weights.model_dump()
+    weighted = [weights[name] * value.clip(0, 1).fill_null(0) for name, value in components.items()]
+    return pl.sum_horizontal(weighted) / sum(weights.values())
+
+
+def tier(min_scores: list[float]) -> pl.Expr:
+    """1 where the score reaches the first of `min_scores`, else 2 for the second, and so on; Int64."""
+    result = pl.lit(len(min_scores) + 1, dtype=pl.Int64)
+    for number, least in reversed(list(enumerate(min_scores, start=1))):
+        result = pl.when(pl.col("score") >= least).then(pl.lit(number, dtype=pl.Int64)).otherwise(result)
+    return result

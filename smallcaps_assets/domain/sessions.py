@@ -1,0 +1,94 @@
+"""Sessions by the New York clock: pre-market (PM), regular (RTH) and after-hours (AH), half open, in UTC."""
+
+from datetime import time, timedelta
+from typing import Annotated, Final, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.tables import UTC_US
+
+NEW_YORK: Final = "America/New_York"
+
+# Official closes, one row per XNYS session.
+CALENDAR: Final = pl.Schema({"date": pl.Date(), "close": UTC_US})
+
+# Bounds of every session, one row per XNYS session.
+SESSION_TABLE: Final = pl.Schema(
+    {
+        "date": pl.Date(),
+        "premarket_open": UTC_US,
+        "regular_open": UTC_US,
+        "regular_close": UTC_US,
+        "afterhours_close": UTC_US,
+    }
+)
+
+Clock = Annotated[time, Field(strict=False)]
+
+
+class SessionParams(Params):
+    """New York clock times that bound the sessions of an ordinary day."""
+
+    premarket_open: Clock
+    regular_open: Clock
+    regular_close: Clock
+    afterhours_close: Clock
+    afterhours_after_early_close_min: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        bounds = [self.premarket_open, self.regular_open, self.regular_close, self.afterhours_close]
+        if bounds != sorted(set(bounds)):
+            raise ValueError(
+                "sessions overlap: premarket_open < regular_open < regular_close < afterhours_close must hold, found "
+                + ", ".join(f"{bound:%H:%M}" for bound in bounds)
+            )
+        return self
+
+
+def new_york_date(timestamp: pl.Expr) -> pl.Expr:
+    """The ET date (Date) of a UTC timestamp."""
+    return timestamp.dt.convert_time_zone(NEW_YORK).dt.date()
+
+
+def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame:
+    """Bounds of the sessions of each trading day (SESSION_TABLE) from its official close (CALENDAR).
+
+    On an early-close day RTH ends at the official close and AH a fixed time after it.
+    """
+
+    def at(clock: time) -> pl.Expr:
+        return pl.col("date").dt.combine(clock).dt.replace_time_zone(NEW_YORK).dt.convert_time_zone("UTC")
+
+    early = pl.col("close") < at(params.regular_close)
+    late = pl.col("close") + timedelta(minutes=params.afterhours_after_early_close_min)
+    return calendar.select(
+        "date",
+        premarket_open=at(params.premarket_open),
+        regular_open=at(params.regular_open),
+        regular_close=pl.when(early).then("close").otherwise(at(params.regular_close)),
+        afterhours_close=pl.when(early).then(late).otherwise(at(params.afterhours_close)),
+    ).match_to_schema(SESSION_TABLE)
+
+
+def with_session(bars: pl.LazyFrame, sessions: pl.DataFrame) -> pl.LazyFrame:
+    """`bars` with `day` (ET Date), `session` (null outside every session), `regular_open` and `regular_close` (UTC)."""
+    timestamp = pl.col("timestamp")
+    session = (
+        pl.when(timestamp < pl.col("premarket_open"))
+        .then(None)
+        .when(timestamp < pl.col("regular_open"))
+        .then(pl.lit("PM"))
+        .when(timestamp < pl.col("regular_close"))
+        .then(pl.lit("RTH"))
+        .when(timestamp < pl.col("afterhours_close"))
+        .then(pl.lit("AH"))
+    )
+    return (
+        bars.with_columns(day=new_york_date(timestamp))
+        .join(sessions.lazy(), left_on="day", right_on="date", how="left", maintain_order="left")
+        .with_columns(session=session)
+        .drop("premarket_open", "afterhours_close")
+    )

@@ -1,0 +1,95 @@
+"""Tape windows and the spans that cover them (specification, section 6). Half open, UTC."""
+
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import UTC_US
+
+WINDOWS: Final = pl.Schema(
+    {"event_id": pl.String(), "symbol": pl.String(), "wave": pl.String(), "start": UTC_US, "end": UTC_US}
+)
+SPANS: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "wave": pl.String(),
+        "start": UTC_US,
+        "end": UTC_US,
+        "events_merged": pl.List(pl.String()),
+    }
+)
+
+
+def event_windows(manifest: pl.DataFrame) -> pl.DataFrame:
+    """The window of each event (WINDOWS): [timestamp - before, timestamp + after); its wave is its session."""
+    timestamp = pl.col("timestamp")
+    return manifest.select(
+        "event_id",
+        "symbol",
+        wave="session",
+        start=timestamp - pl.duration(minutes="window_before_min"),
+        end=timestamp + pl.duration(minutes="window_after_min"),
+    ).match_to_schema(WINDOWS)
+
+
+def _island(by: list[str]) -> pl.Expr:
+    """Number of the stretch of overlapping or touching intervals; rows are sorted by `by` and `start`."""
+    reach = pl.col("end").cum_max().shift(1).over(by)
+    return (pl.col("start") > reach).fill_null(value=True).cum_sum()
+
+
+def merge_windows(windows: pl.DataFrame) -> pl.DataFrame:
+    """Spans (SPANS) of windows (WINDOWS): those of one symbol and wave that overlap or touch become one."""
+    by = ["symbol", "wave"]
+    return (
+        windows.sort(*by, "start", "end", "event_id")
+        .with_columns(island=_island(by))
+        .group_by(*by, "island", maintain_order=True)
+        .agg(pl.col("start").min(), pl.col("end").max(), events_merged="event_id")
+        .select(*SPANS)
+        .match_to_schema(SPANS)
+    )
+
+
+def uncovered(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+    """Those of `windows` that do not lie inside what is published (columns symbol, start, end) of their symbol."""
+    islands = (
+        published.select("symbol", "start", "end")
+        .sort("symbol", "start", "end")
+        .with_columns(island=_island(["symbol"]))
+        .group_by("symbol", "island")
+        .agg(pl.col("start").min(), reach=pl.col("end").max())
+        .sort("start")
+    )
+    return (
+        windows.sort("start")
+        .join_asof(islands, on="start", by="symbol", strategy="backward", check_sortedness=False)
+        .filter((pl.col("reach") < pl.col("end")).fill_null(value=True))
+        .select(*WINDOWS)
+        .sort("symbol", "start", "event_id")
+    )
+
+
+def tiles(published: pl.DataFrame) -> pl.DataFrame:
+    """`published` cut so that no moment of a symbol is covered twice, with `tile_start` and `tile_end`.
+
+    Of overlapping spans the one that starts first keeps the common stretch; spans left without any are dropped.
+    """
+    reach = pl.col("end").cum_max().shift(1).over("symbol")
+    return (
+        published.sort("symbol", "start", "end")
+        .with_columns(tile_start=pl.max_horizontal("start", reach), tile_end=pl.col("end"))
+        .filter(pl.col("tile_start") < pl.col("tile_end"))
+    )
+
+
+def pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+    """Where to read each window: its parts [piece_start, piece_end) and the columns of the span that holds each."""
+    return (
+        windows.join(tiles(published).drop("wave", strict=False), on="symbol", how="inner", suffix="_span")
+        .with_columns(
+            piece_start=pl.max_horizontal("start", "tile_start"), piece_end=pl.min_horizontal("end", "tile_end")
+        )
+        .filter(pl.col("piece_start") < pl.col("piece_end"))
+        .sort("symbol", "start", "event_id", "piece_start")
+    )

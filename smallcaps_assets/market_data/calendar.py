@@ -1,0 +1,26 @@
+"""Sessions of the New York Stock Exchange and their official closes, from exchange_calendars."""
+
+from datetime import date
+from functools import lru_cache
+
+import polars as pl
+
+from smallcaps_assets.domain.sessions import CALENDAR
+
+
+@lru_cache(maxsize=8)
+def _calendar(first_year: int, last_year: int) -> pl.DataFrame:
+    import exchange_calendars  # noqa: PLC0415 -- takes most of a second and pulls in pandas
+
+    calendar = exchange_calendars.get_calendar("XNYS", start=f"{first_year}-01-01", end=f"{last_year}-12-31")
+    closes = calendar.schedule["close"]
+    return pl.DataFrame(
+        {"date": [day.date() for day in closes.index], "close": [close.to_pydatetime() for close in closes]},
+        schema=CALENDAR,
+    )
+
+
+def xnys_calendar(first: date, last: date) -> pl.DataFrame:
+    """Official closes (CALENDAR) of the XNYS sessions from `first` to `last`, both included."""
+    return _calendar(first.year, last.year).filter(pl.col("date").is_between(first, last))
+

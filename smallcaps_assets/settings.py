@@ -1,0 +1,250 @@
+"""The only reader of YAML and of the environment. Frozen models; an unknown or wrong setting is refused by name."""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from smallcaps_assets.domain.detectors import DetectorParams
+from smallcaps_assets.domain.events import CooldownParams, DetectionParams, FilterParams
+from smallcaps_assets.domain.features import FeatureParams
+from smallcaps_assets.domain.kpis import KpiParams
+from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.score import ScoreParams
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import SESSIONS, check_symbol
+from smallcaps_assets.errors import InputError, NotAuthenticated, SettingsError
+
+PROFILES: Final = ("core", "plus", "premium")
+Profile = Literal["core", "plus", "premium"]
+CalendarDay = Annotated[date, Field(strict=False)]
+
+# How a parent process tells its children which configuration they work with.
+HOME_VARIABLE: Final = "SMALLCAPS_HOME"
+CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
+OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
+
+
+class EmbeddedParams(Params):
+    """The exchange in a box: a simulated market, or files served over the same protocol."""
+
+    seed: int = Field(ge=0)
+    symbols: int = Field(gt=0, le=20_000)
+    replay: str | None
+
+
+class SourceParams(Params):
+    """Where market data comes from."""
+
+    kind: Literal["embedded", "vendor"]
+    base_url: str = Field(pattern=r"^https?://[^\s/]+")
+    key_variables: list[str] = Field(min_length=1)
+    requests_per_minute: float | None = Field(gt=0)
+    timeout_s: float = Field(gt=0)
+    max_retries: int = Field(ge=0, le=20)
+    embedded: EmbeddedParams
+
+
+class LakeParams(Params):
+    """Where the lake lies; relative to the folder that holds `config/`."""
+
+    path: str = Field(min_length=1)
+
+
+class HistoryParams(Params):
+    """Which sessions are followed, ET dates, both included."""
+
+    first_session: CalendarDay
+    last_session: CalendarDay | None
+    publication_delay_min: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last_session is not None and self.last_session < self.first_session:
+            raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
+        return self
+
+
+class UniverseParams(Params):
+    """Which symbols are followed."""
+
+    symbols: list[str] | None
+    ticker_types: list[str] = Field(min_length=1)
+    reference_data: bool
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        for symbol in self.symbols or []:
+            try:
+                check_symbol(symbol)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+
+class Settings(Params):
+    """Everything that `config/config.yaml` says, with the changes a command line made."""
+
+    active_profile: Profile
+    source: SourceParams
+    lake: LakeParams
+    history: HistoryParams
+    universe: UniverseParams
+    partitions_per_run: int = Field(gt=0)
+    fetch_threads: int = Field(gt=0, le=256)
+    sessions: SessionParams
+    features: FeatureParams
+    detectors: DetectorParams
+    filters: FilterParams
+    score: ScoreParams
+    cooldown: CooldownParams
+    ranking: RankingParams
+    profiles: dict[Profile, ProfileParams]
+    kpis: KpiParams
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [name for name in PROFILES if name not in self.profiles]
+        if missing:
+            raise ValueError(f"profiles must describe core, plus and premium; missing: {', '.join(missing)}")
+        if set(self.kpis.max_session_drift_pp) != set(SESSIONS):
+            raise ValueError("kpis.max_session_drift_pp must name PM, RTH and AH, each once")
+        scores = [self.profiles[name].min_event_score for name in PROFILES]
+        if scores != sorted(scores, reverse=True):
+            raise ValueError(
+                "min_event_score must not rise from core to plus to premium: the tiers build on that order"
+            )
+        return self
+
+    @cached_property
+    def detection(self) -> DetectionParams:
+        """Everything that decides which events exist."""
+        return DetectionParams(
+            features=self.features,
+            detectors=self.detectors,
+            filters=self.filters,
+            score=self.score,
+            cooldown=self.cooldown,
+            tier_min_scores=[self.profiles[name].min_event_score for name in PROFILES],
+        )
+
+
+def home() -> Path:
+    """The folder that holds `config/`: SMALLCAPS_HOME, else the working folder, else where this package lies.
+
+    Raises:
+        SettingsError: none of them has a `config/config.yaml`.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    places = [Path(named)] if named else [Path.cwd(), Path(__file__).parent.parent]
+    for place in places:
+        if (place / "config" / "config.yaml").is_file():
+            return place.resolve()
+    raise SettingsError(
+        f"no config/config.yaml in {' or '.join(str(place) for place in places)}. Work inside a clone of the "
+        f"repository, or set {HOME_VARIABLE} to its folder."
+    )
+
+
+def config_path() -> Path:
+    """The configuration file in force: SMALLCAPS_CONFIG, else `config/config.yaml` of `home()`."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return Path(named).resolve() if named else home() / "config" / "config.yaml"
+
+
+def environment_overrides() -> dict[str, Any]:
+    """Changes that a parent process handed down, as nested mappings (empty if none)."""
+    overrides: dict[str, Any] = json.loads(os.environ.get(OVERRIDES_VARIABLE, "{}"))
+    return overrides
+
+
+def hand_down(config: Path, overrides: Mapping[str, Any]) -> None:
+    """Make this process and the processes it starts work with `config` and `overrides`."""
+    os.environ[CONFIG_VARIABLE] = str(config.resolve())
+    os.environ[OVERRIDES_VARIABLE] = json.dumps(overrides, default=str)
+
+
+def use_dagster_home(folder: Path) -> None:
+    """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
+    os.environ["DAGSTER_HOME"] = str(folder)
+
+
+def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        path: a YAML file; `config_path()` if not given.
+        overrides: nested mappings laid over the file; what the environment hands down if not given.
+
+    Raises:
+        SettingsError: the file is missing or no YAML, or a setting is wrong; names file, key, value and remedy.
+    """
+    file = path or config_path()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror}). Give the path of a config.yaml.") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file}: is not valid YAML. {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"{file}: must hold settings as `key: value` lines, found {type(document).__name__}.")
+    merged = _laid_over(document, environment_overrides() if overrides is None else overrides)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explained(file, error)) from None
+
+
+def api_key(source: SourceParams) -> SecretStr:
+    """The vendor's key from the environment; a stand-in for the exchange in a box, which takes any.
+
+    Raises:
+        NotAuthenticated: no variable is set.
+    """
+    if source.kind == "embedded":
+        return SecretStr("embedded")
+    for name in source.key_variables:
+        if os.environ.get(name):
+            return SecretStr(os.environ[name].strip())
+    raise NotAuthenticated(
+        f"no API key: set the environment variable {' or '.join(source.key_variables)}, or set source.kind to embedded."
+    )
+
+
+def lake_path(settings: Settings) -> Path:
+    """The lake's folder, absolute."""
+    return (home() / settings.lake.path).resolve()
+
+
+def _laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _laid_over(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+_REMEDIES: Final = {
+    "extra_forbidden": "no such setting: correct the spelling or remove it",
+    "missing": "is missing: add it (config/config.yaml of the repository shows it)",
+}
+
+
+def _explained(file: Path, error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"]) or "the settings together"
+        remedy = _REMEDIES.get(item["type"], item["msg"].removeprefix("Value error, "))
+        value = item["input"]
+        shown = "" if item["type"] == "missing" or isinstance(value, dict | Params) else f" = {value!r}"
+        lines.append(f"{key}{shown}: {remedy}")
+    return f"{file}: " + "; ".join(lines)
