@@ -176,6 +176,15 @@ def use_dagster_home(folder: Path) -> None:
     os.environ["DAGSTER_HOME"] = str(folder)
 
 
+def instance_config(template: Path, folder: Path) -> str:
+    """The text of a dagster.yaml like `template` whose state lies in `folder`, whatever folder a process starts in."""
+    document = yaml.safe_load(template.read_text(encoding="utf-8"))
+    document["storage"]["sqlite"]["base_dir"] = str(folder)
+    document["local_artifact_storage"]["config"]["base_dir"] = str(folder)
+    document["compute_logs"]["config"]["base_dir"] = str(folder / "compute_logs")
+    return str(yaml.safe_dump(document, sort_keys=False))
+
+
 def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read and check the settings.
 

@@ -1,0 +1,128 @@
+"""`smallcaps`: the command line. Each command is a module of `commands/`, imported only when it is asked for."""
+
+import sys
+import textwrap
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.settings import PROFILES
+
+USERS_MISTAKE = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        result: int = import_module(f"smallcaps_assets.commands.{arguments.command}").run(arguments)
+    except SmallcapsError as error:
+        print(f"smallcaps {arguments.command}: {error}", file=sys.stderr)
+        return USERS_MISTAKE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return result
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="smallcaps", description="The tape around intraday events in US small caps.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, summary: str, needs: str, example: str) -> ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=textwrap.fill(f"{summary} Needs: {needs}", 100),
+            epilog=f"example:\n  {example}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+
+    _demo(command("demo", "Run the whole product on the exchange in a box.", "nothing.", "smallcaps demo --seed 3"))
+    _ui(command("ui", "Open the web UI on the lake.", "a free port.", "smallcaps ui --port 3001"))
+    _exchange(
+        command(
+            "exchange",
+            "Serve the vendor's protocol on this machine.",
+            "a free port.",
+            "smallcaps exchange --port 8900 --symbols 50",
+        )
+    )
+    _detect(
+        command(
+            "detect",
+            "Find events in minute bars, without Dagster.",
+            "parquet files with the columns symbol, timestamp, open, high, low, close, volume, vwap, transactions.",
+            'smallcaps detect --bars "bars/*.parquet" --out events.parquet',
+        )
+    )
+    _manifest(
+        command(
+            "manifest",
+            "Choose the events of a profile from a MASTER file.",
+            "a MASTER file, such as `smallcaps detect` writes.",
+            "smallcaps manifest --master events.parquet --profile core --out manifests --dry-run",
+        )
+    )
+    _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
+    return parser
+
+
+def _data_flags(parser: ArgumentParser) -> None:
+    """The flags that say which data a command works on; `commands.workplace` reads them."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+    parser.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake, instead of lake.path")
+    market = parser.add_argument_group("the exchange in a box")
+    market.add_argument("--symbols", type=int, metavar="N", help="how many simulated symbols")
+    market.add_argument("--sessions", type=int, metavar="N", help="how many sessions, the last ones of the history")
+    market.add_argument("--seed", type=int, metavar="N", help="another seed is another market")
+    market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")
+
+
+def _demo(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+
+
+def _ui(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=3000, help="port to listen on (default: 3000)")
+
+
+def _exchange(parser: ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8900, help="port to listen on (default: 8900)")
+    parser.add_argument("--symbols", type=int, metavar="N", help="how many simulated symbols")
+    parser.add_argument("--seed", type=int, metavar="N", help="another seed is another market")
+    parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
+    parser.add_argument("--requests-per-minute", type=int, metavar="N", help="answer 429 beyond this rate")
+    parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
+    parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
+    parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")
+
+
+def _detect(parser: ArgumentParser) -> None:
+    parser.add_argument("--bars", required=True, metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the parquet file to write")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+
+
+def _manifest(parser: ArgumentParser) -> None:
+    parser.add_argument("--master", required=True, metavar="FILE", help="a parquet file with the columns of MASTER")
+    parser.add_argument("--profile", required=True, choices=PROFILES, help="which selection")
+    parser.add_argument("--out", metavar="DIR", default="manifests", help="folder to freeze it in (default: manifests)")
+    parser.add_argument("--dry-run", action="store_true", help="print the funnel, write nothing")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+
+
+def _status(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="only this profile")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,91 @@
+"""`smallcaps demo`: the whole product on the exchange in a box, through the same assets that the web UI shows."""
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import dagster as dg
+
+from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.run_log import RUN_LOG
+from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import require_writable
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.source import market_data_client
+from smallcaps_assets.settings import PROFILES, Settings, lake_path
+
+RANGE_START: Final = "dagster/asset_partition_range_start"
+RANGE_END: Final = "dagster/asset_partition_range_end"
+
+
+class Stage(NamedTuple):
+    """One run: the assets it materializes, over a range of partitions if they have any."""
+
+    title: str
+    assets: Sequence[dg.AssetKey]
+    first: str | None = None
+    last: str | None = None
+
+
+def run(arguments: Namespace) -> int:
+    """Materialize every asset for every symbol, then say what is complete and how to go on in the web UI."""
+    began = time.monotonic()
+    settings = enter(arguments, embedded=True)
+    lake = Lake(lake_path(settings))
+    require_writable(lake.root)
+    with dg.DagsterInstance.get() as instance:
+        failed = _materialize(settings, lake, instance)
+    for profile in PROFILES:
+        print("\n" + profile_report(lake, profile, settings))
+    totals = market_data_client(settings.source).totals()
+    print(
+        f"\nlake {lake.root}: {totals.requests:,} requests, {totals.retries:,} retries "
+        f"in {time.monotonic() - began:.0f} s\nopen it in the web UI: smallcaps ui{flags_of(arguments)}"
+    )
+    if failed:
+        raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to go on.")
+    return 0
+
+
+def _materialize(settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> list[str]:
+    """Run the stages in order; returns the titles of those that failed."""
+    job = build_defs(settings).get_implicit_global_asset_job_def()
+
+    def succeeds(stage: Stage) -> bool:
+        print(f"-- {stage.title}", flush=True)
+        tags = {RANGE_START: stage.first, RANGE_END: stage.last} if stage.first and stage.last else {}
+        result = job.execute_in_process(
+            run_config={"loggers": {RUN_LOG: {}}},
+            instance=instance,
+            asset_selection=list(stage.assets),
+            tags=tags,
+            raise_on_error=False,
+        )
+        return result.success
+
+    universe = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
+    if not succeeds(universe):
+        return [universe.title]
+    active = set(UniverseStore(lake).read().filter("active")["symbol"])
+    followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
+    return [stage.title for stage in _stages(followed[0], followed[-1]) if not succeeds(stage)]
+
+
+def _stages(first: str, last: str) -> Iterator[Stage]:
+    """Everything below the universe, in order, for the symbols from `first` to `last`."""
+    yield Stage(
+        "bars and events of every symbol", [dg.AssetKey("minute_bars"), dg.AssetKey("event_shards")], first, last
+    )
+    manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
+    yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
+    for profile in PROFILES:
+        tapes = [dg.AssetKey([profile, f"tape_{kind}"]) for kind in ("trades", "quotes")]
+        for wave in WAVES:
+            yield Stage(f"{profile}: tape of wave {wave}", tapes, tape_key(first, wave), tape_key(last, wave))
+        yield Stage(f"{profile}: ledger", [dg.AssetKey([profile, "capture_ledger"])])

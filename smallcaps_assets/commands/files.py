@@ -1,0 +1,107 @@
+"""Tables that users hand over as files: found, read lazily, and held against their schema with the file's name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import BARS, EVENTS, UTC_US, matched
+from smallcaps_assets.errors import InputError
+
+INTEGERS: Final = pl.Int64()
+
+
+def parquet_files(path: str) -> list[Path]:
+    """The parquet files that a path, a folder (searched to its depths) or a glob pattern names, sorted.
+
+    Raises:
+        InputError: there is none.
+    """
+    named = Path(path)
+    if named.is_file():
+        return [named]
+    if named.is_dir():
+        found = named.rglob("*.parquet")
+    else:
+        anchor = Path(named.anchor) if named.anchor else Path()
+        found = anchor.glob(str(named.relative_to(anchor)) if named.anchor else path)
+    files = sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise InputError(
+            f"{path}: no parquet file there. Give a file, a folder that holds some, or a pattern in quotes."
+        )
+    return files
+
+
+def _scan(file: Path) -> tuple[pl.LazyFrame, Mapping[str, pl.DataType]]:
+    try:
+        frame = pl.scan_parquet(file, hive_partitioning=False)
+        return frame, frame.collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: is not a readable parquet file ({reason}). Convert it, or leave it out.") from error
+
+
+def scan_bars(file: Path) -> pl.LazyFrame:
+    """Bars (BARS) of one file, whatever its numeric widths and time unit; the symbol may stand in its path.
+
+    Raises:
+        InputError: not parquet, a column is missing, prices are text, timestamps have no time zone.
+    """
+    frame, schema = _scan(file)
+    folders = [part.removeprefix("symbol=") for part in file.parts if part.startswith("symbol=")]
+    if "symbol" not in schema and folders:
+        frame = frame.with_columns(symbol=pl.lit(folders[-1].removesuffix(".parquet")))
+        schema = frame.collect_schema()
+    missing = [name for name in BARS if name not in schema]
+    if missing:
+        raise InputError(
+            f"{file}: no column {', '.join(missing)}. Bars need {', '.join(BARS)}; vwap and transactions may be null."
+        )
+    return frame.select(_converted(file, name, schema[name], dtype) for name, dtype in BARS.items())
+
+
+def _converted(file: Path, name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+    """The column as its schema wants it; only conversions that lose nothing."""
+    column = pl.col(name)
+    if found in (wanted, pl.Null):
+        return column.cast(wanted)
+    if isinstance(found, pl.Datetime) and wanted == UTC_US:
+        if found.time_zone is None:
+            raise InputError(
+                f"{file}: timestamp has no time zone. Say which it is, e.g. in Polars "
+                'pl.col("timestamp").dt.replace_time_zone("UTC"), and write the file again.'
+            )
+        return column.dt.convert_time_zone("UTC").cast(UTC_US)
+    if wanted == pl.String and found in (pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    if found.is_numeric() and wanted == pl.Float64:
+        return column.cast(pl.Float64)
+    if found.is_integer() and wanted == INTEGERS:
+        return column.cast(INTEGERS)
+    if found.is_float() and wanted == INTEGERS:
+        whole = column.round(0) == column
+        return pl.when(whole & column.is_finite()).then(column).cast(INTEGERS)
+    raise InputError(f"{file}: column {name} is {found}, not {wanted}. Convert it and write the file again.")
+
+
+def read_master(file: Path) -> pl.DataFrame:
+    """MASTER (EVENTS) from a file.
+
+    Raises:
+        InputError: not parquet, not the columns of MASTER, or rows that would poison a ranking.
+    """
+    frame, _ = _scan(file)
+    master = matched(frame, EVENTS, str(file)).collect()
+    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
+    nulls = {name: master[name].null_count() for name in keys if master[name].null_count()}
+    nans = {
+        name: count for name, dtype in EVENTS.items() if dtype.is_float() and (count := master[name].is_nan().sum())
+    }
+    repeated = int(master["event_id"].is_duplicated().sum())
+    for problem, counts in (("null", nulls), ("NaN", nans), ("repeated", {"event_id": repeated} if repeated else {})):
+        if counts:
+            told = ", ".join(f"{name} in {count:,} rows" for name, count in counts.items())
+            raise InputError(f"{file}: {problem} {told}. A manifest is chosen from clean MASTER tables only.")
+    return master

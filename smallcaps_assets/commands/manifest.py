@@ -1,0 +1,44 @@
+"""`smallcaps manifest`: choose events from a MASTER file, without Dagster and without a lake."""
+
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from smallcaps_assets.commands.files import read_master
+from smallcaps_assets.domain.manifests import Selection, profile_hash, select_events, session_distribution
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.settings import load_settings
+
+
+def run(arguments: Namespace) -> int:
+    """Print the funnel of `--profile` over `--master`; unless `--dry-run`, freeze the manifest in `--out`."""
+    settings = load_settings(arguments.config)
+    master = Path(arguments.master)
+    profile = settings.profiles[arguments.profile]
+    selection = select_events(read_master(master), profile, settings.ranking)
+    _tell(selection)
+    if arguments.dry_run:
+        print("dry run: nothing written")
+        return 0
+    sidecar = ManifestStore(Path(arguments.out), arguments.profile).freeze(
+        selection,
+        config_hash=profile_hash(profile, settings.ranking),
+        master_sha256=sha256(master),
+        now=datetime.now(UTC),
+    )
+    print(f"{sidecar['manifest_id']}.parquet, its .json and current.json are in {arguments.out}")
+    return 0
+
+
+def _tell(selection: Selection) -> None:
+    before = None
+    for step in selection.funnel:
+        rows = int(step["rows"])
+        lost = "" if before is None else f"  (-{before - rows:,})"
+        print(f"{step['step']:<20} {rows:>10,}{lost}")
+        before = rows
+    for session, figures in session_distribution(selection.manifest).items():
+        print(f"  {session:<4} {figures['count']:>9,}  {figures['percentage']:5.1f} %")
+    extension = selection.extension
+    print(f"extended windows: {extension['extended']:,} of {extension['triggered']:,} triggered")

@@ -1,0 +1,49 @@
+"""What people read at the end of a demo and in `smallcaps status`: windows by state, KPIs, GO or NO-GO and why."""
+
+import polars as pl
+
+from smallcaps_assets.domain.kpis import capture_kpis, state_counts, verdict
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.settings import Profile, Settings
+
+
+def profile_report(lake: Lake, profile: Profile, settings: Settings) -> str:
+    """The state of one profile's capture, counted from what is published."""
+    tape = TapeStore(lake, profile, settings.profiles[profile])
+    manifest = ManifestStore(lake.manifests(profile), profile)
+    sidecar = manifest.sidecar()
+    ledger = build_ledger(manifest.load(), tape)
+    kpis = capture_kpis(ledger, effort(tape), settings.kpis)
+    go, reasons = verdict(kpis)
+    lines = [
+        f"profile {profile}: {sidecar['rows']:,} events of {sidecar['symbols']:,} symbols in {sidecar['manifest_id']}",
+        _states(state_counts(ledger)),
+        _kpis(kpis),
+        "  GO: every figure meets its target" if go else "  NO-GO: " + "; ".join(reasons),
+    ]
+    return "\n".join(lines)
+
+
+def _states(counts: pl.DataFrame) -> str:
+    head = f"  {'wave':<5}{'windows':>9}{'complete':>10}{'empty':>7}{'partly':>8}{'failed':>8}{'missing':>9}{'MB':>10}"
+    rows = [
+        f"  {row['wave']:<5}{row['windows']:>9,}{row['complete']:>10,}{row['empty']:>7,}"
+        f"{row['trades_only'] + row['quotes_only']:>8,}{row['failed'] + row['denied']:>8,}{row['missing']:>9,}"
+        f"{row['bytes'] / 1e6:>10,.2f}"
+        for row in counts.to_dicts()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _kpis(kpis: pl.DataFrame) -> str:
+    head = f"  {'wave':<5}{'figure':<20}{'value':>10}  {'target':<14}holds"
+    rows = [
+        f"  {row['wave']:<5}{row['figure']:<20}"
+        f"{'unknown' if row['value'] is None else format(row['value'], '.3f'):>10}  "
+        f"{row['target']:<14}{'yes' if row['holds'] else 'NO'}"
+        for row in kpis.to_dicts()
+    ]
+    return "\n".join([head, *rows])

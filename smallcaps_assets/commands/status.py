@@ -1,0 +1,43 @@
+"""`smallcaps status`: what is done and what is left, counted from what is published."""
+
+from argparse import Namespace
+from datetime import UTC, datetime
+
+from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.history import sessions_due
+from smallcaps_assets.settings import PROFILES, Settings, lake_path
+
+
+def run(arguments: Namespace) -> int:
+    """Print the state of the lake, the active profile first."""
+    settings = enter(arguments)
+    lake = Lake(lake_path(settings))
+    print(_history(lake, settings))
+    chosen = [arguments.profile] if arguments.profile else sorted(PROFILES, key=settings.active_profile.__ne__)
+    for profile in chosen:
+        if (lake.manifests(profile) / "current.json").is_file():
+            print(profile_report(lake, profile, settings))
+        else:
+            print(f"profile {profile}: no manifest yet")
+    return 0
+
+
+def _history(lake: Lake, settings: Settings) -> str:
+    due = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
+    symbols = UniverseStore(lake).read().filter("active")["symbol"].to_list()
+    bars, shards = BarsStore(lake), ShardStore(lake)
+    fetched = sum(len(due & bars.covered(symbol)) for symbol in symbols)
+    detected = sum(
+        len(due & coverage.sessions.keys()) for symbol in symbols if (coverage := shards.coverage(symbol)) is not None
+    )
+    wanted = len(due) * len(symbols)
+    return (
+        f"lake {lake.root}\n{len(symbols):,} symbols, {len(due):,} sessions due\n"
+        f"bars:   {fetched:,} of {wanted:,} symbol-sessions, {wanted - fetched:,} left\n"
+        f"events: {detected:,} of {wanted:,} symbol-sessions detected, {wanted - detected:,} left"
+    )

@@ -1,0 +1,88 @@
+"""Where a command works: its settings with the changes its flags make, its lake, its Dagster state."""
+
+import hashlib
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.publish import publish_text
+from smallcaps_assets.market_data.calendar import xnys_calendar
+from smallcaps_assets.settings import (
+    Settings,
+    config_path,
+    hand_down,
+    home,
+    instance_config,
+    lake_path,
+    load_settings,
+    use_dagster_home,
+)
+from smallcaps_assets.simulated.replay import ReplayMarket
+
+
+def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
+    """Load the settings that the flags ask for, and make this process and its children work with them.
+
+    Args:
+        arguments: the parsed flags that say which data to work on.
+        embedded: use the exchange in a box, whatever the settings say.
+
+    Raises:
+        InputError: simulated data would enter the lake of the vendor's, or a flag's value is not usable.
+        SettingsError: see `load_settings`.
+    """
+    config = (arguments.config or config_path()).resolve()
+    plain = load_settings(config, {})
+    changes = _changes(arguments, plain)
+    if embedded and plain.source.kind == "vendor":
+        if arguments.lake is None:
+            raise InputError(
+                f"{config} works with the real vendor, and simulated data must not enter its lake: give --lake DIR."
+            )
+        changes.setdefault("source", {})["kind"] = "embedded"
+    settings = load_settings(config, changes)
+    hand_down(config, changes)
+    use_dagster_home(_dagster_home(settings, plain))
+    return settings
+
+
+def flags_of(arguments: Namespace) -> str:
+    """The flags as they were given, to print a command that works on the same data."""
+    given = {name: getattr(arguments, name) for name in ("config", "lake", "symbols", "sessions", "seed", "replay")}
+    return "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+
+
+def _changes(arguments: Namespace, plain: Settings) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    market = {name: getattr(arguments, name) for name in ("symbols", "seed") if getattr(arguments, name) is not None}
+    first, last = plain.history.first_session, plain.history.last_session
+    if arguments.replay is not None:
+        folder = arguments.replay.resolve()
+        market["replay"] = str(folder)
+        first, last = ReplayMarket(folder).sessions()
+    if market:
+        changes["source"] = {"embedded": market}
+    if arguments.sessions is not None:
+        if arguments.sessions < 1 or last is None:
+            raise InputError(
+                f"--sessions {arguments.sessions}: give 1 or more, and a history.last_session to count from."
+            )
+        days = xnys_calendar(last.replace(year=last.year - 1 - arguments.sessions // 250), last)["date"]
+        first = days.tail(arguments.sessions)[0]
+    if arguments.replay is not None or arguments.sessions is not None:
+        changes["history"] = {"first_session": first, "last_session": last}
+    if arguments.lake is not None:
+        changes["lake"] = {"path": str(arguments.lake.resolve())}
+    return changes
+
+
+def _dagster_home(settings: Settings, plain: Settings) -> Path:
+    """Where Dagster keeps what it knows of this lake: the repository's own state, or one apart for another lake."""
+    root, lake = home(), lake_path(settings)
+    if lake == lake_path(plain):
+        return root
+    mark = hashlib.sha256(str(lake).encode()).hexdigest()[:8]
+    folder = root / ".dagster" / "lakes" / f"{lake.name}-{mark}"
+    publish_text(folder / "dagster.yaml", instance_config(root / "dagster.yaml", folder))
+    return folder

@@ -1,0 +1,41 @@
+"""The code location: `build_defs` makes it, `defs` is the one that Dagster loads."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from smallcaps_assets.defs.bars import minute_bars_asset
+from smallcaps_assets.defs.events import event_shards_asset, master_events
+from smallcaps_assets.defs.io import LakeTableIOManager
+from smallcaps_assets.defs.profiles import profile_assets
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.run_log import RUN_LOG, people_logger
+from smallcaps_assets.defs.universe import universe
+from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settings
+
+
+def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Assets and resources for `settings`; `resources` replace those of the same name."""
+    per_run = settings.partitions_per_run
+    own_settings = SettingsResource(document=settings.model_dump_json())
+    root = str(lake_path(settings))
+    return dg.Definitions(
+        assets=[
+            universe,
+            minute_bars_asset(per_run),
+            event_shards_asset(per_run),
+            master_events,
+            *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
+        ],
+        resources={
+            "settings": own_settings,
+            "lake": LakeResource(root=root),
+            "market_data": MarketDataResource(settings=own_settings),
+            "lake_tables": LakeTableIOManager(base_dir=root),
+            **(resources or {}),
+        },
+        loggers={RUN_LOG: people_logger},
+    )
+
+
+defs = build_defs(load_settings())

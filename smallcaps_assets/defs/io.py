@@ -1,0 +1,51 @@
+"""The IO manager of single tables: dagster-polars, publishing by rename, to the places of the lake's layout.
+
+dagster-polars 0.27.12 asks Polars 2 for options that it no longer has, and writes in place; both are replaced here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+import polars as pl
+from dagster_polars import PolarsParquetIOManager
+
+from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.settings import PROFILES
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+MASTER: Final = dg.AssetKey("master_events")
+_PLACES: Final[Mapping[dg.AssetKey, str]] = {
+    MASTER: "events/master",
+    **{dg.AssetKey([profile, "capture_ledger"]): f"tape/{profile}/ledger" for profile in PROFILES},
+}
+
+
+class LakeTableIOManager(PolarsParquetIOManager):
+    """Reads and writes the tables of `_PLACES` below `base_dir`, the lake."""
+
+    def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> "UPath":
+        """Where an asset's table lies, without its extension."""
+        from upath import UPath  # noqa: PLC0415 -- heavy, and only needed when a table moves
+
+        return UPath(_PLACES[context.asset_key])
+
+    def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath") -> None:  # noqa: ARG002
+        """Publish a table by rename."""
+        publish_frame(Path(str(path)), df)
+
+    def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: "UPath") -> None:
+        """Collect and publish a table by rename."""
+        self.write_df_to_path(context, df.collect(), path)
+
+    def scan_df_from_path(
+        self,
+        path: "UPath",
+        context: dg.InputContext,  # noqa: ARG002
+        partition_key: str | None = None,  # noqa: ARG002
+    ) -> pl.LazyFrame:
+        """Scan a table."""
+        return pl.scan_parquet(str(path), hive_partitioning=False)

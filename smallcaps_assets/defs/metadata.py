@@ -1,0 +1,80 @@
+"""Metadata that catalog, lineage and plots show, and the one way to record what a run over many partitions did."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.domain.descriptions import COLUMNS
+from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.pipeline.outcome import Outcome
+
+OWNERS: Final = ["team:data"]
+# what talks to the vendor shares one pool, whose limit stands in dagster.yaml
+VENDOR_POOL: Final = "vendor"
+
+
+def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
+    """Metadata that describes the columns of a table."""
+    columns = [dg.TableColumn(name, str(dtype), COLUMNS.get(name)) for name, dtype in schema.items()]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """A small frame as a metadata table."""
+    cells = frame.with_columns(pl.col(pl.Float64).round(4)).to_dicts()
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(row) for row in cells],
+        schema=dg.TableSchema([dg.TableColumn(name, str(dtype)) for name, dtype in frame.schema.items()]),
+    )
+
+
+def counts(frame: pl.DataFrame, *columns: str) -> dict[str, int]:
+    """Rows by value of each column, one figure per value, so that each becomes a line of a plot."""
+    return {
+        f"{column}/{value}": rows
+        for column in columns
+        for value, rows in frame.group_by(column).len().sort(column).iter_rows()
+    }
+
+
+def score_quantiles(frame: pl.DataFrame) -> dict[str, float]:
+    """Quantiles of the score, one figure each."""
+    if frame.is_empty():
+        return {}
+    return {
+        f"score/p{percent}": float(frame.select(pl.col("score").quantile(percent / 100, "linear")).item())
+        for percent in (10, 50, 90)
+    }
+
+
+def record(
+    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], keys: Mapping[tuple[str, ...], str]
+) -> dg.MaterializeResult[None]:
+    """Record each partition with its own figures; fail at the end if any is not whole, naming what is wrong.
+
+    Raises:
+        CaptureIncomplete: some partitions have problems; the others are recorded as materialized.
+    """
+    done = list(outcomes)
+    whole = [outcome for outcome in done if not outcome.problems]
+    problems = [problem for outcome in done for problem in outcome.problems]
+    if problems:
+        for outcome in whole:
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, partition=keys[outcome.partition], metadata=outcome.figures)
+            )
+        raise CaptureIncomplete(_told(problems, len(done) - len(whole), len(done)))
+    for outcome in whole:
+        context.add_asset_metadata(outcome.figures, partition_key=keys[outcome.partition])
+    return dg.MaterializeResult()
+
+
+def _told(problems: Sequence[str], broken: int, partitions: int) -> str:
+    shown = "\n".join(problems[:20])
+    more = f"\n... and {len(problems) - 20} more" if len(problems) > 20 else ""  # noqa: PLR2004
+    return (
+        f"{broken} of {partitions} partitions are not whole; everything else is published. "
+        f"Materialize them again: only what is missing is asked for.\n{shown}{more}"
+    )

@@ -1,0 +1,78 @@
+"""Resources: configuration only. Each builds the plain objects that do the work, which know nothing of Dagster."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import dagster as dg
+
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.source import market_data_client
+from smallcaps_assets.settings import Settings
+
+
+class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
+    """The settings in force, as JSON of their checked form."""
+
+    document: str
+
+    def load(self) -> Settings:
+        """The settings."""
+        return _settings(self.document)
+
+
+class LakeResource(dg.ConfigurableResource["LakeResource"]):
+    """The lake and its stores."""
+
+    root: str
+
+    @property
+    def lake(self) -> Lake:
+        """Where everything lies."""
+        return Lake(Path(self.root))
+
+    def universe(self) -> UniverseStore:
+        """The symbols that are followed."""
+        return UniverseStore(self.lake)
+
+    def bars(self) -> BarsStore:
+        """Minute bars."""
+        return BarsStore(self.lake)
+
+    def shards(self) -> ShardStore:
+        """Events by symbol."""
+        return ShardStore(self.lake)
+
+    def manifests(self, profile: str) -> ManifestStore:
+        """The frozen selections of a profile."""
+        return ManifestStore(self.lake.manifests(profile), profile)
+
+    def tape(self, profile: str, settings: Settings) -> TapeStore:
+        """The tape windows of a profile."""
+        return TapeStore(self.lake, profile, settings.profiles[profile])
+
+
+class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
+    """The road to the vendor, or to the exchange in a box, which then runs inside this process."""
+
+    settings: SettingsResource
+
+    def client(self) -> MarketDataClient:
+        """The client of this process; all steps of one process share it and its budget."""
+        return market_data_client(self.settings.load().source)
+
+
+@lru_cache(maxsize=4)
+def _settings(document: str) -> Settings:
+    return Settings.model_validate_json(document)
+
+
+def now() -> datetime:
+    """The time, in UTC: the one place where assets read the clock."""
+    return datetime.now(UTC)

@@ -1,0 +1,61 @@
+"""Where everything lies in the lake. Names are safe on every system; users and other programs read it directly."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from smallcaps_assets.domain.tables import check_symbol
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Paths below one root folder; building one touches no disk."""
+
+    root: Path
+
+    def bars(self, symbol: str) -> Path:
+        """Folder of one symbol's month files."""
+        return self.root / "bars" / "minute" / f"symbol={check_symbol(symbol)}"
+
+    @property
+    def shards(self) -> Path:
+        """Folder of all event shards."""
+        return self.root / "events" / "shards"
+
+    def shard(self, symbol: str) -> Path:
+        """One symbol's events."""
+        return self.shards / f"symbol={check_symbol(symbol)}.parquet"
+
+    @property
+    def master(self) -> Path:
+        """The MASTER table."""
+        return self.root / "events" / "master.parquet"
+
+    @property
+    def universe(self) -> Path:
+        """The symbols that are followed, and what reference data says of them."""
+        return self.root / "reference" / "universe.parquet"
+
+    def manifests(self, profile: str) -> Path:
+        """Folder of one profile's frozen manifests."""
+        return self.root / "manifests" / profile
+
+    def tape(self, profile: str, kind: str) -> Path:
+        """Folder of one profile's `trades` or `quotes`."""
+        return self.root / "tape" / profile / kind
+
+    def tape_wave(self, profile: str, kind: str, wave: str, symbol: str) -> Path:
+        """Folder of the spans of one symbol and wave."""
+        return self.tape(profile, kind) / f"wave={wave}" / f"symbol={check_symbol(symbol)}"
+
+    def ledger(self, profile: str) -> Path:
+        """One row per event of the manifest: what the lake holds of it."""
+        return self.root / "tape" / profile / "ledger.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """Rows and answers that were refused, with the reason; laid out as the lake itself."""
+        return self.root / "quarantine"
+
+    def quarantined(self, path: Path) -> Path:
+        """Where the refused counterpart of `path` lies."""
+        return self.quarantine / path.relative_to(self.root)

@@ -1,0 +1,120 @@
+"""The ledger: what the lake holds of every event of a manifest, told by the artefacts themselves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.kpis import EFFORT, LEDGER
+from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.windows import event_windows, pieces, uncovered
+from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+
+_FACTS: Final = pl.Schema(
+    {"path": pl.String(), "file": pl.String(), "sha256": pl.String(), "size": pl.Int64(), "height": pl.Int64()}
+)
+_EFFORT_OF_ONE: Final = pl.Schema({name: dtype for name, dtype in EFFORT.items() if name != "wave"})
+_COUNTS: Final = pl.Schema(
+    {"event_id": pl.String(), "path": pl.String(), "rows": pl.Int64(), "first": UTC_NS, "last": UTC_NS}
+)
+
+
+def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
+    """One row per event of `manifest` (LEDGER), in rank order.
+
+    `bytes` is the event's share of its files, by rows. An event without both artefacts is `denied` or `failed` where
+    the cause is known, else `missing`.
+    """
+    windows = event_windows(manifest)
+    trades, quotes = (_holdings(windows, tape, kind) for kind in KINDS)
+    has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
+    there = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
+    state = (
+        pl.when(~there)
+        .then(pl.coalesce("trades_state", "quotes_state", pl.lit("missing")))
+        .when(has_trades & has_quotes)
+        .then(pl.lit("complete"))
+        .when(has_trades)
+        .then(pl.lit("trades_only"))
+        .when(has_quotes)
+        .then(pl.lit("quotes_only"))
+        .otherwise(pl.lit("empty"))
+    )
+    return (
+        windows.join(trades, on="event_id", how="left", maintain_order="left")
+        .join(quotes, on="event_id", how="left", maintain_order="left")
+        .with_columns(
+            state=state,
+            cause=pl.when(~there).then(pl.coalesce("trades_cause", "quotes_cause")),
+            bytes=pl.sum_horizontal("trades_bytes", "quotes_bytes"),
+        )
+        .select(*LEDGER)
+        .match_to_schema(LEDGER)
+    )
+
+
+def effort(tape: TapeStore) -> pl.DataFrame:
+    """Requests, retries and throttled answers (EFFORT) behind everything published, by wave."""
+    artefacts = pl.concat(tape.published(kind) for kind in KINDS)
+    said = [provenance_of(Path(path)) or {} for path in artefacts["path"]]
+    figures = pl.DataFrame(said, schema=_EFFORT_OF_ONE)
+    return pl.concat([artefacts.select("wave"), figures], how="horizontal").group_by("wave").sum().select(*EFFORT)
+
+
+def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind) -> pl.DataFrame:
+    """Rows, bounds, bytes, files and hashes of each window that is covered, and why others are not; names by `kind`."""
+    published = tape.published(kind)
+    lacking = uncovered(windows, published).select("event_id")
+    where = pieces(windows.join(lacking, on="event_id", how="anti"), published)
+    held = (
+        where.select("event_id", "path")
+        .unique(maintain_order=True)
+        .join(_counts(where, tape), on=["event_id", "path"], how="left", maintain_order="left")
+        .join(_facts(where["path"].unique().sort(), tape.lake.root), on="path", how="left", maintain_order="left")
+        .with_columns(pl.col("rows").fill_null(0))
+        .group_by("event_id", maintain_order=True)
+        .agg(
+            pl.col("rows").sum().alias(f"{kind}_rows"),
+            pl.col("first").min().alias(f"{kind}_first"),
+            pl.col("last").max().alias(f"{kind}_last"),
+            (pl.col("size") * pl.col("rows") / pl.col("height").clip(1)).sum().alias(f"{kind}_bytes"),
+            pl.col("file").alias(f"{kind}_files"),
+            pl.col("sha256").alias(f"{kind}_sha256"),
+        )
+    )
+    refusals = pl.DataFrame(
+        [(event_id, said["state"], said["cause"]) for event_id, said in tape.refusals(kind).items()],
+        schema={"event_id": pl.String, f"{kind}_state": pl.String, f"{kind}_cause": pl.String},
+        orient="row",
+    )
+    return windows.select("event_id").join(held, on="event_id", how="left").join(refusals, on="event_id", how="left")
+
+
+def _counts(where: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
+    """Rows of each event in each of its files, with the first and last timestamp."""
+    if where.is_empty():
+        return _COUNTS.to_frame()
+    return (
+        tape.scan_pieces(where)
+        .group_by("event_id", "path")
+        .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
+        .collect()
+        .match_to_schema(_COUNTS)
+    )
+
+
+def _facts(paths: Sequence[str] | pl.Series, root: Path) -> pl.DataFrame:
+    """What each file is called within the lake, its hash, size in bytes and number of rows."""
+    rows = [
+        (
+            str(path),
+            path.relative_to(root).as_posix(),
+            sha256(path),
+            path.stat().st_size,
+            pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item(),
+        )
+        for path in map(Path, paths)
+    ]
+    return pl.DataFrame(rows, schema=_FACTS, orient="row")

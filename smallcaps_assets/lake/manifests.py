@@ -1,0 +1,112 @@
+"""Manifests: frozen selections. A new one never overwrites an old one; `current.json` points to one of them."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from smallcaps_assets.domain.manifests import Selection, session_distribution
+from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, sha256
+
+
+@dataclass(frozen=True)
+class ManifestStore:
+    """The manifests of one profile in one folder."""
+
+    folder: Path
+    profile: str
+
+    def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
+        """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
+
+        Where a manifest was chosen by the same rules from the same MASTER before, that one becomes the current again.
+        """
+        same = self._chosen_before(config_hash, master_sha256)
+        if same:
+            self._point_to(same["manifest_id"])
+            self.load()
+            return same
+        while (self.folder / f"{self.profile}_{now:%Y%m%d_%H%M%S}.parquet").exists():
+            now += timedelta(seconds=1)
+        manifest_id = f"{self.profile}_{now:%Y%m%d_%H%M%S}"
+        path = self.folder / f"{manifest_id}.parquet"
+        publish_frame(path, selection.manifest)
+        sidecar = {
+            "manifest_id": manifest_id,
+            "profile": self.profile,
+            "config_hash": config_hash,
+            "sha256": sha256(path),
+            "master_sha256": master_sha256,
+            "rows": selection.manifest.height,
+            "symbols": selection.manifest["symbol"].n_unique(),
+            "funnel": selection.funnel,
+            "session_distribution": session_distribution(selection.manifest),
+            "extension": selection.extension,
+        }
+        publish_text(path.with_suffix(".json"), json.dumps(sidecar, indent=2) + "\n")
+        self._point_to(manifest_id)
+        return sidecar
+
+    def sidecar(self) -> dict[str, Any]:
+        """What the current manifest says of itself.
+
+        Raises:
+            InputError: there is no manifest yet.
+        """
+        found = self._sidecar()
+        if found is None:
+            raise InputError(
+                f"{self.folder}: no manifest of profile {self.profile} yet. Materialize {self.profile}/manifest first."
+            )
+        return found
+
+    def load(self) -> pl.DataFrame:
+        """The current manifest (MANIFEST), in rank order.
+
+        Raises:
+            InputError: there is no manifest yet.
+            LakeError: the file is not the one its sidecar describes.
+        """
+        sidecar = self.sidecar()
+        path = self.folder / f"{sidecar['manifest_id']}.parquet"
+        with disk_errors("read", path):
+            content = path.read_bytes()
+        found = sha256(path)
+        if found != sidecar["sha256"]:
+            raise LakeError(
+                f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
+                "was frozen: put the original back, or remove current.json and materialize the manifest again."
+            )
+        return matched(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+
+    def _chosen_before(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
+        for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
+            with disk_errors("read", path):
+                sidecar: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256):
+                return sidecar
+        return None
+
+    def _point_to(self, manifest_id: str) -> None:
+        pointer = self.folder / "current.json"
+        text = json.dumps({"manifest_id": manifest_id}) + "\n"
+        if not pointer.is_file() or pointer.read_text(encoding="utf-8") != text:
+            publish_text(pointer, text)
+
+    def _sidecar(self) -> dict[str, Any] | None:
+        pointer = self.folder / "current.json"
+        if not pointer.is_file():
+            return None
+        with disk_errors("read", pointer):
+            manifest_id = json.loads(pointer.read_text(encoding="utf-8"))["manifest_id"]
+            text = (self.folder / f"{manifest_id}.json").read_text(encoding="utf-8")
+        sidecar: dict[str, Any] = json.loads(text)
+        if sidecar["profile"] != self.profile:
+            raise LakeError(f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.")
+        return sidecar

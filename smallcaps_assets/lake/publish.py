@@ -1,0 +1,118 @@
+"""The one way a file comes into being: written beside its place, checked, flushed to disk, renamed into it.
+
+A file at its final path is complete by definition. A killed process leaves at most a hidden `.part` file, which the
+next publication of the same file removes.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.errors import LakeError
+
+# The footer entry under which a parquet file of the lake says where it comes from, as JSON.
+PROVENANCE: Final = "smallcaps"
+
+
+@contextmanager
+def disk_errors(action: str, path: Path) -> Iterator[None]:
+    """Turn what the operating system or Polars says of a file into a LakeError that names it."""
+    try:
+        yield
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise LakeError(
+            f"{path}: cannot be {action} ({reason}). Check that the folder is there, that this user may write to it "
+            "and that the disk has space; then run again, nothing half-written was left in place."
+        ) from error
+
+
+def publish(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file beside `path`, then move it there.
+
+    Raises:
+        LakeError: the disk refuses; `path` is as it was before.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    with disk_errors("written", path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(part)
+            _flush(part)
+            os.replace(part, path)  # noqa: PTH105 -- the one call that replaces on every system
+        finally:
+            part.unlink(missing_ok=True)
+        sweep(path)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:
+    """Publish `frame` as parquet (zstd, statistics) with `provenance` in its footer; checked by reading it back.
+
+    Raises:
+        LakeError: the disk refuses, or what was written does not read back as it should.
+    """
+
+    def write(part: Path) -> None:
+        metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
+        frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
+        lazy = pl.scan_parquet(part, hive_partitioning=False)
+        if lazy.collect_schema() != frame.schema or lazy.select(pl.len()).collect().item() != frame.height:
+            raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
+
+    publish(path, write)
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Publish a small text file (UTF-8, line feeds on every system)."""
+
+    def write(part: Path) -> None:
+        part.write_bytes(text.encode())
+
+    publish(path, write)
+
+
+def provenance_of(path: Path) -> dict[str, Any] | None:
+    """What the footer of a parquet file of the lake says; None where it says nothing. Reads the footer only."""
+    with disk_errors("read", path):
+        text = pl.read_parquet_metadata(path).get(PROVENANCE)
+    if text is None:
+        return None
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with disk_errors("read", path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_writable(root: Path) -> None:
+    """Make sure that files can be made below `root`.
+
+    Raises:
+        LakeError: the folder cannot be made or written to.
+    """
+    probe = root / f".probe-{uuid.uuid4().hex}"
+    with disk_errors("written", root):
+        root.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()

@@ -1,0 +1,166 @@
+"""Tape windows: the trades and quotes of merged windows, one file per span and kind, and the reader of one window."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from smallcaps_assets.domain.manifests import ProfileParams
+from smallcaps_assets.domain.nbbo import Thinning
+from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_US
+from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces, uncovered
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text
+
+Kind = Literal["trades", "quotes"]
+KINDS: Final[tuple[Kind, ...]] = ("trades", "quotes")
+STAMP: Final = "%Y%m%dT%H%M%S"
+
+SCHEMAS: Final[dict[tuple[str, str], pl.Schema]] = {
+    ("trades", "minimal"): TRADES,
+    ("trades", "all"): TRADES_ALL,
+    ("quotes", "minimal"): QUOTES,
+    ("quotes", "all"): QUOTES_ALL,
+}
+
+# What lies in the lake: one row per published span.
+PUBLISHED: Final = pl.Schema(
+    {"symbol": pl.String(), "wave": pl.String(), "start": UTC_US, "end": UTC_US, "path": pl.String()}
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one symbol's tape [start, end), UTC, and the events whose windows it covers."""
+
+    symbol: str
+    wave: str
+    start: datetime
+    end: datetime
+    events_merged: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What identifies the span within its symbol: what it covers, in UTC."""
+        return f"{self.start:{STAMP}}_{self.end:{STAMP}}"
+
+
+@dataclass(frozen=True)
+class TapeStore:
+    """The tape of one profile in a lake."""
+
+    lake: Lake
+    profile: str
+    params: ProfileParams
+
+    def schema(self, kind: Kind) -> pl.Schema:
+        """The columns this profile keeps."""
+        return SCHEMAS[kind, self.params.columns]
+
+    def resolution(self, kind: Kind) -> dict[str, Any]:
+        """How much of the stream this profile keeps, as it is written into every artefact."""
+        thinning = {"thinning": self.params.quotes.model_dump()} if kind == "quotes" else {}
+        return {"columns": self.params.columns, **thinning}
+
+    def published(self, kind: Kind, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+        """Spans (PUBLISHED) of this profile, of all waves, that hold at least the resolution asked."""
+        folder = self.lake.tape(self.profile, kind)
+        names = ["*"] if symbols is None else symbols
+        files = [path for name in names for path in folder.glob(f"wave=*/symbol={name}/*.parquet")]
+        rows = [_row(path) for path in sorted(files) if not path.name.startswith(".") and self._suffices(kind, path)]
+        return pl.DataFrame(rows, schema=PUBLISHED, orient="row")
+
+    def due(self, kind: Kind, windows: pl.DataFrame) -> list[Span]:
+        """The spans to fetch so that every window (WINDOWS) is covered; empty when all are."""
+        symbols = windows["symbol"].unique(maintain_order=True).to_list()
+        missing = uncovered(windows, self.published(kind, symbols))
+        return [
+            Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in merge_windows(missing).to_dicts()
+        ]
+
+    def publish(self, kind: Kind, span: Span, rows: pl.DataFrame, provenance: dict[str, Any]) -> Path:
+        """Publish the tape of one span, which may be empty; forget what was said of an earlier failure."""
+        path = self._path(kind, span)
+        publish_frame(path, rows.match_to_schema(self.schema(kind)), provenance | self.resolution(kind))
+        self._failure(path).unlink(missing_ok=True)
+        return path
+
+    def refuse(self, kind: Kind, span: Span, state: str, cause: str) -> None:
+        """Keep why a span could not be fetched, for people and for the ledger."""
+        record = {"state": state, "cause": cause, "events": span.events_merged}
+        publish_text(self._failure(self._path(kind, span)), json.dumps(record, indent=2) + "\n")
+
+    def refusals(self, kind: Kind) -> dict[str, dict[str, str]]:
+        """State and cause of the last failure, by event_id."""
+        folder = self.lake.quarantined(self.lake.tape(self.profile, kind))
+        found: dict[str, dict[str, str]] = {}
+        for path in sorted(folder.glob("wave=*/symbol=*/*.json")):
+            with disk_errors("read", path):
+                record = json.loads(path.read_text(encoding="utf-8"))
+            found |= {event: {"state": record["state"], "cause": record["cause"]} for event in record["events"]}
+        return found
+
+    def trades(self, event_id: str) -> pl.DataFrame:
+        """Trades of exactly the window of an event of the current manifest, sorted by (timestamp, sequence_number)."""
+        return self._read("trades", event_id)
+
+    def quotes(self, event_id: str) -> pl.DataFrame:
+        """Quotes of exactly the window of an event of the current manifest, sorted by (timestamp, sequence_number)."""
+        return self._read("quotes", event_id)
+
+    def scan_pieces(self, where: pl.DataFrame) -> pl.LazyFrame:
+        """Rows of the pieces of windows (see `domain.windows.pieces`), with their event_id and path."""
+        paths = where["path"].unique().sort().to_list()
+        wanted = where.lazy().select(
+            "event_id",
+            "path",
+            piece_start=pl.col("piece_start").cast(pl.Datetime("ns", "UTC")),
+            piece_end=pl.col("piece_end").cast(pl.Datetime("ns", "UTC")),
+        )
+        rows = pl.scan_parquet(paths, hive_partitioning=False, include_file_paths="path")
+        inside = pl.col("timestamp").is_between("piece_start", "piece_end", closed="left")
+        return rows.join(wanted, on="path", how="inner").filter(inside).drop("piece_start", "piece_end")
+
+    def _read(self, kind: Kind, event_id: str) -> pl.DataFrame:
+        manifest = ManifestStore(self.lake.manifests(self.profile), self.profile).load()
+        windows = event_windows(manifest.filter(pl.col("event_id") == event_id))
+        if windows.is_empty():
+            raise InputError(f"event {event_id!r} is not in the current manifest of profile {self.profile}.")
+        published = self.published(kind, windows["symbol"].to_list())
+        if not uncovered(windows, published).is_empty():
+            raise InputError(
+                f"the {kind} of {event_id} are not in the lake yet: materialize {self.profile}/tape_{kind}."
+            )
+        rows = self.scan_pieces(pieces(windows, published))
+        return rows.select(*self.schema(kind)).sort("timestamp", "sequence_number").collect()
+
+    def _path(self, kind: Kind, span: Span) -> Path:
+        return self.lake.tape_wave(self.profile, kind, span.wave, span.symbol) / f"{span.name}.parquet"
+
+    def _failure(self, path: Path) -> Path:
+        return self.lake.quarantined(path).with_suffix(".json")
+
+    def _suffices(self, kind: Kind, path: Path) -> bool:
+        provenance = provenance_of(path)
+        if provenance is None:
+            return False
+        if self.params.columns == "all" and provenance["columns"] != "all":
+            return False
+        return kind == "trades" or _resolves(Thinning(**provenance["thinning"]), self.params.quotes)
+
+
+def _resolves(kept: Thinning, asked: Thinning) -> bool:
+    """Whether a stream thinned as `kept` still tells everything a stream thinned as `asked` would."""
+    return kept.max_hz % asked.max_hz == 0 and (asked.by_change_only or not kept.by_change_only)
+
+
+def _row(path: Path) -> tuple[str, str, datetime, datetime, str]:
+    start, end = (datetime.strptime(f"{part}+0000", f"{STAMP}%z") for part in path.stem.split("_"))
+    symbol = path.parent.name.removeprefix("symbol=")
+    return symbol, path.parent.parent.name.removeprefix("wave="), start, end, str(path)

@@ -1,0 +1,90 @@
+"""Event shards: detect the sessions that are new or changed, leave the rest as it is."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.events import Detection, DetectionParams, detect
+from smallcaps_assets.domain.features import DAILY
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import SHARD
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.pipeline.outcome import Outcome
+
+# Raise it with every change of code that changes what is detected: shards of an earlier version are found again.
+CODE_VERSION: Final = "1"
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Everything that finding the events of a symbol takes."""
+
+    bars: BarsStore
+    shards: ShardStore
+    params: DetectionParams
+    sessions: SessionParams
+    reference: pl.DataFrame
+
+    def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
+        """Bring the shards of `symbols` up to date; one outcome per symbol."""
+        return map(self._detect_symbol, symbols)
+
+    def _detect_symbol(self, symbol: str) -> Outcome:
+        marks = self.bars.fingerprints(symbol)
+        known = self.reference.filter(pl.col("symbol") == symbol)
+        identity = self._identity(known)
+        before = self.shards.coverage(symbol)
+        usable = before if before and before.detection == identity else None
+        since = _first_stale(marks, usable)
+        if usable and since is None:
+            events = self.shards.read(symbol)
+            return Outcome((symbol,), _figures(marks, 0, events))
+        if not marks:
+            self.shards.replace(symbol, SHARD.to_frame(), Coverage(identity, {}, {}))
+            return Outcome((symbol,), _figures(marks, 0, SHARD.to_frame()))
+        since = since or min(marks)
+        earlier = self.shards.read(symbol).filter(pl.col("date") < f"{since}") if usable else SHARD.to_frame()
+        volumes = {day: usd for day, usd in usable.dollar_volumes.items() if day < since} if usable else {}
+        found = self._detect_since(symbol, since, max(since, *marks), volumes, known)
+        events = pl.concat([earlier, found.events])
+        volumes |= dict(found.daily.select("day", "dollar_volume_day").iter_rows())
+        self.shards.replace(symbol, events, Coverage(identity, marks, volumes))
+        return Outcome((symbol,), _figures(marks, sum(day >= since for day in marks), events) | found.counts)
+
+    def _detect_since(
+        self, symbol: str, since: date, last: date, volumes: dict[date, float], known: pl.DataFrame
+    ) -> Detection:
+        bars = self.bars.read(symbol, since, last)
+        history = pl.DataFrame(
+            {"symbol": [symbol] * len(volumes), "day": list(volumes), "dollar_volume_day": list(volumes.values())},
+            schema=DAILY,
+        )
+        return detect(
+            bars,
+            sessions_between(since, last, self.sessions),
+            self.params,
+            reference=known,
+            earlier_days=history.sort("day"),
+        )
+
+    def _identity(self, known: pl.DataFrame) -> str:
+        """What a shard was detected with: code, thresholds, sessions, and what was known of the symbol."""
+        parts = (CODE_VERSION, self.params.model_dump_json(), self.sessions.model_dump_json(), known.write_json())
+        text = "\n".join(parts)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _first_stale(marks: dict[date, str], coverage: Coverage | None) -> date | None:
+    """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
+    known = coverage.sessions if coverage else {}
+    return min((day for day in marks.keys() | known.keys() if marks.get(day) != known.get(day)), default=None)
+
+
+def _figures(marks: dict[date, str], detected: int, events: pl.DataFrame) -> dict[str, int | float]:
+    return {"sessions": len(marks), "sessions_detected": detected, "events": events.height}

@@ -1,0 +1,62 @@
+"""Minute bars of symbols: fetch the sessions that are missing, check them, store them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import groupby
+
+from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.errors import MarketDataError, NotAuthenticated
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.outcome import Outcome, in_threads
+
+
+def ingest_bars(
+    symbols: Sequence[str], due: Sequence[date], client: MarketDataClient, store: BarsStore, threads: int
+) -> Iterator[Outcome]:
+    """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
+
+    A symbol that the vendor fails to serve is reported with its cause and does not stop the others.
+    """
+    yield from in_threads(lambda symbol: _ingest_symbol(symbol, due, client, store), symbols, threads)
+
+
+def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:
+    covered = store.covered(symbol)
+    missing = sorted(set(due) - covered)
+    figures: dict[str, int | float] = {
+        "sessions_due": len(due),
+        "sessions_fetched": 0,
+        "rows": 0,
+        "rows_quarantined": 0,
+        "rows_on_other_days": 0,
+        "requests": 0,
+        "retries": 0,
+    }
+    for month, days in groupby(missing, key=lambda day: day.replace(day=1)):
+        try:
+            added = _fetch_month(symbol, month, list(days), client, store)
+        except NotAuthenticated:
+            raise
+        except MarketDataError as error:
+            return Outcome((symbol,), figures, (f"{symbol}, {month:%Y-%m}: {error}",))
+        figures |= {name: figures[name] + count for name, count in added.items()}
+    return Outcome((symbol,), figures)
+
+
+def _fetch_month(
+    symbol: str, month: date, sessions: list[date], client: MarketDataClient, store: BarsStore
+) -> dict[str, int]:
+    """Fetch and store sessions of one month."""
+    fetched = client.minute_bars(symbol, sessions[0], sessions[-1])
+    clean = clean_bars(fetched.frame)
+    asked = clean.good.filter(DAY.is_in(sessions))
+    store.add(symbol, month, sessions, asked, clean.quarantined)
+    return {
+        "sessions_fetched": len(sessions),
+        "rows": asked.height,
+        "rows_quarantined": clean.quarantined.filter(DAY.is_in(sessions).fill_null(value=True)).height,
+        "rows_on_other_days": clean.good.height - asked.height,
+        "requests": fetched.requests,
+        "retries": fetched.retries,
+    }

@@ -1,0 +1,52 @@
+"""Named frames for tests. Bars are written down minute by minute; awkward values say why they are there."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.settings import Settings, load_settings
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+# open, high, low, close, volume, transactions
+Row = tuple[float, float, float, float, float, int | None]
+
+
+@cache
+def default_settings() -> Settings:
+    """The repository's own settings."""
+    return load_settings(overrides={})
+
+
+def new_york(text: str) -> datetime:
+    """`2025-11-05 09:30` by the New York clock."""
+    return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=NEW_YORK)
+
+
+def bars_from(start: str, rows: Sequence[Row], symbol: str = "AEMD") -> pl.DataFrame:
+    """Consecutive minutes from a New York time on."""
+    first = new_york(start)
+    return pl.DataFrame(
+        [
+            (symbol, first + timedelta(minutes=minute), *row[:5], row[3], row[5])
+            for minute, row in enumerate(rows)
+        ],
+        schema=BARS,
+        orient="row",
+    )
+
+
+def flat(minutes: int, price: float = 10.0, volume: float = 10_000.0, transactions: int | None = 40) -> list[Row]:
+    """Minutes that go nowhere, one cent up and one down, open at the price and close at it."""
+    return [(price, price + 0.01, price - 0.01, price, volume, transactions)] * minutes
+
+
+def sessions_of(*days: str) -> pl.DataFrame:
+    """Session bounds that cover some dates."""
+    dates = [date.fromisoformat(day) for day in days]
+    return sessions_between(min(dates), max(dates), default_settings().sessions)
