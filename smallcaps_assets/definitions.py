@@ -1,5 +1,6 @@
 """The code location: `build_defs` makes it, `defs` is the one that Dagster loads."""
 
+import warnings
 from collections.abc import Mapping
 
 import dagster as dg
@@ -12,6 +13,9 @@ from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, Se
 from smallcaps_assets.defs.run_log import RUN_LOG, people_logger
 from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settings
+
+# Dagster calls backfill policies beta; its version is pinned and what we lean on has tests
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:

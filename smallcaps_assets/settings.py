@@ -22,8 +22,8 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS, check_symbol
 from smallcaps_assets.errors import InputError, NotAuthenticated, SettingsError
 
-PROFILES: Final = ("core", "plus", "premium")
 Profile = Literal["core", "plus", "premium"]
+PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
 CalendarDay = Annotated[date, Field(strict=False)]
 
 # How a parent process tells its children which configuration they work with.

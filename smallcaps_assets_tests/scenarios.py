@@ -32,10 +32,7 @@ def bars_from(start: str, rows: Sequence[Row], symbol: str = "AEMD") -> pl.DataF
     """Consecutive minutes from a New York time on."""
     first = new_york(start)
     return pl.DataFrame(
-        [
-            (symbol, first + timedelta(minutes=minute), *row[:5], row[3], row[5])
-            for minute, row in enumerate(rows)
-        ],
+        [(symbol, first + timedelta(minutes=minute), *row[:5], row[3], row[5]) for minute, row in enumerate(rows)],
         schema=BARS,
         orient="row",
     )

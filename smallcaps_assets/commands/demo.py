@@ -9,7 +9,6 @@ import dagster as dg
 
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.workplace import enter, flags_of
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.run_log import RUN_LOG
 from smallcaps_assets.domain.tables import WAVES
@@ -18,7 +17,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import market_data_client
-from smallcaps_assets.settings import PROFILES, Settings, lake_path
+from smallcaps_assets.settings import PROFILES, lake_path
 
 RANGE_START: Final = "dagster/asset_partition_range_start"
 RANGE_END: Final = "dagster/asset_partition_range_end"
@@ -39,13 +38,17 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments, embedded=True)
     lake = Lake(lake_path(settings))
     require_writable(lake.root)
+    from smallcaps_assets.definitions import defs  # noqa: PLC0415 -- it loads the settings that enter() made
+
+    job = defs.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.get() as instance:
-        failed = _materialize(settings, lake, instance)
+        failed = _materialize(job, lake, instance)
     for profile in PROFILES:
-        print("\n" + profile_report(lake, profile, settings))
+        if (lake.manifests(profile) / "current.json").is_file():
+            print("\n" + profile_report(lake, profile, settings))
     totals = market_data_client(settings.source).totals()
     print(
-        f"\nlake {lake.root}: {totals.requests:,} requests, {totals.retries:,} retries "
+        f"\nlake {lake.root}: {totals.requests_sent:,} requests, {totals.retries:,} retries "
         f"in {time.monotonic() - began:.0f} s\nopen it in the web UI: smallcaps ui{flags_of(arguments)}"
     )
     if failed:
@@ -53,9 +56,8 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _materialize(settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> list[str]:
+def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance) -> list[str]:
     """Run the stages in order; returns the titles of those that failed."""
-    job = build_defs(settings).get_implicit_global_asset_job_def()
 
     def succeeds(stage: Stage) -> bool:
         print(f"-- {stage.title}", flush=True)

@@ -43,10 +43,13 @@ def run(arguments: Namespace) -> int:
             found = _detected(clean.good, settings)
             shards.append(found.events)
             counts += Counter(found.counts)
-    events, quarantined = build_master(pl.concat(shards), settings.cooldown), pl.concat(refused)
+    quarantined = pl.concat(refused)
+    _tell_quarantine(quarantined, out.with_name(f"{out.stem}.quarantine.parquet"))
+    if quarantined.height == counts["bars"]:
+        raise InputError(f"{arguments.bars}: not one usable bar in {counts['bars']:,} rows. No events were written.")
+    events = build_master(pl.concat(shards), settings.cooldown)
     publish_frame(out, events)
     _tell(events, counts, out)
-    _tell_quarantine(quarantined, out.with_name(f"{out.stem}.quarantine.parquet"))
     return 0
 
 

@@ -16,8 +16,9 @@ def run(arguments: Namespace) -> int:
     settings = load_settings(arguments.config)
     master = Path(arguments.master)
     profile = settings.profiles[arguments.profile]
-    selection = select_events(read_master(master), profile, settings.ranking)
-    _tell(selection)
+    master_table = read_master(master)
+    selection = select_events(master_table, profile, settings.ranking)
+    _tell(selection, master_table.height)
     if arguments.dry_run:
         print("dry run: nothing written")
         return 0
@@ -31,12 +32,11 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _tell(selection: Selection) -> None:
-    before = None
+def _tell(selection: Selection, before: int) -> None:
+    print(f"{'MASTER':<20} {before:>10,}")
     for step in selection.funnel:
         rows = int(step["rows"])
-        lost = "" if before is None else f"  (-{before - rows:,})"
-        print(f"{step['step']:<20} {rows:>10,}{lost}")
+        print(f"{step['step']:<20} {rows:>10,}  (-{before - rows:,})")
         before = rows
     for session, figures in session_distribution(selection.manifest).items():
         print(f"  {session:<4} {figures['count']:>9,}  {figures['percentage']:5.1f} %")

@@ -39,11 +39,18 @@ def _states(counts: pl.DataFrame) -> str:
 
 
 def _kpis(kpis: pl.DataFrame) -> str:
-    head = f"  {'wave':<5}{'figure':<20}{'value':>10}  {'target':<14}holds"
+    """One line per figure: its target, and its value per wave and in all, marked where it misses."""
+    shown = kpis.with_columns(
+        text=pl.when(pl.col("value").is_null())
+        .then(pl.lit("unknown"))
+        .otherwise(pl.col("value").round(3).cast(pl.String) + pl.when("holds").then(pl.lit(" ")).otherwise(pl.lit("!")))
+    )
+    waves = kpis["wave"].unique(maintain_order=True).to_list()
+    wide = shown.pivot(on="wave", index="figure", values="text", aggregate_function="first")
+    targets = shown.group_by("figure", maintain_order=True).agg(pl.col("target").unique(maintain_order=True).str.join(", "))
+    head = f"  {'figure (! misses its target)':<30}{'target':<24}" + "".join(f"{wave:>10}" for wave in waves)
     rows = [
-        f"  {row['wave']:<5}{row['figure']:<20}"
-        f"{'unknown' if row['value'] is None else format(row['value'], '.3f'):>10}  "
-        f"{row['target']:<14}{'yes' if row['holds'] else 'NO'}"
-        for row in kpis.to_dicts()
+        f"  {row['figure']:<30}{row['target']:<24}" + "".join(f"{row[wave] or '':>10}" for wave in waves)
+        for row in targets.join(wide, on="figure", how="left", maintain_order="left").to_dicts()
     ]
     return "\n".join([head, *rows])

@@ -18,8 +18,9 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     lake = Lake(lake_path(settings))
     print(_history(lake, settings))
-    chosen = [arguments.profile] if arguments.profile else sorted(PROFILES, key=settings.active_profile.__ne__)
-    for profile in chosen:
+    for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
+        if arguments.profile not in (None, profile):
+            continue
         if (lake.manifests(profile) / "current.json").is_file():
             print(profile_report(lake, profile, settings))
         else:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from smallcaps_assets.defs.checks import MASTER_QUALITY, master_quality
-from smallcaps_assets.defs.metadata import OWNERS, column_schema, counts, record, score_quantiles
+from smallcaps_assets.defs.metadata import OWNERS, Metadata, column_schema, counts, record, score_quantiles
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.events import build_master
@@ -57,7 +57,7 @@ def master_events(
 ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
     """MASTER: the events of all symbols, one row per event, with groups of events that belong together."""
     events = build_master(lake.shards().scan().collect(), settings.load().cooldown)
-    figures = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
+    figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     figures |= counts(events, "event_type", "session", "direction", "tier")
     yield dg.MaterializeResult(value=events, metadata=figures | score_quantiles(events))
     yield master_quality(events)

@@ -1,7 +1,7 @@
 """Metadata that catalog, lineage and plots show, and the one way to record what a run over many partitions did."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 import polars as pl
@@ -11,11 +11,13 @@ from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.outcome import Outcome
 
 OWNERS: Final = ["team:data"]
+# figures and tables by name, as Dagster takes them
+Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
 # what talks to the vendor shares one pool, whose limit stands in dagster.yaml
 VENDOR_POOL: Final = "vendor"
 
 
-def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
+def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:
     """Metadata that describes the columns of a table."""
     columns = [dg.TableColumn(name, str(dtype), COLUMNS.get(name)) for name, dtype in schema.items()]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
@@ -30,7 +32,7 @@ def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
     )
 
 
-def counts(frame: pl.DataFrame, *columns: str) -> dict[str, int]:
+def counts(frame: pl.DataFrame, *columns: str) -> Metadata:
     """Rows by value of each column, one figure per value, so that each becomes a line of a plot."""
     return {
         f"{column}/{value}": rows
@@ -39,7 +41,7 @@ def counts(frame: pl.DataFrame, *columns: str) -> dict[str, int]:
     }
 
 
-def score_quantiles(frame: pl.DataFrame) -> dict[str, float]:
+def score_quantiles(frame: pl.DataFrame) -> Metadata:
     """Quantiles of the score, one figure each."""
     if frame.is_empty():
         return {}

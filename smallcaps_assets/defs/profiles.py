@@ -1,6 +1,6 @@
 """The assets of one profile: its manifest, its trades and quotes, its ledger. Three profiles, one factory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
@@ -8,6 +8,7 @@ import polars as pl
 from smallcaps_assets.defs.metadata import (
     OWNERS,
     VENDOR_POOL,
+    Metadata,
     column_schema,
     counts,
     record,
@@ -55,7 +56,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             now=now(),
         )
         rows = selection.manifest
-        figures: dict[str, object] = {
+        figures: Metadata = {
             "dagster/row_count": rows.height,
             "manifest_id": sidecar["manifest_id"],
             "config_hash": sidecar["config_hash"],
@@ -120,16 +121,16 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         description=f"One row per event of the manifest of {profile}: whether its tape is complete, empty, failed or "
         "missing, its rows, bytes and hashes.",
     )
-    def capture_ledger(settings: SettingsResource, lake: LakeResource) -> dg.MaterializeResult[object]:
+    def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
         loaded = settings.load()
         tape = lake.tape(profile, loaded)
         ledger = build_ledger(lake.manifests(profile).load(), tape)
-        return dg.MaterializeResult(value=ledger, metadata=ledger_metadata(ledger, effort(tape), loaded))
+        yield dg.MaterializeResult(value=ledger, metadata=ledger_metadata(ledger, effort(tape), loaded))
 
     return capture_ledger
 
 
-def ledger_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, settings: Settings) -> Mapping[str, object]:
+def ledger_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, settings: Settings) -> Metadata:
     """What people see of a ledger: windows by state, the KPIs with their targets, GO or NO-GO and why."""
     kpis = capture_kpis(ledger, spent, settings.kpis)
     go, reasons = verdict(kpis)

@@ -14,7 +14,7 @@ from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.source import market_data_client
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import Profile, Settings
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
@@ -53,7 +53,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         """The frozen selections of a profile."""
         return ManifestStore(self.lake.manifests(profile), profile)
 
-    def tape(self, profile: str, settings: Settings) -> TapeStore:
+    def tape(self, profile: Profile, settings: Settings) -> TapeStore:
         """The tape windows of a profile."""
         return TapeStore(self.lake, profile, settings.profiles[profile])
 

@@ -5,8 +5,12 @@ import sys
 from typing import Final
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+from smallcaps_assets import errors
 
 RUN_LOG: Final = "people"
+OURS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
 
 class _Formatter(logging.Formatter):
@@ -14,15 +18,27 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         meta = getattr(record, "dagster_meta", {})
-        step = meta.get("step_key") or ""
-        return f"{self.formatTime(record, '%H:%M:%S')} {step}: {meta.get('orig_message', record.getMessage())}"
+        text = meta.get("orig_message", record.getMessage())
+        event = meta.get("dagster_event")
+        if event is not None and event.is_step_failure and event.step_failure_data.error:
+            text = _cause(event.step_failure_data.error)
+        return f"{self.formatTime(record, '%H:%M:%S')} {meta.get('step_key') or 'run'}: {text}"
 
 
-@dg.logger(description="What assets say, for people at a terminal.")
-def people_logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it
-    """A logger to standard error from level INFO on."""
+def _cause(error: SerializableErrorInfo) -> str:
+    """What went wrong first: its message where it is an error of ours, the whole trace where it is not."""
+    first = error
+    while first.cause:
+        first = first.cause
+    return first.message.strip() if first.cls_name in OURS else error.to_string()
+
+
+def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it
     logger = logging.Logger("smallcaps", level=logging.INFO)  # noqa: LOG001 -- one per run, its handler ends with it
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
     logger.addHandler(handler)
     return logger
+
+
+people_logger: Final = dg.LoggerDefinition(_logger, description="What assets say, from INFO on, to standard error.")

@@ -57,9 +57,10 @@ class DetectionParams(Params):
 
 
 class Detection(NamedTuple):
-    """Events after cooldown (SHARD), and how many bars and events each rule took."""
+    """Events after cooldown (SHARD), the dollar volume of each day (DAILY), and what each rule took."""
 
     events: pl.DataFrame
+    daily: pl.DataFrame
     counts: dict[str, int]
 
 
@@ -87,10 +88,9 @@ def detect(
     labelled = with_session(bars.lazy(), sessions).collect()
     inside = labelled.filter(pl.col("session").is_not_null())
     found = _found(with_features(inside.lazy(), params.features), params.detectors)
-    daily = daily_dollar_volume(inside.lazy())
-    if earlier_days is not None:
-        daily = pl.concat([earlier_days.lazy().match_to_schema(DAILY), daily]).sort("symbol", "day")
-    days = relative_volume(daily, params.features)
+    daily = daily_dollar_volume(inside.lazy()).collect()
+    history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
+    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
     known = REFERENCE.to_frame() if reference is None else reference
     passed = (
         found.lazy()
@@ -104,6 +104,7 @@ def detect(
     kept = _after_cooldown(passed, params.cooldown)
     return Detection(
         events=_as_shard(kept, params.tier_min_scores),
+        daily=daily,
         counts={
             "bars_outside_sessions": labelled.height - inside.height,
             "events_found": found.height,

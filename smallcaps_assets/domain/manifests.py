@@ -119,7 +119,7 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
         time_bucket=_time_bucket(ranking),
     ).sort("rank_value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True)
-    funnel: list[dict[str, int | str]] = [{"step": "master", "rows": rows.height}]
+    funnel: list[dict[str, int | str]] = []
     for step, keep in _steps(profile).items():
         rows = rows.filter(keep)
         funnel.append({"step": step, "rows": rows.height})

@@ -4,7 +4,7 @@ from datetime import time, timedelta
 from typing import Annotated, Final, Self
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import UTC_US
@@ -25,7 +25,16 @@ SESSION_TABLE: Final = pl.Schema(
     }
 )
 
-Clock = Annotated[time, Field(strict=False)]
+
+def _clock(value: object) -> object:
+    if isinstance(value, str):
+        return time.fromisoformat(value)
+    if isinstance(value, time):
+        return value
+    raise ValueError('write a New York time in quotes, such as "09:30"; YAML reads it as a number without them')
+
+
+Clock = Annotated[time, BeforeValidator(_clock)]
 
 
 class SessionParams(Params):

@@ -23,4 +23,3 @@ def _calendar(first_year: int, last_year: int) -> pl.DataFrame:
 def xnys_calendar(first: date, last: date) -> pl.DataFrame:
     """Official closes (CALENDAR) of the XNYS sessions from `first` to `last`, both included."""
     return _calendar(first.year, last.year).filter(pl.col("date").is_between(first, last))
-

@@ -12,13 +12,18 @@ from smallcaps_assets.simulated.replay import ReplayMarket
 from smallcaps_assets.simulated.server import serve
 
 
-@lru_cache(maxsize=4)
 def market_data_client(source: SourceParams) -> MarketDataClient:
     """The one client for a source in this process, so that all its steps share one budget.
 
     Raises:
         NotAuthenticated: the source is the vendor and no key is set.
     """
+    return _client(source.model_dump_json())
+
+
+@lru_cache(maxsize=4)
+def _client(document: str) -> MarketDataClient:
+    source = SourceParams.model_validate_json(document)
     return MarketDataClient(
         embedded_exchange(source.embedded) if source.kind == "embedded" else source.base_url,
         api_key(source).get_secret_value(),

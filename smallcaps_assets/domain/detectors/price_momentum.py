@@ -1,4 +1,4 @@
-"""Price runs out of its recent range within a few minutes, on volume."""
+"""Price runs out of its recent range within a few minutes."""
 
 import polars as pl
 from pydantic import Field
@@ -11,8 +11,8 @@ from smallcaps_assets.domain.params import Params
 class PriceMomentumParams(Params):
     """Specification, section 3.3. Returns are fractions of 1, the falling one is negative."""
 
-    min_spike_x: float = Field(ge=0)
     up_min_return: float = Field(gt=0)
+    up_min_spike_x: float = Field(ge=0)
     down_max_return: float = Field(lt=0)
     down_min_acceleration_x: float = Field(ge=0)
     down_acceleration_bars: int = Field(gt=0)
@@ -20,14 +20,14 @@ class PriceMomentumParams(Params):
 
 
 def price_momentum(params: PriceMomentumParams) -> Signals:
-    """Edges of a close outside the recent range after a fast move; a fall must also accelerate."""
+    """Edges of a close outside the recent range after a fast move: a rise on volume, a fall that accelerates."""
     close, change = pl.col("close"), pl.col("return_5")
-    spikes = pl.col("spike_x") >= params.min_spike_x
+    spikes = pl.col("spike_x") >= params.up_min_spike_x
     earlier = before(change, params.down_acceleration_bars).abs()
     # max_horizontal passes over nulls, but an unknown earlier return must stay unknown
     base = pl.when(earlier.is_not_null()).then(pl.max_horizontal(earlier, params.down_min_earlier_return))
     accelerates = change.abs() / base >= params.down_min_acceleration_x
     return Signals(
         up=edge((change >= params.up_min_return) & (close > pl.col("high_20")) & spikes),
-        down=edge((change <= params.down_max_return) & (close < pl.col("low_20")) & spikes & accelerates),
+        down=edge((change <= params.down_max_return) & (close < pl.col("low_20")) & accelerates),
     )

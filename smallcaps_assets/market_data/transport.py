@@ -1,0 +1,332 @@
+"""One GET to the vendor: paced, retried, judged by its status; the key leaves in a header and nowhere else.
+
+Errors are raised after the library's own exception has been left behind: an exception of requests carries the request,
+and with it the key, so none may hang on ours as cause or context.
+"""
+
+import gzip
+import json
+import logging
+import random
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from smallcaps_assets.errors import (
+    BadPage,
+    MarketDataError,
+    NotAuthenticated,
+    NotEntitled,
+    RequestRefused,
+    SettingsError,
+    VendorUnavailable,
+)
+from smallcaps_assets.market_data.pacing import TokenBucket
+
+KEY_VARIABLES: Final = "MASSIVE_API_KEY (or POLYGON_API_KEY)"
+HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
+
+BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random share of it
+THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts by the minute
+BACKOFF_CAP_S: Final = 60.0
+RETRY_AFTER_CAP_S: Final = 300.0
+TEXT_CAP: Final = 300  # characters of foreign text in a message
+ERROR_BODY_CAP: Final = 65_536  # bytes of an error's body that are looked at
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What a client sent since it was made."""
+
+    requests_sent: int
+    retries: int
+    throttled: int
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What one download took; belongs to one thread."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    pages: int = 0
+    request_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The decompressed body of an answer with status 200."""
+
+    body: bytes
+    request_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Setback:
+    """An attempt that failed in a way that may pass."""
+
+    reason: str
+    retry_after_s: float | None = None
+    throttled: bool = False
+
+
+class _Bearer(AuthBase):
+    """The key: it signs requests and is wiped out of foreign text, and cannot be printed."""
+
+    def __init__(self, api_key: str) -> None:
+        if not api_key:
+            raise NotAuthenticated(f"no API key was given. Set {KEY_VARIABLES} in the environment.")
+        if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", api_key):
+            raise SettingsError(f"the API key has characters that no key has, such as spaces. Correct {KEY_VARIABLES}.")
+        self._api_key = api_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._api_key}"
+        return request
+
+    def __repr__(self) -> str:
+        return "Bearer(***)"
+
+    def wipe(self, text: str) -> str:
+        return text.replace(self._api_key, "***").replace(quote(self._api_key, safe=""), "***")
+
+
+class Transport:
+    """Answers of one vendor at one address; may be shared by threads, each of which has its own connections."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        bucket: TokenBucket,
+        timeout_s: float = 30.0,
+        max_retries: int = 5,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepare to talk to the vendor; nothing is sent yet.
+
+        Args:
+            base_url: http or https, host, perhaps a port and a path prefix; no user, query or fragment.
+            api_key: letters, digits and `._~+/=-`.
+            bucket: the request budget; every attempt takes one reservation of it.
+            timeout_s: longest silence while connecting and between two pieces of an answer, positive.
+            max_retries: attempts after the first, 0 or more.
+            sleep: waits so many seconds.
+            jitter: a random number in [0, 1).
+
+        Raises:
+            NotAuthenticated: the key is empty.
+            SettingsError: the key or the address cannot be used.
+        """
+        self._auth = _Bearer(api_key)
+        parts = urlsplit(base_url)
+        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if not plain or parts.query or parts.fragment:
+            raise SettingsError(
+                f"base_url {self.clean(base_url)!r} is no address of a vendor: "
+                "give http:// or https://, a host and no user, query or fragment."
+            )
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._prefix = parts.path.rstrip("/")
+        self._bucket = bucket
+        self._timeout_s = timeout_s
+        self._max_retries = max_retries
+        self._sleep = sleep
+        self._jitter = jitter
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._sessions: list[requests.Session] = []
+        self._all = Tally()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._origin}{self._prefix})"
+
+    def totals(self) -> Totals:
+        """Requests sent so far by all threads, retries included."""
+        with self._lock:
+            return Totals(requests_sent=self._all.requests, retries=self._all.retries, throttled=self._all.throttled)
+
+    def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+
+    def clean(self, text: str) -> str:
+        """Foreign text fit for messages: on one line, without the key, at most 300 characters."""
+        line = " ".join(re.sub(r"[^ -~\u00a0-\uffff]", " ", self._auth.wipe(text)).split())
+        return line if len(line) <= TEXT_CAP else line[:TEXT_CAP] + "..."
+
+    def target_of(self, next_url: str) -> str:
+        """Path and query of `next_url` as they came, less what is ours to add: host, path prefix, key.
+
+        Raises:
+            ValueError: it is no URL.
+        """
+        parts = urlsplit(next_url)
+        path = parts.path.removeprefix(self._prefix) if parts.path.startswith(self._prefix + "/") else parts.path
+        query = "&".join(pair for pair in parts.query.split("&") if pair.partition("=")[0].lower() != "apikey")
+        return f"{path}?{query}"
+
+    def get(self, target: str, what: str, tally: Tally) -> Answer:
+        """The answer to GET `target`, after as many attempts as it takes and the settings allow.
+
+        Args:
+            target: path and query below the base address, without the key.
+            what: the data asked for, for messages.
+            tally: counts every attempt.
+
+        Raises:
+            NotAuthenticated: 401.
+            NotEntitled: 403.
+            RequestRefused: any other 4xx, or a redirect: none is followed.
+            BadPage: another status below 300 than 200.
+            VendorUnavailable: 429, 5xx, a broken connection or a short body, at every attempt.
+        """
+        route = self.clean(unquote(target.partition("?")[0]))
+        reason = ""
+        for attempt in range(self._max_retries + 1):
+            self._pause(self._bucket.reserve())
+            self._add(tally, requests=1, retries=min(attempt, 1))
+            outcome = self._attempt(target, route, what)
+            if isinstance(outcome, Answer):
+                return outcome
+            reason = self.clean(outcome.reason)
+            self._add(tally, throttled=int(outcome.throttled))
+            wait_s = self._wait_s(outcome, attempt)
+            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, attempt + 1, self._max_retries + 1)
+            if outcome.throttled:
+                self._bucket.penalise(wait_s)
+            elif attempt < self._max_retries:
+                self._pause(wait_s)
+        raise VendorUnavailable(
+            f"GET {route} for {what} failed {self._max_retries + 1} times, the last time with {reason}. "
+            "Nothing was kept of it; run it again later."
+        )
+
+    def _attempt(self, target: str, route: str, what: str) -> Answer | _Setback:
+        url = f"{self._origin}{self._prefix}{target}"
+        try:
+            with self._session().get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response:
+                sent = response.raw.read(decode_content=False)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            return _Setback(reason=f"{type(error).__name__}: {error}")
+        status, headers = response.status_code, response.headers
+        body = _decompressed(sent, headers)
+        if status == HTTPStatus.OK:
+            if body is None or _is_cut_short(body):
+                return _Setback(reason=f"a body cut short after {len(sent)} bytes")
+            return Answer(body=body, request_id=headers.get("X-Request-Id"))
+        said = self._said(body or b"", headers)
+        throttled = status == HTTPStatus.TOO_MANY_REQUESTS
+        if throttled or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _Setback(reason=f"HTTP {status}{said}", retry_after_s=_retry_after_s(headers), throttled=throttled)
+        raise _refusal(status, f"GET {route} for {what} was answered with HTTP {status}{said}", what)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.headers.update(HEADERS)
+            session.auth = self._auth
+            self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def _said(self, body: bytes, headers: Mapping[str, str]) -> str:
+        """What the vendor says of its refusal, ready to follow the status in a message."""
+        try:
+            document = json.loads(body[:ERROR_BODY_CAP])
+        except (ValueError, RecursionError):
+            document = None
+        document = document if isinstance(document, dict) else {}
+        words = self.clean(str(document.get("error") or document.get("message") or "")) or "nothing"
+        request_id = self.clean(str(document.get("request_id") or headers.get("X-Request-Id") or "none"))
+        return f" (the vendor says: {words}; request id: {request_id})"
+
+    def _wait_s(self, setback: _Setback, attempt: int) -> float:
+        if setback.retry_after_s is not None:
+            return setback.retry_after_s
+        base_s = THROTTLED_BACKOFF_S if setback.throttled else BACKOFF_S
+        return self._jitter() * min(BACKOFF_CAP_S, base_s * 2.0**attempt)
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            self._sleep(seconds)
+
+    def _add(self, tally: Tally, *, requests: int = 0, retries: int = 0, throttled: int = 0) -> None:
+        with self._lock:
+            for counted in (tally, self._all):
+                counted.requests += requests
+                counted.retries += retries
+                counted.throttled += throttled
+
+
+def _refusal(status: int, happened: str, what: str) -> MarketDataError:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return NotAuthenticated(f"{happened}. The API key is missing or unknown: set {KEY_VARIABLES}.")
+    if status == HTTPStatus.FORBIDDEN:
+        return NotEntitled(
+            f"{happened}. The plan behind the key does not include {what} of these dates; "
+            "bars, trades and quotes are separate entitlements. Ask for what the plan has, or change the plan."
+        )
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return RequestRefused(f"{happened}. Redirects are not followed: set base_url to the address that answers.")
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return BadPage(f"{happened}, which is no page of data.")
+    return RequestRefused(f"{happened}. Asking again changes nothing: correct the request.")
+
+
+def _decompressed(sent: bytes, headers: Mapping[str, str]) -> bytes | None:
+    """The body of an answer; None where its compression is broken or ends early."""
+    if headers.get("Content-Encoding", "").lower() not in ("gzip", "x-gzip"):
+        return sent
+    try:
+        return gzip.decompress(sent)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return None
+
+
+def _is_cut_short(body: bytes) -> bool:
+    """Whether a body is empty or a JSON object without its end: the connection broke, not the contract."""
+    text = body.strip()
+    return not text or (text.startswith(b"{") and not text.endswith(b"}"))
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the vendor asks to wait, at most 300; None where it asks for nothing that makes sense."""
+    said = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", said):
+        seconds = float(said)
+    else:
+        due = _instant(said)
+        if due is None:
+            return None
+        seconds = (due - (_instant(headers.get("Date", "")) or datetime.now(UTC))).total_seconds()
+    return min(seconds, RETRY_AFTER_CAP_S) if seconds > 0 else None
+
+
+def _instant(http_date: str) -> datetime | None:
+    try:
+        instant = parsedate_to_datetime(http_date)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,313 @@
+"""Bytes of the vendor's answers to frames; whatever has not the promised shape is refused, never read as "no data".
+
+Arrow's JSON reader does the parsing under an explicit schema: it refuses a string, a Boolean or a fraction where an
+integer belongs, keeps 64-bit integers exact and fills absent keys with null. What it lets pass is checked here: NaN,
+nulls in required fields and in lists, several documents, invalid UTF-8, and a bare `null`, on which it crashes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
+from pyarrow import json as arrow_json
+
+from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
+from smallcaps_assets.errors import BadPage
+
+ACCEPTED_STATUS: Final = ("OK", "DELAYED")
+PLAUSIBLE_S: Final = (946_684_800, 4_102_444_800)  # 2000-01-01 to 2100-01-01, seconds since the epoch
+NS_PER_S: Final = 1_000_000_000
+MS_PER_S: Final = 1_000
+MS_PER_MIN: Final = 60_000
+
+Fields = Mapping[str, pa.DataType]
+
+_INT, _FLOAT, _TEXT, _FLAG, _INTS = pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.list_(pa.int64())
+
+_ENVELOPE: Final[Fields] = dict.fromkeys(("status", "request_id", "next_url", "error", "message"), _TEXT)
+_AGGREGATES: Final[Fields] = {
+    **_ENVELOPE,
+    "ticker": _TEXT,
+    "adjusted": _FLAG,
+    **dict.fromkeys(("resultsCount", "queryCount", "count"), _INT),
+}
+_BAR: Final[Fields] = {**dict.fromkeys(("o", "h", "l", "c", "v", "vw"), _FLOAT), "t": _INT, "n": _INT}
+_BAR_NAMES: Final = {
+    "open": "o",
+    "high": "h",
+    "low": "l",
+    "close": "c",
+    "volume": "v",
+    "vwap": "vw",
+    "transactions": "n",
+}
+_TRADE: Final[Fields] = {
+    **dict.fromkeys(("sip_timestamp", "participant_timestamp", "trf_timestamp", "sequence_number"), _INT),
+    **dict.fromkeys(("exchange", "trf_id", "correction", "tape"), _INT),
+    **dict.fromkeys(("price", "size"), _FLOAT),
+    **dict.fromkeys(("decimal_size", "id"), _TEXT),
+    "conditions": _INTS,
+}
+_QUOTE: Final[Fields] = {
+    **dict.fromkeys(("sip_timestamp", "participant_timestamp", "sequence_number"), _INT),
+    **dict.fromkeys(("bid_exchange", "ask_exchange", "tape"), _INT),
+    **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), _FLOAT),
+    **dict.fromkeys(("indicators", "conditions"), _INTS),
+}
+_TICK_NAMES: Final = {"timestamp": "sip_timestamp", "trade_id": "id"}
+_TICKER_TEXTS: Final = (
+    *("name", "type", "market", "locale", "primary_exchange", "currency_name"),
+    *("cik", "composite_figi", "share_class_figi", "last_updated_utc", "delisted_utc"),
+)
+_TICKER: Final[Fields] = {"ticker": _TEXT, "active": _FLAG, **dict.fromkeys(_TICKER_TEXTS, _TEXT)}
+_FREE_FLOAT: Final[Fields] = {"ticker": _TEXT, "free_float": _FLOAT, "effective_date": _TEXT}
+_SHORT_INTEREST: Final[Fields] = {
+    "ticker": _TEXT,
+    "settlement_date": _TEXT,
+    "short_interest": _FLOAT,
+    "days_to_cover": _FLOAT,
+}
+
+FREE_FLOAT: Final = pl.Schema({"symbol": pl.String(), "float_shares": pl.Float64(), "effective_date": pl.Date()})
+SHORT_INTEREST: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "short_interest_shares": pl.Float64(),
+        "days_to_cover": pl.Float64(),
+        "settlement_date": pl.Date(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One accepted answer."""
+
+    frame: pl.DataFrame
+    next_url: str | None  # None only where the answer has none (absent or null)
+    request_id: str | None
+
+
+def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
+    """A page of minute aggregates as BARS, rows as sent; optional fields that are absent are null.
+
+    Args:
+        body: the answer, decompressed.
+        symbol: the ticker asked for.
+        window: first admissible bar start, and the end, excluded, in Unix milliseconds.
+
+    Raises:
+        BadPage: not the promised shape, another ticker, adjusted prices, bars outside the window or out of order.
+    """
+    rows, head = _parsed(body, _BAR, _AGGREGATES)
+    if rows is None:
+        if b'"results"' in body or head["resultsCount"] != 0 or head["queryCount"] or head["count"]:
+            raise BadPage(f"no `results`, but resultsCount {head['resultsCount']}, queryCount {head['queryCount']}")
+        rows = pa.array([], pa.struct(list(_BAR.items())))
+    if head["ticker"] != symbol and (len(rows) or head["ticker"] is not None):
+        raise BadPage(f"the answer is about ticker {head['ticker']!r}, asked was {symbol!r}")
+    if head["adjusted"]:
+        raise BadPage("prices are split-adjusted, asked were prices as traded")
+    if head["resultsCount"] != len(rows) or head["count"] not in (None, len(rows)):
+        raise BadPage(f"{len(rows)} rows, but resultsCount {head['resultsCount']}, count {head['count']}")
+    frame = _frame(rows, required=("o", "h", "l", "c", "v", "t"))
+    _check_times(frame, "t", MS_PER_S, window)
+    if (frame["t"] % MS_PER_MIN != 0).any():
+        raise BadPage("`t` has bars that do not start on a minute")
+    bars = frame.select(
+        pl.lit(symbol).alias("symbol"),
+        (pl.col("t") * 1_000).cast(BARS["timestamp"]).alias("timestamp"),
+        *(pl.col(wire).alias(name) for name, wire in _BAR_NAMES.items()),
+    )
+    return _page(bars.match_to_schema(BARS), head)
+
+
+def trades_page(body: bytes, window: tuple[int, int]) -> Page:
+    """A page of trades as TRADES_ALL, in the order sent; `size` is `decimal_size` where the vendor gives it.
+
+    Args:
+        body: the answer, decompressed.
+        window: first admissible SIP timestamp, and the end, excluded, in Unix nanoseconds.
+
+    Raises:
+        BadPage: not the promised shape, trades outside the window or out of order.
+    """
+    required = ("sip_timestamp", "participant_timestamp", "sequence_number", "price", "exchange", "id")
+    frame, head = _ticks(body, _TRADE, required, window)
+    if not frame["decimal_size"].drop_nulls().str.contains(r"^\d+(\.\d+)?$").all():
+        raise BadPage("`decimal_size` has text that is no decimal number")
+    exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
+    # 0 is how the vendor's own files write that no reporting facility took part.
+    reported = pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp")
+    frame = frame.with_columns(size=exact, trf_timestamp=reported)
+    _check_filled(frame, ("size",))
+    _check_plausible(frame, "participant_timestamp", NS_PER_S)
+    _check_plausible(frame, "trf_timestamp", NS_PER_S)
+    return _page(_renamed(frame, TRADES_ALL), head)
+
+
+def quotes_page(body: bytes, window: tuple[int, int]) -> Page:
+    """A page of quotes as QUOTES_ALL, in the order sent; sizes in the vendor's unit, an absent side is null.
+
+    Args:
+        body: the answer, decompressed.
+        window: first admissible SIP timestamp, and the end, excluded, in Unix nanoseconds.
+
+    Raises:
+        BadPage: not the promised shape, quotes outside the window or out of order.
+    """
+    required = ("sip_timestamp", "participant_timestamp", "sequence_number")
+    frame, head = _ticks(body, _QUOTE, required, window)
+    _check_plausible(frame, "participant_timestamp", NS_PER_S)
+    return _page(_renamed(frame, QUOTES_ALL), head)
+
+
+def tickers_page(body: bytes) -> Page:
+    """A page of reference tickers: symbol, active and what the vendor says of each, as text (null where it does not).
+
+    Raises:
+        BadPage: not the promised shape.
+    """
+    frame, head = _listed(body, _TICKER, ("ticker", "active"))
+    return _page(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
+
+
+def float_page(body: bytes, symbols: Iterable[str]) -> Page:
+    """A page of free floats (FREE_FLOAT): effective_date is null where unknown.
+
+    Raises:
+        BadPage: not the promised shape, or rows of symbols that were not asked for.
+    """
+    frame, head = _listed(body, _FREE_FLOAT, ("ticker", "free_float"))
+    _check_asked(frame, symbols)
+    names = {"ticker": "symbol", "free_float": "float_shares"}
+    return _page(frame.with_columns(_dates(frame, "effective_date")).rename(names).select(FREE_FLOAT.names()), head)
+
+
+def short_interest_page(body: bytes, symbols: Iterable[str]) -> Page:
+    """A page of short interest (SHORT_INTEREST): days_to_cover is null where unknown.
+
+    Raises:
+        BadPage: not the promised shape, or rows of symbols that were not asked for.
+    """
+    frame, head = _listed(body, _SHORT_INTEREST, ("ticker", "short_interest", "settlement_date"))
+    _check_asked(frame, symbols)
+    names = {"ticker": "symbol", "short_interest": "short_interest_shares"}
+    return _page(
+        frame.with_columns(_dates(frame, "settlement_date")).rename(names).select(SHORT_INTEREST.names()), head
+    )
+
+
+def merged(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
+    """The pages of one download as one frame, sorted by `keys` (the first is the time), exact repeats removed.
+
+    Raises:
+        BadPage: a page begins or ends before the one it follows.
+    """
+    for before, after in pairwise(frame[keys[0]].to_physical() for frame in frames if frame.height):
+        if after[0] < before[0] or after[-1] < before[-1]:
+            raise BadPage(f"pages run backwards: one ends at {before[-1]}, the next at {after[-1]}")
+    whole = pl.concat(frames).sort(keys, maintain_order=True)
+    same_key = pl.all_horizontal(pl.col(key) == pl.col(key).shift() for key in keys)
+    return whole.unique(maintain_order=True) if whole.select(same_key.any()).item() else whole
+
+
+def _parsed(body: bytes, fields: Fields, envelope: Fields) -> tuple[pa.StructArray | None, dict[str, Any]]:
+    if not body.lstrip().startswith(b"{"):
+        raise BadPage(f"{len(body)} bytes that are no JSON object")
+    schema = pa.schema([("results", pa.list_(pa.struct(list(fields.items())))), *envelope.items()])
+    try:
+        if not body.isascii():
+            body.decode()
+        table = arrow_json.read_json(
+            pa.BufferReader(body),
+            read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(body) + 1),
+            parse_options=arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise BadPage(f"not the promised JSON: {error}") from error
+    if table.num_rows != 1:
+        raise BadPage(f"{table.num_rows} JSON documents in one answer")
+    head = {name: table[name][0].as_py() for name in envelope}
+    if head["status"] not in ACCEPTED_STATUS:
+        said = head["error"] or head["message"]
+        raise BadPage(f"status {head['status']!r} is none of {', '.join(ACCEPTED_STATUS)}; the vendor says {said!r}")
+    results = table["results"].chunk(0)
+    return None if results.null_count else results.flatten(), head
+
+
+def _frame(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
+    if rows.null_count:
+        raise BadPage(f"{rows.null_count} of {len(rows)} rows are null")
+    batch = pa.RecordBatch.from_struct_array(rows)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.type == _INTS and column.flatten().null_count:
+            raise BadPage(f"`{name}` has lists with null in them")
+    frame = pl.DataFrame(batch)
+    _check_filled(frame, required)
+    return frame
+
+
+def _listed(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    rows, head = _parsed(body, fields, _ENVELOPE)
+    if rows is None:
+        raise BadPage("no `results`, which is not the same as an empty list")
+    return _frame(rows, required), head
+
+
+def _ticks(
+    body: bytes, fields: Fields, required: Sequence[str], window: tuple[int, int]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    frame, head = _listed(body, fields, required)
+    _check_times(frame, "sip_timestamp", NS_PER_S, window)
+    return frame, head
+
+
+def _page(frame: pl.DataFrame, head: Mapping[str, Any]) -> Page:
+    return Page(frame=frame, next_url=head["next_url"], request_id=head["request_id"])
+
+
+def _renamed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return frame.select(pl.col(_TICK_NAMES.get(name, name)).cast(dtype).alias(name) for name, dtype in schema.items())
+
+
+def _dates(frame: pl.DataFrame, name: str) -> pl.Series:
+    dates = frame[name].str.to_date("%Y-%m-%d", strict=False)
+    if dates.null_count() != frame[name].null_count():
+        raise BadPage(f"`{name}` has text that is no date YYYY-MM-DD")
+    return dates
+
+
+def _check_filled(frame: pl.DataFrame, required: Sequence[str]) -> None:
+    for name in required:
+        absent = frame[name].is_null()
+        if absent.any():
+            raise BadPage(f"{absent.sum()} of {frame.height} rows lack `{name}`, the first is row {absent.arg_max()}")
+    for column in frame.iter_columns():
+        if column.dtype == pl.Float64 and not column.is_finite().all():
+            raise BadPage(f"`{column.name}` has numbers that are not finite")
+
+
+def _check_plausible(frame: pl.DataFrame, name: str, per_s: int) -> None:
+    low, high = (bound * per_s for bound in PLAUSIBLE_S)
+    if not frame[name].is_between(low, high, closed="left").all():
+        least, most = frame.select(pl.col(name).min().alias("least"), pl.col(name).max().alias("most")).row(0)
+        raise BadPage(f"`{name}` runs from {least} to {most}: not 2000 to 2100 in this unit")
+
+
+def _check_times(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int, int]) -> None:
+    _check_plausible(frame, name, per_s)
+    outside = frame[name].filter(~frame[name].is_between(*window, closed="left"))
+    if outside.len():
+        raise BadPage(f"{outside.len()} of {frame.height} rows lie outside the window asked, the first at {outside[0]}")
+    if not frame[name].is_sorted():
+        raise BadPage(f"`{name}` is not in ascending order")
+
+
+def _check_asked(frame: pl.DataFrame, symbols: Iterable[str]) -> None:
+    strangers = frame["ticker"].filter(~frame["ticker"].is_in(list(symbols)))
+    if strangers.len():
+        raise BadPage(f"{strangers.len()} rows of symbols that were not asked for, such as {strangers[0]!r}")

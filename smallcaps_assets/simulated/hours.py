@@ -1,0 +1,95 @@
+"""The trading day as the exchange in a box keeps it: minutes from 04:00 New York time, XNYS sessions, early closes."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import exchange_calendars
+
+NEW_YORK: Final = ZoneInfo("America/New_York")
+HISTORY_BEGINS: Final = date(2015, 1, 2)
+NS_PER_SECOND: Final = 1_000_000_000
+NS_PER_MINUTE: Final = 60 * NS_PER_SECOND
+
+FIRST_HOUR: Final = 4
+RTH_OPEN: Final = 330
+REGULAR_CLOSE: Final = 720
+AFTER_HOURS_MINUTES: Final = 240
+_NEVER: Final = -1
+
+
+@dataclass(frozen=True)
+class Session:
+    """One trading day; minutes count from 04:00 New York time, ends are excluded."""
+
+    day: date
+    close: int
+
+    @property
+    def end(self) -> int:
+        """The minute at which after-hours trading ends: four hours after the close."""
+        return self.close + AFTER_HOURS_MINUTES
+
+    @property
+    def start_ns(self) -> int:
+        """04:00 New York time in UTC nanoseconds."""
+        return int(datetime.combine(self.day, time(FIRST_HOUR), NEW_YORK).timestamp()) * NS_PER_SECOND
+
+
+@lru_cache(maxsize=1)
+def _closes() -> dict[date, int]:
+    calendar = exchange_calendars.get_calendar("XNYS")
+    early = {stamp.date() for stamp in calendar.early_closes}
+    closes: dict[date, int] = {}
+    for stamp in calendar.sessions:
+        day = stamp.date()
+        if day >= HISTORY_BEGINS:
+            closes[day] = _close_minute(calendar.session_close(stamp)) if day in early else REGULAR_CLOSE
+    return closes
+
+
+def _close_minute(close: datetime) -> int:
+    local = close.astimezone(NEW_YORK)
+    return (local.hour - FIRST_HOUR) * 60 + local.minute
+
+
+def session_on(day: date) -> Session | None:
+    """The session of a date, or None on weekends, holidays and beyond the known calendar."""
+    close = _closes().get(day, _NEVER)
+    return None if close == _NEVER else Session(day, close)
+
+
+def sessions_between(first: date, last: date) -> list[date]:
+    """Trading dates from `first` to `last`, both included, ascending."""
+    closes = _closes()
+    first, last = max(first, HISTORY_BEGINS), min(last, max(closes))
+    days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
+    return [day for day in days if day in closes]
+
+
+def business_day(day: date) -> int:
+    """A number that grows by one from weekday to weekday, whatever calendar is installed."""
+    weeks, weekday = divmod(day.toordinal() - 1, 7)
+    return weeks * 5 + min(weekday, 4)
+
+
+def new_york_date(at_ns: int) -> date:
+    """The New York date of a UTC nanosecond timestamp."""
+    return datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC).astimezone(NEW_YORK).date()
+
+
+def midnight_ns(day: date) -> int:
+    """00:00 New York time of a date in UTC nanoseconds."""
+    return int(datetime.combine(day, time(0), NEW_YORK).timestamp()) * NS_PER_SECOND
+
+
+def utc_now() -> datetime:
+    """The present moment, zone-aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_ns(moment: datetime) -> int:
+    """A zone-aware datetime in UTC nanoseconds, exact to the microsecond."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

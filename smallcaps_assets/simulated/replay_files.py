@@ -1,0 +1,136 @@
+"""Parquet files of a replayed market: their columns checked when they are opened, their rows read only where asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import BARS, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+from smallcaps_assets.errors import InputError
+
+_NS_PER_UNIT: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000}
+_SYMBOL: Final = {"symbol": pl.String()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One kind of file: what its rows become, and which columns a file must have. The others have defaults."""
+
+    name: str
+    schema: Mapping[str, pl.DataType]
+    required: tuple[str, ...]
+    order: tuple[str, ...]
+
+
+BARS_TABLE: Final = Table(
+    "bars", BARS, tuple(name for name in BARS if name not in ("vwap", "transactions")), ("timestamp",)
+)
+TRADES_TABLE: Final = Table("trades", {**_SYMBOL, **TRADES_ALL}, ("symbol", *TRADES), ("timestamp", "sequence_number"))
+QUOTES_TABLE: Final = Table("quotes", {**_SYMBOL, **QUOTES_ALL}, ("symbol", *QUOTES), ("timestamp", "sequence_number"))
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    stamps: pl.Datetime
+    columns: Mapping[str, pl.DataType]
+
+    def within(self, symbol: str, start_ns: int, end_ns: int) -> pl.LazyFrame:
+        """Rows of a symbol in [start_ns, end_ns); the filter compares in the file's own unit, so Parquet can skip."""
+        unit = _NS_PER_UNIT[self.stamps.time_unit]
+        low, high = (pl.lit(-(-bound // unit)).cast(self.stamps) for bound in (start_ns, end_ns))
+        stamp = pl.col("timestamp")
+        return pl.scan_parquet(self.path).filter((pl.col("symbol") == symbol) & (stamp >= low) & (stamp < high))
+
+
+class Files:
+    """All files of one table in a folder.
+
+    Raises:
+        InputError: a file cannot be read, lacks a column or has one of a wrong type. It names file, column and remedy.
+    """
+
+    def __init__(self, folder: Path, table: Table) -> None:
+        self.table = table
+        self._files = [_opened(path, table) for path in sorted(folder.glob(f"{table.name}*.parquet"))]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def rows(self, symbol: str, start_ns: int, end_ns: int) -> pl.DataFrame:
+        """Rows of one symbol in [start_ns, end_ns) in the table's schema, by time; ties in the order of the files."""
+        parts = [file.within(symbol, start_ns, end_ns).select(_columns(file, self.table)) for file in self._files]
+        if not parts or start_ns >= end_ns:
+            return pl.Schema(self.table.schema).to_frame()
+        return pl.concat(parts).collect().sort(self.table.order, maintain_order=True)
+
+    def symbols(self) -> list[str]:
+        """Every symbol in the files, sorted."""
+        found = [pl.scan_parquet(file.path).select(pl.col("symbol").cast(pl.String).unique()) for file in self._files]
+        return pl.concat(found).collect()["symbol"].drop_nulls().unique().sort().to_list() if found else []
+
+    def new_york_dates(self, symbol: str | None = None) -> pl.Series:
+        """The New York dates that hold rows (of one symbol), ascending."""
+        local = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date()
+        scans = [pl.scan_parquet(file.path) for file in self._files]
+        chosen = [scan if symbol is None else scan.filter(pl.col("symbol") == symbol) for scan in scans]
+        if not chosen:
+            return pl.Series("timestamp", [], dtype=pl.Date)
+        dates = pl.concat([scan.select(local.unique()) for scan in chosen]).collect()["timestamp"]
+        return dates.drop_nulls().unique().sort()
+
+
+def _opened(path: Path, table: Table) -> _File:
+    try:
+        found = pl.scan_parquet(path).collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}. Write it again or remove it.") from error
+    missing = [name for name in table.required if name not in found]
+    if missing:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}. A {table.name} file needs {', '.join(table.required)}: "
+            "add or rename the column."
+        )
+    for name, dtype in table.schema.items():
+        if name in found and not _fits(found[name], dtype):
+            raise InputError(f"{path}: column {name} is {found[name]}; {_remedy(name, dtype)}.")
+    stamps = found["timestamp"]
+    assert isinstance(stamps, pl.Datetime)  # noqa: S101 -- checked just above
+    return _File(path, stamps, found)
+
+
+def _fits(found: pl.DataType, wanted: pl.DataType) -> bool:
+    if isinstance(wanted, pl.Datetime):
+        return isinstance(found, pl.Datetime) and found.time_zone is not None
+    if isinstance(wanted, pl.List):
+        return isinstance(found, pl.List) and (found.inner == pl.Null or found.inner.is_integer())
+    if wanted == pl.String:
+        return isinstance(found, pl.String | pl.Categorical | pl.Enum)
+    return found == pl.Null or (found.is_integer() if wanted == pl.Int64 else found.is_numeric())
+
+
+def _remedy(name: str, wanted: pl.DataType) -> str:
+    if isinstance(wanted, pl.Datetime):
+        return f'it must know its time zone: write it with .dt.replace_time_zone("UTC") if {name} is UTC'
+    if isinstance(wanted, pl.List):
+        return "it must be a list of integers, such as [12, 37]"
+    if wanted == pl.String:
+        return "it must be text: write it with .cast(pl.String)"
+    kind = "an integer" if wanted == pl.Int64 else "a number"
+    return f"it must be {kind}: write it with .cast(pl.{wanted})"
+
+
+def _columns(file: _File, table: Table) -> list[pl.Expr]:
+    return [_column(file, name, dtype).alias(name) for name, dtype in table.schema.items()]
+
+
+def _column(file: _File, name: str, dtype: pl.DataType) -> pl.Expr:
+    if name not in file.columns:
+        if name == "participant_timestamp":
+            return _column(file, "timestamp", dtype)
+        return pl.lit(None, dtype)
+    if isinstance(dtype, pl.Datetime):
+        return pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit(dtype.time_unit)
+    return pl.col(name).cast(dtype)

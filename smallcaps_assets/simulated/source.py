@@ -1,0 +1,69 @@
+"""What an exchange in a box needs of a market, simulated or replayed."""
+
+from datetime import date
+from typing import Final, Protocol
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import UTC_US
+
+Row = dict[str, object]
+
+TRUTH: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "date": pl.String(),
+        "event_type": pl.String(),
+        "direction": pl.String(),
+        "timestamp": UTC_US,
+        "story": pl.String(),
+    }
+)
+
+
+class Market(Protocol):
+    """A market behind the exchange. Nothing it returns lies after its clock's now."""
+
+    def symbols(self) -> list[str]:
+        """Every listed symbol, also those that never trade."""
+        ...
+
+    def days(self, symbol: str, first: date, last: date) -> list[date]:
+        """New York dates in [first, last] that may hold data of a symbol, ascending; empty for unknown symbols."""
+        ...
+
+    def bars(self, symbol: str, first: date, last: date) -> pl.DataFrame:
+        """Complete minute bars (schema BARS) of the New York dates `first` to `last`, both included, by time."""
+        ...
+
+    def daily(self, symbol: str, first: date, last: date) -> pl.DataFrame:
+        """Day bars (schema BARS); the timestamp is 00:00 New York time."""
+        ...
+
+    def trades(self, symbol: str, start_ns: int, end_ns: int) -> pl.DataFrame:
+        """Trades (schema TRADES_ALL) with a SIP timestamp in [start_ns, end_ns), in SIP order."""
+        ...
+
+    def quotes(self, symbol: str, start_ns: int, end_ns: int) -> pl.DataFrame:
+        """Quotes (schema QUOTES_ALL) with a SIP timestamp in [start_ns, end_ns), in SIP order."""
+        ...
+
+    def tickers(self) -> list[Row]:
+        """One row per symbol as the vendor lists it, by symbol."""
+        ...
+
+    def details(self, symbol: str, day: date) -> Row | None:
+        """What the vendor says of one symbol on a date; None where it is unknown."""
+        ...
+
+    def splits(self) -> list[Row]:
+        """ticker, execution_date (YYYY-MM-DD), split_from and split_to of every split up to now."""
+        ...
+
+    def floats(self) -> list[Row]:
+        """ticker, effective_date, free_float and free_float_percent where known."""
+        ...
+
+    def short_interest(self) -> list[Row]:
+        """ticker, settlement_date, short_interest, avg_daily_volume and days_to_cover, by ticker and date."""
+        ...

@@ -1,0 +1,144 @@
+"""What goes over the wire: a request with its parameters, a reply, refusals and cursors."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+from smallcaps_assets.simulated.source import Row
+
+OK: Final = 200
+BAD_REQUEST: Final = 400
+UNAUTHORIZED: Final = 401
+NOT_FOUND: Final = 404
+TOO_MANY_REQUESTS: Final = 429
+SERVER_ERROR: Final = 500
+_CURSOR: Final = "cursor"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer. The body is JSON in UTF-8, not compressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Refusal(Exception):  # noqa: N818 -- it ends a request, and becomes a reply
+    """The exchange will not answer this request: an HTTP status and what the vendor's body would say."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One GET. `query` holds the cursor's parameters too, where a cursor came; `origin` is our own scheme and host."""
+
+    path: str
+    query: Mapping[str, str]
+    origin: str
+    id: str
+    now: datetime
+
+    def text(self, name: str) -> str | None:
+        """A parameter, or None where it is absent or empty."""
+        return self.query.get(name) or None
+
+    def limit(self, default: int, most: int) -> int:
+        """The page size. Raises Refusal 400 unless it is 1 to `most`."""
+        raw = self.text("limit")
+        if raw is None:
+            return default
+        if not raw.isdecimal() or not 1 <= int(raw) <= most:
+            raise Refusal(BAD_REQUEST, f"'limit' must be a number between 1 and {most}, got '{raw}'")
+        return int(raw)
+
+    def choice(self, name: str, default: str, *allowed: str) -> str:
+        """One of a few words. Raises Refusal 400 for any other."""
+        raw = self.text(name) or default
+        if raw not in (default, *allowed):
+            raise Refusal(BAD_REQUEST, f"'{name}' must be one of {', '.join(sorted({default, *allowed}))}, got '{raw}'")
+        return raw
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """A Boolean parameter: `true` or `false`. Raises Refusal 400 for anything else."""
+        return self.choice(name, str(default).lower(), "true", "false") == "true"
+
+    def next_url(self, path: str | None = None, **cursor: int) -> str:
+        """The address of the next page: `path` (or the same) with a cursor that repeats the query, without the key."""
+        kept: dict[str, str | int] = {
+            name: value for name, value in self.query.items() if name not in (_CURSOR, "apiKey")
+        }
+        text = urlencode(kept | cursor)
+        opaque = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return f"{self.origin}{quote(path or self.path)}?{_CURSOR}={opaque}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of an answer: envelope entries in the vendor's order, with `rows` as ready JSON under `results`."""
+
+    rows: str | None
+    count: int
+    entries: Row = field(default_factory=dict)
+    next_url: str | None = None
+
+
+def with_cursor(query: Mapping[str, str]) -> dict[str, str]:
+    """The query with a cursor's parameters laid under it. Raises Refusal 400 where the cursor is none of ours."""
+    cursor = query.get(_CURSOR)
+    if not cursor:
+        return dict(query)
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(BAD_REQUEST, f"'cursor' is not valid: '{cursor}'") from error
+    return {**query, **dict(parse_qsl(text, keep_blank_values=True))}
+
+
+def parse_date(name: str, raw: str) -> date:
+    """A `YYYY-MM-DD` parameter. Raises Refusal 400 for anything else."""
+    try:
+        return datetime.strptime(raw, "%Y-%m-%d").date()  # noqa: DTZ007 -- a date has no zone
+    except ValueError as error:
+        raise Refusal(BAD_REQUEST, f"could not parse '{name}': '{raw}' is not a date of the form YYYY-MM-DD") from error
+
+
+def page_reply(request: Request, page: Page) -> Reply:
+    """A page as the vendor sends it: no `results` key where `rows` is None, no `next_url` on the last page."""
+    parts = [] if page.rows is None else [f'"results":[{page.rows}]']
+    tail: Row = {**page.entries, "status": "OK", "request_id": request.id}
+    headers = {"X-Item-Count": str(page.count)}
+    if page.next_url is not None:
+        tail["next_url"] = page.next_url
+        headers["Link"] = f'<{page.next_url}>; rel="next"'
+    parts.append(json.dumps(tail)[1:-1])
+    return Reply(OK, {**common_headers(request.id), **headers}, ("{" + ",".join(parts) + "}").encode())
+
+
+def json_reply(request_id: str, body: object, status: int = OK, headers: Mapping[str, str] | None = None) -> Reply:
+    """Any JSON value as an answer."""
+    return Reply(status, {**common_headers(request_id), **(headers or {})}, json.dumps(body).encode())
+
+
+def refusal_reply(request_id: str, refusal: Refusal) -> Reply:
+    """An error in the vendor's shape: `error`, or for 404 `message`."""
+    if refusal.status == NOT_FOUND:
+        body: Row = {"status": "NOT_FOUND", "request_id": request_id, "message": refusal.message}
+    else:
+        body = {"status": "ERROR", "request_id": request_id, "error": refusal.message}
+    return json_reply(request_id, body, refusal.status, refusal.headers)
+
+
+def common_headers(request_id: str) -> dict[str, str]:
+    """Headers of every answer."""
+    return {"Content-Type": "application/json", "Vary": "Accept-Encoding", "X-Request-Id": request_id}

@@ -1,0 +1,75 @@
+"""Arrows between rooms point one way; a lint rule cannot say that of our own packages, so this does."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import smallcaps_assets
+
+ROOT = Path(smallcaps_assets.__file__).parent
+
+# what a room may import of ours; `errors` is everybody's
+MAY_IMPORT = {
+    "domain": {"domain"},
+    "settings": {"domain"},
+    "market_data": {"market_data", "domain"},
+    "lake": {"lake", "domain"},
+    "simulated": {"simulated", "domain.tables"},
+    "pipeline": {"pipeline", "lake", "market_data", "domain", "settings", "simulated"},
+    "defs": {"defs", "pipeline", "lake", "domain", "settings", "market_data.client"},
+    "definitions": {"defs", "settings"},
+    "commands": {
+        "commands",
+        "definitions",
+        "defs",
+        "pipeline",
+        "lake",
+        "market_data",
+        "domain",
+        "settings",
+        "simulated",
+    },
+    "cli": {"settings"},
+    "errors": set(),
+}
+PURE = {"polars", "pydantic"}
+
+
+def imports(file: Path) -> set[str]:
+    """Every module a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+FILES = [file for file in sorted(ROOT.rglob("*.py")) if file.name != "__init__.py" or file.parent.name == "detectors"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_room_imports_only_what_lies_below_it(file: Path) -> None:
+    allowed = MAY_IMPORT[room_of(file)] | {"errors"}
+    ours = {name.removeprefix("smallcaps_assets.") for name in imports(file) if name.startswith("smallcaps_assets.")}
+    assert not {name for name in ours if not any(name == room or name.startswith(f"{room}.") for room in allowed)}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "domain").rglob("*.py")), ids=lambda file: file.stem)
+def test_the_domain_is_pure(file: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(file)} - {"smallcaps_assets"}
+    outside = {name for name in roots if name not in PURE and name not in stdlib()}
+    assert not outside
+    assert not roots & {"os", "pathlib", "io", "socket", "urllib", "time", "subprocess", "threading"}
+
+
+def stdlib() -> set[str]:
+    import sys
+
+    return set(sys.stdlib_module_names)

@@ -1,0 +1,525 @@
+"""The client over real HTTP, against a server that answers from a script."""
+
+import gzip
+import json
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
+from smallcaps_assets.errors import (
+    BadPage,
+    InputError,
+    MarketDataError,
+    NotAuthenticated,
+    NotEntitled,
+    RequestRefused,
+    SettingsError,
+    VendorUnavailable,
+)
+from smallcaps_assets.market_data.client import MAX_PAGES, Fetched, MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+
+KEY = "sEcReT_key-0123456789"
+START = datetime(2025, 10, 14, 11, 29, tzinfo=UTC)
+END = START + timedelta(minutes=10)
+START_NS = 1_760_441_340_000_000_000
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    declared: int | None = None  # Content-Length, where it is to be another than the body's
+    reset: bool = False
+    close: bool = False
+
+
+@dataclass
+class Seen:
+    path: str
+    query: dict[str, str]
+    authorization: str | None
+
+
+class Script:
+    """Replies in order, the last one for ever; every request is written down."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply | Callable[[int], Reply]] = []
+        self.seen: list[Seen] = []
+        self.base = ""
+
+    def next_reply(self, seen: Seen) -> Reply:
+        self.seen.append(seen)
+        reply = self.replies[min(len(self.seen), len(self.replies)) - 1]
+        return reply if isinstance(reply, Reply) else reply(len(self.seen))
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        reply = self.server.script.next_reply(Seen(parts.path, query, self.headers["Authorization"]))
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.declared != -1:
+            self.send_header("Content-Length", str(len(reply.body) if reply.declared is None else reply.declared))
+        self.end_headers()
+        self.wfile.write(reply.body)
+        self.wfile.flush()
+        self.close_connection = reply.close or reply.declared is not None
+        if reply.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    script = Script()
+    server = Server(script)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    script.base = f"http://127.0.0.1:{server.server_address[1]}"
+    yield script
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass
+class Rig:
+    """A client whose sleeps are written down instead of slept, and whose clock they move."""
+
+    client: MarketDataClient
+    slept: list[float]
+
+
+@pytest.fixture
+def rig(script: Script) -> Iterator[Rig]:
+    slept: list[float] = []
+    bucket = TokenBucket(None, clock=lambda: sum(slept))
+    with MarketDataClient(
+        script.base, KEY, bucket=bucket, timeout_s=2, sleep=slept.append, jitter=lambda: 0.5
+    ) as client:
+        yield Rig(client, slept)
+
+
+def trade(i: int, **changed: object) -> dict[str, Any]:
+    row = {
+        "decimal_size": f"{i + 1}.5",
+        "exchange": 4,
+        "id": str(i),
+        "participant_timestamp": START_NS + i,
+        "price": 3.25,
+        "sequence_number": i,
+        "sip_timestamp": START_NS + i // 2,
+        "size": i + 1,
+    }
+    return {**row, **changed}
+
+
+def page(*rows: object, **head: object) -> Reply:
+    return Reply(json.dumps({"results": rows, "status": "OK", "request_id": "r1", **head}).encode())
+
+
+def zipped(reply: Reply, keep: int | None = None) -> Reply:
+    return Reply(gzip.compress(reply.body)[:keep], reply.status, {**reply.headers, "Content-Encoding": "gzip"})
+
+
+def refusal(status: int, **body: str) -> Reply:
+    return Reply(json.dumps({"status": "ERROR", "request_id": "r9", **body}).encode(), status)
+
+
+def trades(rig: Rig) -> Fetched:
+    return rig.client.trades("AEMD", START, END)
+
+
+GOOD = page(trade(0), trade(1))
+TOO_MANY = refusal(429, error="You've exceeded the maximum requests per minute")
+
+
+def test_pages_are_followed_as_they_come_on_our_own_host(script: Script, rig: Rig) -> None:
+    foreign = "https://api.massive.com/v3/trades/AEMD?cursor=YXA9Ng&x=a%7Cb&apiKey=leaked"
+    script.replies = [zipped(page(trade(0), trade(1), next_url=foreign)), page(trade(1), trade(2), request_id="r2")]
+    fetched = trades(rig)
+    assert fetched.frame.schema == TRADES_ALL
+    assert fetched.frame["sequence_number"].to_list() == [0, 1, 2]
+    assert fetched.frame["size"].to_list() == [1.5, 2.5, 3.5]
+    assert (fetched.requests, fetched.retries, fetched.throttled, fetched.pages) == (2, 0, 0, 2)
+    assert fetched.request_ids == ("r1", "r2")
+    first, second = script.seen
+    assert first.path == second.path == "/v3/trades/AEMD"
+    assert first.query == {
+        "timestamp.gte": str(START_NS),
+        "timestamp.lt": str(START_NS + 600_000_000_000),
+        "sort": "timestamp",
+        "order": "asc",
+        "limit": "50000",
+    }
+    assert second.query == {"cursor": "YXA9Ng", "x": "a|b"}
+    assert {seen.authorization for seen in script.seen} == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("prefix_comes_back", [True, False])
+def test_a_base_with_a_path_keeps_it_once(script: Script, *, prefix_comes_back: bool) -> None:
+    next_path = "/proxy/v3/trades/AEMD" if prefix_comes_back else "/v3/trades/AEMD"
+    script.replies = [page(trade(0), next_url=f"http://elsewhere{next_path}?cursor=c"), page(trade(1))]
+    with MarketDataClient(f"{script.base}/proxy/", KEY, bucket=TokenBucket(None)) as client:
+        assert client.trades("AEMD", START, END).pages == 2
+    assert [seen.path for seen in script.seen] == ["/proxy/v3/trades/AEMD"] * 2
+
+
+def test_quotes_have_their_own_path_and_an_empty_answer_is_a_result(script: Script, rig: Rig) -> None:
+    script.replies = [page()]
+    fetched = rig.client.quotes("BRK.B", START, END)
+    assert (fetched.frame.schema, fetched.frame.height, fetched.pages) == (QUOTES_ALL, 0, 1)
+    assert script.seen[0].path == "/v3/quotes/BRK.B"
+
+
+def test_bars_are_asked_month_by_month(script: Script, rig: Rig) -> None:
+    def bars(start: datetime) -> Reply:
+        row = {"o": 1, "h": 1, "l": 1, "c": 1, "v": 10.5, "t": int(start.timestamp() * 1000)}
+        head = {"ticker": "AEMD", "adjusted": False, "queryCount": 1, "resultsCount": 1, "count": 1}
+        return page(row, **head)
+
+    empty = {"ticker": "AEMD", "adjusted": False, "queryCount": 0, "resultsCount": 0, "status": "OK"}
+    script.replies = [
+        bars(datetime(2025, 10, 30, 4, 0, tzinfo=UTC)),  # midnight of the first day in New York
+        bars(datetime(2025, 12, 1, 4, 59, tzinfo=UTC)),  # the last minute of 30 November there, after the clock change
+        Reply(json.dumps(empty).encode()),
+    ]
+    fetched = rig.client.minute_bars("AEMD", date(2025, 10, 30), date(2025, 12, 1))
+    assert (fetched.frame.schema, fetched.frame.height, fetched.pages) == (BARS, 2, 3)
+    root = "/v2/aggs/ticker/AEMD/range/1/minute"
+    assert [seen.path for seen in script.seen] == [
+        f"{root}/2025-10-30/2025-10-31",
+        f"{root}/2025-11-01/2025-11-30",
+        f"{root}/2025-12-01/2025-12-01",
+    ]
+    assert script.seen[0].query == {"adjusted": "false", "sort": "asc", "limit": "50000"}
+
+
+def test_reference_data_keeps_the_latest_row_of_each_symbol(script: Script, rig: Rig) -> None:
+    def short(symbol: str, day: str, shares: int) -> dict[str, object]:
+        return {"ticker": symbol, "settlement_date": day, "short_interest": shares, "days_to_cover": 1.5}
+
+    next_url = "https://x/stocks/v1/short-interest?cursor=c"
+    script.replies = [
+        page(short("B", "2026-01-15", 5), short("A", "2026-01-30", 7), next_url=next_url),
+        page(short("A", "2026-01-15", 6)),
+    ]
+    frame = rig.client.short_interest(["B", "A", "C", "A"]).frame
+    assert frame.rows() == [("A", 7.0, 1.5, date(2026, 1, 30)), ("B", 5.0, 1.5, date(2026, 1, 15))]
+    assert script.seen[0].query["ticker.any_of"] == "A,B,C"
+
+
+def test_many_symbols_are_asked_in_chunks_and_none_need_no_request(script: Script, rig: Rig) -> None:
+    script.replies = [page()]
+    assert rig.client.float_shares([f"S{i:03}" for i in range(401)]).pages == 3
+    empty = rig.client.float_shares([])
+    assert (empty.requests, empty.frame.columns) == (0, ["symbol", "float_shares", "effective_date"])
+
+
+def test_tickers_take_the_vendors_own_filters(script: Script, rig: Rig) -> None:
+    script.replies = [page({"ticker": "AEMD", "active": True, "type": "CS"})]
+    assert rig.client.tickers(type="CS", market="stocks").frame["symbol"].to_list() == ["AEMD"]
+    assert script.seen[0].query == {
+        "type": "CS",
+        "market": "stocks",
+        "sort": "ticker",
+        "order": "asc",
+        "limit": "1000",
+    }
+
+
+PASSING = {
+    "500": Reply(b"oops", 500),
+    "502 with HTML": Reply(b"<html>bad gateway</html>", 502),
+    "503": refusal(503, error="maintenance"),
+    "504": Reply(b"", 504),
+    "a short body": Reply(GOOD.body[:40], declared=len(GOOD.body)),
+    "a reset amid the body": Reply(GOOD.body[:40], declared=len(GOOD.body), reset=True),
+    "a truncated gzip": zipped(GOOD, keep=60),
+    "a body that is no gzip": Reply(GOOD.body, headers={"Content-Encoding": "gzip"}),
+    "an empty body": Reply(b""),
+    "a body that ends with the connection": Reply(GOOD.body[:-3], declared=-1),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_may_pass_is_tried_again(script: Script, rig: Rig, name: str) -> None:
+    script.replies = [PASSING[name], PASSING[name], GOOD]
+    fetched = trades(rig)
+    assert fetched.frame.height == 2
+    assert (fetched.requests, fetched.retries, fetched.throttled) == (3, 2, 0)
+    assert rig.slept == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_does_not_pass_ends_after_five_retries(script: Script, rig: Rig, name: str) -> None:
+    script.replies = [PASSING[name]]
+    with pytest.raises(VendorUnavailable, match="GET /v3/trades/AEMD for trades failed 6 times, the last time with"):
+        trades(rig)
+    assert rig.slept == [0.5, 1.0, 2.0, 4.0, 8.0]
+    totals = rig.client.totals()
+    assert (totals.requests_sent, totals.retries, totals.throttled) == (6, 5, 0)
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        client = MarketDataClient(base, KEY, bucket=TokenBucket(None), max_retries=1, sleep=lambda _: None)
+        with client, pytest.raises(VendorUnavailable, match=r"2 times.*ConnectionError"):
+            client.trades("AEMD", START, END)
+
+
+def test_a_server_that_stays_silent_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        base = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        client = MarketDataClient(base, KEY, bucket=TokenBucket(None), max_retries=0, timeout_s=0.05)
+        with client, pytest.raises(VendorUnavailable, match="ReadTimeout"):
+            client.trades("AEMD", START, END)
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited"),
+    [
+        ({}, 2.0),
+        ({"Retry-After": "17"}, 17.0),
+        ({"Retry-After": "86400"}, 300.0),
+        ({"Retry-After": "0"}, 2.0),
+        ({"Retry-After": "-5"}, 2.0),
+        ({"Retry-After": "soon"}, 2.0),
+        ({"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}, 300.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 2.0),
+    ],
+)
+def test_throttling_waits_as_told_and_holds_everybody_back(
+    script: Script, rig: Rig, headers: dict[str, str], waited: float
+) -> None:
+    script.replies = [Reply(TOO_MANY.body, 429, headers), GOOD]
+    fetched = trades(rig)
+    assert (fetched.requests, fetched.retries, fetched.throttled) == (2, 1, 1)
+    assert rig.slept == pytest.approx([waited])
+
+
+def test_a_date_to_retry_after_is_read_by_the_vendors_clock(script: Script, rig: Rig) -> None:
+    moment = (datetime.now(UTC) + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    script.replies = [Reply(b"", 429, {"Retry-After": moment}), GOOD]
+    trades(rig)
+    assert 85 < sum(rig.slept) < 95
+
+
+def test_an_unavailable_service_may_say_when_to_come_back(script: Script, rig: Rig) -> None:
+    script.replies = [Reply(b"", 503, {"Retry-After": "7"}), GOOD]
+    trades(rig)
+    assert rig.slept == [7.0]
+
+
+def test_every_attempt_takes_a_reservation(script: Script) -> None:
+    slept: list[float] = []
+    bucket = TokenBucket(60, clock=lambda: sum(slept))
+    script.replies = [Reply(b"", 500), GOOD]
+    with MarketDataClient(script.base, KEY, bucket=bucket, sleep=slept.append, jitter=lambda: 0.25) as client:
+        client.trades("AEMD", START, END)
+    assert slept == pytest.approx([0.25, 0.75])
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "words"),
+    [
+        (refusal(401, error="Unknown API Key"), NotAuthenticated, ["Unknown API Key", "MASSIVE_API_KEY", "r9"]),
+        (
+            refusal(403, message="You are not entitled"),
+            NotEntitled,
+            ["You are not entitled", "trades", "separate", "r9"],
+        ),
+        (refusal(400, error="bad timestamp"), RequestRefused, ["HTTP 400", "bad timestamp"]),
+        (refusal(404, message="Ticker not found."), RequestRefused, ["HTTP 404", "Ticker not found."]),
+        (Reply(b"[" * 5000, 418), RequestRefused, ["HTTP 418"]),
+        (Reply(b"", 302, {"Location": "http://127.0.0.2/v3/trades/AEMD"}), RequestRefused, ["HTTP 302", "base_url"]),
+        (Reply(b"", 204), BadPage, ["HTTP 204"]),
+    ],
+)
+def test_a_refusal_is_final_and_says_why(
+    script: Script, rig: Rig, reply: Reply, error: type[MarketDataError], words: list[str]
+) -> None:
+    script.replies = [reply]
+    with pytest.raises(error) as caught:
+        trades(rig)
+    for word in ["GET /v3/trades/AEMD", *words]:
+        assert word in str(caught.value)
+    assert (len(script.seen), rig.slept) == (1, [])
+
+
+NEXT = "http://x/v3/trades/AEMD?cursor=again"
+BAD = {
+    "HTML with 200": [Reply(b"<html>login</html>", headers={"Content-Type": "text/html"})],
+    "no results": [Reply(b'{"status":"OK","request_id":"r1"}')],
+    "null results": [Reply(b'{"status":"OK","results":null}')],
+    "an error with 200": [page(status="ERROR")],
+    "a text price": [page(trade(0, price="3.25"))],
+    "a float time": [page(trade(0, sip_timestamp=float(START_NS)))],
+    "another window": [page(trade(0, sip_timestamp=START_NS - 1))],
+    "descending": [page(trade(4), trade(0))],
+    "pages run backwards": [page(trade(4), next_url=NEXT), page(trade(0))],
+    "a broken second page": [page(trade(0), next_url=NEXT), Reply(b"{}")],
+    "a cursor that loops": [page(trade(0), next_url=NEXT)],
+    "another ticker": [page(trade(0), next_url="http://x/v3/trades/AEM?cursor=c")],
+    "a ticker that begins alike": [page(trade(0), next_url="http://x/v3/trades/AEMDW?cursor=c")],
+    "steps up": [page(trade(0), next_url="http://x/v3/trades/AEMD/../AEM?cursor=c")],
+    "no path": [page(trade(0), next_url="")],
+    "no URL": [page(trade(0), next_url="http://[x/v3/trades/AEMD?cursor=c")],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_answer_of_the_wrong_shape_is_refused_at_once(script: Script, rig: Rig, name: str) -> None:
+    script.replies = [*BAD[name]]
+    with pytest.raises(BadPage, match="GET /v3/trades/AEMD"):
+        trades(rig)
+    assert rig.slept == []
+
+
+def test_pages_without_end_are_refused(script: Script, rig: Rig) -> None:
+    script.replies = [lambda n: page(next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
+    with pytest.raises(BadPage, match=f"{MAX_PAGES} pages and no end"):
+        trades(rig)
+    assert len(script.seen) == MAX_PAGES
+
+
+def test_bars_may_move_on_within_their_own_path_only(script: Script, rig: Rig) -> None:
+    head = {"ticker": "AEMD", "adjusted": False, "queryCount": 1, "resultsCount": 1, "count": 1}
+    rows = [{"o": 1, "h": 1, "l": 1, "c": 1, "v": 1, "t": 1_760_441_340_000 + i * 60_000} for i in range(2)]
+    root = "http://x/v2/aggs/ticker"
+    query = "1760441400000/2025-10-14?cursor=c"
+    script.replies = [page(rows[0], next_url=f"{root}/AEMD/range/1/minute/{query}", **head), page(rows[1], **head)]
+    assert rig.client.minute_bars("AEMD", date(2025, 10, 14), date(2025, 10, 14)).frame.height == 2
+    assert script.seen[1].path.endswith("/1760441400000/2025-10-14")
+    script.replies = [page(rows[0], next_url=f"{root}/AEMD/range/1/day/{query}", **head)]
+    with pytest.raises(BadPage, match="leads away"):
+        rig.client.minute_bars("AEMD", date(2025, 10, 14), date(2025, 10, 14))
+
+
+ECHOES = {
+    "401": [refusal(401, error=f"Unknown API Key {KEY}")],
+    "403 in the last characters": [refusal(403, message="x" * 290 + KEY)],
+    "a request id": [Reply(b"", 400, {"X-Request-Id": KEY})],
+    "every retry": [refusal(500, error=f"cannot serve {KEY}")],
+    "a status": [page(status=KEY)],
+    "a next_url": [page(trade(0), next_url=f"http://x/{KEY}?token={KEY}")],
+    "a value": [page(trade(0, decimal_size=KEY))],
+    "HTML": [Reply(f"<html>{KEY}</html>".encode())],
+    "broken HTTP": [Reply(b"", headers={"Content-Length": KEY})],
+    "a redirect": [Reply(b"", 307, {"Location": f"http://127.0.0.2/?apiKey={KEY}"})],
+    "a short body": [Reply(KEY.encode(), declared=4000)],
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_the_key_shows_in_no_error_and_no_log(
+    script: Script, rig: Rig, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    script.replies = [*ECHOES[name]]
+    with pytest.raises(MarketDataError) as caught:
+        trades(rig)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=False).format())
+    for text in (shown, str(caught.value), repr(caught.value), caplog.text, repr(rig.client), repr(vars(rig.client))):
+        assert KEY not in text
+        assert KEY[:12] not in text
+
+
+def test_an_echoed_key_reaches_no_result(script: Script, rig: Rig) -> None:
+    script.replies = [page(request_id=f"for-{KEY}")]
+    assert trades(rig).request_ids == ("for-***",)
+
+
+@pytest.mark.parametrize("netrc", ["machine 127.0.0.1 login somebody password else"])
+def test_a_netrc_does_not_replace_the_key(
+    script: Script, rig: Rig, netrc: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text(netrc)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    script.replies = [GOOD]
+    trades(rig)
+    assert script.seen[0].authorization == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("key", [" key", "key\n", "kéy", "a key"])
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        MarketDataClient("http://127.0.0.1", key, bucket=TokenBucket(None))
+    assert key not in str(caught.value)
+    with pytest.raises(NotAuthenticated, match="MASSIVE_API_KEY"):
+        MarketDataClient("http://127.0.0.1", "", bucket=TokenBucket(None))
+
+
+@pytest.mark.parametrize(
+    "base", ["", "api.massive.com", "ftp://x", "http://u:p@x", f"http://x?apiKey={KEY}", "http://x#a"]
+)
+def test_an_address_that_is_none_is_refused(base: str) -> None:
+    with pytest.raises(SettingsError, match="base_url") as caught:
+        MarketDataClient(base, KEY, bucket=TokenBucket(None))
+    assert KEY not in str(caught.value)
+
+
+def test_a_question_that_makes_no_sense_is_not_sent(script: Script, rig: Rig) -> None:
+    with pytest.raises(InputError, match="symbol"):
+        rig.client.trades("../AEMD", START, END)
+    with pytest.raises(ValueError, match="time zone"):
+        rig.client.trades("AEMD", START.replace(tzinfo=None), END)
+    with pytest.raises(ValueError, match="after the start"):
+        rig.client.quotes("AEMD", START, START)
+    with pytest.raises(ValueError, match="before the first"):
+        rig.client.minute_bars("AEMD", date(2025, 10, 2), date(2025, 10, 1))
+    assert script.seen == []
+
+
+def test_threads_share_a_client(script: Script, rig: Rig) -> None:
+    ids = count()
+    script.replies = [lambda _: page(trade(next(ids) % 5))]
+    heights: list[int] = []
+
+    def work() -> None:
+        heights.extend(trades(rig).frame.height for _ in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert heights == [1] * 20
+    assert rig.client.totals().requests_sent == 20

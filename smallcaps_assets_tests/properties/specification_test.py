@@ -1,0 +1,112 @@
+"""The product against a slow, independent reading of the specification, row by row, on random irregular bars."""
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.events import build_master, detect
+from smallcaps_assets.domain.manifests import select_events
+from smallcaps_assets.domain.nbbo import Thinning, thin
+from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.windows import event_windows, merge_windows
+from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.settings import PROFILES
+from smallcaps_assets_tests import slow_spec
+from smallcaps_assets_tests.scenarios import default_settings
+from smallcaps_assets_tests.strategies import (
+    bars_frames,
+    lively_bars,
+    masters,
+    quote_streams,
+    references,
+    tight_limits,
+)
+
+SLOW = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def master_of(bars: pl.DataFrame, reference: pl.DataFrame | None = None) -> pl.DataFrame:
+    own = default_settings()
+    good = clean_bars(bars).good
+    first, last = good.select(
+        a=new_york_date(pl.col("timestamp")).min(), b=new_york_date(pl.col("timestamp")).max()
+    ).row(0)
+    sessions = sessions_between(first or date(2025, 1, 2), last or date(2025, 1, 2), own.sessions)
+    return build_master(detect(good, sessions, own.detection, reference=reference).events, own.cooldown)
+
+
+def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    assert_frame_equal(found, expected, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@SLOW
+@given(bars_frames())
+def test_master_is_what_the_specification_says(bars: pl.DataFrame) -> None:
+    assert_same(master_of(bars), slow_spec.master(bars))
+
+
+@SLOW
+@given(bars_frames(), st.integers(0, 1_000))
+def test_reference_data_filters_what_it_knows(bars: pl.DataFrame, seed: int) -> None:
+    reference = references(seed, bars)
+    assert_same(master_of(bars, reference), slow_spec.master(bars, reference=reference))
+
+
+@SLOW
+@given(bars_frames())
+def test_quarantine_is_what_the_specification_says(bars: pl.DataFrame) -> None:
+    clean = clean_bars(bars)
+    good, refused = slow_spec.clean(bars)
+    assert_frame_equal(clean.good, good)
+    assert clean.quarantined.height == refused.height == bars.height - good.height
+
+
+@SLOW
+@given(masters(), st.sampled_from(PROFILES), tight_limits())
+def test_manifest_is_what_the_specification_says(master: pl.DataFrame, profile: str, limits: dict[str, int]) -> None:
+    own = default_settings()
+    params = own.profiles[profile].model_copy(update=limits)
+    expected, funnel = slow_spec.manifest(master, profile, slow_spec.altered({"profiles": {profile: limits}}))
+    selection = select_events(master, params, own.ranking)
+    assert_same(selection.manifest, expected)
+    assert [step["rows"] for step in selection.funnel] == [rows for _, rows in funnel]
+    figures = slow_spec.extension(selection.manifest, profile, slow_spec.altered({"profiles": {profile: limits}}))
+    assert selection.extension["triggered"] == figures["triggered"]
+    assert selection.extension["extended"] == figures["extended"]
+
+
+@SLOW
+@given(masters(), st.sampled_from(PROFILES))
+def test_spans_are_what_the_specification_says(master: pl.DataFrame, profile: str) -> None:
+    own = default_settings()
+    manifest = select_events(master, own.profiles[profile], own.ranking).manifest
+    spans = merge_windows(event_windows(manifest))
+    nanoseconds = spans.with_columns(pl.col("start", "end").dt.epoch("ns"))
+    found = [(*row[:4], sorted(row[4])) for row in nanoseconds.iter_rows()]
+    expected = [(symbol, wave, start, end, sorted(ids)) for symbol, wave, start, end, ids in slow_spec.spans(manifest)]
+    assert sorted(found) == sorted(expected)
+
+
+@SLOW
+@given(quote_streams(), st.booleans(), st.sampled_from([1, 3, 5, 7, 20, 30, 50]))
+def test_thinning_is_what_the_specification_says(quotes: pl.DataFrame, by_change: bool, hz: int) -> None:
+    thinned = thin(quotes.lazy(), Thinning(by_change_only=by_change, max_hz=hz)).collect()
+    assert_frame_equal(thinned, slow_spec.thin(quotes, by_change=by_change, hz=hz))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lively_weeks_with_a_half_day_and_daylight_saving(seed: int) -> None:
+    days = [date(2025, 10, 30) + timedelta(days=offset) for offset in range(34)]
+    trading = [day for day in days if day in slow_spec.xnys(days[0], days[-1])]
+    bars = lively_bars(seed, 3, trading)
+    found = master_of(bars)
+    assert_same(found, slow_spec.master(bars))
+    kinds = set(found.select(pl.struct("event_type", "direction").unique()).to_series().struct.unnest().iter_rows())
+    assert len(kinds) == 13, "every type must occur in every direction it has, or this test compares nothing"

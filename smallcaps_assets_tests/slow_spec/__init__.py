@@ -1,0 +1,27 @@
+"""The specification once more, in slow plain Python: what the product is compared with, row by row.
+
+Written from the page alone. Frames are turned into rows and back at the doors; everything between is loops.
+"""
+
+from smallcaps_assets_tests.slow_spec.bars import clean, features, in_session, xnys
+from smallcaps_assets_tests.slow_spec.events import detect, event_id, master
+from smallcaps_assets_tests.slow_spec.manifest import extension, manifest
+from smallcaps_assets_tests.slow_spec.params import DEFAULTS, altered
+from smallcaps_assets_tests.slow_spec.tape import in_force, spans, thin
+
+__all__ = [
+    "DEFAULTS",
+    "altered",
+    "clean",
+    "detect",
+    "event_id",
+    "extension",
+    "features",
+    "in_force",
+    "in_session",
+    "manifest",
+    "master",
+    "spans",
+    "thin",
+    "xnys",
+]

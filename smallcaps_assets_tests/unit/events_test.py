@@ -1,0 +1,163 @@
+"""Ids, cooldown, groups, score and tiers, worked out by hand."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.events import build_master, detect, event_ids
+from smallcaps_assets.domain.greedy import window_numbers
+from smallcaps_assets.domain.score import score, tier
+from smallcaps_assets_tests.scenarios import Row, bars_from, default_settings, flat, sessions_of
+
+
+def test_event_id_has_its_golden_value() -> None:
+    frame = pl.DataFrame(
+        {
+            "symbol": ["ATRA"],
+            "event_type": ["vwap_break"],
+            "timestamp": [datetime(2022, 10, 10, 13, 30, tzinfo=UTC)],
+        }
+    )
+    assert event_ids(frame).to_list() == ["ATRA_vwap_break_20221010_133000_1ba26d93"]
+
+
+def windows_at(*minutes: float) -> list[int]:
+    rows = pl.DataFrame(
+        {
+            "group": ["a"] * len(minutes),
+            "timestamp": [datetime(2025, 11, 5, 15, tzinfo=UTC) + timedelta(minutes=m) for m in minutes],
+        }
+    )
+    return window_numbers(rows, ["group"], timedelta(minutes=10)).to_list()
+
+
+def test_a_window_opens_at_the_first_event_outside_the_last() -> None:
+    assert windows_at(0, 5, 9, 10, 14, 19, 20, 45) == [1, 1, 1, 2, 2, 2, 3, 4]
+
+
+def test_a_window_does_not_slide_with_its_events() -> None:
+    # 0 opens, 9 is inside, 18 is 9 after 9 but 18 after 0
+    assert windows_at(0, 9, 18, 27) == [1, 1, 2, 2]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 200)), max_size=60))
+def test_windows_are_what_a_loop_would_make(events: list[tuple[str, int]]) -> None:
+    rows = pl.DataFrame(sorted(events), schema={"group": pl.String, "minute": pl.Int64}, orient="row").with_columns(
+        timestamp=pl.datetime(2025, 11, 5) + pl.duration(minutes="minute")
+    )
+    expected, number, opened = [], 0, {}
+    for group, minute in sorted(events):
+        if group not in opened or minute >= opened[group] + 10:
+            opened[group] = minute
+            number += 1
+        expected.append(number)
+    assert window_numbers(rows, ["group"], timedelta(minutes=10)).to_list() == expected
+
+
+def one_event(**values: object) -> pl.DataFrame:
+    base = {
+        "spike_x": 50.0,
+        "return_5": 0.10,
+        "close": 10.5,
+        "open": 10.0,
+        "dollar_volume": 5_000_000.0,
+        "green_run": 5,
+        "red_run": 0,
+        "vwap_session": 10.0,
+        "direction": "up",
+    }
+    floats = ("spike_x", "return_5", "vwap_session")
+    return pl.DataFrame([base | values], schema_overrides=dict.fromkeys(floats, pl.Float64))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, 1.0),
+        # each component beyond full counts as full
+        ({"spike_x": 500.0, "return_5": -0.5, "dollar_volume": 1e9, "green_run": 9, "close": 20.0}, 1.0),
+        # 0.30 x ln 5 / ln 50 + 0.70
+        ({"spike_x": 5.0}, 0.30 * math.log(5) / math.log(50) + 0.70),
+        # a spike below 1 counts 0, not less
+        ({"spike_x": 0.5}, 0.70),
+        ({"spike_x": None}, 0.70),
+        # without return_5 the bar's own move counts: 0.5/10 = 5 % of a full 10 %
+        ({"return_5": None}, 0.75 + 0.25 * 0.5),
+        # 500,000 is one decade of two
+        ({"dollar_volume": 500_000.0}, 0.80 + 0.20 * 0.5),
+        # going down, the red run counts
+        ({"direction": "down", "red_run": 2}, 0.85 + 0.15 * 0.4),
+        ({"close": 10.1}, 0.90 + 0.10 * 0.2),
+        ({"vwap_session": None}, 0.90),
+    ],
+)
+def test_score_components(values: dict[str, object], expected: float) -> None:
+    assert one_event(**values).select(score(default_settings().score)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_tiers_follow_the_profiles() -> None:
+    frame = pl.DataFrame({"score": [0.6, 0.5999, 0.5, 0.4, 0.3999]})
+    assert frame.select(tier([0.6, 0.5, 0.4])).to_series().to_list() == [1, 2, 2, 3, 4]
+
+
+SPIKE: Row = (10.0, 10.2, 10.0, 10.2, 60_000.0, 40)
+
+
+def test_global_filters_ask_more_of_a_fall() -> None:
+    settings = default_settings()
+    # 6 x 100,000 $ before and 612,000 $ in the spike: enough for a rise (0.5 M), and for a fall (1 M)
+    rise = detect(bars_from("2025-11-05 10:00", [*flat(6), SPIKE]), sessions_of("2025-11-05"), settings.detection)
+    assert rise.events["event_type"].to_list() == ["volume_spike"]
+    small = detect(bars_from("2025-11-05 10:00", [*flat(6, price=2.0), SPIKE]), sessions_of("2025-11-05"), settings.detection)
+    assert small.events.filter(pl.col("close") < 1).is_empty()
+
+
+def test_a_price_outside_the_limits_is_no_event_and_counted() -> None:
+    cheap: Row = (0.9, 0.918, 0.9, 0.918, 600_000.0, 40)
+    settings = default_settings()
+    found = detect(
+        bars_from("2025-11-05 10:00", [*flat(30, price=0.9, volume=100_000.0), cheap]),
+        sessions_of("2025-11-05"),
+        settings.detection,
+    )
+    assert found.events.is_empty()
+    assert found.counts["events_found"] == found.counts["events_filtered"] > 0
+
+
+def test_master_keeps_one_row_per_event_and_prefers_up_on_a_tie() -> None:
+    settings = default_settings()
+    shard = detect(bars_from("2025-11-05 10:00", [*flat(60), SPIKE]), sessions_of("2025-11-05"), settings.detection).events
+    twin = shard.with_columns(direction=pl.lit("down"))
+    worse = shard.with_columns(score=pl.col("score") - 0.1)
+    master = build_master(pl.concat([worse, twin, shard, shard]), settings.cooldown)
+    assert master.height == shard.height
+    assert set(master["direction"]) == {"up"}
+    assert_frame_equal(master.select("score"), shard.sort("symbol", "timestamp", "event_type").select("score"))
+
+
+def test_groups_join_all_types_within_five_minutes_of_the_first() -> None:
+    settings = default_settings()
+    again: Row = (10.2, 10.6, 10.2, 10.6, 200_000.0, 400)
+    shard = detect(
+        bars_from("2025-11-05 10:00", [*flat(60), SPIKE, *flat(9, price=10.2), again]),
+        sessions_of("2025-11-05"),
+        settings.detection,
+    ).events
+    master = build_master(shard, settings.cooldown)
+    groups = dict(master.group_by("event_group_id").agg(pl.col("timestamp").min()).iter_rows())
+    assert groups == {
+        "AEMD_20251105_160000": datetime(2025, 11, 5, 16, 0, tzinfo=UTC),
+        "AEMD_20251105_161000": datetime(2025, 11, 5, 16, 10, tzinfo=UTC),
+    }
+
+
+def test_nothing_found_still_has_every_column() -> None:
+    settings = default_settings()
+    found = detect(bars_from("2025-11-05 10:00", flat(30)), sessions_of("2025-11-05"), settings.detection)
+    assert found.events.is_empty()
+    assert build_master(found.events, settings.cooldown).is_empty()

@@ -1,0 +1,307 @@
+"""What is read from an answer, and every shape of answer that is refused."""
+
+import json
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
+from smallcaps_assets.errors import BadPage
+from smallcaps_assets.market_data import wire
+
+START_NS = 1_760_441_340_000_000_000  # 2025-10-14 11:29:00 UTC
+WINDOW = (START_NS, START_NS + 60 * wire.NS_PER_S)
+DAY_MS = (1_760_414_400_000, 1_760_500_800_000)
+
+TRADE: dict[str, Any] = {
+    "conditions": [12, 37],
+    "decimal_size": "100.25",
+    "exchange": 4,
+    "id": "52983525027912",
+    "participant_timestamp": START_NS + 1,
+    "price": 3.4567,
+    "sequence_number": 1063,
+    "sip_timestamp": START_NS + 16_036_581,
+    "size": 100,
+}
+QUOTE: dict[str, Any] = {
+    "ask_exchange": 11,
+    "ask_price": 3.46,
+    "ask_size": 2,
+    "bid_exchange": 12,
+    "bid_price": 0,
+    "bid_size": 0,
+    "participant_timestamp": START_NS + 1,
+    "sequence_number": 7,
+    "sip_timestamp": START_NS + 2,
+    "tape": 3,
+}
+BAR: dict[str, Any] = {"o": 1.5, "h": 2, "l": 1.25, "c": 1.75, "v": 9099.618093, "t": DAY_MS[0] + 60_000}
+
+
+def v3(*rows: object, **head: object) -> bytes:
+    return json.dumps({"results": rows, "status": "OK", "request_id": "r1", **head}).encode()
+
+
+def aggregates(*rows: object, **head: object) -> bytes:
+    counts = {"queryCount": len(rows), "resultsCount": len(rows), "count": len(rows)}
+    envelope = {"ticker": "AEMD", "adjusted": False, "status": "OK", "request_id": "r1", **counts}
+    return json.dumps({**envelope, **({"results": rows} if rows else {}), **head}).encode()
+
+
+def read_trades(body: bytes) -> pl.DataFrame:
+    return wire.trades_page(body, WINDOW).frame
+
+
+def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def test_a_trade_is_read_exactly() -> None:
+    page = wire.trades_page(v3(TRADE, next_url="https://x/v3/trades/AEMD?cursor=c", unknown={"a": [1, "b"]}), WINDOW)
+    assert page.next_url == "https://x/v3/trades/AEMD?cursor=c"
+    assert page.request_id == "r1"
+    assert page.frame.schema == TRADES_ALL
+    row = page.frame.with_columns(pl.col("timestamp", "participant_timestamp").to_physical()).row(0, named=True)
+    assert row == {
+        "timestamp": START_NS + 16_036_581,
+        "price": 3.4567,
+        "size": 100.25,
+        "exchange": 4,
+        "conditions": [12, 37],
+        "sequence_number": 1063,
+        "trade_id": "52983525027912",
+        "participant_timestamp": START_NS + 1,
+        **dict.fromkeys(("trf_timestamp", "trf_id", "correction", "tape")),
+    }
+
+
+def test_size_is_used_where_there_is_no_decimal_size() -> None:
+    rows = [TRADE, without(TRADE, "decimal_size"), {**TRADE, "decimal_size": None, "size": 7.5}]
+    assert read_trades(v3(*rows))["size"].to_list() == [100.25, 100.0, 7.5]
+
+
+def test_a_quote_is_read_and_absent_fields_are_null() -> None:
+    frame = wire.quotes_page(v3(QUOTE, without(QUOTE, "bid_price", "tape")), WINDOW).frame
+    assert frame.schema == QUOTES_ALL
+    assert frame["bid_price"].to_list() == [0.0, None]
+    assert frame["tape"].to_list() == [3, None]
+    assert frame["indicators"].to_list() == [None, None]
+
+
+def test_bars_are_read_as_sent() -> None:
+    rows = [BAR, {**BAR, "vw": 1.6, "n": 12, "otc": True}]
+    frame = wire.bars_page(aggregates(*rows, status="DELAYED"), "AEMD", DAY_MS).frame
+    assert frame.schema == BARS
+    assert frame["volume"].to_list() == [9099.618093] * 2
+    assert frame["vwap"].to_list() == [None, 1.6]
+    assert frame["transactions"].to_list() == [None, 12]
+    assert frame["timestamp"].to_physical().to_list() == [(DAY_MS[0] + 60_000) * 1000] * 2
+
+
+def test_empty_answers_are_empty_frames() -> None:
+    assert wire.trades_page(v3(), WINDOW).frame.schema == TRADES_ALL
+    assert wire.quotes_page(v3(), WINDOW).frame.schema == QUOTES_ALL
+    empty = wire.bars_page(aggregates(), "AEMD", DAY_MS).frame
+    assert (empty.schema, empty.height) == (BARS, 0)
+
+
+NO_PAGE = {
+    "nothing": b"",
+    "a bare null": b"null",
+    "an array": b"[]",
+    "a number": b"5",
+    "HTML": b"<html><body>maintenance</body></html>",
+    "a cut object": v3(TRADE)[:-1],
+    "two objects": v3() + v3(),
+    "an object and null": v3() + b" null",
+    "trailing words": v3() + b" and more",
+    "invalid UTF-8": v3().replace(b"r1", b"\xff\xfe"),
+    "results twice": b'{"status":"OK","results":[],"results":[]}',
+    "no results": json.dumps({"status": "OK"}).encode(),
+    "null results": json.dumps({"status": "OK", "results": None}).encode(),
+    "an object for results": json.dumps({"status": "OK", "results": {}}).encode(),
+    "no status": b'{"results":[]}',
+    "an error with status 200": v3(status="ERROR", error="limit"),
+    "a status that is no text": v3(status=200),
+    "a next_url that is no text": v3(next_url=5),
+    "a null row": v3(TRADE, None),
+    "a row that is a list": v3([1]),
+}
+
+
+@pytest.mark.parametrize("name", NO_PAGE)
+def test_what_is_no_page_is_refused(name: str) -> None:
+    for read in (wire.trades_page, wire.quotes_page):
+        with pytest.raises(BadPage):
+            read(NO_PAGE[name], WINDOW)
+    with pytest.raises(BadPage):
+        wire.tickers_page(NO_PAGE[name])
+    with pytest.raises(BadPage):
+        wire.bars_page(NO_PAGE[name], "AEMD", DAY_MS)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"price": "3.4567"},
+        {"price": True},
+        {"price": float("nan")},
+        {"price": float("inf")},
+        {"price": None},
+        {"sip_timestamp": float(START_NS)},
+        {"sip_timestamp": str(START_NS)},
+        {"sip_timestamp": True},
+        {"sip_timestamp": 2**63},
+        {"sip_timestamp": START_NS // 1000},
+        {"sip_timestamp": WINDOW[1]},
+        {"sip_timestamp": START_NS - 1},
+        {"participant_timestamp": START_NS // 1000},
+        {"trf_timestamp": START_NS * 3},
+        {"sequence_number": 1.0},
+        {"sequence_number": None},
+        {"exchange": "4"},
+        {"id": 52983525027912},
+        {"id": None},
+        {"conditions": "12,37"},
+        {"conditions": 12},
+        {"conditions": [12.0]},
+        {"conditions": ["12"]},
+        {"conditions": [12, None]},
+        {"decimal_size": 100.25},
+        {"decimal_size": "1e2"},
+        {"decimal_size": "nan"},
+        {"decimal_size": "inf"},
+        {"decimal_size": ""},
+        {"decimal_size": "9" * 400},
+        {"decimal_size": "-1"},
+        {"tape": 1.5},
+    ],
+    ids=str,
+)
+def test_a_trade_of_the_wrong_type_or_time_is_refused(changed: dict[str, object]) -> None:
+    with pytest.raises(BadPage):
+        read_trades(v3(TRADE, {**TRADE, **changed}))
+
+
+@pytest.mark.parametrize(
+    "name", ["sip_timestamp", "participant_timestamp", "sequence_number", "price", "exchange", "id"]
+)
+def test_a_trade_that_lacks_a_field_is_refused_by_name(name: str) -> None:
+    with pytest.raises(BadPage, match=f"1 of 2 rows lack `{name}`, the first is row 1"):
+        read_trades(v3(TRADE, without(TRADE, name)))
+
+
+def test_a_trade_without_any_size_is_refused() -> None:
+    with pytest.raises(BadPage, match="lack `size`"):
+        read_trades(v3(without(TRADE, "size", "decimal_size")))
+
+
+def test_a_venue_without_reporting_facility_may_say_zero() -> None:
+    assert read_trades(v3({**TRADE, "trf_timestamp": 0}))["trf_timestamp"].to_list() == [None]
+
+
+def test_descending_ticks_are_refused() -> None:
+    with pytest.raises(BadPage, match="ascending"):
+        read_trades(v3(TRADE, {**TRADE, "sip_timestamp": START_NS}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "head"),
+    [
+        ([BAR], {"ticker": "AEM"}),
+        ([BAR], {"ticker": None}),
+        ([], {"ticker": "AEM"}),
+        ([BAR], {"adjusted": True}),
+        ([BAR], {"resultsCount": 2}),
+        ([BAR], {"resultsCount": None}),
+        ([BAR], {"count": 2}),
+        ([], {"resultsCount": 3}),
+        ([], {"resultsCount": None}),
+        ([], {"queryCount": 3}),
+        ([], {"count": 3}),
+        ([], {"results": None}),
+        ([{**BAR, "t": DAY_MS[1]}], {}),
+        ([{**BAR, "t": DAY_MS[0] - 60_000}], {}),
+        ([{**BAR, "t": DAY_MS[0] + 1}], {}),
+        ([{**BAR, "t": DAY_MS[0] // 1000}], {}),
+        ([{**BAR, "t": DAY_MS[0] * 1_000_000}], {}),
+        ([{**BAR, "t": float(DAY_MS[0])}], {}),
+        ([{**BAR, "t": DAY_MS[0] + 120_000}, BAR], {}),
+        ([{**BAR, "o": "1.5"}], {}),
+        ([{**BAR, "v": None}], {}),
+        ([{**BAR, "n": 1.5}], {}),
+        ([{**BAR, "vw": "1.6"}], {}),
+    ],
+)
+def test_aggregates_that_do_not_answer_the_question_are_refused(rows: list[object], head: dict[str, object]) -> None:
+    with pytest.raises(BadPage):
+        wire.bars_page(aggregates(*rows, **head), "AEMD", DAY_MS)
+
+
+def test_reference_pages_are_read() -> None:
+    ticker = {"ticker": "AEMD", "name": "Aethlon", "active": True, "type": "CS", "primary_exchange": "XNAS"}
+    tickers = wire.tickers_page(v3(ticker, {"ticker": "NA", "active": False})).frame
+    assert tickers["symbol"].to_list() == ["AEMD", "NA"]
+    assert tickers["type"].to_list() == ["CS", None]
+    free = {"ticker": "AEMD", "free_float": 2_000_000, "effective_date": "2026-01-31", "free_float_percent": 77.1}
+    assert wire.float_page(v3(free), ["AEMD"]).frame.rows() == [("AEMD", 2e6, date(2026, 1, 31))]
+    short = {"ticker": "AEMD", "settlement_date": "2026-01-15", "short_interest": 12345, "avg_daily_volume": 5}
+    assert wire.short_interest_page(v3(short), ["AEMD"]).frame.rows() == [("AEMD", 12345.0, None, date(2026, 1, 15))]
+    with pytest.raises(BadPage, match="not asked for"):
+        wire.float_page(v3(free), ["AEM"])
+    with pytest.raises(BadPage, match="no date"):
+        wire.short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
+
+
+def test_pages_that_overlap_are_joined_without_repeats_and_pages_that_run_backwards_refused() -> None:
+    rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(6)]
+    first, second = read_trades(v3(*rows[:4])), read_trades(v3(*rows[2:]))
+    joined = wire.merged([first, read_trades(v3()), second], "timestamp", "sequence_number")
+    assert joined.equals(read_trades(v3(*rows)))
+    with pytest.raises(BadPage, match="backwards"):
+        wire.merged([second, first], "timestamp", "sequence_number")
+
+
+def test_rows_that_share_time_and_number_but_differ_all_stay() -> None:
+    frame = read_trades(v3(TRADE, TRADE, {**TRADE, "correction": 1}))
+    assert wire.merged([frame], "timestamp", "sequence_number")["correction"].to_list() == [None, 1]
+
+
+finite = st.floats(0.0001, 1e6, allow_nan=False)
+small = st.integers(0, 2**31)
+trades = st.fixed_dictionaries(
+    {
+        "sip_timestamp": st.integers(WINDOW[0], WINDOW[1] - 1),
+        "participant_timestamp": st.integers(WINDOW[0], WINDOW[1]),
+        "sequence_number": st.integers(0, 2**62),
+        "price": finite | st.integers(1, 10**6),
+        "exchange": small,
+        "id": st.text(max_size=12),
+        "size": finite,
+    },
+    optional={
+        "conditions": st.none() | st.lists(small, max_size=4),
+        "decimal_size": st.decimals(0, 10**6, places=6).map(str),
+        "trf_timestamp": st.integers(WINDOW[0], WINDOW[1]),
+        "trf_id": st.none() | small,
+        "correction": small,
+        "tape": small,
+    },
+)
+
+
+@settings(max_examples=60)
+@given(rows=st.lists(trades, max_size=12))
+def test_what_was_written_is_what_is_read(rows: list[dict[str, Any]]) -> None:
+    rows.sort(key=lambda row: row["sip_timestamp"])
+    frame = wire.trades_page(v3(*rows), WINDOW).frame
+    wire_names = {"timestamp": "sip_timestamp", "trade_id": "id"}
+    times = pl.col("timestamp", "participant_timestamp", "trf_timestamp").to_physical()
+    for row, read in zip(rows, frame.with_columns(times).to_dicts(), strict=True):
+        expected = {name: row.get(wire_names.get(name, name)) for name in TRADES_ALL}
+        assert read == {**expected, "size": float(row.get("decimal_size", row["size"]))}
