@@ -72,7 +72,7 @@ class Tally:
 class Answer:
     """The decompressed body of an answer with status 200."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     request_id: str | None
 
 
@@ -83,6 +83,15 @@ class _Setback:
     reason: str
     retry_after_s: float | None = None
     throttled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Received:
+    """A whole answer as it came, still compressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    sent: bytes = field(repr=False)
 
 
 class _Bearer(AuthBase):
@@ -222,23 +231,30 @@ class Transport:
         )
 
     def _attempt(self, target: str, route: str, what: str) -> Answer | _Setback:
-        url = f"{self._origin}{self._prefix}{target}"
-        try:
-            with self._session().get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response:
-                sent = response.raw.read(decode_content=False)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            return _Setback(reason=f"{type(error).__name__}: {error}")
-        status, headers = response.status_code, response.headers
-        body = _decompressed(sent, headers)
+        received = self._received(target)
+        if isinstance(received, _Setback):
+            return received
+        status, headers = received.status, received.headers
+        body = _decompressed(received.sent, headers)
         if status == HTTPStatus.OK:
             if body is None or _is_cut_short(body):
-                return _Setback(reason=f"a body cut short after {len(sent)} bytes")
+                return _Setback(reason=f"a body cut short after {len(received.sent)} bytes")
             return Answer(body=body, request_id=headers.get("X-Request-Id"))
         said = self._said(body or b"", headers)
         throttled = status == HTTPStatus.TOO_MANY_REQUESTS
         if throttled or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return _Setback(reason=f"HTTP {status}{said}", retry_after_s=_retry_after_s(headers), throttled=throttled)
         raise _refusal(status, f"GET {route} for {what} was answered with HTTP {status}{said}", what)
+
+    def _received(self, target: str) -> _Received | _Setback:
+        """One request and its answer; no object of the library leaves, or an error's traceback would keep it open."""
+        url = f"{self._origin}{self._prefix}{target}"
+        try:
+            with self._session().get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response:
+                sent = response.raw.read(decode_content=False)
+                return _Received(status=response.status_code, headers=response.headers, sent=sent)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            return _Setback(reason=f"{type(error).__name__}: {error}")
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

@@ -87,7 +87,7 @@ def short_interest_rows(listing: Listing, settlements: list[date]) -> list[Row]:
     crowded = listing.index % 12 == _CROWDED_SHORT
     rows: list[Row] = []
     for day in settlements:
-        per_mille = 450 if crowded else Noise(listing.seed, listing.symbol, "short", day.isoformat()).one(0, 20, 90)
+        per_mille = 450 if crowded else Noise(listing.seed, listing.symbol, "short", day.isoformat()).one(0, 10, 45)
         short = free * per_mille // 1000
         rows.append(
             {

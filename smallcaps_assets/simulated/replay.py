@@ -29,6 +29,7 @@ _FEW_DAYS: Final = 7
 class ReplayMarket:
     """The `bars*.parquet`, `trades*.parquet` and `quotes*.parquet` of a folder; nothing is read before it is asked for.
 
+    A request scans what the filters leave, so it is fast where files are sorted by symbol and time.
     Rows are served as the files have them, faulty ones too. Without trades or quotes files there are none.
     Every symbol of the bars is listed as common stock; nothing is known of its float, short interest or splits.
 

@@ -152,6 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_PATCH = _refuse_method  # noqa: N815
 
     def _send(self, reply: Reply) -> None:
+        self.server.count_answer()
         body = reply.body
         self.send_response(reply.status)
         for name, value in reply.headers.items():
@@ -163,7 +164,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-        self.server.count_answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
         if self.server.access_log:

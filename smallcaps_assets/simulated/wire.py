@@ -94,12 +94,12 @@ class Page:
 
 
 def with_cursor(query: Mapping[str, str]) -> dict[str, str]:
-    """The query with a cursor's parameters laid under it. Raises Refusal 400 where the cursor is none of ours."""
+    """The query with a cursor's parameters laid over it. Raises Refusal 400 where the cursor is none of ours."""
     cursor = query.get(_CURSOR)
     if not cursor:
         return dict(query)
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise Refusal(BAD_REQUEST, f"'cursor' is not valid: '{cursor}'") from error
     return {**query, **dict(parse_qsl(text, keep_blank_values=True))}

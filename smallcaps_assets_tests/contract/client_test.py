@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -440,7 +441,7 @@ ECHOES = {
     "a next_url": [page(trade(0), next_url=f"http://x/{KEY}?token={KEY}")],
     "a value": [page(trade(0, decimal_size=KEY))],
     "HTML": [Reply(f"<html>{KEY}</html>".encode())],
-    "broken HTTP": [Reply(b"", headers={"Content-Length": KEY})],
+    "broken HTTP": [Reply(f"{KEY}\r\n".encode(), headers={"Transfer-Encoding": "chunked"}, declared=-1)],
     "a redirect": [Reply(b"", 307, {"Location": f"http://127.0.0.2/?apiKey={KEY}"})],
     "a short body": [Reply(KEY.encode(), declared=4000)],
 }
@@ -456,10 +457,19 @@ def test_the_key_shows_in_no_error_and_no_log(
         trades(rig)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
-    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=False).format())
+    shown = "".join(traceback.format_exception(caught.value))
     for text in (shown, str(caught.value), repr(caught.value), caplog.text, repr(rig.client), repr(vars(rig.client))):
         assert KEY not in text
         assert KEY[:12] not in text
+
+
+@pytest.mark.parametrize("reply", [refusal(401, error="Unknown API Key"), Reply(b"", 500), page(status="ERROR")])
+def test_the_key_is_in_no_local_variable_of_a_traceback(script: Script, rig: Rig, reply: Reply) -> None:
+    script.replies = [reply]
+    with pytest.raises(MarketDataError) as caught:
+        trades(rig)
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert KEY not in "".join(shown.format())
 
 
 def test_an_echoed_key_reaches_no_result(script: Script, rig: Rig) -> None:
@@ -467,18 +477,17 @@ def test_an_echoed_key_reaches_no_result(script: Script, rig: Rig) -> None:
     assert trades(rig).request_ids == ("for-***",)
 
 
-@pytest.mark.parametrize("netrc", ["machine 127.0.0.1 login somebody password else"])
 def test_a_netrc_does_not_replace_the_key(
-    script: Script, rig: Rig, netrc: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    script: Script, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "netrc").write_text(netrc)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     script.replies = [GOOD]
     trades(rig)
     assert script.seen[0].authorization == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("key", [" key", "key\n", "kéy", "a key"])
+@pytest.mark.parametrize("key", [" k3y", "k3y\n", "k3ý", "a k3y"])
 def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(SettingsError) as caught:
         MarketDataClient("http://127.0.0.1", key, bucket=TokenBucket(None))

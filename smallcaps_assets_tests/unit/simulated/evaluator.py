@@ -1,9 +1,10 @@
-"""Section 3 of the specification read bar by bar, in plain Python: slow, small, and of no use but to judge planted events."""
+"""Section 3 of the specification read bar by bar, in plain Python: slow, and only good to judge planted events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from math import log, log10
 from statistics import median
 
 import polars as pl
@@ -191,8 +192,6 @@ def is_event(day: Day, i: int, event_type: str, direction: str) -> bool:
 
 def score(day: Day, i: int, direction: str) -> float:
     """Section 4 of the specification."""
-    from math import log, log10  # noqa: PLC0415
-
     bar, move = day[i], day.return_5(i)
     parts = (
         (0.30, log(max(day.spike_x(i), 1e-9)) / log(50)),

@@ -170,15 +170,24 @@ def test_an_early_close_moves_after_hours(market):
     assert local.min().hour == 4
     assert local.max().hour == 16
     trades = day_of_ticks(market.trades, "CRVO", date(2025, 11, 28))
-    extended = trades.filter(~pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.time().is_between(
-        pl.time(9, 30), pl.time(13, 0), closed="left"))
+    extended = trades.filter(
+        ~pl.col("timestamp")
+        .dt.convert_time_zone("America/New_York")
+        .dt.time()
+        .is_between(pl.time(9, 30), pl.time(13, 0), closed="left")
+    )
     form_t = extended["conditions"].list.contains(12)
     assert form_t.sum() >= len(extended) - 1  # all but the closing print
 
 
 def test_regular_hours_follow_the_new_york_clock_through_both_changes():
     market = SimulatedMarket(clock=at(datetime(2026, 4, 1, tzinfo=UTC)))
-    for day, hour in [(date(2025, 10, 31), 13), (date(2025, 11, 3), 14), (date(2026, 3, 6), 14), (date(2026, 3, 9), 13)]:
+    for day, hour in [
+        (date(2025, 10, 31), 13),
+        (date(2025, 11, 3), 14),
+        (date(2026, 3, 6), 14),
+        (date(2026, 3, 9), 13),
+    ]:
         trades = day_of_ticks(market.trades, "CRVO", day)
         cross = trades.filter(pl.col("conditions").list.contains(9))
         assert len(cross) == 1
@@ -193,7 +202,9 @@ def test_nothing_after_the_clock_is_served(market):
     present = SimulatedMarket(clock=at(now))
     bars = present.bars("CRVO", day, day + timedelta(days=3))
     assert bars["timestamp"].max() <= datetime(2025, 11, 13, 15, 29, tzinfo=UTC)
-    assert bars.equals(market.bars("CRVO", day, day).filter(pl.col("timestamp") < datetime(2025, 11, 13, 15, 30, tzinfo=UTC)))
+    assert bars.equals(
+        market.bars("CRVO", day, day).filter(pl.col("timestamp") < datetime(2025, 11, 13, 15, 30, tzinfo=UTC))
+    )
     for now_served, later in ((present.trades, market.trades), (present.quotes, market.quotes)):
         ticks = day_of_ticks(now_served, "CRVO", day)
         assert ticks.equals(day_of_ticks(later, "CRVO", day).filter(pl.col("timestamp") <= now))
@@ -225,8 +236,10 @@ def test_ordinary_days_are_ordinary(market, month):
 
 def test_one_symbol_day_has_a_stampede_around_a_planted_event(market, month):
     bars = pl.concat([market.bars(symbol, *month) for symbol in market.symbols()])
-    crowded = bars.sort("symbol", "timestamp").rolling("timestamp", period="10m", group_by="symbol").agg(
-        pl.col("transactions").sum()
+    crowded = (
+        bars.sort("symbol", "timestamp")
+        .rolling("timestamp", period="10m", group_by="symbol")
+        .agg(pl.col("transactions").sum())
     )
     crowded = crowded.filter(pl.col("transactions") > 50_000)
     assert crowded["symbol"].unique().to_list() == ["AVLO"]
@@ -234,6 +247,19 @@ def test_one_symbol_day_has_a_stampede_around_a_planted_event(market, month):
     assert event["date"].unique().to_list() == ["2025-11-12"]
     start = int(event["timestamp"].dt.epoch("us")[0]) * 1000 - 3 * 60 * 10**9
     assert len(market.trades("AVLO", start, start + 10 * 60 * 10**9)) > 50_000
+
+
+def test_a_halt_is_at_least_five_empty_minutes_and_a_gap(market, month):
+    halted = market.truth(*month).filter(pl.col("story").str.contains("halt"), pl.col("event_type") == "volume_spike")
+    assert len(halted) >= 5
+    for event in halted.iter_rows(named=True):
+        day = date.fromisoformat(event["date"])
+        bars = market.bars(event["symbol"], day, day)
+        i = bars["timestamp"].index_of(event["timestamp"])
+        assert bars["timestamp"][i + 1] - bars["timestamp"][i] >= timedelta(minutes=6)
+        assert abs(bars["open"][i + 1] / bars["close"][i] - 1) >= 0.03
+        start = int(event["timestamp"].timestamp()) * 10**9 + 60 * 10**9
+        assert market.trades(event["symbol"], start, start + 300 * 10**9).is_empty()
 
 
 def test_names_are_unique_and_safe_for_any_count():
@@ -277,5 +303,5 @@ def test_floats_are_mixed(market):
     assert crowded
 
 
-GOLDEN_TRADES = ""
-GOLDEN_QUOTES = ""
+GOLDEN_TRADES = "a75ba99f291665acb983ac1b45c4d9006b723ee422b127c525a4e8791f606f93"
+GOLDEN_QUOTES = "7069906e98491cb60e2c286d44168d4c39863eb9a32b56c8677bfdcf0eb8dca4"

@@ -37,15 +37,23 @@ def judged(market, first, last):
             assert i is not None, event
             spread = (day[i]["high"] - day[i]["low"]) / day.vwap_session(i)
             verdict = is_event(day, i, event["event_type"], event["direction"])
-            rows.append({**event, "is_event": verdict, "session": day.session(i), "spread": spread,
-                         "score": score(day, i, event["direction"])})
+            rows.append(
+                {
+                    **event,
+                    "is_event": verdict,
+                    "session": day.session(i),
+                    "spread": spread,
+                    "score": score(day, i, event["direction"]),
+                }
+            )
     return pl.DataFrame(rows)
 
 
 def bars_of(market, symbol, day) -> Day:
     session = session_on(day)
     opens, closes = (
-        datetime.fromtimestamp(session.start_ns // NS_PER_SECOND + minute * 60, UTC) for minute in (RTH_OPEN, session.close)
+        datetime.fromtimestamp(session.start_ns // NS_PER_SECOND + minute * 60, UTC)
+        for minute in (RTH_OPEN, session.close)
     )
     return day_of(market.bars(symbol, day, day), opens, closes)
 
