@@ -1,5 +1,6 @@
 """`smallcaps`: the command line. Each command is a module of `commands/`, imported only when it is asked for."""
 
+import os
 import sys
 import textwrap
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USERS_MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough, as in `smallcaps status | head`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the interpreter's last flush
+        return 0
     return result
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.defs.orphans import fail_orphans, process_tag
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.run_log import RUN_LOG
 from smallcaps_assets.domain.tables import WAVES
@@ -42,6 +43,7 @@ def run(arguments: Namespace) -> int:
 
     job = defs.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.get() as instance:
+        fail_orphans(instance)
         failed = _materialize(job, lake, instance)
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file():
@@ -66,7 +68,7 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
             run_config={"loggers": {RUN_LOG: {}}},
             instance=instance,
             asset_selection=list(stage.assets),
-            tags=tags,
+            tags=tags | process_tag(),
             raise_on_error=False,
         )
         return result.success

@@ -47,7 +47,9 @@ def _kpis(kpis: pl.DataFrame) -> str:
     )
     waves = kpis["wave"].unique(maintain_order=True).to_list()
     wide = shown.pivot(on="wave", index="figure", values="text", aggregate_function="first")
-    targets = shown.group_by("figure", maintain_order=True).agg(pl.col("target").unique(maintain_order=True).str.join(", "))
+    targets = shown.group_by("figure", maintain_order=True).agg(
+        pl.col("target").unique(maintain_order=True).str.join(", ")
+    )
     head = f"  {'figure (! misses its target)':<30}{'target':<24}" + "".join(f"{wave:>10}" for wave in waves)
     rows = [
         f"  {row['figure']:<30}{row['target']:<24}" + "".join(f"{row[wave] or '':>10}" for wave in waves)

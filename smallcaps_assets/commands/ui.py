@@ -4,13 +4,18 @@ import subprocess
 import sys
 from argparse import Namespace
 
+import dagster as dg
+
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.orphans import fail_orphans
 from smallcaps_assets.settings import home, lake_path
 
 
 def run(arguments: Namespace) -> int:
     """Start the web UI and the daemon; returns when they end (Ctrl-C)."""
     settings = enter(arguments)
+    with dg.DagsterInstance.get() as instance:
+        fail_orphans(instance)
     print(
         f"lake {lake_path(settings)}\nweb UI at http://{arguments.host}:{arguments.port} in about 20 s; Ctrl-C ends it"
     )

@@ -98,9 +98,8 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
             tape=lake.tape(profile, loaded),
             client=market_data.client(),
             threads=loaded.fetch_threads,
-            manifest_id=manifests.sidecar()["manifest_id"],
+            config_hash=manifests.sidecar()["config_hash"],
             log=context.log.info,
-            now=now,
         )
         pairs = tape_pairs(context.partition_keys)
         outcomes = capture.run(manifests.load(), pairs)

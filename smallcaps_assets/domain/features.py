@@ -45,11 +45,15 @@ def before(expression: pl.Expr, bars: int = 1) -> pl.Expr:
 
 
 def daily_dollar_volume(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Dollar volume of each symbol and day (DAILY) from bars with `day`, in order of symbol and day."""
+    """Dollar volume of each symbol and day (DAILY) from sorted bars with `day`, in order of symbol and day.
+
+    Summed bar after bar: a grouped sum is spread over threads, and its last digit changes from run to run.
+    """
+    running = (pl.col("close") * pl.col("volume")).cum_sum().over("symbol", "day")
     return (
-        bars.group_by("symbol", "day")
-        .agg(dollar_volume_day=(pl.col("close") * pl.col("volume")).sum())
-        .sort("symbol", "day")
+        bars.select("symbol", "day", dollar_volume_day=running)
+        .group_by("symbol", "day", maintain_order=True)
+        .agg(pl.col("dollar_volume_day").last())
     )
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 
 import polars as pl
@@ -40,9 +40,8 @@ class Capture:
     tape: TapeStore
     client: MarketDataClient
     threads: int
-    manifest_id: str
+    config_hash: str
     log: Callable[[str], None]
-    now: Callable[[], datetime]
 
     def run(self, manifest: pl.DataFrame, pairs: Sequence[Pair]) -> list[Outcome]:
         """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); one outcome per pair.
@@ -82,22 +81,21 @@ class Capture:
         return self._published(span, fetched)
 
     def _published(self, span: Span, fetched: Fetched) -> SpanResult:
+        """Publish a download. Nothing in the file tells when it was fetched: the same tape is the same bytes."""
         rows = fetched.frame.lazy()
         if self.kind == "quotes":
             rows = thin(rows, self.tape.params.quotes)
         kept = rows.select(*self.tape.schema(self.kind)).collect()
         provenance = {
             "package_version": version("smallcaps-assets"),
-            "manifest_id": self.manifest_id,
+            "config_hash": self.config_hash,
             "kind": self.kind,
             "events_merged": span.events_merged,
             "requests": fetched.requests,
             "retries": fetched.retries,
             "throttled": fetched.throttled,
             "pages": fetched.pages,
-            "request_ids": fetched.request_ids,
             "rows_received": fetched.frame.height,
-            "fetched_at": self.now().astimezone(UTC).isoformat(timespec="seconds"),
         }
         path = self.tape.publish(self.kind, span, kept, provenance)
         return SpanResult(span, kept.height, path.stat().st_size, fetched.requests, fetched.retries)

@@ -15,6 +15,7 @@ from smallcaps_assets.simulated.wire import BAD_REQUEST, NOT_FOUND, Page, Refusa
 DEFAULT_LIMIT: Final = 5000
 MAX_LIMIT: Final = 50_000
 _NS_PER_MS: Final = 1_000_000
+_LATEST_MS: Final = 7_289_568_000_000  # the end of the year 2200
 _WINDOW_MINUTES: Final = {"minute": 1, "hour": 60}
 _BARS_A_DAY: Final = 400
 _DAYS_AT_ONCE: Final = 40
@@ -127,7 +128,10 @@ def open_close_body(request: Request, market: Market, symbol: str, raw_day: str)
 
 def split_adjusted(bars: pl.DataFrame, market: Market) -> pl.DataFrame:
     """Bars in today's shares: prices before a split times split_from / split_to, volumes the inverse."""
+    held = set(bars["symbol"].unique())
     for split in market.splits():
+        if split["ticker"] not in held:
+            continue
         before_ns = midnight_ns(date.fromisoformat(str(split["execution_date"])))
         factor = float(str(split["split_from"])) / float(str(split["split_to"]))
         applies = (pl.col("symbol") == split["ticker"]) & (pl.col("timestamp").dt.epoch("ns") < before_ns)
@@ -158,7 +162,7 @@ def _range(symbol: str, multiplier: str, timespan: str, raw_from: str, raw_to: s
 def _bound(name: str, raw: str, *, is_end: bool = False) -> int:
     """A date or Unix milliseconds as the first (or with `is_end` the last) nanosecond it names."""
     if raw.isdecimal() and len(raw) <= 14:  # noqa: PLR2004 -- digits of milliseconds up to the year 5138
-        return int(raw) * _NS_PER_MS + (_NS_PER_MS - 1 if is_end else 0)
+        return min(int(raw), _LATEST_MS) * _NS_PER_MS + (_NS_PER_MS - 1 if is_end else 0)
     day = parse_date(name, raw)
     return midnight_ns(day + timedelta(days=1)) - 1 if is_end else midnight_ns(day)
 

@@ -18,6 +18,9 @@ NOT_FOUND: Final = 404
 TOO_MANY_REQUESTS: Final = 429
 SERVER_ERROR: Final = 500
 _CURSOR: Final = "cursor"
+# Nanoseconds of these dates fit into 64 bits.
+_EARLIEST: Final = date(1970, 1, 1)
+_LATEST: Final = date(2200, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,12 @@ def with_cursor(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_date(name: str, raw: str) -> date:
-    """A `YYYY-MM-DD` parameter. Raises Refusal 400 for anything else."""
+    """A `YYYY-MM-DD` parameter, drawn into 1970 to 2200. Raises Refusal 400 for anything else."""
     try:
-        return datetime.strptime(raw, "%Y-%m-%d").date()  # noqa: DTZ007 -- a date has no zone
+        day = datetime.strptime(raw, "%Y-%m-%d").date()  # noqa: DTZ007 -- a date has no zone
     except ValueError as error:
         raise Refusal(BAD_REQUEST, f"could not parse '{name}': '{raw}' is not a date of the form YYYY-MM-DD") from error
+    return min(max(day, _EARLIEST), _LATEST)
 
 
 def page_reply(request: Request, page: Page) -> Reply:

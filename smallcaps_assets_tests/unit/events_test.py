@@ -161,3 +161,16 @@ def test_nothing_found_still_has_every_column() -> None:
     found = detect(bars_from("2025-11-05 10:00", flat(30)), sessions_of("2025-11-05"), settings.detection)
     assert found.events.is_empty()
     assert build_master(found.events, settings.cooldown).is_empty()
+
+
+def test_the_same_bars_give_the_same_bits() -> None:
+    # sums of floats depend on their order, and threads have none: bits, not digits, are compared
+    settings = default_settings()
+    days = ["2025-11-03", "2025-11-04", "2025-11-05", "2025-11-06", "2025-11-07", "2025-11-10", "2025-11-11"]
+    rows = [(10 + k / 7, 10.3 + k / 7, 9.9 + k / 7, 10.1 + k / 7, 1_000 / 3 * (k % 11 + 1), 50) for k in range(380)]
+    bars = pl.concat(
+        bars_from(f"{day} 09:30", rows, symbol=symbol) for symbol in ("AEMD", "BRK.B", "ZZRO") for day in days
+    )
+    found = [detect(bars, sessions_of(days[0], days[-1]), settings.detection).events for _ in range(12)]
+    assert found[0].height
+    assert all(events.equals(found[0]) for events in found)

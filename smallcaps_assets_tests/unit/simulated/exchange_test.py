@@ -266,6 +266,15 @@ def test_milliseconds_bound_both_ends(exchange):
     assert part == whole[50:81]
 
 
+@pytest.mark.parametrize("end", ["9999-12-31", "99999999999999"])
+def test_a_range_may_end_in_the_far_future(exchange, market, end):
+    rows = get(exchange, f"/v2/aggs/ticker/NA/range/1/minute/2025-12-31/{end}", limit=50_000)["results"]
+    assert len(rows) == len(market.bars("NA", date(2025, 12, 31), date(2026, 1, 5)))
+    ticks = get(exchange, "/v3/trades/NA", **{"timestamp.gte": DAY, "timestamp.lte": "9999-12-31"}, limit=5)["results"]
+    assert len(ticks) == 5
+    assert get(exchange, "/v3/trades/NA", **{"timestamp.lt": "0001-01-01"})["results"] == []
+
+
 @pytest.mark.parametrize("limit", [7, 100, 50_000])
 @pytest.mark.parametrize("sort", ["asc", "desc"])
 def test_wider_windows_are_whole_on_every_page(exchange, market, limit, sort):

@@ -1,0 +1,202 @@
+"""What a demo leaves behind, held against the market that it came from."""
+
+import shutil
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from massive import RESTClient
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.windows import event_windows
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.settings import PROFILES
+from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.server import serve
+from smallcaps_assets_tests.demo.conftest import FLAGS, Home
+from smallcaps_assets_tests.scenarios import default_settings
+from smallcaps_assets_tests.slow_spec import detect as slow_detect
+from smallcaps_assets_tests.slow_spec import master as slow_master
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def market() -> SimulatedMarket:
+    params = default_settings().source.embedded
+    return SimulatedMarket(seed=params.seed, symbols=int(FLAGS[1]))
+
+
+def bars_of(home: Home) -> pl.DataFrame:
+    store = BarsStore(home.lake)
+    return pl.concat(store.read(symbol) for symbol in store.symbols())
+
+
+def reference_of(home: Home) -> pl.DataFrame:
+    return pl.read_parquet(home.lake.universe).select(
+        "symbol", "float_shares", "short_interest_shares", "days_to_cover"
+    )
+
+
+def test_master_is_what_the_specification_says_of_the_bars(demo: Home) -> None:
+    expected = slow_master(bars_of(demo), reference=reference_of(demo))
+    assert_frame_equal(pl.read_parquet(demo.lake.master), expected, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_every_planted_event_is_found(demo: Home) -> None:
+    bars = bars_of(demo)
+    first, last = bars.select(
+        a=pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date().min(),
+        b=pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date().max(),
+    ).row(0)
+    planted = market().truth(first, last).filter(pl.col("symbol").is_in(bars["symbol"].unique().implode()))
+    # before filters of reference data and cooldown, which may rightly take a planted event
+    found = pl.DataFrame(
+        [(row["symbol"], row["event_type"], row["direction"], row["timestamp"]) for row in slow_detect(bars)],
+        schema={
+            "symbol": pl.String,
+            "event_type": pl.String,
+            "direction": pl.String,
+            "found_at": pl.Datetime("us", "UTC"),
+        },
+        orient="row",
+    )
+    near = planted.join(found, on=["symbol", "event_type", "direction"]).filter(
+        (pl.col("found_at") - pl.col("timestamp")).abs() <= timedelta(minutes=2)
+    )
+    missed = planted.join(near, on=["symbol", "event_type", "direction", "timestamp"], how="anti")
+    assert planted.height > 100
+    assert missed.is_empty(), missed
+    master = pl.read_parquet(demo.lake.master)
+    kinds = master.select(pl.struct("event_type", "direction").unique()).to_series().struct.unnest()
+    assert kinds.height == 13, "a demo shows every event type in every direction it has"
+
+
+def test_bars_rebuilt_from_the_captured_trades_are_the_bars_served(demo: Home) -> None:
+    settings = default_settings()
+    tape = TapeStore(demo.lake, "premium", settings.profiles["premium"])
+    manifest = ManifestStore(demo.lake.manifests("premium"), "premium").load()
+    bars = BarsStore(demo.lake)
+    compared = 0
+    for window in event_windows(manifest).to_dicts():
+        rebuilt = minute_bars_of(tape.trades(window["event_id"]))
+        served = bars.read(window["symbol"]).filter(
+            pl.col("timestamp").is_between(window["start"], window["end"], closed="left")
+        )
+        assert_frame_equal(
+            rebuilt,
+            served.select("timestamp", "open", "high", "low", "close", "volume", "transactions"),
+            rel_tol=1e-12,
+            abs_tol=1e-12,
+        )
+        compared += served.height
+    assert compared > 200
+
+
+# Consolidated update rules of the vendor: what a condition forbids (prices of high and low, of open and close, volume).
+NO_HIGH_LOW = {2, 7, 12, 16, 37}
+NO_OPEN_CLOSE = {2, 5, 7, 10, 12, 16, 32, 37}
+NO_VOLUME = {16, 38}
+FORM_T = 12
+
+
+def minute_bars_of(trades: pl.DataFrame) -> pl.DataFrame:
+    """Bars of trades by the vendor's condition rules, one trade after the other."""
+    minutes: dict[datetime, dict[str, float | None]] = {}
+    for trade in trades.to_dicts():
+        moment = trade["timestamp"].replace(second=0, microsecond=0)
+        conditions = set(trade["conditions"] or [])
+        if not is_regular(moment):
+            conditions -= {FORM_T}
+        bar = minutes.setdefault(moment, {"o": None, "h": None, "l": None, "c": None, "v": 0.0, "n": 0})
+        price, size = trade["price"], trade["size"]
+        if not conditions & NO_OPEN_CLOSE:
+            bar["o"] = price if bar["o"] is None else bar["o"]
+            bar["c"] = price
+        if not conditions & NO_HIGH_LOW:
+            bar["h"] = price if bar["h"] is None else max(bar["h"], price)
+            bar["l"] = price if bar["l"] is None else min(bar["l"], price)
+        if not conditions & NO_VOLUME:
+            bar["v"] += size
+            bar["n"] += 1
+    rows = [
+        (moment, bar["o"], bar["h"], bar["l"], bar["c"], bar["v"], bar["n"])
+        for moment, bar in sorted(minutes.items())
+        if bar["o"] is not None and bar["h"] is not None
+    ]
+    schema = {
+        "timestamp": pl.Datetime("us", "UTC"),
+        **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64),
+        "transactions": pl.Int64,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def is_regular(moment: datetime) -> bool:
+    clock = moment.astimezone(NEW_YORK)
+    close = time(13) if clock.date() == date(2025, 11, 28) else time(16)
+    return time(9, 30) <= clock.time() < close
+
+
+def test_the_official_client_counts_what_the_lake_holds(demo: Home) -> None:
+    settings = default_settings()
+    tape = TapeStore(demo.lake, "premium", settings.profiles["premium"])
+    manifest = ManifestStore(demo.lake.manifests("premium"), "premium").load()
+    symbol = manifest["symbol"][0]
+    bars = BarsStore(demo.lake).read(symbol)
+    window = event_windows(manifest).row(0, named=True)
+    nanoseconds = {name: int(window[name].timestamp()) * 10**9 for name in ("start", "end")}
+    with serve(Exchange(market())) as server:
+        client = RESTClient("any", base=server.base_url)
+        first, last = (
+            bars["timestamp"][0].astimezone(NEW_YORK).date(),
+            bars["timestamp"][-1].astimezone(NEW_YORK).date(),
+        )
+        aggregates = list(client.list_aggs(symbol, 1, "minute", first, last, adjusted=False, limit=1_000))
+        between = {"timestamp_gte": nanoseconds["start"], "timestamp_lt": nanoseconds["end"]}
+        trades = list(client.list_trades(symbol, limit=100, order="asc", **between))
+        asked = server.requests
+        quotes = list(client.list_quotes(symbol, limit=100, order="asc", **between))
+    assert len(aggregates) == bars.height > 2_000
+    assert sum(bar.volume for bar in aggregates) == pytest.approx(bars["volume"].sum(), rel=1e-12)
+    held = tape.trades(window["event_id"])
+    assert [trade.sip_timestamp for trade in trades] == held["timestamp"].dt.epoch("ns").to_list()
+    assert asked > 4, "several pages"
+    kept = tape.quotes(window["event_id"])
+    times = {quote.sip_timestamp for quote in quotes}
+    assert set(kept["timestamp"].dt.epoch("ns").to_list()) <= times
+
+
+@pytest.fixture
+def own(demo: Home, tmp_path: Path) -> Home:
+    """A finished demo that a test may change."""
+    shutil.copytree(demo.folder, tmp_path / "home")
+    home = object.__new__(Home)
+    home.folder = tmp_path / "home"
+    return home
+
+
+def test_a_second_demo_asks_nothing_and_changes_no_byte(own: Home) -> None:
+    before = own.bytes_of_lake()
+    assert ": 0 requests, 0 retries" in own.run("demo", *FLAGS)
+    assert own.bytes_of_lake() == before
+
+
+def test_a_lost_file_costs_one_request_and_changes_nothing_else(own: Home) -> None:
+    before = own.bytes_of_lake()
+    lost = min(name for name in before if name.startswith("tape/plus/quotes/"))
+    (own.lake.root / lost).unlink()
+    assert ": 1 requests, 0 retries" in own.run("demo", *FLAGS)
+    assert own.bytes_of_lake() == before
+
+
+def test_each_profile_is_reported_with_its_verdict(own: Home) -> None:
+    output = own.run("status", *FLAGS)
+    for profile in PROFILES:
+        assert f"profile {profile}:" in output
+    assert output.count("GO: every figure meets its target") + output.count("NO-GO:") == len(PROFILES)
+    assert "0 left" in output

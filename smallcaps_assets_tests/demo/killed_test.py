@@ -1,0 +1,67 @@
+"""A demo that is killed again and again ends as one that never was."""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets_tests.demo.conftest import FLAGS, Home
+
+KILLS = 5
+# from the first imports to the last waves of a demo of this size, seconds after its start
+EARLIEST, LATEST = 2.0, 12.0
+
+
+def contents(home: Home) -> dict[str, bytes | dict[str, object]]:
+    """The lake, with manifests under the name of their profile: their ids tell the time at which they were frozen."""
+    found: dict[str, bytes | dict[str, object]] = {}
+    for name, content in home.bytes_of_lake().items():
+        folder, _, file = name.rpartition("/")
+        if not folder.startswith("manifests"):
+            found[name] = content
+        elif file.endswith(".parquet"):
+            found[f"{folder}/manifest.parquet"] = content
+        elif file != "current.json":
+            sidecar = json.loads(content)
+            del sidecar["manifest_id"]
+            found[f"{folder}/manifest.json"] = sidecar
+    return found
+
+
+def test_five_kills_leave_the_lake_of_an_undisturbed_demo(demo: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    moments = [random.Random(number).uniform(EARLIEST, LATEST) for number in range(KILLS)]  # noqa: S311
+    cut_short = 0
+    for moment in moments:
+        process = home.start("demo", *FLAGS)
+        time.sleep(moment)
+        cut_short += process.poll() is None
+        process.kill()
+        process.communicate()
+    assert cut_short
+    home.run("demo", *FLAGS)
+    assert contents(home) == contents(demo)
+    assert len(list((home.lake.root / "manifests" / "core").glob("*.parquet"))) == 1
+
+
+def test_runs_of_a_killed_demo_do_not_seem_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    process = home.start("demo", *FLAGS)
+    assert process.stdout
+    next(line for line in process.stdout if "minute_bars" in line)
+    process.kill()
+    process.communicate()
+    monkeypatch.setenv("DAGSTER_HOME", str(home.folder))
+    monkeypatch.chdir(home.folder)
+    with dg.DagsterInstance.get() as instance:
+        started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        assert len(started) == 1
+    home.run("demo", *FLAGS)
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(started[0].run_id)
+        assert run is not None
+        assert run.status == dg.DagsterRunStatus.FAILURE
+        assert not instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
