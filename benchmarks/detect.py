@@ -26,6 +26,7 @@ from smallcaps_assets.settings import load_settings
 
 FIRST, LAST = date(2022, 1, 3), date(2024, 12, 31)
 SHARE_OF_MINUTES = 0.43  # of 960 a day: about 410 bars
+SHARE_OF_BURSTS = 0.013  # about 2 % of the bars are events then
 
 
 def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFrame:
@@ -36,7 +37,7 @@ def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFra
     ).explode("timestamp")
     kept = minutes.filter(pl.Series(rng.random(minutes.height) < SHARE_OF_MINUTES))
     rows = kept.height
-    burst = rng.random(rows) < 0.02
+    burst = rng.random(rows) < SHARE_OF_BURSTS
     steps = rng.standard_normal(rows) * np.where(burst, 0.012, 0.0015)
     close = np.round(10 * np.exp(np.cumsum(steps - steps.mean())), 4)
     opened = np.concatenate(([close[0]], close[:-1]))

@@ -83,9 +83,8 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
 
 def _stages(first: str, last: str) -> Iterator[Stage]:
     """Everything below the universe, in order, for the symbols from `first` to `last`."""
-    yield Stage(
-        "bars and events of every symbol", [dg.AssetKey("minute_bars"), dg.AssetKey("event_shards")], first, last
-    )
+    yield Stage("minute bars of every symbol", [dg.AssetKey("minute_bars")], first, last)
+    yield Stage("events of every symbol", [dg.AssetKey("event_shards")], first, last)
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
     for profile in PROFILES:

@@ -75,7 +75,8 @@ def _tell(events: pl.DataFrame, counts: Counter[str], out: Path) -> None:
     print(f"{counts['bars']:,} bars, {counts['bars_outside_sessions']:,} outside every session and left out")
     print(
         f"{counts['events_found']:,} events found, {counts['events_filtered']:,} below the global filters, "
-        f"{counts['events_cooled_down']:,} within a cooldown; {counts['reference_unknown']:,} passed without reference data"
+        f"{counts['events_cooled_down']:,} within a cooldown; "
+        f"{counts['reference_unknown']:,} passed without reference data"
     )
     by_type = events.group_by("event_type", "direction").len().sort("event_type", "direction")
     for event_type, direction, rows in by_type.iter_rows():

@@ -42,7 +42,7 @@ def _kpis(kpis: pl.DataFrame) -> str:
     """One line per figure: its target, and its value per wave and in all, marked where it misses."""
     shown = kpis.with_columns(
         text=pl.when(pl.col("value").is_null())
-        .then(pl.lit("unknown"))
+        .then(pl.lit("unknown!"))
         .otherwise(pl.col("value").round(3).cast(pl.String) + pl.when("holds").then(pl.lit(" ")).otherwise(pl.lit("!")))
     )
     waves = kpis["wave"].unique(maintain_order=True).to_list()

@@ -5,6 +5,7 @@ integer belongs, keeps 64-bit integers exact and fills absent keys with null. Wh
 nulls in required fields and in lists, several documents, invalid UTF-8, and a bare `null`, on which it crashes.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -94,6 +95,8 @@ class Page:
 def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
     """A page of minute aggregates as BARS, rows as sent; optional fields that are absent are null.
 
+    A price or volume sent as null stays null, for the quarantine to count; one that is not sent at all is refused.
+
     Args:
         body: the answer, decompressed.
         symbol: the ticker asked for.
@@ -113,7 +116,8 @@ def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
         raise BadPage("prices are split-adjusted, asked were prices as traded")
     if head["resultsCount"] != len(rows) or head["count"] not in (None, len(rows)):
         raise BadPage(f"{len(rows)} rows, but resultsCount {head['resultsCount']}, count {head['count']}")
-    frame = _frame(rows, required=("o", "h", "l", "c", "v", "t"))
+    frame = _frame(rows, required=("t",))
+    _check_sent(frame, body, ("o", "h", "l", "c", "v"))
     _check_times(frame, "t", MS_PER_S, window)
     if (frame["t"] % MS_PER_MIN != 0).any():
         raise BadPage("`t` has bars that do not start on a minute")
@@ -289,6 +293,16 @@ def _check_filled(frame: pl.DataFrame, required: Sequence[str]) -> None:
     for column in frame.iter_columns():
         if column.dtype == pl.Float64 and not column.is_finite().all():
             raise BadPage(f"`{column.name}` has numbers that are not finite")
+
+
+def _check_sent(frame: pl.DataFrame, body: bytes, required: Sequence[str]) -> None:
+    """Tell fields sent as null, which may be, from fields that are absent: both arrive as null."""
+    unsent = [
+        name
+        for name in required
+        if frame[name].has_nulls() and len(re.findall(rb'"%s"\s*:' % name.encode(), body)) < frame.height
+    ]
+    _check_filled(frame, unsent)
 
 
 def _check_plausible(frame: pl.DataFrame, name: str, per_s: int) -> None:

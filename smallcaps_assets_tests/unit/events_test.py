@@ -108,13 +108,24 @@ def test_tiers_follow_the_profiles() -> None:
 SPIKE: Row = (10.0, 10.2, 10.0, 10.2, 60_000.0, 40)
 
 
-def test_global_filters_ask_more_of_a_fall() -> None:
-    settings = default_settings()
-    # 6 x 100,000 $ before and 612,000 $ in the spike: enough for a rise (0.5 M), and for a fall (1 M)
-    rise = detect(bars_from("2025-11-05 10:00", [*flat(6), SPIKE]), sessions_of("2025-11-05"), settings.detection)
-    assert rise.events["event_type"].to_list() == ["volume_spike"]
-    small = detect(bars_from("2025-11-05 10:00", [*flat(6, price=2.0), SPIKE]), sessions_of("2025-11-05"), settings.detection)
-    assert small.events.filter(pl.col("close") < 1).is_empty()
+def directions_of(rows: list[Row]) -> set[str]:
+    found = detect(bars_from("2025-11-05 10:00", rows), sessions_of("2025-11-05"), default_settings().detection)
+    return set(found.events["direction"])
+
+
+def test_a_rise_needs_half_a_million_dollars_that_day() -> None:
+    rise: Row = (10.0, 10.25, 10.0, 10.25, 44_000.0, 40)  # 451,000 $
+    assert directions_of([*flat(7, volume=700.0), rise]) == {"up"}  # and 49,000 $
+    assert directions_of([*flat(6, volume=700.0), *flat(1, volume=699.0), rise]) == set()
+
+
+def test_a_fall_needs_a_million_dollars_that_day() -> None:
+    fall: list[Row] = [
+        (10.0, 10.0, 9.9, 9.9, 1_000.0, 40),  # 9,900 $
+        (9.9, 9.9, 9.75, 9.75, 80_000.0, 40),  # 780,000 $
+    ]
+    assert directions_of([*flat(1, volume=10.0), *flat(20, volume=1_050.0), *fall]) == {"down"}  # and 210,100 $
+    assert directions_of([*flat(1, volume=9.0), *flat(20, volume=1_050.0), *fall]) == set()
 
 
 def test_a_price_outside_the_limits_is_no_event_and_counted() -> None:
@@ -131,7 +142,8 @@ def test_a_price_outside_the_limits_is_no_event_and_counted() -> None:
 
 def test_master_keeps_one_row_per_event_and_prefers_up_on_a_tie() -> None:
     settings = default_settings()
-    shard = detect(bars_from("2025-11-05 10:00", [*flat(60), SPIKE]), sessions_of("2025-11-05"), settings.detection).events
+    bars = bars_from("2025-11-05 10:00", [*flat(60), SPIKE])
+    shard = detect(bars, sessions_of("2025-11-05"), settings.detection).events
     twin = shard.with_columns(direction=pl.lit("down"))
     worse = shard.with_columns(score=pl.col("score") - 0.1)
     master = build_master(pl.concat([worse, twin, shard, shard]), settings.cooldown)

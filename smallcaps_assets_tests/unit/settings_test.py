@@ -57,14 +57,14 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     del document["cooldown"]["window_min"]
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(document))
-    with pytest.raises(SettingsError, match="cooldown.window_min: is missing"):
+    with pytest.raises(SettingsError, match=r"cooldown\.window_min: is missing"):
         load_settings(file, {})
 
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("a: [1")
-    with pytest.raises(SettingsError, match="config.yaml: is not valid YAML"):
+    with pytest.raises(SettingsError, match=r"config\.yaml: is not valid YAML"):
         load_settings(file, {})
     file.write_text("just words")
     with pytest.raises(SettingsError, match="key: value"):
@@ -109,7 +109,6 @@ def test_every_setting_is_read_by_something() -> None:
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in root.rglob("*.py")]
     read = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     # the score looks its weights up by name
-    by_name = {
-        node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    by_name = {node.value for node in constants if isinstance(node.value, str)}
     assert not [name for name in fields_of(Settings) if name not in read and name not in by_name]

@@ -233,7 +233,7 @@ def test_descending_ticks_are_refused() -> None:
         ([{**BAR, "t": float(DAY_MS[0])}], {}),
         ([{**BAR, "t": DAY_MS[0] + 120_000}, BAR], {}),
         ([{**BAR, "o": "1.5"}], {}),
-        ([{**BAR, "v": None}], {}),
+        ([{name: value for name, value in BAR.items() if name != "v"}, {**BAR, "v": None}], {}),
         ([{**BAR, "n": 1.5}], {}),
         ([{**BAR, "vw": "1.6"}], {}),
     ],
@@ -241,6 +241,12 @@ def test_descending_ticks_are_refused() -> None:
 def test_aggregates_that_do_not_answer_the_question_are_refused(rows: list[object], head: dict[str, object]) -> None:
     with pytest.raises(BadPage):
         wire.bars_page(aggregates(*rows, **head), "AEMD", DAY_MS)
+
+
+def test_a_price_or_volume_sent_as_null_is_left_to_the_quarantine() -> None:
+    later = {**BAR, "t": BAR["t"] + 60_000, "o": None, "v": None}
+    bars = wire.bars_page(aggregates(BAR, later), "AEMD", DAY_MS).frame
+    assert bars["open"].null_count() == bars["volume"].null_count() == 1
 
 
 def test_reference_pages_are_read() -> None:
