@@ -108,7 +108,7 @@ def _fingerprints(bars: pl.DataFrame) -> dict[date, str]:
         pl.col(name).reinterpret(dtype=pl.Int64).fill_null(weight) * (2 * weight + 1)
         for weight, name in enumerate(("open", "high", "low", "close", "volume"), start=1)
     ]
-    minute = pl.col("timestamp").dt.epoch("us")
-    digest = (pl.sum_horizontal(bits) * (minute // 60_000_000) + pl.col("transactions").fill_null(-1)).sum()
+    minute = pl.col("timestamp").dt.epoch("us") // 60_000_000
+    digest = (pl.sum_horizontal(*bits, pl.col("transactions").fill_null(-1)) * minute).sum()
     marks = bars.group_by(day=DAY).agg(rows=pl.len(), digest=digest.reinterpret(signed=False))
     return {day: f"{rows}-{digest:016x}" for day, rows, digest in marks.iter_rows()}

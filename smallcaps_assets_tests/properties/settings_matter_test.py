@@ -1,0 +1,110 @@
+"""Every threshold changes something: a setting that nothing obeys is worse than none."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.domain.events import build_master, detect
+from smallcaps_assets.domain.manifests import profile_hash, select_events
+from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.errors import SettingsError
+from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets_tests import slow_spec
+from smallcaps_assets_tests.strategies import lively_bars, lively_master
+
+GROUPS = ("features", "detectors", "filters", "score", "cooldown")
+# with the defaults the fall itself is at least 35 times this floor, so that only raising it much shows
+FACTORS = (0.05, 0.5, 0.9, 1.1, 1.5, 2, 10, 100)
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from leaves(value, (*path, name))
+    else:
+        yield path, node
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    return {path[0]: nested(path[1:], value) if len(path) > 1 else value}
+
+
+def variants(value: Any) -> Iterator[Any]:
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from sorted({max(1, round(value * factor)) for factor in FACTORS} - {value})
+    elif isinstance(value, float):
+        yield from (value * factor for factor in FACTORS)
+
+
+def changed_settings(path: tuple[str, ...], value: Any) -> Iterator[Settings]:
+    for variant in variants(value):
+        try:
+            yield load_settings(overrides=_merged(BASE, nested(path, variant)))
+        except SettingsError:
+            continue  # beyond what the setting may be
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return slow_spec.altered(changes, base)
+
+
+@cache
+def bars() -> pl.DataFrame:
+    days = [date(2025, 10, 27) + timedelta(days=offset) for offset in range(40)]
+    trading = [day for day in days if day in slow_spec.xnys(days[0], days[-1])]
+    return lively_bars(1, 4, trading)
+
+
+@cache
+def reference() -> pl.DataFrame:
+    """Each symbol at another of the thresholds: short interest, days to cover, float for a fall; one unknown."""
+    first, second, third = bars()["symbol"].unique().sort().to_list()[:3]
+    rows = [(first, 50e6, 20e6, 1.0), (second, 50e6, 1e6, 5.0), (third, 10e6, None, None)]
+    return pl.DataFrame(rows, schema=REFERENCE, orient="row")
+
+
+def master(settings: Settings) -> pl.DataFrame:
+    sessions = sessions_between(date(2025, 10, 27), date(2025, 12, 5), settings.sessions)
+    found = detect(bars(), sessions, settings.detection, reference=reference())
+    return build_master(found.events, settings.cooldown)
+
+
+# limits that leave room, so that what a threshold takes is not hidden by what a cap would have taken
+ROOM = {"max_per_symbol": 40, "max_per_symbol_day": 8, "extension": {"max_extended_share": 0.9, "min_spike_x": 20.0}}
+BASE = {"profiles": {"plus": ROOM}}
+DOCUMENT = load_settings(overrides=BASE).model_dump()
+DETECTION = [leaf for group in GROUPS for leaf in leaves(DOCUMENT[group], (group,))]
+
+
+@pytest.mark.parametrize(("path", "value"), DETECTION, ids=[".".join(path) for path, _ in DETECTION])
+def test_every_detection_setting_changes_master(path: tuple[str, ...], value: Any) -> None:
+    before = master(load_settings(overrides=BASE))
+    assert any(not master(settings).equals(before) for settings in changed_settings(path, value))
+
+
+SELECTION = [
+    leaf
+    for leaf in leaves(DOCUMENT["profiles"]["plus"], ("profiles", "plus"))
+    if leaf[0][2] not in {"quotes", "columns", "first_date", "last_date", "sessions"}
+]
+
+
+@pytest.mark.parametrize(("path", "value"), SELECTION, ids=[".".join(path) for path, _ in SELECTION])
+def test_every_profile_setting_changes_the_manifest(path: tuple[str, ...], value: Any) -> None:
+    own = load_settings(overrides=BASE)
+    rows = lively_master(3, 900)
+    before = select_events(rows, own.profiles["plus"], own.ranking).manifest
+    tried = list(changed_settings(path, value))
+    if path[-1] == "max_events":
+        tried = [load_settings(overrides=_merged(BASE, nested(path, 10)))]
+    manifests = [select_events(rows, other.profiles["plus"], other.ranking).manifest for other in tried]
+    assert any(not manifest.equals(before) for manifest in manifests)
+    hashes = {profile_hash(other.profiles["plus"], other.ranking) for other in [own, *tried]}
+    assert len(hashes) == len(tried) + 1, "each choice is told from the others by its hash"
