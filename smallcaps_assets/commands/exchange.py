@@ -10,7 +10,7 @@ from smallcaps_assets.pipeline.source import market_of
 from smallcaps_assets.settings import EmbeddedParams, load_settings
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.server import ExchangeServer, serve
 
 
 def run(arguments: Namespace) -> int:
@@ -29,8 +29,17 @@ def run(arguments: Namespace) -> int:
         print(market.truth(first, last).write_csv(), end="")
         return 0
     exchange = Exchange(market, api_key=None, requests_per_minute=arguments.requests_per_minute)
-    with serve(exchange, host=arguments.host, port=arguments.port) as server:
+    with _served(exchange, arguments) as server:
         what = Path(params.replay).resolve() if params.replay else f"{params.symbols} symbols, seed {params.seed}"
         print(f"serving {what} at {server.base_url}; any key is accepted; Ctrl-C ends it", flush=True)
         while True:
             time.sleep(3600)
+
+
+def _served(exchange: Exchange, arguments: Namespace) -> ExchangeServer:
+    try:
+        return serve(exchange, host=arguments.host, port=arguments.port)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {arguments.host}:{arguments.port} ({error.strerror}). Choose another --port or --host."
+        ) from error

@@ -5,10 +5,10 @@ that say so (`dollar_volume_day`, `rvol_day`).
 """
 
 import math
-from typing import Final
+from typing import Final, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
 
@@ -26,6 +26,14 @@ class FeatureParams(Params):
     rvol_days: int = Field(gt=0)
     rvol_min_days: int = Field(gt=0)
     vwap_decimals: int = Field(ge=4, le=15)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.min_history > self.baseline_bars:
+            raise ValueError(f"min_history {self.min_history} exceeds baseline_bars {self.baseline_bars}: lower it")
+        if self.rvol_min_days > self.rvol_days:
+            raise ValueError(f"rvol_min_days {self.rvol_min_days} exceeds rvol_days {self.rvol_days}: lower it")
+        return self
 
 
 def consecutive(condition: pl.Expr) -> pl.Expr:

@@ -1,6 +1,7 @@
 """How strong an event is (0 to 1), and in which tier that puts it (specification, section 4)."""
 
 import math
+from typing import Self
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -18,7 +19,7 @@ class ScoreWeights(Params):
     distance_from_vwap: float = Field(ge=0)
 
     @model_validator(mode="after")
-    def _some_weight(self) -> "ScoreWeights":
+    def _some_weight(self) -> Self:
         if not sum(self.model_dump().values()):
             raise ValueError("all weights are 0: give at least one component a weight")
         return self
