@@ -86,7 +86,7 @@ def _data_flags(parser: ArgumentParser) -> None:
     market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
     port = int(text)
     if port not in range(65_536):
         raise ValueError(text)
@@ -100,13 +100,13 @@ def _demo(parser: ArgumentParser) -> None:
 def _ui(parser: ArgumentParser) -> None:
     _data_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=_port, default=3000, help="port to listen on (default: 3000)")
+    parser.add_argument("--port", type=port_number, default=3000, help="port to listen on (default: 3000)")
 
 
 def _exchange(parser: ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=_port, default=8900, help="port to listen on (default: 8900)")
+    parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
     parser.add_argument("--symbols", type=int, metavar="N", help="how many simulated symbols")
     parser.add_argument("--seed", type=int, metavar="N", help="another seed is another market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")

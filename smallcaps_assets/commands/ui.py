@@ -1,5 +1,6 @@
 """`smallcaps ui`: Dagster's web UI and daemon on this repository's lake, with the state that was left there."""
 
+import socket
 import subprocess
 import sys
 from argparse import Namespace
@@ -8,12 +9,14 @@ import dagster as dg
 
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.orphans import fail_orphans
+from smallcaps_assets.errors import InputError
 from smallcaps_assets.settings import home, lake_path
 
 
 def run(arguments: Namespace) -> int:
     """Start the web UI and the daemon; returns when they end (Ctrl-C)."""
     settings = enter(arguments)
+    _require_free(arguments.host, arguments.port)
     with dg.DagsterInstance.get() as instance:
         fail_orphans(instance)
     print(
@@ -27,3 +30,13 @@ def run(arguments: Namespace) -> int:
                 return process.wait()
             except KeyboardInterrupt:  # the child was interrupted as well: let it put its state in order
                 continue
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port} ({error.strerror}). If the web UI is open already, use that one; otherwise "
+            "choose another --port or --host."
+        ) from error
