@@ -87,6 +87,11 @@ def _data_flags(parser: ArgumentParser) -> None:
 
 
 def port_number(text: str) -> int:
+    """A TCP port, 0 to 65535 (0: any that is free); the name is what argparse calls a wrong value.
+
+    Raises:
+        ValueError: anything else.
+    """
     port = int(text)
     if port not in range(65_536):
         raise ValueError(text)

@@ -37,6 +37,6 @@ def _require_free(host: str, port: int) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror}). If the web UI is open already, use that one; otherwise "
-            "choose another --port or --host."
+            f"cannot listen on {host}:{port} ({error.strerror}). If the web UI is open already, use that "
+            "one; otherwise choose another --port or --host."
         ) from error

@@ -78,11 +78,13 @@ def _changes(arguments: Namespace, plain: Settings) -> dict[str, Any]:
 
 
 def _dagster_home(settings: Settings, plain: Settings) -> Path:
-    """Where Dagster keeps what it knows of this lake: the repository's own state, or one apart for another lake."""
+    """Where Dagster keeps what it knows of this lake: `.dagster` of the repository, or a folder in it for another lake.
+
+    The dagster.yaml there is the repository's with absolute paths, so that it does not matter where a process starts.
+    """
     root, lake = home(), lake_path(settings)
-    if lake == lake_path(plain):
-        return root
-    mark = hashlib.sha256(str(lake).encode()).hexdigest()[:8]
-    folder = root / ".dagster" / "lakes" / f"{lake.name}-{mark}"
+    folder = root / ".dagster"
+    if lake != lake_path(plain):
+        folder = folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
     publish_text(folder / "dagster.yaml", instance_config(root / "dagster.yaml", folder))
     return folder

@@ -54,8 +54,7 @@ def test_runs_of_a_killed_demo_do_not_seem_to_go_on(tmp_path: Path, monkeypatch:
     next(line for line in process.stdout if "minute_bars" in line)
     process.kill()
     process.communicate()
-    monkeypatch.setenv("DAGSTER_HOME", str(home.folder))
-    monkeypatch.chdir(home.folder)
+    monkeypatch.setenv("DAGSTER_HOME", str(home.folder / ".dagster"))
     with dg.DagsterInstance.get() as instance:
         started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         assert len(started) == 1
