@@ -16,6 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.processes import is_alive, own_mark
 
 # The footer entry under which a parquet file of the lake says where it comes from, as JSON.
 PROVENANCE: Final = "smallcaps"
@@ -40,7 +41,7 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         LakeError: the disk refuses; `path` is as it was before.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{path.name}.{own_mark()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,9 +54,11 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed writers of `path` left beside it."""
+    """Remove what killed writers of `path` left beside it; those that are still writing keep theirs."""
     for left in path.parent.glob(f".{path.name}.*.part"):
-        left.unlink(missing_ok=True)
+        writer = left.name.removeprefix(f".{path.name}.").split(".")[0]
+        if not is_alive(writer):
+            left.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
