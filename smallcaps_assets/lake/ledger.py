@@ -93,14 +93,14 @@ def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind) -> pl.DataFram
 
 
 def _counts(where: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
-    """Rows of each event in each of its files, with the first and last timestamp."""
+    """Rows of each event in each of its files, with the first and last timestamp; streamed, whatever their size."""
     if where.is_empty():
         return _COUNTS.to_frame()
     return (
         tape.scan_pieces(where)
         .group_by("event_id", "path")
         .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
-        .collect()
+        .collect(engine="streaming")
         .match_to_schema(_COUNTS)
     )
 
