@@ -91,11 +91,11 @@ def detect(
     daily = daily_dollar_volume(inside.lazy()).collect()
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
-    known = REFERENCE.to_frame() if reference is None else reference
+    verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     passed = (
         found.lazy()
         .join(days, on=["symbol", "day"], how="left")
-        .join(known.lazy(), on="symbol", how="left")
+        .join(verdicts.lazy(), on="symbol", how="left")
         .filter(_passes(params.filters))
         .with_columns(score=score(params.score))
         .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
@@ -110,7 +110,7 @@ def detect(
             "events_found": found.height,
             "events_filtered": found.height - passed.height,
             "events_cooled_down": passed.height - kept.height,
-            "reference_unknown": passed["float_shares"].null_count(),
+            "reference_unknown": passed.height - int(passed["float_known"].sum()),
         },
     )
 
@@ -135,23 +135,35 @@ def _found(features: pl.LazyFrame, params: DetectorParams) -> pl.DataFrame:
     )
 
 
+def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:
+    """What reference data (REFERENCE) allows: `symbol`, `may_rise`, `may_fall`, `float_known`. The unknown passes."""
+
+    def holds(condition: pl.Expr) -> pl.Expr:
+        return condition.fill_null(value=True)
+
+    float_shares = pl.col("float_shares")
+    short_share = pl.col("short_interest_shares") / float_shares
+    return reference.select(
+        "symbol",
+        may_rise=holds(float_shares >= params.min_float_bullish_shares),
+        may_fall=holds(float_shares >= params.min_float_bearish_shares)
+        & holds(short_share <= params.max_short_interest_share)
+        & holds(pl.col("days_to_cover") <= params.max_days_to_cover),
+        float_known=float_shares.is_not_null(),
+    )
+
+
 def _passes(params: FilterParams) -> pl.Expr:
     bullish = pl.col("direction") == "up"
-    short_share = pl.col("short_interest_shares") / pl.col("float_shares")
     needed_dollars = (
         pl.when(bullish)
         .then(params.min_dollar_volume_day_bullish_usd)
         .otherwise(params.min_dollar_volume_day_bearish_usd)
     )
-    needed_float = pl.when(bullish).then(params.min_float_bullish_shares).otherwise(params.min_float_bearish_shares)
-    coverable = (short_share <= params.max_short_interest_share).fill_null(value=True) & (
-        pl.col("days_to_cover") <= params.max_days_to_cover
-    ).fill_null(value=True)
     return (
         pl.col("close").is_between(params.min_close_usd, params.max_close_usd)
         & (pl.col("dollar_volume_day") >= needed_dollars)
-        & (pl.col("float_shares") >= needed_float).fill_null(value=True)
-        & (bullish | coverable)
+        & pl.when(bullish).then("may_rise").otherwise("may_fall").fill_null(value=True)
     )
 
 

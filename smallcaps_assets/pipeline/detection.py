@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.events import Detection, DetectionParams, detect
+from smallcaps_assets.domain.events import Detection, DetectionParams, detect, reference_verdicts
 from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SHARD
@@ -74,8 +74,9 @@ class Detector:
         )
 
     def _identity(self, known: pl.DataFrame) -> str:
-        """What a shard was detected with: code, thresholds, sessions, and what was known of the symbol."""
-        parts = (CODE_VERSION, self.params.model_dump_json(), self.sessions.model_dump_json(), known.write_json())
+        """What a shard was detected with: code, thresholds, sessions, and what reference data allowed of the symbol."""
+        allowed = reference_verdicts(known, self.params.filters).write_json()
+        parts = (CODE_VERSION, self.params.model_dump_json(), self.sessions.model_dump_json(), allowed)
         text = "\n".join(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
