@@ -35,7 +35,11 @@ class CaptureIncomplete(SmallcapsError):  # noqa: N818 -- the name says a state,
 
 
 class MarketDataError(SmallcapsError):
-    """The vendor did not give what was asked."""
+    """The vendor did not give what was asked; it counts what the attempt took."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
 
 
 class NotAuthenticated(MarketDataError):  # noqa: N818

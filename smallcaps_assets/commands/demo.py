@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import dagster as dg
 
 from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
-from smallcaps_assets.defs.orphans import fail_orphans, process_tag
+from smallcaps_assets.defs.orphans import process_tag
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.run_log import RUN_LOG
 from smallcaps_assets.domain.tables import WAVES
@@ -39,18 +40,20 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments, embedded=True)
     lake = Lake(lake_path(settings))
     require_writable(lake.root)
-    from smallcaps_assets.definitions import defs  # noqa: PLC0415 -- it loads the settings that enter() made
+    from smallcaps_assets.definitions import build_defs  # noqa: PLC0415 -- it loads the settings that enter() made
 
-    job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance:
-        fail_orphans(instance)
+    job = build_defs(settings).resolve_implicit_global_asset_job_def()
+    client = market_data_client(settings.source)
+    before = client.totals()
+    with open_state(settings) as instance:
         failed = _materialize(job, lake, instance)
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file():
             print("\n" + profile_report(lake, profile, settings))
-    totals = market_data_client(settings.source).totals()
+    after = client.totals()
+    requests, retries = after.requests_sent - before.requests_sent, after.retries - before.retries
     print(
-        f"\nlake {lake.root}: {totals.requests_sent:,} requests, {totals.retries:,} retries "
+        f"\nlake {lake.root}: {requests:,} requests, {retries:,} retries "
         f"in {time.monotonic() - began:.0f} s\nopen it in the web UI: smallcaps ui{flags_of(arguments)}"
     )
     if failed:

@@ -15,7 +15,7 @@ from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars, reason
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.publish import publish_frame, require_writable
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.settings import Settings, load_settings
 
@@ -33,9 +33,11 @@ def run(arguments: Namespace) -> int:
         raise InputError(
             f"--out {out}: is a folder. Give the path of the file to write, e.g. {out / 'events.parquet'}."
         )
-    bars = pl.concat([scan_bars(file) for file in parquet_files(arguments.bars)])
+    aside = out.with_name(f"{out.stem}.quarantine.parquet")
+    bars = pl.concat([scan_bars(file) for file in parquet_files(arguments.bars, but=[out, aside])])
+    require_writable(out.parent)
     shards, refused, counts = [SHARD.to_frame()], [QUARANTINED_BARS.to_frame()], Counter[str]()
-    for batch in _batches(bars):
+    for batch in _batches(bars, arguments.bars):
         clean = clean_bars(batch)
         refused.append(clean.quarantined)
         counts += Counter(bars=batch.height)
@@ -44,7 +46,7 @@ def run(arguments: Namespace) -> int:
             shards.append(found.events)
             counts += Counter(found.counts)
     quarantined = pl.concat(refused)
-    _tell_quarantine(quarantined, out.with_name(f"{out.stem}.quarantine.parquet"))
+    _tell_quarantine(quarantined, aside)
     if quarantined.height == counts["bars"]:
         raise InputError(f"{arguments.bars}: not one usable bar in {counts['bars']:,} rows. No events were written.")
     events = build_master(pl.concat(shards), settings.cooldown)
@@ -60,8 +62,16 @@ def _detected(bars: pl.DataFrame, settings: Settings) -> Detection:
     return detect(bars, sessions_between(first, last, settings.sessions), settings.detection)
 
 
-def _batches(bars: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _batches(bars: pl.LazyFrame, named: str) -> Iterator[pl.DataFrame]:
     """All rows, whole symbols together, at most about ROWS_AT_ONCE at a time."""
+    try:
+        yield from _whole_symbols(bars)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{named}: cannot be read to its end ({reason}). Write the damaged file again.") from error
+
+
+def _whole_symbols(bars: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     sizes = bars.group_by("symbol").len().sort("symbol").collect()
     numbered = sizes.with_columns(batch=(pl.col("len").cast(pl.Int64).cum_sum() - 1) // ROWS_AT_ONCE)
     for batch in numbered.partition_by("batch"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.source import market_of
-from smallcaps_assets.settings import EmbeddedParams, load_settings
+from smallcaps_assets.settings import load_settings
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import ExchangeServer, serve
@@ -15,11 +15,10 @@ from smallcaps_assets.simulated.server import ExchangeServer, serve
 
 def run(arguments: Namespace) -> int:
     """Serve until interrupted; with `--truth`, list the planted events instead."""
-    settings = load_settings(arguments.config)
-    changes = {"seed": arguments.seed, "symbols": arguments.symbols, "replay": arguments.replay}
-    params = EmbeddedParams(
-        **settings.source.embedded.model_dump() | {name: value for name, value in changes.items() if value is not None}
-    )
+    given = {"seed": arguments.seed, "symbols": arguments.symbols, "replay": arguments.replay}
+    changes = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(arguments.config, {"source": {"embedded": changes}})
+    params = settings.source.embedded
     market = market_of(params)
     if arguments.truth:
         if not isinstance(market, SimulatedMarket):

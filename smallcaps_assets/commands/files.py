@@ -1,37 +1,49 @@
 """Tables that users hand over as files: found, read lazily, and held against their schema with the file's name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import BARS, EVENTS, UTC_US, matched
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, SESSIONS, UTC_US, matched
 from smallcaps_assets.errors import InputError
 
 INTEGERS: Final = pl.Int64()
 
 
-def parquet_files(path: str) -> list[Path]:
+def parquet_files(path: str, but: Sequence[Path]) -> list[Path]:
     """The parquet files that a path, a folder (searched to its depths) or a glob pattern names, sorted.
 
+    Files of `but`, which a command writes itself, are left out.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the one named would be overwritten.
     """
-    named = Path(path)
+    named, written = Path(path), {file.resolve() for file in but}
     if named.is_file():
+        if named.resolve() in written:
+            raise InputError(f"{path}: would be overwritten by its own result. Choose another --out.")
         return [named]
-    if named.is_dir():
-        found = named.rglob("*.parquet")
-    else:
-        anchor = Path(named.anchor) if named.anchor else Path()
-        found = anchor.glob(str(named.relative_to(anchor)) if named.anchor else path)
-    files = sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+    try:
+        found = list(_matching(named, path))
+    except ValueError as error:
+        raise InputError(f"{path}: is no pattern ({error}). Use * within a name and ** for any folders.") from error
+    files = sorted(
+        file for file in found if file.is_file() and not file.name.startswith(".") and file.resolve() not in written
+    )
     if not files:
         raise InputError(
             f"{path}: no parquet file there. Give a file, a folder that holds some, or a pattern in quotes."
         )
     return files
+
+
+def _matching(named: Path, pattern: str) -> Iterator[Path]:
+    if named.is_dir():
+        return named.rglob("*.parquet")
+    anchor = Path(named.anchor) if named.anchor else Path()
+    return anchor.glob(str(named.relative_to(anchor)) if named.anchor else pattern)
 
 
 def _scan(file: Path) -> tuple[pl.LazyFrame, Mapping[str, pl.DataType]]:
@@ -94,14 +106,30 @@ def read_master(file: Path) -> pl.DataFrame:
     """
     frame, _ = _scan(file)
     master = matched(frame, EVENTS, str(file)).collect()
-    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
-    nulls = {name: master[name].null_count() for name in keys if master[name].null_count()}
-    nans = {
-        name: count for name, dtype in EVENTS.items() if dtype.is_float() and (count := master[name].is_nan().sum())
-    }
-    repeated = int(master["event_id"].is_duplicated().sum())
-    for problem, counts in (("null", nulls), ("NaN", nans), ("repeated", {"event_id": repeated} if repeated else {})):
-        if counts:
-            told = ", ".join(f"{name} in {count:,} rows" for name, count in counts.items())
-            raise InputError(f"{file}: {problem} {told}. A manifest is chosen from clean MASTER tables only.")
+    problems = [problem for problem in _problems(master) if problem]
+    if problems:
+        raise InputError(f"{file}: {'; '.join(problems)}. A manifest is chosen from clean MASTER tables only.")
     return master
+
+
+def _problems(master: pl.DataFrame) -> Iterator[str]:
+    """What of a MASTER table would poison a ranking."""
+    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
+    floats = [name for name, dtype in EVENTS.items() if dtype.is_float()]
+    counts: dict[str, dict[str, int]] = {
+        "null": {name: master[name].null_count() for name in keys},
+        "NaN": {name: int(master[name].is_nan().sum()) for name in floats},
+        "infinite": {name: int(master[name].is_infinite().sum()) for name in floats},
+        "repeated": {"event_id": int(master["event_id"].is_duplicated().sum())},
+    }
+    for problem, found in counts.items():
+        yield ", ".join(f"{problem} {name} in {count:,} rows" for name, count in found.items() if count)
+    known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}
+    for name, values in known.items():
+        others = master[name].drop_nulls().unique().sort().to_list()
+        yield ", ".join(f"{name} {value!r} is none of {', '.join(values)}" for value in others if value not in values)
+    undated = (
+        master["date"].drop_nulls().filter(master["date"].drop_nulls().str.to_date("%Y-%m-%d", strict=False).is_null())
+    )
+    if undated.len():
+        yield f"date {undated[0]!r} is not YYYY-MM-DD"

@@ -5,10 +5,8 @@ import subprocess
 import sys
 from argparse import Namespace
 
-import dagster as dg
-
+from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.defs.orphans import fail_orphans
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.settings import home, lake_path
 
@@ -17,8 +15,7 @@ def run(arguments: Namespace) -> int:
     """Start the web UI and the daemon; returns when they end (Ctrl-C)."""
     settings = enter(arguments)
     _require_free(arguments.host, arguments.port)
-    with dg.DagsterInstance.get() as instance:
-        fail_orphans(instance)
+    open_state(settings).dispose()
     print(
         f"lake {lake_path(settings)}\nweb UI at http://{arguments.host}:{arguments.port} in about 20 s; Ctrl-C ends it"
     )

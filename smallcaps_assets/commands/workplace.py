@@ -1,24 +1,21 @@
-"""Where a command works: its settings with the changes its flags make, its lake, its Dagster state."""
+"""What a command works on: the settings, with the changes that its flags make."""
 
-import hashlib
 from argparse import Namespace
-from pathlib import Path
-from typing import Any
+from datetime import date
+from typing import Any, Final
 
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.settings import (
     Settings,
     config_path,
     hand_down,
-    home,
-    instance_config,
-    lake_path,
     load_settings,
-    use_dagster_home,
 )
 from smallcaps_assets.simulated.replay import ReplayMarket
+
+# the vendor's data begins in this year
+EARLIEST: Final = date(2003, 1, 1)
 
 
 def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
@@ -43,7 +40,6 @@ def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
         changes.setdefault("source", {})["kind"] = "embedded"
     settings = load_settings(config, changes)
     hand_down(config, changes)
-    use_dagster_home(_dagster_home(settings, plain))
     return settings
 
 
@@ -68,23 +64,12 @@ def _changes(arguments: Namespace, plain: Settings) -> dict[str, Any]:
             raise InputError(
                 f"--sessions {arguments.sessions}: give 1 or more, and a history.last_session to count from."
             )
-        days = xnys_calendar(last.replace(year=last.year - 1 - arguments.sessions // 250), last)["date"]
+        days = xnys_calendar(EARLIEST, last)["date"]
+        if arguments.sessions > days.len():
+            raise InputError(f"--sessions {arguments.sessions}: there are only {days.len():,} up to {last}.")
         first = days.tail(arguments.sessions)[0]
     if arguments.replay is not None or arguments.sessions is not None:
         changes["history"] = {"first_session": first, "last_session": last}
     if arguments.lake is not None:
         changes["lake"] = {"path": str(arguments.lake.resolve())}
     return changes
-
-
-def _dagster_home(settings: Settings, plain: Settings) -> Path:
-    """Where Dagster keeps what it knows of this lake: `.dagster` of the repository, or a folder in it for another lake.
-
-    The dagster.yaml there is the repository's with absolute paths, so that it does not matter where a process starts.
-    """
-    root, lake = home(), lake_path(settings)
-    folder = root / ".dagster"
-    if lake != lake_path(plain):
-        folder = folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
-    publish_text(folder / "dagster.yaml", instance_config(root / "dagster.yaml", folder))
-    return folder

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
 
 OWNERS: Final = ["team:data"]
@@ -57,20 +57,27 @@ def record(
     """Record each partition with its own figures; fail at the end if any is not whole, naming what is wrong.
 
     Raises:
-        CaptureIncomplete: some partitions have problems; the others are recorded as materialized.
+        CaptureIncomplete: some partitions have problems; the others are recorded as materialized, as they are when
+            the work breaks off with another error of ours.
     """
-    done = list(outcomes)
-    whole = [outcome for outcome in done if not outcome.problems]
-    problems = [problem for outcome in done for problem in outcome.problems]
-    if problems:
-        for outcome in whole:
-            context.log_event(
-                dg.AssetMaterialization(context.asset_key, partition=keys[outcome.partition], metadata=outcome.figures)
-            )
-        raise CaptureIncomplete(_told(problems, len(done) - len(whole), len(done)))
-    for outcome in whole:
+    done: list[Outcome] = []
+    try:
+        done.extend(outcomes)
+        problems = [problem for outcome in done for problem in outcome.problems]
+        if problems:
+            raise CaptureIncomplete(_told(problems, sum(bool(outcome.problems) for outcome in done), len(done)))
+    except SmallcapsError:
+        for outcome in _whole(done):
+            key = keys[outcome.partition]
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome.figures))
+        raise
+    for outcome in done:
         context.add_asset_metadata(outcome.figures, partition_key=keys[outcome.partition])
     return dg.MaterializeResult()
+
+
+def _whole(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return [outcome for outcome in outcomes if not outcome.problems]
 
 
 def _told(problems: Sequence[str], broken: int, partitions: int) -> str:

@@ -154,7 +154,7 @@ def check_symbol(symbol: str) -> str:
     Raises:
         InputError: path separators, `|`, a Windows device name, a trailing dot, more than 24 characters.
     """
-    if not re.match(SYMBOL_PATTERN, symbol) or re.match(_WINDOWS_DEVICES, symbol) or symbol.endswith("."):
+    if not re.fullmatch(SYMBOL_PATTERN[1:-1], symbol) or re.match(_WINDOWS_DEVICES, symbol) or symbol.endswith("."):
         raise InputError(
             f"symbol {symbol!r} is not usable: 1 to 24 letters, digits, '.', '+' or '-', beginning with a letter or "
             "digit, and no name that Windows reserves (CON, PRN, AUX, NUL, COM1, LPT1). Correct it or leave it out."

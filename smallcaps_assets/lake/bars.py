@@ -77,11 +77,11 @@ class BarsStore:
         )
 
     def _quarantine(self, path: Path, sessions: Collection[date], refused: pl.DataFrame) -> None:
-        new = DAY.is_in(list(sessions)).fill_null(value=True)
-        rows = refused.filter(new)
+        new = DAY.is_in(list(sessions))
+        rows = refused.filter(new.fill_null(value=True))
         if path.is_file():
             earlier = pl.read_parquet(path, hive_partitioning=False)
-            rows = pl.concat([earlier.filter(~new), rows])
+            rows = pl.concat([earlier.filter(~new.fill_null(value=False)), rows]).unique(maintain_order=True)
         elif rows.is_empty():
             return
         publish_frame(path, rows.match_to_schema(QUARANTINED_BARS).sort("timestamp"))

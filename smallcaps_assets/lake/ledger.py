@@ -15,7 +15,6 @@ from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
 _FACTS: Final = pl.Schema(
     {"path": pl.String(), "file": pl.String(), "sha256": pl.String(), "size": pl.Int64(), "height": pl.Int64()}
 )
-_EFFORT_OF_ONE: Final = pl.Schema({name: dtype for name, dtype in EFFORT.items() if name != "wave"})
 _COUNTS: Final = pl.Schema(
     {"event_id": pl.String(), "path": pl.String(), "rows": pl.Int64(), "first": UTC_NS, "last": UTC_NS}
 )
@@ -31,9 +30,14 @@ def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
     trades, quotes = (_holdings(windows, tape, kind) for kind in KINDS)
     has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
     there = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
+
+    def of_what_is_missing(what: str) -> pl.Expr:
+        missing = (pl.when(pl.col(f"{kind}_rows").is_null()).then(f"{kind}_{what}") for kind in KINDS)
+        return pl.coalesce(*missing)
+
     state = (
         pl.when(~there)
-        .then(pl.coalesce("trades_state", "quotes_state", pl.lit("missing")))
+        .then(of_what_is_missing("state").fill_null("missing"))
         .when(has_trades & has_quotes)
         .then(pl.lit("complete"))
         .when(has_trades)
@@ -47,7 +51,7 @@ def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
         .join(quotes, on="event_id", how="left", maintain_order="left")
         .with_columns(
             state=state,
-            cause=pl.when(~there).then(pl.coalesce("trades_cause", "quotes_cause")),
+            cause=of_what_is_missing("cause"),
             bytes=pl.sum_horizontal("trades_bytes", "quotes_bytes"),
         )
         .select(*LEDGER)
@@ -56,11 +60,13 @@ def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
 
 
 def effort(tape: TapeStore) -> pl.DataFrame:
-    """Requests, retries and throttled answers (EFFORT) behind everything published, by wave."""
+    """Requests, retries and throttled answers (EFFORT) behind everything published or refused, by wave."""
     artefacts = pl.concat(tape.published(kind) for kind in KINDS)
-    said = [provenance_of(Path(path)) or {} for path in artefacts["path"]]
-    figures = pl.DataFrame(said, schema=_EFFORT_OF_ONE)
-    return pl.concat([artefacts.select("wave"), figures], how="horizontal").group_by("wave").sum().select(*EFFORT)
+    said = [
+        (provenance_of(Path(path)) or {}) | {"wave": wave} for path, wave in artefacts.select("path", "wave").rows()
+    ]
+    refused = [record for kind in KINDS for record in tape.refusals(kind)]
+    return pl.DataFrame(said + refused, schema=EFFORT).group_by("wave").sum()
 
 
 def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind) -> pl.DataFrame:
@@ -71,7 +77,7 @@ def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind) -> pl.DataFram
     held = (
         where.select("event_id", "path")
         .unique(maintain_order=True)
-        .join(_counts(where, tape), on=["event_id", "path"], how="left", maintain_order="left")
+        .join(_counts(kind, where, tape), on=["event_id", "path"], how="left", maintain_order="left")
         .join(_facts(where["path"].unique().sort(), tape.lake.root), on="path", how="left", maintain_order="left")
         .with_columns(pl.col("rows").fill_null(0))
         .group_by("event_id", maintain_order=True)
@@ -85,19 +91,19 @@ def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind) -> pl.DataFram
         )
     )
     refusals = pl.DataFrame(
-        [(event_id, said["state"], said["cause"]) for event_id, said in tape.refusals(kind).items()],
+        [(event_id, said["state"], said["cause"]) for said in tape.refusals(kind) for event_id in said["events"]],
         schema={"event_id": pl.String, f"{kind}_state": pl.String, f"{kind}_cause": pl.String},
         orient="row",
-    )
+    ).unique("event_id", keep="last")
     return windows.select("event_id").join(held, on="event_id", how="left").join(refusals, on="event_id", how="left")
 
 
-def _counts(where: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
+def _counts(kind: Kind, where: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
     """Rows of each event in each of its files, with the first and last timestamp; streamed, whatever their size."""
     if where.is_empty():
         return _COUNTS.to_frame()
     return (
-        tape.scan_pieces(where)
+        tape.scan_pieces(kind, where)
         .group_by("event_id", "path")
         .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
         .collect(engine="streaming")

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 from smallcaps_assets.domain.manifests import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, sha256
+from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,14 @@ class ManifestStore:
     def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
         """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
 
-        Where a manifest was chosen by the same rules from the same MASTER before, that one becomes the current again.
+        Where a manifest was chosen by the same rules from the same MASTER before, and is still what it was, that one
+        becomes the current again.
         """
         same = self._chosen_before(config_hash, master_sha256)
         if same:
             self._point_to(same["manifest_id"])
-            self.load()
             return same
+        now = now.astimezone(UTC)
         while (self.folder / f"{self.profile}_{now:%Y%m%d_%H%M%S}.parquet").exists():
             now += timedelta(seconds=1)
         manifest_id = f"{self.profile}_{now:%Y%m%d_%H%M%S}"
@@ -87,9 +88,9 @@ class ManifestStore:
 
     def _chosen_before(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
-            with disk_errors("read", path):
-                sidecar: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256):
+            sidecar, chosen = read_json(path), path.with_suffix(".parquet")
+            alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)
+            if alike and chosen.is_file() and sha256(chosen) == sidecar["sha256"]:
                 return sidecar
         return None
 
@@ -103,10 +104,7 @@ class ManifestStore:
         pointer = self.folder / "current.json"
         if not pointer.is_file():
             return None
-        with disk_errors("read", pointer):
-            manifest_id = json.loads(pointer.read_text(encoding="utf-8"))["manifest_id"]
-            text = (self.folder / f"{manifest_id}.json").read_text(encoding="utf-8")
-        sidecar: dict[str, Any] = json.loads(text)
+        sidecar = read_json(self.folder / f"{read_json(pointer)['manifest_id']}.json")
         if sidecar["profile"] != self.profile:
             raise LakeError(f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.")
         return sidecar

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -21,18 +21,22 @@ from smallcaps_assets.lake.processes import is_alive, own_mark
 # The footer entry under which a parquet file of the lake says where it comes from, as JSON.
 PROVENANCE: Final = "smallcaps"
 
+Action = Literal["read", "written"]
+_REMEDIES: Final[dict[Action, str]] = {
+    "read": "Check that it is there, whole, and may be read by this user; put it back, or remove it and run again.",
+    "written": "Check that the folder is there, that this user may write to it and that the disk has space; then run "
+    "again, nothing half-written was left in place.",
+}
+
 
 @contextmanager
-def disk_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn what the operating system or Polars says of a file into a LakeError that names it."""
+def disk_errors(action: Action, path: Path) -> Iterator[None]:
+    """Turn what the operating system, Polars or JSON says of a file into a LakeError that names it."""
     try:
         yield
-    except (OSError, pl.exceptions.ComputeError) as error:
+    except (OSError, pl.exceptions.ComputeError, json.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise LakeError(
-            f"{path}: cannot be {action} ({reason}). Check that the folder is there, that this user may write to it "
-            "and that the disk has space; then run again, nothing half-written was left in place."
-        ) from error
+        raise LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}") from error
 
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:
@@ -99,6 +103,17 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
     if text is None:
         return None
     result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON file of the lake.
+
+    Raises:
+        LakeError: it is not there, cannot be read or is no JSON.
+    """
+    with disk_errors("read", path):
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
 
 

@@ -1,7 +1,7 @@
 """Tape windows: the trades and quotes of merged windows, one file per span and kind, and the reader of one window."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text
+from smallcaps_assets.lake.publish import provenance_of, publish_frame, publish_text, read_json
 
 Kind = Literal["trades", "quotes"]
 KINDS: Final[tuple[Kind, ...]] = ("trades", "quotes")
@@ -91,20 +91,15 @@ class TapeStore:
         self._failure(path).unlink(missing_ok=True)
         return path
 
-    def refuse(self, kind: Kind, span: Span, state: str, cause: str) -> None:
-        """Keep why a span could not be fetched, for people and for the ledger."""
-        record = {"state": state, "cause": cause, "events": span.events_merged}
+    def refuse(self, kind: Kind, span: Span, state: str, cause: str, spent: Mapping[str, int] | None = None) -> None:
+        """Keep why a span could not be fetched, and what the attempt took, for people and for the ledger."""
+        record = {"state": state, "cause": cause, "wave": span.wave, "events": span.events_merged, **(spent or {})}
         publish_text(self._failure(self._path(kind, span)), json.dumps(record, indent=2) + "\n")
 
-    def refusals(self, kind: Kind) -> dict[str, dict[str, str]]:
-        """State and cause of the last failure, by event_id."""
+    def refusals(self, kind: Kind) -> list[dict[str, Any]]:
+        """What `refuse` kept of the spans that are still to be fetched: state, cause, wave, events, effort."""
         folder = self.lake.quarantined(self.lake.tape(self.profile, kind))
-        found: dict[str, dict[str, str]] = {}
-        for path in sorted(folder.glob("wave=*/symbol=*/*.json")):
-            with disk_errors("read", path):
-                record = json.loads(path.read_text(encoding="utf-8"))
-            found |= {event: {"state": record["state"], "cause": record["cause"]} for event in record["events"]}
-        return found
+        return [read_json(path) for path in sorted(folder.glob("wave=*/symbol=*/*.json"))]
 
     def trades(self, event_id: str) -> pl.DataFrame:
         """Trades of exactly the window of an event of the current manifest, sorted by (timestamp, sequence_number)."""
@@ -114,8 +109,11 @@ class TapeStore:
         """Quotes of exactly the window of an event of the current manifest, sorted by (timestamp, sequence_number)."""
         return self._read("quotes", event_id)
 
-    def scan_pieces(self, where: pl.DataFrame) -> pl.LazyFrame:
-        """Rows of the pieces of windows (see `domain.windows.pieces`), with their event_id and path."""
+    def scan_pieces(self, kind: Kind, where: pl.DataFrame) -> pl.LazyFrame:
+        """Rows of the pieces of windows (see `domain.windows.pieces`), with their event_id and path.
+
+        Files with more columns than this profile keeps are read as if they had no more.
+        """
         paths = where["path"].unique().sort().to_list()
         wanted = where.lazy().select(
             "event_id",
@@ -123,7 +121,13 @@ class TapeStore:
             piece_start=pl.col("piece_start").cast(pl.Datetime("ns", "UTC")),
             piece_end=pl.col("piece_end").cast(pl.Datetime("ns", "UTC")),
         )
-        rows = pl.scan_parquet(paths, hive_partitioning=False, include_file_paths="path")
+        rows = pl.scan_parquet(
+            paths,
+            hive_partitioning=False,
+            include_file_paths="path",
+            schema=self.schema(kind),
+            extra_columns="ignore",
+        )
         inside = pl.col("timestamp").is_between("piece_start", "piece_end", closed="left")
         return rows.join(wanted, on="path", how="inner").filter(inside).drop("piece_start", "piece_end")
 
@@ -137,7 +141,7 @@ class TapeStore:
             raise InputError(
                 f"the {kind} of {event_id} are not in the lake yet: materialize {self.profile}/tape_{kind}."
             )
-        rows = self.scan_pieces(pieces(windows, published))
+        rows = self.scan_pieces(kind, pieces(windows, published))
         return rows.select(*self.schema(kind)).sort("timestamp", "sequence_number").collect()
 
     def _path(self, kind: Kind, span: Span) -> Path:

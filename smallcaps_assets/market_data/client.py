@@ -18,7 +18,7 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import check_symbol
-from smallcaps_assets.errors import BadPage
+from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data import wire
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.market_data.transport import Tally, Totals, Transport
@@ -227,7 +227,15 @@ class MarketDataClient:
         return _fetched(rows.unique("symbol", keep="last", maintain_order=True), tally)
 
     def _pages(self, question: _Question, read: Callable[[bytes], wire.Page], tally: Tally) -> list[pl.DataFrame]:
-        """All pages that answer `question`, in the vendor's order, until one has no `next_url`."""
+        """All pages that answer `question`, in the vendor's order; an error tells what the download took until then."""
+        try:
+            return self._followed(question, read, tally)
+        except MarketDataError as error:
+            error.requests, error.retries, error.throttled = tally.requests, tally.retries, tally.throttled
+            raise
+
+    def _followed(self, question: _Question, read: Callable[[bytes], wire.Page], tally: Tally) -> list[pl.DataFrame]:
+        """Pages until one has no `next_url`."""
         frames: list[pl.DataFrame] = []
         seen: set[str] = set()
         target = f"{question.path}?{urlencode(question.query)}"

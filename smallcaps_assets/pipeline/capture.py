@@ -66,9 +66,9 @@ class Capture:
         yield from in_threads(lambda span: self._fetch(span, denials), spans, self.threads)
 
     def _fetch(self, span: Span, denials: list[NotEntitled]) -> SpanResult:
+        if denials:  # one answer speaks for the plan: no other request is spent on it
+            return self._refused(span, "denied", NotEntitled(*denials[0].args))
         try:
-            if denials:
-                raise denials[0]
             download = self.client.trades if self.kind == "trades" else self.client.quotes
             fetched = download(span.symbol, span.start, span.end)
         except NotAuthenticated:
@@ -101,8 +101,10 @@ class Capture:
         return SpanResult(span, kept.height, path.stat().st_size, fetched.requests, fetched.retries)
 
     def _refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
-        self.tape.refuse(self.kind, span, state, str(error))
-        return SpanResult(span, problem=f"{span.symbol} {span.wave} {span.name}: {error}")
+        spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
+        self.tape.refuse(self.kind, span, state, str(error), spent)
+        problem = f"{span.symbol} {span.wave} {span.name}: {error}"
+        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
 
 
 def _in_wave_order(span: Span) -> tuple[int, str, datetime]:

@@ -16,7 +16,8 @@ def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataF
 
 def sessions_due(history: HistoryParams, params: SessionParams, now: datetime) -> list[date]:
     """The sessions to follow that have ended, after-hours included, at least the publication delay before `now`."""
-    today = now.astimezone(UTC).date()
+    now = now.astimezone(UTC)
+    today = now.date()
     last = min(history.last_session or today, today)
     if last < history.first_session:
         return []

@@ -1,7 +1,7 @@
 """Which symbols are followed: from settings or the vendor's list, with reference data where the plan has it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,7 +10,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import REFERENCE, symbol_is_safe
 from smallcaps_assets.errors import InputError, NotEntitled
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
-from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.client import Fetched, MarketDataClient
 from smallcaps_assets.pipeline.source import identity
 from smallcaps_assets.settings import SourceParams, UniverseParams
 
@@ -67,20 +67,25 @@ class UniverseBuilder:
 
     def _with_reference(self, listed: pl.DataFrame) -> pl.DataFrame:
         symbols = listed.filter("active")["symbol"].to_list()
-        known = REFERENCE.to_frame().select("symbol", "float_shares")
-        short = REFERENCE.to_frame().select("symbol", "short_interest_shares", "days_to_cover")
-        if self.params.reference_data and symbols:
-            try:
-                known = self.client.float_shares(symbols).frame.select(known.columns)
-                short = self.client.short_interest(symbols).frame.select(short.columns)
-            except NotEntitled as error:
-                self.log(f"float and short interest count as unknown: {error}")
+        free = self._asked(self.client.float_shares, symbols, "float_shares")
+        short = self._asked(self.client.short_interest, symbols, "short_interest_shares", "days_to_cover")
         return (
-            listed.join(known.unique("symbol"), on="symbol", how="left")
-            .join(short.unique("symbol"), on="symbol", how="left")
+            listed.join(free, on="symbol", how="left")
+            .join(short, on="symbol", how="left")
             .select(*UNIVERSE)
             .match_to_schema(UNIVERSE)
         )
+
+    def _asked(self, ask: Callable[[Sequence[str]], Fetched], symbols: Sequence[str], *columns: str) -> pl.DataFrame:
+        """What the vendor knows of `symbols`; nothing where it is not wanted or the plan does not include it."""
+        unknown = REFERENCE.to_frame().select("symbol", *columns)
+        if not self.params.reference_data or not symbols:
+            return unknown
+        try:
+            return ask(symbols).frame.select(unknown.columns).unique("symbol")
+        except NotEntitled as error:
+            self.log(f"{' and '.join(columns)} count as unknown: {error}")
+            return unknown
 
 
 def _judged(listed: pl.DataFrame) -> pl.DataFrame:

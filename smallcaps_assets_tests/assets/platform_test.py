@@ -1,0 +1,464 @@
+"""The assets as Dagster sees them: one small universe, materialized for real."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.domain.kpis import LEDGER
+from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.universe import UNIVERSE
+from smallcaps_assets.pipeline.source import market_data_client
+from smallcaps_assets.settings import PROFILES, load_settings
+from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.server import serve
+from smallcaps_assets_tests.conftest import Gate, files_below, refusal
+
+SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
+TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
+CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
+
+
+@dataclass
+class Platform:
+    """A lake, the definitions that work on it and Dagster's own state, behind a gate of the vendor's."""
+
+    gate: Gate
+    root: Path
+    instance: dg.DagsterInstance
+    overrides: dict[str, Any]
+    stages: dict[str, dg.ExecuteInProcessResult] = field(default_factory=dict)
+    asked_at_first: list[str] = field(default_factory=list)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.root)
+
+    def run(
+        self, *assets: str | Sequence[str], first: str | None = None, last: str | None = None, fails: bool = False
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize assets, over the partitions from `first` to `last` if they have any."""
+        tags = {}
+        if first and last:
+            tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        job = build_defs(load_settings(overrides=self.overrides)).resolve_implicit_global_asset_job_def()
+        keys = [dg.AssetKey([name] if isinstance(name, str) else list(name)) for name in assets]
+        result = job.execute_in_process(instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False)
+        assert result.success != fails
+        return result
+
+    def everything(self) -> None:
+        """All assets of all symbols; of profile core only."""
+        first, last = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
+        self.stages["universe"] = self.run("universe")
+        self.stages["bars"] = self.run("minute_bars", first=first, last=last)
+        self.stages["shards"] = self.run("event_shards", first=first, last=last)
+        self.stages["tables"] = self.run("master_events", *([profile, "manifest"] for profile in PROFILES))
+        for wave in WAVES:
+            keys = tape_key(first, wave), tape_key(last, wave)
+            self.stages[wave] = self.run(*(key.path for key in CORE_TAPES), first=keys[0], last=keys[1])
+        self.stages["ledger"] = self.run(["core", "capture_ledger"])
+
+    def materialized(self, key: dg.AssetKey) -> set[str]:
+        return set(self.instance.get_materialized_partitions(key))
+
+
+def opened(folder: Path, market: SimulatedMarket) -> Iterator[Platform]:
+    gate = Gate(Exchange(market))
+    with pytest.MonkeyPatch.context() as patch, serve(gate) as server, dg.DagsterInstance.ephemeral() as instance:  # type: ignore[arg-type]
+        gate.base_url = server.base_url
+        patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
+        overrides: dict[str, Any] = {
+            "lake": {"path": str(folder / "lake")},
+            "source": {"kind": "vendor", "base_url": gate.base_url, "max_retries": 0},
+            "history": {"first_session": "2025-11-24", "last_session": "2025-12-01"},
+            "fetch_threads": 2,
+        }
+        yield Platform(gate, folder / "lake", instance, overrides)
+        market_data_client(load_settings(overrides=overrides).source).close()
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """Everything materialized once; tests look at it and leave it as it is."""
+    for made in opened(tmp_path_factory.mktemp("platform"), small_market):
+        made.everything()
+        made.asked_at_first = [path for path, _ in made.gate.asked]
+        yield made
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """An empty lake."""
+    yield from opened(tmp_path, small_market)
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, *path: str) -> dict[str | None, Mapping[str, dg.MetadataValue[Any]]]:
+    """Metadata of an asset's materializations in a run, by partition."""
+    found = [
+        event.step_materialization_data.materialization
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(path)
+    ]
+    return {materialization.partition: materialization.metadata for materialization in found}
+
+
+# ------------------------------------------------------------------------------------------------- what is there
+
+
+def test_every_table_lies_where_the_layout_says(platform: Platform) -> None:
+    lake = platform.lake
+    assert pl.read_parquet_schema(lake.universe) == UNIVERSE
+    assert pl.read_parquet_schema(lake.master) == EVENTS
+    assert pl.read_parquet_schema(lake.ledger("core")) == LEDGER
+    assert [path.name for path in sorted((lake.root / "bars" / "minute").iterdir())] == [
+        f"symbol={symbol}" for symbol in SYMBOLS_OF_MARKET
+    ]
+    assert [path.name for path in sorted(lake.shards.iterdir())] == [
+        f"symbol={symbol}.parquet" for symbol in SYMBOLS_OF_MARKET
+    ]
+    for profile in PROFILES:
+        assert ManifestStore(lake.manifests(profile), profile).load().schema == MANIFEST
+    assert not list(lake.root.rglob("*.part"))
+    # Thanksgiving is no session
+    assert len(BarsStore(lake).covered("AVLO")) == 5
+
+
+def test_core_is_part_of_plus_and_plus_of_premium_where_limits_do_not_bite(platform: Platform) -> None:
+    rows = [ManifestStore(platform.lake.manifests(profile), profile).load().height for profile in PROFILES]
+    assert 0 < rows[0] <= rows[1] <= rows[2]
+
+
+def test_the_key_is_in_no_file_and_in_no_event(platform: Platform) -> None:
+    for name, (_, content) in files_below(platform.root).items():
+        assert b"a-key-of-tests" not in content, name
+    for run in platform.instance.get_runs():
+        assert "a-key-of-tests" not in json.dumps(run.run_config)
+        for event in platform.instance.all_logs(run.run_id):
+            assert "a-key-of-tests" not in str(event)
+
+
+def test_every_partition_is_recorded(platform: Platform) -> None:
+    for name in ("minute_bars", "event_shards"):
+        assert platform.materialized(dg.AssetKey(name)) == set(SYMBOLS_OF_MARKET)
+    expected = {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET for wave in WAVES}
+    for key in CORE_TAPES:
+        assert platform.materialized(key) == expected
+
+
+def test_the_universe_makes_the_partitions(platform: Platform) -> None:
+    assert list(platform.instance.get_dynamic_partitions("symbols")) == SYMBOLS_OF_MARKET
+    (metadata,) = metadata_of(platform.stages["universe"], "universe").values()
+    assert metadata["dagster/row_count"].value == 4
+    assert metadata["symbols_active"].value == 4
+
+
+def test_each_partition_has_figures_of_its_own(platform: Platform) -> None:
+    bars = metadata_of(platform.stages["bars"], "minute_bars")
+    assert set(bars) == set(SYMBOLS_OF_MARKET)
+    store = BarsStore(platform.lake)
+    for symbol, metadata in bars.items():
+        assert metadata["rows"].value == store.read(str(symbol)).height > 1000
+        assert metadata["sessions_fetched"].value == 5
+        # November and December
+        assert metadata["requests"].value == 2
+    shards = metadata_of(platform.stages["shards"], "event_shards")
+    master = pl.read_parquet(platform.lake.master)
+    assert sum(metadata["events"].value for metadata in shards.values()) == master.height
+    assert len({metadata["rows"].value for metadata in bars.values()}) > 1
+
+
+def test_tape_partitions_say_what_was_fetched_for_them(platform: Platform) -> None:
+    manifest = ManifestStore(platform.lake.manifests("core"), "core").load()
+    for kind in ("trades", "quotes"):
+        windows = 0
+        for wave in WAVES:
+            found = metadata_of(platform.stages[wave], "core", f"tape_{kind}")
+            assert set(found) == {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET}
+            for key, metadata in found.items():
+                symbol = str(key).split("|")[0]
+                mine = manifest.filter(symbol=symbol, session=wave).height
+                assert metadata["windows"].value == mine, key
+                assert (metadata["spans_fetched"].value > 0) == (mine > 0)
+                windows += mine
+        assert windows == manifest.height
+
+
+def test_master_is_checked_and_described(platform: Platform) -> None:
+    (metadata,) = metadata_of(platform.stages["tables"], "master_events").values()
+    master = pl.read_parquet(platform.lake.master)
+    assert metadata["dagster/row_count"].value == master.height > 10
+    by_type = {name: value.value for name, value in metadata.items() if name.startswith("event_type/")}
+    assert by_type == {f"event_type/{name}": rows for name, rows in master.group_by("event_type").len().iter_rows()}
+    assert metadata["score/p50"].value == pytest.approx(master["score"].quantile(0.5, "linear"))
+    (check,) = platform.stages["tables"].get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("quality", True)
+    assert {name: value.value for name, value in check.metadata.items()} == {
+        "repeated_event_ids": 0,
+        "missing_values": 0,
+        "nan_values": 0,
+        "unknown_types": 0,
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_manifest_shows_its_funnel(platform: Platform, profile: str) -> None:
+    (metadata,) = metadata_of(platform.stages["tables"], profile, "manifest").values()
+    sidecar = ManifestStore(platform.lake.manifests(profile), profile).sidecar()
+    assert metadata["manifest_id"].value == sidecar["manifest_id"]
+    assert metadata["sha256"].value == sidecar["sha256"]
+    assert metadata["dagster/row_count"].value == sidecar["rows"]
+    steps = {name.removeprefix("funnel/"): value.value for name, value in metadata.items() if "funnel/" in name}
+    assert steps == {step["step"]: step["rows"] for step in sidecar["funnel"]}
+    assert len(steps) == 8
+
+
+def test_the_ledger_gives_its_verdict(platform: Platform) -> None:
+    (metadata,) = metadata_of(platform.stages["ledger"], "core", "capture_ledger").values()
+    ledger = pl.read_parquet(platform.lake.ledger("core"))
+    manifest = ManifestStore(platform.lake.manifests("core"), "core").load()
+    assert ledger["event_id"].to_list() == manifest["event_id"].to_list()
+    assert set(ledger["state"]) == {"complete"}
+    assert metadata["state/complete"].value == ledger.height
+    assert metadata["go"].value is True
+    assert metadata["why_not"].value == ""
+    figures = {record.data["figure"] for record in metadata["kpis"].records}
+    assert figures == {"success_pct", "retries_pct", "throttled_pct", "p90_event_mb", "session_drift_pp"}
+    tapes = [path for path in platform.asked_at_first if path.startswith(("/v3/trades", "/v3/quotes"))]
+    assert metadata["requests"].value == len(tapes) > 0
+
+
+# ------------------------------------------------------------------------------------------------- how it is defined
+
+NODES = build_defs(load_settings(overrides={})).resolve_asset_graph()
+
+
+def all_keys() -> set[dg.AssetKey]:
+    return {node.key for node in NODES.asset_nodes}
+
+
+def test_the_assets_are_those_of_the_architecture() -> None:
+    names = {"universe", "minute_bars", "event_shards", "master_events"}
+    for profile in PROFILES:
+        names |= {f"{profile}/{name}" for name in ("manifest", "tape_trades", "tape_quotes", "capture_ledger")}
+    assert {key.to_user_string() for key in all_keys()} == names
+
+
+@pytest.mark.parametrize(
+    ("asset", "upstream"),
+    [
+        ("universe", set()),
+        ("minute_bars", {"universe"}),
+        ("event_shards", {"minute_bars"}),
+        ("master_events", {"event_shards"}),
+        *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
+        *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
+        *((f"{profile}/tape_quotes", {f"{profile}/manifest"}) for profile in PROFILES),
+        *((f"{profile}/capture_ledger", {f"{profile}/tape_trades", f"{profile}/tape_quotes"}) for profile in PROFILES),
+    ],
+)
+def test_what_an_asset_is_made_of(asset: str, upstream: set[str]) -> None:
+    node = NODES.get(dg.AssetKey.from_user_string(asset))
+    assert {key.to_user_string() for key in node.parent_keys} == upstream
+
+
+def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
+    for key in TAPES:
+        mapping = NODES.get(key).partition_mappings[dg.AssetKey([key.path[0], "manifest"])]
+        assert isinstance(mapping, dg.AllPartitionMapping)
+
+
+def test_groups_owners_and_kinds_say_something() -> None:
+    groups = {key.to_user_string(): NODES.get(key).group_name for key in all_keys()}
+    assert groups["universe"] == "reference"
+    assert groups["minute_bars"] == "bars"
+    assert groups["event_shards"] == groups["master_events"] == "events"
+    for name, group in groups.items():
+        if "/" in name:
+            assert group == name.split("/")[0]
+    for key in all_keys():
+        node = NODES.get(key)
+        assert node.owners == ["team:data"], key
+        assert {"parquet"} <= set(node.kinds), key
+        assert node.description, key
+
+
+def test_partitions_and_how_backfills_are_cut() -> None:
+    for key in all_keys():
+        node, name = NODES.get(key), key.path[-1]
+        if name in ("minute_bars", "event_shards"):
+            assert node.partitions_def == SYMBOLS
+            assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
+        elif name.startswith("tape_"):
+            assert isinstance(node.partitions_def, dg.MultiPartitionsDefinition)
+            assert node.partitions_def.partition_dimension_names == ["symbol", "wave"]
+            assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
+        else:
+            assert node.partitions_def is None, key
+    cut = build_defs(load_settings(overrides={"partitions_per_run": 7})).resolve_asset_graph()
+    assert cut.get(dg.AssetKey("minute_bars")).backfill_policy == dg.BackfillPolicy.multi_run(7)
+
+
+def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
+    definitions = build_defs(load_settings(overrides={}))
+    for key in all_keys():
+        talks = key.path[-1] in ("universe", "minute_bars", "tape_trades", "tape_quotes")
+        op = definitions.resolve_assets_def(key).op
+        assert op.pool == ("vendor" if talks else None), key
+
+
+@pytest.mark.parametrize(
+    ("asset", "schema"),
+    [
+        ("universe", UNIVERSE),
+        ("minute_bars", BARS),
+        ("event_shards", SHARD),
+        ("master_events", EVENTS),
+        ("core/manifest", MANIFEST),
+        ("core/tape_trades", TRADES),
+        ("core/tape_quotes", QUOTES),
+        ("premium/tape_trades", TRADES_ALL),
+        ("premium/tape_quotes", QUOTES_ALL),
+        ("plus/capture_ledger", LEDGER),
+    ],
+)
+def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:
+    columns = NODES.get(dg.AssetKey.from_user_string(asset)).metadata["dagster/column_schema"].columns
+    assert [(column.name, column.type) for column in columns] == [(name, str(dtype)) for name, dtype in schema.items()]
+    assert [column.name for column in columns if not column.description] == []
+
+
+def test_hindsight_is_called_so_in_the_catalog() -> None:
+    columns = NODES.get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
+    told = {column.name: (column.description or "").lower() for column in columns}
+    assert {name for name, text in told.items() if "hindsight" in text} == {"dollar_volume_day", "rvol_day"}
+
+
+# ------------------------------------------------------------------------------------------------- running it again
+
+
+def test_a_second_materialization_asks_nothing_and_leaves_every_byte(platform: Platform) -> None:
+    before = {name: content for name, (_, content) in files_below(platform.root).items()}
+    platform.gate.asked.clear()
+    Platform(platform.gate, platform.root, platform.instance, platform.overrides).everything()
+    assert platform.gate.asked == []
+    assert {name: content for name, (_, content) in files_below(platform.root).items()} == before
+
+
+def by_path(platform: Platform, words: str, status: int = 503) -> None:
+    platform.gate.rule = lambda path, query: refusal(status, "out of order") if words in path else None  # noqa: ARG005
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    error = event.step_failure_data.error
+    assert error is not None
+    while error.cause:
+        error = error.cause
+    return f"{error.cls_name}: {error.message}"
+
+
+def test_a_symbol_that_the_exchange_refuses_fails_alone(fresh: Platform) -> None:
+    fresh.run("universe")
+    by_path(fresh, "ticker/BNRX")
+    result = fresh.run("minute_bars", first="AVLO", last="DRFT", fails=True)
+    told = failure(result)
+    for words in ("CaptureIncomplete", "1 of 4 partitions", "BNRX, 2025-11", "out of order"):
+        assert words in told
+    assert fresh.materialized(dg.AssetKey("minute_bars")) == {"AVLO", "CRVO", "DRFT"}
+    recorded = fresh.instance.fetch_materializations(dg.AssetKey("minute_bars"), limit=10).records
+    figures = {
+        record.partition_key: record.asset_materialization.metadata["sessions_fetched"].value
+        for record in recorded
+        if record.asset_materialization
+    }
+    assert figures == {"AVLO": 5, "CRVO": 5, "DRFT": 5}
+    status = fresh.instance.get_status_by_partition(dg.AssetKey("minute_bars"), SYMBOLS_OF_MARKET, SYMBOLS)
+    assert status is not None
+    assert {symbol for symbol, state in status.items() if str(state).endswith("FAILED")} == {"BNRX"}
+    # well again: the whole range once more, and only what is missing is asked for
+    fresh.gate.rule = lambda path, query: None  # noqa: ARG005
+    fresh.gate.asked.clear()
+    fresh.run("minute_bars", first="AVLO", last="DRFT")
+    assert {path.split("/")[4] for path, _ in fresh.gate.asked} == {"BNRX"}
+    assert fresh.materialized(dg.AssetKey("minute_bars")) == set(SYMBOLS_OF_MARKET)
+
+
+def test_a_tape_that_the_exchange_refuses_fails_its_partition_only(fresh: Platform) -> None:
+    fresh.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
+    fresh.run("universe")
+    fresh.run("minute_bars", first="AVLO", last="DRFT")
+    fresh.run("event_shards", first="AVLO", last="DRFT")
+    fresh.run("master_events", ["premium", "manifest"])
+    manifest = ManifestStore(fresh.lake.manifests("premium"), "premium").load().filter(session="RTH")
+    victim, *others = manifest["symbol"].unique(maintain_order=True).to_list()
+    assert others, "two symbols at least, or this test shows nothing"
+    by_path(fresh, f"quotes/{victim}")
+    first, last = tape_key("AVLO", "RTH"), tape_key("DRFT", "RTH")
+    result = fresh.run(["premium", "tape_trades"], ["premium", "tape_quotes"], first=first, last=last, fails=True)
+    assert f"{victim} RTH" in failure(result)
+    everyone = {str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
+    assert fresh.materialized(dg.AssetKey(["premium", "tape_trades"])) == everyone
+    assert fresh.materialized(dg.AssetKey(["premium", "tape_quotes"])) == everyone - {str(tape_key(victim, "RTH"))}
+    fresh.run(["premium", "capture_ledger"])
+    ledger = pl.read_parquet(fresh.lake.ledger("premium")).filter(pl.col("wave") == "RTH")
+    states = dict(ledger.group_by("symbol").agg(pl.col("state").unique().sort().str.join(",")).iter_rows())
+    assert states.pop(victim) == "failed"
+    assert set(states.values()) <= {"complete", "trades_only", "empty"}
+
+
+def test_a_symbol_that_leaves_keeps_its_partition_and_its_data(fresh: Platform) -> None:
+    fresh.overrides |= {"history": {"first_session": "2025-12-01", "last_session": "2025-12-01"}}
+    fresh.overrides["universe"] = {"symbols": ["AVLO", "CRVO"]}
+    fresh.run("universe")
+    fresh.run("minute_bars", first="AVLO", last="CRVO")
+    fresh.overrides["universe"] = {"symbols": ["CRVO", "DRFT"]}
+    result = fresh.run("universe")
+    assert list(fresh.instance.get_dynamic_partitions("symbols")) == ["AVLO", "CRVO", "DRFT"]
+    assert BarsStore(fresh.lake).read("AVLO").height > 0
+    (metadata,) = metadata_of(result, "universe").values()
+    assert (metadata["symbols_active"].value, metadata["symbols_inactive"].value) == (2, 1)
+
+
+def test_tape_without_a_manifest_says_what_to_do_first(fresh: Platform) -> None:
+    fresh.instance.add_dynamic_partitions("symbols", ["AVLO"])
+    key = tape_key("AVLO", "RTH")
+    result = fresh.run(["core", "tape_trades"], first=key, last=key, fails=True)
+    assert "InputError" in failure(result)
+    assert "Materialize core/manifest first" in failure(result)
+
+
+def test_a_master_without_events_is_a_table_all_the_same(fresh: Platform) -> None:
+    fresh.run("master_events", ["core", "manifest"])
+    assert pl.read_parquet(fresh.lake.master).is_empty()
+    assert ManifestStore(fresh.lake.manifests("core"), "core").load().is_empty()
+    fresh.run(["core", "capture_ledger"])
+    assert pl.read_parquet(fresh.lake.ledger("core")).is_empty()
+
+
+def test_bad_master_rows_fail_the_check_and_stop_the_manifest(fresh: Platform) -> None:
+    from smallcaps_assets.lake.shards import Coverage, ShardStore  # noqa: PLC0415
+    from smallcaps_assets_tests.conftest import event  # noqa: PLC0415
+
+    row = event(event_type="gap_up", spike_x=float("nan"))
+    shard = pl.DataFrame([{name: row[name] for name in SHARD}], schema=SHARD, orient="row")
+    ShardStore(fresh.lake).replace("AEMD", shard, Coverage("x", {}, {}))
+    result = fresh.run("master_events", ["core", "manifest"], fails=True)
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert {name: value.value for name, value in check.metadata.items() if value.value} == {
+        "nan_values": 1,
+        "unknown_types": 1,
+    }
+    assert not (fresh.lake.manifests("core") / "current.json").exists()

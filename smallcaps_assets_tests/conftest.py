@@ -1,0 +1,179 @@
+"""What several rooms' tests share: rows of MASTER and of manifests, lakes of their own, an exchange behind a gate."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.domain.tables import EVENTS, MANIFEST, QUOTES_ALL, TRADES_ALL
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets_tests.scenarios import new_york
+
+LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def event(at: str = "2025-11-05 10:00", **values: Any) -> dict[str, Any]:
+    """A row of MASTER at a New York time: a strong event of a liquid day that triggers no extension."""
+    moment = new_york(at).astimezone(UTC)
+    row: dict[str, Any] = {
+        "symbol": "AEMD",
+        "event_type": "volume_spike",
+        "timestamp": moment,
+        "direction": "up",
+        "session": "RTH",
+        "spike_x": 2.0,
+        "open": 10.0,
+        "high": 10.2,
+        "low": 10.0,
+        "close": 10.2,
+        "volume": 60_000.0,
+        "dollar_volume": 612_000.0,
+        "score": 0.8,
+        "date": at[:10],
+        "event_bias": "bullish",
+        "close_vs_open": "green",
+        "tier": 1,
+        "known_at": moment + timedelta(minutes=1),
+        "vwap_at_event": 10.0,
+        "flatness_score": None,
+        "rvol_day": 2.0,
+        "dollar_volume_day": 5_000_000.0,
+        "dollar_volume_to_event": 1_000_000.0,
+        "transactions": None,
+    } | values
+    name = values.get("event_id", f"{row['symbol']}_{row['event_type']}_{moment:%Y%m%d_%H%M%S}_00000000")
+    return {
+        "event_id": name,
+        "event_group_id": f"group of {name}",
+        "is_premarket": row["session"] == "PM",
+        "is_afterhours": row["session"] == "AH",
+    } | row
+
+
+def master_of(*rows: dict[str, Any]) -> pl.DataFrame:
+    """MASTER of rows that `event` made."""
+    return pl.DataFrame([{name: row[name] for name in EVENTS} for row in rows], schema=EVENTS, orient="row")
+
+
+def manifest_of(*rows: dict[str, Any], before: int = 3, after: int = 7) -> pl.DataFrame:
+    """A manifest that holds exactly these events, in their order, all with one window."""
+    return (
+        master_of(*rows)
+        .with_columns(
+            rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64),
+            time_bucket=pl.lit("0930-1015"),
+            window_before_min=pl.lit(before, dtype=pl.Int64),
+            window_after_min=pl.lit(after, dtype=pl.Int64),
+            extended=pl.lit(value=False),
+        )
+        .select(*MANIFEST)
+    )
+
+
+def trades_at(*moments: datetime) -> pl.DataFrame:
+    """One trade (TRADES_ALL) at each moment, numbered from 1."""
+    known = {
+        "timestamp": moments,
+        "price": [10.0 + number / 100 for number in range(len(moments))],
+        "size": [100.0] * len(moments),
+        "conditions": [[12]] * len(moments),
+        "sequence_number": range(1, len(moments) + 1),
+    }
+    return _filled_up(known, TRADES_ALL)
+
+
+def quotes_at(*moments: datetime) -> pl.DataFrame:
+    """One quote (QUOTES_ALL) at each moment, each with a bid of its own."""
+    known = {
+        "timestamp": moments,
+        "bid_price": [10.0 + number / 100 for number in range(len(moments))],
+        "bid_size": [100.0] * len(moments),
+        "ask_price": [11.0 + number / 100 for number in range(len(moments))],
+        "ask_size": [100.0] * len(moments),
+        "sequence_number": range(1, len(moments) + 1),
+    }
+    return _filled_up(known, QUOTES_ALL)
+
+
+def _filled_up(known: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
+    """A frame of `schema` whose other columns are null."""
+    frame = pl.DataFrame(known, schema={name: schema[name] for name in known})
+    return frame.select(
+        name if name in known else pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items()
+    )
+
+
+def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder: when it was written, and its bytes."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+Rule = Callable[[str, Mapping[str, str]], Reply | None]
+
+
+class Gate:
+    """The exchange in a box behind a gate, which writes down every request and may answer some itself."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.rule: Rule = lambda path, query: None  # noqa: ARG005
+        self.base_url = ""
+
+    def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        self.asked.append((path, dict(query)))
+        return self.rule(path, query) or self.exchange.reply(path, query, headers)
+
+
+def refusal(status: int, words: str = "no", headers: Mapping[str, str] | None = None) -> Reply:
+    """An answer that is none."""
+    body = json.dumps({"status": "ERROR", "error": words, "request_id": "r1"}).encode()
+    return Reply(status, {"Content-Type": "application/json", **(headers or {})}, body)
+
+
+@pytest.fixture(scope="session")
+def small_market() -> SimulatedMarket:
+    """Four symbols, seen from January 2026."""
+    return SimulatedMarket(seed=7, symbols=4, clock=lambda: LATER)
+
+
+@pytest.fixture
+def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
+    """The exchange over HTTP on this machine, behind a gate of the test's own."""
+    opened = Gate(Exchange(small_market))
+    with serve(opened) as server:  # type: ignore[arg-type]
+        opened.base_url = server.base_url
+        yield opened
+
+
+@pytest.fixture
+def client(gate: Gate) -> Iterator[MarketDataClient]:
+    """A client that asks through the gate, tries twice and waits for nothing."""
+    with MarketDataClient(
+        gate.base_url,
+        "a-key-of-tests",
+        bucket=TokenBucket(None),
+        max_retries=1,
+        sleep=lambda seconds: None,  # noqa: ARG005
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake of the test's own, not yet on disk."""
+    return Lake(tmp_path / "lake")

@@ -1,0 +1,249 @@
+"""Shards grow day by day, and are what one detection over all days would find."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.events import build_master, detect
+from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.tables import REFERENCE, SHARD
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.pipeline.detection import Detector
+from smallcaps_assets.pipeline.history import sessions_between as bounds_between
+from smallcaps_assets.pipeline.history import sessions_due
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.settings import HistoryParams, Settings, load_settings
+from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.scenarios import default_settings, new_york
+from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+
+# daylight saving ends in it, a half day ends it, and it is longer than the 20 days of rvol
+DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
+
+
+def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
+    """What the ingestion of these sessions leaves behind."""
+    held = BarsStore(lake)
+    for (symbol,), rows in bars.group_by("symbol"):
+        for month in sorted({day.replace(day=1) for day in days}):
+            sessions = [day for day in days if day.replace(day=1) == month]
+            held.add(str(symbol), month, sessions, rows.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
+
+
+def detector(lake: Lake, settings: Settings | None = None, reference: pl.DataFrame | None = None) -> Detector:
+    own = settings or default_settings()
+    known = REFERENCE.to_frame() if reference is None else reference
+    return Detector(BarsStore(lake), ShardStore(lake), own.detection, own.sessions, known)
+
+
+def run(lake: Lake, symbols: Sequence[str], settings: Settings | None = None) -> list[Outcome]:
+    return list(detector(lake, settings).run(symbols))
+
+
+def altered(**changes: object) -> Settings:
+    return load_settings(overrides=changes)
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_day_by_day_is_all_at_once(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
+    symbols = bars["symbol"].unique().sort().to_list()
+    daily, whole = (Lake(tmp_path_factory.mktemp(name)) for name in ("daily", "whole"))
+    for day in DAYS:
+        store(daily, bars.filter(day == DAY), [day])
+        for outcome in run(daily, symbols):
+            assert outcome.figures["sessions_detected"] <= 1
+    store(whole, bars, DAYS)
+    run(whole, symbols)
+    grown, once = (ShardStore(lake).scan().collect() for lake in (daily, whole))
+    assert once.height > 100
+    assert once["rvol_day"].drop_nulls().len() > 50
+    assert grown["event_id"].to_list() == once["event_id"].to_list()
+    assert_frame_equal(grown, once, rel_tol=1e-9, abs_tol=1e-9)
+    # and that is what detection without any store finds
+    pure = detect(bars, bounds_between(DAYS[0], DAYS[-1], default_settings().sessions), default_settings().detection)
+    assert_frame_equal(once, pure.events, rel_tol=1e-9, abs_tol=1e-9)
+    cooldown = default_settings().cooldown
+    assert_frame_equal(build_master(grown, cooldown), build_master(once, cooldown), rel_tol=1e-9, abs_tol=1e-9)
+
+
+BARS_OF_ONE = lively_bars(5, 1, DAYS).filter(DAY.is_in(DAYS))
+ONE = BARS_OF_ONE["symbol"][0]
+
+
+@pytest.fixture
+def detected(lake: Lake) -> Lake:
+    """A lake with the shard of one symbol over all days."""
+    store(lake, BARS_OF_ONE, DAYS)
+    (outcome,) = run(lake, [ONE])
+    assert outcome.figures["sessions_detected"] == len(DAYS)
+    assert outcome.figures["events"] > 30
+    return lake
+
+
+def test_nothing_new_touches_nothing(detected: Lake) -> None:
+    before = files_below(detected.root)
+    (outcome,) = run(detected, [ONE])
+    assert files_below(detected.root) == before
+    assert outcome.figures["sessions_detected"] == 0
+    assert outcome.figures["events"] == ShardStore(detected).read(ONE).height
+
+
+def test_a_changed_threshold_detects_everything_again(detected: Lake) -> None:
+    stricter = altered(detectors={"volume_spike": {"min_range_share": 0.05}})
+    before = ShardStore(detected).read(ONE)
+    (outcome,) = run(detected, [ONE], stricter)
+    assert outcome.figures["sessions_detected"] == len(DAYS)
+    after = ShardStore(detected).read(ONE)
+    spikes = pl.col("event_type") == "volume_spike"
+    assert after.filter(spikes).height < before.filter(spikes).height
+    run(detected, [ONE])
+    assert_frame_equal(ShardStore(detected).read(ONE), before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sessions": {"regular_open": "09:35"}},
+        {"cooldown": {"window_min": 30}},
+        {"profiles": {"core": {"min_event_score": 0.7}}},
+        {"score": {"full_spike_x": 40.0}},
+        {"features": {"rvol_days": 19}},
+        {"filters": {"max_close_usd": 400.0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_everything_that_decides_events_detects_again(detected: Lake, change: dict[str, object]) -> None:
+    assert run(detected, [ONE], altered(**change))[0].figures["sessions_detected"] == len(DAYS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fetch_threads": 1}, {"profiles": {"core": {"max_events": 7}}}, {"kpis": {"min_success_pct": 1.0}}],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_decides_no_event_leaves_shards_alone(detected: Lake, change: dict[str, object]) -> None:
+    before = files_below(detected.root)
+    run(detected, [ONE], altered(**change))
+    assert files_below(detected.root) == before
+
+
+def test_what_reference_data_says_of_a_symbol_detects_it_again(detected: Lake) -> None:
+    tiny = pl.DataFrame([(ONE, 1000.0, None, None), ("OTHER", 1.0, None, None)], schema=REFERENCE, orient="row")
+    (outcome,) = detector(detected, reference=tiny.filter(pl.col("symbol") == "OTHER")).run([ONE])
+    assert outcome.figures["sessions_detected"] == 0
+    (outcome,) = detector(detected, reference=tiny).run([ONE])
+    # a float of a thousand shares is too small for any event
+    assert (outcome.figures["sessions_detected"], outcome.figures["events"]) == (len(DAYS), 0)
+
+
+def expected_of(lake: Lake) -> pl.DataFrame:
+    """What a lake with the same bars and no shard would find."""
+    fresh = Lake(lake.root.with_name("fresh"))
+    bars = BarsStore(lake)
+    store(fresh, bars.read(ONE), sorted(bars.covered(ONE)))
+    run(fresh, [ONE])
+    return ShardStore(fresh).read(ONE)
+
+
+def test_a_changed_session_is_detected_again_with_all_that_follow(detected: Lake) -> None:
+    day = DAYS[8]
+    coarse = BARS_OF_ONE.filter(day == DAY).with_columns(volume=pl.col("volume") * 3)
+    BarsStore(detected).add(ONE, day.replace(day=1), [day], coarse, QUARANTINED_BARS.to_frame())
+    before = ShardStore(detected).read(ONE)
+    (outcome,) = run(detected, [ONE])
+    # later days compare their volume with this one
+    assert outcome.figures["sessions_detected"] == len(DAYS) - 8
+    after = ShardStore(detected).read(ONE)
+    early = pl.col("date") < f"{day}"
+    assert_frame_equal(after.filter(early), before.filter(early))
+    assert not after.equals(before)
+    assert_frame_equal(after, expected_of(detected), rel_tol=1e-9, abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 8, -1])
+def test_a_session_that_comes_late_is_put_in_its_place(lake: Lake, place: int) -> None:
+    late = DAYS[place]
+    store(lake, BARS_OF_ONE.filter(late != DAY), [day for day in DAYS if day != late])
+    run(lake, [ONE])
+    store(lake, BARS_OF_ONE.filter(late == DAY), [late])
+    run(lake, [ONE])
+    found = ShardStore(lake).read(ONE)
+    assert_frame_equal(found, expected_of(lake), rel_tol=1e-9, abs_tol=1e-9)
+    assert found["timestamp"].is_sorted()
+
+
+@pytest.mark.parametrize("month", ["2025-10", "2025-11"])
+def test_a_month_that_was_removed_is_forgotten(detected: Lake, month: str) -> None:
+    (detected.bars(ONE) / f"{month}.parquet").unlink()
+    run(detected, [ONE])
+    found = ShardStore(detected).read(ONE)
+    assert found.filter(pl.col("date").str.starts_with(month)).is_empty()
+    assert found.height
+    assert_frame_equal(found, expected_of(detected), rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_a_symbol_without_bars_has_an_empty_shard(lake: Lake) -> None:
+    (outcome,) = run(lake, ["NONE"])
+    assert outcome.figures["events"] == 0
+    assert_frame_equal(ShardStore(lake).read("NONE"), SHARD.to_frame())
+    before = files_below(lake.root)
+    run(lake, ["NONE"])
+    assert files_below(lake.root) == before
+
+
+def test_a_symbol_whose_sessions_have_no_bar_has_an_empty_shard(lake: Lake) -> None:
+    BarsStore(lake).add(
+        "HALT", date(2025, 11, 1), [date(2025, 11, 5)], BARS_OF_ONE.clear(), QUARANTINED_BARS.to_frame()
+    )
+    (outcome,) = run(lake, ["HALT"])
+    assert (outcome.figures["sessions"], outcome.figures["sessions_detected"], outcome.figures["events"]) == (1, 1, 0)
+    assert run(lake, ["HALT"])[0].figures["sessions_detected"] == 0
+
+
+def test_a_lost_shard_is_found_again_to_the_byte(detected: Lake) -> None:
+    path = detected.shard(ONE)
+    before = path.read_bytes()
+    path.unlink()
+    run(detected, [ONE])
+    assert path.read_bytes() == before
+
+
+# ------------------------------------------------------------------------------------------------- sessions due
+
+
+def due(last: str | None, now: datetime) -> list[str]:
+    params = HistoryParams(
+        first_session=date(2025, 11, 24),
+        last_session=None if last is None else date.fromisoformat(last),
+        publication_delay_min=20,
+    )
+    return [f"{day:%d}" for day in sessions_due(params, default_settings().sessions, now)]
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "expected"),
+    [
+        # after-hours end at 20:00, and 20 minutes later all of it is published
+        (None, "2025-11-25 20:19", ["24"]),
+        (None, "2025-11-25 20:20", ["24", "25"]),
+        # Thanksgiving is no session; after the half day after-hours end at 17:00
+        (None, "2025-11-28 17:19", ["24", "25", "26"]),
+        (None, "2025-11-28 17:20", ["24", "25", "26", "28"]),
+        (None, "2025-11-30 12:00", ["24", "25", "26", "28"]),
+        ("2025-11-25", "2025-12-24 12:00", ["24", "25"]),
+        ("2025-11-25", "2025-11-24 21:00", ["24"]),
+        (None, "2025-11-23 12:00", []),
+    ],
+)
+def test_a_session_is_due_once_it_is_over_and_published(last: str | None, now: str, expected: list[str]) -> None:
+    assert due(last, new_york(now).astimezone(UTC)) == expected
+
+
+def test_the_zone_in_which_the_time_is_told_does_not_matter() -> None:
+    assert due(None, new_york("2025-11-25 20:20")) == ["24", "25"]

@@ -1,0 +1,106 @@
+"""Work in threads, and what is said of its progress."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from smallcaps_assets.pipeline.outcome import in_threads
+from smallcaps_assets.pipeline.progress import LOG_EVERY_S, with_progress
+
+
+def test_every_item_is_done_once() -> None:
+    assert sorted(in_threads(lambda item: item * 2, range(50), 4)) == [item * 2 for item in range(50)]
+    assert list(in_threads(str, [], 4)) == []
+
+
+def test_items_are_not_queued_far_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    results = in_threads(lambda item: item, items(), 3)
+    next(results)
+    # 2 x 3 under way, and as many more as were done at once
+    assert len(taken) <= 12
+    assert sum(1 for _ in results) == 99
+
+
+def test_no_more_threads_than_asked_for() -> None:
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def work(item: int) -> int:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.002)
+        with lock:
+            at_once -= 1
+        return item
+
+    list(in_threads(work, range(30), 3))
+    assert 1 < most <= 3
+
+
+def test_an_error_stops_what_has_not_begun() -> None:
+    done: list[int] = []
+
+    def work(item: int) -> int:
+        if item == 0:
+            raise ValueError("the first one")
+        time.sleep(0.3)
+        done.append(item)
+        return item
+
+    # the only thread may take up the second item while the first one's error is told; the third waits and is dropped
+    with pytest.raises(ValueError, match="the first one"):
+        list(in_threads(work, range(1000), 1))
+    assert done in ([], [1])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
+
+
+def test_whoever_stops_listening_leaves_no_thread_behind() -> None:
+    results = in_threads(lambda item: item, range(100), 2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
+
+
+def lines(total: int, seconds_each: float, items: int | None = None) -> list[str]:
+    """What is said of `items` items that take so long each, by a clock of our own."""
+    now, said = [0.0], []
+
+    def ticking() -> Iterator[int]:
+        for item in range(total if items is None else items):
+            now[0] += seconds_each
+            yield item
+
+    assert list(with_progress(ticking(), total, "spans", said.append, clock=lambda: now[0])) == list(
+        range(total if items is None else items)
+    )
+    return said
+
+
+def test_the_end_is_always_told() -> None:
+    # 3 items in 6 seconds are 30 a minute
+    assert lines(3, 2.0) == ["spans: 3/3, 30 a minute, 0:00:00 left"]
+    assert lines(0, 1.0) == []
+
+
+def test_long_work_is_told_every_half_minute_with_its_rate_and_what_is_left() -> None:
+    assert LOG_EVERY_S == 30.0
+    # after 30 s 3 of 9 are done: 6 a minute, 60 s left
+    assert lines(9, 10.0) == [
+        "spans: 3/9, 6 a minute, 0:01:00 left",
+        "spans: 6/9, 6 a minute, 0:00:30 left",
+        "spans: 9/9, 6 a minute, 0:00:00 left",
+    ]
+
+
+def test_instant_work_divides_by_nothing() -> None:
+    assert lines(1, 0.0) == ["spans: 1/1, 0 a minute, unknown left"]

@@ -1,0 +1,205 @@
+"""A file at its final path is complete, whatever happens to its writer."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.publish import (
+    provenance_of,
+    publish,
+    publish_frame,
+    publish_text,
+    require_writable,
+    sha256,
+    sweep,
+)
+
+FRAME = pl.DataFrame({"symbol": ["A", "B"], "close": [1.5, None]})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_frame_reads_back_with_what_is_said_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "down" / "table.parquet"
+    said = {"sessions": {"2025-11-05": "1-ab"}, "events_merged": ["é", "|"], "requests": 3, "none": None}
+    publish_frame(path, FRAME, said)
+    assert provenance_of(path) == said
+    assert pl.read_parquet(path).equals(FRAME)
+    assert names(path.parent) == ["table.parquet"]
+
+
+def test_a_frame_of_which_nothing_is_said(tmp_path: Path) -> None:
+    publish_frame(tmp_path / "a.parquet", FRAME)
+    FRAME.write_parquet(tmp_path / "b.parquet")
+    assert provenance_of(tmp_path / "a.parquet") is None
+    assert provenance_of(tmp_path / "b.parquet") is None
+
+
+def test_the_same_frame_is_the_same_bytes(tmp_path: Path) -> None:
+    publish_frame(tmp_path / "a.parquet", FRAME, {"b": 1, "a": 2})
+    publish_frame(tmp_path / "b.parquet", FRAME, {"a": 2, "b": 1})
+    assert sha256(tmp_path / "a.parquet") == sha256(tmp_path / "b.parquet")
+
+
+def test_row_groups_carry_statistics(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    publish_frame(tmp_path / "a.parquet", FRAME)
+    column = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(0)
+    assert column.statistics is not None
+    assert (column.statistics.min, column.compression) == ("A", "ZSTD")
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_writer_that_fails_leaves_everything_as_it_was(tmp_path: Path, existing: bool) -> None:
+    path = tmp_path / "table.parquet"
+    if existing:
+        publish_text(path, "old")
+
+    def write(part: Path) -> None:
+        part.write_bytes(b"half a ta")
+        raise RuntimeError("the writer's own fault")
+
+    with pytest.raises(RuntimeError, match="own fault"):
+        publish(path, write)
+    assert names(tmp_path) == (["table.parquet"] if existing else [])
+    assert not existing or path.read_text() == "old"
+
+
+def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    publish_text(path, "old")
+
+    def write(part: Path) -> None:
+        part.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(LakeError, match=r"table\.parquet: cannot be written \(No space left on device\)"):
+        publish(path, write)
+    assert names(tmp_path) == ["table.parquet"]
+    assert path.read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_made_is_a_lake_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    below = tmp_path / "file" / "bars" / "2025-11.parquet"
+    with pytest.raises(LakeError, match="cannot be written"):
+        publish_frame(below, FRAME)
+    with pytest.raises(LakeError, match="cannot be written"):
+        require_writable(tmp_path / "file" / "lake")
+
+
+def test_what_is_no_parquet_file_is_a_lake_error(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(b"PAR1 but no more")
+    with pytest.raises(LakeError, match=r"table\.parquet: cannot be read"):
+        provenance_of(path)
+    path.write_bytes(b"")
+    with pytest.raises(LakeError, match=r"table\.parquet: cannot be read"):
+        provenance_of(path)
+    with pytest.raises(LakeError, match="cannot be read"):
+        sha256(tmp_path / "nowhere")
+
+
+def test_a_lake_that_can_be_written_to_is_left_clean(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "lake")
+    assert names(tmp_path / "new" / "lake") == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from smallcaps_assets.lake.publish import publish
+
+def write(part):
+    part.write_bytes(b"half a table")
+    print("writing", flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+
+publish(Path(sys.argv[1]), write)
+"""
+
+
+def writer(path: Path, fate: str) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path), fate], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == b"writing"
+    return process
+
+
+def parts(folder: Path) -> list[str]:
+    return [name for name in names(folder) if name.endswith(".part")]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_publication(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    publish_text(path, "old")
+    with writer(path, "killed") as process:
+        process.wait(timeout=20)
+    assert process.returncode == -signal.SIGKILL
+    assert len(parts(tmp_path)) == 1
+    assert path.read_text() == "old"
+    publish_text(tmp_path / "neighbour.parquet", "other")
+    assert len(parts(tmp_path)) == 1
+    publish_text(path, "new")
+    assert names(tmp_path) == ["neighbour.parquet", "table.parquet"]
+
+
+def test_a_writer_that_is_still_at_work_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    with writer(path, "waits") as process:
+        publish_text(path, "mine")
+        assert len(parts(tmp_path)) == 1
+        process.communicate(b"", timeout=20)
+    assert process.returncode == 0
+    # both were whole; the last one to end stays
+    assert path.read_text() == "half a table"
+    assert parts(tmp_path) == []
+
+
+def test_what_no_process_can_be_named_for_is_swept(tmp_path: Path) -> None:
+    for mark in ("0123abcd", "999999999-1", f"{os.getpid()}-1"):
+        (tmp_path / f".table.parquet.{mark}.0a.part").write_bytes(b"")
+    sweep(tmp_path / "table.parquet")
+    assert names(tmp_path) == []
+
+
+def test_two_threads_publish_one_path_and_each_time_one_of_them_wins(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    failures: list[BaseException] = []
+    seen: set[bytes] = set()
+
+    def work(text: str) -> None:
+        try:
+            for _ in range(100):
+                publish_text(path, text)
+                seen.add(path.read_bytes())
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, the test must tell it
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(text,)) for text in ("a" * 10_000, "b" * 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert seen <= {b"a" * 10_000, b"b" * 10}
+    assert names(tmp_path) == ["table.parquet"]
+
+
+def test_text_has_line_feeds_on_every_system(tmp_path: Path) -> None:
+    publish_text(tmp_path / "a.json", "é\n")
+    assert (tmp_path / "a.json").read_bytes() == b"\xc3\xa9\n"
