@@ -86,6 +86,18 @@ def _data_flags(parser: ArgumentParser) -> None:
     market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")
 
 
+def positive_number(text: str) -> int:
+    """A whole number above 0.
+
+    Raises:
+        ValueError: anything else.
+    """
+    number = int(text)
+    if number <= 0:
+        raise ValueError(text)
+    return number
+
+
 def port_number(text: str) -> int:
     """A TCP port, 0 to 65535 (0: any that is free); the name is what argparse calls a wrong value.
 
@@ -115,7 +127,7 @@ def _exchange(parser: ArgumentParser) -> None:
     parser.add_argument("--symbols", type=int, metavar="N", help="how many simulated symbols")
     parser.add_argument("--seed", type=int, metavar="N", help="another seed is another market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
-    parser.add_argument("--requests-per-minute", type=int, metavar="N", help="answer 429 beyond this rate")
+    parser.add_argument("--requests-per-minute", type=positive_number, metavar="N", help="answer 429 beyond this rate")
     parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
     parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
     parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")

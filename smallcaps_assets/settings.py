@@ -200,6 +200,8 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror}). Give the path of a config.yaml.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -23,6 +23,7 @@ from smallcaps_assets.settings import PROFILES, lake_path
 
 RANGE_START: Final = "dagster/asset_partition_range_start"
 RANGE_END: Final = "dagster/asset_partition_range_end"
+INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 
 class Stage(NamedTuple):
@@ -74,6 +75,8 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
             tags=tags | process_tag(),
             raise_on_error=False,
         )
+        if any(_interrupted(event) for event in result.all_events):
+            raise KeyboardInterrupt
         return result.success
 
     universe = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
@@ -82,6 +85,16 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
     active = set(UniverseStore(lake).read().filter("active")["symbol"])
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
     return [stage.title for stage in _stages(followed[0], followed[-1]) if not succeeds(stage)]
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step ended because somebody pressed Ctrl-C."""
+    error = event.step_failure_data.error if event.is_step_failure else None
+    while error:
+        if error.cls_name in INTERRUPTIONS:
+            return True
+        error = error.cause
+    return False
 
 
 def _stages(first: str, last: str) -> Iterator[Stage]:

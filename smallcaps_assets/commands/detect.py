@@ -19,10 +19,10 @@ from smallcaps_assets.lake.publish import publish_frame, require_writable
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.settings import Settings, load_settings
 
-# about 1 GB of features at a time
+# about 2 GB with their features
 ROWS_AT_ONCE: Final = 3_000_000
 # the calendar's own bounds
-FIRST_DATE, LAST_DATE = date(1990, 1, 1), date(2049, 12, 31)
+FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 
 
 def run(arguments: Namespace) -> int:

@@ -6,10 +6,14 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, SESSIONS, UTC_US, matched
+from smallcaps_assets.domain.quality import master_problems
+from smallcaps_assets.domain.tables import BARS, EVENTS, UTC_US, matched
 from smallcaps_assets.errors import InputError
 
 INTEGERS: Final = pl.Int64()
+# a timestamp outside is of another unit than its label: it becomes null, which the quarantine counts
+PLAUSIBLE_S: Final = (-2_208_988_800, 7_258_118_400)  # 1900 to 2200, seconds since the epoch
+PER_SECOND: Final = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def parquet_files(path: str, but: Sequence[Path]) -> list[Path]:
@@ -85,7 +89,10 @@ def _converted(file: Path, name: str, found: pl.DataType, wanted: pl.DataType) -
                 f"{file}: timestamp has no time zone. Say which it is, e.g. in Polars "
                 'pl.col("timestamp").dt.replace_time_zone("UTC"), and write the file again.'
             )
-        return column.dt.convert_time_zone("UTC").cast(UTC_US)
+        per_second = PER_SECOND[found.time_unit]
+        first, last = (bound * per_second for bound in PLAUSIBLE_S)
+        plausible = column.to_physical().is_between(first, last)
+        return pl.when(plausible).then(column).dt.convert_time_zone("UTC").cast(UTC_US)
     if wanted == pl.String and found in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     if found.is_numeric() and wanted == pl.Float64:
@@ -106,30 +113,7 @@ def read_master(file: Path) -> pl.DataFrame:
     """
     frame, _ = _scan(file)
     master = matched(frame, EVENTS, str(file)).collect()
-    problems = [problem for problem in _problems(master) if problem]
+    problems = master_problems(master)
     if problems:
         raise InputError(f"{file}: {'; '.join(problems)}. A manifest is chosen from clean MASTER tables only.")
     return master
-
-
-def _problems(master: pl.DataFrame) -> Iterator[str]:
-    """What of a MASTER table would poison a ranking."""
-    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
-    floats = [name for name, dtype in EVENTS.items() if dtype.is_float()]
-    counts: dict[str, dict[str, int]] = {
-        "null": {name: master[name].null_count() for name in keys},
-        "NaN": {name: int(master[name].is_nan().sum()) for name in floats},
-        "infinite": {name: int(master[name].is_infinite().sum()) for name in floats},
-        "repeated": {"event_id": int(master["event_id"].is_duplicated().sum())},
-    }
-    for problem, found in counts.items():
-        yield ", ".join(f"{problem} {name} in {count:,} rows" for name, count in found.items() if count)
-    known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}
-    for name, values in known.items():
-        others = master[name].drop_nulls().unique().sort().to_list()
-        yield ", ".join(f"{name} {value!r} is none of {', '.join(values)}" for value in others if value not in values)
-    undated = (
-        master["date"].drop_nulls().filter(master["date"].drop_nulls().str.to_date("%Y-%m-%d", strict=False).is_null())
-    )
-    if undated.len():
-        yield f"date {undated[0]!r} is not YYYY-MM-DD"

@@ -9,6 +9,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.settings import PROFILES, Settings, lake_path
 
@@ -32,9 +33,12 @@ def _history(lake: Lake, settings: Settings) -> str:
     due = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
     symbols = UniverseStore(lake).read().filter("active")["symbol"].to_list()
     bars, shards = BarsStore(lake), ShardStore(lake)
+    detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
     fetched = sum(len(due & bars.covered(symbol)) for symbol in symbols)
     detected = sum(
-        len(due & coverage.sessions.keys()) for symbol in symbols if (coverage := shards.coverage(symbol)) is not None
+        len(due & coverage.sessions.keys())
+        for symbol in symbols
+        if (coverage := shards.coverage(symbol)) is not None and detector.is_current(symbol, coverage)
     )
     wanted = len(due) * len(symbols)
     return (

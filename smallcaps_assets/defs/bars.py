@@ -38,7 +38,9 @@ def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         """
         loaded, symbols = settings.load(), context.partition_keys
         due = sessions_due(loaded.history, loaded.sessions, now())
-        outcomes = ingest_bars(symbols, due, market_data.client(), lake.bars(), loaded.fetch_threads)
+        inactive = set(symbols) - set(lake.universe().read().filter("active")["symbol"])
+        client = market_data.client(lake)
+        outcomes = ingest_bars(symbols, due, client, lake.bars(), loaded.fetch_threads, inactive=inactive)
         outcomes = with_progress(outcomes, len(symbols), "symbols with bars", context.log.info)
         return record(context, outcomes, {(symbol,): symbol for symbol in symbols})
 

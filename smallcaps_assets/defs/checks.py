@@ -1,24 +1,25 @@
 """Checks that people see: pure findings, reported."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
-import polars as pl
-
-from smallcaps_assets.domain.tables import EVENT_TYPES
 
 MASTER_QUALITY: Final = "quality"
+SHARDS_CURRENT: Final = "shards_current"
 
 
-def master_quality(events: pl.DataFrame) -> dg.AssetCheckResult:
-    """No event twice, nothing missing or NaN where it must not be, no unknown type."""
-    keys = ("symbol", "event_type", "timestamp", "direction", "session", "score", "close", "event_id")
-    findings: dict[str, int] = {
-        "repeated_event_ids": int(events["event_id"].is_duplicated().sum()),
-        "missing_values": sum(events[name].null_count() for name in keys),
-        "nan_values": sum(
-            int(events[name].is_nan().sum()) for name, dtype in events.schema.items() if dtype.is_float()
-        ),
-        "unknown_types": events.filter(~pl.col("event_type").is_in(EVENT_TYPES)).height,
-    }
-    return dg.AssetCheckResult(check_name=MASTER_QUALITY, passed=not any(findings.values()), metadata=dict(findings))
+def master_quality(problems: Sequence[str]) -> dg.AssetCheckResult:
+    """No event twice, nothing missing, NaN or unknown where it must not be; see `domain.quality.master_problems`."""
+    metadata = {"problems": "; ".join(problems) or "none"}
+    return dg.AssetCheckResult(check_name=MASTER_QUALITY, passed=not problems, metadata=metadata)
+
+
+def shards_current(stale: Sequence[str]) -> dg.AssetCheckResult:
+    """Every shard was detected with the settings in force; those that were not are named."""
+    return dg.AssetCheckResult(
+        check_name=SHARDS_CURRENT,
+        passed=not stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"stale": len(stale), "symbols": ", ".join(stale[:50]) or "none"},
+    )

@@ -19,7 +19,9 @@ from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pai
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
 from smallcaps_assets.domain.kpis import LEDGER, capture_kpis, state_counts, verdict
 from smallcaps_assets.domain.manifests import profile_hash, select_events
+from smallcaps_assets.domain.quality import master_problems
 from smallcaps_assets.domain.tables import MANIFEST
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape import SCHEMAS, Kind
@@ -48,6 +50,9 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
         master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> dg.MaterializeResult[None]:
         loaded = settings.load()
+        problems = master_problems(master_events)
+        if problems:
+            raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
         selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
         sidecar = lake.manifests(profile).freeze(
             selection,
@@ -96,7 +101,7 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
         capture = Capture(
             kind=kind,
             tape=lake.tape(profile, loaded),
-            client=market_data.client(),
+            client=market_data.client(lake),
             threads=loaded.fetch_threads,
             config_hash=manifests.sidecar()["config_hash"],
             log=context.log.info,

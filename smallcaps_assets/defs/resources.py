@@ -13,7 +13,8 @@ from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.source import market_data_client
+from smallcaps_assets.pipeline.detection import Detector
+from smallcaps_assets.pipeline.source import market_data_client, require_same_source
 from smallcaps_assets.settings import Profile, Settings
 
 
@@ -49,6 +50,11 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         """Events by symbol."""
         return ShardStore(self.lake)
 
+    def detector(self, settings: Settings) -> Detector:
+        """What finds events with these settings."""
+        reference = self.universe().reference()
+        return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference)
+
     def manifests(self, profile: str) -> ManifestStore:
         """The frozen selections of a profile."""
         return ManifestStore(self.lake.manifests(profile), profile)
@@ -63,9 +69,15 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
 
     settings: SettingsResource
 
-    def client(self) -> MarketDataClient:
-        """The client of this process; all steps of one process share it and its budget."""
-        return market_data_client(self.settings.load().source)
+    def client(self, lake: LakeResource) -> MarketDataClient:
+        """The client of this process, to fetch for `lake`; all steps of one process share it and its budget.
+
+        Raises:
+            InputError: the lake holds data of another source.
+        """
+        source = self.settings.load().source
+        require_same_source(lake.universe(), source)
+        return market_data_client(source)
 
 
 @lru_cache(maxsize=4)

@@ -27,7 +27,9 @@ def universe(
     """
     loaded = settings.load()
     due = sessions_due(loaded.history, loaded.sessions, now())
-    builder = UniverseBuilder(lake.universe(), market_data.client(), loaded.universe, loaded.source, context.log.info)
+    builder = UniverseBuilder(
+        lake.universe(), market_data.client(lake), loaded.universe, loaded.source, context.log.info
+    )
     symbols = builder.run(due[-1] if due else loaded.history.first_session)
     active = symbols.filter("active")
     context.instance.add_dynamic_partitions(SYMBOLS.name or "", active["symbol"].to_list())

@@ -2,10 +2,10 @@
 
 import hashlib
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.detectors import DetectorParams, signals
 from smallcaps_assets.domain.features import (
@@ -35,6 +35,12 @@ class FilterParams(Params):
     min_float_bearish_shares: float = Field(ge=0)
     max_short_interest_share: float = Field(ge=0)
     max_days_to_cover: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _closes_in_order(self) -> Self:
+        if self.min_close_usd > self.max_close_usd:
+            raise ValueError(f"min_close_usd {self.min_close_usd} exceeds max_close_usd {self.max_close_usd}")
+        return self
 
 
 class CooldownParams(Params):

@@ -57,6 +57,13 @@ class ProfileParams(Params):
     columns: Literal["minimal", "all"]
 
     @model_validator(mode="after")
+    def _windows_in_order(self) -> Self:
+        longer = self.extended_window
+        if longer.before_min < self.window.before_min or longer.after_min < self.window.after_min:
+            raise ValueError("extended_window must hold window: give it at least as many minutes on both sides")
+        return self
+
+    @model_validator(mode="after")
     def _dates_in_order(self) -> Self:
         if self.first_date and self.last_date and self.first_date > self.last_date:
             raise ValueError(f"first_date {self.first_date} is after last_date {self.last_date}: exchange them")
@@ -86,6 +93,9 @@ class RankingParams(Params):
         total = sum(bucket.share for bucket in self.time_buckets)
         if total > 1 + FLOOR_GUARD:
             raise ValueError(f"the shares of time_buckets add up to {total:g}: lower them to 1 or less in all")
+        names = [bucket.name for bucket in self.time_buckets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"time_buckets need names of their own, found {', '.join(names)}")
         for session in SESSIONS:
             own = [bucket.until for bucket in self.time_buckets if bucket.session == session]
             ends = [until for until in own if until is not None]
@@ -112,8 +122,8 @@ def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
 def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> Selection:
     """Choose the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
 
-    Rows come in rank order. The funnel names the rows left after each step, and how many rows passed the day step
-    only because their `rvol_day` is unknown.
+    Rows come in rank order. The funnel names the rows left after each step, and after the day step how many of them
+    have an unknown `rvol_day`, which passes.
     """
     rows = master.with_columns(
         rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
@@ -123,6 +133,8 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
     for step, keep in _steps(profile).items():
         rows = rows.filter(keep)
         funnel.append({"step": step, "rows": rows.height})
+        if step == "day_liquidity":
+            funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
     extended, figures = _extended(rows, profile.extension)
@@ -135,7 +147,7 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         .select(*MANIFEST)
         .match_to_schema(MANIFEST)
     )
-    return Selection(manifest, funnel, figures | {"rvol_day_unknown": rows["rvol_day"].null_count()})
+    return Selection(manifest, funnel, figures)
 
 
 def session_distribution(manifest: pl.DataFrame) -> dict[str, dict[str, float]]:

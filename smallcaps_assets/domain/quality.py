@@ -1,10 +1,11 @@
 """What may enter a table: bad bars are set aside with the reason, never silently dropped."""
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import BARS, matched, symbol_is_safe
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, SESSIONS, matched, symbol_is_safe
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 PRICES: Final = ("open", "high", "low", "close")
@@ -30,7 +31,7 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
         pl.when(~symbol_is_safe(pl.col("symbol")))
         .then(pl.lit("symbol is not usable as a name"))
         .when(pl.col("timestamp").is_null())
-        .then(pl.lit("no timestamp"))
+        .then(pl.lit("timestamp is missing or implausible"))
         .when(pl.any_horizontal(*(pl.col(name).is_null() | (pl.col(name) <= 0) for name in PRICES)))
         .then(pl.lit("a price is missing or not positive"))
         .when((high < pl.max_horizontal("open", "close")) | (low > pl.min_horizontal("open", "close")) | (high < low))
@@ -61,3 +62,30 @@ def reasons(quarantined: pl.DataFrame) -> dict[str, int]:
     """How many rows were refused for each reason, most frequent first."""
     counts = quarantined.group_by("reason").len().sort("len", "reason", descending=[True, False])
     return dict(counts.iter_rows())
+
+
+def master_problems(master: pl.DataFrame) -> list[str]:
+    """What of a MASTER table (EVENTS) would poison a ranking, in words; empty where nothing does."""
+    return [problem for problem in _master_problems(master) if problem]
+
+
+def _master_problems(master: pl.DataFrame) -> Iterator[str]:
+    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
+    floats = [name for name, dtype in EVENTS.items() if dtype.is_float()]
+    counts: dict[str, dict[str, int]] = {
+        "null": {name: master[name].null_count() for name in keys},
+        "NaN": {name: int(master[name].is_nan().sum()) for name in floats},
+        "infinite": {name: int(master[name].is_infinite().sum()) for name in floats},
+        "repeated": {"event_id": int(master["event_id"].is_duplicated().sum())},
+    }
+    for problem, found in counts.items():
+        yield ", ".join(f"{problem} {name} in {count:,} rows" for name, count in found.items() if count)
+    known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}
+    for name, values in known.items():
+        others = master[name].drop_nulls().unique().sort().to_list()
+        yield ", ".join(f"{name} {value!r} is none of {', '.join(values)}" for value in others if value not in values)
+    undated = (
+        master["date"].drop_nulls().filter(master["date"].drop_nulls().str.to_date("%Y-%m-%d", strict=False).is_null())
+    )
+    if undated.len():
+        yield f"date {undated[0]!r} is not YYYY-MM-DD"

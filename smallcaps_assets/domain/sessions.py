@@ -27,10 +27,9 @@ SESSION_TABLE: Final = pl.Schema(
 
 
 def _clock(value: object) -> object:
-    if isinstance(value, str):
-        return time.fromisoformat(value)
-    if isinstance(value, time):
-        return value
+    clock = time.fromisoformat(value) if isinstance(value, str) else value
+    if isinstance(clock, time) and clock.tzinfo is None:
+        return clock
     raise ValueError('write a New York time in quotes, such as "09:30"; YAML reads it as a number without them')
 
 

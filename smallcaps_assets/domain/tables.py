@@ -137,7 +137,7 @@ WAVES: Final = ("PM", "AH", "RTH")
 DIRECTIONS: Final = ("up", "down")
 
 # Letters may be of either case: the vendor writes preferred shares as `KIMpL`.
-SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,23}$"
+SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
 _WINDOWS_DEVICES: Final = r"(?i)^(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?$"
 
 
@@ -156,8 +156,8 @@ def check_symbol(symbol: str) -> str:
     """
     if not re.fullmatch(SYMBOL_PATTERN[1:-1], symbol) or re.match(_WINDOWS_DEVICES, symbol) or symbol.endswith("."):
         raise InputError(
-            f"symbol {symbol!r} is not usable: 1 to 24 letters, digits, '.', '+' or '-', beginning with a letter or "
-            "digit, and no name that Windows reserves (CON, PRN, AUX, NUL, COM1, LPT1). Correct it or leave it out."
+            f"symbol {symbol!r} is not usable: 1 to 24 letters, digits, '.', '_', '+' or '-', beginning with a letter "
+            "or digit, and no name that Windows reserves (CON, PRN, AUX, NUL, COM1, LPT1). Correct it or leave it out."
         )
     return symbol
 

@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.kpis import EFFORT, LEDGER
 from smallcaps_assets.domain.tables import UTC_NS
 from smallcaps_assets.domain.windows import event_windows, pieces, uncovered
-from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, sha256
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
 
 _FACTS: Final = pl.Schema(
@@ -102,13 +102,13 @@ def _counts(kind: Kind, where: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
     """Rows of each event in each of its files, with the first and last timestamp; streamed, whatever their size."""
     if where.is_empty():
         return _COUNTS.to_frame()
-    return (
+    counted = (
         tape.scan_pieces(kind, where)
         .group_by("event_id", "path")
         .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
-        .collect(engine="streaming")
-        .match_to_schema(_COUNTS)
     )
+    with disk_errors("read", tape.lake.tape(tape.profile, kind)):
+        return counted.collect(engine="streaming").match_to_schema(_COUNTS)
 
 
 def _facts(paths: Sequence[str] | pl.Series, root: Path) -> pl.DataFrame:

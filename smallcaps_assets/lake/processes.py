@@ -26,3 +26,5 @@ def is_alive(mark: str) -> bool:
         return abs(psutil.Process(int(pid)).create_time() - int(began)) < CLOCK_SLACK_S
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True

@@ -62,6 +62,10 @@ class ShardStore:
         """Every shard, in order of symbol."""
         return sorted(path for path in self.lake.shards.glob("symbol=*.parquet"))
 
+    def symbols(self) -> list[str]:
+        """Symbols with a shard, sorted."""
+        return [path.stem.removeprefix("symbol=") for path in self.files()]
+
     def scan(self) -> pl.LazyFrame:
         """Events of all symbols (SHARD)."""
         files = self.files()

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.manifests import ProfileParams
 from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_US
 from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces, uncovered
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, publish_frame, publish_text, read_json
@@ -151,7 +151,10 @@ class TapeStore:
         return self.lake.quarantined(path).with_suffix(".json")
 
     def _suffices(self, kind: Kind, path: Path) -> bool:
-        provenance = provenance_of(path)
+        try:
+            provenance = provenance_of(path)
+        except LakeError:  # what cannot be read is not there: it is fetched again, in its place
+            return False
         if provenance is None:
             return False
         if self.params.columns == "all" and provenance["columns"] != "all":
@@ -160,8 +163,8 @@ class TapeStore:
 
 
 def _resolves(kept: Thinning, asked: Thinning) -> bool:
-    """Whether a stream thinned as `kept` still tells everything a stream thinned as `asked` would."""
-    return kept.max_hz % asked.max_hz == 0 and (asked.by_change_only or not kept.by_change_only)
+    """Whether a stream thinned as `kept` is of no less resolution than one thinned as `asked`."""
+    return kept.max_hz >= asked.max_hz and (asked.by_change_only or not kept.by_change_only)
 
 
 def _row(path: Path) -> tuple[str, str, datetime, datetime, str]:

@@ -38,6 +38,7 @@ from smallcaps_assets.market_data.pacing import TokenBucket
 KEY_VARIABLES: Final = "MASSIVE_API_KEY (or POLYGON_API_KEY)"
 HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
 
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random share of it
 THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts by the minute
 BACKOFF_CAP_S: Final = 60.0
@@ -260,6 +261,8 @@ class Transport:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
+            # a proxy of the environment cannot reach what runs on this machine
+            session.trust_env = urlsplit(self._origin).hostname not in LOOPBACK
             session.headers.update(HEADERS)
             session.auth = self._auth
             self._local.session = session

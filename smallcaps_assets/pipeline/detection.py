@@ -35,6 +35,15 @@ class Detector:
         """Bring the shards of `symbols` up to date; one outcome per symbol."""
         return map(self._detect_symbol, symbols)
 
+    def stale(self, symbols: Sequence[str]) -> list[str]:
+        """Those of `symbols` whose shard was detected with other settings, or reference data, than these."""
+        return [symbol for symbol in symbols if not self.is_current(symbol, self.shards.coverage(symbol))]
+
+    def is_current(self, symbol: str, coverage: Coverage | None) -> bool:
+        """Whether a shard was detected with these settings; true where there is none."""
+        known = self.reference.filter(pl.col("symbol") == symbol)
+        return coverage is None or coverage.detection == self._identity(known)
+
     def _detect_symbol(self, symbol: str) -> Outcome:
         marks = self.bars.fingerprints(symbol)
         known = self.reference.filter(pl.col("symbol") == symbol)

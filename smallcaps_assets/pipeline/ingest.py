@@ -1,24 +1,39 @@
 """Minute bars of symbols: fetch the sessions that are missing, check them, store them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from itertools import groupby
 
 from smallcaps_assets.domain.quality import clean_bars
-from smallcaps_assets.errors import MarketDataError, NotAuthenticated
+from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.outcome import Outcome, in_threads
 
 
-def ingest_bars(
-    symbols: Sequence[str], due: Sequence[date], client: MarketDataClient, store: BarsStore, threads: int
+def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
+    symbols: Sequence[str],
+    due: Sequence[date],
+    client: MarketDataClient,
+    store: BarsStore,
+    threads: int,
+    *,
+    inactive: Collection[str] = (),
 ) -> Iterator[Outcome]:
     """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
 
-    A symbol that the vendor fails to serve is reported with its cause and does not stop the others.
+    Nothing is asked of symbols that are `inactive`: they keep what they have. A symbol that the vendor fails to serve
+    is reported with its cause and does not stop the others.
+
+    Raises:
+        NotAuthenticated: the key is missing or unknown.
+        NotEntitled: the plan does not include minute bars.
     """
-    yield from in_threads(lambda symbol: _ingest_symbol(symbol, due, client, store), symbols, threads)
+
+    def ingest(symbol: str) -> Outcome:
+        return _ingest_symbol(symbol, [] if symbol in inactive else due, client, store)
+
+    yield from in_threads(ingest, symbols, threads)
 
 
 def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:
@@ -36,7 +51,7 @@ def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, s
     for month, days in groupby(missing, key=lambda day: day.replace(day=1)):
         try:
             added = _fetch_month(symbol, month, list(days), client, store)
-        except NotAuthenticated:
+        except (NotAuthenticated, NotEntitled):
             raise
         except MarketDataError as error:
             return Outcome((symbol,), figures, (f"{symbol}, {month:%Y-%m}: {error}",))

@@ -2,7 +2,11 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.settings import EmbeddedParams, SourceParams, api_key
@@ -10,6 +14,9 @@ from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.replay import ReplayMarket
 from smallcaps_assets.simulated.server import serve
+
+# one vendor under its former and its present name
+VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 
 
 def market_data_client(source: SourceParams) -> MarketDataClient:
@@ -39,6 +46,20 @@ def embedded_exchange(params: EmbeddedParams) -> str:
     return serve(Exchange(market_of(params))).base_url
 
 
+def require_same_source(store: UniverseStore, source: SourceParams) -> None:
+    """Make sure that a lake holds nothing of another source.
+
+    Raises:
+        InputError: it does; names both.
+    """
+    asked = store.asked()
+    if asked and asked["source"] != identity(source):
+        raise InputError(
+            f"{store.lake.root}: holds data of another source ({asked['source']}, not {identity(source)}). "
+            "Give this source a lake of its own: lake.path in the settings, or --lake DIR."
+        )
+
+
 def market_of(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
     """The market behind the exchange in a box: a folder of files where settings name one, else the simulation."""
     if params.replay is not None:
@@ -49,6 +70,7 @@ def market_of(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
 def identity(source: SourceParams) -> str:
     """What tells data of one source from data of another: they must not meet in one lake."""
     if source.kind == "vendor":
-        return "vendor"
+        host = urlsplit(source.base_url).netloc
+        return "vendor" if host in VENDOR_HOSTS else f"vendor's protocol at {host}"
     embedded = source.embedded
     return f"replay of {embedded.replay}" if embedded.replay else f"simulated market, seed {embedded.seed}"

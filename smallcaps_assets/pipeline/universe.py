@@ -11,7 +11,7 @@ from smallcaps_assets.domain.tables import REFERENCE, symbol_is_safe
 from smallcaps_assets.errors import InputError, NotEntitled
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import Fetched, MarketDataClient
-from smallcaps_assets.pipeline.source import identity
+from smallcaps_assets.pipeline.source import identity, require_same_source
 from smallcaps_assets.settings import SourceParams, UniverseParams
 
 
@@ -38,11 +38,7 @@ class UniverseBuilder:
         question = {"as_of": f"{as_of}", "settings": self._settings_hash(), "source": identity(self.source)}
         if asked == question:
             return before
-        if asked and asked["source"] != question["source"]:
-            raise InputError(
-                f"{self.store.lake.root}: holds data of another source ({asked['source']}, not {question['source']}). "
-                "Give this source a lake of its own: lake.path in the settings, or --lake DIR."
-            )
+        require_same_source(self.store, self.source)
         universe = self._with_reference(_judged(self._listed()))
         gone = before.join(universe, on="symbol", how="anti").with_columns(
             active=pl.lit(value=False), reason=pl.lit("no longer listed or no longer asked for")

@@ -94,8 +94,9 @@ def test_a_row_passes_or_falls_at_its_step(
 
 def test_unknown_rvol_is_counted_where_it_passed() -> None:
     unknown = event(event_id="unknown", rvol_day=None)
-    assert selected(GOOD, unknown).extension["rvol_day_unknown"] == 1
-    assert selected(GOOD).extension["rvol_day_unknown"] == 0
+    # counted where it passes, also where a later step takes it
+    assert selected(GOOD, unknown, max_events=1).funnel[3]["rvol_day_unknown"] == 1
+    assert selected(GOOD).funnel[3] == {"step": "day_liquidity", "rows": 1, "rvol_day_unknown": 0}
 
 
 def test_of_a_group_the_best_ranked_event_stays() -> None:

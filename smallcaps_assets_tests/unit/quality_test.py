@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars, reasons
-from smallcaps_assets.domain.tables import BARS, check_symbol, symbol_is_safe
+from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars, master_problems, reasons
+from smallcaps_assets.domain.tables import BARS, EVENTS, check_symbol, symbol_is_safe
 from smallcaps_assets.errors import InputError
 from smallcaps_assets_tests.strategies import lively_bars, spoiled
 
@@ -50,7 +50,7 @@ def bars(*rows: dict[str, Any]) -> pl.DataFrame:
         ({"open": 10.21}, RANGE),
         ({"high": 9.0, "low": 11.0}, RANGE),
         *(({"volume": value}, VOLUME) for value in (None, 0.0, -5.0, float("nan"), float("inf"))),
-        ({"timestamp": None}, "no timestamp"),
+        ({"timestamp": None}, "timestamp is missing or implausible"),
         *(({"symbol": name}, SYMBOL) for name in (None, "", "../x", "A|B", "CON", "nul.txt", "A.", "X" * 25, "a b")),
         # several faults: one row, one reason
         ({"open": None, "volume": 0.0}, PRICE),
@@ -166,3 +166,11 @@ def test_a_symbol_is_judged_alike_one_by_one_and_in_a_table(symbol: str) -> None
     except InputError:
         one_by_one = False
     assert one_by_one == in_table
+
+
+def test_what_would_poison_a_ranking_is_told() -> None:
+    row = dict.fromkeys(EVENTS) | {"event_type": "gap_up", "session": "XX", "score": float("nan"), "date": "x"}
+    told = "; ".join(master_problems(pl.DataFrame([row], schema=EVENTS)))
+    for words in ("null symbol in 1 rows", "NaN score in 1 rows", "'gap_up' is none of", "'XX' is none of", "date 'x'"):
+        assert words in told
+    assert master_problems(EVENTS.to_frame()) == []
