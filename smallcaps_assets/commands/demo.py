@@ -12,7 +12,7 @@ from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
 from smallcaps_assets.defs.orphans import process_tag
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
-from smallcaps_assets.defs.run_log import RUN_LOG
+from smallcaps_assets.defs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.layout import Lake
@@ -23,7 +23,6 @@ from smallcaps_assets.settings import PROFILES, lake_path
 
 RANGE_START: Final = "dagster/asset_partition_range_start"
 RANGE_END: Final = "dagster/asset_partition_range_end"
-INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 
 class Stage(NamedTuple):
@@ -75,7 +74,8 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
             tags=tags | process_tag(),
             raise_on_error=False,
         )
-        if any(_interrupted(event) for event in result.all_events):
+        failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+        if any(was_interrupted(failure.error) for failure in failures):
             raise KeyboardInterrupt
         return result.success
 
@@ -85,16 +85,6 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
     active = set(UniverseStore(lake).read().filter("active")["symbol"])
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
     return [stage.title for stage in _stages(followed[0], followed[-1]) if not succeeds(stage)]
-
-
-def _interrupted(event: dg.DagsterEvent) -> bool:
-    """Whether a step ended because somebody pressed Ctrl-C."""
-    error = event.step_failure_data.error if event.is_step_failure else None
-    while error:
-        if error.cls_name in INTERRUPTIONS:
-            return True
-        error = error.cause
-    return False
 
 
 def _stages(first: str, last: str) -> Iterator[Stage]:

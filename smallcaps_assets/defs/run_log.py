@@ -12,6 +12,8 @@ from smallcaps_assets import errors
 RUN_LOG: Final = "people"
 OURS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
+INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+
 
 class _Formatter(logging.Formatter):
     """Time, step and message; the ids of the run are left to the web UI."""
@@ -25,8 +27,19 @@ class _Formatter(logging.Formatter):
         return f"{self.formatTime(record, '%H:%M:%S')} {meta.get('step_key') or 'run'}: {text}"
 
 
+def was_interrupted(error: SerializableErrorInfo | None) -> bool:
+    """Whether a step ended because somebody pressed Ctrl-C, or asked for its end."""
+    while error:
+        if error.cls_name in INTERRUPTIONS:
+            return True
+        error = error.cause
+    return False
+
+
 def _cause(error: SerializableErrorInfo) -> str:
     """What went wrong first: its message where it is an error of ours, the whole trace where it is not."""
+    if was_interrupted(error):
+        return "interrupted"
     first = error
     while first.cause:
         first = first.cause

@@ -329,3 +329,12 @@ def test_a_symbol_unknown_to_the_vendor_is_covered_without_bars(lake: Lake, clie
     assert not outcome.problems
     assert BarsStore(lake).covered("ZZZZ") == {FRI}
     assert BarsStore(lake).read("ZZZZ").is_empty()
+
+
+def test_nothing_is_asked_of_a_symbol_that_is_not_followed(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    ingest(lake, client, ["AVLO", "CRVO"], [WED])
+    gate.asked.clear()
+    again = ingest_bars(["AVLO", "CRVO"], [WED, FRI], client, BarsStore(lake), 2, inactive={"CRVO"})
+    assert {outcome.partition[0]: outcome.figures["requests"] for outcome in again} == {"AVLO": 1, "CRVO": 0}
+    assert {path.split("/")[4] for path, _ in gate.asked} == {"AVLO"}
+    assert BarsStore(lake).covered("CRVO") == {WED}

@@ -262,7 +262,8 @@ def test_bars_outside_every_session_are_left_out_and_counted(capsys: pytest.Capt
     night = LIVELY.head(4).with_columns(
         timestamp=pl.col("timestamp").dt.truncate("1d") + pl.duration(hours=6, minutes=pl.int_range(4))
     )
-    ancient = LIVELY.head(1).with_columns(timestamp=pl.datetime(1950, 1, 3, 15, time_zone="UTC"))
+    # a Sunday
+    ancient = LIVELY.head(1).with_columns(timestamp=pl.datetime(1950, 1, 1, 15, time_zone="UTC"))
     put("bars.parquet", pl.concat([LIVELY, night, ancient]))
     run_detect("bars.parquet")
     assert f"{OUTSIDE + 5} outside every session" in capsys.readouterr().out

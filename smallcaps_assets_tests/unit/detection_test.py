@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -247,3 +248,16 @@ def test_a_session_is_due_once_it_is_over_and_published(last: str | None, now: s
 
 def test_the_zone_in_which_the_time_is_told_does_not_matter() -> None:
     assert due(None, new_york("2025-11-25 20:20")) == ["24", "25"]
+
+
+def test_shards_of_other_settings_are_named(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    bars = lively_bars(3, 2, DAYS[:3])
+    one, two = bars["symbol"].unique().sort().to_list()
+    store(lake, bars, DAYS[:3])
+    run(lake, [one, two])
+    assert detector(lake).stale([one, two, "NONE"]) == []
+    stricter = altered(detectors={"flush": {"min_spike_x": 5.0}})
+    assert detector(lake, stricter).stale([one, two]) == [one, two]
+    run(lake, [one], stricter)
+    assert detector(lake, stricter).stale([one, two]) == [two]

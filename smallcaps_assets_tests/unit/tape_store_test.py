@@ -296,3 +296,12 @@ def test_refusals_are_those_of_the_profile_and_kind(lake: Lake) -> None:
     tape(lake).refuse("trades", span(-3, 7, "first"), "failed", "x")
     assert TapeStore(lake, "plus", params()).refusals("trades") == []
     assert tape(lake).refusals("quotes") == []
+
+
+def test_an_artefact_that_cannot_be_read_is_fetched_again_in_its_place(lake: Lake) -> None:
+    store = tape(lake)
+    put(store, -3, 7)
+    (path,) = lake.root.rglob("tape/core/trades/**/*.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    (again,) = due(store, manifest_of(FIRST))
+    assert again.name == path.stem

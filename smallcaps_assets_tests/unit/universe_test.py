@@ -1,6 +1,7 @@
 """Which symbols are followed, and what is kept of those that are not any more."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from smallcaps_assets.errors import InputError, RequestRefused
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.source import identity, require_same_source
 from smallcaps_assets.pipeline.universe import UniverseBuilder
-from smallcaps_assets.settings import SourceParams, UniverseParams
+from smallcaps_assets.settings import SourceParams, UniverseParams, load_settings
 from smallcaps_assets_tests.conftest import Gate, files_below, refusal
 from smallcaps_assets_tests.scenarios import default_settings
 
@@ -125,3 +127,33 @@ def test_a_list_that_cannot_be_had_changes_nothing(lake: Lake, client: MarketDat
     with pytest.raises(RequestRefused):
         builder(lake, client).run(date(2025, 12, 2))
     assert files_below(lake.root) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"embedded": {"symbols": 99}}, True),
+        ({"embedded": {"seed": 8}}, False),
+        ({"embedded": {"replay": "somewhere"}}, False),
+        ({"kind": "vendor"}, False),
+    ],
+)
+def test_data_of_different_sources_never_meet_in_a_lake(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
+    store = UniverseStore(Lake(tmp_path))
+    own = load_settings(overrides={"source": {"embedded": {"seed": 7}}}).source
+    store.replace(UNIVERSE.to_frame(), {"as_of": "", "settings": "", "source": identity(own)})
+    other = load_settings(overrides={"source": changes}).source
+    if same:
+        require_same_source(store, other)
+    else:
+        with pytest.raises(InputError, match="holds data of another source"):
+            require_same_source(store, other)
+
+
+def test_the_vendor_is_one_under_both_its_names_and_no_other() -> None:
+    def named(url: str) -> str:
+        return identity(load_settings(overrides={"source": {"kind": "vendor", "base_url": url}}).source)
+
+    assert named("https://api.massive.com") == named("https://api.polygon.io")
+    assert named("https://api.massive.com") != named("http://127.0.0.1:8900")
