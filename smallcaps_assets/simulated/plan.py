@@ -122,7 +122,9 @@ def _tell_spike(scene: _Scene) -> list[Claim]:
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
     _draw_run(scene, price, price + _LEAD * scene.step(price, lead), boom)
     _draw_aftermath(scene)
-    return scene.claims("volume_spike", "price_momentum", "tape_speed")
+    # a fall needs no volume to be momentum: its lead can make it so before the decisive bar
+    momentum = ("price_momentum",) if scene.story.sign > 0 else ()
+    return scene.claims("volume_spike", "tape_speed", *momentum)
 
 
 def _tell_drive(scene: _Scene) -> list[Claim]:
@@ -133,7 +135,7 @@ def _tell_flush(scene: _Scene) -> list[Claim]:
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
     _draw_run(scene, price, price + _LEAD * scene.step(price, 130), boom=420)
     _draw_aftermath(scene)
-    return scene.claims("flush", "volume_spike", "price_momentum", "tape_speed")
+    return scene.claims("flush", "volume_spike", "tape_speed")
 
 
 def _tell_halt(scene: _Scene) -> list[Claim]:
@@ -191,7 +193,7 @@ def _tell_rejection(scene: _Scene) -> list[Claim]:
     sketch.pinned_high[minute - 5] = price - scene.step(price, 60)
     _draw_run(scene, failed, failed + _LEAD * scene.step(failed, 80), boom=400)
     _draw_aftermath(scene)
-    return scene.claims("vwap_break", "volume_spike", "price_momentum", "tape_speed")
+    return scene.claims("vwap_break", "volume_spike", "tape_speed")
 
 
 def _tell_burst(scene: _Scene) -> list[Claim]:

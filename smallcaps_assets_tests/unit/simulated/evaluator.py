@@ -97,10 +97,10 @@ def volume_spike(day: Day, i: int, sign: int) -> bool:
 
 def price_momentum(day: Day, i: int, sign: int) -> bool:
     move = day.return_5(i)
-    if move is None or day.spike_x(i) < 1.8:
+    if move is None:
         return False
-    if sign > 0:
-        return move >= 0.030 and day[i]["close"] > max(day.before(i, "high"))
+    if sign > 0:  # only a rise needs volume
+        return day.spike_x(i) >= 1.8 and move >= 0.030 and day[i]["close"] > max(day.before(i, "high"))
     earlier = day.return_5(i - 5)
     faster = earlier is not None and abs(move) / max(abs(earlier), 0.001) >= 1.2
     return move <= -0.035 and day[i]["close"] < min(day.before(i, "low")) and faster
