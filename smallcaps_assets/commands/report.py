@@ -21,6 +21,7 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings) -> str:
     lines = [
         f"profile {profile}: {sidecar['rows']:,} events of {sidecar['symbols']:,} symbols in {sidecar['manifest_id']}",
         _states(state_counts(ledger)),
+        *_causes(ledger),
         _kpis(kpis),
         "  GO: every figure meets its target" if go else "  NO-GO: " + "; ".join(reasons),
     ]
@@ -36,6 +37,19 @@ def _states(counts: pl.DataFrame) -> str:
         for row in counts.to_dicts()
     ]
     return "\n".join([head, *rows])
+
+
+def _causes(ledger: pl.DataFrame) -> list[str]:
+    """Why windows are failed or denied: an example of each wave and state, with how many there are."""
+    told = (
+        ledger.filter(pl.col("cause").is_not_null())
+        .group_by("wave", "state", maintain_order=True)
+        .agg(pl.len(), pl.col("event_id").first(), pl.col("cause").first())
+    )
+    return [
+        f"  {wave} {state} {windows:,}, such as {event_id}: {cause}"
+        for wave, state, windows, event_id, cause in told.iter_rows()
+    ]
 
 
 def _kpis(kpis: pl.DataFrame) -> str:

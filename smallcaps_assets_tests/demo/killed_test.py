@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from itertools import islice
 from pathlib import Path
 
 import dagster as dg
@@ -11,8 +12,9 @@ import pytest
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 
 KILLS = 5
-# from the first imports to the last waves of a demo of this size, seconds after its start
-EARLIEST, LATEST = 2.0, 12.0
+# of the 17 stages of a demo; the last ones are left out, so that no kill comes too late
+STAGES = 14
+LONGEST_WAIT_S = 0.6
 
 
 def contents(home: Home) -> dict[str, bytes | dict[str, object]]:
@@ -33,15 +35,16 @@ def contents(home: Home) -> dict[str, bytes | dict[str, object]]:
 
 def test_five_kills_leave_the_lake_of_an_undisturbed_demo(demo: Home, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    moments = [random.Random(number).uniform(EARLIEST, LATEST) for number in range(KILLS)]  # noqa: S311
-    cut_short = 0
-    for moment in moments:
+    chance = random.Random(11)  # noqa: S311
+    for _ in range(KILLS):
         process = home.start("demo", *FLAGS)
-        time.sleep(moment)
-        cut_short += process.poll() is None
+        assert process.stdout
+        stages = (line for line in process.stdout if line.startswith("-- "))
+        assert next(islice(stages, chance.randrange(STAGES), None))
+        time.sleep(chance.uniform(0, LONGEST_WAIT_S))
+        assert process.poll() is None, "the demo was to be killed, not to end"
         process.kill()
         process.communicate()
-    assert cut_short
     home.run("demo", *FLAGS)
     assert contents(home) == contents(demo)
     assert len(list((home.lake.root / "manifests" / "core").glob("*.parquet"))) == 1

@@ -7,10 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.domain.kpis import EFFORT, LEDGER
+from smallcaps_assets.domain.manifests import Selection
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
 from smallcaps_assets_tests.conftest import event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
@@ -101,6 +104,16 @@ def test_the_cause_is_that_of_the_kind_that_is_missing(tape: TapeStore) -> None:
     put(tape, "trades", -3, 12, 0)
     tape.refuse("quotes", span(-3, 7, "first"), "denied", "quotes: HTTP 403")
     assert (row(tape)["state"], row(tape)["cause"]) == ("denied", "quotes: HTTP 403")
+
+
+def test_the_report_says_why(tape: TapeStore) -> None:
+    tape.refuse("quotes", span(-3, 12, "first", "second"), "denied", "quotes: HTTP 403")
+    ManifestStore(tape.lake.manifests("core"), "core").freeze(
+        Selection(manifest_of(FIRST, SECOND, LATER), [], {}), config_hash="c", master_sha256="m", now=TEN
+    )
+    report = profile_report(tape.lake, "core", default_settings())
+    assert "RTH denied 2, such as first: quotes: HTTP 403" in report
+    assert "NO-GO" in report
 
 
 def test_rows_bounds_files_and_hashes_are_those_of_the_files(tape: TapeStore) -> None:
