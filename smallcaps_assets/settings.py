@@ -181,7 +181,6 @@ def instance_config(template: Path, folder: Path) -> str:
     document = yaml.safe_load(template.read_text(encoding="utf-8"))
     document["storage"]["sqlite"]["base_dir"] = str(folder)
     document["local_artifact_storage"]["config"]["base_dir"] = str(folder)
-    document["compute_logs"]["config"]["base_dir"] = str(folder / "compute_logs")
     return str(yaml.safe_dump(document, sort_keys=False))
 
 

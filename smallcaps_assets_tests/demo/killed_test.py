@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
@@ -43,8 +44,9 @@ def test_five_kills_leave_the_lake_of_an_undisturbed_demo(demo: Home, tmp_path: 
         assert next(islice(stages, chance.randrange(STAGES), None))
         time.sleep(chance.uniform(0, LONGEST_WAIT_S))
         assert process.poll() is None, "the demo was to be killed, not to end"
+        assert not psutil.Process(process.pid).children(), "what a killed process started would outlive it"
         process.kill()
-        process.communicate()
+        process.communicate(timeout=30)
     home.run("demo", *FLAGS)
     assert contents(home) == contents(demo)
     assert len(list((home.lake.root / "manifests" / "core").glob("*.parquet"))) == 1
@@ -56,7 +58,7 @@ def test_runs_of_a_killed_demo_do_not_seem_to_go_on(tmp_path: Path, monkeypatch:
     assert process.stdout
     next(line for line in process.stdout if "minute_bars" in line)
     process.kill()
-    process.communicate()
+    process.communicate(timeout=30)
     monkeypatch.setenv("DAGSTER_HOME", str(home.folder / ".dagster"))
     with dg.DagsterInstance.get() as instance:
         started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
