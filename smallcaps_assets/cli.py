@@ -9,6 +9,7 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 
+from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.settings import PROFILES
 
@@ -71,6 +72,30 @@ def _parser() -> ArgumentParser:
             "smallcaps manifest --master events.parquet --profile core --out manifests --dry-run",
         )
     )
+    _plan(
+        command(
+            "plan",
+            "Say what a capture costs before it is paid for: requests, hours, bytes.",
+            "a manifest.",
+            "smallcaps plan --profile core --wave PM --best 100",
+        )
+    )
+    _verify(
+        command(
+            "verify",
+            "Hold every file of the tape against its certificate, the ledger.",
+            "a lake with a ledger.",
+            "smallcaps verify --profile core",
+        )
+    )
+    _audit(
+        command(
+            "audit",
+            "Fetch some published windows again and say what the vendor changed since.",
+            "a lake with tape, and the source it came from.",
+            "smallcaps audit --profile core --sample 20",
+        )
+    )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
     return parser
 
@@ -128,6 +153,8 @@ def _exchange(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="another seed is another market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
     parser.add_argument("--requests-per-minute", type=positive_number, metavar="N", help="answer 429 beyond this rate")
+    parser.add_argument("--faults", metavar="FILE", help="JSON list of faults to answer with (see docs/faults.md)")
+    parser.add_argument("--fault-seed", type=int, default=0, metavar="N", help="which requests the rates hit")
     parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
     parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
     parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")
@@ -145,6 +172,32 @@ def _manifest(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="manifests", help="folder to freeze it in (default: manifests)")
     parser.add_argument("--dry-run", action="store_true", help="print the funnel, write nothing")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+
+
+def _plan(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="whose manifest (default: active_profile)")
+    parser.add_argument("--wave", choices=WAVES, help="only this wave")
+    parser.add_argument("--best", type=positive_number, metavar="N", help="a trial: only the N best-ranked events")
+    parser.add_argument("--one-per-symbol", action="store_true", help="a trial: only the best event of each symbol")
+    parser.add_argument(
+        "--check", action="store_true", help="ask the vendor whether key and plan allow it (2 requests)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _verify(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="only this profile")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _audit(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="whose windows (default: active_profile)")
+    parser.add_argument("--sample", type=positive_number, default=10, metavar="N", help="how many spans (default: 10)")
+    parser.add_argument("--sample-seed", type=int, metavar="N", help="the same seed takes the same sample")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _status(parser: ArgumentParser) -> None:

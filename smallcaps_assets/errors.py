@@ -4,12 +4,13 @@ SmallcapsError
 ├── SettingsError           a setting is unknown, of the wrong type or contradicts another
 ├── InputError              a file, table or symbol a user gave cannot be used
 ├── LakeError               the lake cannot be read or written, or is not what it claims to be
+├── Stopped                 the work was called off before it was done
 ├── CaptureIncomplete       some windows or sessions could not be fetched; the rest is published
 └── MarketDataError         the vendor did not give what was asked
     ├── NotAuthenticated    the key is missing or unknown (401)
     ├── NotEntitled         the plan does not include this data (403)
     ├── RequestRefused      the vendor calls the request wrong (400, 404 and other 4xx)
-    ├── VendorUnavailable   429, 5xx or a broken connection outlasted every retry
+    ├── VendorUnavailable   5xx or a broken connection outlasted every retry
     └── BadPage             an answer of the wrong shape: HTML, no `results`, wrong types, a cursor that loops
 """
 
@@ -28,6 +29,10 @@ class InputError(SmallcapsError):
 
 class LakeError(SmallcapsError):
     """The lake cannot be read or written, or is not what it claims to be."""
+
+
+class Stopped(SmallcapsError):  # noqa: N818
+    """The work was called off before it was done; what is published stays."""
 
 
 class CaptureIncomplete(SmallcapsError):  # noqa: N818 -- the name says a state, not a class of fault
@@ -55,7 +60,7 @@ class RequestRefused(MarketDataError):  # noqa: N818
 
 
 class VendorUnavailable(MarketDataError):  # noqa: N818
-    """429, 5xx or a broken connection outlasted every retry."""
+    """5xx or a broken connection outlasted every retry."""
 
 
 class BadPage(MarketDataError):  # noqa: N818

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from smallcaps_assets.domain.budget import SizeBudget
 from smallcaps_assets.domain.detectors import DetectorParams
 from smallcaps_assets.domain.events import CooldownParams, DetectionParams, FilterParams
 from smallcaps_assets.domain.features import FeatureParams
 from smallcaps_assets.domain.kpis import KpiParams
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
 from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.score import ScoreParams
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS, check_symbol
@@ -47,9 +49,17 @@ class SourceParams(Params):
     base_url: str = Field(pattern=r"^https?://[^\s/]+")
     key_variables: list[str] = Field(min_length=1)
     requests_per_minute: float | None = Field(gt=0)
+    burst: int = Field(ge=1, le=1_000)
     timeout_s: float = Field(gt=0)
+    deadline_s: float = Field(gt=0)
     max_retries: int = Field(ge=0, le=20)
     embedded: EmbeddedParams
+
+    @model_validator(mode="after")
+    def _burst_within_budget(self) -> Self:
+        if self.requests_per_minute is not None and self.burst > max(1.0, self.requests_per_minute):
+            raise ValueError(f"burst {self.burst} is more than requests_per_minute {self.requests_per_minute:g}: lower it")
+        return self
 
 
 class LakeParams(Params):
@@ -89,6 +99,22 @@ class UniverseParams(Params):
         return self
 
 
+class FreeDiskParams(Params):
+    """What a capture leaves on the disk; GB are 10^9 bytes."""
+
+    check: bool
+    keep_gb: float = Field(ge=0)
+
+
+class CaptureParams(Params):
+    """How tape is fetched."""
+
+    quotes_without_trades: bool
+    size_budget: SizeBudget
+    free_disk: FreeDiskParams
+    assumptions: PlanAssumptions
+
+
 class Settings(Params):
     """Everything that `config/config.yaml` says, with the changes a command line made."""
 
@@ -107,6 +133,7 @@ class Settings(Params):
     cooldown: CooldownParams
     ranking: RankingParams
     profiles: dict[Profile, ProfileParams]
+    capture: CaptureParams
     kpis: KpiParams
 
     @model_validator(mode="after")

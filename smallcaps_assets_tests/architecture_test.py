@@ -31,7 +31,7 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "cli": {"settings"},
+    "cli": {"settings", "domain.tables"},
     "errors": set(),
 }
 PURE = {"polars", "pydantic"}

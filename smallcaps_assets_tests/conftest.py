@@ -175,5 +175,6 @@ def client(gate: Gate) -> Iterator[MarketDataClient]:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """A lake of the test's own, not yet on disk."""
+    """A lake of the test's own, empty."""
+    (tmp_path / "lake").mkdir()
     return Lake(tmp_path / "lake")

@@ -3,6 +3,7 @@
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import dagster as dg
@@ -12,13 +13,13 @@ from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
 from smallcaps_assets.defs.orphans import process_tag
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.source import market_data_client
 from smallcaps_assets.settings import PROFILES, lake_path
 
 RANGE_START: Final = "dagster/asset_partition_range_start"
@@ -43,13 +44,13 @@ def run(arguments: Namespace) -> int:
     from smallcaps_assets.definitions import build_defs  # noqa: PLC0415 -- it loads the settings that enter() made
 
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
-    client = market_data_client(settings.source)
-    before = client.totals()
     with open_state(settings) as instance:
+        client = client_of(settings.source, instance)
+        before = client.totals()
         failed = _materialize(job, lake, instance)
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file():
-            print("\n" + profile_report(lake, profile, settings))
+            print("\n" + profile_report(lake, profile, settings, datetime.now(UTC)))
     after = client.totals()
     requests, retries = after.requests_sent - before.requests_sent, after.retries - before.retries
     print(
@@ -93,8 +94,10 @@ def _stages(first: str, last: str) -> Iterator[Stage]:
     yield Stage("events of every symbol", [dg.AssetKey("event_shards")], first, last)
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
-    for profile in PROFILES:
+    # the widest windows first: their trades serve the narrower ones
+    for profile in reversed(PROFILES):
         tapes = [dg.AssetKey([profile, f"tape_{kind}"]) for kind in ("trades", "quotes")]
         for wave in WAVES:
             yield Stage(f"{profile}: tape of wave {wave}", tapes, tape_key(first, wave), tape_key(last, wave))
-        yield Stage(f"{profile}: ledger", [dg.AssetKey([profile, "capture_ledger"])])
+        tables = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
+        yield Stage(f"{profile}: ledger and report", tables)

@@ -9,12 +9,15 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.source import market_of
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.faults import Fault, FaultyExchange, fault_script
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import ExchangeServer, serve
+from smallcaps_assets.simulated.wire import Answering
 
 
 def run(arguments: Namespace) -> int:
     """Serve until interrupted; with `--truth`, list the planted events instead."""
+    faults = () if arguments.faults is None else _faults(arguments.faults)
     given = {"seed": arguments.seed, "symbols": arguments.symbols, "replay": arguments.replay}
     changes = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(arguments.config, {"source": {"embedded": changes}})
@@ -27,15 +30,35 @@ def run(arguments: Namespace) -> int:
         last = arguments.last or settings.history.last_session or date.today()  # noqa: DTZ011 -- the user's own day
         print(market.truth(first, last).write_csv(), end="")
         return 0
-    exchange = Exchange(market, api_key=None, requests_per_minute=arguments.requests_per_minute)
+    exchange: Answering = Exchange(market, api_key=None, requests_per_minute=arguments.requests_per_minute)
+    if faults:
+        exchange = FaultyExchange(exchange, faults, arguments.fault_seed)
     with _served(exchange, arguments) as server:
         what = Path(params.replay).resolve() if params.replay else f"{params.symbols} symbols, seed {params.seed}"
         print(f"serving {what} at {server.base_url}; any key is accepted; Ctrl-C ends it", flush=True)
+        if faults:
+            print(f"faults, seed {arguments.fault_seed}: {'; '.join(str(fault) for fault in faults)}", flush=True)
         while True:
             time.sleep(3600)
 
 
-def _served(exchange: Exchange, arguments: Namespace) -> ExchangeServer:
+def _faults(given: str) -> tuple[Fault, ...]:
+    """The rules in JSON text, which begins with `[`, or in a file of it."""
+    if given.lstrip().startswith("["):
+        return fault_script(given)
+    try:
+        text = Path(given).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot read the faults in {given} ({error}). Give a JSON file, or a JSON list itself."
+        ) from error
+    try:
+        return fault_script(text)
+    except InputError as error:
+        raise InputError(f"{given}: {error}") from error
+
+
+def _served(exchange: Answering, arguments: Namespace) -> ExchangeServer:
     try:
         return serve(exchange, host=arguments.host, port=arguments.port)
     except OSError as error:

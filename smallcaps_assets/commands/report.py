@@ -1,26 +1,33 @@
 """What people read at the end of a demo and in `smallcaps status`: windows by state, KPIs, GO or NO-GO and why."""
 
+from datetime import datetime, timedelta
+from typing import Final
+
 import polars as pl
 
 from smallcaps_assets.domain.kpis import capture_kpis, state_counts, verdict
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.tape import KINDS, TapeStore
 from smallcaps_assets.settings import Profile, Settings
 
+RECENT: Final = timedelta(minutes=5)
 
-def profile_report(lake: Lake, profile: Profile, settings: Settings) -> str:
+
+def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
     """The state of one profile's capture, counted from what is published."""
     tape = TapeStore(lake, profile, settings.profiles[profile])
     manifest = ManifestStore(lake.manifests(profile), profile)
     sidecar = manifest.sidecar()
-    ledger = build_ledger(manifest.load(), tape)
+    ledger = build_ledger(manifest.load(), tape, hashes=False)
     kpis = capture_kpis(ledger, effort(tape), settings.kpis)
-    go, reasons = verdict(kpis)
+    published = pl.concat(tape.published(kind).with_columns(kind=pl.lit(kind)) for kind in KINDS)
+    go, reasons = verdict(kpis, ledger)
     lines = [
         f"profile {profile}: {sidecar['rows']:,} events of {sidecar['symbols']:,} symbols in {sidecar['manifest_id']}",
         _states(state_counts(ledger)),
+        _progress(ledger, published, settings.source.requests_per_minute, now),
         *_causes(ledger),
         _kpis(kpis),
         "  GO: every figure meets its target" if go else "  NO-GO: " + "; ".join(reasons),
@@ -37,6 +44,28 @@ def _states(counts: pl.DataFrame) -> str:
         for row in counts.to_dicts()
     ]
     return "\n".join([head, *rows])
+
+
+def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | None, now: datetime) -> str:
+    """How far each kind is, and how fast in the last minutes: what the log lines of a run say, from the lake alone."""
+    there = {kind: ledger[f"{kind}_rows"].count() for kind in KINDS}
+    parts = [f"{kind} of {there[kind]:,} of {ledger.height:,} windows" for kind in KINDS]
+    recent = published.filter(pl.col("fetched_at").is_between(now - RECENT, now), pl.col("requests") > 0)
+    if recent.is_empty():
+        return f"  {', '.join(parts)}; nothing in the last {RECENT.seconds // 60} minutes"
+    minutes = max((now - min(recent["fetched_at"].to_list())).total_seconds() / 60, 1 / 60)
+    windows, requests, retries, throttled = recent.select(
+        pl.col("events_merged").list.len().sum(), pl.col("requests", "retries", "throttled").sum()
+    ).row(0)
+    left = 2 * ledger.height - sum(there.values())
+    failed = ledger.filter(pl.col("state").is_in(["failed", "denied"])).height
+    limit = f" of {budget:,.0f}" if budget else ""
+    return (
+        f"  {', '.join(parts)}; in the last {minutes:.1f} minutes {windows / minutes:,.0f} windows a minute, "
+        f"{requests / minutes:,.0f}{limit} requests a minute, {retries:,} retries, {throttled:,} times 429, "
+        f"{int(recent['bytes'].sum()) / 1e6:,.1f} MB; {failed:,} failed; about "
+        f"{timedelta(seconds=round(60 * left * minutes / windows))} left"
+    )
 
 
 def _causes(ledger: pl.DataFrame) -> list[str]:
@@ -56,13 +85,16 @@ def _kpis(kpis: pl.DataFrame) -> str:
     """One line per figure: its target, and its value per wave and in all, marked where it misses."""
     shown = kpis.with_columns(
         text=pl.when(pl.col("value").is_null())
-        .then(pl.lit("unknown!"))
-        .otherwise(pl.col("value").round(3).cast(pl.String) + pl.when("holds").then(pl.lit(" ")).otherwise(pl.lit("!")))
+        .then(pl.when("holds").then(pl.lit("-")).otherwise(pl.lit("unknown!")))
+        .otherwise(
+            pl.col("value").round_sig_figs(5).cast(pl.String)
+            + pl.when("holds").then(pl.lit(" ")).otherwise(pl.lit("!"))
+        )
     )
     waves = kpis["wave"].unique(maintain_order=True).to_list()
     wide = shown.pivot(on="wave", index="figure", values="text", aggregate_function="first")
     targets = shown.group_by("figure", maintain_order=True).agg(
-        pl.col("target").unique(maintain_order=True).str.join(", ")
+        pl.col("target").unique(maintain_order=True).str.join(", ").fill_null("")
     )
     head = f"  {'figure (! misses its target)':<30}{'target':<24}" + "".join(f"{wave:>10}" for wave in waves)
     rows = [

@@ -23,7 +23,7 @@ def run(arguments: Namespace) -> int:
         if arguments.profile not in (None, profile):
             continue
         if (lake.manifests(profile) / "current.json").is_file():
-            print(profile_report(lake, profile, settings))
+            print(profile_report(lake, profile, settings, datetime.now(UTC)))
         else:
             print(f"profile {profile}: no manifest yet")
     return 0

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from smallcaps_assets.defs.metadata import OWNERS, VENDOR_POOL, column_schema, record
+from smallcaps_assets.defs.metadata import OWNERS, column_schema, record
 from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.defs.pool import VENDOR_POOL
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
 from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.domain.tables import BARS
@@ -39,7 +40,7 @@ def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         loaded, symbols = settings.load(), context.partition_keys
         due = sessions_due(loaded.history, loaded.sessions, now())
         inactive = set(symbols) - set(lake.universe().read().filter("active")["symbol"])
-        client = market_data.client(lake)
+        client = market_data.client(lake, context.instance)
         outcomes = ingest_bars(symbols, due, client, lake.bars(), loaded.fetch_threads, inactive=inactive)
         outcomes = with_progress(outcomes, len(symbols), "symbols with bars", context.log.info)
         return record(context, outcomes, {(symbol,): symbol for symbol in symbols})

@@ -1,12 +1,23 @@
 """Checks that people see: pure findings, reported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.metadata import table
 
 MASTER_QUALITY: Final = "quality"
 SHARDS_CURRENT: Final = "shards_current"
+# checks of a capture, and the figure that each is about
+KPI_CHECKS: Final[Mapping[str, str]] = {
+    "success_rate": "success_pct",
+    "retries": "retries_pct",
+    "throttling": "throttled_pct",
+    "session_mix": "session_drift_pp",
+    "event_size": "p90_event_mb",
+}
 
 
 def master_quality(problems: Sequence[str]) -> dg.AssetCheckResult:
@@ -23,3 +34,10 @@ def shards_current(stale: Sequence[str]) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"stale": len(stale), "symbols": ", ".join(stale[:50]) or "none"},
     )
+
+
+def kpi_checks(kpis: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
+    """One verdict per figure of a capture (KPIS): it holds in every wave and in all."""
+    for name, figure in KPI_CHECKS.items():
+        rows = kpis.filter(pl.col("figure") == figure)
+        yield dg.AssetCheckResult(check_name=name, passed=bool(rows["holds"].all()), metadata={"figures": table(rows)})

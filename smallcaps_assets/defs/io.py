@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 MASTER: Final = dg.AssetKey("master_events")
 _PLACES: Final[Mapping[dg.AssetKey, str]] = {
     MASTER: "events/master",
-    **{dg.AssetKey([profile, "capture_ledger"]): f"tape/{profile}/ledger" for profile in PROFILES},
+    **{
+        dg.AssetKey([profile, f"capture_{table}"]): f"tape/{profile}/{table}"
+        for profile in PROFILES
+        for table in ("ledger", "report")
+    },
 }
 
 

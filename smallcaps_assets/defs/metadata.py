@@ -13,8 +13,6 @@ from smallcaps_assets.pipeline.outcome import Outcome
 OWNERS: Final = ["team:data"]
 # figures and tables by name, as Dagster takes them
 Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
-# what talks to the vendor shares one pool, whose limit stands in dagster.yaml
-VENDOR_POOL: Final = "vendor"
 
 
 def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:

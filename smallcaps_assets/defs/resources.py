@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from smallcaps_assets.defs.pool import vendor_slots
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -15,7 +16,7 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.source import market_data_client, require_same_source
-from smallcaps_assets.settings import Profile, Settings
+from smallcaps_assets.settings import Profile, Settings, SourceParams
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
@@ -61,7 +62,10 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def tape(self, profile: Profile, settings: Settings) -> TapeStore:
         """The tape windows of a profile."""
-        return TapeStore(self.lake, profile, settings.profiles[profile])
+        capture = settings.capture
+        return TapeStore(
+            self.lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades
+        )
 
 
 class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
@@ -69,15 +73,25 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
 
     settings: SettingsResource
 
-    def client(self, lake: LakeResource) -> MarketDataClient:
+    def client(self, lake: LakeResource, instance: dg.DagsterInstance) -> MarketDataClient:
         """The client of this process, to fetch for `lake`; all steps of one process share it and its budget.
 
         Raises:
             InputError: the lake holds data of another source.
+            SettingsError: there is a budget, but the pool has no limit.
         """
         source = self.settings.load().source
         require_same_source(lake.universe(), source)
-        return market_data_client(source)
+        return client_of(source, instance)
+
+
+def client_of(source: SourceParams, instance: dg.DagsterInstance) -> MarketDataClient:
+    """The client of this process, with its share of the budget: one part for each slot of the vendor's pool.
+
+    Raises:
+        SettingsError: there is a budget, but the pool has no limit.
+    """
+    return market_data_client(source, 1 if source.requests_per_minute is None else vendor_slots(instance))
 
 
 @lru_cache(maxsize=4)

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from smallcaps_assets.defs.metadata import OWNERS, VENDOR_POOL, column_schema
+from smallcaps_assets.defs.metadata import OWNERS, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.defs.pool import VENDOR_POOL
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.history import sessions_due
@@ -28,7 +29,7 @@ def universe(
     loaded = settings.load()
     due = sessions_due(loaded.history, loaded.sessions, now())
     builder = UniverseBuilder(
-        lake.universe(), market_data.client(lake), loaded.universe, loaded.source, context.log.info
+        lake.universe(), market_data.client(lake, context.instance), loaded.universe, loaded.source, context.log.info
     )
     symbols = builder.run(due[-1] if due else loaded.history.first_session)
     active = symbols.filter("active")

@@ -9,27 +9,50 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS, UTC_US
 
 STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
+# both artefacts are there: the vendor has no more
+HELD: Final = ("complete", "empty", "trades_only", "quotes_only")
+
+_UTC_NS: Final = pl.Datetime("ns", "UTC")
+_KINDS: Final = ("trades", "quotes")
 
 LEDGER: Final = pl.Schema(
     {
+        "profile": pl.String(),
+        "manifest_id": pl.String(),
         "event_id": pl.String(),
         "symbol": pl.String(),
         "wave": pl.String(),
         "start": UTC_US,
         "end": UTC_US,
+        "extended": pl.Boolean(),
         "state": pl.String(),
-        "trades_rows": pl.Int64(),
-        "quotes_rows": pl.Int64(),
-        "trades_first": pl.Datetime("ns", "UTC"),
-        "trades_last": pl.Datetime("ns", "UTC"),
-        "quotes_first": pl.Datetime("ns", "UTC"),
-        "quotes_last": pl.Datetime("ns", "UTC"),
-        "bytes": pl.Float64(),
-        "trades_files": pl.List(pl.String()),
-        "quotes_files": pl.List(pl.String()),
-        "trades_sha256": pl.List(pl.String()),
-        "quotes_sha256": pl.List(pl.String()),
         "cause": pl.String(),
+        "events_merged": pl.List(pl.String()),
+        **{f"{kind}_rows": pl.Int64() for kind in _KINDS},
+        **{f"{kind}_first": _UTC_NS for kind in _KINDS},
+        **{f"{kind}_last": _UTC_NS for kind in _KINDS},
+        "bytes": pl.Float64(),
+        "thinning": pl.String(),
+        "budget_hz": pl.Float64(),
+        "over_budget": pl.Boolean(),
+        "quotes_skipped": pl.String(),
+        "trades_taken_from": pl.List(pl.String()),
+        **{
+            f"{kind}_{name}": dtype
+            for kind in _KINDS
+            for name, dtype in {
+                "files": pl.List(pl.String()),
+                "sha256": pl.List(pl.String()),
+                "spans": pl.List(pl.Struct({"start": UTC_US, "end": UTC_US})),
+                "received": pl.Int64(),
+                "pages": pl.Int64(),
+                "requests": pl.Int64(),
+                "request_ids": pl.List(pl.String()),
+                "fetched_at": UTC_US,
+            }.items()
+        },
+        "config_hash": pl.List(pl.String()),
+        "package_version": pl.List(pl.String()),
     }
 )
 
@@ -67,23 +90,49 @@ def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([by_wave, whole]).sort(pl.col("wave").cast(order))
 
 
+def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> list[str]:
+    """Why a ledger (LEDGER) is not the one of a profile and its current manifest; empty when it is."""
+    problems = []
+    for name, expected in (("profile", profile), ("manifest_id", manifest_id)):
+        others = ledger.filter(pl.col(name).ne_missing(expected))[name].unique().sort().to_list()
+        if others:
+            problems.append(f"is of {name} {', '.join(map(str, others))}, not of {expected}")
+    return problems
+
+
 def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
-    """Each figure of a capture with its target (KPIS), per wave and in all. A figure without data is null and fails."""
+    """Each figure of a capture with its target (KPIS), per wave and in all.
+
+    A figure with a target but without data is null and fails; where nothing was asked, nothing was retried either.
+    Requests per window, windows per hour (of the last hour in which any came) and hours left have no target.
+    """
     complete = pl.col("state") == "complete"
     figures = [
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
+        complete.sum().alias("complete"),
+        *_speed(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
     windows = pl.concat([ledger.group_by("wave").agg(figures), ledger.select(pl.lit("all").alias("wave"), *figures)])
     requests = pl.concat([effort.group_by("wave").agg(sums), effort.select(pl.lit("all").alias("wave"), *sums)])
-    share = pl.when(pl.col("requests") > 0)
-    wide = windows.join(requests, on="wave", how="left").select(
-        "wave",
-        "success_pct",
-        "p90_event_mb",
-        retries_pct=share.then(100 * pl.col("retries") / pl.col("requests")),
-        throttled_pct=share.then(100 * pl.col("throttled") / pl.col("requests")),
+    asked = pl.col("requests").clip(1)
+    wide = (
+        windows.join(requests, on="wave", how="left")
+        .with_columns(pl.col("requests", "retries", "throttled").fill_null(0))
+        .select(
+            "wave",
+            "success_pct",
+            "p90_event_mb",
+            "windows_per_hour",
+            retries_pct=100 * pl.col("retries") / asked,
+            throttled_pct=100 * pl.col("throttled") / asked,
+            requests_per_window=pl.when(pl.col("complete") > 0).then(pl.col("requests") / pl.col("complete")),
+            hours_left=pl.when(pl.col("left") == 0)
+            .then(0.0)
+            .when(pl.col("windows_per_hour") > 0)
+            .then(pl.col("left") / pl.col("windows_per_hour")),
+        )
     )
     least, most = (
         {"success_pct": params.min_success_pct},
@@ -93,22 +142,35 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
             "p90_event_mb": params.max_p90_event_mb,
         },
     )
+    targets = {name: f">= {target:g}" for name, target in least.items()} | {
+        name: f"< {target:g}" for name, target in most.items()
+    }
+    figure, value = pl.col("figure"), pl.col("value")
     long = wide.unpivot(index="wave", variable_name="figure", value_name="value").with_columns(
-        target=pl.col("figure").replace_strict(
-            {name: f">= {target:g}" for name, target in least.items()}
-            | {name: f"< {target:g}" for name, target in most.items()}
-        ),
-        holds=pl.when(pl.col("figure").is_in(list(least)))
-        .then(pl.col("value") >= pl.col("figure").replace_strict(least, default=None, return_dtype=pl.Float64))
-        .otherwise(pl.col("value") < pl.col("figure").replace_strict(most, default=None, return_dtype=pl.Float64)),
+        target=figure.replace_strict(targets, default=None, return_dtype=pl.String),
+        holds=pl.when(figure.is_in(list(least)))
+        .then(value >= figure.replace_strict(least, default=None, return_dtype=pl.Float64))
+        .when(figure.is_in(list(most)))
+        .then(value < figure.replace_strict(most, default=None, return_dtype=pl.Float64)),
     )
     order = pl.Enum(["PM", "AH", "RTH", "all"])
     return (
         pl.concat([long.select(*KPIS), _session_drift(ledger, params)])
-        .with_columns(pl.col("holds").fill_null(value=False))
+        .with_columns(pl.col("holds").fill_null(pl.col("target").is_null()))
         .match_to_schema(KPIS)
         .sort(pl.col("wave").cast(order), "figure")
     )
+
+
+def _speed() -> list[pl.Expr]:
+    """`windows_per_hour`, complete or empty, over the last hour in which any came, and `left`, those still to come."""
+    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(HELD))
+    recent = done.filter(done > done.max() - pl.duration(hours=1))
+    seconds = (recent.max() - recent.min()).dt.total_microseconds() / 1e6
+    return [
+        pl.when(seconds > 0).then(3600 * (recent.len() - 1) / seconds).alias("windows_per_hour"),
+        (~pl.col("state").is_in(HELD)).sum().alias("left"),
+    ]
 
 
 def _session_drift(ledger: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
@@ -132,11 +194,27 @@ def _share_pct(ledger: pl.DataFrame, session: str) -> float:
     return 100 * ledger.filter(pl.col("wave") == session).height / ledger.height
 
 
-def verdict(kpis: pl.DataFrame) -> tuple[bool, list[str]]:
-    """GO when every figure holds; otherwise the reasons, one line per figure that does not."""
+def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
+    """GO when every figure holds; otherwise the reasons, one line per figure that does not.
+
+    Where the sessions are out of balance, they name the wave to repeat.
+    """
     broken = kpis.filter(~pl.col("holds"))
-    return broken.is_empty(), [
+    reasons = [
         f"{row['wave']}: {row['figure']} is {'unknown' if row['value'] is None else format(row['value'], '.4g')}, "
         f"target {row['target']}"
         for row in broken.to_dicts()
     ]
+    if "session_drift_pp" in broken["figure"]:
+        reasons.append(_wave_to_repeat(ledger))
+    return broken.is_empty(), reasons
+
+
+def _wave_to_repeat(ledger: pl.DataFrame) -> str:
+    """The wave that lacks the largest share of its windows."""
+    lacking = ~pl.col("state").is_in(HELD)
+    waves = ledger.group_by("wave").agg(windows=pl.len(), lacking=lacking.sum()).filter(pl.col("lacking") > 0)
+    if waves.is_empty():
+        return "no wave is to be repeated: the vendor has no more for the windows that are not complete"
+    worst = waves.sort(pl.col("lacking") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
+    return f"repeat wave {worst['wave']}: {worst['lacking']:,} of its {worst['windows']:,} windows are not there"

@@ -162,6 +162,20 @@ def session_distribution(manifest: pl.DataFrame) -> dict[str, dict[str, float]]:
     }
 
 
+def trial(manifest: pl.DataFrame, best: int | None, one_per_symbol: bool) -> pl.DataFrame:  # noqa: FBT001
+    """The rows of a trial before the real thing, in rank order: all of them where neither is asked.
+
+    Args:
+        manifest: a manifest (MANIFEST).
+        best: only so many of the best-ranked rows; of those that `one_per_symbol` leaves.
+        one_per_symbol: only the best-ranked row of each symbol.
+    """
+    rows = manifest.sort("rank")
+    if one_per_symbol:
+        rows = rows.unique("symbol", keep="first", maintain_order=True)
+    return rows if best is None else rows.head(best)
+
+
 def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
     """Steps 1 to 7: what a row must meet, or how many of the best-ranked of its kind stay. Rows are in rank order."""
     day = pl.col("date").str.to_date("%Y-%m-%d")

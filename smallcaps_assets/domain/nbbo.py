@@ -1,5 +1,6 @@
 """Thinning of the NBBO: fewer rows, the same best bid and ask at every tick of a clock (specification, section 6)."""
 
+from fractions import Fraction
 from typing import Final
 
 import polars as pl
@@ -8,6 +9,7 @@ from pydantic import Field
 from smallcaps_assets.domain.params import Params
 
 NS_PER_SECOND: Final = 1_000_000_000
+LOWEST_HZ: Final = 0.000_001
 BOOK: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
@@ -18,8 +20,27 @@ class Thinning(Params):
     max_hz: int = Field(gt=0, le=1_000)
 
 
-def _changes() -> pl.Expr:
+def changes() -> pl.Expr:
+    """Whether a row's book differs from that of the row before (Boolean, never null)."""
     return pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in BOOK)
+
+
+def interval(hz: float) -> pl.Expr:
+    """Number k of the interval [k/hz, (k+1)/hz) seconds since the epoch that holds `timestamp` (Int64, exact).
+
+    Rates from LOWEST_HZ to 1,000 are taken as fractions with a denominator of at most a million: 0.7 is 7/10.
+    """
+    rate = Fraction(hz).limit_denominator(1_000_000)
+    nanoseconds = pl.col("timestamp").dt.epoch("ns")
+    period = NS_PER_SECOND / rate
+    if period.denominator == 1:
+        return nanoseconds // period.numerator
+    # seconds and rest apart, so that the products stay within 64 bits
+    seconds, rest = nanoseconds // NS_PER_SECOND, nanoseconds % NS_PER_SECOND
+    turns = seconds * rate.numerator
+    return turns // rate.denominator + (turns % rate.denominator * NS_PER_SECOND + rest * rate.numerator) // (
+        NS_PER_SECOND * rate.denominator
+    )
 
 
 def thin(quotes: pl.LazyFrame, thinning: Thinning) -> pl.LazyFrame:
@@ -29,12 +50,8 @@ def thin(quotes: pl.LazyFrame, thinning: Thinning) -> pl.LazyFrame:
     The first row always stays.
     """
     first = pl.int_range(pl.len()) == 0
-    changed = quotes.filter(first | _changes()) if thinning.by_change_only else quotes
-    nanoseconds = pl.col("timestamp").dt.epoch("ns")
-    # seconds and rest apart, so that the product stays within 64 bits
-    interval = (nanoseconds // NS_PER_SECOND) * thinning.max_hz + (
-        nanoseconds % NS_PER_SECOND
-    ) * thinning.max_hz // NS_PER_SECOND
-    last_of_interval = (interval != interval.shift(-1)).fill_null(value=True)
+    changed = quotes.filter(first | changes()) if thinning.by_change_only else quotes
+    tick = interval(thinning.max_hz)
+    last_of_interval = (tick != tick.shift(-1)).fill_null(value=True)
     thinned = changed.filter(first | last_of_interval)
-    return thinned.filter(first | _changes()) if thinning.by_change_only else thinned
+    return thinned.filter(first | changes()) if thinning.by_change_only else thinned

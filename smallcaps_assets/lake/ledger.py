@@ -1,4 +1,4 @@
-"""The ledger: what the lake holds of every event of a manifest, told by the artefacts themselves."""
+"""The ledger: a certificate of every event of a manifest, told by the artefacts in the lake themselves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,33 +7,44 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.kpis import EFFORT, LEDGER
-from smallcaps_assets.domain.tables import UTC_NS
 from smallcaps_assets.domain.windows import event_windows, pieces, uncovered
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, sha256
+from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
 
-_FACTS: Final = pl.Schema(
-    {"path": pl.String(), "file": pl.String(), "sha256": pl.String(), "size": pl.Int64(), "height": pl.Int64()}
-)
-_COUNTS: Final = pl.Schema(
-    {"event_id": pl.String(), "path": pl.String(), "rows": pl.Int64(), "first": UTC_NS, "last": UTC_NS}
-)
+_HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": pl.String()})
+_SUMS: Final = ("received", "pages", "requests")
 
 
-def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
+def build_ledger(
+    manifest: pl.DataFrame, tape: TapeStore, manifest_id: str | None = None, *, hashes: bool = True
+) -> pl.DataFrame:
     """One row per event of `manifest` (LEDGER), in rank order.
 
-    `bytes` is the event's share of its files, by rows. An event without both artefacts is `denied` or `failed` where
-    the cause is known, else `missing`.
+    `bytes` is the event's share of its files, by rows. Pages, requests and rows received are those of the spans that
+    hold the event, which other events may share. An event without both artefacts is `denied` or `failed` where the
+    cause is known, else `missing`.
+
+    Args:
+        manifest: the events (MANIFEST).
+        tape: where their tape lies.
+        manifest_id: the name of the manifest.
+        hashes: whether every file is read to tell its SHA-256; null otherwise.
+
+    Raises:
+        LakeError: a file that is there cannot be read.
     """
     windows = event_windows(manifest)
-    trades, quotes = (_holdings(windows, tape, kind) for kind in KINDS)
+    trades, quotes = (_holdings(windows, tape, kind, hashes=hashes) for kind in KINDS)
     has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
     there = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
 
     def of_what_is_missing(what: str) -> pl.Expr:
         missing = (pl.when(pl.col(f"{kind}_rows").is_null()).then(f"{kind}_{what}") for kind in KINDS)
         return pl.coalesce(*missing)
+
+    def of_either(what: str) -> pl.Expr:
+        both = pl.concat_list(pl.col(f"{kind}_{what}").fill_null([]) for kind in KINDS)
+        return both.list.unique().list.sort()
 
     state = (
         pl.when(~there)
@@ -47,12 +58,21 @@ def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
         .otherwise(pl.lit("empty"))
     )
     return (
-        windows.join(trades, on="event_id", how="left", maintain_order="left")
+        windows.with_columns(
+            profile=pl.lit(tape.profile),
+            manifest_id=pl.lit(manifest_id, pl.String),
+            extended=manifest["extended"],
+        )
+        .join(trades, on="event_id", how="left", maintain_order="left")
         .join(quotes, on="event_id", how="left", maintain_order="left")
         .with_columns(
             state=state,
             cause=of_what_is_missing("cause"),
             bytes=pl.sum_horizontal("trades_bytes", "quotes_bytes"),
+            thinning=pl.col("quotes_thinning"),
+            budget_hz=pl.col("quotes_budget_hz"),
+            over_budget=pl.col("quotes_over_budget").fill_null(value=False),
+            **{name: of_either(name) for name in ("events_merged", "config_hash", "package_version")},
         )
         .select(*LEDGER)
         .match_to_schema(LEDGER)
@@ -61,66 +81,81 @@ def build_ledger(manifest: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
 
 def effort(tape: TapeStore) -> pl.DataFrame:
     """Requests, retries and throttled answers (EFFORT) behind everything published or refused, by wave."""
-    artefacts = pl.concat(tape.published(kind) for kind in KINDS)
-    said = [
-        (provenance_of(Path(path)) or {}) | {"wave": wave} for path, wave in artefacts.select("path", "wave").rows()
-    ]
-    refused = [record for kind in KINDS for record in tape.refusals(kind)]
-    return pl.DataFrame(said + refused, schema=EFFORT).group_by("wave").sum()
+    published = pl.concat(tape.published(kind) for kind in KINDS).select(*EFFORT)
+    refused = pl.DataFrame([record for kind in KINDS for record in tape.refusals(kind)], schema=EFFORT)
+    return pl.concat([published, refused]).group_by("wave").sum()
 
 
-def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind) -> pl.DataFrame:
-    """Rows, bounds, bytes, files and hashes of each window that is covered, and why others are not; names by `kind`."""
+def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind, *, hashes: bool) -> pl.DataFrame:
+    """What is held of each window that is covered, and why others are not; names begin with `kind`."""
     published = tape.published(kind)
     lacking = uncovered(windows, published).select("event_id")
     where = pieces(windows.join(lacking, on="event_id", how="anti"), published)
+    named = _files(where["path"].unique().sort(), tape.lake.root, hashes=hashes)
     held = (
-        where.select("event_id", "path")
-        .unique(maintain_order=True)
-        .join(_counts(kind, where, tape), on=["event_id", "path"], how="left", maintain_order="left")
-        .join(_facts(where["path"].unique().sort(), tape.lake.root), on="path", how="left", maintain_order="left")
+        where.unique(["event_id", "path"], keep="first", maintain_order=True)
+        .rename({"rows": "total"})
+        .join(tape.count_pieces(kind, where), on=["event_id", "path"], how="left", maintain_order="left")
+        .join(named, on="path", how="left", maintain_order="left")
         .with_columns(pl.col("rows").fill_null(0))
         .group_by("event_id", maintain_order=True)
         .agg(
-            pl.col("rows").sum().alias(f"{kind}_rows"),
-            pl.col("first").min().alias(f"{kind}_first"),
-            pl.col("last").max().alias(f"{kind}_last"),
-            (pl.col("size") * pl.col("rows") / pl.col("height").clip(1)).sum().alias(f"{kind}_bytes"),
-            pl.col("file").alias(f"{kind}_files"),
-            pl.col("sha256").alias(f"{kind}_sha256"),
+            pl.col("rows").sum(),
+            pl.col("first").min(),
+            pl.col("last").max(),
+            (pl.col("bytes") * pl.col("rows") / pl.col("total").clip(1)).sum().alias("bytes"),
+            pl.col("file").alias("files"),
+            pl.col("sha256"),
+            pl.struct(start="start_span", end="end_span").alias("spans"),
+            *(pl.col(name).sum() for name in _SUMS),
+            pl.col("request_ids").list.explode(),
+            pl.col("fetched_at").max(),
+            pl.col("skipped").drop_nulls().first(),
+            pl.col("taken_from").list.explode().drop_nulls().unique().sort(),
+            pl.col("events_merged").list.explode().unique(),
+            *(pl.col(name).drop_nulls().unique() for name in ("config_hash", "package_version")),
+            *_thinned(),
         )
     )
     refusals = pl.DataFrame(
         [(event_id, said["state"], said["cause"]) for said in tape.refusals(kind) for event_id in said["events"]],
-        schema={"event_id": pl.String, f"{kind}_state": pl.String, f"{kind}_cause": pl.String},
+        schema={"event_id": pl.String, "state": pl.String, "cause": pl.String},
         orient="row",
     ).unique("event_id", keep="last")
-    return windows.select("event_id").join(held, on="event_id", how="left").join(refusals, on="event_id", how="left")
+    told = windows.select("event_id")
+    for facts in (held, _budget(where), refusals):
+        told = told.join(facts, on="event_id", how="left")
+    return told.rename(lambda name: name if name == "event_id" else f"{kind}_{name}")
 
 
-def _counts(kind: Kind, where: pl.DataFrame, tape: TapeStore) -> pl.DataFrame:
-    """Rows of each event in each of its files, with the first and last timestamp; streamed, whatever their size."""
-    if where.is_empty():
-        return _COUNTS.to_frame()
-    counted = (
-        tape.scan_pieces(kind, where)
-        .group_by("event_id", "path")
-        .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
+def _thinned() -> list[pl.Expr]:
+    """How the files' quotes were thinned, as text."""
+    rate = pl.col("thinning").struct.field("max_hz").cast(pl.String)
+    changes = pl.col("thinning").struct.field("by_change_only")
+    text = pl.format("{}{} Hz", pl.when(changes).then(pl.lit("changes, ")).otherwise(pl.lit("")), rate)
+    return [text.drop_nulls().unique().sort().str.join("; ").alias("thinning")]
+
+
+def _budget(where: pl.DataFrame) -> pl.DataFrame:
+    """event_id, budget_hz, over_budget: the rate that quotes after it fell to, and whether it is too large even so.
+
+    A file made for another manifest does not name the event: it may hold a stretch of it at the file's lowest rate.
+    """
+    listed = where.select("event_id", "events_merged", "budget_events", "budget_hz", "over_budget")
+    strange = ~pl.col("events_merged").list.contains(pl.col("event_id"))
+    rates = listed.explode("budget_events", "budget_hz").filter(
+        (pl.col("budget_events") == pl.col("event_id")) | strange
     )
-    with disk_errors("read", tape.lake.tape(tape.profile, kind)):
-        return counted.collect(engine="streaming").match_to_schema(_COUNTS)
+    return (
+        listed.group_by("event_id")
+        .agg(over_budget=pl.col("over_budget").list.contains(pl.col("event_id")).any())
+        .join(rates.group_by("event_id").agg(pl.col("budget_hz").min()), on="event_id", how="left")
+    )
 
 
-def _facts(paths: Sequence[str] | pl.Series, root: Path) -> pl.DataFrame:
-    """What each file is called within the lake, its hash, size in bytes and number of rows."""
+def _files(paths: Sequence[str] | pl.Series, root: Path, *, hashes: bool) -> pl.DataFrame:
+    """What each file is called within the lake, and its hash."""
     rows = [
-        (
-            str(path),
-            path.relative_to(root).as_posix(),
-            sha256(path),
-            path.stat().st_size,
-            pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item(),
-        )
-        for path in map(Path, paths)
+        (str(path), path.relative_to(root).as_posix(), sha256(path) if hashes else None) for path in map(Path, paths)
     ]
-    return pl.DataFrame(rows, schema=_FACTS, orient="row")
+    return pl.DataFrame(rows, schema=_HASHES, orient="row")

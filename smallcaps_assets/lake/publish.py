@@ -4,9 +4,12 @@ A file at its final path is complete by definition. A killed process leaves at m
 next publication of the same file removes.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +25,9 @@ from smallcaps_assets.lake.processes import is_alive, own_mark
 PROVENANCE: Final = "smallcaps"
 
 Action = Literal["read", "written"]
+# no space left, quota exceeded, file too large; the same of Windows
+_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+_FULL_ON_WINDOWS: Final = (39, 112)
 _REMEDIES: Final[dict[Action, str]] = {
     "read": "Check that it is there, whole, and may be read by this user; put it back, or remove it and run again.",
     "written": "Check that the folder is there, that this user may write to it and that the disk has space; then run "
@@ -30,23 +36,48 @@ _REMEDIES: Final[dict[Action, str]] = {
 
 
 @contextmanager
-def disk_errors(action: Action, path: Path) -> Iterator[None]:
-    """Turn what the operating system, Polars or JSON says of a file into a LakeError that names it."""
+def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterator[None]:
+    """Turn what the operating system, Polars or JSON says of a file into a LakeError that names it.
+
+    Args:
+        action: what was being done to it.
+        path: the file.
+        needs: about how many bytes it takes, to tell how much is missing on a disk that is full.
+    """
     try:
         yield
     except (OSError, pl.exceptions.ComputeError, json.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        if action == "written" and _is_full(error):
+            raise LakeError(f"{path}: cannot be written ({reason}). {_missing(path, needs)}") from error
         raise LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}") from error
 
 
-def publish(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside `path`, then move it there.
+def _is_full(error: Exception) -> bool:
+    """Whether there was no room: Polars tells it in words only."""
+    said = re.search(r"os error (\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(said[1]) if said else None)
+    return number in _FULL or getattr(error, "winerror", None) in _FULL_ON_WINDOWS
+
+
+def _missing(path: Path, needs: int | None) -> str:
+    place = next(place for place in path.parents if place.exists())
+    free = shutil.disk_usage(place).free
+    file = "" if needs is None else f"The file takes up to {needs / 1e6:,.2f} MB, "
+    return (
+        f"{file or 'The '}disk has {free / 1e6:,.2f} MB free (less where a quota or a limit of file sizes holds). Free "
+        "space and run again: nothing half-written was left in place, and what is published is not fetched again."
+    )
+
+
+def publish(path: Path, write: Callable[[Path], None], needs: int | None = None) -> None:
+    """Let `write` make a file beside `path`, of about `needs` bytes, then move it there.
 
     Raises:
         LakeError: the disk refuses; `path` is as it was before.
     """
     part = path.with_name(f".{path.name}.{own_mark()}.{uuid.uuid4().hex}.part")
-    with disk_errors("written", path):
+    with disk_errors("written", path, needs):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(part)
@@ -84,7 +115,7 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
         if lazy.collect_schema() != frame.schema or lazy.select(pl.len()).collect().item() != frame.height:
             raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
-    publish(path, write)
+    publish(path, write, needs=int(frame.estimated_size()))
 
 
 def publish_text(path: Path, text: str) -> None:
@@ -93,7 +124,7 @@ def publish_text(path: Path, text: str) -> None:
     def write(part: Path) -> None:
         part.write_bytes(text.encode())
 
-    publish(path, write)
+    publish(path, write, needs=len(text.encode()))
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:

@@ -9,14 +9,15 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from smallcaps_assets.domain.budget import SizeBudget
 from smallcaps_assets.domain.manifests import ProfileParams
 from smallcaps_assets.domain.nbbo import Thinning
-from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_US
+from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_NS, UTC_US
 from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces, uncovered
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import provenance_of, publish_frame, publish_text, read_json
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, read_json
 
 Kind = Literal["trades", "quotes"]
 KINDS: Final[tuple[Kind, ...]] = ("trades", "quotes")
@@ -29,9 +30,46 @@ SCHEMAS: Final[dict[tuple[str, str], pl.Schema]] = {
     ("quotes", "all"): QUOTES_ALL,
 }
 
-# What lies in the lake: one row per published span.
+# What an artefact's footer says, one certificate per span. `skipped` is why the vendor was not asked, `taken_from` the
+# files of other profiles that the rows were cut out of instead. Events of `budget_hz` and `over_budget` are those whose
+# later quotes were thinned further because their tape was too large, and those that are too large even so.
+CERTIFICATE: Final = pl.Schema(
+    {
+        "events_merged": pl.List(pl.String()),
+        "pages": pl.Int64(),
+        "requests": pl.Int64(),
+        "retries": pl.Int64(),
+        "throttled": pl.Int64(),
+        "received": pl.Int64(),
+        "rows": pl.Int64(),
+        "request_ids": pl.List(pl.String()),
+        "fetched_at": UTC_US,
+        "skipped": pl.String(),
+        "taken_from": pl.List(pl.String()),
+        "thinning": pl.Struct({"by_change_only": pl.Boolean(), "max_hz": pl.Int64()}),
+        "budget_mb": pl.Float64(),
+        "budget_events": pl.List(pl.String()),
+        "budget_hz": pl.List(pl.Float64()),
+        "over_budget": pl.List(pl.String()),
+        "config_hash": pl.String(),
+        "package_version": pl.String(),
+    }
+)
+# What lies in the lake: one row per published span; `bytes` is the size of its file.
 PUBLISHED: Final = pl.Schema(
-    {"symbol": pl.String(), "wave": pl.String(), "start": UTC_US, "end": UTC_US, "path": pl.String()}
+    {
+        "symbol": pl.String(),
+        "wave": pl.String(),
+        "start": UTC_US,
+        "end": UTC_US,
+        "path": pl.String(),
+        "bytes": pl.Int64(),
+        **CERTIFICATE,
+    }
+)
+
+COUNTS: Final = pl.Schema(
+    {"event_id": pl.String(), "path": pl.String(), "rows": pl.Int64(), "first": UTC_NS, "last": UTC_NS}
 )
 
 
@@ -53,11 +91,16 @@ class Span:
 
 @dataclass(frozen=True)
 class TapeStore:
-    """The tape of one profile in a lake."""
+    """The tape of one profile in a lake.
+
+    Who only reads needs neither of the last two: they say what is no longer good enough, and is to be fetched again.
+    """
 
     lake: Lake
     profile: str
     params: ProfileParams
+    budget: SizeBudget | None = None
+    quotes_without_trades: bool = False
 
     def schema(self, kind: Kind) -> pl.Schema:
         """The columns this profile keeps."""
@@ -73,8 +116,13 @@ class TapeStore:
         folder = self.lake.tape(self.profile, kind)
         names = ["*"] if symbols is None else symbols
         files = [path for name in names for path in folder.glob(f"wave=*/symbol={name}/*.parquet")]
-        rows = [_row(path) for path in sorted(files) if not path.name.startswith(".") and self._suffices(kind, path)]
-        return pl.DataFrame(rows, schema=PUBLISHED, orient="row")
+        rows = [self._row(kind, path) for path in sorted(files) if not path.name.startswith(".")]
+        return pl.DataFrame([row for row in rows if row], schema=PUBLISHED, orient="row")
+
+    def holds(self, kind: Kind, span: Span) -> bool:
+        """Whether exactly this span is published, at the resolution asked."""
+        path = self._path(kind, span)
+        return path.is_file() and self._row(kind, path) is not None
 
     def due(self, kind: Kind, windows: pl.DataFrame) -> list[Span]:
         """The spans to fetch so that every window (WINDOWS) is covered; empty when all are."""
@@ -84,10 +132,27 @@ class TapeStore:
             Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in merge_windows(missing).to_dicts()
         ]
 
-    def publish(self, kind: Kind, span: Span, rows: pl.DataFrame, provenance: dict[str, Any]) -> Path:
-        """Publish the tape of one span, which may be empty; forget what was said of an earlier failure."""
+    def published_elsewhere(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """Trades (PUBLISHED) that other profiles hold with the columns asked: trades are never thinned."""
+        others = sorted(folder.parent.name for folder in (self.lake.root / "tape").glob("*/trades"))
+        stores = [TapeStore(self.lake, other, self.params) for other in others if other != self.profile]
+        found = pl.concat([PUBLISHED.to_frame(), *(store.published("trades", symbols) for store in stores)])
+        return found.drop_nulls("fetched_at")
+
+    def publish(self, kind: Kind, span: Span, rows: pl.DataFrame, certificate: Mapping[str, Any]) -> Path:
+        """Publish the tape of one span, which may be empty; forget what was said of an earlier failure.
+
+        Raises:
+            LakeError: the disk refuses, or the lake is gone.
+        """
+        if not self.lake.root.is_dir():
+            raise LakeError(
+                f"{self.lake.root}: the lake is gone. If its disk was taken away, mount it again; a new lake is not "
+                "begun in the middle of a capture."
+            )
         path = self._path(kind, span)
-        publish_frame(path, rows.match_to_schema(self.schema(kind)), provenance | self.resolution(kind))
+        said = {**certificate, **self.resolution(kind), "events_merged": span.events_merged, "rows": rows.height}
+        publish_frame(path, rows.match_to_schema(self.schema(kind)), said)
         self._failure(path).unlink(missing_ok=True)
         return path
 
@@ -131,6 +196,22 @@ class TapeStore:
         inside = pl.col("timestamp").is_between("piece_start", "piece_end", closed="left")
         return rows.join(wanted, on="path", how="inner").filter(inside).drop("piece_start", "piece_end")
 
+    def count_pieces(self, kind: Kind, where: pl.DataFrame) -> pl.DataFrame:
+        """Rows of each event in each of its files (COUNTS), with the first and last time; streamed, whatever the size.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        if where.is_empty():
+            return COUNTS.to_frame()
+        counted = (
+            self.scan_pieces(kind, where)
+            .group_by("event_id", "path")
+            .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
+        )
+        with disk_errors("read", self.lake.tape(self.profile, kind)):
+            return counted.collect(engine="streaming").match_to_schema(COUNTS)
+
     def _read(self, kind: Kind, event_id: str) -> pl.DataFrame:
         manifest = ManifestStore(self.lake.manifests(self.profile), self.profile).load()
         windows = event_windows(manifest.filter(pl.col("event_id") == event_id))
@@ -150,24 +231,39 @@ class TapeStore:
     def _failure(self, path: Path) -> Path:
         return self.lake.quarantined(path).with_suffix(".json")
 
-    def _suffices(self, kind: Kind, path: Path) -> bool:
+    def _row(self, kind: Kind, path: Path) -> dict[str, Any] | None:
+        """What is published at a path (PUBLISHED); None where it is not good enough, or cannot be read."""
         try:
-            provenance = provenance_of(path)
+            said = provenance_of(path)
         except LakeError:  # what cannot be read is not there: it is fetched again, in its place
+            return None
+        if said is None or not self._suffices(kind, said):
+            return None
+        start, end = (datetime.strptime(f"{part}+0000", f"{STAMP}%z") for part in path.stem.split("_"))
+        fetched_at = said.get("fetched_at")
+        return {
+            "symbol": path.parent.name.removeprefix("symbol="),
+            "wave": path.parent.parent.name.removeprefix("wave="),
+            "start": start,
+            "end": end,
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            **{name: said.get(name) for name in CERTIFICATE},
+            "fetched_at": datetime.fromisoformat(fetched_at) if fetched_at else None,
+        }
+
+    def _suffices(self, kind: Kind, said: Mapping[str, Any]) -> bool:
+        if self.params.columns == "all" and said["columns"] != "all":
             return False
-        if provenance is None:
+        if kind == "trades":
+            return True
+        if said.get("skipped") and self.quotes_without_trades:
             return False
-        if self.params.columns == "all" and provenance["columns"] != "all":
+        if said.get("budget_hz") and self.budget and said["budget_mb"] < self.budget.event_mb:
             return False
-        return kind == "trades" or _resolves(Thinning(**provenance["thinning"]), self.params.quotes)
+        return _resolves(Thinning(**said["thinning"]), self.params.quotes)
 
 
 def _resolves(kept: Thinning, asked: Thinning) -> bool:
     """Whether a stream thinned as `kept` is of no less resolution than one thinned as `asked`."""
     return kept.max_hz >= asked.max_hz and (asked.by_change_only or not kept.by_change_only)
-
-
-def _row(path: Path) -> tuple[str, str, datetime, datetime, str]:
-    start, end = (datetime.strptime(f"{part}+0000", f"{STAMP}%z") for part in path.stem.split("_"))
-    symbol = path.parent.name.removeprefix("symbol=")
-    return symbol, path.parent.parent.name.removeprefix("wave="), start, end, str(path)

@@ -4,9 +4,10 @@ A download ends with an accepted page that has no `next_url`, or with an error; 
 """
 
 import random
-import time
+import threading
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -41,6 +42,7 @@ class Fetched:
     requests: int  # attempts sent, retries included
     retries: int
     throttled: int  # answers with 429
+    waited_s: float  # for the budget, and before retries
     pages: int
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
 
@@ -63,8 +65,9 @@ class MarketDataClient:
         *,
         bucket: TokenBucket,
         timeout_s: float = 30.0,
+        deadline_s: float = 300.0,
         max_retries: int = 5,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Prepare to talk to the vendor; nothing is sent yet.
@@ -74,8 +77,9 @@ class MarketDataClient:
             api_key: sent as a header with every request, and to no other host.
             bucket: the request budget; every attempt takes one reservation of it.
             timeout_s: longest silence while connecting and between two pieces of an answer, positive.
-            max_retries: attempts after the first, 0 or more.
-            sleep: waits so many seconds.
+            deadline_s: longest time from a request to the end of its answer, positive.
+            max_retries: attempts after the first, 0 or more; those that end in a 429 do not count.
+            sleep: waits so many seconds; by default in a way that `until` interrupts.
             jitter: a random number in [0, 1), the share of a backoff that is waited.
 
         Raises:
@@ -87,10 +91,13 @@ class MarketDataClient:
             api_key,
             bucket=bucket,
             timeout_s=timeout_s,
+            deadline_s=deadline_s,
             max_retries=max_retries,
             sleep=sleep,
             jitter=jitter,
         )
+        self._stop: threading.Event | None = None
+        self.requests_per_minute = bucket.requests_per_minute
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport!r})"
@@ -104,6 +111,12 @@ class MarketDataClient:
     def close(self) -> None:
         """Close all connections, of all threads."""
         self._transport.close()
+
+    def until(self, stop: threading.Event) -> Self:
+        """This client, budget and connections, for work that ends with Stopped once `stop` is set."""
+        client = copy(self)
+        client._stop = stop  # noqa: SLF001 -- our own copy
+        return client
 
     def totals(self) -> Totals:
         """Requests sent, retries and answers with 429 so far, over all threads and failed downloads."""
@@ -151,6 +164,17 @@ class MarketDataClient:
             MarketDataError: the vendor did not give what was asked.
         """
         return self._ticks(f"/v3/quotes/{_quoted(symbol)}", start, end, "quotes", wire.quotes_page)
+
+    def probe(self, kind: str, symbol: str, start: datetime, end: datetime) -> None:
+        """Ask for one row of `trades` or `quotes`, to learn whether key and plan allow it.
+
+        Raises:
+            NotAuthenticated, NotEntitled: they do not.
+            MarketDataError: the vendor did not give what was asked.
+        """
+        path, (first, last) = f"/v3/{kind}/{_quoted(symbol)}", (_ns(start), _ns(end))
+        query = {"timestamp.gte": str(first), "timestamp.lt": str(last), "limit": "1"}
+        self._transport.get(f"{path}?{urlencode(query)}", kind, Tally(), self._stop)
 
     def tickers(self, **filters: str) -> Fetched:
         """Reference data of all tickers that pass `filters`, the vendor's own (`type`, `market`, `exchange`, `active`).
@@ -241,8 +265,13 @@ class MarketDataClient:
         target = f"{question.path}?{urlencode(question.query)}"
         while len(frames) < MAX_PAGES:
             seen.add(target)
-            answer = self._transport.get(target, question.what, tally)
+            answer = self._transport.get(target, question.what, tally, self._stop)
             page = self._checked(question, partial(read, answer.body))
+            if frames and page.frame.height and page.frame.equals(frames[-1]):
+                raise BadPage(
+                    f"GET {unquote(question.path)}: page {len(frames) + 1} repeats the page before it, and promises "
+                    "more. The cursor leads nowhere; nothing was kept of it."
+                )
             frames.append(page.frame)
             tally.pages += 1
             if request_id := page.request_id or answer.request_id:
@@ -286,6 +315,7 @@ def _fetched(frame: pl.DataFrame, tally: Tally) -> Fetched:
         requests=tally.requests,
         retries=tally.retries,
         throttled=tally.throttled,
+        waited_s=tally.waited_s,
         pages=tally.pages,
         request_ids=tuple(tally.request_ids),
     )

@@ -31,13 +31,19 @@ from smallcaps_assets.errors import (
     NotEntitled,
     RequestRefused,
     SettingsError,
+    Stopped,
     VendorUnavailable,
 )
-from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.pacing import Ticket, TokenBucket
 
 KEY_VARIABLES: Final = "MASSIVE_API_KEY (or POLYGON_API_KEY)"
 HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
 
+# what the vendor's price list said in 2025: https://massive.com/pricing
+PLANS: Final = {
+    "trades": "Trades come with the plan Stocks Developer and above (see https://massive.com/pricing). ",
+    "quotes": "Quotes come with the plan Stocks Advanced and above (see https://massive.com/pricing). ",
+}
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random share of it
 THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts by the minute
@@ -45,6 +51,7 @@ BACKOFF_CAP_S: Final = 60.0
 RETRY_AFTER_CAP_S: Final = 300.0
 TEXT_CAP: Final = 300  # characters of foreign text in a message
 ERROR_BODY_CAP: Final = 65_536  # bytes of an error's body that are looked at
+PIECE: Final = 1 << 20  # bytes read at once
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +72,7 @@ class Tally:
     requests: int = 0
     retries: int = 0
     throttled: int = 0
+    waited_s: float = 0.0  # for the budget, and before retries
     pages: int = 0
     request_ids: list[str] = field(default_factory=list)
 
@@ -126,8 +134,9 @@ class Transport:
         *,
         bucket: TokenBucket,
         timeout_s: float = 30.0,
+        deadline_s: float = 300.0,
         max_retries: int = 5,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Prepare to talk to the vendor; nothing is sent yet.
@@ -137,8 +146,9 @@ class Transport:
             api_key: letters, digits and `._~+/=-`.
             bucket: the request budget; every attempt takes one reservation of it.
             timeout_s: longest silence while connecting and between two pieces of an answer, positive.
-            max_retries: attempts after the first, 0 or more.
-            sleep: waits so many seconds.
+            deadline_s: longest time from a request to the end of its answer, positive.
+            max_retries: attempts after the first, 0 or more; those that end in a 429 do not count.
+            sleep: waits so many seconds; by default in a way that a stop interrupts.
             jitter: a random number in [0, 1).
 
         Raises:
@@ -157,6 +167,7 @@ class Transport:
         self._prefix = parts.path.rstrip("/")
         self._bucket = bucket
         self._timeout_s = timeout_s
+        self._deadline_s = deadline_s
         self._max_retries = max_retries
         self._sleep = sleep
         self._jitter = jitter
@@ -195,41 +206,58 @@ class Transport:
         query = "&".join(pair for pair in parts.query.split("&") if pair.partition("=")[0].lower() != "apikey")
         return f"{path}?{query}"
 
-    def get(self, target: str, what: str, tally: Tally) -> Answer:
+    def get(self, target: str, what: str, tally: Tally, stop: threading.Event | None = None) -> Answer:
         """The answer to GET `target`, after as many attempts as it takes and the settings allow.
+
+        A 429 is waited out as often as it comes: it says that we are too fast, not that the answer is not to be had.
 
         Args:
             target: path and query below the base address, without the key.
             what: the data asked for, for messages.
             tally: counts every attempt.
+            stop: once it is set, nothing more is sent.
 
         Raises:
             NotAuthenticated: 401.
             NotEntitled: 403.
             RequestRefused: any other 4xx, or a redirect: none is followed.
             BadPage: another status below 300 than 200.
-            VendorUnavailable: 429, 5xx, a broken connection or a short body, at every attempt.
+            VendorUnavailable: 5xx, a broken connection or a short body, at every attempt.
+            Stopped: `stop` was set.
         """
         route = self.clean(unquote(target.partition("?")[0]))
-        reason = ""
-        for attempt in range(self._max_retries + 1):
-            self._pause(self._bucket.reserve())
-            self._add(tally, requests=1, retries=min(attempt, 1))
+        attempts, failures = self._max_retries + 1, 0
+        throttled = 0
+        while True:
+            ticket = self._admitted(tally, stop)
+            self._add(tally, requests=1, retries=min(failures + throttled, 1))
             outcome = self._attempt(target, route, what)
             if isinstance(outcome, Answer):
                 return outcome
             reason = self.clean(outcome.reason)
-            self._add(tally, throttled=int(outcome.throttled))
-            wait_s = self._wait_s(outcome, attempt)
-            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, attempt + 1, self._max_retries + 1)
             if outcome.throttled:
-                self._bucket.penalise(wait_s)
-            elif attempt < self._max_retries:
-                self._pause(wait_s)
-        raise VendorUnavailable(
-            f"GET {route} for {what} failed {self._max_retries + 1} times, the last time with {reason}. "
-            "Nothing was kept of it; run it again later."
-        )
+                throttled += 1
+                self._add(tally, throttled=1)
+                logger.warning("GET %s: %s (time %d)", route, reason, throttled)
+                no_hint = outcome.retry_after_s is None
+                self._bucket.penalise(self._wait_s(outcome, throttled - 1), ticket, slower=no_hint)
+                continue
+            failures += 1
+            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, failures, attempts)
+            if failures == attempts:
+                raise VendorUnavailable(
+                    f"GET {route} for {what} failed {attempts} times, the last time with {reason}. "
+                    "Nothing was kept of it; run it again later."
+                )
+            self._pause(self._wait_s(outcome, failures - 1), tally, stop)
+
+    def _admitted(self, tally: Tally, stop: threading.Event | None) -> Ticket:
+        """Wait for a place in the budget that no penalty made void meanwhile."""
+        while True:
+            ticket = self._bucket.reserve()
+            self._pause(ticket.delay_s, tally, stop)
+            if self._bucket.holds(ticket):
+                return ticket
 
     def _attempt(self, target: str, route: str, what: str) -> Answer | _Setback:
         received = self._received(target)
@@ -250,10 +278,16 @@ class Transport:
     def _received(self, target: str) -> _Received | _Setback:
         """One request and its answer; no object of the library leaves, or an error's traceback would keep it open."""
         url = f"{self._origin}{self._prefix}{target}"
+        until = time.monotonic() + self._deadline_s
+        pieces = []
         try:
             with self._session().get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response:
-                sent = response.raw.read(decode_content=False)
-                return _Received(status=response.status_code, headers=response.headers, sent=sent)
+                # whatever has come, so that an answer that drips does not outlast its deadline
+                while piece := response.raw.read1(PIECE, decode_content=False):
+                    pieces.append(piece)
+                    if time.monotonic() > until:
+                        return _Setback(reason=f"an answer without end after {self._deadline_s:g} s")
+                return _Received(status=response.status_code, headers=response.headers, sent=b"".join(pieces))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return _Setback(reason=f"{type(error).__name__}: {error}")
 
@@ -285,11 +319,19 @@ class Transport:
         if setback.retry_after_s is not None:
             return setback.retry_after_s
         base_s = THROTTLED_BACKOFF_S if setback.throttled else BACKOFF_S
-        return self._jitter() * min(BACKOFF_CAP_S, base_s * 2.0**attempt)
+        return self._jitter() * min(BACKOFF_CAP_S, base_s * 2.0 ** min(attempt, 10))
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, tally: Tally, stop: threading.Event | None) -> None:
         if seconds > 0:
-            self._sleep(seconds)
+            tally.waited_s += seconds
+            if self._sleep is not None:
+                self._sleep(seconds)
+            elif stop is not None:
+                stop.wait(seconds)
+            else:
+                time.sleep(seconds)
+        if stop is not None and stop.is_set():
+            raise Stopped("called off: nothing more is asked for.")
 
     def _add(self, tally: Tally, *, requests: int = 0, retries: int = 0, throttled: int = 0) -> None:
         with self._lock:
@@ -304,8 +346,9 @@ def _refusal(status: int, happened: str, what: str) -> MarketDataError:
         return NotAuthenticated(f"{happened}. The API key is missing or unknown: set {KEY_VARIABLES}.")
     if status == HTTPStatus.FORBIDDEN:
         return NotEntitled(
-            f"{happened}. The plan behind the key does not include {what} of these dates; "
-            "bars, trades and quotes are separate entitlements. Ask for what the plan has, or change the plan."
+            f"{happened}. The plan behind the key does not include {what} of these dates: bars, trades and quotes are "
+            f"separate entitlements, and each plan reaches back only so many years. {PLANS.get(what, '')}"
+            "Change the plan, or leave this data out."
         )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return RequestRefused(f"{happened}. Redirects are not followed: set base_url to the address that answers.")

@@ -1,40 +1,41 @@
 """Tape windows: plan the spans that are missing, fetch them with a few threads, publish each as it comes."""
 
+import random
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
+from threading import Event, Lock
 
 import polars as pl
 
-from smallcaps_assets.domain.nbbo import thin
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
-from smallcaps_assets.market_data.client import Fetched, MarketDataClient
-from smallcaps_assets.pipeline.outcome import Outcome, in_threads
-from smallcaps_assets.pipeline.progress import with_progress
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.artefacts import Artefacts, SpanResult, utc_now, within
+from smallcaps_assets.pipeline.in_flight import Width, in_threads
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.progress import Progress
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class SpanResult:
-    """What became of one span."""
-
-    span: Span
-    rows: int = 0
-    bytes: int = 0
-    requests: int = 0
-    retries: int = 0
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
 class Capture:
-    """Everything that fetching one kind of tape for one profile takes."""
+    """Everything that fetching one kind of tape for one profile takes.
+
+    Attributes:
+        kind: trades or quotes.
+        tape: where it goes.
+        client: the road to the vendor.
+        threads: requests that may be under way at once; fewer where the client's budget needs fewer.
+        config_hash: what decided the manifest, for the certificates.
+        log: takes lines about progress.
+        clock: the time, for the certificates.
+    """
 
     kind: Kind
     tape: TapeStore
@@ -42,76 +43,148 @@ class Capture:
     threads: int
     config_hash: str
     log: Callable[[str], None]
+    clock: Callable[[], datetime] = utc_now
 
-    def run(self, manifest: pl.DataFrame, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); one outcome per pair.
+    def run(self, manifest: pl.DataFrame, pairs: Sequence[Pair], left_out: int = 0) -> Iterator[Outcome]:
+        """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); outcomes as pairs are done.
 
         Waves run in order. What is published asks nothing. A span that fails is kept in the quarantine with its
-        cause and does not stop the others; once the plan turns out not to include this data, no more is asked.
+        cause and does not stop the others. Data that the plan does not include is asked for once: the newest span
+        goes first, and where one is denied, so is every older one.
+
+        Args:
+            manifest: the events (MANIFEST).
+            pairs: the partitions.
+            left_out: how many events a trial leaves out of `manifest`; every outcome repeats it.
+
+        Raises:
+            NotAuthenticated: the key is unknown; one request was spent.
+            LakeError: the disk refuses; what is published stays.
         """
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
-        windows = event_windows(manifest).join(asked, on=["symbol", "wave"], how="semi")
-        spans = sorted(self.tape.due(self.kind, windows), key=_in_wave_order)
-        self.log(f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {len(spans):,} spans to fetch")
-        results: dict[Pair, list[SpanResult]] = defaultdict(list)
-        for result in with_progress(self._fetch_all(spans), len(spans), f"{self.kind} spans", self.log):
-            results[result.span.symbol, result.span.wave].append(result)
-        counts = {
+        chosen = manifest.join(asked, left_on=["symbol", "session"], right_on=["symbol", "wave"], how="semi")
+        windows = event_windows(chosen).with_columns(timestamp=chosen["timestamp"])
+        spans = self.tape.due(self.kind, windows)
+        due = sum(len(span.events_merged) for span in spans)
+        self.log(
+            f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {windows.height - due:,} of them "
+            f"published, {due:,} due in {len(spans):,} spans"
+        )
+        counts = dict.fromkeys(pairs, 0) | {
             (symbol, wave): events for symbol, wave, events in windows.group_by("symbol", "wave").len().iter_rows()
         }
-        return [_outcome(pair, counts.get(pair, 0), results.get(pair, [])) for pair in pairs]
+        left: dict[Pair, int] = defaultdict(int)
+        for span in spans:
+            left[span.symbol, span.wave] += 1
+        for pair in pairs:
+            if pair not in left:
+                yield _outcome(pair, counts[pair], [], left_out)
+        results: dict[Pair, list[SpanResult]] = defaultdict(list)
+        for result in _Work(self, windows, spans).results():
+            pair = (result.span.symbol, result.span.wave)
+            results[pair].append(result)
+            left[pair] -= 1
+            if not left[pair]:
+                yield _outcome(pair, counts[pair], results.pop(pair), left_out)
 
-    def _fetch_all(self, spans: Sequence[Span]) -> Iterator[SpanResult]:
-        denials: list[NotEntitled] = []
-        yield from in_threads(lambda span: self._fetch(span, denials), spans, self.threads)
 
-    def _fetch(self, span: Span, denials: list[NotEntitled]) -> SpanResult:
-        if denials:  # one answer speaks for the plan: no other request is spent on it
-            return self._refused(span, "denied", NotEntitled(*denials[0].args))
+class _Work:
+    """The spans of one run, and what it learns on the way."""
+
+    def __init__(self, capture: Capture, windows: pl.DataFrame, spans: Sequence[Span]) -> None:
+        self.kind, self.tape, self.spans = capture.kind, capture.tape, spans
+        self.artefacts = Artefacts(capture.kind, capture.tape, windows, capture.config_hash, capture.clock)
+        self.stop = Event()
+        self.client = capture.client.until(self.stop)
+        self.threads = capture.threads
+        self.width = Width(self.client.requests_per_minute, capture.threads)
+        due = sum(len(span.events_merged) for span in spans)
+        self.progress = Progress(due, f"{self.kind} windows", capture.log, self.client)
+        self.denial: NotEntitled | None = None
+        self.denied_to: datetime | None = None
+        self.lock = Lock()
+        symbols = sorted({span.symbol for span in spans})
+        self.trades = self.tape.published("trades", symbols) if self.kind == "quotes" else None
+        self.elsewhere = self.tape.published_elsewhere(symbols) if self.kind == "trades" else None
+
+    def results(self) -> Iterator[SpanResult]:
+        """What became of each span, as it is known."""
+        skipped, copied = self._without_trades(), self._held_elsewhere()
+        for span in skipped:
+            yield self._told(self.artefacts.skipped(span))
+        if self.elsewhere is not None:
+            for span in copied:
+                yield self._told(self.artefacts.copied(span, self.elsewhere))
+        spans = _in_order([span for span in self.spans if span not in skipped | copied])
+        # the first one alone: its answer tells whether key and plan allow any of this
+        for some in (spans[:1], spans[1:]):
+            for result in in_threads(
+                self._fetch, some, self.threads, width=self.width, tick=self.progress.tick, stop=self.stop
+            ):
+                yield self._told(result)
+
+    def _told(self, result: SpanResult) -> SpanResult:
+        events = len(result.span.events_merged)
+        self.progress.add(events, failed=events if result.problem else 0, size=result.bytes)
+        return result
+
+    def _without_trades(self) -> set[Span]:
+        """Spans outside regular hours whose trades are published and empty: their quotes are not asked for."""
+        if self.trades is None or self.tape.quotes_without_trades:
+            return set()
+        return within([span for span in self.spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0))
+
+    def _held_elsewhere(self) -> set[Span]:
+        """Spans whose trades other profiles hold."""
+        return set() if self.elsewhere is None else within(self.spans, self.elsewhere)
+
+    def _fetch(self, span: Span) -> SpanResult:
+        if denial := self._denied(span):
+            return self.artefacts.refused(span, "denied", denial)
+        if self.tape.holds(self.kind, span):  # another run was faster
+            return SpanResult(span)
+        began = time.monotonic()
         try:
             download = self.client.trades if self.kind == "trades" else self.client.quotes
             fetched = download(span.symbol, span.start, span.end)
         except NotAuthenticated:
             raise
         except NotEntitled as error:
-            denials.append(error)
-            return self._refused(span, "denied", error)
+            self._deny(span, error)
+            return self.artefacts.refused(span, "denied", error)
         except MarketDataError as error:
-            return self._refused(span, "failed", error)
-        return self._published(span, fetched)
+            return self.artefacts.refused(span, "failed", error)
+        result = self.artefacts.fetched(span, fetched, self.trades)
+        self.width.learn(fetched.requests, time.monotonic() - began - fetched.waited_s)
+        return result
 
-    def _published(self, span: Span, fetched: Fetched) -> SpanResult:
-        """Publish a download. Nothing in the file tells when it was fetched: the same tape is the same bytes."""
-        rows = fetched.frame.lazy()
-        if self.kind == "quotes":
-            rows = thin(rows, self.tape.params.quotes)
-        kept = rows.select(*self.tape.schema(self.kind)).collect()
-        provenance = {
-            "package_version": version("smallcaps-assets"),
-            "config_hash": self.config_hash,
-            "kind": self.kind,
-            "events_merged": span.events_merged,
-            "requests": fetched.requests,
-            "retries": fetched.retries,
-            "throttled": fetched.throttled,
-            "pages": fetched.pages,
-            "rows_received": fetched.frame.height,
-        }
-        path = self.tape.publish(self.kind, span, kept, provenance)
-        return SpanResult(span, kept.height, path.stat().st_size, fetched.requests, fetched.retries)
+    def _denied(self, span: Span) -> NotEntitled | None:
+        """The denial of a span that is no newer than one that was denied: plans reach back only so far."""
+        with self.lock:
+            known = self.denial is not None and self.denied_to is not None and span.start <= self.denied_to
+            return NotEntitled(*self.denial.args) if known and self.denial else None
 
-    def _refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
-        spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
-        self.tape.refuse(self.kind, span, state, str(error), spent)
-        problem = f"{span.symbol} {span.wave} {span.name}: {error}"
-        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
+    def _deny(self, span: Span, error: NotEntitled) -> None:
+        with self.lock:
+            self.denial, self.denied_to = error, max(self.denied_to or span.start, span.start)
 
 
-def _in_wave_order(span: Span) -> tuple[int, str, datetime]:
-    return WAVES.index(span.wave), span.symbol, span.start
+def _in_order(spans: Sequence[Span]) -> list[Span]:
+    """The newest span first, the others wave by wave, one symbol after the other.
+
+    Symbols, and the spans of each, come in an order that differs from run to run: of two runs over the same spans
+    each finds published what the other did, instead of fetching the same at the same time all along.
+    """
+    if not spans:
+        return []
+    chance = random.Random()  # noqa: S311 -- nobody is to be kept from guessing it
+    place: Mapping[str, float] = defaultdict(chance.random)
+    newest = max(spans, key=lambda span: span.start)
+    others = sorted(spans, key=lambda span: (WAVES.index(span.wave), place[span.symbol], chance.random()))
+    return [newest, *(span for span in others if span is not newest)]
 
 
-def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult]) -> Outcome:
+def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int) -> Outcome:
     figures: dict[str, int | float] = {
         "windows": windows,
         "spans_fetched": sum(result.problem is None for result in results),
@@ -121,4 +194,6 @@ def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult]) -> Outcome
         "requests": sum(result.requests for result in results),
         "retries": sum(result.retries for result in results),
     }
+    if left_out:
+        figures["trial_leaves_out"] = left_out
     return Outcome(pair, figures, tuple(result.problem for result in results if result.problem is not None))

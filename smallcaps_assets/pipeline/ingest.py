@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from itertools import groupby
+from threading import Event
 
 from smallcaps_assets.domain.quality import clean_bars
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.outcome import Outcome, in_threads
+from smallcaps_assets.pipeline.in_flight import in_threads
+from smallcaps_assets.pipeline.outcome import Outcome
 
 
 def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
@@ -29,11 +31,13 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         NotAuthenticated: the key is missing or unknown.
         NotEntitled: the plan does not include minute bars.
     """
+    stop = Event()
+    stoppable = client.until(stop)
 
     def ingest(symbol: str) -> Outcome:
-        return _ingest_symbol(symbol, [] if symbol in inactive else due, client, store)
+        return _ingest_symbol(symbol, [] if symbol in inactive else due, stoppable, store)
 
-    yield from in_threads(ingest, symbols, threads)
+    yield from in_threads(ingest, symbols, threads, stop=stop)
 
 
 def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:

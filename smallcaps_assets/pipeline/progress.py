@@ -1,12 +1,88 @@
-"""Log lines of long work: how much is done, how fast, and when it will be over."""
+"""Log lines of long work: how much is done, how fast, what it costs, and when it will be over."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Final, TypeVar
 
+from smallcaps_assets.market_data.client import MarketDataClient
+
 Item = TypeVar("Item")
 LOG_EVERY_S: Final = 30.0
+# over which a rate is measured
+RECENT_S: Final = 300.0
+
+
+class Progress:
+    """Counts what is done, and says so every `LOG_EVERY_S` seconds and at the end."""
+
+    def __init__(
+        self,
+        total: int,
+        what: str,
+        log: Callable[[str], None],
+        client: MarketDataClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin.
+
+        Args:
+            total: how many units there are to do, those that failed included.
+            what: the units, for people.
+            log: takes a line.
+            client: whose requests are told as well.
+            clock: seconds from any origin, never running backwards.
+        """
+        self._total = total
+        self._what = what
+        self._log = log
+        self._client = client
+        self._clock = clock
+        self._done = self._failed = self._bytes = 0
+        self._before = client.totals() if client else None
+        self._said = clock()
+        # (time, units done, requests sent), the oldest first
+        self._points: deque[tuple[float, int, int]] = deque([(self._said, 0, 0)])
+
+    def add(self, units: int = 1, *, failed: int = 0, size: int = 0) -> None:
+        """So many units more were done, of which so many failed, with so many bytes published."""
+        self._done += units
+        self._failed += failed
+        self._bytes += size
+        self.tick(end=self._done >= self._total and units > 0)
+
+    def tick(self, *, end: bool = False) -> None:
+        """Say how far along the work is, if it is time to."""
+        now = self._clock()
+        if end or now - self._said >= LOG_EVERY_S:
+            self._said = now
+            self._log(self._line(now))
+
+    def _line(self, now: float) -> str:
+        sent = self._client.totals().requests_sent - self._before.requests_sent if self._client and self._before else 0
+        while len(self._points) > 1 and now - self._points[0][0] > RECENT_S:
+            self._points.popleft()
+        since, done, requests = self._points[0]
+        self._points.append((now, self._done, sent))
+        elapsed_s = now - since
+        rate = (self._done - done) / elapsed_s if elapsed_s else 0.0
+        left = timedelta(seconds=round((self._total - self._done) / rate)) if rate else "unknown"
+        parts = [f"{self._what}: {self._done:,}/{self._total:,}", f"{60 * rate:,.0f} a minute"]
+        if self._client and self._before:
+            parts += self._requests(self._client, 60 * (sent - requests) / elapsed_s if elapsed_s else 0.0)
+            parts += [f"{self._failed:,} failed", f"{self._bytes / 1e6:,.1f} MB"]
+        return ", ".join([*parts, f"{left} left"])
+
+    def _requests(self, client: MarketDataClient, per_minute: float) -> list[str]:
+        assert self._before  # noqa: S101 -- there is a client
+        after, budget = client.totals(), client.requests_per_minute
+        limit = f" of {budget:,.0f}" if budget else ""
+        return [
+            f"{per_minute:,.0f}{limit} requests a minute",
+            f"{after.retries - self._before.retries:,} retries",
+            f"{after.throttled - self._before.throttled:,} times 429",
+        ]
 
 
 def with_progress(
@@ -17,16 +93,7 @@ def with_progress(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Item]:
     """Pass `items` on, saying at the end and every `LOG_EVERY_S` seconds how far along they are."""
-    started = said = clock()
-    for done, item in enumerate(items, start=1):
+    progress = Progress(total, what, log, clock=clock)
+    for item in items:
         yield item
-        now = clock()
-        if done == total or now - said >= LOG_EVERY_S:
-            said = now
-            log(_line(done, total, what, now - started))
-
-
-def _line(done: int, total: int, what: str, elapsed_s: float) -> str:
-    rate = done / elapsed_s if elapsed_s else 0.0
-    left = timedelta(seconds=round((total - done) / rate)) if rate else "unknown"
-    return f"{what}: {done:,}/{total:,}, {60 * rate:,.0f} a minute, {left} left"
+        progress.add()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
@@ -15,27 +15,35 @@ from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.replay import ReplayMarket
 from smallcaps_assets.simulated.server import serve
 
+# how late a request may leave this machine, and arrive
+LATE_S: Final = 1.0
 # one vendor under its former and its present name
 VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 
 
-def market_data_client(source: SourceParams) -> MarketDataClient:
+def market_data_client(source: SourceParams, slots: int = 1) -> MarketDataClient:
     """The one client for a source in this process, so that all its steps share one budget.
+
+    Args:
+        source: where data comes from.
+        slots: how many processes may talk to the source at once; each owns its share of the budget.
 
     Raises:
         NotAuthenticated: the source is the vendor and no key is set.
     """
-    return _client(source.model_dump_json())
+    return _client(source.model_dump_json(), slots)
 
 
 @lru_cache(maxsize=4)
-def _client(document: str) -> MarketDataClient:
+def _client(document: str, slots: int) -> MarketDataClient:
     source = SourceParams.model_validate_json(document)
+    bucket = TokenBucket(share(source.requests_per_minute, slots), source.burst, LATE_S)
     return MarketDataClient(
         embedded_exchange(source.embedded) if source.kind == "embedded" else source.base_url,
         api_key(source).get_secret_value(),
-        bucket=TokenBucket(source.requests_per_minute),
+        bucket=bucket,
         timeout_s=source.timeout_s,
+        deadline_s=source.deadline_s,
         max_retries=source.max_retries,
     )
 
@@ -44,6 +52,22 @@ def _client(document: str) -> MarketDataClient:
 def embedded_exchange(params: EmbeddedParams) -> str:
     """Start the exchange in a box, once in this process; returns its address, on loopback."""
     return serve(Exchange(market_of(params))).base_url
+
+
+def share(requests_per_minute: float | None, slots: int) -> float | None:
+    """The budget of one of `slots` processes: whole requests, so that no minute sees more than all may send.
+
+    Raises:
+        SettingsError: there are more slots than requests a minute.
+    """
+    if requests_per_minute is None or slots == 1:
+        return requests_per_minute
+    if slots > requests_per_minute:
+        raise SettingsError(
+            f"source.requests_per_minute is {requests_per_minute:g}, too few for the {slots} steps that may talk to the "
+            "vendor at once: lower the limit of Dagster's pool `vendor` (dagster.yaml, or Deployment > Concurrency)."
+        )
+    return float(requests_per_minute // slots)
 
 
 def require_same_source(store: UniverseStore, source: SourceParams) -> None:

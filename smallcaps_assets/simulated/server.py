@@ -4,26 +4,29 @@ import gzip
 import json
 import logging
 import socket
+import struct
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.simulated.wire import Answering, Delivery, Reply
 
 _log = logging.getLogger(__name__)
 _SMALL_BODY: Final = 256
+_DRIPS: Final = 50
+# Closing sends RST at once: linger is on, for 0 seconds. Winsock's struct has shorter fields.
+_RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class ExchangeServer:
     """A running exchange; a context manager that closes itself. Made by `serve`."""
 
-    def __init__(self, exchange: Exchange, host: str, port: int, *, access_log: bool) -> None:
+    def __init__(self, exchange: Answering, host: str, port: int, *, access_log: bool) -> None:
         self._http = _Http((host, port), exchange, access_log=access_log)
         self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -40,7 +43,8 @@ class ExchangeServer:
         return self._http.answered
 
     def close(self) -> None:
-        """Stop listening and drop every open connection; may be called twice."""
+        """Stop listening and drop every open connection, answers under way included; may be called twice."""
+        self._http.closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._http.drop_connections()
@@ -55,7 +59,7 @@ class ExchangeServer:
         self.close()
 
 
-def serve(exchange: Exchange, host: str = "127.0.0.1", port: int = 0, *, access_log: bool = False) -> ExchangeServer:
+def serve(exchange: Answering, host: str = "127.0.0.1", port: int = 0, *, access_log: bool = False) -> ExchangeServer:
     """Serve an exchange until it is closed; it listens when this returns.
 
     Args:
@@ -76,9 +80,10 @@ class _Http(ThreadingHTTPServer):
     # On Windows the address of a running server could be taken over where this is on.
     allow_reuse_address = sys.platform != "win32"
 
-    def __init__(self, address: tuple[str, int], exchange: Exchange, *, access_log: bool) -> None:
+    def __init__(self, address: tuple[str, int], exchange: Answering, *, access_log: bool) -> None:
         self.exchange = exchange
         self.access_log = access_log
+        self.closing = Event()
         self._lock = Lock()
         self._answered = 0
         self._open: set[socket.socket] = set()
@@ -153,17 +158,43 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         self.server.count_answer()
+        delivery = reply.delivery or Delivery()
+        self._pause(delivery.latency)
         body = reply.body
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        if len(body) > _SMALL_BODY and "gzip" in self.headers.get("Accept-Encoding", ""):
+        takes_gzip = len(body) > _SMALL_BODY and "gzip" in self.headers.get("Accept-Encoding", "")
+        if takes_gzip or delivery.truncated_gzip:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             self.send_header("Content-Encoding", "gzip")
+        if delivery.truncated_gzip:
+            body = body[: len(body) // 2]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self._send_body(body[: len(body) // 2] if delivery.reset else body, delivery.drip)
+        if delivery.reset:
+            self._reset()
+
+    def _send_body(self, body: bytes, drip: float) -> None:
+        size = max(-(-len(body) // _DRIPS), 1) if drip else max(len(body), 1)
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        for piece in pieces:
+            if drip:
+                self.wfile.flush()
+                self._pause(drip / len(pieces))
+            self.wfile.write(piece)
         self.wfile.flush()
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        # Closing the socket object would wait for the files made of it, and the server would send FIN before.
+        socket.close(self.connection.detach())
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            self.server.closing.wait(seconds)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
         if self.server.access_log:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
 
 from smallcaps_assets.simulated.source import Row
@@ -24,12 +24,38 @@ _LATEST: Final = date(2200, 12, 31)
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """How an answer travels where it does not come at once and whole; `reset` and `truncated_gzip` exclude each other.
+
+    Attributes:
+        latency: seconds before the first byte.
+        drip: seconds over which the body is spread, in small pieces.
+        reset: the connection is reset after half of the body.
+        truncated_gzip: the body is compressed and cut in half, under a Content-Length of what is left of it.
+    """
+
+    latency: float = 0.0
+    drip: float = 0.0
+    reset: bool = False
+    truncated_gzip: bool = False
+
+
+@dataclass(frozen=True)
 class Reply:
-    """An HTTP answer. The body is JSON in UTF-8, not compressed."""
+    """An HTTP answer. The body is not compressed; it is JSON in UTF-8 unless the headers say otherwise."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    delivery: Delivery | None = None
+
+
+class Answering(Protocol):
+    """What can be served: an exchange, or something around one."""
+
+    def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case."""
+        ...
 
 
 class Refusal(Exception):  # noqa: N818 -- it ends a request, and becomes a reply
@@ -78,12 +104,7 @@ class Request:
 
     def next_url(self, path: str | None = None, **cursor: int) -> str:
         """The address of the next page: `path` (or the same) with a cursor that repeats the query, without the key."""
-        kept: dict[str, str | int] = {
-            name: value for name, value in self.query.items() if name not in (_CURSOR, "apiKey")
-        }
-        text = urlencode(kept | cursor)
-        opaque = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-        return f"{self.origin}{quote(path or self.path)}?{_CURSOR}={opaque}"
+        return cursor_url(self.origin, path or self.path, self.query, cursor)
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,13 @@ class Page:
     count: int
     entries: Row = field(default_factory=dict)
     next_url: str | None = None
+
+
+def cursor_url(origin: str, path: str, query: Mapping[str, str], more: Mapping[str, str | int]) -> str:
+    """An address whose cursor holds `query`, without the key, and `more`."""
+    kept: dict[str, str | int] = {name: value for name, value in query.items() if name not in (_CURSOR, "apiKey")}
+    opaque = base64.urlsafe_b64encode(urlencode({**kept, **more}).encode()).decode().rstrip("=")
+    return f"{origin}{quote(path)}?{_CURSOR}={opaque}"
 
 
 def with_cursor(query: Mapping[str, str]) -> dict[str, str]:

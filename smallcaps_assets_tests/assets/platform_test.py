@@ -3,6 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
-from smallcaps_assets.domain.kpis import LEDGER
+from smallcaps_assets.domain.kpis import KPIS, LEDGER, ledger_problems
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -25,6 +28,7 @@ from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import serve
 from smallcaps_assets_tests.conftest import Gate, files_below, refusal
 
+BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
 TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
@@ -68,7 +72,7 @@ class Platform:
         for wave in WAVES:
             keys = tape_key(first, wave), tape_key(last, wave)
             self.stages[wave] = self.run(*(key.path for key in CORE_TAPES), first=keys[0], last=keys[1])
-        self.stages["ledger"] = self.run(["core", "capture_ledger"])
+        self.stages["ledger"] = self.run(["core", "capture_ledger"], ["core", "capture_report"])
 
     def materialized(self, key: dg.AssetKey) -> set[str]:
         return set(self.instance.get_materialized_partitions(key))
@@ -219,23 +223,45 @@ def test_a_manifest_shows_its_funnel(platform: Platform, profile: str) -> None:
     assert len(steps) == 8
 
 
-def test_the_ledger_gives_its_verdict(platform: Platform) -> None:
+def test_the_ledger_certifies_every_event(platform: Platform) -> None:
     (metadata,) = metadata_of(platform.stages["ledger"], "core", "capture_ledger").values()
     ledger = pl.read_parquet(platform.lake.ledger("core"))
-    manifest = ManifestStore(platform.lake.manifests("core"), "core").load()
-    assert ledger["event_id"].to_list() == manifest["event_id"].to_list()
+    store = ManifestStore(platform.lake.manifests("core"), "core")
+    assert ledger["event_id"].to_list() == store.load()["event_id"].to_list()
     assert set(ledger["state"]) == {"complete"}
     assert metadata["state/complete"].value == ledger.height
+    assert ledger_problems(ledger, "core", store.sidecar()["manifest_id"]) == []
+    for kind in ("trades", "quotes"):
+        certain = ledger.select(pl.col(f"^{kind}_(pages|requests|received)$"), pl.col(f"{kind}_request_ids").list.len())
+        assert certain.select(pl.all_horizontal(pl.all() > 0).all()).item()
+        assert ledger[f"{kind}_fetched_at"].is_between(BEGAN, datetime.now(UTC)).all()
+    assert set(ledger["package_version"].explode()) == {version("smallcaps-assets")}
+    assert set(ledger["config_hash"].explode()) == {store.sidecar()["config_hash"]}
+
+
+def test_the_report_gives_its_verdict(platform: Platform) -> None:
+    (metadata,) = metadata_of(platform.stages["ledger"], "core", "capture_report").values()
     assert metadata["go"].value is True
     assert metadata["why_not"].value == ""
-    figures = {record.data["figure"] for record in metadata["kpis"].records}
+    figures = {record.data["figure"] for record in metadata["kpis"].records if record.data["target"]}
     assert figures == {"success_pct", "retries_pct", "throttled_pct", "p90_event_mb", "session_drift_pp"}
+    assert metadata["requests_per_window/all"].value == pytest.approx(2.0)
     tapes = [path for path in platform.asked_at_first if path.startswith(("/v3/trades", "/v3/quotes"))]
     assert metadata["requests"].value == len(tapes) > 0
+    checks = {check.check_name: check.passed for check in platform.stages["ledger"].get_asset_check_evaluations()}
+    assert checks == dict.fromkeys(("success_rate", "retries", "throttling", "session_mix", "event_size"), True)
+    assert pl.read_parquet(platform.lake.ledger("core").with_name("report.parquet")).schema == KPIS
+
+
+def test_of_one_run_the_trades_are_asked_for_before_the_quotes(platform: Platform) -> None:
+    tapes = [path.split("/")[2] for path in platform.asked_at_first if path.startswith("/v3/")]
+    waves = [kind for kind, _ in groupby(tape for tape in tapes if tape in ("trades", "quotes"))]
+    assert waves == ["trades", "quotes"] * (len(waves) // 2)
 
 
 # ------------------------------------------------------------------------------------------------- how it is defined
 
+ASSETS_OF_A_PROFILE = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report")
 NODES = build_defs(load_settings(overrides={})).resolve_asset_graph()
 
 
@@ -246,7 +272,7 @@ def all_keys() -> set[dg.AssetKey]:
 def test_the_assets_are_those_of_the_architecture() -> None:
     names = {"universe", "minute_bars", "event_shards", "master_events"}
     for profile in PROFILES:
-        names |= {f"{profile}/{name}" for name in ("manifest", "tape_trades", "tape_quotes", "capture_ledger")}
+        names |= {f"{profile}/{name}" for name in ASSETS_OF_A_PROFILE}
     assert {key.to_user_string() for key in all_keys()} == names
 
 
@@ -261,6 +287,7 @@ def test_the_assets_are_those_of_the_architecture() -> None:
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
         *((f"{profile}/tape_quotes", {f"{profile}/manifest"}) for profile in PROFILES),
         *((f"{profile}/capture_ledger", {f"{profile}/tape_trades", f"{profile}/tape_quotes"}) for profile in PROFILES),
+        *((f"{profile}/capture_report", {f"{profile}/capture_ledger"}) for profile in PROFILES),
     ],
 )
 def test_what_an_asset_is_made_of(asset: str, upstream: set[str]) -> None:
@@ -326,6 +353,7 @@ def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
         ("premium/tape_trades", TRADES_ALL),
         ("premium/tape_quotes", QUOTES_ALL),
         ("plus/capture_ledger", LEDGER),
+        ("plus/capture_report", KPIS),
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:

@@ -19,39 +19,40 @@ class ManualClock:
 
 
 def test_a_burst_starts_at_once_and_the_rest_at_the_pace() -> None:
-    bucket = TokenBucket(300, burst=5, clock=ManualClock())
-    delays = [bucket.reserve() for _ in range(105)]
+    bucket = TokenBucket(304, burst=5, clock=ManualClock())
+    delays = [bucket.reserve().delay_s for _ in range(105)]
     assert delays[:5] == [0.0] * 5
+    # 300 a minute, so that with a burst of 5 no minute sees more than 304
     assert delays[-1] == pytest.approx(20.0)
 
 
 def test_idle_time_fills_no_more_than_the_burst() -> None:
     clock = ManualClock()
-    bucket = TokenBucket(60, burst=3, clock=clock)
+    bucket = TokenBucket(62, burst=3, clock=clock)
     clock.now = 1e6
-    assert [bucket.reserve() for _ in range(5)] == pytest.approx([0, 0, 0, 1, 2])
+    assert [bucket.reserve().delay_s for _ in range(5)] == pytest.approx([0, 0, 0, 1, 2])
 
 
 def test_no_limit_never_waits() -> None:
     bucket = TokenBucket(None, clock=ManualClock())
-    assert {bucket.reserve() for _ in range(1000)} == {0.0}
+    assert {bucket.reserve().delay_s for _ in range(1000)} == {0.0}
 
 
-@pytest.mark.parametrize("requests_per_minute", [None, 60])
+@pytest.mark.parametrize("requests_per_minute", [None, 63])
 def test_a_penalty_pushes_everybody_back(requests_per_minute: float | None) -> None:
     clock = ManualClock()
     bucket = TokenBucket(requests_per_minute, burst=4, clock=clock)
     bucket.penalise(30)
     bucket.penalise(10)
-    assert bucket.reserve() == pytest.approx(30)
+    assert bucket.reserve().delay_s == pytest.approx(30)
     clock.now = 31
-    assert bucket.reserve() == 0.0
+    assert bucket.reserve().delay_s == 0.0
 
 
 def test_no_burst_follows_a_penalty() -> None:
-    bucket = TokenBucket(60, burst=4, clock=ManualClock())
+    bucket = TokenBucket(63, burst=4, clock=ManualClock())
     bucket.penalise(30)
-    assert [bucket.reserve() for _ in range(3)] == pytest.approx([30, 31, 32])
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([30, 31, 32])
 
 
 @pytest.mark.parametrize("pace", [0, -1, math.inf, math.nan])
@@ -63,6 +64,8 @@ def test_an_impossible_pace_is_refused(pace: float) -> None:
 def test_an_impossible_burst_or_penalty_is_refused() -> None:
     with pytest.raises(ValueError, match="burst"):
         TokenBucket(1, burst=0)
+    with pytest.raises(ValueError, match="more than the 5 requests"):
+        TokenBucket(5, burst=6)
     for seconds in (-1, math.inf, math.nan):
         with pytest.raises(ValueError, match="penalty"):
             TokenBucket(1).penalise(seconds)
@@ -73,7 +76,7 @@ def test_threads_share_one_budget() -> None:
     delays: list[float] = []
 
     def reserve_many() -> None:
-        delays.extend(bucket.reserve() for _ in range(50))
+        delays.extend(bucket.reserve().delay_s for _ in range(50))
 
     threads = [threading.Thread(target=reserve_many) for _ in range(4)]
     for thread in threads:
@@ -93,7 +96,7 @@ steps = st.lists(
 )
 
 
-@given(steps=steps, per_minute=st.floats(1, 6000), burst=st.integers(1, 8))
+@given(steps=steps, per_minute=st.floats(8, 6000), burst=st.integers(1, 8))
 def test_never_more_than_burst_and_pace_allow(steps: list[tuple[str, float]], per_minute: float, burst: int) -> None:
     clock = ManualClock()
     bucket = TokenBucket(per_minute, burst=burst, clock=clock)
@@ -105,10 +108,75 @@ def test_never_more_than_burst_and_pace_allow(steps: list[tuple[str, float]], pe
         elif action == "penalise":
             bucket.penalise(seconds)
             barred_until = max(barred_until, clock.now + seconds)
+            starts = [start for start in starts if start <= clock.now]  # the others are void and reserve anew
         else:
-            starts.append(clock.now + bucket.reserve())
+            starts.append(clock.now + bucket.reserve().delay_s)
             assert starts[-1] >= barred_until - 1e-6
     assert starts == sorted(starts)
     for i, first in enumerate(starts):
         for j in range(i, len(starts)):
             assert j - i + 1 <= burst + (starts[j] - first) * per_minute / 60 + 1e-6
+        assert sum(first <= start < first + 60 for start in starts) <= per_minute + 1e-6
+
+
+@given(lateness=st.lists(st.floats(0, 0.999), min_size=150, max_size=150), per_minute=st.sampled_from([5, 60, 100]))
+def test_no_minute_of_the_vendors_sees_more_than_the_budget_however_late_each_is(
+    lateness: list[float], per_minute: int
+) -> None:
+    bucket = TokenBucket(per_minute, late_s=1.0, clock=ManualClock())
+    arrivals = sorted(bucket.reserve().delay_s + late for late in lateness)
+    for first in arrivals:
+        assert sum(first <= arrival < first + 60 for arrival in arrivals) <= per_minute
+
+
+def test_a_penalty_makes_void_what_was_reserved_before_it() -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(60, clock=clock)
+    before = [bucket.reserve() for _ in range(10)]
+    assert all(bucket.holds(ticket) for ticket in before)
+    bucket.penalise(30)
+    assert not any(bucket.holds(ticket) for ticket in before)
+    # those who reserve anew come one after the other, not all at the end of the penalty
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([30, 31, 32])
+
+
+def test_the_pace_is_halved_once_for_all_requests_under_way_and_recovers() -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(60, clock=clock)
+    under_way = [bucket.reserve() for _ in range(4)]
+    clock.now = 4
+    for ticket in under_way:
+        bucket.penalise(0, ticket, slower=True)
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([1, 3, 5])
+    clock.now = 100  # six quiet stretches: 2 s / 1.25^6 is less than the budget's own second
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([0, 1, 2])
+
+
+def test_the_pace_recovers_step_by_step() -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(60, clock=clock)
+    bucket.penalise(0, slower=True)
+    bucket.penalise(0, slower=True)
+    clock.now = 30
+    assert [bucket.reserve().delay_s for _ in range(2)] == pytest.approx([0, 4 / 1.25**2])
+
+
+def test_without_a_budget_the_pace_after_a_refusal_is_half_of_what_was_sent() -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(None, clock=clock)
+    for _ in range(120):
+        clock.now += 0.25
+        ticket = bucket.reserve()
+    bucket.penalise(0, ticket, slower=True)
+    # 120 in 29.75 s, the last one just now
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([2 * k * 29.75 / 120 for k in (1, 2, 3)])
+    clock.now += 3600
+    assert {bucket.reserve().delay_s for _ in range(100)} == {0.0}
+
+
+def test_however_often_it_is_refused_a_request_a_minute_remains() -> None:
+    bucket = TokenBucket(6000, clock=ManualClock())
+    for _ in range(100):
+        bucket.penalise(0, slower=True)
+    first, second = (bucket.reserve().delay_s for _ in range(2))
+    assert second - first == pytest.approx(60)

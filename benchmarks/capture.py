@@ -1,0 +1,325 @@
+"""How full capture fills the vendor's limit, and how fast it is without one. The last line is one JSON object.
+
+python benchmarks/capture.py [--seconds 75] [--only paced,unlimited,memory]
+
+The exchange runs in a process of its own and answers after 40 ms. Where a limit is measured, it refuses with 429 what
+goes beyond the same limit in any 60 seconds. Everything that captures runs in processes of its own as well, each a
+whole capture with certificates, published to disk.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from smallcaps_assets.errors import Stopped
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.pipeline.capture import Capture
+from smallcaps_assets.pipeline.source import LATE_S, share
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.faults import FaultyExchange, fault_script
+from smallcaps_assets.simulated.hours import sessions_between
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.wire import Reply
+
+LATENCY_S = 0.04
+PACES = (60, 600, 6_000)
+FIRST, LAST = datetime(2025, 10, 20).date(), datetime(2025, 12, 1).date()  # noqa: DTZ001
+CROWDED = datetime(2025, 11, 12, tzinfo=UTC)
+REPEATS = 3
+
+
+class Remembering:
+    """The exchange, with answers remembered once given: what is measured is not how it makes them."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._known: dict[tuple[str, tuple[tuple[str, str], ...]], Reply] = {}
+
+    def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        question = (path, tuple(sorted(query.items())))
+        known = self._known.get(question)
+        if known is None:
+            known = self._exchange.reply(path, query, headers)
+            if known.status == 200:  # noqa: PLR2004
+                self._known[question] = known
+        return known
+
+
+def serving(limit: int) -> None:
+    """The process of the exchange: prints its address, then serves until its input ends."""
+    market = SimulatedMarket(clock=lambda: datetime(2026, 1, 5, 12, tzinfo=UTC))
+    exchange: Any = Exchange(market, requests_per_minute=limit) if limit else Remembering(Exchange(market))
+    slow = FaultyExchange(exchange, fault_script(json.dumps([{"fault": "latency", "rate": 1, "seconds": LATENCY_S}])))
+    with serve(slow) as server:  # type: ignore[arg-type]
+        print(server.base_url, flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def exchange(limit: int = 0) -> Iterator[str]:
+    command = [sys.executable, __file__, "--child", "serving", json.dumps({"limit": limit})]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout  # noqa: PT018, S101
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+
+
+def manifest(windows: Iterator[tuple[str, datetime]], before: int, after: int) -> pl.DataFrame:
+    """The columns of a manifest that capture looks at; windows that do not touch."""
+    rows = [(f"{symbol}_{at:%Y%m%d_%H%M}", symbol, at) for symbol, at in windows]
+    return pl.DataFrame(rows, schema=["event_id", "symbol", "timestamp"], orient="row").with_columns(
+        session=pl.lit("RTH"),
+        timestamp=pl.col("timestamp").cast(pl.Datetime("us", "UTC")),
+        window_before_min=pl.lit(before, pl.Int64),
+        window_after_min=pl.lit(after, pl.Int64),
+    )
+
+
+def small_windows() -> Iterator[tuple[str, datetime]]:
+    """One minute each, of few rows: 12 symbols, 30 sessions, 90 windows a day."""
+    for day in sessions_between(FIRST, LAST):
+        for minute in range(0, 360, 4):
+            for symbol in SimulatedMarket().symbols():
+                opening = datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
+                yield symbol, opening + timedelta(minutes=minute)
+
+
+def usual_windows() -> Iterator[tuple[str, datetime]]:
+    """Ten minutes each, all symbols, four a day."""
+    for day in sessions_between(FIRST, LAST):
+        for minute in range(0, 240, 60):
+            for symbol in SimulatedMarket().symbols():
+                yield symbol, datetime(day.year, day.month, day.day, 15, tzinfo=UTC) + timedelta(minutes=minute)
+
+
+def client_of(base_url: str, limit: float | None) -> MarketDataClient:
+    return MarketDataClient(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S))
+
+
+def captured(client: MarketDataClient, rows: pl.DataFrame, kind: Kind, threads: int, root: str) -> None:
+    settings = load_settings(None, {})
+    tape = TapeStore(Lake(Path(root)), "core", settings.profiles["core"], settings.capture.size_budget)
+    capture = Capture(kind, tape, client, threads, "benchmark", log=lambda line: print(line, file=sys.stderr))
+    for outcome in capture.run(rows, [(symbol, "RTH") for symbol in rows["symbol"].unique()]):
+        if outcome.problems:
+            raise SystemExit(str(outcome.problems))
+
+
+def pacing(base_url: str, limit: float, seconds: float, begin: float) -> dict[str, float]:
+    """One step for so many seconds: what it sent."""
+    client, stop = client_of(base_url, limit), threading.Event()
+    stopping = threading.Timer(begin + seconds - time.time(), stop.set)
+    rows = manifest(small_windows(), 0, 1)
+    settings = load_settings(None, {})
+    with tempfile.TemporaryDirectory() as root:
+        time.sleep(max(0.0, begin - time.time()))
+        stopping.start()
+        try:
+            captured(Stoppable(client, stop), rows, "trades", settings.fetch_threads, root)  # type: ignore[arg-type]
+        except Stopped:
+            pass
+        else:
+            raise SystemExit("there were not enough windows for the time")
+    totals = client.totals()
+    return {"requests": totals.requests_sent, "throttled": totals.throttled, "retries": totals.retries}
+
+
+class Stoppable:
+    """A client whose work ends when the time is over."""
+
+    def __init__(self, client: MarketDataClient, stop: threading.Event) -> None:
+        self._client, self._stop = client, stop
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    def until(self, stop: threading.Event) -> MarketDataClient:  # noqa: ARG002
+        return self._client.until(self._stop)
+
+
+def unlimited(base_url: str, threads: int, kind: Kind) -> dict[str, float]:
+    """Usual and crowded windows as fast as they come."""
+    rows = pl.concat([manifest(islice(usual_windows(), 240), 3, 7), crowded()])
+    client = client_of(base_url, None)
+    settings = load_settings(None, {})
+    with tempfile.TemporaryDirectory() as root:
+        began = time.perf_counter()
+        captured(client, rows, kind, threads, root)
+        seconds = time.perf_counter() - began
+        tape = TapeStore(Lake(Path(root)), "core", settings.profiles["core"])
+        published = tape.published(kind)
+    received = int(published["received"].sum())
+    return {
+        "rows_per_s": received / seconds,
+        "windows_per_s": rows.height / seconds,
+        "rows": received,
+        "requests": client.totals().requests_sent,
+    }
+
+
+def crowded(copies: int = 1) -> pl.DataFrame:
+    """The window of 60,000 trades; `copies` of it differ by a second."""
+    at = CROWDED + timedelta(hours=15)
+    return pl.concat(
+        manifest(iter([("AVLO", at + timedelta(days=7 * 52 * copy))]), 60, 300).with_columns(copy=pl.lit(copy))
+        for copy in range(copies)
+    ).drop("copy")
+
+
+def official(base_url: str, kind: Kind) -> dict[str, float]:
+    """The vendor's own client, doing the same requests in one thread."""
+    from massive import RESTClient  # noqa: PLC0415
+
+    client = RESTClient("key", base=base_url)
+    ask: Callable[..., Any] = client.list_trades if kind == "trades" else client.list_quotes
+    rows = pl.concat([manifest(islice(usual_windows(), 240), 3, 7), crowded()])
+    received, began = 0, time.perf_counter()
+    for symbol, at, before, after in rows.select(
+        "symbol", "timestamp", "window_before_min", "window_after_min"
+    ).iter_rows():
+        start, end = (int((at + timedelta(minutes=m)).timestamp()) * 10**9 for m in (-before, after))
+        found = list(ask(symbol, timestamp_gte=start, timestamp_lt=end, limit=50_000, order="asc", sort="timestamp"))
+        received += len(found)
+    seconds = time.perf_counter() - began
+    return {"rows_per_s": received / seconds, "windows_per_s": rows.height / seconds, "rows": received}
+
+
+def memory(base_url: str) -> dict[str, float]:
+    """Many windows of 60,000 trades and 76,000 quotes at once, at the default number of threads."""
+    settings = load_settings(None, {})
+    start = CROWDED + timedelta(hours=14)
+    # windows of one symbol that overlap would be one span: each is a profile's of its own
+    rows = [manifest(iter([("AVLO", start + timedelta(seconds=second))]), 60, 360) for second in range(48)]
+    client = client_of(base_url, None)
+    pool: list[threading.Thread] = []
+    slots = threading.Semaphore(settings.fetch_threads)
+
+    def one(root: str, row: pl.DataFrame) -> None:
+        with slots:
+            for kind in ("trades", "quotes"):
+                captured(client, row, kind, 1, root)  # type: ignore[arg-type]
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number, row in enumerate(rows):
+            root = Path(folder) / str(number)
+            root.mkdir()
+            pool.append(threading.Thread(target=one, args=(str(root), row)))
+        for thread in pool:
+            thread.start()
+        for thread in pool:
+            thread.join()
+    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "windows": float(len(rows))}
+
+
+def child(name: str, **arguments: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--child", name, json.dumps(arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, float]:
+    output, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{process.args} failed")
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def measure_paced(seconds: float) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for steps, limits in ((1, PACES), (2, PACES[1:])):
+        for limit in limits:
+            with exchange(limit) as base_url:
+                begin = time.time() + 4
+                budget = share(limit, steps)
+                processes = [
+                    child("pacing", base_url=base_url, limit=budget, seconds=seconds, begin=begin) for _ in range(steps)
+                ]
+                found = [result(process) for process in processes]
+            allowed = limit * seconds / 60
+            name = f"paced_{limit}_{steps}_steps"
+            figures[name] = sum(one["requests"] for one in found) / allowed
+            figures[f"{name}_429"] = sum(one["throttled"] for one in found)
+            print(f"{name}: {figures[name]:.4f} of what is allowed, {figures[f'{name}_429']:.0f} times 429", flush=True)
+    return figures
+
+
+def measure_unlimited() -> dict[str, float]:
+    figures: dict[str, float] = {}
+    default = load_settings(None, {}).fetch_threads
+    with exchange() as base_url:
+        for kind in ("trades", "quotes"):
+            result(child("unlimited", base_url=base_url, threads=4, kind=kind))  # the exchange learns the answers
+            runs = [
+                (
+                    result(child("official", base_url=base_url, kind=kind)),
+                    result(child("unlimited", base_url=base_url, threads=1, kind=kind)),
+                    result(child("unlimited", base_url=base_url, threads=default, kind=kind)),
+                )
+                for _ in range(REPEATS)
+            ]
+            theirs, alone, ours = (
+                max((run[place] for run in runs), key=lambda one: one["rows_per_s"]) for place in range(3)
+            )
+            assert theirs["rows"] == alone["rows"] == ours["rows"]  # noqa: S101
+            for name, found in (("official", theirs), ("one_thread", alone), ("default", ours)):
+                figures[f"{kind}_{name}_rows_per_s"] = found["rows_per_s"]
+                figures[f"{kind}_{name}_windows_per_s"] = found["windows_per_s"]
+            figures[f"{kind}_one_thread_ratio"] = alone["rows_per_s"] / theirs["rows_per_s"]
+            figures[f"{kind}_default_ratio"] = ours["rows_per_s"] / theirs["rows_per_s"]
+            print({name: round(value, 2) for name, value in figures.items() if name.startswith(kind)}, flush=True)
+    return figures
+
+
+def measure_memory() -> dict[str, float]:
+    with exchange() as base_url:
+        found = result(child("memory", base_url=base_url))
+    print(f"peak memory {found['peak_mb']:,.0f} MB", flush=True)
+    return {"memory_peak_mb": found["peak_mb"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=75.0, help="how long each pace is measured; more than 60")
+    parser.add_argument("--only", default="paced,unlimited,memory", help="which parts, with commas between them")
+    parser.add_argument("--child", nargs=2, metavar=("NAME", "ARGUMENTS"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        name, given = arguments.child
+        works: dict[str, Callable[..., Any]] = {
+            "serving": serving, "pacing": pacing, "unlimited": unlimited, "official": official, "memory": memory
+        }  # fmt: skip
+        print(json.dumps(works[name](**json.loads(given))))
+        return
+    parts = {
+        "paced": lambda: measure_paced(arguments.seconds),
+        "unlimited": measure_unlimited,
+        "memory": measure_memory,
+    }
+    figures: dict[str, float] = {}
+    for part in arguments.only.split(","):
+        figures |= parts[part]()
+    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""`smallcaps audit`: fetch some published spans again and say what the vendor changed since."""
+
+import json
+import random
+import sys
+from argparse import Namespace
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.audit import Audit
+from smallcaps_assets.pipeline.source import market_data_client, require_same_source
+from smallcaps_assets.settings import Profile, lake_path
+
+SEEDS: Final = 1_000_000
+_CHANGES: Final = ("added", "removed", "altered")
+
+
+def run(arguments: Namespace) -> int:
+    """Print which of the sampled spans changed, and how; changes are information, so the exit code is 0.
+
+    Raises:
+        InputError: there is no tape, or the lake holds data of another source.
+        NotAuthenticated, NotEntitled: the vendor does not allow it.
+    """
+    settings = enter(arguments)
+    profile: Profile = arguments.profile or settings.active_profile
+    lake = Lake(lake_path(settings))
+    require_same_source(UniverseStore(lake), settings.source)
+    seed = random.randrange(SEEDS) if arguments.sample_seed is None else arguments.sample_seed  # noqa: S311 -- no secret
+    say = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    tape = TapeStore(lake, profile, settings.profiles[profile])
+    client = market_data_client(settings.source)
+    before = client.totals().requests_sent
+    audit = Audit(tape, client, settings.fetch_threads, lambda line: say(f"  {line}"))
+    say(f"profile {profile}:")
+    found = audit.run(arguments.sample, seed)
+    figures = _figures(found) | {"requests": client.totals().requests_sent - before}
+    if arguments.json:
+        document = {"profile": profile, "sample_seed": seed, **figures, "spans": found.to_dicts()}
+        print(json.dumps(document, default=datetime.isoformat))
+    else:
+        print("\n".join(_text(found, figures)))
+    return 0
+
+
+def _changed() -> pl.Expr:
+    return pl.sum_horizontal(_CHANGES) > 0
+
+
+def _figures(found: pl.DataFrame) -> dict[str, Any]:
+    compared = found.filter(pl.col("cause").is_null())
+    changed = compared.filter(_changed()).height
+    return {
+        "sampled": found.height,
+        "compared": compared.height,
+        "changed": changed,
+        "changed_pct": 100 * changed / compared.height if compared.height else None,
+        "rows": int(compared["rows"].sum()),
+        **{name: int(compared[name].sum()) for name in _CHANGES},
+        "oldest_fetched_at": found["fetched_at"].min(),
+        "newest_fetched_at": found["fetched_at"].max(),
+    }
+
+
+def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[str]:
+    lines = []
+    changed = found.filter(_changed()).to_dicts()
+    if changed:
+        lines.append(
+            f"  {'kind':<7}{'symbol':<8}{'wave':<5}{'span, UTC':<26}{'fetched at, UTC':<20}{'rows':>9}"
+            + "".join(f"{name:>9}" for name in _CHANGES)
+        )
+    lines += [_row(row) for row in changed]
+    lines += [
+        f"  not compared: {row['kind']} {row['symbol']} {row['wave']} {row['start']:%Y-%m-%d %H:%M}: {row['cause']}"
+        for row in found.filter(pl.col("cause").is_not_null()).to_dicts()
+    ]
+    share = "none could be compared" if figures["changed_pct"] is None else f"{figures['changed_pct']:.1f} %"
+    of_rows = ", ".join(f"{figures[name]:,} {name}" for name in _CHANGES)
+    return [
+        *lines,
+        f"  {figures['changed']:,} of {figures['compared']:,} spans compared changed ({share})",
+        f"  of {figures['rows']:,} rows kept: {of_rows}; {figures['requests']:,} requests",
+        f"  fetched between {_minute(figures['oldest_fetched_at'])} and {_minute(figures['newest_fetched_at'])} UTC",
+    ]
+
+
+def _row(row: dict[str, Any]) -> str:
+    span = f"{row['start']:%Y-%m-%d %H:%M} - {row['end']:%H:%M}"
+    counts = "".join(f"{row[name]:>9,}" for name in ("rows", *_CHANGES))
+    return f"  {row['kind']:<7}{row['symbol']:<8}{row['wave']:<5}{span:<26}{_minute(row['fetched_at']):<20}{counts}"
+
+
+def _minute(moment: datetime | None) -> str:
+    return "unknown" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

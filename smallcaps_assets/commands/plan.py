@@ -1,0 +1,203 @@
+"""`smallcaps plan`: what a capture costs before it is paid for."""
+
+import json
+from argparse import Namespace
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.domain.manifests import trial
+from smallcaps_assets.domain.plan import Rate
+from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.errors import MarketDataError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape import KINDS, Span, TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.plan import BYTES_PER_GB, Plan, Planner, require_room
+from smallcaps_assets.pipeline.source import market_data_client, require_same_source
+from smallcaps_assets.settings import Profile, Settings, SourceParams, lake_path
+
+DENIED: Final = 2
+ALLOWED: Final = "allowed"
+DAYS_FROM_HOURS: Final = 48
+HOURS_PER_DAY: Final = 24
+BYTES_PER_MB: Final = 1e6
+
+_WORDS: Final = {
+    "quotes_per_trade": "quotes per trade",
+    "bytes_per_trade": "bytes per trade",
+    "bytes_per_quote": "bytes per quote kept",
+    "quotes_kept": "of the quotes kept",
+}
+
+
+def run(arguments: Namespace) -> int:
+    """Print the plan of one profile's capture; with `--check`, ask the vendor whether it would be allowed.
+
+    Raises:
+        InputError: there is no manifest, or `--check` would ask another source than the lake's.
+        LakeError: the disk does not hold what the plan needs; the plan is printed before.
+    """
+    settings = enter(arguments)
+    profile: Profile = arguments.profile or settings.active_profile
+    lake = Lake(lake_path(settings))
+    store = ManifestStore(lake.manifests(profile), profile)
+    manifest_id = store.sidecar()["manifest_id"]
+    manifest = trial(store.load(), arguments.best, arguments.one_per_symbol)
+    if arguments.wave:
+        manifest = manifest.filter(pl.col("session") == arguments.wave)
+    capture = settings.capture
+    tape = TapeStore(lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades)
+    plan = Planner(tape, capture.assumptions, settings.source.requests_per_minute).plan(manifest)
+    check: dict[str, str] = {}
+    if arguments.check and plan.newest is not None:
+        require_same_source(UniverseStore(lake), settings.source)
+        check = _check(settings.source, plan.newest)
+    next_step = _next_step(plan, profile, arguments)
+    if arguments.json:
+        print(json.dumps(_document(plan, settings, check, arguments) | {"manifest_id": manifest_id, "next": next_step}))
+    else:
+        title = f"profile {profile}: {_chosen(arguments)}{manifest.height:,} events of "
+        print(f"{title}{manifest['symbol'].n_unique():,} symbols in {manifest_id}")
+        print("\n".join(_text(plan, settings, check, arguments)))
+        print(f"  next: {next_step}")
+    require_room(plan, capture.free_disk)
+    return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
+
+
+def _check(source: SourceParams, span: Span) -> dict[str, str]:
+    """What the vendor says to a request for each kind, by kind."""
+    answers: dict[str, str] = {}
+    for kind in KINDS:
+        try:
+            market_data_client(source).probe(kind, span.symbol, span.start, span.end)
+            answers[kind] = ALLOWED
+        except MarketDataError as error:
+            answers[kind] = str(error)
+    return answers
+
+
+def _is_trial(arguments: Namespace) -> bool:
+    return arguments.best is not None or arguments.one_per_symbol
+
+
+def _chosen(arguments: Namespace) -> str:
+    parts = [
+        "a trial, the best event of each symbol" * arguments.one_per_symbol,
+        f"the {arguments.best:,} best" if arguments.best is not None else "",
+        f"wave {arguments.wave}" if arguments.wave else "",
+    ]
+    named = ", ".join(part for part in parts if part)
+    return f"{named}: " if named else ""
+
+
+def _next_step(plan: Plan, profile: Profile, arguments: Namespace) -> str:
+    """One line: what to do with the plan."""
+    flags = flags_of(arguments)
+    if plan.spans == 0:
+        return f"nothing is left to fetch; `smallcaps status --profile {profile}{flags}` counts what is there"
+    left = plan.table.filter(pl.col("trades_spans") + pl.col("quotes_spans") > 0)["wave"]
+    wave = next(wave for wave in WAVES if wave in left)
+    backfill = f"launch the backfill of wave {wave} of {profile} / tape_trades in `smallcaps ui{flags}`"
+    if not _is_trial(arguments):
+        return f"{backfill}, then of tape_quotes"
+    asked = {"best": arguments.best, "one_per_symbol": arguments.one_per_symbol}
+    config = ", ".join(f"{name}: {json.dumps(value)}" for name, value in asked.items() if value)
+    return (
+        f"{backfill} with the run config `ops: {{{profile}__tape_trades: {{config: {{{config}}}}}}}`, then of "
+        "tape_quotes with the like"
+    )
+
+
+def _text(plan: Plan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[str]:
+    disk = settings.capture.free_disk
+    limit = settings.source.requests_per_minute
+    pace = f"at {limit:,g} requests a minute" if limit else "no limit of our own"
+    lines = [
+        _table(plan.table),
+        f"  hours: {pace}; bytes: parquet",
+        *_reckoned(plan),
+        f"  disk: needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps {disk.keep_gb:,.1f} GB free, has "
+        f"{plan.free_bytes / BYTES_PER_GB:,.2f} GB: {'enough' if plan.fits(disk) else 'not enough'}"
+        + ("" if disk.check else " (not checked before a capture)"),
+    ]
+    lines += [f"  check of {kind}: {answer}" for kind, answer in check.items()]
+    if arguments.check and not check:
+        lines.append("  check: nothing is left to fetch, nothing was asked")
+    return lines
+
+
+def _table(table: pl.DataFrame) -> str:
+    head = (
+        f"  {'wave':<5}{'events':>9}{'due':>9}{'trades spans':>14}{'quotes spans':>14}{'requests':>11}{'hours':>22}"
+        f"{'MB':>12}{'MB/event p50':>14}{'p90':>9}"
+    )
+    rows = [
+        f"  {row['wave']:<5}{row['events']:>9,}{row['events_due']:>9,}{row['trades_spans']:>14,}"
+        f"{row['quotes_spans']:>14,}{row['requests']:>11,}{_hours(row['hours']):>22}"
+        f"{row['bytes'] / BYTES_PER_MB:>12,.2f}{_megabytes(row['bytes_p50']):>14}{_megabytes(row['bytes_p90']):>9}"
+        for row in table.to_dicts()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _hours(hours: float | None) -> str:
+    if hours is None:
+        return "-"
+    days = f" ({hours / HOURS_PER_DAY:,.1f} days)" if hours > DAYS_FROM_HOURS else ""
+    return f"{hours:,.2f}{days}"
+
+
+def _megabytes(size: float | None) -> str:
+    return "-" if size is None else f"{size / BYTES_PER_MB:,.3f}"
+
+
+def _reckoned(plan: Plan) -> list[str]:
+    """What the figures rest on: bars, what was learned, what is assumed."""
+    rates = plan.rates._asdict()
+    assumed = [_figure(name, rate) for name, rate in rates.items() if not rate.spans and name != "trades_per_bar"]
+    learned = [f"{_figure(name, rate)} (from {rate.spans:,} spans)" for name, rate in rates.items() if rate.spans]
+    bars = (
+        f"  trades: as {plan.bars:,} minute bars count them; {plan.bars_without_transactions:,} bars do not say, "
+        f"{plan.windows_without_bars:,} windows have no bars: {rates['trades_per_bar'].value:g} a minute assumed there"
+    )
+    lines = [bars]
+    if learned:
+        lines.append(f"  learned: {', '.join(learned)}")
+    if assumed:
+        lines.append(f"  assumed: {', '.join(assumed)}")
+    return lines
+
+
+def _figure(name: str, rate: Rate) -> str:
+    value = f"{100 * rate.value:.1f} %" if name == "quotes_kept" else f"{rate.value:,.2f}"
+    return f"{value} {_WORDS[name]}"
+
+
+def _document(plan: Plan, settings: Settings, check: dict[str, str], arguments: Namespace) -> dict[str, Any]:
+    disk = settings.capture.free_disk
+    return {
+        "profile": arguments.profile or settings.active_profile,
+        "wave": arguments.wave,
+        "best": arguments.best,
+        "one_per_symbol": arguments.one_per_symbol,
+        "requests_per_minute": settings.source.requests_per_minute,
+        "waves": plan.table.to_dicts(),
+        "rates": {
+            name: {"value": rate.value, "learned": rate.spans > 0, "spans": rate.spans}
+            for name, rate in plan.rates._asdict().items()
+        },
+        "bars": plan.bars,
+        "bars_without_transactions": plan.bars_without_transactions,
+        "windows_without_bars": plan.windows_without_bars,
+        "disk": {
+            "needs_bytes": plan.bytes,
+            "keep_bytes": disk.keep_gb * BYTES_PER_GB,
+            "free_bytes": plan.free_bytes,
+            "enough": plan.fits(disk),
+            "checked": disk.check,
+        },
+        "check": check or None,
+    }

@@ -1,0 +1,111 @@
+"""`smallcaps verify`: hold every file of the tape against its certificate."""
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.certificates import Finding
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.verify import Verification, verify
+from smallcaps_assets.settings import PROFILES, Profile, Settings, lake_path
+
+DOES_NOT_HOLD: Final = 1
+MOST_SHOWN: Final = 50
+EVENTS_SHOWN: Final = 3
+BYTES_PER_MB: Final = 1e6
+
+
+def run(arguments: Namespace) -> int:
+    """Print what was checked of each profile, the active first, and what does not hold; 1 where anything does not.
+
+    Raises:
+        InputError: there is no ledger, or one that cannot be used.
+        LakeError: a ledger cannot be read.
+    """
+    settings = enter(arguments)
+    lake = Lake(lake_path(settings))
+    documents = []
+    holds = True
+    for profile in _profiles(lake, settings, arguments):
+        began = time.monotonic()
+        result = verify(TapeStore(lake, profile, settings.profiles[profile]))
+        seconds = time.monotonic() - began
+        holds = holds and not result.findings
+        if arguments.json:
+            documents.append(_document(result, seconds))
+        else:
+            print("\n".join(_text(result, seconds, flags_of(arguments))))
+    if arguments.json:
+        print(json.dumps({"lake": str(lake.root), "holds": holds, "profiles": documents}))
+    return 0 if holds else DOES_NOT_HOLD
+
+
+def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[Profile]:
+    """The profile asked for, else all that have a ledger."""
+    if arguments.profile is not None:
+        return [arguments.profile]
+    ordered = sorted(PROFILES, key=settings.active_profile.__ne__)
+    found = [profile for profile in ordered if lake.ledger(profile).is_file()]
+    if not found:
+        raise InputError(
+            f"{lake.root}: no ledger of any profile yet. Materialize {settings.active_profile}/capture_ledger first."
+        )
+    return found
+
+
+def _text(result: Verification, seconds: float, flags: str) -> list[str]:
+    ledger = f"{result.profile}/capture_ledger"
+    megabytes = result.bytes / BYTES_PER_MB
+    states = ", ".join(f"{count:,} {state}" for state, count in result.states.items())
+    read = f"{result.files:,} files, {megabytes:,.2f} MB, {result.rows:,} rows checked in {seconds:,.1f} s"
+    rate = f"{megabytes / max(seconds, 1e-9):,.1f} MB/s"
+    lines = [
+        f"profile {result.profile}: {read} ({rate}) against the ledger of {result.manifest_id}",
+        f"  {sum(result.states.values()):,} events: {states or 'none'}",
+    ]
+    if result.uncertified:
+        lines.append(
+            f"  {len(result.uncertified):,} files not certified yet, such as {result.uncertified[0]}: materialize "
+            f"{ledger} (files of events that left the manifest stay so)"
+        )
+    if result.parts:
+        lines.append(
+            f"  {len(result.parts):,} hidden .part files, of writers at work or killed; they count for nothing, the "
+            "next publication of the same file removes them"
+        )
+    if not result.findings:
+        return [*lines, "  every file holds"]
+    lines += [f"  {_told(finding)}" for finding in result.findings[:MOST_SHOWN]]
+    more = len(result.findings) - MOST_SHOWN
+    if more > 0:
+        lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")
+    named = {finding.file for finding in result.findings}
+    lines.append(f"  {len(result.findings):,} findings in {len(named):,} files")
+    files = named - {f"tape/{result.profile}/ledger.parquet"}
+    if files:
+        lines.append(
+            f"  remedy: delete the {len(files):,} named files and materialize {result.profile}/tape_trades and "
+            f"{result.profile}/tape_quotes again, what is missing is fetched anew; then {ledger}. What comes back the "
+            "same, the vendor sends so"
+        )
+    else:
+        lines.append(f"  remedy: materialize {ledger} again")
+    return lines
+
+
+def _told(finding: Finding) -> str:
+    events = ", ".join(finding.event_ids[:EVENTS_SHOWN])
+    more = len(finding.event_ids) - EVENTS_SHOWN
+    events += f" and {more:,} more" if more > 0 else ""
+    about = f" (events {events})" if events else ""
+    return f"{finding.file}: {finding.what}; expected {finding.expected}, found {finding.found}{about}"
+
+
+def _document(result: Verification, seconds: float) -> dict[str, Any]:
+    return asdict(result) | {"seconds": seconds, "holds": not result.findings}

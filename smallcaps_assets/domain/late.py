@@ -1,0 +1,84 @@
+"""What the vendor changed late: the tape of one span as it was kept, and as it is sent now."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import UTC_NS
+
+# What identifies a row: numbers of trades are unique within a symbol's day, so a trade may change even its time.
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "trades": ("sequence_number", "trade_id", "exchange"),
+    "quotes": ("sequence_number", "timestamp"),
+}
+# `change` is added, removed or altered, `values` what an altered row had and has, as text.
+EXAMPLES: Final = pl.Schema(
+    {"change": pl.String(), "timestamp": UTC_NS, "sequence_number": pl.Int64(), "values": pl.String()}
+)
+EXAMPLES_OF_EACH: Final = 3
+
+
+class Differences(NamedTuple):
+    """How many rows came, went, or stayed with other values, and a few of each (EXAMPLES)."""
+
+    added: int
+    removed: int
+    altered: int
+    examples: pl.DataFrame
+
+
+def differences(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> Differences:
+    """Rows of `after` against those of `before`, matched by KEYS; nulls equal nulls.
+
+    Rows of one frame that share a key are matched in their order.
+
+    Args:
+        before: trades or quotes as kept.
+        after: the same as sent now, thinned alike; only the columns that both have are compared.
+        kind: `trades` or `quotes`.
+    """
+    keys = KEYS[kind]
+    columns = [name for name in before.columns if name in after.columns and name not in keys]
+    then, now = (
+        frame.select(
+            *keys,
+            *columns,
+            _turn=pl.int_range(pl.len()).over(*keys),
+            _there=pl.lit(value=True),
+            _time="timestamp",
+        )
+        for frame in (before, after)
+    )
+    joined = then.join(now, on=[*keys, "_turn"], how="full", suffix="_now", nulls_equal=True, coalesce=True)
+    unlike = pl.any_horizontal(
+        pl.lit(value=False), *(pl.col(name).ne_missing(pl.col(f"{name}_now")) for name in columns)
+    )
+    change = (
+        pl.when(pl.col("_there").is_null())
+        .then(pl.lit("added"))
+        .when(pl.col("_there_now").is_null())
+        .then(pl.lit("removed"))
+        .when(unlike)
+        .then(pl.lit("altered"))
+    )
+    changed = (
+        joined.with_columns(change=change, _time=pl.coalesce("_time", "_time_now"))
+        .drop_nulls("change")
+        .sort("_time", "sequence_number", maintain_order=True)
+    )
+    by_change = {name: changed.filter(pl.col("change") == name) for name in ("added", "removed", "altered")}
+    few = [row for rows in by_change.values() for row in rows.head(EXAMPLES_OF_EACH).to_dicts()]
+    return Differences(
+        **{name: rows.height for name, rows in by_change.items()},
+        examples=pl.DataFrame([_example(row, columns) for row in few], schema=EXAMPLES, orient="row"),
+    )
+
+
+def _example(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[object, ...]:
+    values = [
+        f"{name} {row[name]} -> {row[f'{name}_now']}"
+        for name in columns
+        if row["change"] == "altered" and row[name] != row[f"{name}_now"]
+    ]
+    return row["change"], row["_time"], row["sequence_number"], ", ".join(values) or None

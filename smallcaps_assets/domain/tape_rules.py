@@ -1,0 +1,62 @@
+"""What must be true of the rows of every artefact of the tape."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import UTC_NS
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "trades": ("timestamp", "sequence_number", "trade_id"),
+    "quotes": ("timestamp", "sequence_number"),
+}
+_PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes": ("bid_price", "ask_price")}
+_SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
+# A locked or crossed book occurs while two exchanges have not heard of each other; sides that were exchanged cross it
+# nearly always.
+MOST_CROSSED: Final = 0.01
+
+
+class Rule(NamedTuple):
+    """What rows must be, and an expression that counts those that are not."""
+
+    what: str
+    expected: str
+    broken: pl.Expr
+
+
+def tape_rules(kind: str, start: datetime, end: datetime) -> list[Rule]:
+    """The rules of `trades` or `quotes` of a span [start, end), for a frame of that kind's columns."""
+    time, number = pl.col("timestamp"), pl.col("sequence_number")
+    same_time = time == time.shift()
+    falls = (time < time.shift()) | (same_time & (number < number.shift()))
+    tied = (same_time & (number == number.shift())).fill_null(value=False)
+    # only rows that share time and number with a neighbour can have the same key
+    tied = tied | tied.shift(-1, fill_value=False)
+    inside = time.is_between(pl.lit(start).cast(UTC_NS), pl.lit(end).cast(UTC_NS), closed="left")
+    rules = [
+        Rule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
+        Rule(
+            "rows more than once",
+            f"no ({', '.join(KEYS[kind])}) twice",
+            pl.struct(KEYS[kind]).filter(tied).is_duplicated().sum(),
+        ),
+        Rule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
+    ]
+    rules += [
+        Rule(f"{name} is not a finite number", "no NaN, no infinity", (~pl.col(name).is_finite()).sum())
+        for name in (*_PRICES[kind], *_SIZES[kind])
+    ]
+    rules += [Rule(f"{name} is below 0", "0 or more", (pl.col(name) < 0).sum()) for name in _SIZES[kind]]
+    if kind == "trades":
+        positive = (pl.col("price") > 0).fill_null(value=False)
+        return [*rules, Rule("price is not above 0", "more than 0", (~positive).sum())]
+    bid, ask = pl.col("bid_price"), pl.col("ask_price")
+    both = (bid > 0) & (ask > 0)
+    crossed = (both & (ask < bid)).sum()
+    # a single row says nothing, however short the span
+    most = pl.max_horizontal(pl.lit(1.0), MOST_CROSSED * both.sum())
+    least = f"ask_price >= bid_price in {1 - MOST_CROSSED:.0%} of the rows with both"
+    return [*rules, Rule("the book is crossed", least, pl.when(crossed > most).then(crossed).otherwise(0))]

@@ -1,0 +1,170 @@
+"""What becomes of one span: its rows as the profile keeps them, published with their certificate, or why not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.budget import BYTES_PER_MB, SizeBudget, fit
+from smallcaps_assets.domain.nbbo import thin
+from smallcaps_assets.domain.windows import WINDOWS, pieces, uncovered
+from smallcaps_assets.errors import MarketDataError
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets.market_data.client import Fetched
+
+SILENT: Final = "no trades in the span, outside regular hours"
+_NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class SpanResult:
+    """What became of one span."""
+
+    span: Span
+    rows: int = 0
+    bytes: int = 0
+    requests: int = 0
+    retries: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """Makes the files of one kind of tape.
+
+    Attributes:
+        kind: trades or quotes.
+        tape: where they go.
+        windows: of all events concerned (WINDOWS), with their `timestamp`.
+        config_hash: what decided the manifest.
+        clock: the time.
+    """
+
+    kind: Kind
+    tape: TapeStore
+    windows: pl.DataFrame
+    config_hash: str
+    clock: Callable[[], datetime]
+
+    def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
+        """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
+        kept = fetched.frame.lazy()
+        if self.kind == "quotes":
+            kept = thin(kept, self.tape.params.quotes)
+        rows = kept.select(*self.tape.schema(self.kind)).collect()
+        said = {
+            "pages": fetched.pages,
+            "requests": fetched.requests,
+            "retries": fetched.retries,
+            "throttled": fetched.throttled,
+            "received": fetched.frame.height,
+            "request_ids": fetched.request_ids,
+        }
+        if trades is not None and self.tape.budget is not None:
+            rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
+            said |= budget
+        result = self._publish(span, rows, said)
+        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
+
+    def skipped(self, span: Span) -> SpanResult:
+        """Publish that the vendor was not asked, because there is nothing to be had."""
+        return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
+
+    def copied(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
+        """Publish trades cut out of what other profiles hold of the span (PUBLISHED); no request."""
+        where = pieces(as_windows([span]), elsewhere)
+        rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
+        with disk_errors("read", self.tape.lake.root / "tape"):
+            kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
+        files = [Path(path).relative_to(self.tape.lake.root).as_posix() for path in where["path"].unique().sort()]
+        said = {
+            "received": kept.height,
+            "taken_from": files,
+            "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
+            # as old as the oldest of what it was cut out of
+            "fetched_at": min(where["fetched_at"].to_list()).isoformat(),
+        }
+        return self._publish(span, kept, _NOTHING | said)
+
+    def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
+        """Keep why a span could not be fetched."""
+        spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
+        self.tape.refuse(self.kind, span, state, str(error), spent)
+        problem = f"{span.symbol} {span.wave} {span.name}: {error}"
+        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
+
+    def _publish(self, span: Span, rows: pl.DataFrame, said: dict[str, Any]) -> SpanResult:
+        certificate = {
+            "kind": self.kind,
+            "profile": self.tape.profile,
+            "package_version": version("smallcaps-assets"),
+            "config_hash": self.config_hash,
+            "fetched_at": self.clock().isoformat(),
+        }
+        path = self.tape.publish(self.kind, span, rows, certificate | said)
+        return SpanResult(span, rows.height, path.stat().st_size)
+
+    def _within_budget(
+        self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget
+    ) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """Quotes of a span, thinned after events whose tape would be too large, and what was done."""
+        windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
+        fitted = fit(
+            quotes,
+            windows,
+            measure=_parquet_bytes,
+            other_bytes=self._trades_bytes(windows, trades, int(quotes.estimated_size()), budget),
+            budget=budget,
+            thinning=self.tape.params.quotes,
+        )
+        return fitted.frame, {
+            "budget_mb": budget.event_mb,
+            "budget_events": list(fitted.steps),
+            "budget_hz": list(fitted.steps.values()),
+            "over_budget": fitted.over,
+        }
+
+    def _trades_bytes(
+        self, windows: pl.DataFrame, trades: pl.DataFrame, quotes_bytes: int, budget: SizeBudget
+    ) -> dict[str, int]:
+        """The trades of each event as parquet, as far as published; not counted where they cannot matter."""
+        where = pieces(windows.select(*WINDOWS), trades)
+        if where.unique("path")["bytes"].sum() + quotes_bytes <= budget.event_mb * BYTES_PER_MB:
+            return {}
+        shares = (
+            self.tape.count_pieces("trades", where)
+            .join(where.select("path", "bytes", total="rows").unique("path"), on="path")
+            .group_by("event_id")
+            .agg((pl.col("bytes") * pl.col("rows") / pl.col("total").clip(1)).sum().cast(pl.Int64))
+        )
+        return dict(shares.iter_rows())
+
+
+def as_windows(spans: Sequence[Span]) -> pl.DataFrame:
+    """Spans as WINDOWS, each under its symbol, wave and name."""
+    rows = [(f"{span.symbol} {span.wave} {span.name}", span.symbol, span.wave, span.start, span.end) for span in spans]
+    return pl.DataFrame(rows, schema=WINDOWS, orient="row")
+
+
+def within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
+    """Those of `spans` that lie inside what is published (PUBLISHED)."""
+    asked = as_windows(spans)
+    outside = set(uncovered(asked, published)["event_id"])
+    return {span for span, name in zip(spans, asked["event_id"], strict=True) if name not in outside}
+
+
+def _parquet_bytes(frame: pl.DataFrame) -> int:
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    return buffer.tell()
