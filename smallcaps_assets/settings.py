@@ -58,7 +58,9 @@ class SourceParams(Params):
     @model_validator(mode="after")
     def _burst_within_budget(self) -> Self:
         if self.requests_per_minute is not None and self.burst > max(1.0, self.requests_per_minute):
-            raise ValueError(f"burst {self.burst} is more than requests_per_minute {self.requests_per_minute:g}: lower it")
+            raise ValueError(
+                f"burst {self.burst} is more than requests_per_minute {self.requests_per_minute:g}: lower it"
+            )
         return self
 
 

@@ -10,12 +10,15 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.pool import vendor_slot
+from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.audit import Audit
-from smallcaps_assets.pipeline.source import market_data_client, require_same_source
+from smallcaps_assets.pipeline.source import require_same_source
 from smallcaps_assets.settings import Profile, lake_path
 
 SEEDS: Final = 1_000_000
@@ -36,11 +39,13 @@ def run(arguments: Namespace) -> int:
     seed = random.randrange(SEEDS) if arguments.sample_seed is None else arguments.sample_seed  # noqa: S311 -- no secret
     say = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
     tape = TapeStore(lake, profile, settings.profiles[profile])
-    client = market_data_client(settings.source)
-    before = client.totals().requests_sent
-    audit = Audit(tape, client, settings.fetch_threads, lambda line: say(f"  {line}"))
     say(f"profile {profile}:")
-    found = audit.run(arguments.sample, seed)
+    with open_state(settings) as instance:
+        client = client_of(settings.source, instance)
+        before = client.totals().requests_sent
+        audit = Audit(tape, client, settings.fetch_threads, lambda line: say(f"  {line}"))
+        with vendor_slot(instance, lambda line: say(f"  {line}")):
+            found = audit.run(arguments.sample, seed)
     figures = _figures(found) | {"requests": client.totals().requests_sent - before}
     if arguments.json:
         document = {"profile": profile, "sample_seed": seed, **figures, "spans": found.to_dicts()}

@@ -6,6 +6,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.orphans import fail_orphans
+from smallcaps_assets.defs.pool import free_slots_of_the_dead
 from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
@@ -26,4 +27,5 @@ def open_state(settings: Settings) -> dg.DagsterInstance:
     use_dagster_home(folder)
     instance = dg.DagsterInstance.get()
     fail_orphans(instance)
+    free_slots_of_the_dead(instance)
     return instance

@@ -1,12 +1,19 @@
 """The pool of steps that talk to the vendor: its limit stands in dagster.yaml, or is set in the web UI."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
 
 from smallcaps_assets.errors import SettingsError
+from smallcaps_assets.lake.processes import is_alive, own_mark
 
 VENDOR_POOL: Final = "vendor"
+# what holds a slot without being a run: this and the mark of its process
+COMMAND: Final = "command "
+WAIT_S: Final = 1.0
 
 
 def vendor_slots(instance: dg.DagsterInstance) -> int:
@@ -25,3 +32,37 @@ def vendor_slots(instance: dg.DagsterInstance) -> int:
             "dagster.yaml, or a limit of the pool under Deployment > Concurrency."
         )
     return slots
+
+
+@contextmanager
+def vendor_slot(instance: dg.DagsterInstance, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a slot of the pool while a command talks to the vendor, so that runs and it together keep the budget.
+
+    Args:
+        instance: Dagster's state.
+        say: is told once if the slot has to be waited for.
+
+    Raises:
+        SettingsError: see `vendor_slots`.
+    """
+    vendor_slots(instance)
+    storage, holder = instance.event_log_storage, f"{COMMAND}{own_mark()}"
+    storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
+    said = False
+    try:
+        while not storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed:
+            if not said:
+                say("runs are talking to the vendor: waiting for a slot of the pool ...")
+            said = True
+            time.sleep(WAIT_S)
+        yield
+    finally:
+        storage.free_concurrency_slots_for_run(holder)
+
+
+def free_slots_of_the_dead(instance: dg.DagsterInstance) -> None:
+    """Free the slots of commands that were killed while they held one."""
+    storage = instance.event_log_storage
+    for holder in storage.get_concurrency_run_ids():
+        if holder.startswith(COMMAND) and not is_alive(holder.removeprefix(COMMAND)):
+            storage.free_concurrency_slots_for_run(holder)

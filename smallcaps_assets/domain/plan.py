@@ -12,8 +12,9 @@ from smallcaps_assets.domain.windows import SPANS
 EVERY_WAVE: Final = "all"
 MINUTE_S: Final = 60
 
-# Spans that are still to be fetched, with the trades that are expected in each.
-DUE: Final = pl.Schema({"kind": pl.String(), **SPANS, "trades": pl.Float64()})
+# Spans that are still to be fetched, with the trades that are expected in each; `held`: cut out of another profile's
+# tape instead, without a request.
+DUE: Final = pl.Schema({"kind": pl.String(), **SPANS, "held": pl.Boolean(), "trades": pl.Float64()})
 
 # What is to be paid per wave. `events` are those of the selection, `events_due` those that lack trades or quotes;
 # bytes are of parquet, `bytes_p50` and `bytes_p90` of an event that is due (null: none is).
@@ -221,9 +222,10 @@ def _quotes(reckoned: Rates) -> pl.Expr:
 
 
 def _requests(reckoned: Rates, terms: Terms) -> pl.Expr:
-    """Pages of the answer; one without rows is a page as well."""
+    """Pages of the answer; one without rows is a page as well. What is held already is asked of nobody."""
     rows = pl.when(pl.col("kind") == "trades").then("trades").otherwise(_quotes(reckoned))
-    return (rows / terms.rows_per_page).ceil().clip(lower_bound=1).cast(pl.Int64)
+    pages = (rows / terms.rows_per_page).ceil().clip(lower_bound=1).cast(pl.Int64)
+    return pl.when("held").then(0).otherwise(pages)
 
 
 def _bytes(reckoned: Rates, terms: Terms) -> pl.Expr:

@@ -191,8 +191,8 @@ def _spans(held: pl.DataFrame, kind: Kind, file: str) -> list[Finding]:
 
 def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: Kind, file: str) -> list[Finding]:
     """Events whose window has other rows than certified."""
-    root = str(tape.lake.root)
-    places = files.select("symbol", "start", "end", path=pl.concat_str(pl.lit(f"{root}/"), "file"))
+    paths = [str(tape.lake.root / name) for name in files["file"]]
+    places = files.select("symbol", "start", "end", path=pl.Series(paths, dtype=pl.String))
     counted = (
         tape.count_pieces(kind, pieces(held.select(*WINDOWS), places))
         .group_by("event_id")

@@ -174,7 +174,7 @@ class MarketDataClient:
         """
         path, (first, last) = f"/v3/{kind}/{_quoted(symbol)}", (_ns(start), _ns(end))
         query = {"timestamp.gte": str(first), "timestamp.lt": str(last), "limit": "1"}
-        self._transport.get(f"{path}?{urlencode(query)}", kind, Tally(), self._stop)
+        self._transport.get(f"{path}?{urlencode(query)}", kind, bytes, Tally(), self._stop)
 
     def tickers(self, **filters: str) -> Fetched:
         """Reference data of all tickers that pass `filters`, the vendor's own (`type`, `market`, `exchange`, `active`).
@@ -265,8 +265,8 @@ class MarketDataClient:
         target = f"{question.path}?{urlencode(question.query)}"
         while len(frames) < MAX_PAGES:
             seen.add(target)
-            answer = self._transport.get(target, question.what, tally, self._stop)
-            page = self._checked(question, partial(read, answer.body))
+            answer = self._transport.get(target, question.what, partial(self._read, question, read), tally, self._stop)
+            page = answer.content
             if frames and page.frame.height and page.frame.equals(frames[-1]):
                 raise BadPage(
                     f"GET {unquote(question.path)}: page {len(frames) + 1} repeats the page before it, and promises "
@@ -280,6 +280,9 @@ class MarketDataClient:
                 return frames
             target = self._checked(question, partial(self._next_target, question, page.next_url, seen))
         raise BadPage(f"GET {unquote(question.path)}: {MAX_PAGES} pages and no end. Nothing was kept of it.")
+
+    def _read(self, question: _Question, read: Callable[[bytes], wire.Page], body: bytes) -> wire.Page:
+        return self._checked(question, partial(read, body))
 
     def _next_target(self, question: _Question, next_url: str, seen: set[str]) -> str:
         try:

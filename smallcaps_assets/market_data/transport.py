@@ -7,6 +7,7 @@ and with it the key, so none may hang on ours as cause or context.
 import gzip
 import json
 import logging
+import os
 import random
 import re
 import threading
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Generic, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
@@ -52,6 +53,8 @@ RETRY_AFTER_CAP_S: Final = 300.0
 TEXT_CAP: Final = 300  # characters of foreign text in a message
 ERROR_BODY_CAP: Final = 65_536  # bytes of an error's body that are looked at
 PIECE: Final = 1 << 20  # bytes read at once
+# answers that are unpacked and parsed at the same time: the others wait as they came, compressed
+READERS: Final = min(4, os.cpu_count() or 1)
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,9 @@ class Totals:
     requests_sent: int
     retries: int
     throttled: int
+
+
+Read = TypeVar("Read")
 
 
 @dataclass(kw_only=True)
@@ -78,10 +84,10 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The decompressed body of an answer with status 200."""
+class Answer(Generic[Read]):
+    """What was read out of the body of an answer with status 200."""
 
-    body: bytes = field(repr=False)
+    content: Read
     request_id: str | None
 
 
@@ -175,6 +181,7 @@ class Transport:
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
         self._all = Tally()
+        self._readers = threading.BoundedSemaphore(READERS)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._origin}{self._prefix})"
@@ -206,7 +213,14 @@ class Transport:
         query = "&".join(pair for pair in parts.query.split("&") if pair.partition("=")[0].lower() != "apikey")
         return f"{path}?{query}"
 
-    def get(self, target: str, what: str, tally: Tally, stop: threading.Event | None = None) -> Answer:
+    def get(
+        self,
+        target: str,
+        what: str,
+        read: Callable[[bytes], Read],
+        tally: Tally,
+        stop: threading.Event | None = None,
+    ) -> Answer[Read]:
         """The answer to GET `target`, after as many attempts as it takes and the settings allow.
 
         A 429 is waited out as often as it comes: it says that we are too fast, not that the answer is not to be had.
@@ -214,6 +228,7 @@ class Transport:
         Args:
             target: path and query below the base address, without the key.
             what: the data asked for, for messages.
+            read: makes something of the decompressed body; its errors are passed on. Few bodies are read at once.
             tally: counts every attempt.
             stop: once it is set, nothing more is sent.
 
@@ -231,7 +246,7 @@ class Transport:
         while True:
             ticket = self._admitted(tally, stop)
             self._add(tally, requests=1, retries=min(failures + throttled, 1))
-            outcome = self._attempt(target, route, what)
+            outcome = self._attempt(target, route, what, read)
             if isinstance(outcome, Answer):
                 return outcome
             reason = self.clean(outcome.reason)
@@ -259,17 +274,18 @@ class Transport:
             if self._bucket.holds(ticket):
                 return ticket
 
-    def _attempt(self, target: str, route: str, what: str) -> Answer | _Setback:
+    def _attempt(self, target: str, route: str, what: str, read: Callable[[bytes], Read]) -> Answer[Read] | _Setback:
         received = self._received(target)
         if isinstance(received, _Setback):
             return received
         status, headers = received.status, received.headers
-        body = _decompressed(received.sent, headers)
         if status == HTTPStatus.OK:
-            if body is None or _is_cut_short(body):
-                return _Setback(reason=f"a body cut short after {len(received.sent)} bytes")
-            return Answer(body=body, request_id=headers.get("X-Request-Id"))
-        said = self._said(body or b"", headers)
+            with self._readers:
+                body = _decompressed(received.sent, headers)
+                if body is None or _is_cut_short(body):
+                    return _Setback(reason=f"a body cut short after {len(received.sent)} bytes")
+                return Answer(content=read(body), request_id=headers.get("X-Request-Id"))
+        said = self._said(_decompressed(received.sent, headers) or b"", headers)
         throttled = status == HTTPStatus.TOO_MANY_REQUESTS
         if throttled or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return _Setback(reason=f"HTTP {status}{said}", retry_after_s=_retry_after_s(headers), throttled=throttled)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -108,7 +109,7 @@ class Artefacts:
         certificate = {
             "kind": self.kind,
             "profile": self.tape.profile,
-            "package_version": version("smallcaps-assets"),
+            "package_version": _package_version(),
             "config_hash": self.config_hash,
             "fetched_at": self.clock().isoformat(),
         }
@@ -162,6 +163,11 @@ def within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
     asked = as_windows(spans)
     outside = set(uncovered(asked, published)["event_id"])
     return {span for span, name in zip(spans, asked["event_id"], strict=True) if name not in outside}
+
+
+@lru_cache(maxsize=1)
+def _package_version() -> str:
+    return version("smallcaps-assets")
 
 
 def _parquet_bytes(frame: pl.DataFrame) -> int:

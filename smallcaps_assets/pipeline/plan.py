@@ -1,7 +1,7 @@
 """Plan before paying: what a capture still has to fetch, what that costs, and whether the disk holds it."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
+from smallcaps_assets.pipeline.artefacts import within
 from smallcaps_assets.settings import FreeDiskParams
 
 BYTES_PER_GB: Final = 1e9
@@ -89,7 +90,8 @@ class Planner:
         per_bar = self.assumptions.trades_per_bar
         expected = with_trades(windows, bars, per_bar)
         spans = {kind: self.tape.due(kind, windows) for kind in kinds}
-        due = pl.concat([_due(kind, spans[kind], bars, per_bar) for kind in kinds])
+        held = self._held(spans.get("trades", []))
+        due = pl.concat([_due(kind, spans[kind], held if kind == "trades" else set(), bars, per_bar) for kind in kinds])
         learned = self._history()
         reckoned = rates(learned, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
@@ -106,6 +108,10 @@ class Planner:
             folder=root,
             free_bytes=free_bytes(root),
         )
+
+    def _held(self, spans: Sequence[Span]) -> set[Span]:
+        """Spans whose trades other profiles hold."""
+        return within(spans, self.tape.published_elsewhere(sorted({span.symbol for span in spans})))
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
         """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
@@ -162,8 +168,12 @@ def require_room(plan: Plan, params: FreeDiskParams) -> None:
         )
 
 
-def _due(kind: Kind, spans: Sequence[Span], bars: pl.DataFrame, trades_per_bar: float) -> pl.DataFrame:
+def _due(
+    kind: Kind, spans: Sequence[Span], held: Collection[Span], bars: pl.DataFrame, trades_per_bar: float
+) -> pl.DataFrame:
     """Spans as rows (DUE)."""
-    rows = [(kind, span.symbol, span.wave, span.start, span.end, list(span.events_merged)) for span in spans]
+    rows = [
+        (kind, span.symbol, span.wave, span.start, span.end, list(span.events_merged), span in held) for span in spans
+    ]
     named = pl.DataFrame(rows, schema={name: dtype for name, dtype in DUE.items() if name != "trades"}, orient="row")
     return with_trades(named, bars, trades_per_bar).select(*DUE)

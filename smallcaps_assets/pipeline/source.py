@@ -64,8 +64,8 @@ def share(requests_per_minute: float | None, slots: int) -> float | None:
         return requests_per_minute
     if slots > requests_per_minute:
         raise SettingsError(
-            f"source.requests_per_minute is {requests_per_minute:g}, too few for the {slots} steps that may talk to the "
-            "vendor at once: lower the limit of Dagster's pool `vendor` (dagster.yaml, or Deployment > Concurrency)."
+            f"source.requests_per_minute is {requests_per_minute:g}, too few for the {slots} steps that may talk "
+            "to the vendor at once: lower the limit of the pool `vendor` (dagster.yaml, or Deployment > Concurrency)."
         )
     return float(requests_per_minute // slots)
 

@@ -164,7 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        takes_gzip = len(body) > _SMALL_BODY and "gzip" in self.headers.get("Accept-Encoding", "")
+        as_is = "Content-Encoding" in reply.headers
+        takes_gzip = len(body) > _SMALL_BODY and not as_is and "gzip" in self.headers.get("Accept-Encoding", "")
         if takes_gzip or delivery.truncated_gzip:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             self.send_header("Content-Encoding", "gzip")

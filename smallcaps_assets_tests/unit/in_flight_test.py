@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from smallcaps_assets.market_data.transport import Totals
 from smallcaps_assets.pipeline.in_flight import Width, in_threads
-from smallcaps_assets.pipeline.progress import LOG_EVERY_S, with_progress
+from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, with_progress
 
 
 def test_every_item_is_done_once() -> None:
@@ -104,3 +105,102 @@ def test_long_work_is_told_every_half_minute_with_its_rate_and_what_is_left() ->
 
 def test_instant_work_divides_by_nothing() -> None:
     assert lines(1, 0.0) == ["spans: 1/1, 0 a minute, unknown left"]
+
+
+def test_no_item_is_taken_beyond_what_should_be_under_way() -> None:
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def work(item: int) -> int:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.005)
+        with lock:
+            at_once -= 1
+        return item
+
+    done = sum(1 for _ in in_threads(work, range(20), 8, width=lambda: 2))
+    assert (done, most) == (20, 2)
+
+
+def test_whoever_ends_early_calls_off_what_is_under_way() -> None:
+    stop, seen = threading.Event(), threading.Event()
+
+    def work(item: int) -> int:
+        if item:
+            seen.set()
+            # as a request does that waits for the budget
+            assert stop.wait(30)
+        else:
+            assert seen.wait(30)
+        return item
+
+    results = in_threads(work, range(2), 2, stop=stop)
+    assert next(results) == 0
+    assert not stop.is_set()
+    results.close()  # type: ignore[attr-defined]
+    assert stop.is_set()
+
+
+def test_what_ends_by_itself_calls_nothing_off() -> None:
+    stop = threading.Event()
+    assert len(list(in_threads(str, range(5), 2, stop=stop))) == 5
+    assert not stop.is_set()
+
+
+def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
+    width = Width(600, 50)
+    for _ in range(200):
+        width.learn(1, 0.39)
+    # 10 a second x 0.39 s, half as many more, rounded up, and one
+    assert width() == 7
+    for _ in range(200):
+        width.learn(2, 0.38)
+    assert width() == 4
+    assert Width(5, 50)() == 2
+    assert Width(6_000, 16)() == 16
+    assert Width(None, 12)() == 12
+
+
+class Counting:
+    """What a progress line asks of a client."""
+
+    requests_per_minute = 240.0
+
+    def __init__(self) -> None:
+        self.now = Totals(requests_sent=100, retries=5, throttled=1)
+
+    def totals(self) -> Totals:
+        return self.now
+
+
+def test_a_capture_tells_its_windows_its_requests_and_its_failures() -> None:
+    now, said, client = [0.0], [], Counting()
+    progress = Progress(90, "windows", said.append, client, clock=lambda: now[0])  # type: ignore[arg-type]
+    now[0] = 10.0
+    progress.add(10, size=4_000_000)
+    assert said == []
+    now[0] = 30.0
+    client.now = Totals(requests_sent=200, retries=9, throttled=4)
+    progress.tick()
+    told = "20 a minute, 200 of 240 requests a minute, 4 retries, 3 times 429, 0 failed, 4.0 MB, 0:04:00 left"
+    assert said == [f"windows: 10/90, {told}"]
+    progress.tick()
+    assert len(said) == 1
+    now[0] = 40.0
+    progress.add(80, failed=2)
+    assert said[1].startswith("windows: 90/90, ")
+    assert ", 2 failed, 4.0 MB, 0:00:00 left" in said[1]
+
+
+def test_the_rate_is_that_of_the_last_five_minutes() -> None:
+    now, said = [0.0], []
+    progress = Progress(10_000, "windows", said.append, clock=lambda: now[0])
+    for _ in range(20):  # ten minutes at 60 a minute
+        now[0] += 30
+        progress.add(30)
+    for _ in range(11):  # then six a minute
+        now[0] += 30
+        progress.add(3)
+    assert said[-1].startswith("windows: 633/10,000, 6 a minute, ")

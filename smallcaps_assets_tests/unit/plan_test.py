@@ -53,7 +53,9 @@ def at(minute: float) -> datetime:
 
 def due(*spans: tuple[str, str, float, list[str]], minutes: int = 10) -> pl.DataFrame:
     """Spans of ten minutes: kind, wave, trades, events."""
-    rows = [(kind, "AEMD", wave, at(0), at(minutes), events, float(trades)) for kind, wave, trades, events in spans]
+    rows = [
+        (kind, "AEMD", wave, at(0), at(minutes), events, False, float(trades)) for kind, wave, trades, events in spans
+    ]
     return pl.DataFrame(rows, schema=DUE, orient="row")
 
 
@@ -116,6 +118,14 @@ def test_without_a_limit_hours_are_unknown() -> None:
 def test_an_event_that_lacks_one_kind_costs_that_kind_only() -> None:
     table = estimate(due(("quotes", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, TERMS)
     assert [by_wave(table)["AH"][name] for name in COLUMNS] == [1, 1, 0, 1, 1, 960, 960, 960]
+
+
+def test_what_another_profile_holds_costs_bytes_and_no_request() -> None:
+    spans = due(("trades", "AH", 100, ["e"]), ("quotes", "AH", 100, ["e"]))
+    held = spans.with_columns(held=pl.col("kind") == "trades")
+    asked, copied = (by_wave(estimate(some, windows(("e", "AH", 100)), RATES, TERMS))["all"] for some in (spans, held))
+    assert (asked["requests"], copied["requests"]) == (2, 1)
+    assert asked["bytes"] == copied["bytes"]
 
 
 def test_nothing_due_costs_nothing() -> None:

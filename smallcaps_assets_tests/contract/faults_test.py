@@ -1,0 +1,169 @@
+"""Each fault that the exchange can be told to show: what a user sees, and what the ledger says."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.pipeline.capture import Capture
+from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.faults import KINDS, FaultyExchange, fault_script
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.server import serve
+from smallcaps_assets_tests.conftest import event, manifest_of
+from smallcaps_assets_tests.scenarios import default_settings
+
+MANIFEST = manifest_of(event("2025-11-26 10:00", event_id="a1", symbol="AVLO"))
+RETRIES = 2
+TRADES, QUOTES = "/v3/trades/", "/v3/quotes/"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is there after a capture of both kinds under a fault."""
+
+    ledger: dict[str, Any]
+    problems: list[str]
+    frames: dict[str, pl.DataFrame]
+    requests: int
+    retries: int
+
+
+@contextmanager
+def client_under(market: SimulatedMarket, script: list[dict[str, Any]]) -> Iterator[MarketDataClient]:
+    faulty = FaultyExchange(Exchange(market), fault_script(json.dumps(script)))
+    with (
+        serve(faulty) as server,
+        MarketDataClient(
+            server.base_url,
+            "a-key-of-tests",
+            bucket=TokenBucket(None),
+            timeout_s=1.0,
+            deadline_s=0.5,
+            max_retries=RETRIES,
+            sleep=lambda seconds: None,  # noqa: ARG005
+        ) as client,
+    ):
+        yield client
+
+
+def shown(market: SimulatedMarket, lake: Lake, *script: dict[str, Any]) -> Shown:
+    tape = TapeStore(lake, "core", default_settings().profiles["core"])
+    problems: list[str] = []
+    kinds: tuple[Kind, ...] = ("trades", "quotes")
+    with client_under(market, list(script)) as client:
+        for kind in kinds:
+            capture = Capture(kind, tape, client, 1, "abc", log=lambda line: None)  # noqa: ARG005
+            for outcome in capture.run(MANIFEST, [("AVLO", "RTH")]):
+                problems += outcome.problems
+        totals = client.totals()
+    frames = {
+        kind: pl.read_parquet(path, hive_partitioning=False) for kind in kinds for path in tape.published(kind)["path"]
+    }
+    ledger = build_ledger(MANIFEST, tape).row(0, named=True)
+    return Shown(ledger, problems, frames, totals.requests_sent, totals.retries)
+
+
+# faults that pass: two of the first request, then all is well
+PASSING = ["429", "429_retry_after", "500", "502", "503", "reset", "truncated_gzip", "drip"]
+# faults that come at every request for trades: the state, and what is said of it
+LASTING = {
+    "500": ("failed", "failed 3 times, the last time with HTTP 500"),
+    "502": ("failed", "failed 3 times, the last time with HTTP 502"),
+    "503": ("failed", "failed 3 times, the last time with HTTP 503"),
+    "reset": ("failed", "failed 3 times, the last time with"),
+    "truncated_gzip": ("failed", "a body cut short after"),
+    "drip": ("failed", "an answer without end after 0.5 s"),
+    "html": ("failed", "bytes that are no JSON object"),
+    "no_results": ("failed", "no `results`, which is not the same as an empty list"),
+    "loop": ("failed", "repeats the page before it"),
+    "endless": ("failed", "repeats the page before it"),
+    "403": ("denied", "Trades come with the plan Stocks Developer and above"),
+}
+# faults that change nothing of what is published
+HARMLESS = ["latency", "repeat"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    found = shown(small_market, Lake(tmp_path_factory.mktemp("undisturbed")))
+    assert found.ledger["state"] == "complete"
+    assert (found.requests, found.retries) == (2, 0)
+    return found
+
+
+def test_every_fault_is_shown_here() -> None:
+    assert {*PASSING, *LASTING, *HARMLESS, "republish"} == set(KINDS)
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_fault_that_passes_leaves_no_trace_but_its_retries(
+    small_market: SimulatedMarket, lake: Lake, undisturbed: Shown, fault: str
+) -> None:
+    found = shown(small_market, lake, {"fault": fault, "requests": [1, 2]})
+    assert found.problems == []
+    assert found.ledger["state"] == "complete"
+    assert found.ledger["trades_requests"] == 3
+    assert (found.requests, found.retries) == (4, 2)
+    for kind, frame in undisturbed.frames.items():
+        assert_frame_equal(found.frames[kind], frame)
+
+
+@pytest.mark.parametrize("fault", sorted(LASTING))
+def test_a_fault_that_stays_fails_the_window_with_its_reason(
+    small_market: SimulatedMarket, lake: Lake, fault: str
+) -> None:
+    state, said = LASTING[fault]
+    found = shown(small_market, lake, {"fault": fault, "rate": 1, "path": TRADES})
+    assert found.ledger["state"] == state
+    assert said in found.ledger["cause"]
+    (problem,) = found.problems
+    assert problem.startswith("AVLO RTH 20251126T145700_20251126T150700: ")
+    assert said in problem
+    # the quotes of the window are there, and nothing of the trades is
+    assert set(found.frames) == {"quotes"}
+    assert not list(lake.tape("core", "trades").rglob("*.p*"))
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+def test_a_fault_that_is_harmless_changes_nothing(
+    small_market: SimulatedMarket, lake: Lake, undisturbed: Shown, fault: str
+) -> None:
+    found = shown(small_market, lake, {"fault": fault, "rate": 1})
+    assert found.ledger["state"] == "complete"
+    assert (found.problems, found.retries) == ([], 0)
+    for kind, frame in undisturbed.frames.items():
+        assert_frame_equal(found.frames[kind], frame)
+    pages = 2 if fault == "repeat" else 1
+    assert (found.ledger["trades_pages"], found.ledger["quotes_pages"]) == (pages, pages)
+
+
+def test_quotes_that_the_plan_does_not_include_cost_one_request_and_name_the_plan(
+    small_market: SimulatedMarket, lake: Lake
+) -> None:
+    found = shown(small_market, lake, {"fault": "403", "rate": 1, "path": QUOTES})
+    assert found.ledger["state"] == "denied"
+    assert found.ledger["trades_rows"] > 0
+    assert "Quotes come with the plan Stocks Advanced and above" in found.ledger["cause"]
+    assert "https://massive.com/pricing" in found.ledger["cause"]
+    assert found.requests == 2
+
+
+def test_what_the_vendor_publishes_again_is_kept_as_it_came(
+    small_market: SimulatedMarket, lake: Lake, undisturbed: Shown
+) -> None:
+    found = shown(small_market, lake, {"fault": "republish", "rate": 1})
+    assert found.ledger["state"] == "complete"
+    assert not found.frames["trades"].equals(undisturbed.frames["trades"])
+    keys = found.frames["trades"].select("timestamp", "sequence_number")
+    assert_frame_equal(keys, keys.sort("timestamp", "sequence_number"))
