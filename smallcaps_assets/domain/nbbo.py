@@ -1,7 +1,7 @@
 """Thinning of the NBBO: fewer rows, the same best bid and ask at every tick of a clock (specification, section 6)."""
 
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 from pydantic import Field
@@ -10,6 +10,7 @@ from smallcaps_assets.domain.params import Params
 
 NS_PER_SECOND: Final = 1_000_000_000
 LOWEST_HZ: Final = 0.000_001
+Quotes = TypeVar("Quotes", pl.DataFrame, pl.LazyFrame)
 BOOK: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
@@ -43,7 +44,7 @@ def interval(hz: float) -> pl.Expr:
     )
 
 
-def thin(quotes: pl.LazyFrame, thinning: Thinning) -> pl.LazyFrame:
+def thin(quotes: Quotes, thinning: Thinning) -> Quotes:
     """Thin quotes of one span, sorted by (timestamp, sequence_number).
 
     At every multiple of 1/max_hz seconds after the first row, the bid and ask in force are those of the full stream.
@@ -55,3 +56,9 @@ def thin(quotes: pl.LazyFrame, thinning: Thinning) -> pl.LazyFrame:
     last_of_interval = (tick != tick.shift(-1)).fill_null(value=True)
     thinned = changed.filter(first | last_of_interval)
     return thinned.filter(first | changes()) if thinning.by_change_only else thinned
+
+
+def thinned(quotes: pl.DataFrame, thinning: Thinning) -> pl.DataFrame:
+    """What `thin` leaves of quotes in memory; only the columns that decide are moved about until it is known."""
+    deciding = quotes.select("timestamp", *BOOK).with_row_index("row")
+    return quotes[thin(deciding, thinning)["row"]]

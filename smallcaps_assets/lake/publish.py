@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import polars as pl
+from pyarrow import parquet
 
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.processes import is_alive, own_mark
@@ -90,8 +91,13 @@ def publish(path: Path, write: Callable[[Path], None], needs: int | None = None)
 
 def sweep(path: Path) -> None:
     """Remove what killed writers of `path` left beside it; those that are still writing keep theirs."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        writer = left.name.removeprefix(f".{path.name}.").split(".")[0]
+    sweep_below(path.parent, f".{path.name}.*.part")
+
+
+def sweep_below(folder: Path, pattern: str) -> None:
+    """Remove what killed writers left of the files that match; those that are still writing keep theirs."""
+    for left in folder.glob(pattern):
+        writer = left.name.split(".")[-3]
         if not is_alive(writer):
             left.unlink(missing_ok=True)
 
@@ -111,8 +117,7 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
     def write(part: Path) -> None:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
-        lazy = pl.scan_parquet(part, hive_partitioning=False)
-        if lazy.collect_schema() != frame.schema or lazy.select(pl.len()).collect().item() != frame.height:
+        if pl.read_parquet_schema(part) != frame.schema or parquet.read_metadata(part).num_rows != frame.height:
             raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
     publish(path, write, needs=int(frame.estimated_size()))

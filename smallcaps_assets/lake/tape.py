@@ -17,7 +17,14 @@ from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, read_json
+from smallcaps_assets.lake.publish import (
+    disk_errors,
+    provenance_of,
+    publish_frame,
+    publish_text,
+    read_json,
+    sweep_below,
+)
 
 Kind = Literal["trades", "quotes"]
 KINDS: Final[tuple[Kind, ...]] = ("trades", "quotes")
@@ -152,9 +159,17 @@ class TapeStore:
             )
         path = self._path(kind, span)
         said = {**certificate, **self.resolution(kind), "events_merged": span.events_merged, "rows": rows.height}
-        publish_frame(path, rows.match_to_schema(self.schema(kind)), said)
+        if rows.schema != self.schema(kind):
+            rows = rows.match_to_schema(self.schema(kind))
+        publish_frame(path, rows, said)
         self._failure(path).unlink(missing_ok=True)
         return path
+
+    def sweep(self, kind: Kind) -> None:
+        """Remove what killed writers left of this kind, artefacts and refusals."""
+        folder = self.lake.tape(self.profile, kind)
+        for place in (folder, self.lake.quarantined(folder)):
+            sweep_below(place, "wave=*/symbol=*/.*.part")
 
     def refuse(self, kind: Kind, span: Span, state: str, cause: str, spent: Mapping[str, int] | None = None) -> None:
         """Keep why a span could not be fetched, and what the attempt took, for people and for the ledger."""

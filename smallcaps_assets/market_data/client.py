@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import check_symbol
+from smallcaps_assets.domain.tables import QUOTES_ALL, TRADES_ALL, check_symbol
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data import wire
 from smallcaps_assets.market_data.pacing import TokenBucket
@@ -109,7 +109,7 @@ class MarketDataClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, of all threads."""
+        """Close all connections, of all threads; nothing can be asked afterwards."""
         self._transport.close()
 
     def until(self, stop: threading.Event) -> Self:
@@ -145,25 +145,31 @@ class MarketDataClient:
             months.append(pages[0] if len(pages) == 1 else self._merged(question, pages, "timestamp"))
         return _fetched(pl.concat(months), tally)
 
-    def trades(self, symbol: str, start: datetime, end: datetime) -> Fetched:
-        """Trades (TRADES_ALL) with a SIP time in [start, end), sorted by (timestamp, sequence_number), no row twice.
+    def trades(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = TRADES_ALL) -> Fetched:
+        """Trades with a SIP time in [start, end), sorted by (timestamp, sequence_number), no row twice.
+
+        `schema` is TRADES_ALL, or TRADES for fewer columns.
 
         Raises:
             InputError: `symbol` cannot be one.
             ValueError: a time without zone, or an `end` that is not after `start`.
             MarketDataError: the vendor did not give what was asked.
         """
-        return self._ticks(f"/v3/trades/{_quoted(symbol)}", start, end, "trades", wire.trades_page)
+        read = partial(wire.trades_page, schema=schema)
+        return self._ticks(f"/v3/trades/{_quoted(symbol)}", start, end, "trades", read)
 
-    def quotes(self, symbol: str, start: datetime, end: datetime) -> Fetched:
-        """Quotes (QUOTES_ALL) with a SIP time in [start, end), sorted by (timestamp, sequence_number), no row twice.
+    def quotes(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = QUOTES_ALL) -> Fetched:
+        """Quotes with a SIP time in [start, end), sorted by (timestamp, sequence_number), no row twice.
+
+        `schema` is QUOTES_ALL, or QUOTES for fewer columns.
 
         Raises:
             InputError: `symbol` cannot be one.
             ValueError: a time without zone, or an `end` that is not after `start`.
             MarketDataError: the vendor did not give what was asked.
         """
-        return self._ticks(f"/v3/quotes/{_quoted(symbol)}", start, end, "quotes", wire.quotes_page)
+        read = partial(wire.quotes_page, schema=schema)
+        return self._ticks(f"/v3/quotes/{_quoted(symbol)}", start, end, "quotes", read)
 
     def probe(self, kind: str, symbol: str, start: datetime, end: datetime) -> None:
         """Ask for one row of `trades` or `quotes`, to learn whether key and plan allow it.

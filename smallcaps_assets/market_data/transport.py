@@ -4,7 +4,6 @@ Errors are raised after the library's own exception has been left behind: an exc
 and with it the key, so none may hang on ours as cause or context.
 """
 
-import gzip
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -52,6 +52,8 @@ BACKOFF_CAP_S: Final = 60.0
 RETRY_AFTER_CAP_S: Final = 300.0
 TEXT_CAP: Final = 300  # characters of foreign text in a message
 ERROR_BODY_CAP: Final = 65_536  # bytes of an error's body that are looked at
+BODY_CAP: Final = 1 << 28  # bytes of a body that are made room for before it is seen
+GZIP: Final = 31  # what zlib calls a gzip stream with its checksum
 PIECE: Final = 1 << 20  # bytes read at once
 # answers that are unpacked and parsed at the same time: the others wait as they came, compressed
 READERS: Final = min(4, os.cpu_count() or 1)
@@ -181,7 +183,8 @@ class Transport:
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
         self._all = Tally()
-        self._readers = threading.BoundedSemaphore(READERS)
+        # threads of their own: memory that a thread once needed for a body stays with it
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._origin}{self._prefix})"
@@ -192,7 +195,8 @@ class Transport:
             return Totals(requests_sent=self._all.requests, retries=self._all.retries, throttled=self._all.throttled)
 
     def close(self) -> None:
-        """Close all connections; the next request opens new ones."""
+        """Close all connections and end all threads; no request may follow."""
+        self._readers.shutdown()
         with self._lock:
             for session in self._sessions:
                 session.close()
@@ -280,11 +284,7 @@ class Transport:
             return received
         status, headers = received.status, received.headers
         if status == HTTPStatus.OK:
-            with self._readers:
-                body = _decompressed(received.sent, headers)
-                if body is None or _is_cut_short(body):
-                    return _Setback(reason=f"a body cut short after {len(received.sent)} bytes")
-                return Answer(content=read(body), request_id=headers.get("X-Request-Id"))
+            return self._readers.submit(_read, received, read).result()
         said = self._said(_decompressed(received.sent, headers) or b"", headers)
         throttled = status == HTTPStatus.TOO_MANY_REQUESTS
         if throttled or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -357,6 +357,14 @@ class Transport:
                 counted.throttled += throttled
 
 
+def _read(received: _Received, read: Callable[[bytes], Read]) -> Answer[Read] | _Setback:
+    """Unpack an answer and read it."""
+    body = _decompressed(received.sent, received.headers)
+    if body is None or _is_cut_short(body):
+        return _Setback(reason=f"a body cut short after {len(received.sent)} bytes")
+    return Answer(content=read(body), request_id=received.headers.get("X-Request-Id"))
+
+
 def _refusal(status: int, happened: str, what: str) -> MarketDataError:
     if status == HTTPStatus.UNAUTHORIZED:
         return NotAuthenticated(f"{happened}. The API key is missing or unknown: set {KEY_VARIABLES}.")
@@ -377,9 +385,11 @@ def _decompressed(sent: bytes, headers: Mapping[str, str]) -> bytes | None:
     """The body of an answer; None where its compression is broken or ends early."""
     if headers.get("Content-Encoding", "").lower() not in ("gzip", "x-gzip"):
         return sent
+    # gzip ends with the length of what it holds, so that the room for it is made once
+    length = int.from_bytes(sent[-4:], "little")
     try:
-        return gzip.decompress(sent)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return zlib.decompress(sent, wbits=GZIP, bufsize=max(1, min(length, BODY_CAP)))
+    except zlib.error:
         return None
 
 

@@ -129,44 +129,49 @@ def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
     return _page(bars.match_to_schema(BARS), head)
 
 
-def trades_page(body: bytes, window: tuple[int, int]) -> Page:
-    """A page of trades as TRADES_ALL, in the order sent; `size` is `decimal_size` where the vendor gives it.
+def trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> Page:
+    """A page of trades, in the order sent; `size` is `decimal_size` where the vendor gives it.
 
     Args:
         body: the answer, decompressed.
         window: first admissible SIP timestamp, and the end, excluded, in Unix nanoseconds.
+        schema: TRADES_ALL or TRADES; what is not in it is neither parsed nor judged.
 
     Raises:
         BadPage: not the promised shape, trades outside the window or out of order.
     """
     required = ("sip_timestamp", "participant_timestamp", "sequence_number", "price", "exchange", "id")
-    frame, head = _ticks(body, _TRADE, required, window)
-    if not frame["decimal_size"].drop_nulls().str.contains(r"^\d+(\.\d+)?$").all():
+    fields = _wanted(_TRADE, schema, "decimal_size")
+    frame, head = _ticks(body, fields, required, window)
+    if not frame["decimal_size"].str.contains(r"^[0-9]+(\.[0-9]+)?$").all():
         raise BadPage("`decimal_size` has text that is no decimal number")
     exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
     # 0 is how the vendor's own files write that no reporting facility took part.
     reported = pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp")
-    frame = frame.with_columns(size=exact, trf_timestamp=reported)
+    frame = frame.with_columns(size=exact, **{"trf_timestamp": reported} if "trf_timestamp" in fields else {})
     _check_filled(frame, ("size",))
-    _check_plausible(frame, "participant_timestamp", NS_PER_S)
-    _check_plausible(frame, "trf_timestamp", NS_PER_S)
-    return _page(_renamed(frame, TRADES_ALL), head)
+    for name in fields.keys() & {"participant_timestamp", "trf_timestamp"}:
+        _check_plausible(frame, name, NS_PER_S)
+    return _page(_renamed(frame, schema), head)
 
 
-def quotes_page(body: bytes, window: tuple[int, int]) -> Page:
-    """A page of quotes as QUOTES_ALL, in the order sent; sizes in the vendor's unit, an absent side is null.
+def quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> Page:
+    """A page of quotes, in the order sent; sizes in the vendor's unit, an absent side is null.
 
     Args:
         body: the answer, decompressed.
         window: first admissible SIP timestamp, and the end, excluded, in Unix nanoseconds.
+        schema: QUOTES_ALL or QUOTES; what is not in it is neither parsed nor judged.
 
     Raises:
         BadPage: not the promised shape, quotes outside the window or out of order.
     """
     required = ("sip_timestamp", "participant_timestamp", "sequence_number")
-    frame, head = _ticks(body, _QUOTE, required, window)
-    _check_plausible(frame, "participant_timestamp", NS_PER_S)
-    return _page(_renamed(frame, QUOTES_ALL), head)
+    fields = _wanted(_QUOTE, schema)
+    frame, head = _ticks(body, fields, required, window)
+    if "participant_timestamp" in fields:
+        _check_plausible(frame, "participant_timestamp", NS_PER_S)
+    return _page(_renamed(frame, schema), head)
 
 
 def tickers_page(body: bytes) -> Page:
@@ -274,9 +279,15 @@ def _listed(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.Da
 def _ticks(
     body: bytes, fields: Fields, required: Sequence[str], window: tuple[int, int]
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    frame, head = _listed(body, fields, required)
+    frame, head = _listed(body, fields, [name for name in required if name in fields])
     _check_times(frame, "sip_timestamp", NS_PER_S, window)
     return frame, head
+
+
+def _wanted(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.DataType]:
+    """The fields of the wire that make the columns of a schema, and others."""
+    names = {_TICK_NAMES.get(name, name) for name in schema} | set(others)
+    return {name: kind for name, kind in fields.items() if name in names}
 
 
 def _page(frame: pl.DataFrame, head: Mapping[str, Any]) -> Page:

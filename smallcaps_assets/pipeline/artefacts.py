@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.budget import BYTES_PER_MB, SizeBudget, fit
-from smallcaps_assets.domain.nbbo import thin
+from smallcaps_assets.domain.nbbo import thinned
 from smallcaps_assets.domain.windows import WINDOWS, pieces, uncovered
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
@@ -60,10 +60,9 @@ class Artefacts:
 
     def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
-        kept = fetched.frame.lazy()
+        rows = fetched.frame
         if self.kind == "quotes":
-            kept = thin(kept, self.tape.params.quotes)
-        rows = kept.select(*self.tape.schema(self.kind)).collect()
+            rows = thinned(rows, self.tape.params.quotes)
         said = {
             "pages": fetched.pages,
             "requests": fetched.requests,
@@ -120,12 +119,16 @@ class Artefacts:
         self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget
     ) -> tuple[pl.DataFrame, dict[str, Any]]:
         """Quotes of a span, thinned after events whose tape would be too large, and what was done."""
+        size = int(quotes.estimated_size())
+        at_most = int(trades.filter(pl.col("symbol") == span.symbol)["bytes"].sum()) if trades.height else 0
+        if size + at_most <= budget.event_mb * BYTES_PER_MB:  # as nearly always: no event can be over
+            return quotes, {"budget_mb": budget.event_mb, "budget_events": [], "budget_hz": [], "over_budget": []}
         windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
         fitted = fit(
             quotes,
             windows,
             measure=_parquet_bytes,
-            other_bytes=self._trades_bytes(windows, trades, int(quotes.estimated_size()), budget),
+            other_bytes=self._trades_bytes(windows, trades),
             budget=budget,
             thinning=self.tape.params.quotes,
         )
@@ -136,13 +139,9 @@ class Artefacts:
             "over_budget": fitted.over,
         }
 
-    def _trades_bytes(
-        self, windows: pl.DataFrame, trades: pl.DataFrame, quotes_bytes: int, budget: SizeBudget
-    ) -> dict[str, int]:
-        """The trades of each event as parquet, as far as published; not counted where they cannot matter."""
+    def _trades_bytes(self, windows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, int]:
+        """The trades of each event as parquet, as far as published."""
         where = pieces(windows.select(*WINDOWS), trades)
-        if where.unique("path")["bytes"].sum() + quotes_bytes <= budget.event_mb * BYTES_PER_MB:
-            return {}
         shares = (
             self.tape.count_pieces("trades", where)
             .join(where.select("path", "bytes", total="rows").unique("path"), on="path")

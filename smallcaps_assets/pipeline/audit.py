@@ -11,7 +11,7 @@ import polars as pl
 
 from smallcaps_assets.domain.budget import thin_after
 from smallcaps_assets.domain.late import Differences, differences
-from smallcaps_assets.domain.nbbo import Thinning, thin
+from smallcaps_assets.domain.nbbo import Thinning, thinned
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.windows import event_windows
 from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
@@ -174,7 +174,7 @@ def _thinned(frame: pl.DataFrame, published: Published, windows: pl.DataFrame) -
     if published["kind"] == "trades":
         return frame
     thinning = Thinning(**published["thinning"])
-    kept = thin(frame.lazy(), thinning).collect()
+    kept = thinned(frame, thinning)
     if windows.is_empty():
         return kept
     rates = dict(zip(published["budget_events"], published["budget_hz"], strict=True))

@@ -61,6 +61,7 @@ class Capture:
             NotAuthenticated: the key is unknown; one request was spent.
             LakeError: the disk refuses; what is published stays.
         """
+        self.tape.sweep(self.kind)
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         chosen = manifest.join(asked, left_on=["symbol", "session"], right_on=["symbol", "wave"], how="semi")
         windows = event_windows(chosen).with_columns(timestamp=chosen["timestamp"])
@@ -146,7 +147,7 @@ class _Work:
         began = time.monotonic()
         try:
             download = self.client.trades if self.kind == "trades" else self.client.quotes
-            fetched = download(span.symbol, span.start, span.end)
+            fetched = download(span.symbol, span.start, span.end, self.tape.schema(self.kind))
         except NotAuthenticated:
             raise
         except NotEntitled as error:
