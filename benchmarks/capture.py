@@ -146,11 +146,10 @@ def captured(client: MarketDataClient, rows: pl.DataFrame, kind: Kind, threads: 
 def pacing(base_url: str, limit: float, seconds: float, begin: float) -> dict[str, float]:
     """One step for so many seconds: what it sent."""
     client, stop = client_of(base_url, limit), threading.Event()
-    stopping = threading.Timer(begin + seconds - time.time(), stop.set)
     rows = manifest(small_windows(), 0, 1)
     with tempfile.TemporaryDirectory() as root:
         time.sleep(max(0.0, begin - time.time()))
-        stopping.start()
+        threading.Timer(begin + seconds - time.time(), stop.set).start()
         try:
             captured(Stoppable(client, stop), rows, "trades", settings().fetch_threads, root)  # type: ignore[arg-type]
         except Stopped:
