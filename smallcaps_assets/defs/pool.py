@@ -47,7 +47,8 @@ def vendor_slot(instance: dg.DagsterInstance, say: Callable[[str], None]) -> Ite
     """
     vendor_slots(instance)
     storage, holder = instance.event_log_storage, f"{COMMAND}{own_mark()}"
-    storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
+    if VENDOR_POOL not in {pool.name for pool in storage.get_pool_limits()}:
+        storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
     said = False
     try:
         while not storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed:

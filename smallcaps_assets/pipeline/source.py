@@ -16,7 +16,7 @@ from smallcaps_assets.simulated.replay import ReplayMarket
 from smallcaps_assets.simulated.server import serve
 
 # how late a request may leave this machine, and arrive
-LATE_S: Final = 1.0
+LATE_S: Final = 0.5
 # one vendor under its former and its present name
 VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 

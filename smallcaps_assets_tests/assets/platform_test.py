@@ -1,6 +1,7 @@
 """The assets as Dagster sees them: one small universe, materialized for real."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from smallcaps_assets.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, files_below, refusal
 
 BEGAN = datetime.now(UTC)
@@ -50,15 +52,26 @@ class Platform:
         return Lake(self.root)
 
     def run(
-        self, *assets: str | Sequence[str], first: str | None = None, last: str | None = None, fails: bool = False
+        self,
+        *assets: str | Sequence[str],
+        first: str | None = None,
+        last: str | None = None,
+        fails: bool = False,
+        config: Mapping[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Materialize assets, over the partitions from `first` to `last` if they have any."""
+        """Materialize assets, over the partitions from `first` to `last` if they have any; `config` by step."""
         tags = {}
         if first and last:
             tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         job = build_defs(load_settings(overrides=self.overrides)).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([name] if isinstance(name, str) else list(name)) for name in assets]
-        result = job.execute_in_process(instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False)
+        result = job.execute_in_process(
+            run_config={"ops": {step: {"config": given} for step, given in (config or {}).items()}},
+            instance=self.instance,
+            asset_selection=keys,
+            tags=tags,
+            raise_on_error=False,
+        )
         assert result.success != fails
         return result
 
@@ -418,12 +431,8 @@ def test_a_symbol_that_the_exchange_refuses_fails_alone(fresh: Platform) -> None
     assert fresh.materialized(dg.AssetKey("minute_bars")) == set(SYMBOLS_OF_MARKET)
 
 
-def test_a_tape_that_the_exchange_refuses_fails_its_partition_only(fresh: Platform) -> None:
-    fresh.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
-    fresh.run("universe")
-    fresh.run("minute_bars", first="AVLO", last="DRFT")
-    fresh.run("event_shards", first="AVLO", last="DRFT")
-    fresh.run("master_events", ["premium", "manifest"])
+def test_a_tape_that_the_exchange_refuses_fails_its_partition_only(planned: Platform) -> None:
+    fresh = planned
     manifest = ManifestStore(fresh.lake.manifests("premium"), "premium").load().filter(session="RTH")
     victim, *others = manifest["symbol"].unique(maintain_order=True).to_list()
     assert others, "two symbols at least, or this test shows nothing"
@@ -439,6 +448,83 @@ def test_a_tape_that_the_exchange_refuses_fails_its_partition_only(fresh: Platfo
     states = dict(ledger.group_by("symbol").agg(pl.col("state").unique().sort().str.join(",")).iter_rows())
     assert states.pop(victim) == "failed"
     assert set(states.values()) <= {"complete", "trades_only", "empty"}
+
+
+@pytest.fixture
+def planned(fresh: Platform) -> Platform:
+    """A manifest of premium, and no tape yet."""
+    fresh.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
+    fresh.run("universe")
+    fresh.run("minute_bars", first="AVLO", last="DRFT")
+    fresh.run("event_shards", first="AVLO", last="DRFT")
+    fresh.run("master_events", ["premium", "manifest"])
+    fresh.gate.asked.clear()
+    return fresh
+
+
+WHOLE_RTH = {"first": tape_key("AVLO", "RTH"), "last": tape_key("DRFT", "RTH")}
+
+
+def test_a_trial_captures_the_best_events_and_says_what_it_leaves_out(planned: Platform) -> None:
+    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load()
+    best = manifest.filter(pl.col("session") == "RTH").unique("symbol", keep="first", maintain_order=True)
+    asked = {"one_per_symbol": True}
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, config={"premium__tape_trades": asked})
+    assert len(planned.gate.asked) <= best.height < manifest.height
+    figures = metadata_of(result, "premium", "tape_trades").values()
+    chosen = manifest.unique("symbol", keep="first").height
+    assert {metadata["trial_leaves_out"].value for metadata in figures} == {manifest.height - chosen}
+    planned.gate.asked.clear()
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    assert planned.gate.asked
+    assert not any(
+        "trial_leaves_out" in metadata for metadata in metadata_of(result, "premium", "tape_trades").values()
+    )
+
+
+def test_what_the_disk_cannot_hold_is_not_begun(planned: Platform) -> None:
+    planned.overrides["capture"] = {"free_disk": {"check": True, "keep_gb": 1e6}}
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
+    for words in ("LakeError", "not enough disk", "keeps 1,000,000.0 GB free", "capture.free_disk.check: false"):
+        assert words in failure(result)
+    assert planned.gate.asked == []
+    planned.overrides["capture"] = {"free_disk": {"check": False, "keep_gb": 1e6}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    assert planned.gate.asked
+
+
+def test_a_manifest_that_was_edited_is_not_captured(planned: Platform) -> None:
+    store = ManifestStore(planned.lake.manifests("premium"), "premium")
+    path = store.folder / f"{store.sidecar()['manifest_id']}.parquet"
+    pl.read_parquet(path).with_columns(window_after_min=pl.lit(500, pl.Int64)).write_parquet(path)
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
+    assert "The manifest was changed after it was frozen" in failure(result)
+    assert planned.gate.asked == []
+
+
+def test_a_ledger_of_another_profile_is_not_reported_on(platform: Platform, fresh: Platform) -> None:
+    shutil.copytree(platform.root, fresh.root)
+    fresh.lake.ledger("plus").parent.mkdir()
+    shutil.copy(fresh.lake.ledger("core"), fresh.lake.ledger("plus"))
+    result = fresh.run(["plus", "capture_report"], fails=True)
+    for words in ("is of profile core, not of plus", "Materialize plus/capture_ledger"):
+        assert words in failure(result)
+
+
+def test_a_plan_without_quotes_finishes_the_trades_for_one_request_more(planned: Platform) -> None:
+    def rule(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
+        return refusal(403, "not entitled") if "/quotes/" in path else None
+
+    planned.gate.rule = rule
+    result = planned.run(["premium", "tape_trades"], ["premium", "tape_quotes"], **WHOLE_RTH, fails=True)
+    assert "Quotes come with the plan Stocks Advanced and above" in failure(result)
+    assert len([path for path, _ in planned.gate.asked if "/quotes/" in path]) == 1
+    everyone = {str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
+    assert planned.materialized(dg.AssetKey(["premium", "tape_trades"])) == everyone
+    planned.run(["premium", "capture_ledger"], ["premium", "capture_report"])
+    ledger = pl.read_parquet(planned.lake.ledger("premium")).filter(pl.col("wave") == "RTH")
+    assert set(ledger["state"]) == {"denied"}
+    assert ledger["trades_rows"].sum() > 0
 
 
 def test_a_symbol_that_leaves_keeps_its_partition_and_its_data(fresh: Platform) -> None:

@@ -1,0 +1,169 @@
+"""The pool of steps that talk to the vendor, and what each of them may ask for."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets.defs.pool import (
+    COMMAND,
+    VENDOR_POOL,
+    free_slots_of_the_dead,
+    vendor_slot,
+    vendor_slots,
+)
+from smallcaps_assets.defs.resources import client_of
+from smallcaps_assets.errors import SettingsError
+from smallcaps_assets.pipeline.source import share
+from smallcaps_assets.settings import load_settings
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Dagster's state as dagster.yaml of the repository has it."""
+    (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:  # noqa: ARG001
+    with dg.DagsterInstance.get() as made:
+        yield made
+
+
+def claimed(instance: dg.DagsterInstance) -> int:
+    return instance.event_log_storage.get_concurrency_info(VENDOR_POOL).active_slot_count
+
+
+def budget(instance: dg.DagsterInstance, **source: Any) -> float | None:
+    changes = {"source": {"kind": "embedded", **source}}
+    return client_of(load_settings(overrides=changes).source, instance).requests_per_minute
+
+
+def test_the_limit_of_dagster_yaml_gives_the_whole_budget_to_one_step(instance: dg.DagsterInstance) -> None:
+    assert vendor_slots(instance) == 1
+    assert budget(instance, requests_per_minute=100) == 100
+
+
+def test_each_slot_owns_its_share_of_the_budget(instance: dg.DagsterInstance) -> None:
+    instance.event_log_storage.set_concurrency_slots(VENDOR_POOL, 3)
+    assert vendor_slots(instance) == 3
+    assert budget(instance, requests_per_minute=100) == 33
+    assert budget(instance, requests_per_minute=None) is None
+    with pytest.raises(SettingsError, match="too few for the 3 steps"):
+        budget(instance, requests_per_minute=2)
+
+
+@pytest.mark.parametrize(("total", "slots"), [(5, 2), (60, 7), (6000, 4), (1, 1), (0.5, 1)])
+def test_shares_never_add_up_to_more_than_the_budget(total: float, slots: int) -> None:
+    one = share(total, slots)
+    assert one is not None
+    assert 0 < one * slots <= total
+
+
+def test_a_pool_without_limit_cannot_share_a_budget() -> None:
+    with dg.DagsterInstance.ephemeral() as unlimited:
+        with pytest.raises(SettingsError, match="has no limit"):
+            budget(unlimited, requests_per_minute=100)
+        assert budget(unlimited, requests_per_minute=None) is None
+
+
+def test_a_command_holds_a_slot_while_it_asks(instance: dg.DagsterInstance) -> None:
+    said: list[str] = []
+    with vendor_slot(instance, said.append):
+        assert claimed(instance) == 1
+    assert claimed(instance) == 0
+    assert said == []
+
+
+def test_a_command_waits_for_a_slot_that_is_taken(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
+    assert storage.claim_concurrency_slot(VENDOR_POOL, "a run", "its step").is_claimed
+    said: list[str] = []
+
+    def the_run_ends(line: str) -> None:
+        said.append(line)
+        storage.free_concurrency_slots_for_run("a run")
+
+    with vendor_slot(instance, the_run_ends):
+        assert claimed(instance) == 1
+    assert said == ["runs are talking to the vendor: waiting for a slot of the pool ..."]
+
+
+def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    storage.set_concurrency_slots(VENDOR_POOL, 3)
+    assert storage.claim_concurrency_slot(VENDOR_POOL, f"{COMMAND}999999999-1", "audit").is_claimed
+    assert storage.claim_concurrency_slot(VENDOR_POOL, "a run", "its step").is_claimed
+    with vendor_slot(instance, print):
+        free_slots_of_the_dead(instance)
+        assert claimed(instance) == 2
+    assert claimed(instance) == 1
+
+
+STEP = textwrap.dedent("""
+    import sys, time
+    import dagster as dg
+    from smallcaps_assets.defs.orphans import process_tag
+    from smallcaps_assets.defs.pool import VENDOR_POOL
+
+    @dg.asset(pool=VENDOR_POOL)
+    def long_one() -> None:
+        print("at work", flush=True)
+        time.sleep(600)
+
+    with dg.DagsterInstance.get() as instance:
+        job = dg.Definitions(assets=[long_one]).resolve_implicit_global_asset_job_def()
+        job.execute_in_process(instance=instance, tags=process_tag(), raise_on_error=False)
+""")
+
+
+def at_work(home: Path) -> subprocess.Popen[str]:
+    """A process whose step holds a slot."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STEP],
+        env=os.environ | {"DAGSTER_HOME": str(home)},
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "at work\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
+def test_a_step_that_is_called_off_frees_its_slot(instance: dg.DagsterInstance, home: Path) -> None:
+    with at_work(home) as process:
+        assert claimed(instance) == 1
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert claimed(instance) == 0
+
+
+def test_the_slot_of_a_killed_step_is_freed_by_the_next_command(instance: dg.DagsterInstance, home: Path) -> None:
+    from smallcaps_assets.defs.orphans import fail_orphans  # noqa: PLC0415
+
+    with at_work(home) as process:
+        process.kill()
+        process.wait(60)
+    assert claimed(instance) == 1
+    # the system may show a killed process a little longer
+    deadline = time.monotonic() + 30
+    while not fail_orphans(instance) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert claimed(instance) == 0
