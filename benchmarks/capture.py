@@ -1,6 +1,6 @@
 """How full capture fills the vendor's limit, and how fast it is without one. The last line is one JSON object.
 
-python benchmarks/capture.py [--seconds 75] [--only paced,unlimited,memory]
+python benchmarks/capture.py [--seconds 70] [--steps 1 2] [--only paced,unlimited,memory]
 
 The exchange runs in a process of its own. Where a limit is measured, it answers after 40 ms and refuses with 429 what
 goes beyond the same limit in any 60 seconds; where speed is, it answers at once and from memory, since waiting is what
@@ -238,9 +238,10 @@ def result(process: subprocess.Popen[str]) -> dict[str, float]:
     return found
 
 
-def measure_paced(seconds: float) -> dict[str, float]:
+def measure_paced(seconds: float, chosen: list[int]) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for steps, limits in ((1, PACES), (2, PACES[1:])):
+    for steps in chosen:
+        limits = PACES if steps == 1 else PACES[1:]
         for limit in limits:
             with exchange(limit, LATENCY_S) as base_url:
                 begin = time.time() + 4
@@ -295,7 +296,8 @@ def measure_memory() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=75.0, help="how long each pace is measured; more than 60")
+    parser.add_argument("--seconds", type=float, default=70.0, help="how long each pace is measured; more than 60")
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2], help="how many steps are paced at once")
     parser.add_argument("--only", default="paced,unlimited,memory", help="which parts, with commas between them")
     parser.add_argument("--child", nargs=2, metavar=("NAME", "ARGUMENTS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -313,7 +315,7 @@ def main() -> None:
         print(json.dumps(works[name](**json.loads(given))))
         return
     parts = {
-        "paced": lambda: measure_paced(arguments.seconds),
+        "paced": lambda: measure_paced(arguments.seconds, arguments.steps),
         "unlimited": measure_unlimited,
         "memory": measure_memory,
     }

@@ -1,23 +1,28 @@
 """`smallcaps plan`: what a capture costs before it is paid for."""
 
 import json
+import sys
 from argparse import Namespace
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.defs.pool import vendor_slot
+from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.domain.manifests import trial
 from smallcaps_assets.domain.plan import Rate
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import KINDS, Span, TapeStore
+from smallcaps_assets.lake.tape import KINDS, Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.plan import BYTES_PER_GB, Plan, Planner, require_room
-from smallcaps_assets.pipeline.source import market_data_client, require_same_source
-from smallcaps_assets.settings import Profile, Settings, SourceParams, lake_path
+from smallcaps_assets.pipeline.source import profile_tape, require_same_source
+from smallcaps_assets.settings import Profile, Settings, lake_path
 
 DENIED: Final = 2
 ALLOWED: Final = "allowed"
@@ -49,12 +54,12 @@ def run(arguments: Namespace) -> int:
     if arguments.wave:
         manifest = manifest.filter(pl.col("session") == arguments.wave)
     capture = settings.capture
-    tape = TapeStore(lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades)
+    tape = profile_tape(lake, profile, settings)
     plan = Planner(tape, capture.assumptions, settings.source.requests_per_minute).plan(manifest)
     check: dict[str, str] = {}
     if arguments.check and plan.newest is not None:
         require_same_source(UniverseStore(lake), settings.source)
-        check = _check(settings.source, plan.newest)
+        check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     if arguments.json:
         print(json.dumps(_document(plan, settings, check, arguments) | {"manifest_id": manifest_id, "next": next_step}))
@@ -67,15 +72,16 @@ def run(arguments: Namespace) -> int:
     return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
 
 
-def _check(source: SourceParams, span: Span) -> dict[str, str]:
+def _check(settings: Settings, span: Span) -> dict[str, str]:
     """What the vendor says to a request for each kind, by kind."""
     answers: dict[str, str] = {}
-    for kind in KINDS:
-        try:
-            market_data_client(source).probe(kind, span.symbol, span.start, span.end)
-            answers[kind] = ALLOWED
-        except MarketDataError as error:
-            answers[kind] = str(error)
+    with open_state(settings) as instance, vendor_slot(instance, partial(print, file=sys.stderr)):
+        for kind in KINDS:
+            try:
+                client_of(settings.source, instance).probe(kind, span.symbol, span.start, span.end)
+                answers[kind] = ALLOWED
+            except MarketDataError as error:
+                answers[kind] = str(error)
     return answers
 
 

@@ -9,7 +9,8 @@ from smallcaps_assets.domain.kpis import capture_kpis, state_counts, verdict
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.lake.tape import KINDS
+from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings import Profile, Settings
 
 RECENT: Final = timedelta(minutes=5)
@@ -17,10 +18,10 @@ RECENT: Final = timedelta(minutes=5)
 
 def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
     """The state of one profile's capture, counted from what is published."""
-    tape = TapeStore(lake, profile, settings.profiles[profile])
+    tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore(lake.manifests(profile), profile)
-    sidecar = manifest.sidecar()
-    ledger = build_ledger(manifest.load(), tape, hashes=False)
+    rows, sidecar = manifest.current()
+    ledger = build_ledger(rows, tape, hashes=False)
     kpis = capture_kpis(ledger, effort(tape), settings.kpis)
     published = pl.concat(tape.published(kind).with_columns(kind=pl.lit(kind)) for kind in KINDS)
     go, reasons = verdict(kpis, ledger)

@@ -4,11 +4,18 @@ import socket
 import subprocess
 import sys
 from argparse import Namespace
+from typing import Final
+
+import dagster as dg
 
 from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.pool import free_slots_of_the_dead
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.settings import home, lake_path
+
+# Dagster frees the slots of runs that are gone; those of commands are freed here
+SWEEP_S: Final = 30.0
 
 
 def run(arguments: Namespace) -> int:
@@ -24,7 +31,10 @@ def run(arguments: Namespace) -> int:
     with subprocess.Popen(command, cwd=home()) as process:  # noqa: S603 -- our own interpreter and checked flags
         while True:
             try:
-                return process.wait()
+                return process.wait(SWEEP_S)
+            except subprocess.TimeoutExpired:
+                with dg.DagsterInstance.get() as instance:
+                    free_slots_of_the_dead(instance)
             except KeyboardInterrupt:  # the child was interrupted as well: let it put its state in order
                 continue
 

@@ -10,7 +10,6 @@ from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.ingest import ingest_bars
-from smallcaps_assets.pipeline.progress import with_progress
 
 
 def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
@@ -41,8 +40,8 @@ def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         due = sessions_due(loaded.history, loaded.sessions, now())
         inactive = set(symbols) - set(lake.universe().read().filter("active")["symbol"])
         client = market_data.client(lake, context.instance)
-        outcomes = ingest_bars(symbols, due, client, lake.bars(), loaded.fetch_threads, inactive=inactive)
-        outcomes = with_progress(outcomes, len(symbols), "symbols with bars", context.log.info)
+        threads, log = loaded.fetch_threads, context.log.info
+        outcomes = ingest_bars(symbols, due, client, lake.bars(), threads, inactive=inactive, log=log)
         return record(context, outcomes, {(symbol,): symbol for symbol in symbols})
 
     return minute_bars

@@ -40,4 +40,6 @@ def kpi_checks(kpis: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
     """One verdict per figure of a capture (KPIS): it holds in every wave and in all."""
     for name, figure in KPI_CHECKS.items():
         rows = kpis.filter(pl.col("figure") == figure)
-        yield dg.AssetCheckResult(check_name=name, passed=bool(rows["holds"].all()), metadata={"figures": table(rows)})
+        yield dg.AssetCheckResult(
+            check_name=name, passed=rows.height > 0 and bool(rows["holds"].all()), metadata={"figures": table(rows)}
+        )

@@ -110,9 +110,9 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
         lake: LakeResource,
         market_data: MarketDataResource,
     ) -> dg.MaterializeResult[None]:
-        loaded, manifests = settings.load(), lake.manifests(profile)
+        loaded = settings.load()
         store, pairs = lake.tape(profile, loaded), tape_pairs(context.partition_keys)
-        manifest, sidecar = manifests.load(), manifests.sidecar()
+        manifest, sidecar = lake.manifests(profile).current()
         chosen = trial(manifest, config.best, config.one_per_symbol)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
         require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
@@ -145,9 +145,9 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
     )
     def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
-        manifests = lake.manifests(profile)
-        manifest_id = manifests.sidecar()["manifest_id"]
-        ledger = build_ledger(manifests.load(), lake.tape(profile, settings.load()), manifest_id)
+        manifest, sidecar = lake.manifests(profile).current()
+        manifest_id = sidecar["manifest_id"]
+        ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
         figures: Metadata = {
             "dagster/row_count": ledger.height,
             "manifest_id": manifest_id,

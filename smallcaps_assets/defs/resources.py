@@ -15,7 +15,7 @@ from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.source import market_data_client, require_same_source
+from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_same_source
 from smallcaps_assets.settings import Profile, Settings, SourceParams
 
 
@@ -62,10 +62,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def tape(self, profile: Profile, settings: Settings) -> TapeStore:
         """The tape windows of a profile."""
-        capture = settings.capture
-        return TapeStore(
-            self.lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades
-        )
+        return profile_tape(self.lake, profile, settings)
 
 
 class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):

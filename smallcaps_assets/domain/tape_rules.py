@@ -14,7 +14,7 @@ _PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes":
 _SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
 # A locked or crossed book occurs while two exchanges have not heard of each other; sides that were exchanged cross it
 # nearly always.
-MOST_CROSSED: Final = 0.01
+MOST_CROSSED: Final = 0.1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.budget import BYTES_PER_MB
 from smallcaps_assets.domain.kpis import EFFORT, LEDGER
 from smallcaps_assets.domain.windows import event_windows, pieces, uncovered
 from smallcaps_assets.lake.publish import sha256
@@ -71,7 +72,7 @@ def build_ledger(
             bytes=pl.sum_horizontal("trades_bytes", "quotes_bytes"),
             thinning=pl.col("quotes_thinning"),
             budget_hz=pl.col("quotes_budget_hz"),
-            over_budget=pl.col("quotes_over_budget").fill_null(value=False),
+            over_budget=pl.col("quotes_over_budget").fill_null(value=False) | _too_large(tape),
             **{name: of_either(name) for name in ("events_merged", "config_hash", "package_version")},
         )
         .select(*LEDGER)
@@ -126,6 +127,12 @@ def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind, *, hashes: boo
     for facts in (held, _budget(where), refusals):
         told = told.join(facts, on="event_id", how="left")
     return told.rename(lambda name: name if name == "event_id" else f"{kind}_{name}")
+
+
+def _too_large(tape: TapeStore) -> pl.Expr:
+    """Whether the files of an event say so, whatever was known when its quotes were published."""
+    bytes_of_event = pl.sum_horizontal("trades_bytes", "quotes_bytes")
+    return pl.lit(value=False) if tape.budget is None else bytes_of_event > tape.budget.event_mb * BYTES_PER_MB
 
 
 def _thinned() -> list[pl.Expr]:

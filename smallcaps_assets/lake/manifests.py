@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -13,6 +13,13 @@ from smallcaps_assets.domain.manifests import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256
+
+
+class Current(NamedTuple):
+    """A manifest (MANIFEST), in rank order, and its sidecar."""
+
+    rows: pl.DataFrame
+    sidecar: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,11 @@ class ManifestStore:
         return found
 
     def load(self) -> pl.DataFrame:
-        """The current manifest (MANIFEST), in rank order.
+        """The current manifest (MANIFEST), in rank order; see `current`."""
+        return self.current().rows
+
+    def current(self) -> Current:
+        """The current manifest, and what it says of itself.
 
         Raises:
             InputError: there is no manifest yet.
@@ -84,7 +95,8 @@ class ManifestStore:
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
                 "was frozen: put the original back, or remove current.json and materialize the manifest again."
             )
-        return matched(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+        rows = matched(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+        return Current(rows, sidecar)
 
     def _chosen_before(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):

@@ -47,14 +47,14 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
     """
     try:
         yield
-    except (OSError, pl.exceptions.ComputeError, json.JSONDecodeError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, json.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         if action == "written" and _is_full(error):
             raise LakeError(f"{path}: cannot be written ({reason}). {_missing(path, needs)}") from error
         raise LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}") from error
 
 
-def _is_full(error: Exception) -> bool:
+def _is_full(error: BaseException) -> bool:
     """Whether there was no room: Polars tells it in words only."""
     said = re.search(r"os error (\d+)", str(error))
     number = getattr(error, "errno", None) or (int(said[1]) if said else None)
@@ -136,9 +136,7 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
     """What the footer of a parquet file of the lake says; None where it says nothing. Reads the footer only."""
     with disk_errors("read", path):
         text = pl.read_parquet_metadata(path).get(PROVENANCE)
-    if text is None:
-        return None
-    result: dict[str, Any] = json.loads(text)
+        result: dict[str, Any] | None = None if text is None else json.loads(text)
     return result
 
 

@@ -29,6 +29,7 @@ from smallcaps_assets.lake.publish import (
 Kind = Literal["trades", "quotes"]
 KINDS: Final[tuple[Kind, ...]] = ("trades", "quotes")
 STAMP: Final = "%Y%m%dT%H%M%S"
+EFFORT_NAMES: Final = ("requests", "retries", "throttled")
 
 SCHEMAS: Final[dict[tuple[str, str], pl.Schema]] = {
     ("trades", "minimal"): TRADES,
@@ -150,19 +151,19 @@ class TapeStore:
         """Publish the tape of one span, which may be empty; forget what was said of an earlier failure.
 
         Raises:
-            LakeError: the disk refuses, or the lake is gone.
+            LakeError: the disk refuses.
         """
-        if not self.lake.root.is_dir():
-            raise LakeError(
-                f"{self.lake.root}: the lake is gone. If its disk was taken away, mount it again; a new lake is not "
-                "begun in the middle of a capture."
-            )
         path = self._path(kind, span)
-        said = {**certificate, **self.resolution(kind), "events_merged": span.events_merged, "rows": rows.height}
+        failure = self._failure(path)
+        # what earlier attempts took is part of what the artefact took
+        spent = _spent(read_json(failure)) if failure.is_file() else {}
+        effort = {name: certificate.get(name, 0) + count for name, count in spent.items()}
+        own = {"events_merged": span.events_merged, "rows": rows.height}
+        said = {**certificate, **effort, **self.resolution(kind), **own}
         if rows.schema != self.schema(kind):
             rows = rows.match_to_schema(self.schema(kind))
         publish_frame(path, rows, said)
-        self._failure(path).unlink(missing_ok=True)
+        failure.unlink(missing_ok=True)
         return path
 
     def sweep(self, kind: Kind) -> None:
@@ -173,8 +174,11 @@ class TapeStore:
 
     def refuse(self, kind: Kind, span: Span, state: str, cause: str, spent: Mapping[str, int] | None = None) -> None:
         """Keep why a span could not be fetched, and what the attempt took, for people and for the ledger."""
-        record = {"state": state, "cause": cause, "wave": span.wave, "events": span.events_merged, **(spent or {})}
-        publish_text(self._failure(self._path(kind, span)), json.dumps(record, indent=2) + "\n")
+        failure = self._failure(self._path(kind, span))
+        before = _spent(read_json(failure)) if failure.is_file() else {}
+        taken = {name: before.get(name, 0) + (spent or {}).get(name, 0) for name in EFFORT_NAMES}
+        record = {"state": state, "cause": cause, "wave": span.wave, "events": span.events_merged, **taken}
+        publish_text(failure, json.dumps(record, indent=2) + "\n")
 
     def refusals(self, kind: Kind) -> list[dict[str, Any]]:
         """What `refuse` kept of the spans that are still to be fetched: state, cause, wave, events, effort."""
@@ -219,13 +223,20 @@ class TapeStore:
         """
         if where.is_empty():
             return COUNTS.to_frame()
-        counted = (
-            self.scan_pieces(kind, where)
-            .group_by("event_id", "path")
-            .agg(rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
-        )
-        with disk_errors("read", self.lake.tape(self.profile, kind)):
-            return counted.collect(engine="streaming").match_to_schema(COUNTS)
+
+        def counted(some: pl.DataFrame, place: Path) -> pl.DataFrame:
+            rows = self.scan_pieces(kind, some).group_by("event_id", "path")
+            times = rows.agg(
+                rows=pl.len().cast(pl.Int64), first=pl.col("timestamp").min(), last=pl.col("timestamp").max()
+            )
+            with disk_errors("read", place):
+                return times.collect(engine="streaming").match_to_schema(COUNTS)
+
+        try:
+            return counted(where, self.lake.tape(self.profile, kind))
+        except LakeError:  # of many files, name the one
+            some = where.partition_by("path", maintain_order=True)
+            return pl.concat(counted(piece, Path(piece["path"][0])) for piece in some)
 
     def _read(self, kind: Kind, event_id: str) -> pl.DataFrame:
         manifest = ManifestStore(self.lake.manifests(self.profile), self.profile).load()
@@ -247,14 +258,14 @@ class TapeStore:
         return self.lake.quarantined(path).with_suffix(".json")
 
     def _row(self, kind: Kind, path: Path) -> dict[str, Any] | None:
-        """What is published at a path (PUBLISHED); None where it is not good enough, or cannot be read."""
+        """What is published at a path (PUBLISHED); None where it is not good enough, cannot be read or is not ours."""
         try:
+            start, end = (datetime.strptime(f"{part}+0000", f"{STAMP}%z") for part in path.stem.split("_"))
             said = provenance_of(path)
-        except LakeError:  # what cannot be read is not there: it is fetched again, in its place
+        except (LakeError, ValueError):  # what cannot be read is not there: it is fetched again, in its place
             return None
         if said is None or not self._suffices(kind, said):
             return None
-        start, end = (datetime.strptime(f"{part}+0000", f"{STAMP}%z") for part in path.stem.split("_"))
         fetched_at = said.get("fetched_at")
         return {
             "symbol": path.parent.name.removeprefix("symbol="),
@@ -277,6 +288,11 @@ class TapeStore:
         if said.get("budget_hz") and self.budget and said["budget_mb"] < self.budget.event_mb:
             return False
         return _resolves(Thinning(**said["thinning"]), self.params.quotes)
+
+
+def _spent(record: Mapping[str, Any]) -> dict[str, int]:
+    """Requests, retries and answers with 429 that a refusal tells of."""
+    return {name: int(record.get(name, 0)) for name in EFFORT_NAMES}
 
 
 def _resolves(kept: Thinning, asked: Thinning) -> bool:

@@ -273,11 +273,7 @@ class MarketDataClient:
             seen.add(target)
             answer = self._transport.get(target, question.what, partial(self._read, question, read), tally, self._stop)
             page = answer.content
-            if frames and page.frame.height and page.frame.equals(frames[-1]):
-                raise BadPage(
-                    f"GET {unquote(question.path)}: page {len(frames) + 1} repeats the page before it, and promises "
-                    "more. The cursor leads nowhere; nothing was kept of it."
-                )
+            self._checked(question, partial(wire.check_progress, frames, page.frame))
             frames.append(page.frame)
             tally.pages += 1
             if request_id := page.request_id or answer.request_id:

@@ -16,9 +16,10 @@ RECENT_S: Final = 60.0
 
 
 class Ticket(NamedTuple):
-    """A reservation: how many seconds to wait before sending, and which penalties it knows of."""
+    """A reservation: how many seconds to wait before sending, when that is, and which penalties it knows of."""
 
     delay_s: float
+    start: float
     epoch: int
 
 
@@ -26,8 +27,9 @@ class TokenBucket:
     """At most `burst` requests at once and `requests_per_minute` in the long run, shared by threads.
 
     The state is one instant: when the next request would be due if all came evenly spaced. Every reservation moves it
-    on by one interval, so a caller that got a delay owns its slot and nobody has to wait in a queue. A penalty makes
-    void what was reserved before it: a caller asks `holds` before it sends, and reserves anew where it does not.
+    on by one interval, so a caller that got a delay owns its slot and nobody has to wait in a queue. Whatever the
+    burst, no minute sees more than its budget. A reservation is void after a penalty, and where its caller woke up too
+    late: a caller asks `holds` before it sends, and reserves anew where it does not.
 
     After a 429 the pace is halved, once for all requests that were under way, and recovers by a quarter for every 15
     seconds without another. Without a budget the pace is what was sent in the last minute, and recovers without bound.
@@ -38,6 +40,8 @@ class TokenBucket:
         requests_per_minute: float | None,
         burst: int = 1,
         late_s: float = 0.0,
+        *,
+        fresh: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set the pace.
@@ -47,6 +51,7 @@ class TokenBucket:
             burst: requests that may start at the same instant after a pause, at least 1; no more than a minute's.
             late_s: how late a request may arrive. The budget holds in every minute of the vendor's even if a request
                 at its beginning comes late and one at its end does not.
+            fresh: whether nobody has used the budget just before; otherwise the first request waits for its turn.
             clock: seconds from any origin, never running backwards.
 
         Raises:
@@ -59,11 +64,14 @@ class TokenBucket:
         if requests_per_minute is not None and burst > max(1.0, requests_per_minute):
             raise ValueError(f"burst is {burst}, more than the {requests_per_minute:g} requests of a minute.")
         self.requests_per_minute = requests_per_minute
-        self._budget_s = 0.0 if requests_per_minute is None else (60.0 + late_s) / (requests_per_minute - burst + 1)
+        self._minute_s = 60.0 + late_s
+        self._late_s = late_s
+        self._budget_s = 0.0 if requests_per_minute is None else self._minute_s / requests_per_minute
+        self._most = None if requests_per_minute is None else max(1, math.floor(requests_per_minute))
         self._burst = burst
         self._clock = clock
         self._interval_s = self._budget_s
-        self._due = -math.inf
+        self._due = -math.inf if fresh else clock() + self._interval_s + self._slack_s
         self._barred_until = -math.inf
         self._epoch = 0
         self._slowed = -math.inf
@@ -76,15 +84,18 @@ class TokenBucket:
             now = self._clock()
             self._recover(now)
             due = max(self._due, now)
-            self._due = due + self._interval_s
             start = max(now, due - self._slack_s)
+            if self._most is not None and len(self._starts) >= self._most:
+                start = max(start, self._starts[-self._most] + self._minute_s)
+            self._due = max(due, start) + self._interval_s
             self._starts.append(start)
-            return Ticket(start - now, self._epoch)
+            return Ticket(start - now, start, self._epoch)
 
     def holds(self, ticket: Ticket) -> bool:
-        """Whether no penalty came after the reservation."""
+        """Whether no penalty came after the reservation, and it is not too late for it."""
         with self._lock:
-            return ticket.epoch == self._epoch
+            in_time = self._late_s == 0 or self._clock() - ticket.start <= self._late_s
+            return ticket.epoch == self._epoch and in_time
 
     def penalise(self, seconds: float, ticket: Ticket | None = None, *, slower: bool = False) -> None:
         """Let no later reservation start within `seconds` of now, and none burst when that time is over.

@@ -12,12 +12,14 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
@@ -51,6 +53,7 @@ THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts by t
 BACKOFF_CAP_S: Final = 60.0
 RETRY_AFTER_CAP_S: Final = 300.0
 TEXT_CAP: Final = 300  # characters of foreign text in a message
+MOST_TURNS: Final = 1_000  # that one request takes
 ERROR_BODY_CAP: Final = 65_536  # bytes of an error's body that are looked at
 BODY_CAP: Final = 1 << 28  # bytes of a body that are made room for before it is seen
 GZIP: Final = 31  # what zlib calls a gzip stream with its checksum
@@ -179,9 +182,8 @@ class Transport:
         self._max_retries = max_retries
         self._sleep = sleep
         self._jitter = jitter
-        self._local = threading.local()
         self._lock = threading.Lock()
-        self._sessions: list[requests.Session] = []
+        self._sessions: SimpleQueue[requests.Session] = SimpleQueue()
         self._all = Tally()
         # threads of their own: memory that a thread once needed for a body stays with it
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
@@ -197,9 +199,8 @@ class Transport:
     def close(self) -> None:
         """Close all connections and end all threads; no request may follow."""
         self._readers.shutdown()
-        with self._lock:
-            for session in self._sessions:
-                session.close()
+        while not self._sessions.empty():
+            self._sessions.get().close()
 
     def clean(self, text: str) -> str:
         """Foreign text fit for messages: on one line, without the key, at most 300 characters."""
@@ -271,12 +272,16 @@ class Transport:
             self._pause(self._wait_s(outcome, failures - 1), tally, stop)
 
     def _admitted(self, tally: Tally, stop: threading.Event | None) -> Ticket:
-        """Wait for a place in the budget that no penalty made void meanwhile."""
-        while True:
+        """Wait for a place in the budget that no penalty made void meanwhile.
+
+        On a machine so busy that everybody wakes up too late, somebody must send all the same.
+        """
+        for _ in range(MOST_TURNS):
             ticket = self._bucket.reserve()
             self._pause(ticket.delay_s, tally, stop)
             if self._bucket.holds(ticket):
-                return ticket
+                break
+        return ticket
 
     def _attempt(self, target: str, route: str, what: str, read: Callable[[bytes], Read]) -> Answer[Read] | _Setback:
         received = self._received(target)
@@ -297,7 +302,10 @@ class Transport:
         until = time.monotonic() + self._deadline_s
         pieces = []
         try:
-            with self._session().get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response:
+            with (
+                self._session() as session,
+                session.get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response,
+            ):
                 # whatever has come, so that an answer that drips does not outlast its deadline
                 while piece := response.raw.read1(PIECE, decode_content=False):
                     pieces.append(piece)
@@ -307,18 +315,21 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return _Setback(reason=f"{type(error).__name__}: {error}")
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        """A session that nobody else uses meanwhile: there are as many as there were ever requests at once."""
+        try:
+            session = self._sessions.get_nowait()
+        except Empty:
             session = requests.Session()
             # a proxy of the environment cannot reach what runs on this machine
             session.trust_env = urlsplit(self._origin).hostname not in LOOPBACK
             session.headers.update(HEADERS)
             session.auth = self._auth
-            self._local.session = session
-            with self._lock:
-                self._sessions.append(session)
-        return session
+        try:
+            yield session
+        finally:
+            self._sessions.put(session)
 
     def _said(self, body: bytes, headers: Mapping[str, str]) -> str:
         """What the vendor says of its refusal, ready to follow the status in a message."""

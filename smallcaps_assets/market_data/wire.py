@@ -58,6 +58,8 @@ _QUOTE: Final[Fields] = {
     **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), _FLOAT),
     **dict.fromkeys(("indicators", "conditions"), _INTS),
 }
+# pages without rows in a row, after which a cursor is not followed any more
+EMPTY_PAGES: Final = 10
 _TICK_NAMES: Final = {"timestamp": "sip_timestamp", "trade_id": "id"}
 _TICKER_TEXTS: Final = (
     *("name", "type", "market", "locale", "primary_exchange", "currency_name"),
@@ -210,15 +212,38 @@ def short_interest_page(body: bytes, symbols: Iterable[str]) -> Page:
     )
 
 
+def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame) -> None:
+    """Make sure that a page leads on from those before it, so that a cursor without end is noticed while it is short.
+
+    Raises:
+        BadPage: the page repeats the one before it, lies before it, or is one of many without rows.
+    """
+    if not before:
+        return
+    number = len(before) + 1
+    if page.is_empty():
+        if len(before) >= EMPTY_PAGES and all(frame.is_empty() for frame in before[-EMPTY_PAGES:]):
+            raise BadPage(f"page {number} has no rows, as the {EMPTY_PAGES} before it, and promises more")
+    elif page.equals(before[-1]):
+        raise BadPage(f"page {number} repeats the page before it, and promises more: the cursor leads nowhere")
+    elif "timestamp" in page.columns:
+        _check_follows(next((frame for frame in reversed(before) if frame.height), page), page)
+
+
+def _check_follows(before: pl.DataFrame, after: pl.DataFrame, key: str = "timestamp") -> None:
+    earlier, later = before[key].to_physical(), after[key].to_physical()
+    if later[0] < earlier[0] or later[-1] < earlier[-1]:
+        raise BadPage(f"pages run backwards: one ends at {earlier[-1]}, the next at {later[-1]}")
+
+
 def merged(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
     """The pages of one download as one frame, sorted by `keys` (the first is the time), exact repeats removed.
 
     Raises:
         BadPage: a page begins or ends before the one it follows.
     """
-    for before, after in pairwise(frame[keys[0]].to_physical() for frame in frames if frame.height):
-        if after[0] < before[0] or after[-1] < before[-1]:
-            raise BadPage(f"pages run backwards: one ends at {before[-1]}, the next at {after[-1]}")
+    for before, after in pairwise(frame for frame in frames if frame.height):
+        _check_follows(before, after, keys[0])
     whole = pl.concat(frames)
     first, *rest = keys
     same = pl.col(first) == pl.col(first).shift()

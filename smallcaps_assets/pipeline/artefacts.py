@@ -1,7 +1,7 @@
 """What becomes of one span: its rows as the profile keeps them, published with their certificate, or why not."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,7 +14,7 @@ import polars as pl
 from smallcaps_assets.domain.budget import BYTES_PER_MB, SizeBudget, fit
 from smallcaps_assets.domain.nbbo import thinned
 from smallcaps_assets.domain.windows import WINDOWS, pieces, uncovered
-from smallcaps_assets.errors import MarketDataError
+from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
 from smallcaps_assets.market_data.client import Fetched
@@ -57,6 +57,11 @@ class Artefacts:
     windows: pl.DataFrame
     config_hash: str
     clock: Callable[[], datetime]
+    _anchor: Path = field(init=False)  # a folder that is there as long as the lake is
+
+    def __post_init__(self) -> None:
+        anchor = self.tape.lake.manifests(self.tape.profile)
+        object.__setattr__(self, "_anchor", anchor if anchor.is_dir() else self.tape.lake.root)
 
     def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
@@ -93,24 +98,33 @@ class Artefacts:
             "taken_from": files,
             "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
             # as old as the oldest of what it was cut out of
-            "fetched_at": min(where["fetched_at"].to_list()).isoformat(),
+            "fetched_at": min(where["fetched_at"].to_list()).isoformat(timespec="microseconds"),
         }
         return self._publish(span, kept, _NOTHING | said)
 
     def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
         """Keep why a span could not be fetched."""
+        self._require_lake()
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
         self.tape.refuse(self.kind, span, state, str(error), spent)
         problem = f"{span.symbol} {span.wave} {span.name}: {error}"
         return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
 
+    def _require_lake(self) -> None:
+        """Make sure that the lake is still there: a new one is not begun in the middle of a capture."""
+        if not self._anchor.is_dir():
+            raise LakeError(
+                f"{self.tape.lake.root}: the lake is gone. If its disk was taken away, mount it again, then run again."
+            )
+
     def _publish(self, span: Span, rows: pl.DataFrame, said: dict[str, Any]) -> SpanResult:
+        self._require_lake()
         certificate = {
             "kind": self.kind,
             "profile": self.tape.profile,
             "package_version": _package_version(),
             "config_hash": self.config_hash,
-            "fetched_at": self.clock().isoformat(),
+            "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
         path = self.tape.publish(self.kind, span, rows, certificate | said)
         return SpanResult(span, rows.height, path.stat().st_size)

@@ -116,7 +116,8 @@ class _Work:
         if self.elsewhere is not None:
             for span in copied:
                 yield self._told(self.artefacts.copied(span, self.elsewhere))
-        spans = _in_order([span for span in self.spans if span not in skipped | copied])
+        done = skipped | copied
+        spans = _in_order([span for span in self.spans if span not in done])
         # the first one alone: its answer tells whether key and plan allow any of this
         for some in (spans[:1], spans[1:]):
             for result in in_threads(
@@ -155,9 +156,17 @@ class _Work:
             return self.artefacts.refused(span, "denied", error)
         except MarketDataError as error:
             return self.artefacts.refused(span, "failed", error)
-        result = self.artefacts.fetched(span, fetched, self.trades)
+        result = self.artefacts.fetched(span, fetched, self._trades_of(span))
         self.width.learn(fetched.requests, time.monotonic() - began - fetched.waited_s)
         return result
+
+    def _trades_of(self, span: Span) -> pl.DataFrame | None:
+        """The published trades of a quotes span, looked for again where they were not there at the start."""
+        if self.trades is None:
+            return None
+        own = self.trades.filter(pl.col("symbol") == span.symbol)
+        there = own.select((pl.col("start") <= span.start) & (span.end <= pl.col("end"))).to_series().any()
+        return own if there else self.tape.published("trades", [span.symbol])
 
     def _denied(self, span: Span) -> NotEntitled | None:
         """The denial of a span that is no newer than one that was denied: plans reach back only so far."""

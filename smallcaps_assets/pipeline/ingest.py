@@ -1,6 +1,6 @@
 """Minute bars of symbols: fetch the sessions that are missing, check them, store them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from itertools import groupby
 from threading import Event
@@ -11,6 +11,7 @@ from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.progress import Progress
 
 
 def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
@@ -21,11 +22,12 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     threads: int,
     *,
     inactive: Collection[str] = (),
+    log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
 ) -> Iterator[Outcome]:
     """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
 
     Nothing is asked of symbols that are `inactive`: they keep what they have. A symbol that the vendor fails to serve
-    is reported with its cause and does not stop the others.
+    is reported with its cause and does not stop the others. `log` takes lines about progress.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -37,7 +39,10 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     def ingest(symbol: str) -> Outcome:
         return _ingest_symbol(symbol, [] if symbol in inactive else due, stoppable, store)
 
-    yield from in_threads(ingest, symbols, threads, stop=stop)
+    progress = Progress(len(symbols), "symbols with bars", log, client)
+    for outcome in in_threads(ingest, symbols, threads, tick=progress.tick, stop=stop):
+        progress.add(failed=bool(outcome.problems))
+        yield outcome
 
 
 def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:

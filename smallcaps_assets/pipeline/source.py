@@ -6,10 +6,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from smallcaps_assets.errors import InputError, SettingsError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.settings import EmbeddedParams, SourceParams, api_key
+from smallcaps_assets.settings import EmbeddedParams, Profile, Settings, SourceParams, api_key
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.replay import ReplayMarket
@@ -37,7 +39,10 @@ def market_data_client(source: SourceParams, slots: int = 1) -> MarketDataClient
 @lru_cache(maxsize=4)
 def _client(document: str, slots: int) -> MarketDataClient:
     source = SourceParams.model_validate_json(document)
-    bucket = TokenBucket(share(source.requests_per_minute, slots), source.burst, LATE_S)
+    budget = share(source.requests_per_minute, slots)
+    burst = source.burst if budget is None else max(1, min(source.burst, int(budget)))
+    # what another process sent a moment ago is not known here
+    bucket = TokenBucket(budget, burst, LATE_S, fresh=budget is None)
     return MarketDataClient(
         embedded_exchange(source.embedded) if source.kind == "embedded" else source.base_url,
         api_key(source).get_secret_value(),
@@ -68,6 +73,12 @@ def share(requests_per_minute: float | None, slots: int) -> float | None:
             "to the vendor at once: lower the limit of the pool `vendor` (dagster.yaml, or Deployment > Concurrency)."
         )
     return float(requests_per_minute // slots)
+
+
+def profile_tape(lake: Lake, profile: Profile, settings: Settings) -> TapeStore:
+    """The tape of a profile, with all that says what of it is good enough."""
+    capture = settings.capture
+    return TapeStore(lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades)
 
 
 def require_same_source(store: UniverseStore, source: SourceParams) -> None:

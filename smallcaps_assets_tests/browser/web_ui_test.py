@@ -125,7 +125,7 @@ def test_the_lineage_shows_every_asset(ui: WebUI, page: Page) -> None:
     page.locator("[aria-label=zoom_out]").click()
 
     nodes = page.locator("foreignObject")
-    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger")
+    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report")
     times = dict.fromkeys(("universe", "minute_bars", "event_shards", "master_events"), 1)
     for name, number in (times | dict.fromkeys(of_profiles, len(PROFILES))).items():
         named = nodes.get_by_text(name, exact=True)

@@ -1,18 +1,24 @@
 """A demo small enough for tests, in a home of its own, run once for the tests that only look at it."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from smallcaps_assets.lake.layout import Lake
 
 REPOSITORY = Path(__file__).parents[2]
 # the last 12 sessions hold the half day after Thanksgiving
+# columns and figures that tell when, and under which number, something was made
+TIMELY = ["manifest_id"]
+TIMELY += [f"{kind}_{name}" for kind in ("trades", "quotes") for name in ("fetched_at", "request_ids", "sha256")]
+SPEED = ["windows_per_hour", "hours_left"]
 FLAGS = ("--symbols", "6", "--sessions", "12")
 
 
@@ -51,6 +57,26 @@ class Home:
         """Every file of the lake."""
         root = self.lake.root
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    def tables_of_lake(self) -> dict[str, object]:
+        """Every file of the lake, less what tells when and under which number it was made."""
+        return self.tables(self.bytes_of_lake())
+
+    @staticmethod
+    def tables(files: Mapping[str, bytes]) -> dict[str, object]:
+        """Tables as rows; manifests under the name of their profile, since their ids tell the time they were frozen."""
+        found: dict[str, object] = {}
+        for name, content in files.items():
+            folder, _, file = name.rpartition("/")
+            if file.endswith(".parquet"):
+                place = f"{folder}/manifest.parquet" if folder.startswith("manifests") else name
+                rows = pl.read_parquet(content).drop(TIMELY, strict=False).to_dicts()
+                found[place] = [row for row in rows if row.get("figure") not in SPEED]
+            elif file != "current.json":
+                sidecar = json.loads(content)
+                del sidecar["manifest_id"]
+                found[f"{folder}/manifest.json"] = sidecar
+        return found
 
 
 @pytest.fixture(scope="session")
