@@ -132,7 +132,7 @@ def settings() -> Settings:
 
 
 def client_of(base_url: str, limit: float | None) -> MarketDataClient:
-    return MarketDataClient(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S))
+    return MarketDataClient(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None))
 
 
 def captured(client: MarketDataClient, rows: pl.DataFrame, kind: Kind, threads: int, root: str) -> None:

@@ -413,10 +413,24 @@ def test_an_answer_of_the_wrong_shape_is_refused_at_once(script: Script, rig: Ri
 
 
 def test_pages_without_end_are_refused(script: Script, rig: Rig) -> None:
-    script.replies = [lambda n: page(next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
+    script.replies = [lambda n: page(trade(n), next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
     with pytest.raises(BadPage, match=f"{MAX_PAGES} pages and no end"):
         trades(rig)
     assert len(script.seen) == MAX_PAGES
+
+
+def test_pages_without_rows_are_not_followed_for_long(script: Script, rig: Rig) -> None:
+    script.replies = [lambda n: page(next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
+    with pytest.raises(BadPage, match="page 11 has no rows, as the 10 before it"):
+        trades(rig)
+    assert len(script.seen) == 11
+
+
+def test_pages_that_go_to_and_fro_are_refused_at_the_third(script: Script, rig: Rig) -> None:
+    script.replies = [lambda n: page(trade(10 * (n % 2)), next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
+    with pytest.raises(BadPage, match="pages run backwards"):
+        trades(rig)
+    assert len(script.seen) <= 3
 
 
 def test_bars_may_move_on_within_their_own_path_only(script: Script, rig: Rig) -> None:

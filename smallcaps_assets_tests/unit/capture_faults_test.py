@@ -271,6 +271,68 @@ def test_a_lake_that_vanishes_stops_the_capture_and_is_not_begun_anew(
     assert not lake.root.exists()
 
 
+def test_not_even_a_refusal_begins_a_lake_anew(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    lake.manifests("core").mkdir(parents=True)
+
+    def taken_away(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
+        if len(gate.asked) == 2:
+            # a disk that is taken away leaves the folder it was mounted on
+            shutil.rmtree(lake.root)
+            lake.root.mkdir()
+            return refusal(404)
+        return None
+
+    gate.rule = taken_away
+    with pytest.raises(LakeError, match="the lake is gone"):
+        captured(lake, client, "trades")
+    assert list(lake.root.iterdir()) == []
+
+
+def test_what_failed_attempts_took_is_not_forgotten(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    today = DAILY.filter(pl.col("event_id") == "2025-11-26")
+    gate.rule = lambda path, query: refusal(503)  # noqa: ARG005
+    captured(lake, client, "trades", today)
+    captured(lake, client, "trades", today)
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    tape = TapeStore(lake, "core", PROFILES["core"])
+    assert effort(tape).row(0) == ("RTH", 4, 2, 0)
+    captured(lake, client, "trades", today)
+    assert effort(tape).row(0) == ("RTH", 5, 2, 0)
+    totals = client.totals()
+    assert (totals.requests_sent, totals.retries) == (5, 2)
+
+
+def test_of_many_files_the_damaged_one_is_named(lake: Lake, client: MarketDataClient) -> None:
+    for kind in ("trades", "quotes"):
+        captured(lake, client, kind)
+    tape = TapeStore(lake, "core", PROFILES["core"])
+    victim = Path(tape.published("trades")["path"][1])
+    content = bytearray(victim.read_bytes())
+    content[4:200] = bytes(196)
+    victim.write_bytes(content)
+    with pytest.raises(LakeError, match=victim.name):
+        build_ledger(DAILY, tape)
+
+
+def test_files_that_are_not_ours_are_passed_over(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    captured(lake, client, "trades")
+    (path, *_) = TapeStore(lake, "core", PROFILES["core"]).published("trades")["path"]
+    shutil.copy(path, path.replace(".parquet", " - Copy.parquet"))
+    gate.asked.clear()
+    captured(lake, client, "trades")
+    assert gate.asked == []
+
+
+def test_the_size_of_an_event_is_told_whatever_came_first(lake: Lake, client: MarketDataClient) -> None:
+    today = DAILY.filter(pl.col("event_id") == "2025-11-26")
+    tight = SizeBudget(event_mb=0.004, steps_hz=[1.0, 0.5])
+    for kind in ("quotes", "trades"):
+        captured(lake, client, kind, today, budget=tight)
+    row = build_ledger(today, TapeStore(lake, "core", PROFILES["core"], tight)).row(0, named=True)
+    assert row["over_budget"] is (row["bytes"] > 4_000)
+    assert row["bytes"] > 4_000
+
+
 def test_clocks_that_jump_change_certificates_only(lake: Lake, client: MarketDataClient) -> None:
     times = iter([datetime(2031, 1, 1, tzinfo=UTC), datetime(1999, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)])
     tape = TapeStore(lake, "core", PROFILES["core"])

@@ -111,7 +111,7 @@ def test_the_report_says_why(tape: TapeStore) -> None:
     ManifestStore(tape.lake.manifests("core"), "core").freeze(
         Selection(manifest_of(FIRST, SECOND, LATER), [], {}), config_hash="c", master_sha256="m", now=TEN
     )
-    report = profile_report(tape.lake, "core", default_settings())
+    report = profile_report(tape.lake, "core", default_settings(), TEN)
     assert "RTH denied 2, such as first: quotes: HTTP 403" in report
     assert "NO-GO" in report
 

@@ -348,7 +348,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder like a fresh clone whose lake has a manifest and bars; the environment is put back afterwards."""
     folder = tmp_path / "home"
     shutil.copytree(Path(__file__).parents[2] / "config", folder / "config")
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
+    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", folder)
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME"):
         monkeypatch.setenv(name, "put back at the end")
         monkeypatch.delenv(name)
     monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
