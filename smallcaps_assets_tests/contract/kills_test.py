@@ -1,0 +1,19 @@
+"""A capture that is killed under faults ends as one left alone; `benchmarks/kills.py` does it a hundred times."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_kills_under_faults_leave_the_frames_of_an_undisturbed_capture() -> None:
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "kills.py"), "--kills", "3", "--windows", "80"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert (figures["kills"], figures["events"], figures["files"]) == (3, 80, 160)
+    assert figures["faults"] > 0
+    for name in ("repeated_spans", "files_that_differ", "temporary_files", "refusals_left", "findings_of_verify"):
+        assert figures[name] == 0
