@@ -31,7 +31,8 @@ def test_items_are_not_queued_far_ahead() -> None:
     assert sum(1 for _ in results) == 99
 
 
-def test_no_more_threads_than_asked_for() -> None:
+def most_at_once(items: int, threads: int, width: int | None = None) -> int:
+    """How many items were ever under way together."""
     at_once, most, lock = 0, 0, threading.Lock()
 
     def work(item: int) -> int:
@@ -39,13 +40,18 @@ def test_no_more_threads_than_asked_for() -> None:
         with lock:
             at_once += 1
             most = max(most, at_once)
-        time.sleep(0.002)
+        time.sleep(0.005)
         with lock:
             at_once -= 1
         return item
 
-    list(in_threads(work, range(30), 3))
-    assert 1 < most <= 3
+    done = list(in_threads(work, range(items), threads, width=None if width is None else lambda: width))
+    assert sorted(done) == list(range(items))
+    return most
+
+
+def test_no_more_threads_than_asked_for() -> None:
+    assert 1 < most_at_once(30, 3) <= 3
 
 
 def test_an_error_stops_what_has_not_begun() -> None:
@@ -108,20 +114,7 @@ def test_instant_work_divides_by_nothing() -> None:
 
 
 def test_no_item_is_taken_beyond_what_should_be_under_way() -> None:
-    at_once, most, lock = 0, 0, threading.Lock()
-
-    def work(item: int) -> int:
-        nonlocal at_once, most
-        with lock:
-            at_once += 1
-            most = max(most, at_once)
-        time.sleep(0.005)
-        with lock:
-            at_once -= 1
-        return item
-
-    done = sum(1 for _ in in_threads(work, range(20), 8, width=lambda: 2))
-    assert (done, most) == (20, 2)
+    assert most_at_once(20, 8, width=2) == 2
 
 
 def test_whoever_ends_early_calls_off_what_is_under_way() -> None:
