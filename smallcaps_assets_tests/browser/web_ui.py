@@ -43,6 +43,7 @@ INSTALLED: Final = (
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
 )
 GREEN: Final = '[style*="accent-green"]'
+RED: Final = '[style*="accent-red"]'
 # a run takes 10 s to start, a backfill up to 30 s more; a busy machine takes a multiple of that
 STARTS_S: Final = 120
 RUNS_S: Final = 180
@@ -88,7 +89,7 @@ def until(what: str, condition: Callable[[], object], limit_s: float) -> None:
 class WebUI:
     """`smallcaps ui` on a lake of its own."""
 
-    def __init__(self, lake: Path, request: APIRequestContext, *flags: str) -> None:
+    def __init__(self, lake: Path, request: APIRequestContext, *flags: str, **environment: str) -> None:
         with socket.create_server((HOST, 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://{HOST}:{port}"
@@ -100,9 +101,8 @@ class WebUI:
             self._process = subprocess.Popen(
                 [*command, "--lake", str(lake), *flags],
                 cwd=REPOSITORY,
-                env={
-                    name: value for name, value in os.environ.items() if not name.startswith(("SMALLCAPS", "DAGSTER"))
-                },
+                env={name: value for name, value in os.environ.items() if not name.startswith(("SMALLCAPS", "DAGSTER"))}
+                | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -112,9 +112,9 @@ class WebUI:
 
     @classmethod
     @contextmanager
-    def serving(cls, lake: Path, request: APIRequestContext, *flags: str) -> Iterator[Self]:
+    def serving(cls, lake: Path, request: APIRequestContext, *flags: str, **environment: str) -> Iterator[Self]:
         """Start it, wait until it answers, and leave neither a process nor state behind."""
-        ui = cls(lake, request, *flags)
+        ui = cls(lake, request, *flags, **environment)
         try:
             until("the web UI answers", ui._answers, STARTS_S)
             yield ui
@@ -180,11 +180,11 @@ class WebUI:
         assert [run["status"] for run in runs] not in (["FAILURE"], ["CANCELED"]), self.log.read_text(encoding="utf-8")
         return runs[0]["status"] if runs else None
 
-    def materialized(self, asset: str) -> set[str]:
+    def materialized(self, asset: str, *, failed: int = 0) -> set[str]:
         """The keys of the partitions that Dagster counts as materialized; `A|B` where there are two dimensions."""
         node = self.ask(_STATUS, key={"path": asset.split("/")})["assetNodeOrError"]
         stats, statuses = node["partitionStats"], node["assetPartitionStatuses"]
-        assert stats["numFailed"] == 0, f"{asset}: {statuses}"
+        assert stats["numFailed"] == failed, f"{asset}: {statuses}"
         keys: set[str] = set(statuses.get("materializedPartitions", []))
         followed = self.symbols() if "ranges" in statuses else []
         for span in statuses.get("ranges", []):
@@ -232,28 +232,35 @@ class AssetPage:
         self._page.get_by_role("button").filter(has_text=re.compile("^Materialize$")).click()
         expect(self._page.get_by_text("Launched run")).to_be_visible()
 
-    def materialize_partitions(self, *dimensions: Sequence[str]) -> None:
-        """Choose keys in each dimension of the dialog and launch what it offers: one run, or a backfill."""
+    def materialize_partitions(self, *dimensions: Sequence[str] | None, failed_and_missing: bool = False) -> None:
+        """Choose keys in each dimension of the dialog, all where None, and launch what it offers: run or backfill."""
         self._page.get_by_role("button", name="Materialize…").click()
         dialog = self._page.get_by_role("dialog").filter(has_text=f"Launch runs to materialize {self._title}")
-        for keys in dimensions:
-            # of the fields that are still empty, the first
-            dialog.get_by_text("Select a partition or create one").first.click()
+        # of the fields that are still empty, the first
+        empty = dialog.get_by_text("Select a partition or create one")
+        for place, keys in enumerate(dimensions):
+            if keys is None:
+                dialog.get_by_role("button", name="All", exact=True).nth(place).click()
+                expect(empty).to_have_count(len(dimensions) - place - 1)
+                continue
+            empty.first.click()
             for key in keys:
                 self._page.locator("[role=menuitem]").filter(has=self._named(key)).click()
             self._page.keyboard.press("Escape")
             expect(self._page.locator("[role=menuitem]")).to_have_count(0)
+        if failed_and_missing:
+            dialog.get_by_text("Backfill only failed and missing partitions").click()
         dialog.get_by_role("button", name="Launch").click()
         expect(self._page.get_by_text("Launched run").or_(self._page.get_by_text("Created backfill"))).to_be_visible()
         expect(dialog).to_have_count(0)
 
-    def dots(self, key: str) -> Locator:
-        """The green dots beside a partition's name."""
-        return self._page.locator(f'[data-tooltip="{key}"] ~ {GREEN}')
+    def dots(self, key: str, colour: str = GREEN) -> Locator:
+        """The dots of one colour beside a partition's name."""
+        return self._page.locator(f'[data-tooltip="{key}"] ~ {colour}')
 
-    def expect_counts(self, *, materialized: int, missing: int) -> None:
-        """Wait until the page counts its partitions so, and none as failed."""
-        counted = {"Materialized": materialized, "Missing": missing, "Failed": 0, "Materializing": 0}
+    def expect_counts(self, *, materialized: int, missing: int, failed: int = 0) -> None:
+        """Wait until the page counts its partitions so, and none as under way."""
+        counted = {"Materialized": materialized, "Missing": missing, "Failed": failed, "Materializing": 0}
         for state, number in counted.items():
             label = self._page.get_by_text(f"{state} ({number})", exact=True)
             expect(label).to_be_visible(timeout=RUNS_S * 1000)

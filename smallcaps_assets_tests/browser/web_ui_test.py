@@ -1,119 +1,130 @@
-"""The product as a person uses it: clicks in the web UI, files in the lake."""
-
-import os
-from collections.abc import Iterator
+"""The product as a person uses it, in the order of a first day: clicks in the web UI, files in the lake."""
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tables import EVENT_TYPES, WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings import PROFILES
-from smallcaps_assets_tests.browser.web_ui import (
-    BROWSER_FLAGS,
-    GREEN,
-    REPOSITORY,
-    RUNS_S,
-    AssetPage,
-    WebUI,
-    find_browser,
-    until,
-)
+from smallcaps_assets_tests.browser.conftest import Desk, screenshot
+from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage
+from smallcaps_assets_tests.conftest import refusal
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        reason = "no Chromium, Chrome or Edge found: install one, or set SMALLCAPS_BROWSER to its executable"
-        (pytest.fail if os.environ.get("SMALLCAPS_REQUIRE_BROWSER") == "1" else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=list(BROWSER_FLAGS))
-        yield chromium
-        chromium.close()
+@pytest.fixture(scope="session")
+def premarket(desk: Desk) -> list[str]:
+    """Symbols with pre-market windows in the manifest of core; MASTER was built twice, of half the symbols first."""
+    ui = desk.ui
+    symbols = ui.symbols()
+    ui.run(["minute_bars", "event_shards", "master_events"], symbols[0], symbols[len(symbols) // 2])
+    ui.run(["minute_bars", "event_shards", "master_events", "core/manifest"], symbols[0], symbols[-1])
+    manifest = ManifestStore(ui.lake.manifests("core"), "core").load()
+    return manifest.filter(pl.col("session") == "PM")["symbol"].unique().sort().to_list()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1400, "height": 900})
-    opened.set_default_timeout(30_000)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
-    """The web UI on a lake of its own, in which `universe` was materialized by a click: symbols are its partitions."""
-    folder = tmp_path_factory.mktemp("web_ui")
-    context = browser.new_context()
-    # its name shows which processes and which state are this lake's
-    lake = folder / f"lake-{os.getpid()}-{folder.name}"
-    with WebUI.serving(lake, context.request, "--symbols", "6", "--sessions", "8") as serving:
-        page = context.new_page()
-        AssetPage(page, serving, "universe").materialize()
-        until("universe is there", lambda: serving.last_run() == "SUCCESS", RUNS_S)
-        assert serving.lake.universe.is_file()
-        assert len(serving.symbols()) == 6
-        page.close()
-        yield serving
-    context.close()
-
-
-def screenshot(page: Page, name: str) -> None:
-    """Renew a picture of the documentation, if that is asked for."""
-    if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
-        page.screenshot(path=REPOSITORY / "docs" / name, animations="disabled")
-
-
-def test_one_symbol_is_materialized_by_clicks(ui: WebUI, page: Page) -> None:
+def test_one_symbol_is_materialized_by_clicks(desk: Desk, page: Page) -> None:
+    ui = desk.ui
     symbol, *others = ui.symbols()
     for asset, place in (("minute_bars", ui.lake.bars(symbol).parent), ("event_shards", ui.lake.shards)):
         assert ui.materialized(asset) == set()
         shown = AssetPage(page, ui, asset)
-        shown.expect_counts(materialized=0, missing=6)
+        shown.expect_counts(materialized=0, missing=len(others) + 1)
         shown.materialize_partitions([symbol])
-        shown.expect_counts(materialized=1, missing=5)
+        shown.expect_counts(materialized=1, missing=len(others))
         expect(shown.dots(symbol)).to_have_count(1)
-        for other in others:
-            expect(shown.dots(other)).to_have_count(0)
+        expect(shown.dots(others[0])).to_have_count(0)
         assert ui.materialized(asset) == {symbol}
         files = [path.relative_to(place).as_posix() for path in place.rglob("*.parquet")]
         assert files
         assert all(name.startswith(f"symbol={symbol}") for name in files), files
 
 
-def test_one_wave_of_tape_is_materialized_by_clicks(ui: WebUI, page: Page) -> None:
-    symbols = ui.symbols()
-    ui.run(["minute_bars", "event_shards", "master_events", "core/manifest"], symbols[0], symbols[-1])
-    manifest = ManifestStore(ui.lake.manifests("core"), "core").load()
-    premarket = set(manifest.filter(pl.col("session") == "PM")["symbol"])
-    chosen, left_out = symbols[3:], symbols[:3]
-    assert premarket & set(chosen), "this market has no pre-market event of the chosen symbols"
-
+def test_a_wave_over_all_symbols_is_materialized_by_clicks(desk: Desk, premarket: list[str], page: Page) -> None:
+    ui, symbols = desk.ui, desk.ui.symbols()
+    assert len(symbols) >= 40
+    assert premarket, "this market has no pre-market event"
     shown = AssetPage(page, ui, "core/tape_trades")
-    shown.materialize_partitions(chosen, ["PM"])
-    shown.expect_counts(materialized=3, missing=15)
-    for key, dots in {**dict.fromkeys(chosen, 1), **dict.fromkeys(left_out, 0), "PM": 1, "AH": 0, "RTH": 0}.items():
+    shown.materialize_partitions(None, ["PM"])
+    shown.expect_counts(materialized=len(symbols), missing=2 * len(symbols))
+    for key, dots in {symbols[0]: 1, premarket[0]: 1, "PM": 1, "AH": 0, "RTH": 0}.items():
         expect(shown.dots(key)).to_have_count(dots)
-    assert ui.materialized("core/tape_trades") == {f"{symbol}|PM" for symbol in chosen}
+    assert ui.materialized("core/tape_trades") == {f"{symbol}|PM" for symbol in symbols}
     assert ui.materialized("core/tape_quotes") == set()
     files = {wave: list((ui.lake.tape("core", "trades") / f"wave={wave}").rglob("*.parquet")) for wave in WAVES}
-    assert {path.parent.name for path in files.pop("PM")} == {f"symbol={name}" for name in premarket & set(chosen)}
+    assert {path.parent.name for path in files.pop("PM")} == {f"symbol={name}" for name in premarket}
     assert not any(files.values()), "another wave was fetched as well"
 
     # the figures of one partition
-    for key in (min(premarket & set(chosen)), "PM"):
+    for key in (premarket[0], "PM"):
         page.locator(f'[data-tooltip="{key}"]').click()
     expect(page.get_by_text("No metadata entries")).to_have_count(0)
     expect(page.get_by_text("rows", exact=True).first).to_be_visible()
     screenshot(page, "ui-partitions.png")
 
 
-def test_the_lineage_shows_every_asset(ui: WebUI, page: Page) -> None:
-    page.goto(f"{ui.url}/asset-groups")
+def test_a_window_that_fails_is_red_and_repaired_alone(desk: Desk, premarket: list[str], page: Page) -> None:
+    ui, symbols, ill = desk.ui, desk.ui.symbols(), premarket[0]
+    in_view = symbols[:12]
+    assert ill in in_view
+    desk.gate.rule = lambda path, query: refusal(500) if path == f"/v3/quotes/{ill}" else None  # noqa: ARG005
+    shown = AssetPage(page, ui, "core/tape_quotes")
+    shown.materialize_partitions(None, ["PM"])
+    shown.expect_counts(materialized=len(symbols) - 1, missing=2 * len(symbols), failed=1)
+    expect(shown.dots(ill, RED)).to_have_count(1)
+    for symbol in in_view:
+        expect(shown.dots(symbol)).to_have_count(int(symbol != ill))
+        expect(shown.dots(symbol, RED)).to_have_count(int(symbol == ill))
+    expect(shown.dots("PM", RED)).to_have_count(1)
+    assert ui.materialized("core/tape_quotes", failed=1) == {f"{symbol}|PM" for symbol in symbols if symbol != ill}
+    screenshot(page, "ui-failed-window.png")
+
+    desk.gate.rule = lambda path, query: None  # noqa: ARG005
+    asked_before = len(desk.gate.asked)
+    shown.materialize_partitions(None, ["PM"], failed_and_missing=True)
+    shown.expect_counts(materialized=len(symbols), missing=2 * len(symbols))
+    expect(shown.dots(ill)).to_have_count(1)
+    assert {path for path, _ in desk.gate.asked[asked_before:]} == {f"/v3/quotes/{ill}"}
+
+
+@pytest.mark.usefixtures("premarket")
+def test_master_is_plotted_over_time(desk: Desk, page: Page) -> None:
+    page.goto(f"{desk.ui.url}/assets/master_events")
+    page.get_by_role("button", name="Plots").click()
+    expect(page.get_by_text("dagster/row_count", exact=True)).to_be_visible()
+    for event_type in EVENT_TYPES:
+        expect(page.get_by_text(f"event_type/{event_type}", exact=True)).to_be_attached()
+    plot = page.locator("canvas").first
+    plot.scroll_into_view_if_needed()
+    assert plot.evaluate(_PAINTED) > 1, "the plot is blank"
+    screenshot(page, "ui-plots.png")
+
+
+# how many colours a canvas shows
+_PAINTED = """canvas => {
+    const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(image.data.buffer)).size;
+}"""
+
+
+@pytest.mark.usefixtures("premarket")
+def test_lineage_leads_from_bars_to_the_ledger(desk: Desk, page: Page) -> None:
+    page.goto(f"{desk.ui.url}/assets/core/capture_ledger?view=lineage&lineageScope=upstream&lineageDepth=9")
+    nodes = page.locator("foreignObject")
+    way = ("minute_bars", "event_shards", "master_events", "manifest", "tape_trades", "tape_quotes", "capture_ledger")
+    for name in way:
+        expect(nodes.get_by_text(name, exact=True)).to_be_in_viewport()
+    page.get_by_text("Hide navigation").click()
+    for name in way[:4]:
+        expect(nodes.filter(has_text=name).locator(GREEN)).not_to_have_count(0)
+    page.mouse.move(700, 880)
+    screenshot(page, "ui-upstream.png")
+
+
+def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
+    page.goto(f"{desk.ui.url}/asset-groups")
     groups = ("reference", "bars", "events", *PROFILES)
     expect(page.locator("[aria-label=unfold_more]")).to_have_count(len(groups))
     for group in groups:

@@ -1,0 +1,85 @@
+"""A browser, and the web UI on a lake of its own whose vendor stands behind a gate of the tests."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from smallcaps_assets.simulated.exchange import Exchange
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.server import serve
+from smallcaps_assets_tests.browser.web_ui import (
+    BROWSER_FLAGS,
+    REPOSITORY,
+    RUNS_S,
+    AssetPage,
+    WebUI,
+    find_browser,
+    until,
+)
+from smallcaps_assets_tests.conftest import LATER, Gate
+
+SYMBOLS = 44
+HISTORY = {"first_session": "2025-11-19", "last_session": "2025-12-01"}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = find_browser()
+    if executable is None:
+        reason = "no Chromium, Chrome or Edge found: install one, or set SMALLCAPS_BROWSER to its executable"
+        (pytest.fail if os.environ.get("SMALLCAPS_REQUIRE_BROWSER") == "1" else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=list(BROWSER_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    opened.set_default_timeout(30_000)
+    yield opened
+    opened.close()
+
+
+@dataclass
+class Desk:
+    """The web UI, and the gate through which everything it asks of the vendor goes."""
+
+    ui: WebUI
+    gate: Gate
+
+
+@pytest.fixture(scope="session")
+def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The web UI on a lake in which `universe` was materialized by a click: symbols are its partitions."""
+    folder = tmp_path_factory.mktemp("web_ui")
+    context = browser.new_context()
+    gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER)))
+    # its name shows which processes and which state are this lake's
+    lake = folder / f"lake-{os.getpid()}-{folder.name}"
+    with serve(gate) as server:  # type: ignore[arg-type]
+        gate.base_url = server.base_url
+        settings = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+        settings["source"] |= {"kind": "vendor", "base_url": gate.base_url, "max_retries": 0}
+        settings["history"] |= HISTORY
+        config = folder / "config.yaml"
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        flags = ("--config", str(config))
+        with WebUI.serving(lake, context.request, *flags, MASSIVE_API_KEY="a-key-of-tests") as ui:
+            page = context.new_page()
+            AssetPage(page, ui, "universe").materialize()
+            until("universe is there", lambda: ui.last_run() == "SUCCESS", RUNS_S)
+            page.close()
+            yield Desk(ui, gate)
+    context.close()
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Renew a picture of the documentation, if that is asked for."""
+    if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
+        page.screenshot(path=REPOSITORY / "docs" / name, animations="disabled")
