@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import polars as pl
+
+from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.simulated.wire import Reply
 from smallcaps_assets_tests.conftest import refusal
 
@@ -45,6 +50,13 @@ class Listings:
             counts = dict.fromkeys(("queryCount", "resultsCount", "count"), len(bars))
             return answer(results=bars, adjusted=False, **counts)
         return None
+
+
+def publish_untyped(lake: Lake, symbols: int) -> None:
+    """A universe of so many symbols of which nobody knows what they are."""
+    named = pl.DataFrame({"symbol": [f"S{number:02}" for number in range(symbols)]})
+    rows = named.with_columns(active=pl.lit(value=True)).match_to_schema(UNIVERSE, missing_columns="insert")
+    UniverseStore(lake).replace(rows, {})
 
 
 def answer(**body: Any) -> Reply:

@@ -102,14 +102,19 @@ def judged(listed: pl.DataFrame, params: UniverseParams, first_session: date) ->
 
     A symbol is excluded by the first filter that concerns it. What a person named is not filtered. `first_session` is
     where history begins: who was delisted before it has none.
-
-    Raises:
-        InputError: two symbols to follow differ only in case, which one folder cannot hold on every system.
     """
     verdicts = list(_verdicts(params, first_session))
     excluded = pl.coalesce(pl.when(one.concerns).then(pl.lit(one.by)) for one in verdicts)
     reasons = pl.coalesce(pl.when(one.concerns).then(one.reason) for one in verdicts)
-    rows = listed.with_columns(active=excluded.is_null(), excluded_by=excluded, reason=reasons)
+    return listed.with_columns(active=excluded.is_null(), excluded_by=excluded, reason=reasons)
+
+
+def require_distinct(rows: pl.DataFrame) -> None:
+    """Make sure that no two symbols to follow differ only in case.
+
+    Raises:
+        InputError: some do.
+    """
     folded = pl.col("symbol").str.to_lowercase()
     clashes = rows.filter("active").filter(folded.is_duplicated())["symbol"].sort().to_list()
     if clashes:
@@ -117,7 +122,6 @@ def judged(listed: pl.DataFrame, params: UniverseParams, first_session: date) ->
             f"symbols {', '.join(clashes)} differ only in case: folders of some systems cannot tell them apart. "
             "Name the ones to follow in universe.symbols or universe.file."
         )
-    return rows
 
 
 def _verdicts(params: UniverseParams, first_session: date) -> Iterator[_Verdict]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.universe import LISTED, REFUSED, UNIVERSE, UniverseParams, judged
+from smallcaps_assets.domain.universe import LISTED, REFUSED, UNIVERSE, UniverseParams, judged, require_distinct
 from smallcaps_assets.errors import InputError, NotEntitled
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -65,7 +65,9 @@ class UniverseBuilder:
             return Universe(before, [], [])
         require_same_source(self.store, self.source)
         listed = self._with_details(self._listed(file, as_of), as_of)
-        rows = self._with_reference(judged(listed, self.params, self.first_session))
+        rows = judged(listed, self.params, self.first_session)
+        require_distinct(rows)
+        rows = self._with_reference(rows)
         if not rows["active"].any():
             raise InputError(f"no usable symbol: {_told(rows)}. Name some in universe.symbols, or widen the filters.")
         universe = self._with_history(rows, before, as_of)

@@ -1,5 +1,7 @@
 """Which symbols are followed, why others are not, and what is kept of those that are not any more."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -304,22 +306,43 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
     assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
 
 
-def test_answers_are_published_while_others_are_still_asked_for(
+# builds the universe of a lake, in a process that can be killed
+ALONE = """
+import sys
+from pathlib import Path
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets_tests.unit.universe_test import DAY, builder
+builder(Lake(Path(sys.argv[1])), MarketDataClient(sys.argv[2], "a-key-of-tests", bucket=TokenBucket(None))).run(DAY)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_stopped(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
-    """What a killed process leaves: nothing runs at its end."""
     symbols = [f"S{number:03}" for number in range(3 * BATCH)]
     listings.rows = [ticker(symbol) for symbol in symbols]
-    there: list[int] = []
+    running: list[subprocess.Popen[bytes]] = []
 
-    def watched(path: str, query: Mapping[str, str]) -> Reply | None:
+    def killing(path: str, query: Mapping[str, str]) -> Reply | None:
         if path == f"{DETAILS_OF}{symbols[-1]}":
-            there.append(UniverseStore(lake).details().height)
+            running[0].kill()
         return listings.reply(path, query)
 
-    gate.rule = watched
-    made(lake, client)
-    assert there[0] >= 3 * BATCH - BATCH - 2
+    gate.rule = killing
+    command = [sys.executable, "-c", ALONE, str(lake.root), gate.base_url]
+    running.append(subprocess.Popen(command, stderr=subprocess.PIPE))
+    _, said = running[0].communicate(timeout=120)
+    assert not lake.universe.exists(), said
+    assert symbols[-1] in details_asked(gate), said
+    kept = set(UniverseStore(lake).details()["symbol"])
+    assert len(kept) in (BATCH, 2 * BATCH, 3 * BATCH)
+    assert len(kept) >= 3 * BATCH - BATCH - 2, "all but a batch and what was under way"
+    gate.rule = listings.reply
+    gate.asked.clear()
+    assert followed(made(lake, client)) == symbols
+    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
 
 
 def test_details_of_another_source_are_not_taken(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
