@@ -9,7 +9,8 @@ SmallcapsError
 └── MarketDataError         the vendor did not give what was asked
     ├── NotAuthenticated    the key is missing or unknown (401)
     ├── NotEntitled         the plan does not include this data (403)
-    ├── RequestRefused      the vendor calls the request wrong (400, 404 and other 4xx)
+    ├── RequestRefused      the vendor calls the request wrong (400 and other 4xx)
+    │   └── NotFound        the vendor does not know what was asked about (404)
     ├── VendorUnavailable   5xx or a broken connection outlasted every retry
     └── BadPage             an answer of the wrong shape: HTML, no `results`, wrong types, a cursor that loops
 """
@@ -56,7 +57,11 @@ class NotEntitled(MarketDataError):  # noqa: N818
 
 
 class RequestRefused(MarketDataError):  # noqa: N818
-    """The vendor calls the request wrong (HTTP 400, 404 and other 4xx)."""
+    """The vendor calls the request wrong (HTTP 400 and other 4xx)."""
+
+
+class NotFound(RequestRefused):
+    """The vendor does not know what was asked about (HTTP 404)."""
 
 
 class VendorUnavailable(MarketDataError):  # noqa: N818

@@ -21,8 +21,9 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.score import ScoreParams
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.domain.tables import SESSIONS, check_symbol
-from smallcaps_assets.errors import InputError, NotAuthenticated, SettingsError
+from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.domain.universe import UniverseParams
+from smallcaps_assets.errors import NotAuthenticated, SettingsError
 
 Profile = Literal["core", "plus", "premium"]
 PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
@@ -81,23 +82,6 @@ class HistoryParams(Params):
     def _in_order(self) -> Self:
         if self.last_session is not None and self.last_session < self.first_session:
             raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
-        return self
-
-
-class UniverseParams(Params):
-    """Which symbols are followed."""
-
-    symbols: list[str] | None
-    ticker_types: list[str] = Field(min_length=1)
-    reference_data: bool
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        for symbol in self.symbols or []:
-            try:
-                check_symbol(symbol)
-            except InputError as error:
-                raise ValueError(str(error)) from error
         return self
 
 
@@ -262,6 +246,11 @@ def api_key(source: SourceParams) -> SecretStr:
 def lake_path(settings: Settings) -> Path:
     """The lake's folder, absolute."""
     return (home() / settings.lake.path).resolve()
+
+
+def universe_file(settings: Settings) -> Path | None:
+    """The file that names the symbols, absolute; None where settings name none."""
+    return None if settings.universe.file is None else (home() / settings.universe.file).resolve()
 
 
 def _laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.audit import Audit
-from smallcaps_assets.pipeline.source import require_same_source
+from smallcaps_assets.pipeline.source import require_payable
 from smallcaps_assets.settings import Profile, lake_path
 
 SEEDS: Final = 1_000_000
@@ -29,13 +29,13 @@ def run(arguments: Namespace) -> int:
     """Print which of the sampled spans changed, and how; changes are information, so the exit code is 0.
 
     Raises:
-        InputError: there is no tape, or the lake holds data of another source.
+        InputError: there is no tape, the lake holds data of another source, or its universe is above the limits.
         NotAuthenticated, NotEntitled: the vendor does not allow it.
     """
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
-    require_same_source(UniverseStore(lake), settings.source)
+    require_payable(UniverseStore(lake), settings)
     seed = random.randrange(SEEDS) if arguments.sample_seed is None else arguments.sample_seed  # noqa: S311 -- no secret
     say = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
     tape = TapeStore(lake, profile, settings.profiles[profile])

@@ -83,7 +83,7 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
     universe = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
     if not succeeds(universe):
         return [universe.title]
-    active = set(UniverseStore(lake).read().filter("active")["symbol"])
+    active = UniverseStore(lake).followed()
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
     return [stage.title for stage in _stages(followed[0], followed[-1]) if not succeeds(stage)]
 

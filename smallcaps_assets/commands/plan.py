@@ -21,7 +21,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS, Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.plan import BYTES_PER_GB, Plan, Planner, require_room
-from smallcaps_assets.pipeline.source import profile_tape, require_same_source
+from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.settings import Profile, Settings, lake_path
 
 DENIED: Final = 2
@@ -42,7 +42,8 @@ def run(arguments: Namespace) -> int:
     """Print the plan of one profile's capture; with `--check`, ask the vendor whether it would be allowed.
 
     Raises:
-        InputError: there is no manifest, or `--check` would ask another source than the lake's.
+        InputError: there is no manifest, or `--check` would ask another source than the lake's, or for a universe that
+            is above the limits.
         LakeError: the disk does not hold what the plan needs; the plan is printed before.
     """
     settings = enter(arguments)
@@ -58,7 +59,7 @@ def run(arguments: Namespace) -> int:
     plan = Planner(tape, capture.assumptions, settings.source.requests_per_minute).plan(manifest)
     check: dict[str, str] = {}
     if arguments.check and plan.newest is not None:
-        require_same_source(UniverseStore(lake), settings.source)
+        require_payable(UniverseStore(lake), settings)
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     if arguments.json:

@@ -31,18 +31,18 @@ def run(arguments: Namespace) -> int:
 
 def _history(lake: Lake, settings: Settings) -> str:
     due = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
-    symbols = UniverseStore(lake).read().filter("active")["symbol"].to_list()
+    followed = {symbol: {day for day in due if day <= last} for symbol, last in UniverseStore(lake).followed().items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
     detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
-    fetched = sum(len(due & bars.covered(symbol)) for symbol in symbols)
+    fetched = sum(len(days & bars.covered(symbol)) for symbol, days in followed.items())
     detected = sum(
-        len(due & coverage.sessions.keys())
-        for symbol in symbols
+        len(days & coverage.sessions.keys())
+        for symbol, days in followed.items()
         if (coverage := shards.coverage(symbol)) is not None and detector.is_current(symbol, coverage)
     )
-    wanted = len(due) * len(symbols)
+    wanted = sum(len(days) for days in followed.values())
     return (
-        f"lake {lake.root}\n{len(symbols):,} symbols, {len(due):,} sessions due\n"
+        f"lake {lake.root}\n{len(followed):,} symbols, {len(due):,} sessions due\n"
         f"bars:   {fetched:,} of {wanted:,} symbol-sessions, {wanted - fetched:,} left\n"
         f"events: {detected:,} of {wanted:,} symbol-sessions detected, {wanted - detected:,} left"
     )

@@ -38,10 +38,10 @@ def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         """
         loaded, symbols = settings.load(), context.partition_keys
         due = sessions_due(loaded.history, loaded.sessions, now())
-        inactive = set(symbols) - set(lake.universe().read().filter("active")["symbol"])
         client = market_data.client(lake, context.instance)
         threads, log = loaded.fetch_threads, context.log.info
-        outcomes = ingest_bars(symbols, due, client, lake.bars(), threads, inactive=inactive, log=log)
+        followed = lake.universe().followed()
+        outcomes = ingest_bars(symbols, due, client, lake.bars(), threads, followed=followed, log=log)
         return record(context, outcomes, {(symbol,): symbol for symbol in symbols})
 
     return minute_bars

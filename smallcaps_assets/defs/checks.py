@@ -7,9 +7,11 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.metadata import table
+from smallcaps_assets.domain.universe import Composition, UniverseLimits
 
 MASTER_QUALITY: Final = "quality"
 SHARDS_CURRENT: Final = "shards_current"
+SMALL_CAPS: Final = "small_caps"
 # checks of a capture, and the figure that each is about
 KPI_CHECKS: Final[Mapping[str, str]] = {
     "success_rate": "success_pct",
@@ -43,3 +45,24 @@ def kpi_checks(kpis: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
         yield dg.AssetCheckResult(
             check_name=name, passed=rows.height > 0 and bool(rows["holds"].all()), metadata={"figures": table(rows)}
         )
+
+
+def small_caps(made_of: Composition, limits: UniverseLimits) -> dg.AssetCheckResult:
+    """The symbols that are followed are small caps of known type; whatever pays refuses to begin where they are not."""
+    problems = made_of.problems(limits)
+    return dg.AssetCheckResult(
+        check_name=SMALL_CAPS,
+        passed=not problems,
+        metadata={
+            "problems": "; ".join(problems) or "none",
+            "symbols": made_of.symbols,
+            "judged": made_of.symbols >= limits.from_symbols,
+            "large_cap_share": made_of.large_cap_share,
+            "max_large_cap_share": limits.max_large_cap_share,
+            "large_caps": ", ".join(made_of.largest) or "none",
+            "unknown_type_share": made_of.unknown_type_share,
+            "max_unknown_type_share": limits.max_unknown_type_share,
+            "unknown_types": ", ".join(made_of.untyped) or "none",
+            "unknown_market_caps": made_of.unknown_market_caps,
+        },
+    )

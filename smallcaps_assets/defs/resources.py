@@ -15,7 +15,7 @@ from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_same_source
+from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
 from smallcaps_assets.settings import Profile, Settings, SourceParams
 
 
@@ -72,6 +72,17 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
 
     def client(self, lake: LakeResource, instance: dg.DagsterInstance) -> MarketDataClient:
         """The client of this process, to fetch for `lake`; all steps of one process share it and its budget.
+
+        Raises:
+            InputError: the lake holds data of another source, or its universe is above the limits.
+            SettingsError: there is a budget, but the pool has no limit.
+        """
+        settings = self.settings.load()
+        require_payable(lake.universe(), settings)
+        return client_of(settings.source, instance)
+
+    def reference_client(self, lake: LakeResource, instance: dg.DagsterInstance) -> MarketDataClient:
+        """The same client, to make the universe of `lake`: whatever is wrong with the one that is there.
 
         Raises:
             InputError: the lake holds data of another source.

@@ -1,14 +1,22 @@
 """Asset `universe`: the symbols to follow, and the partitions made of them."""
 
-import dagster as dg
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from smallcaps_assets.defs.metadata import OWNERS, column_schema
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.checks import SMALL_CAPS, small_caps
+from smallcaps_assets.defs.metadata import OWNERS, Metadata, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.pool import VENDOR_POOL
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
-from smallcaps_assets.lake.universe import UNIVERSE
+from smallcaps_assets.domain.universe import UNIVERSE, Composition, composition
 from smallcaps_assets.pipeline.history import sessions_due
-from smallcaps_assets.pipeline.universe import UniverseBuilder
+from smallcaps_assets.pipeline.universe import Universe, UniverseBuilder
+from smallcaps_assets.settings import universe_file
+
+NAMED: Final = 50
 
 
 @dg.asset(
@@ -17,29 +25,60 @@ from smallcaps_assets.pipeline.universe import UniverseBuilder
     owners=OWNERS,
     pool=VENDOR_POOL,
     metadata=column_schema(UNIVERSE),
+    check_specs=[dg.AssetCheckSpec(SMALL_CAPS, asset="universe", blocking=True)],
 )
 def universe(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource
-) -> dg.MaterializeResult[None]:
-    """The symbols to follow, with float and short interest where the plan has them.
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """The symbols to follow: those of a file or a list, or of the vendor's list what the filters leave.
 
-    Each becomes a partition of the assets below. A symbol that leaves the list is marked inactive; its partition and
-    its data stay.
+    Each becomes a partition of the assets below. Who is excluded is kept with the reason. A symbol that leaves is
+    marked inactive and comes back when it is listed again; its partition and its data stay. With float and short
+    interest where the plan has them.
     """
     loaded = settings.load()
     due = sessions_due(loaded.history, loaded.sessions, now())
+    client = market_data.reference_client(lake, context.instance)
+    before = client.totals().requests_sent
     builder = UniverseBuilder(
-        lake.universe(), market_data.client(lake, context.instance), loaded.universe, loaded.source, context.log.info
+        store=lake.universe(),
+        client=client,
+        params=loaded.universe,
+        source=loaded.source,
+        file=universe_file(loaded),
+        first_session=loaded.history.first_session,
+        threads=loaded.fetch_threads,
+        log=context.log.info,
     )
-    symbols = builder.run(due[-1] if due else loaded.history.first_session)
-    active = symbols.filter("active")
-    context.instance.add_dynamic_partitions(SYMBOLS.name or "", active["symbol"].to_list())
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": symbols.height,
-            "symbols_active": active.height,
-            "symbols_inactive": symbols.height - active.height,
-            "float_unknown": active["float_shares"].null_count(),
-            "short_interest_unknown": active["short_interest_shares"].null_count(),
-        }
-    )
+    made = builder.run(due[-1] if due else loaded.history.first_session)
+    context.instance.add_dynamic_partitions(SYMBOLS.name or "", made.rows.filter("active")["symbol"].to_list())
+    made_of = composition(made.rows, loaded.universe.limits)
+    figures = _figures(made, made_of) | {"requests": client.totals().requests_sent - before}
+    yield dg.MaterializeResult(metadata=figures)
+    yield small_caps(made_of, loaded.universe.limits)
+
+
+def _figures(made: Universe, made_of: Composition) -> Metadata:
+    active = made.rows.filter("active")
+    excluded = made.rows.filter(~pl.col("active")).group_by("excluded_by").len().sort("excluded_by")
+    return {
+        "dagster/row_count": made.rows.height,
+        "symbols_active": active.height,
+        "symbols_inactive": made.rows.height - active.height,
+        **{f"excluded/{by or 'unknown'}": rows for by, rows in excluded.iter_rows()},
+        "symbols_delisted": active["delisted"].count(),
+        "added": len(made.added),
+        "left": len(made.left),
+        "symbols_added": _named(made.added),
+        "symbols_left": _named(made.left),
+        "large_cap_share": made_of.large_cap_share,
+        "unknown_type_share": made_of.unknown_type_share,
+        "market_cap_unknown": made_of.unknown_market_caps,
+        "float_unknown": active["float_shares"].null_count(),
+        "short_interest_unknown": active["short_interest_shares"].null_count(),
+    }
+
+
+def _named(symbols: Sequence[str]) -> str:
+    more = f" and {len(symbols) - NAMED:,} more" if len(symbols) > NAMED else ""
+    return ", ".join(symbols[:NAMED]) + more or "none"

@@ -35,6 +35,11 @@ class Lake:
         """The symbols that are followed, and what reference data says of them."""
         return self.root / "reference" / "universe.parquet"
 
+    @property
+    def ticker_details(self) -> Path:
+        """What the vendor answered of single symbols."""
+        return self.root / "reference" / "ticker_details.parquet"
+
     def manifests(self, profile: str) -> Path:
         """Folder of one profile's frozen manifests."""
         return self.root / "manifests" / profile

@@ -1,23 +1,31 @@
-"""The symbols that are followed, with what reference data says of them."""
+"""The symbols that are listed and followed, and what the vendor said of each."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import polars as pl
 
 from smallcaps_assets.domain.tables import REFERENCE, matched
+from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
-UNIVERSE: Final = pl.Schema(
+# One answer per symbol that the vendor was asked about: null where it did not know, `asked_for` the day in question.
+DETAILS: Final = pl.Schema(
     {
-        **REFERENCE,
+        "symbol": pl.String(),
         "name": pl.String(),
         "ticker_type": pl.String(),
         "primary_exchange": pl.String(),
-        "active": pl.Boolean(),
-        "reason": pl.String(),
+        "market_cap_usd": pl.Float64(),
+        "asked_for": pl.Date(),
     }
+)
+# columns that universes of earlier versions lack
+_LATER: Final = (
+    *("market_cap_usd", "market_cap_date", "price_usd", "delisted"),
+    *("excluded_by", "first_seen", "last_seen"),
 )
 
 
@@ -28,11 +36,14 @@ class UniverseStore:
     lake: Lake
 
     def read(self) -> pl.DataFrame:
-        """Every symbol ever followed (UNIVERSE), sorted; empty before the first materialization."""
+        """Every symbol ever seen (UNIVERSE), sorted; empty before the first materialization."""
         path = self.lake.universe
         if not path.is_file():
             return UNIVERSE.to_frame()
-        return matched(pl.scan_parquet(path, hive_partitioning=False), UNIVERSE, str(path)).collect()
+        rows = pl.scan_parquet(path, hive_partitioning=False)
+        absent = [name for name in _LATER if name not in rows.collect_schema()]
+        rows = rows.with_columns(pl.lit(None, dtype=UNIVERSE[name]).alias(name) for name in absent)
+        return matched(rows, UNIVERSE, str(path)).collect()
 
     def asked(self) -> dict[str, Any] | None:
         """The question that the stored universe answers."""
@@ -45,3 +56,26 @@ class UniverseStore:
     def reference(self) -> pl.DataFrame:
         """What reference data knows (REFERENCE)."""
         return self.read().select(*REFERENCE)
+
+    def followed(self) -> dict[str, date]:
+        """The active symbols, each with the last day that it is followed: the latest there is, or its delisting."""
+        active = self.read().filter("active")
+        return dict(active.select("symbol", pl.col("delisted").fill_null(date.max)).iter_rows())
+
+    def source(self) -> str | None:
+        """Where what the lake knows of symbols came from; None where it knows nothing."""
+        paths = [path for path in (self.lake.universe, self.lake.ticker_details) if path.is_file()]
+        sources = [(provenance_of(path) or {}).get("source") for path in paths]
+        return next((source for source in sources if source is not None), None)
+
+    def details(self) -> pl.DataFrame:
+        """What the vendor answered of single symbols (DETAILS)."""
+        path = self.lake.ticker_details
+        if not path.is_file():
+            return DETAILS.to_frame()
+        return matched(pl.scan_parquet(path, hive_partitioning=False), DETAILS, str(path)).collect()
+
+    def add_details(self, answers: pl.DataFrame, source: str) -> None:
+        """Publish `answers` (DETAILS) of a source together with those of other symbols that are there."""
+        rows = pl.concat([self.details(), answers]).unique("symbol", keep="last").sort("symbol")
+        publish_frame(self.lake.ticker_details, rows, {"source": source})

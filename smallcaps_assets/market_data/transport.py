@@ -32,6 +32,7 @@ from smallcaps_assets.errors import (
     MarketDataError,
     NotAuthenticated,
     NotEntitled,
+    NotFound,
     RequestRefused,
     SettingsError,
     Stopped,
@@ -240,6 +241,7 @@ class Transport:
         Raises:
             NotAuthenticated: 401.
             NotEntitled: 403.
+            NotFound: 404.
             RequestRefused: any other 4xx, or a redirect: none is followed.
             BadPage: another status below 300 than 200.
             VendorUnavailable: 5xx, a broken connection or a short body, at every attempt.
@@ -389,7 +391,8 @@ def _refusal(status: int, happened: str, what: str) -> MarketDataError:
         return RequestRefused(f"{happened}. Redirects are not followed: set base_url to the address that answers.")
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return BadPage(f"{happened}, which is no page of data.")
-    return RequestRefused(f"{happened}. Asking again changes nothing: correct the request.")
+    refusal = NotFound if status == HTTPStatus.NOT_FOUND else RequestRefused
+    return refusal(f"{happened}. Asking again changes nothing: correct the request.")
 
 
 def _decompressed(sent: bytes, headers: Mapping[str, str]) -> bytes | None:

@@ -6,7 +6,7 @@ nulls in required fields and in lists, several documents, invalid UTF-8, and a b
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, cast
@@ -28,9 +28,9 @@ Fields = Mapping[str, pa.DataType]
 
 _INT, _FLOAT, _TEXT, _FLAG, _INTS = pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.list_(pa.int64())
 
-_ENVELOPE: Final[Fields] = dict.fromkeys(("status", "request_id", "next_url", "error", "message"), _TEXT)
+ENVELOPE: Final[Fields] = dict.fromkeys(("status", "request_id", "next_url", "error", "message"), _TEXT)
 _AGGREGATES: Final[Fields] = {
-    **_ENVELOPE,
+    **ENVELOPE,
     "ticker": _TEXT,
     "adjusted": _FLAG,
     **dict.fromkeys(("resultsCount", "queryCount", "count"), _INT),
@@ -61,28 +61,6 @@ _QUOTE: Final[Fields] = {
 # pages without rows in a row, after which a cursor is not followed any more
 EMPTY_PAGES: Final = 10
 _TICK_NAMES: Final = {"timestamp": "sip_timestamp", "trade_id": "id"}
-_TICKER_TEXTS: Final = (
-    *("name", "type", "market", "locale", "primary_exchange", "currency_name"),
-    *("cik", "composite_figi", "share_class_figi", "last_updated_utc", "delisted_utc"),
-)
-_TICKER: Final[Fields] = {"ticker": _TEXT, "active": _FLAG, **dict.fromkeys(_TICKER_TEXTS, _TEXT)}
-_FREE_FLOAT: Final[Fields] = {"ticker": _TEXT, "free_float": _FLOAT, "effective_date": _TEXT}
-_SHORT_INTEREST: Final[Fields] = {
-    "ticker": _TEXT,
-    "settlement_date": _TEXT,
-    "short_interest": _FLOAT,
-    "days_to_cover": _FLOAT,
-}
-
-FREE_FLOAT: Final = pl.Schema({"symbol": pl.String(), "float_shares": pl.Float64(), "effective_date": pl.Date()})
-SHORT_INTEREST: Final = pl.Schema(
-    {
-        "symbol": pl.String(),
-        "short_interest_shares": pl.Float64(),
-        "days_to_cover": pl.Float64(),
-        "settlement_date": pl.Date(),
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,19 +85,11 @@ def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
     Raises:
         BadPage: not the promised shape, another ticker, adjusted prices, bars outside the window or out of order.
     """
-    rows, head = _parsed(body, _BAR, _AGGREGATES)
-    if rows is None:
-        if b'"results"' in body or head["resultsCount"] != 0 or head["queryCount"] or head["count"]:
-            raise BadPage(f"no `results`, but resultsCount {head['resultsCount']}, queryCount {head['queryCount']}")
-        rows = pa.array([], pa.struct(list(_BAR.items())))
+    rows, head = aggregate_rows(body, _BAR)
     if head["ticker"] != symbol and (len(rows) or head["ticker"] is not None):
         raise BadPage(f"the answer is about ticker {head['ticker']!r}, asked was {symbol!r}")
-    if head["adjusted"]:
-        raise BadPage("prices are split-adjusted, asked were prices as traded")
-    if head["resultsCount"] != len(rows) or head["count"] not in (None, len(rows)):
-        raise BadPage(f"{len(rows)} rows, but resultsCount {head['resultsCount']}, count {head['count']}")
-    frame = _frame(rows, required=("t",))
-    _check_sent(frame, body, ("o", "h", "l", "c", "v"))
+    frame = framed(rows, required=("t",))
+    check_sent(frame, body, ("o", "h", "l", "c", "v"))
     _check_times(frame, "t", MS_PER_S, window)
     if (frame["t"] % MS_PER_MIN != 0).any():
         raise BadPage("`t` has bars that do not start on a minute")
@@ -128,7 +98,25 @@ def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
         (pl.col("t") * 1_000).cast(BARS["timestamp"]).alias("timestamp"),
         *(pl.col(wire).alias(name) for name, wire in _BAR_NAMES.items()),
     )
-    return _page(bars.match_to_schema(BARS), head)
+    return page_of(bars.match_to_schema(BARS), head)
+
+
+def aggregate_rows(body: bytes, fields: Fields) -> tuple[pa.StructArray, dict[str, Any]]:
+    """Rows and head of an answer of aggregates; only one that counts none may leave `results` out.
+
+    Raises:
+        BadPage: not the promised shape, other counts than rows, or adjusted prices.
+    """
+    rows, head = parsed(body, fields, _AGGREGATES)
+    if rows is None:
+        if b'"results"' in body or head["resultsCount"] != 0 or head["queryCount"] or head["count"]:
+            raise BadPage(f"no `results`, but resultsCount {head['resultsCount']}, queryCount {head['queryCount']}")
+        rows = pa.array([], pa.struct(list(fields.items())))
+    if head["adjusted"]:
+        raise BadPage("prices are split-adjusted, asked were prices as traded")
+    if head["resultsCount"] != len(rows) or head["count"] not in (None, len(rows)):
+        raise BadPage(f"{len(rows)} rows, but resultsCount {head['resultsCount']}, count {head['count']}")
+    return rows, head
 
 
 def trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> Page:
@@ -154,7 +142,7 @@ def trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES
     _check_filled(frame, ("size",))
     for name in fields.keys() & {"participant_timestamp", "trf_timestamp"}:
         _check_plausible(frame, name, NS_PER_S)
-    return _page(_renamed(frame, schema), head)
+    return page_of(_renamed(frame, schema), head)
 
 
 def quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> Page:
@@ -173,43 +161,7 @@ def quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES
     frame, head = _ticks(body, fields, required, window)
     if "participant_timestamp" in fields:
         _check_plausible(frame, "participant_timestamp", NS_PER_S)
-    return _page(_renamed(frame, schema), head)
-
-
-def tickers_page(body: bytes) -> Page:
-    """A page of reference tickers: symbol, active and what the vendor says of each, as text (null where it does not).
-
-    Raises:
-        BadPage: not the promised shape.
-    """
-    frame, head = _listed(body, _TICKER, ("ticker", "active"))
-    return _page(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
-
-
-def float_page(body: bytes, symbols: Iterable[str]) -> Page:
-    """A page of free floats (FREE_FLOAT): effective_date is null where unknown.
-
-    Raises:
-        BadPage: not the promised shape, or rows of symbols that were not asked for.
-    """
-    frame, head = _listed(body, _FREE_FLOAT, ("ticker", "free_float"))
-    _check_asked(frame, symbols)
-    names = {"ticker": "symbol", "free_float": "float_shares"}
-    return _page(frame.with_columns(_dates(frame, "effective_date")).rename(names).select(FREE_FLOAT.names()), head)
-
-
-def short_interest_page(body: bytes, symbols: Iterable[str]) -> Page:
-    """A page of short interest (SHORT_INTEREST): days_to_cover is null where unknown.
-
-    Raises:
-        BadPage: not the promised shape, or rows of symbols that were not asked for.
-    """
-    frame, head = _listed(body, _SHORT_INTEREST, ("ticker", "short_interest", "settlement_date"))
-    _check_asked(frame, symbols)
-    names = {"ticker": "symbol", "short_interest": "short_interest_shares"}
-    return _page(
-        frame.with_columns(_dates(frame, "settlement_date")).rename(names).select(SHORT_INTEREST.names()), head
-    )
+    return page_of(_renamed(frame, schema), head)
 
 
 def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame) -> None:
@@ -258,10 +210,18 @@ def merged(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
     return whole.unique(maintain_order=True) if repeats else whole
 
 
-def _parsed(body: bytes, fields: Fields, envelope: Fields) -> tuple[pa.StructArray | None, dict[str, Any]]:
+def parsed(
+    body: bytes, fields: Fields, envelope: Fields = ENVELOPE, *, single: bool = False
+) -> tuple[pa.StructArray | None, dict[str, Any]]:
+    """Rows (None where there is no `results`) and head of an answer; `single`: `results` is one object, not a list.
+
+    Raises:
+        BadPage: not the promised JSON, or a status that is not accepted.
+    """
     if not body.lstrip().startswith(b"{"):
         raise BadPage(f"{len(body)} bytes that are no JSON object")
-    schema = pa.schema([("results", pa.list_(pa.struct(list(fields.items())))), *envelope.items()])
+    row = pa.struct(list(fields.items()))
+    schema = pa.schema([("results", row if single else pa.list_(row)), *envelope.items()])
     try:
         if not body.isascii():
             body.decode()
@@ -279,10 +239,17 @@ def _parsed(body: bytes, fields: Fields, envelope: Fields) -> tuple[pa.StructArr
         said = head["error"] or head["message"]
         raise BadPage(f"status {head['status']!r} is none of {', '.join(ACCEPTED_STATUS)}; the vendor says {said!r}")
     results = table["results"].chunk(0)
-    return None if results.null_count else results.flatten(), head
+    if results.null_count:
+        return None, head
+    return results if single else results.flatten(), head
 
 
-def _frame(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
+def framed(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
+    """Rows as a frame.
+
+    Raises:
+        BadPage: null rows, nulls in lists or in `required` columns, numbers that are not finite.
+    """
     if rows.null_count:
         raise BadPage(f"{rows.null_count} of {len(rows)} rows are null")
     batch = pa.RecordBatch.from_struct_array(rows)
@@ -294,17 +261,22 @@ def _frame(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
     return frame
 
 
-def _listed(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
-    rows, head = _parsed(body, fields, _ENVELOPE)
+def listed(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Rows and head of an answer whose `results` is a list, perhaps an empty one.
+
+    Raises:
+        BadPage: not the promised shape, or rows without a required field.
+    """
+    rows, head = parsed(body, fields)
     if rows is None:
         raise BadPage("no `results`, which is not the same as an empty list")
-    return _frame(rows, required), head
+    return framed(rows, required), head
 
 
 def _ticks(
     body: bytes, fields: Fields, required: Sequence[str], window: tuple[int, int]
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    frame, head = _listed(body, fields, [name for name in required if name in fields])
+    frame, head = listed(body, fields, [name for name in required if name in fields])
     _check_times(frame, "sip_timestamp", NS_PER_S, window)
     return frame, head
 
@@ -315,19 +287,13 @@ def _wanted(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.Dat
     return {name: kind for name, kind in fields.items() if name in names}
 
 
-def _page(frame: pl.DataFrame, head: Mapping[str, Any]) -> Page:
+def page_of(frame: pl.DataFrame, head: Mapping[str, Any]) -> Page:
+    """An accepted answer."""
     return Page(frame=frame, next_url=head["next_url"], request_id=head["request_id"])
 
 
 def _renamed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     return frame.select(pl.col(_TICK_NAMES.get(name, name)).cast(dtype).alias(name) for name, dtype in schema.items())
-
-
-def _dates(frame: pl.DataFrame, name: str) -> pl.Series:
-    dates = frame[name].str.to_date("%Y-%m-%d", strict=False)
-    if dates.null_count() != frame[name].null_count():
-        raise BadPage(f"`{name}` has text that is no date YYYY-MM-DD")
-    return dates
 
 
 def _check_filled(frame: pl.DataFrame, required: Sequence[str]) -> None:
@@ -341,8 +307,12 @@ def _check_filled(frame: pl.DataFrame, required: Sequence[str]) -> None:
         raise BadPage(f"`{broken[0]}` has numbers that are not finite")
 
 
-def _check_sent(frame: pl.DataFrame, body: bytes, required: Sequence[str]) -> None:
-    """Tell fields sent as null, which may be, from fields that are absent: both arrive as null."""
+def check_sent(frame: pl.DataFrame, body: bytes, required: Sequence[str]) -> None:
+    """Tell fields sent as null, which may be, from fields that are absent: both arrive as null.
+
+    Raises:
+        BadPage: a field is absent from a row.
+    """
     unsent = [
         name
         for name in required
@@ -372,9 +342,3 @@ def _check_times(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int, 
         raise BadPage(f"{outside.len()} of {frame.height} rows lie outside the window asked, the first at {outside[0]}")
     if not frame[name].is_sorted():
         raise BadPage(f"`{name}` is not in ascending order")
-
-
-def _check_asked(frame: pl.DataFrame, symbols: Iterable[str]) -> None:
-    strangers = frame["ticker"].filter(~frame["ticker"].is_in(list(symbols)))
-    if strangers.len():
-        raise BadPage(f"{strangers.len()} rows of symbols that were not asked for, such as {strangers[0]!r}")

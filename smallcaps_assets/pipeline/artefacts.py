@@ -17,7 +17,7 @@ from smallcaps_assets.domain.windows import WINDOWS, pieces, uncovered
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
-from smallcaps_assets.market_data.client import Fetched
+from smallcaps_assets.market_data.downloads import Fetched
 
 SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)

@@ -1,6 +1,6 @@
 """Minute bars of symbols: fetch the sessions that are missing, check them, store them."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from threading import Event
@@ -21,13 +21,14 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     store: BarsStore,
     threads: int,
     *,
-    inactive: Collection[str] = (),
+    followed: Mapping[str, date] | None = None,
     log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
 ) -> Iterator[Outcome]:
     """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
 
-    Nothing is asked of symbols that are `inactive`: they keep what they have. A symbol that the vendor fails to serve
-    is reported with its cause and does not stop the others. `log` takes lines about progress.
+    Of a symbol nothing is asked after the last day that it is `followed`, and nothing at all if it is not: it keeps
+    what it has. A symbol that the vendor fails to serve is reported with its cause and does not stop the others. `log`
+    takes lines about progress.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -37,7 +38,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     stoppable = client.until(stop)
 
     def ingest(symbol: str) -> Outcome:
-        return _ingest_symbol(symbol, [] if symbol in inactive else due, stoppable, store)
+        last = date.max if followed is None else followed.get(symbol, date.min)
+        return _ingest_symbol(symbol, [day for day in due if day <= last], stoppable, store)
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
     for outcome in in_threads(ingest, symbols, threads, tick=progress.tick, stop=stop):

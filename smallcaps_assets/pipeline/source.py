@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from smallcaps_assets.domain.universe import composition
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import TapeStore
@@ -87,11 +88,29 @@ def require_same_source(store: UniverseStore, source: SourceParams) -> None:
     Raises:
         InputError: it does; names both.
     """
-    asked = store.asked()
-    if asked and asked["source"] != identity(source):
+    held = store.source()
+    if held not in (None, identity(source)):
         raise InputError(
-            f"{store.lake.root}: holds data of another source ({asked['source']}, not {identity(source)}). "
+            f"{store.lake.root}: holds data of another source ({held}, not {identity(source)}). "
             "Give this source a lake of its own: lake.path in the settings, or --lake DIR."
+        )
+
+
+def require_payable(store: UniverseStore, settings: Settings) -> None:
+    """Make sure, before anything is paid for, that a lake is of the source in force and its universe one of small caps.
+
+    Raises:
+        InputError: it is not; names the shares, their limits, the worst symbols and the remedy.
+    """
+    require_same_source(store, settings.source)
+    limits = settings.universe.limits
+    problems = composition(store.read(), limits).problems(limits)
+    if problems:
+        raise InputError(
+            f"{store.lake.universe}: {'; '.join(problems)}. Nothing is asked for. Leave such symbols out (of "
+            "universe.file or universe.symbols; of the vendor's list by universe.max_market_cap_usd and "
+            "universe.ticker_types), let universe.reference_data: true ask for what is unknown, or raise the limit; "
+            "then materialize universe again."
         )
 
 

@@ -114,24 +114,12 @@ class ReplayMarket:
 
     def tickers(self) -> list[Row]:
         """One row per symbol of the bars: an active common stock."""
-        return [
-            {
-                "ticker": symbol,
-                "name": symbol,
-                "market": "stocks",
-                "locale": "us",
-                "primary_exchange": "XNAS",
-                "type": "CS",
-                "active": True,
-                "currency_name": "usd",
-            }
-            for symbol in self.symbols()
-        ]
+        return [_ticker_row(symbol) for symbol in self.symbols()]
 
     def details(self, symbol: str, day: date) -> Row | None:
         """The row of the list of tickers; None where the symbol has no bars. The date changes nothing."""
         del day
-        return next((row for row in self.tickers() if row["ticker"] == symbol), None)
+        return _ticker_row(symbol) if symbol in self.symbols() else None
 
     def splits(self) -> list[Row]:
         """None is known."""
@@ -171,3 +159,16 @@ class ReplayMarket:
 def _is_over(day: date, now_ns: int) -> bool:
     session = session_on(day)
     return session is not None and session.start_ns + session.end * NS_PER_MINUTE <= now_ns
+
+
+def _ticker_row(symbol: str) -> Row:
+    return {
+        "ticker": symbol,
+        "name": symbol,
+        "market": "stocks",
+        "locale": "us",
+        "primary_exchange": "XNAS",
+        "type": "CS",
+        "active": True,
+        "currency_name": "usd",
+    }

@@ -28,7 +28,8 @@ from smallcaps_assets.errors import (
     SettingsError,
     VendorUnavailable,
 )
-from smallcaps_assets.market_data.client import MAX_PAGES, Fetched, MarketDataClient
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.downloads import MAX_PAGES, Fetched
 from smallcaps_assets.market_data.pacing import TokenBucket
 
 KEY = "sEcReT_key-0123456789"

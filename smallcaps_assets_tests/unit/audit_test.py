@@ -22,6 +22,7 @@ from smallcaps_assets.pipeline.audit import AUDIT, WINDOWS_UNKNOWN, Audit
 from smallcaps_assets.pipeline.capture import Capture
 from smallcaps_assets.simulated.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, refusal
+from smallcaps_assets_tests.listings import publish_untyped
 from smallcaps_assets_tests.scenarios import default_settings
 
 MANIFEST = manifest_of(
@@ -301,6 +302,17 @@ def test_the_command_refuses_another_source_and_an_empty_lake(
     UniverseStore(lake).replace(UNIVERSE.to_frame(), {"source": "simulated market, seed 3"})
     assert command() == 2
     assert "holds data of another source" in capsys.readouterr().err
+    assert gate.asked == []
+
+
+def test_the_command_refuses_a_universe_above_the_limits(
+    lake: Lake, gate: Gate, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_untyped(lake, 20)
+    assert command() == 2
+    told = capsys.readouterr().err
+    for words in ("20 of 20 symbols (100.0 %) are of unknown type", "max_unknown_type_share allows 5 %"):
+        assert words in told
     assert gate.asked == []
 
 

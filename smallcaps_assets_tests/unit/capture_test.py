@@ -343,7 +343,13 @@ def test_a_symbol_unknown_to_the_vendor_is_covered_without_bars(lake: Lake, clie
 def test_nothing_is_asked_of_a_symbol_that_is_not_followed(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     ingest(lake, client, ["AVLO", "CRVO"], [WED])
     gate.asked.clear()
-    again = ingest_bars(["AVLO", "CRVO"], [WED, FRI], client, BarsStore(lake), 2, inactive={"CRVO"})
+    again = ingest_bars(["AVLO", "CRVO"], [WED, FRI], client, BarsStore(lake), 2, followed={"AVLO": date.max})
     assert {outcome.partition[0]: outcome.figures["requests"] for outcome in again} == {"AVLO": 1, "CRVO": 0}
     assert {path.split("/")[4] for path, _ in gate.asked} == {"AVLO"}
     assert BarsStore(lake).covered("CRVO") == {WED}
+
+
+def test_a_symbol_that_was_delisted_is_asked_for_up_to_its_last_day(lake: Lake, client: MarketDataClient) -> None:
+    done = list(ingest_bars(["AVLO"], [TUE, WED, FRI], client, BarsStore(lake), 2, followed={"AVLO": WED}))
+    assert done[0].figures["sessions_due"] == 2
+    assert BarsStore(lake).covered("AVLO") == {TUE, WED}

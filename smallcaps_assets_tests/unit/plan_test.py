@@ -37,6 +37,7 @@ from smallcaps_assets.pipeline.plan import Plan, Planner, free_bytes, require_ro
 from smallcaps_assets.pipeline.source import market_data_client
 from smallcaps_assets.settings import FreeDiskParams, load_settings
 from smallcaps_assets_tests.conftest import Gate, event, files_below, manifest_of, quotes_at, refusal, trades_at
+from smallcaps_assets_tests.listings import publish_untyped
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
 
 NOON = datetime(2025, 11, 5, 17, tzinfo=UTC)
@@ -462,6 +463,16 @@ def test_the_vendor_is_asked_with_two_requests(vendor: str, gate: Gate, capsys: 
     told = capsys.readouterr().out
     assert "check of trades: allowed" in told
     assert "check of quotes: allowed" in told
+
+
+def test_nothing_is_asked_for_a_universe_above_the_limits(
+    vendor: str, home: Path, gate: Gate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_untyped(Lake(home / "lake"), 20)
+    assert main(["plan", "--config", vendor]) == 0
+    assert main(["plan", "--check", "--config", vendor]) == 2
+    assert "20 of 20 symbols (100.0 %) are of unknown type" in capsys.readouterr().err
+    assert gate.asked == []
 
 
 def test_a_plan_without_quotes_is_told_before_it_is_paid_for(

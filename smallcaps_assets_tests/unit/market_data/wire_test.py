@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.errors import BadPage
-from smallcaps_assets.market_data import wire
+from smallcaps_assets.market_data import reference_wire, wire
 
 START_NS = 1_760_441_340_000_000_000  # 2025-10-14 11:29:00 UTC
 WINDOW = (START_NS, START_NS + 60 * wire.NS_PER_S)
@@ -140,7 +140,7 @@ def test_what_is_no_page_is_refused(name: str) -> None:
         with pytest.raises(BadPage):
             read(NO_PAGE[name], WINDOW)
     with pytest.raises(BadPage):
-        wire.tickers_page(NO_PAGE[name])
+        reference_wire.tickers_page(NO_PAGE[name])
     with pytest.raises(BadPage):
         wire.bars_page(NO_PAGE[name], "AEMD", DAY_MS)
 
@@ -251,17 +251,76 @@ def test_a_price_or_volume_sent_as_null_is_left_to_the_quarantine() -> None:
 
 def test_reference_pages_are_read() -> None:
     ticker = {"ticker": "AEMD", "name": "Aethlon", "active": True, "type": "CS", "primary_exchange": "XNAS"}
-    tickers = wire.tickers_page(v3(ticker, {"ticker": "NA", "active": False})).frame
+    tickers = reference_wire.tickers_page(v3(ticker, {"ticker": "NA", "active": False})).frame
     assert tickers["symbol"].to_list() == ["AEMD", "NA"]
     assert tickers["type"].to_list() == ["CS", None]
     free = {"ticker": "AEMD", "free_float": 2_000_000, "effective_date": "2026-01-31", "free_float_percent": 77.1}
-    assert wire.float_page(v3(free), ["AEMD"]).frame.rows() == [("AEMD", 2e6, date(2026, 1, 31))]
+    assert reference_wire.float_page(v3(free), ["AEMD"]).frame.rows() == [("AEMD", 2e6, date(2026, 1, 31))]
     short = {"ticker": "AEMD", "settlement_date": "2026-01-15", "short_interest": 12345, "avg_daily_volume": 5}
-    assert wire.short_interest_page(v3(short), ["AEMD"]).frame.rows() == [("AEMD", 12345.0, None, date(2026, 1, 15))]
+    shorts = reference_wire.short_interest_page(v3(short), ["AEMD"]).frame
+    assert shorts.rows() == [("AEMD", 12345.0, None, date(2026, 1, 15))]
     with pytest.raises(BadPage, match="not asked for"):
-        wire.float_page(v3(free), ["AEM"])
+        reference_wire.float_page(v3(free), ["AEM"])
     with pytest.raises(BadPage, match="no date"):
-        wire.short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
+        reference_wire.short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
+
+
+DETAILS: dict[str, Any] = {"ticker": "AEMD", "name": "Aethlon", "type": "CS", "market_cap": 4.5e6, "active": True}
+
+
+def details(row: object, **head: object) -> bytes:
+    return json.dumps({"results": row, "status": "OK", "request_id": "r1", **head}).encode()
+
+
+def test_details_of_a_ticker_are_one_row() -> None:
+    whole = reference_wire.details_page(details(DETAILS), "AEMD").frame
+    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6)]
+    for nothing in ({"market_cap": 0}, {"market_cap": None}):
+        assert reference_wire.details_page(details(DETAILS | nothing), "AEMD").frame["market_cap_usd"][0] is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        details([DETAILS]),
+        details(None),
+        json.dumps({"status": "OK"}).encode(),
+        details(DETAILS, status="ERROR"),
+        details(DETAILS | {"ticker": "AEM"}),
+        details(without(DETAILS, "ticker")),
+        details(DETAILS | {"market_cap": "4.5e6"}),
+        details(DETAILS).replace(b"4500000.0", b"NaN"),
+    ],
+)
+def test_details_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
+    with pytest.raises(BadPage):
+        reference_wire.details_page(body, "AEMD")
+
+
+# the whole market's day bars carry the end of regular hours, 16:00 New York
+CLOSE: dict[str, Any] = {"T": "AEMD", "c": 1.75, "o": 1.5, "v": 100, "t": DAY_MS[0] + 16 * 3_600_000}
+
+
+def test_closes_of_a_day_are_read() -> None:
+    body = aggregates(CLOSE, {**CLOSE, "T": "NA", "c": None}, ticker=None)
+    assert reference_wire.closes_page(body, DAY_MS).frame.rows() == [("AEMD", 1.75), ("NA", None)]
+    assert reference_wire.closes_page(aggregates(ticker=None), DAY_MS).frame.is_empty()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        aggregates({**CLOSE, "t": DAY_MS[1]}, ticker=None),
+        aggregates(without(CLOSE, "T"), ticker=None),
+        aggregates(without(CLOSE, "c"), ticker=None),
+        aggregates(CLOSE, ticker=None, adjusted=True),
+        aggregates(CLOSE, ticker=None, resultsCount=2),
+        aggregates(ticker=None, resultsCount=1),
+    ],
+)
+def test_closes_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
+    with pytest.raises(BadPage):
+        reference_wire.closes_page(body, DAY_MS)
 
 
 def test_pages_that_overlap_are_joined_without_repeats_and_pages_that_run_backwards_refused() -> None:

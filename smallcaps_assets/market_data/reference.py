@@ -1,0 +1,106 @@
+"""What the vendor says of symbols: which there are, what each is, and what all of them closed at on a day."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import check_symbol
+from smallcaps_assets.market_data import reference_wire as wire
+from smallcaps_assets.market_data.downloads import Downloads, Fetched, Question, day_ms, fetched, quoted
+from smallcaps_assets.market_data.transport import Tally
+from smallcaps_assets.market_data.wire import Page
+
+TICKERS_PER_PAGE: Final = 1_000
+FLOATS_PER_PAGE: Final = 5_000
+SHORT_INTERESTS_PER_PAGE: Final = 50_000
+SYMBOLS_PER_REQUEST: Final = 200
+
+
+class ReferenceClient(Downloads):
+    """Reference data of one vendor; may be shared by threads."""
+
+    def tickers(self, **filters: str) -> Fetched:
+        """Reference data of all tickers that pass `filters`, the vendor's own (`type`, `market`, `exchange`, `active`).
+
+        Columns symbol, active, name, type, market, locale, primary_exchange, currency_name, cik, composite_figi,
+        share_class_figi, last_updated_utc, delisted_utc; text is null where the vendor has none.
+
+        Raises:
+            MarketDataError: the vendor did not give what was asked.
+        """
+        tally = Tally()
+        query = {**filters, "sort": "ticker", "order": "asc", "limit": str(TICKERS_PER_PAGE)}
+        path = "/v3/reference/tickers"
+        question = Question(path=path, root=path, query=query, what="reference tickers")
+        pages = self._pages(question, wire.tickers_page, tally)
+        return fetched(pl.concat(pages).unique(maintain_order=True), tally)
+
+    def float_shares(self, symbols: Sequence[str]) -> Fetched:
+        """Latest free float of `symbols`: symbol, float_shares, effective_date; a symbol unknown to it has no row.
+
+        Raises:
+            InputError: a symbol cannot be one.
+            MarketDataError: the vendor did not give what was asked.
+        """
+        path, limit = "/stocks/vX/float", FLOATS_PER_PAGE
+        return self._latest(path, limit, symbols, wire.FREE_FLOAT, wire.float_page)
+
+    def short_interest(self, symbols: Sequence[str]) -> Fetched:
+        """Short interest of `symbols` at their latest settlement; a symbol without any has no row.
+
+        Columns symbol, short_interest_shares, days_to_cover (null where unknown), settlement_date.
+
+        Raises:
+            InputError: a symbol cannot be one.
+            MarketDataError: the vendor did not give what was asked.
+        """
+        path, limit = "/stocks/v1/short-interest", SHORT_INTERESTS_PER_PAGE
+        return self._latest(path, limit, symbols, wire.SHORT_INTEREST, wire.short_interest_page)
+
+    def ticker_details(self, symbol: str, day: date) -> Fetched:
+        """What `symbol` was on a day, one row: name, ticker_type, primary_exchange, market_cap_usd, null where unknown.
+
+        Raises:
+            InputError: `symbol` cannot be one.
+            NotFound: the vendor did not know it on that day.
+            MarketDataError: the vendor did not give what was asked.
+        """
+        path, tally = f"/v3/reference/tickers/{quoted(symbol)}", Tally()
+        question = Question(path=path, root=path, query={"date": f"{day}"}, what="ticker details")
+        return fetched(self._pages(question, partial(wire.details_page, symbol=symbol), tally)[0], tally)
+
+    def closes(self, day: date) -> Fetched:
+        """The last price as traded of every symbol that traded on a day: symbol, price_usd (null where unknown).
+
+        Raises:
+            MarketDataError: the vendor did not give what was asked.
+        """
+        path, tally = f"/v2/aggs/grouped/locale/us/market/stocks/{day}", Tally()
+        query = {"adjusted": "false", "include_otc": "false"}
+        question = Question(path=path, root=path, query=query, what="daily bars of all symbols")
+        window = day_ms(day), day_ms(day + timedelta(days=1))
+        pages = self._pages(question, partial(wire.closes_page, window=window), tally)
+        return fetched(pl.concat(pages).unique("symbol", keep="first", maintain_order=True), tally)
+
+    def _latest(
+        self,
+        path: str,
+        limit: int,
+        symbols: Sequence[str],
+        schema: pl.Schema,
+        read: Callable[..., Page],
+    ) -> Fetched:
+        """The row of the latest date (the last column of `schema`) of each symbol, sorted by symbol."""
+        tally = Tally()
+        asked = sorted({check_symbol(symbol) for symbol in symbols})
+        pages = [schema.to_frame()]
+        for first in range(0, len(asked), SYMBOLS_PER_REQUEST):
+            some = asked[first : first + SYMBOLS_PER_REQUEST]
+            query = {"ticker.any_of": ",".join(some), "sort": "ticker.asc", "limit": str(limit)}
+            question = Question(path=path, root=path, query=query, what=path.rpartition("/")[2].replace("-", " "))
+            pages += self._pages(question, partial(read, symbols=some), tally)
+        rows = pl.concat(pages).sort("symbol", schema.names()[-1], maintain_order=True)
+        return fetched(rows.unique("symbol", keep="last", maintain_order=True), tally)

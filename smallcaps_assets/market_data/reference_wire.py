@@ -1,0 +1,133 @@
+"""Bytes of the vendor's reference data to frames; whatever has not the promised shape is refused."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+
+from smallcaps_assets.errors import BadPage
+from smallcaps_assets.market_data.wire import Fields, Page, aggregate_rows, check_sent, framed, listed, page_of, parsed
+
+_TEXT, _FLOAT = pa.string(), pa.float64()
+_TICKER_TEXTS: Final = (
+    *("name", "type", "market", "locale", "primary_exchange", "currency_name"),
+    *("cik", "composite_figi", "share_class_figi", "last_updated_utc", "delisted_utc"),
+)
+_TICKER: Final[Fields] = {"ticker": _TEXT, "active": pa.bool_(), **dict.fromkeys(_TICKER_TEXTS, _TEXT)}
+_FREE_FLOAT: Final[Fields] = {"ticker": _TEXT, "free_float": _FLOAT, "effective_date": _TEXT}
+_SHORT_INTEREST: Final[Fields] = {
+    "ticker": _TEXT,
+    "settlement_date": _TEXT,
+    "short_interest": _FLOAT,
+    "days_to_cover": _FLOAT,
+}
+_DETAILS: Final[Fields] = {
+    **dict.fromkeys(("ticker", "name", "type", "primary_exchange"), _TEXT),
+    "market_cap": _FLOAT,
+}
+_DAY_BAR: Final[Fields] = {"T": _TEXT, "c": _FLOAT, "t": pa.int64()}
+
+FREE_FLOAT: Final = pl.Schema({"symbol": pl.String(), "float_shares": pl.Float64(), "effective_date": pl.Date()})
+SHORT_INTEREST: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "short_interest_shares": pl.Float64(),
+        "days_to_cover": pl.Float64(),
+        "settlement_date": pl.Date(),
+    }
+)
+DETAILS: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "name": pl.String(),
+        "ticker_type": pl.String(),
+        "primary_exchange": pl.String(),
+        "market_cap_usd": pl.Float64(),
+    }
+)
+CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
+
+
+def tickers_page(body: bytes) -> Page:
+    """A page of reference tickers: symbol, active and what the vendor says of each, as text (null where it does not).
+
+    Raises:
+        BadPage: not the promised shape.
+    """
+    frame, head = listed(body, _TICKER, ("ticker", "active"))
+    return page_of(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
+
+
+def float_page(body: bytes, symbols: Iterable[str]) -> Page:
+    """A page of free floats (FREE_FLOAT): effective_date is null where unknown.
+
+    Raises:
+        BadPage: not the promised shape, or rows of symbols that were not asked for.
+    """
+    frame, head = listed(body, _FREE_FLOAT, ("ticker", "free_float"))
+    _check_asked(frame, symbols)
+    names = {"ticker": "symbol", "free_float": "float_shares"}
+    return page_of(frame.with_columns(_dates(frame, "effective_date")).rename(names).select(FREE_FLOAT.names()), head)
+
+
+def short_interest_page(body: bytes, symbols: Iterable[str]) -> Page:
+    """A page of short interest (SHORT_INTEREST): days_to_cover is null where unknown.
+
+    Raises:
+        BadPage: not the promised shape, or rows of symbols that were not asked for.
+    """
+    frame, head = listed(body, _SHORT_INTEREST, ("ticker", "short_interest", "settlement_date"))
+    _check_asked(frame, symbols)
+    names = {"ticker": "symbol", "short_interest": "short_interest_shares"}
+    return page_of(
+        frame.with_columns(_dates(frame, "settlement_date")).rename(names).select(SHORT_INTEREST.names()), head
+    )
+
+
+def details_page(body: bytes, symbol: str) -> Page:
+    """The one row (DETAILS) that details of a ticker are: null where unknown, a market cap that is not positive too.
+
+    Raises:
+        BadPage: not the promised shape, or another ticker.
+    """
+    row, head = parsed(body, _DETAILS, single=True)
+    if row is None:
+        raise BadPage("no `results`, which details of a ticker must have")
+    frame = framed(row, ("ticker",))
+    _check_asked(frame, [symbol])
+    names = {"ticker": "symbol", "type": "ticker_type", "market_cap": "market_cap_usd"}
+    known = frame.with_columns(pl.when(pl.col("market_cap") > 0).then("market_cap"))
+    return page_of(known.rename(names).match_to_schema(DETAILS), head)
+
+
+def closes_page(body: bytes, window: tuple[int, int]) -> Page:
+    """The last prices (CLOSES) of all symbols that traded on a day; a price sent as null is unknown.
+
+    Args:
+        body: the answer, decompressed.
+        window: the day in New York, its end excluded, in Unix milliseconds.
+
+    Raises:
+        BadPage: not the promised shape, adjusted prices, or bars of another day.
+    """
+    rows, head = aggregate_rows(body, _DAY_BAR)
+    frame = framed(rows, ("T", "t"))
+    check_sent(frame, body, ("c",))
+    outside = frame["t"].filter(~frame["t"].is_between(*window, closed="left"))
+    if outside.len():
+        raise BadPage(f"{outside.len()} of {frame.height} bars are of another day, the first at {outside[0]}")
+    return page_of(frame.select(pl.col("T").alias("symbol"), pl.col("c").alias("price_usd")), head)
+
+
+def _dates(frame: pl.DataFrame, name: str) -> pl.Series:
+    dates = frame[name].str.to_date("%Y-%m-%d", strict=False)
+    if dates.null_count() != frame[name].null_count():
+        raise BadPage(f"`{name}` has text that is no date YYYY-MM-DD")
+    return dates
+
+
+def _check_asked(frame: pl.DataFrame, symbols: Iterable[str]) -> None:
+    strangers = frame["ticker"].filter(~frame["ticker"].is_in(list(symbols)))
+    if strangers.len():
+        raise BadPage(f"{strangers.len()} rows of symbols that were not asked for, such as {strangers[0]!r}")
