@@ -19,7 +19,7 @@ SOFT: Final = "#5d6b7a"
 DPI: Final = 100
 MINUTES_PER_BAR: Final = 15
 SCORE_BINS: Final = 40
-COLOURS_KEPT: Final = 32
+COLOURS_KEPT: Final = 64
 
 
 def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:

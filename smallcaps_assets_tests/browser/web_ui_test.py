@@ -5,43 +5,21 @@ from collections.abc import Iterator
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings import PROFILES
 from smallcaps_assets_tests.browser.web_ui import (
-    BROWSER_FLAGS,
     GREEN,
-    REPOSITORY,
     RUNS_S,
     AssetPage,
     WebUI,
-    find_browser,
+    screenshot,
     until,
 )
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        reason = "no Chromium, Chrome or Edge found: install one, or set SMALLCAPS_BROWSER to its executable"
-        (pytest.fail if os.environ.get("SMALLCAPS_REQUIRE_BROWSER") == "1" else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=list(BROWSER_FLAGS))
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1400, "height": 900})
-    opened.set_default_timeout(30_000)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +38,6 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         page.close()
         yield serving
     context.close()
-
-
-def screenshot(page: Page, name: str) -> None:
-    """Renew a picture of the documentation, if that is asked for."""
-    if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
-        page.screenshot(path=REPOSITORY / "docs" / name, animations="disabled")
 
 
 def test_one_symbol_is_materialized_by_clicks(ui: WebUI, page: Page) -> None:
@@ -125,7 +97,7 @@ def test_the_lineage_shows_every_asset(ui: WebUI, page: Page) -> None:
     page.locator("[aria-label=zoom_out]").click()
 
     nodes = page.locator("foreignObject")
-    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report")
+    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
     times = dict.fromkeys(("universe", "minute_bars", "event_shards", "master_events"), 1)
     for name, number in (times | dict.fromkeys(of_profiles, len(PROFILES))).items():
         named = nodes.get_by_text(name, exact=True)
