@@ -301,7 +301,7 @@ function drawSessions(root, s, visible) {
     const ends = next ? next.minute : s.last + 1;
     if (row.session !== "RTH") svg("rect", { x: s.x(began), y: SPACE.top, width: s.x(ends) - s.x(began), height: s.floor - SPACE.top, class: "other" }, root);
     const name = { PM: "pre-market", RTH: "regular hours", AH: "after-hours" }[row.session];
-    if (s.x(ends) - s.x(began) > 70) svg("text", { x: s.x(began) + 6, y: s.priceFloor - 6 }, root, name);
+    if (s.x(ends) - s.x(began) > 70) svg("text", { x: s.x(began) + 6, y: s.volumeTop + 10 }, root, name);
     if (next) svg("line", { x1: s.x(ends), x2: s.x(ends), y1: SPACE.top, y2: s.floor, class: "edge" }, root);
     began = ends;
   });
