@@ -96,6 +96,14 @@ def _parser() -> ArgumentParser:
             "smallcaps audit --profile core --sample 20",
         )
     )
+    _review(
+        command(
+            "review",
+            "Take in the marks of a review sheet and say how many events are good.",
+            "the file that the page exported.",
+            "smallcaps review core_20251202_031500_marks.json",
+        )
+    )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
     return parser
 
@@ -198,6 +206,12 @@ def _audit(parser: ArgumentParser) -> None:
     parser.add_argument("--sample", type=positive_number, default=10, metavar="N", help="how many spans (default: 10)")
     parser.add_argument("--sample-seed", type=int, metavar="N", help="the same seed takes the same sample")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _review(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="what the page saved under `Export marks`")
+    parser.add_argument("--profile", choices=PROFILES, help="refuse marks of another profile")
 
 
 def _status(parser: ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from smallcaps_assets.defs.events import event_shards_asset, master_events
 from smallcaps_assets.defs.io import LakeTableIOManager
 from smallcaps_assets.defs.profiles import profile_assets
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.review import review_sheet_asset
 from smallcaps_assets.defs.run_log import RUN_LOG, people_logger
 from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settings
@@ -30,6 +31,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             event_shards_asset(per_run),
             master_events,
             *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
+            *(review_sheet_asset(profile) for profile in PROFILES),
         ],
         resources={
             "settings": own_settings,

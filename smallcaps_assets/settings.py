@@ -19,6 +19,7 @@ from smallcaps_assets.domain.kpis import KpiParams
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.plan import PlanAssumptions
+from smallcaps_assets.domain.review import ReviewParams
 from smallcaps_assets.domain.score import ScoreParams
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
@@ -121,6 +122,7 @@ class Settings(Params):
     profiles: dict[Profile, ProfileParams]
     capture: CaptureParams
     kpis: KpiParams
+    review: ReviewParams
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -94,6 +94,7 @@ def _stages(first: str, last: str) -> Iterator[Stage]:
     yield Stage("events of every symbol", [dg.AssetKey("event_shards")], first, last)
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
+    yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         tapes = [dg.AssetKey([profile, f"tape_{kind}"]) for kind in ("trades", "quotes")]

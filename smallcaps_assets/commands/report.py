@@ -10,6 +10,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS
+from smallcaps_assets.pipeline.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings import Profile, Settings
 
@@ -31,9 +32,17 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
         _progress(ledger, published, settings.source.requests_per_minute, now),
         *_causes(ledger),
         _kpis(kpis),
+        _review(Review(lake, profile, settings)),
         "  GO: every figure meets its target" if go else "  NO-GO: " + "; ".join(reasons),
     ]
     return "\n".join(lines)
+
+
+def _review(review: Review) -> str:
+    sheet = review.store.latest_sheet()
+    if sheet is None:
+        return f"  review: no sheet yet, materialize {review.profile}/review_sheet"
+    return f"  review of {sheet.manifest_id}: {review.reviewed(sheet).verdict.words}"
 
 
 def _states(counts: pl.DataFrame) -> str:

@@ -7,6 +7,7 @@ import dagster as dg
 from smallcaps_assets.defs.checks import MASTER_QUALITY, SHARDS_CURRENT, master_quality, shards_current
 from smallcaps_assets.defs.metadata import OWNERS, Metadata, column_schema, counts, record, score_quantiles
 from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.defs.pictures import event_pictures
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.events import build_master
 from smallcaps_assets.domain.quality import master_problems
@@ -70,6 +71,6 @@ def master_events(
         )
     figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     figures |= counts(events, "event_type", "session", "direction", "tier")
-    yield dg.MaterializeResult(value=events, metadata=figures | score_quantiles(events))
+    yield dg.MaterializeResult(value=events, metadata=figures | score_quantiles(events) | event_pictures(events))
     yield master_quality(problems)
     yield shards_current(lake.detector(settings.load()).stale(lake.shards().symbols()))

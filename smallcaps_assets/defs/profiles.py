@@ -17,6 +17,7 @@ from smallcaps_assets.defs.metadata import (
     table,
 )
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
+from smallcaps_assets.defs.pictures import manifest_pictures
 from smallcaps_assets.defs.pool import VENDOR_POOL
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
 from smallcaps_assets.domain.kpis import KPIS, LEDGER, capture_kpis, ledger_problems, state_counts, verdict
@@ -75,7 +76,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
         }
         figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
-        return dg.MaterializeResult(metadata=figures)
+        return dg.MaterializeResult(metadata=figures | manifest_pictures(rows, selection.funnel))
 
     return manifest
 

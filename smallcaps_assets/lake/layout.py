@@ -56,6 +56,18 @@ class Lake:
         """One row per event of the manifest: what the lake holds of it."""
         return self.root / "tape" / profile / "ledger.parquet"
 
+    def review(self, profile: str) -> Path:
+        """Folder of one profile's review sheets."""
+        return self.root / "review" / profile
+
+    def review_sheet(self, profile: str, manifest_id: str) -> Path:
+        """The page on which a person judges events of a manifest; its sample lies beside it, as JSON."""
+        return self.review(profile) / f"{manifest_id}.html"
+
+    def review_marks(self, profile: str, manifest_id: str) -> Path:
+        """Folder of the marks that were taken in for a manifest."""
+        return self.review(profile) / "marks" / manifest_id
+
     @property
     def quarantine(self) -> Path:
         """Rows and answers that were refused, with the reason; laid out as the lake itself."""

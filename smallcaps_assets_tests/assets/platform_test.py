@@ -1,6 +1,8 @@
 """The assets as Dagster sees them: one small universe, materialized for real."""
 
+import base64
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from smallcaps_assets_tests.conftest import Gate, files_below, refusal
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
 TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
+PICTURES = {"days", "clock", "scores"}
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 
 
@@ -272,9 +275,22 @@ def test_of_one_run_the_trades_are_asked_for_before_the_quotes(platform: Platfor
     assert waves == ["trades", "quotes"] * (len(waves) // 2)
 
 
+def test_pictures_stand_beside_the_figures(platform: Platform) -> None:
+    for path, names in ((["master_events"], PICTURES), (["core", "manifest"], {*PICTURES, "funnel"})):
+        (metadata,) = metadata_of(platform.stages["tables"], *path).values()
+        found = {str(name): value for name, value in metadata.items() if str(name).startswith("picture/")}
+        assert set(found) == {f"picture/{name}" for name in names}
+        for value in found.values():
+            assert isinstance(value, dg.MarkdownMetadataValue)
+            image = re.fullmatch(r"!\[[^]]+\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", str(value.value))
+            assert image
+            assert base64.b64decode(image[1]).startswith(b"\x89PNG")
+            assert len(image[1]) < 16_000
+
+
 # ------------------------------------------------------------------------------------------------- how it is defined
 
-ASSETS_OF_A_PROFILE = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report")
+ASSETS_OF_A_PROFILE = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
 NODES = build_defs(load_settings(overrides={})).resolve_asset_graph()
 
 
@@ -301,6 +317,7 @@ def test_the_assets_are_those_of_the_architecture() -> None:
         *((f"{profile}/tape_quotes", {f"{profile}/manifest"}) for profile in PROFILES),
         *((f"{profile}/capture_ledger", {f"{profile}/tape_trades", f"{profile}/tape_quotes"}) for profile in PROFILES),
         *((f"{profile}/capture_report", {f"{profile}/capture_ledger"}) for profile in PROFILES),
+        *((f"{profile}/review_sheet", {f"{profile}/manifest", "minute_bars"}) for profile in PROFILES),
     ],
 )
 def test_what_an_asset_is_made_of(asset: str, upstream: set[str]) -> None:
@@ -325,7 +342,7 @@ def test_groups_owners_and_kinds_say_something() -> None:
     for key in all_keys():
         node = NODES.get(key)
         assert node.owners == ["team:data"], key
-        assert {"parquet"} <= set(node.kinds), key
+        assert {"html" if key.path[-1] == "review_sheet" else "parquet"} <= set(node.kinds), key
         assert node.description, key
 
 

@@ -77,9 +77,3 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             page.close()
             yield Desk(ui, gate)
     context.close()
-
-
-def screenshot(page: Page, name: str) -> None:
-    """Renew a picture of the documentation, if that is asked for."""
-    if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
-        page.screenshot(path=REPOSITORY / "docs" / name, animations="disabled")

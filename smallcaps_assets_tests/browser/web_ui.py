@@ -86,6 +86,12 @@ def until(what: str, condition: Callable[[], object], limit_s: float) -> None:
         time.sleep(0.5)
 
 
+def screenshot(page: Page, name: str) -> None:
+    """Renew a picture of the documentation, if that is asked for."""
+    if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
+        page.screenshot(path=REPOSITORY / "docs" / name, animations="disabled")
+
+
 class WebUI:
     """`smallcaps ui` on a lake of its own."""
 

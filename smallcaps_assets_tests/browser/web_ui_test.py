@@ -7,8 +7,8 @@ from playwright.sync_api import Page, expect
 from smallcaps_assets.domain.tables import EVENT_TYPES, WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings import PROFILES
-from smallcaps_assets_tests.browser.conftest import Desk, screenshot
-from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage
+from smallcaps_assets_tests.browser.conftest import Desk
+from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
 from smallcaps_assets_tests.conftest import refusal
 
 pytestmark = pytest.mark.browser
@@ -136,7 +136,7 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.locator("[aria-label=zoom_out]").click()
 
     nodes = page.locator("foreignObject")
-    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report")
+    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
     times = dict.fromkeys(("universe", "minute_bars", "event_shards", "master_events"), 1)
     for name, number in (times | dict.fromkeys(of_profiles, len(PROFILES))).items():
         named = nodes.get_by_text(name, exact=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 TIMELY = ["manifest_id"]
 TIMELY += [f"{kind}_{name}" for kind in ("trades", "quotes") for name in ("fetched_at", "request_ids", "sha256")]
 SPEED = ["windows_per_hour", "hours_left"]
+_DATED = re.compile(rb"(core|plus|premium)_[0-9]{8}_[0-9]{6}|\"sample_id\": ?\"[0-9a-f]{16}\"")
 FLAGS = ("--symbols", "6", "--sessions", "12")
 
 
@@ -72,6 +74,9 @@ class Home:
                 place = f"{folder}/manifest.parquet" if folder.startswith("manifests") else name
                 rows = pl.read_parquet(content).drop(TIMELY, strict=False).to_dicts()
                 found[place] = [row for row in rows if row.get("figure") not in SPEED]
+            elif folder.startswith("review"):
+                # the id of the manifest, and of the sample that it makes, tell the time as well
+                found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
             elif file != "current.json":
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"]

@@ -1,0 +1,86 @@
+"""`smallcaps review`: take in the marks that a review sheet exported, and say what the precision is."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.review import report_review
+from smallcaps_assets.domain.marks import MarksFile, parse_marks, require_sample
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.review import Sheet
+from smallcaps_assets.pipeline.review import Review, Reviewed
+from smallcaps_assets.settings import Profile, lake_path
+
+
+def run(arguments: Namespace) -> int:
+    """Keep the marks of a file and print the precision by type and session; Dagster is told as well.
+
+    Raises:
+        InputError: the file cannot be read, is no export, or is of another profile, manifest or sample.
+    """
+    settings = enter(arguments)
+    file = str(arguments.file)
+    marks = parse_marks(_text_of(arguments.file), file)
+    review = Review(Lake(lake_path(settings)), _profile(marks, arguments.profile, file), settings)
+    sheet = _sheet(review, marks, file)
+    path = review.store.add(marks)
+    reviewed = review.reviewed(sheet)
+    print(f"{file}: {len(marks.marks):,} marks kept in {path}")
+    print(review_text(reviewed))
+    with open_state(settings) as instance:
+        report_review(instance, review.profile, reviewed)
+    return 0
+
+
+def review_text(reviewed: Reviewed) -> str:
+    """The precision of all events and of each type and session, and whether it suffices."""
+    head = f"  {'':<22}{'events':>7}{'marked':>8}{'good':>6}{'of marks':>10}{'precision':>11}  95 % interval"
+    rows = [_row(row) for row in reviewed.table.to_dicts()]
+    return "\n".join([f"review of {reviewed.sheet.manifest_id}: {reviewed.verdict.words}", head, *rows])
+
+
+def _row(row: dict[str, Any]) -> str:
+    counts = f"  {row['part']:<22}{row['events']:>7,}{row['marked']:>8,}{row['good']:>6,}"
+    if not row["marked"]:
+        return counts
+    return (
+        f"{counts}{row['of_marks_pct']:>8.1f} %{row['precision_pct']:>9.1f} %  "
+        f"{row['low_pct']:.1f} to {row['high_pct']:.1f}"
+    )
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}). Give the file that the page saved.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is not UTF-8 text. Give the file that the page saved.") from error
+
+
+def _profile(marks: MarksFile, asked: Profile | None, file: str) -> Profile:
+    known = get_args(Profile)
+    if marks.profile not in known:
+        raise InputError(f"{file}: profile = {marks.profile!r} is none of {', '.join(known)}.")
+    if asked not in (None, marks.profile):
+        raise InputError(f"{file}: profile = {marks.profile!r}, not {asked!r}. Leave out --profile, or give it so.")
+    return cast("Profile", marks.profile)
+
+
+def _sheet(review: Review, marks: MarksFile, file: str) -> Sheet:
+    """The sheet that the marks are of."""
+    try:
+        sheet = review.store.sheet(marks.manifest_id)
+    except InputError as error:
+        raise InputError(f"{file}: manifest_id = {marks.manifest_id!r}: {error}") from error
+    if sheet.sample_id != marks.sample_id:
+        raise InputError(
+            f"{file}: sample_id = {marks.sample_id!r}, but the sheet of {marks.manifest_id} was made again since, "
+            f"with sample {sheet.sample_id}. Mark the new sheet, or put the settings of `review` back and materialize "
+            f"{review.profile}/review_sheet again."
+        )
+    require_sample(marks, sheet.events, file)
+    return sheet

@@ -1,0 +1,137 @@
+"""Pictures of tables where a picture says more than figures: small PNGs, to be kept beside the figures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.domain.tables import EVENT_TYPES, SESSIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS: Final[Mapping[str, str]] = {"PM": "#e0a030", "RTH": "#2f6fde", "AH": "#7a4fd0"}
+INK: Final = "#16202c"
+SOFT: Final = "#5d6b7a"
+DPI: Final = 100
+MINUTES_PER_BAR: Final = 15
+SCORE_BINS: Final = 40
+COLOURS_KEPT: Final = 64
+
+
+def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
+    """How many events each step of a selection leaves."""
+    steps = [str(step["step"]).replace("_", " ") for step in funnel]
+    rows = [int(step["rows"]) for step in funnel]
+    figure, axes = _canvas(0.42 * len(steps) + 0.7)
+    axes.barh(steps, rows, color="#2f6fde", height=0.72)
+    axes.invert_yaxis()
+    axes.margins(x=0.16)
+    axes.tick_params(left=False)
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+    first = max(rows[0], 1) if rows else 1
+    for place, number in enumerate(rows):
+        axes.annotate(
+            f" {number:,} ({100 * number / first:.0f} %)", (number, place), va="center", color=INK, fontsize=9
+        )
+    return _png(figure, "Events left after each step")
+
+
+def score_picture(events: pl.DataFrame) -> bytes:
+    """How the scores of each event type are spread, one row per type, each to its own scale."""
+    counts = (
+        events.with_columns(bin=(pl.col("score") * SCORE_BINS).floor().clip(0, SCORE_BINS - 1).cast(pl.Int64))
+        .group_by("event_type", "bin")
+        .len()
+    )
+    medians = dict(events.group_by("event_type").agg(pl.col("score").median()).iter_rows())
+    totals = dict(events.group_by("event_type").len().iter_rows())
+    types = [name for name in reversed(EVENT_TYPES) if name in totals]
+    figure, axes = _canvas(0.42 * len(types) + 0.9)
+    for place, name in enumerate(types):
+        own = counts.filter(pl.col("event_type") == name).sort("bin")
+        heights = 0.85 * own["len"] / own["len"].max()
+        axes.bar(own["bin"] / SCORE_BINS, heights, 1 / SCORE_BINS, place, align="edge", color="#2f6fde")
+        axes.plot([medians[name]] * 2, [place, place + 0.85], color="#d43d4c", linewidth=1.6)
+    axes.set_yticks(range(len(types)), [f"{name.replace('_', ' ')} ({totals[name]:,})" for name in types])
+    axes.set_ylim(-0.05, max(len(types), 1))
+    axes.set_xlim(0, 1)
+    axes.tick_params(left=False)
+    return _png(figure, "Score by event type (red: median)")
+
+
+def clock_picture(events: pl.DataFrame) -> bytes:
+    """How many events begin in each quarter of an hour, New York time, by session."""
+    moment = pl.col("timestamp").dt.convert_time_zone(NEW_YORK)
+    quarter = (moment.dt.hour().cast(pl.Int64) * 60 + moment.dt.minute()) // MINUTES_PER_BAR
+    figure, axes = _canvas(2.4)
+    width = MINUTES_PER_BAR / 60
+    for session, places, heights, floors in _stacked(events.with_columns(place=quarter)):
+        label = f"{session} {sum(heights):,}"
+        hours = [place * width for place in places]
+        axes.bar(hours, heights, width * 0.9, floors, align="edge", color=COLOURS[session], label=label)
+    axes.set_xlim(4, 20)
+    axes.set_xticks(range(4, 21, 2), [f"{hour:02}:00" for hour in range(4, 21, 2)])
+    _counted(axes)
+    return _png(figure, "Events by quarter of an hour, New York")
+
+
+def sessions_picture(events: pl.DataFrame) -> bytes:
+    """How many events each trading day has, by session."""
+    days = events["date"].unique().sort().to_list()
+    figure, axes = _canvas(2.2)
+    numbered = events.with_columns(place=pl.col("date").rank("dense").cast(pl.Int64) - 1)
+    for session, places, heights, floors in _stacked(numbered):
+        axes.bar(places, heights, 0.9, floors, color=COLOURS[session], label=session)
+    shown = range(0, len(days), max(1, len(days) // 6))
+    axes.set_xticks(list(shown), [days[number] for number in shown])
+    _counted(axes)
+    return _png(figure, "Events per day")
+
+
+def _stacked(events: pl.DataFrame) -> Iterator[tuple[str, list[int], list[int], list[int]]]:
+    """Per session: every `place`, how many events of the session are there, and how many of earlier sessions."""
+    wide = (
+        events.group_by("place").agg((pl.col("session") == name).sum().alias(name) for name in SESSIONS).sort("place")
+    )
+    for number, session in enumerate(SESSIONS):
+        floors = wide.with_columns(floor=pl.sum_horizontal(pl.lit(0), *SESSIONS[:number]))["floor"].to_list()
+        yield session, wide["place"].to_list(), wide[session].to_list(), floors
+
+
+def _canvas(height_in: float) -> "tuple[Figure, Axes]":
+    """A figure with one pair of axes, and nothing on it that carries no information."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 -- heavy, and only needed when something is drawn
+
+    figure = Figure(figsize=(7.2, height_in), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(colors=SOFT, labelsize=9)
+    return figure, axes
+
+
+def _counted(axes: "Axes") -> None:
+    """Lines to read counts by, and a legend of the sessions above them."""
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(left=False)
+    axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98))
+
+
+def _png(figure: "Figure", title: str) -> bytes:
+    """The picture in few colours, which makes it small; the same for the same figures, on every run."""
+    from PIL import Image  # noqa: PLC0415 -- as matplotlib
+
+    for axes in figure.axes:
+        axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
+    drawn, small = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png")
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(COLOURS_KEPT, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return small.getvalue()

@@ -1,0 +1,77 @@
+"""Pictures of tables: small, the same every time, and what they show is what the table says."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.pipeline.pictures import COLOURS, clock_picture, funnel_picture, score_picture, sessions_picture
+from smallcaps_assets_tests.conftest import event, master_of
+from smallcaps_assets_tests.strategies import lively_master
+
+STEPS = ("range_and_sessions", "min_event_score", "bar_liquidity", "day_liquidity")
+STEPS += ("best_of_group", "max_per_symbol_day", "max_per_symbol", "max_events")
+
+
+def of_colour(png: bytes, colour: str) -> npt.NDArray[np.bool_]:
+    """Which pixels are of a colour, but for what reducing the colours of a picture may change."""
+    with Image.open(BytesIO(png)) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.int64)
+    wanted = np.array([round(255 * part) for part in to_rgb(colour)])
+    return np.abs(pixels - wanted).max(axis=2) <= 8
+
+
+def test_the_bars_of_a_funnel_are_as_long_as_the_steps_say() -> None:
+    png = funnel_picture([{"step": "all", "rows": 4000}, {"step": "strong", "rows": 1000}, {"step": "best", "rows": 0}])
+    widths = of_colour(png, "#2f6fde").sum(axis=1)
+    long, short = widths.max(), widths[widths > 0].min()
+    assert long > 200
+    assert long / short == pytest.approx(4, rel=0.03)
+
+
+@pytest.mark.parametrize("picture", [clock_picture, sessions_picture])
+def test_sessions_have_areas_like_their_numbers(picture: Callable[[pl.DataFrame], bytes]) -> None:
+    regular = [event(f"2025-11-05 {hour}:0{number}") for hour in (10, 12) for number in range(6)]
+    early = [event(f"2025-11-05 08:0{number}", session="PM") for number in range(6)]
+    # after-hours of a day that closes early stand upon the regular events of that quarter, not before them
+    late = [event(f"2025-11-05 12:0{number}", session="AH", event_id=f"late {number}") for number in range(6)]
+    png = picture(master_of(*regular, *early, *late))
+    # below the legend, which shows each colour as well; edges fall between pixels
+    areas = {session: of_colour(png, colour)[40:].sum() for session, colour in COLOURS.items()}
+    assert areas["RTH"] / areas["PM"] == pytest.approx(2, rel=0.1)
+    assert areas["AH"] / areas["PM"] == pytest.approx(1, rel=0.1)
+
+
+def test_the_median_of_the_scores_is_where_it_should_be() -> None:
+    png = score_picture(master_of(*(event(score=score, event_id=f"{score}") for score in (0.2, 0.5, 0.9))))
+    columns = np.flatnonzero(of_colour(png, "#d43d4c").any(axis=0))
+    blue = np.flatnonzero(of_colour(png, "#2f6fde").any(axis=0))
+    # bars of a fortieth each: from 0.2 to 0.925
+    place = (columns.mean() - blue[0]) / (blue[-1] - blue[0])
+    assert place == pytest.approx((0.5 - 0.2) / (0.925 - 0.2), abs=0.02)
+
+
+def test_pictures_are_small_and_the_same_every_time() -> None:
+    master = lively_master(3, 900)
+    funnel = [{"step": step, "rows": 572_850 - number} for number, step in enumerate(STEPS)]
+    for draw in (
+        lambda: funnel_picture(funnel),
+        lambda: score_picture(master),
+        lambda: clock_picture(master),
+        lambda: sessions_picture(master),
+    ):
+        png = draw()
+        assert len(png) < 12_000
+        assert draw() == png
+
+
+def test_nothing_to_draw_is_no_fault() -> None:
+    assert funnel_picture([{"step": "all", "rows": 0}])
+    nothing = EVENTS.to_frame()
+    assert all(draw(nothing) for draw in (score_picture, clock_picture, sessions_picture))
