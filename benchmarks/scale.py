@@ -19,6 +19,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -219,7 +220,7 @@ def queries(ui: Served, when: str) -> dict[str, float]:
     return figures
 
 
-def page(ui: Served, when: str, expected: str) -> dict[str, float]:
+def page(ui: Served, when: str, state: str, number: int) -> dict[str, float]:
     """Seconds until the page of partitions shows its counts in a new browser; nothing where there is no Chromium."""
     try:
         from playwright.sync_api import sync_playwright  # noqa: PLC0415
@@ -235,7 +236,8 @@ def page(ui: Served, when: str, expected: str) -> dict[str, float]:
         shown = browser.new_page()
         began = time.perf_counter()
         shown.goto(f"{ui.url}/assets/core/tape_trades?view=partitions")
-        shown.get_by_text(expected, exact=True).first.wait_for(timeout=180_000)
+        counted = re.compile(rf"^{state} \(({number}|{number:,})\)$")
+        shown.get_by_text(counted).first.wait_for(timeout=180_000)
         taken = time.perf_counter() - began
         browser.close()
     return {f"page_{when}_s": taken}
@@ -289,10 +291,10 @@ def measure(place: Place, symbols: list[str], events: int) -> dict[str, float]:
         instance.add_dynamic_partitions("symbols", symbols)
     figures: dict[str, float] = {}
     with serving(place) as ui:
-        figures |= queries(ui, "before") | page(ui, "before", f"Missing ({3 * len(symbols):,})")
+        figures |= queries(ui, "before") | page(ui, "before", "Missing", 3 * len(symbols))
         print({name: round(value, 2) for name, value in figures.items()}, flush=True)
         name, wall = backfill(ui, symbols)
-        figures |= queries(ui, "after") | page(ui, "after", f"Materialized ({len(symbols):,})")
+        figures |= queries(ui, "after") | page(ui, "after", "Materialized", len(symbols))
     with open_state(place.settings) as instance:
         runs, inside = bodies(instance, name)
         recorded = [len(instance.get_materialized_partitions(dg.AssetKey(path))) for path in TAPES]
