@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,10 @@ CalendarDay = Annotated[date, Field(strict=False)]
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
+
+# Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
+BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
+BATCH_SIZE: Final = "500"
 
 
 class EmbeddedParams(Params):
@@ -72,6 +76,12 @@ class LakeParams(Params):
     path: str = Field(min_length=1)
 
 
+class DagsterParams(Params):
+    """Where Dagster keeps its own state."""
+
+    laid_over: str | None
+
+
 class HistoryParams(Params):
     """Which sessions are followed, ET dates, both included."""
 
@@ -108,6 +118,7 @@ class Settings(Params):
     active_profile: Profile
     source: SourceParams
     lake: LakeParams
+    dagster: DagsterParams
     history: HistoryParams
     universe: UniverseParams
     partitions_per_run: int = Field(gt=0)
@@ -189,14 +200,53 @@ def hand_down(config: Path, overrides: Mapping[str, Any]) -> None:
 def use_dagster_home(folder: Path) -> None:
     """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
     os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
 
 
-def instance_config(template: Path, folder: Path) -> str:
-    """The text of a dagster.yaml like `template` whose state lies in `folder`, whatever folder a process starts in."""
+def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:
+    """The text of a dagster.yaml like `template` whose files lie in `folder`, whatever folder a process starts in.
+
+    Args:
+        template: a dagster.yaml.
+        folder: where the state lies, as far as it is files.
+        over: a file of the same form; each of its sections replaces that of `template`.
+
+    Raises:
+        SettingsError: `over` cannot be read, or names an environment variable that is not set.
+    """
     document = yaml.safe_load(template.read_text(encoding="utf-8"))
-    document["storage"]["sqlite"]["base_dir"] = str(folder)
+    if over is not None:
+        document |= _sections(over)
+    if "sqlite" in document["storage"]:
+        document["storage"]["sqlite"]["base_dir"] = str(folder)
     document["local_artifact_storage"]["config"]["base_dir"] = str(folder)
     return str(yaml.safe_dump(document, sort_keys=False))
+
+
+def _sections(file: Path) -> dict[str, Any]:
+    """The sections of a part of a dagster.yaml; what it takes from the environment is there."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"{file}: cannot be read ({' '.join(str(error).split())}). Correct dagster.laid_over, which names it."
+        ) from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}.")
+    missing = [name for name in _variables(document) if not os.environ.get(name)]
+    if missing:
+        raise SettingsError(f"{file}: takes {', '.join(missing)} from the environment, not set there. Set them.")
+    return document
+
+
+def _variables(node: object) -> Iterator[str]:
+    """The environment variables that a part of a dagster.yaml names, as in `{env: NAME}`."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "env" and isinstance(value, str):
+                yield value
+            else:
+                yield from _variables(value)
 
 
 def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

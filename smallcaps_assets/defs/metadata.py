@@ -69,9 +69,20 @@ def record(
             key = keys[outcome.partition]
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome.figures))
         raise
-    for outcome in done:
-        context.add_asset_metadata(outcome.figures, partition_key=keys[outcome.partition])
+    _describe(context, {keys[outcome.partition]: outcome.figures for outcome in done})
     return dg.MaterializeResult()
+
+
+def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Mapping[str, int | float]]) -> None:
+    """Give each partition of the run its own figures.
+
+    As `context.add_asset_metadata` does, which however reads all partitions there are from the database for every key.
+    """
+    step = context.get_step_execution_context()
+    said = step._metadata_accumulator  # noqa: SLF001
+    for key, values in figures.items():
+        said = said.with_additional_asset_metadata(context.asset_key, key, values)
+    step._metadata_accumulator = said  # noqa: SLF001
 
 
 def _whole(outcomes: Iterable[Outcome]) -> list[Outcome]:

@@ -34,6 +34,21 @@ def vendor_slots(instance: dg.DagsterInstance) -> int:
     return slots
 
 
+def settle_limit(instance: dg.DagsterInstance) -> None:
+    """Give the pool the limit that dagster.yaml says, before runs need it; one set in the web UI stays.
+
+    Dagster itself does so when a run is due, but on PostgreSQL it cannot change a limit that is there.
+    """
+    storage = instance.event_log_storage
+    default = storage.get_pool_config().default_pool_limit
+    own = next((pool for pool in storage.get_pool_limits() if pool.name == VENDOR_POOL), None)
+    if own and own.from_default and own.limit != default:
+        storage.delete_concurrency_limit(VENDOR_POOL)
+        own = None
+    if own is None and default is not None:
+        storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
+
+
 @contextmanager
 def vendor_slot(instance: dg.DagsterInstance, say: Callable[[str], None]) -> Iterator[None]:
     """Hold a slot of the pool while a command talks to the vendor, so that runs and it together keep the budget.
@@ -46,9 +61,8 @@ def vendor_slot(instance: dg.DagsterInstance, say: Callable[[str], None]) -> Ite
         SettingsError: see `vendor_slots`.
     """
     vendor_slots(instance)
+    settle_limit(instance)
     storage, holder = instance.event_log_storage, f"{COMMAND}{own_mark()}"
-    if VENDOR_POOL not in {pool.name for pool in storage.get_pool_limits()}:
-        storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
     said = False
     try:
         while not storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed:

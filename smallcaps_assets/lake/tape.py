@@ -260,7 +260,7 @@ class TapeStore:
     def _row(self, kind: Kind, path: Path) -> dict[str, Any] | None:
         """What is published at a path (PUBLISHED); None where it is not good enough, cannot be read or is not ours."""
         try:
-            start, end = (datetime.strptime(f"{part}+0000", f"{STAMP}%z") for part in path.stem.split("_"))
+            start, end = (datetime.fromisoformat(f"{part}+0000") for part in path.stem.split("_"))
             said = provenance_of(path)
         except (LakeError, ValueError):  # what cannot be read is not there: it is fetched again, in its place
             return None

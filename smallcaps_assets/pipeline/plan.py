@@ -34,6 +34,8 @@ BYTES_PER_GB: Final = 1e9
 # a plan learns from the tape of so many symbols at most, evenly spread over the alphabet
 SYMBOLS_TO_LEARN_FROM: Final = 300
 
+NOTHING_LEARNED: Final = History(None, None, None, None, 0, 0, 0)
+
 _COUNTED: Final = pl.Schema({name: BARS[name] for name in ("symbol", "timestamp", "transactions")})
 
 
@@ -92,7 +94,8 @@ class Planner:
         spans = {kind: self.tape.due(kind, windows) for kind in kinds}
         held = self._held(spans.get("trades", []))
         due = pl.concat([_due(kind, spans[kind], held if kind == "trades" else set(), bars, per_bar) for kind in kinds])
-        learned = self._history()
+        # reading footers of the tape is what planning takes longest for
+        learned = self._history() if any(spans.values()) else NOTHING_LEARNED
         reckoned = rates(learned, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
         every = [span for some in spans.values() for span in some]

@@ -17,6 +17,7 @@ from smallcaps_assets.defs.pool import (
     COMMAND,
     VENDOR_POOL,
     free_slots_of_the_dead,
+    settle_limit,
     vendor_slot,
     vendor_slots,
 )
@@ -170,3 +171,27 @@ def test_the_slot_of_a_killed_step_is_freed_by_the_next_command(instance: dg.Dag
     while not fail_orphans(instance) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert claimed(instance) == 0
+
+
+def limited(home: Path, limit: int) -> Iterator[dg.DagsterInstance]:
+    """The state of a home whose dagster.yaml says another limit."""
+    text = (REPOSITORY / "dagster.yaml").read_text()
+    (home / "dagster.yaml").write_text(text.replace("default_limit: 1", f"default_limit: {limit}"))
+    with dg.DagsterInstance.get() as made:
+        yield made
+
+
+def test_a_changed_limit_of_dagster_yaml_holds_from_the_next_start(home: Path) -> None:
+    for limit in (1, 3, 2):
+        for instance in limited(home, limit):
+            settle_limit(instance)
+            (pool,) = instance.event_log_storage.get_pool_limits()
+            assert (pool.name, pool.limit, pool.from_default) == (VENDOR_POOL, limit, True)
+            assert instance.event_log_storage.get_concurrency_info(VENDOR_POOL).slot_count == limit
+
+
+def test_a_limit_that_somebody_set_stays(home: Path) -> None:
+    for instance in limited(home, 1):
+        instance.event_log_storage.set_concurrency_slots(VENDOR_POOL, 5)
+        settle_limit(instance)
+        assert vendor_slots(instance) == 5

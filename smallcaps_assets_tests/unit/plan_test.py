@@ -350,7 +350,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     shutil.copytree(Path(__file__).parents[2] / "config", folder / "config")
     shutil.copy(Path(__file__).parents[2] / "dagster.yaml", folder)
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME"):
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
         monkeypatch.setenv(name, "put back at the end")
         monkeypatch.delenv(name)
     monkeypatch.setenv("SMALLCAPS_HOME", str(folder))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 import smallcaps_assets
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.settings import Settings, api_key, load_settings
+from smallcaps_assets.settings import Settings, api_key, instance_config, load_settings
 from smallcaps_assets_tests.scenarios import default_settings
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
@@ -120,3 +120,49 @@ def test_every_setting_is_read_by_something() -> None:
     constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
     by_name = {node.value for node in constants if isinstance(node.value, str)}
     assert not [name for name in fields_of(Settings) if name not in read and name not in by_name]
+
+
+# ------------------------------------------------------------------------------------------------- Dagster's state
+
+OWN = CONFIG.parents[1] / "dagster.yaml"
+POSTGRESQL = CONFIG.parents[1] / "deploy" / "postgresql" / "dagster.yaml"
+NAMES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
+
+
+def test_state_in_files_lies_in_the_folder_given(tmp_path: Path) -> None:
+    document = yaml.safe_load(instance_config(OWN, tmp_path))
+    assert document["storage"] == {"sqlite": {"base_dir": str(tmp_path)}}
+    assert document["local_artifact_storage"]["config"] == {"base_dir": str(tmp_path)}
+
+
+def test_postgresql_replaces_the_storage_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, "a value")
+    text = instance_config(OWN, tmp_path, POSTGRESQL)
+    own, with_postgresql = yaml.safe_load(instance_config(OWN, tmp_path)), yaml.safe_load(text)
+    reached = with_postgresql.pop("storage")["postgres"]["postgres_db"]
+    del own["storage"]
+    assert with_postgresql == own
+    assert {value["env"] for value in reached.values() if isinstance(value, dict)} == set(NAMES)
+    assert "a value" not in text
+
+
+def test_what_lies_over_dagster_yaml_names_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, "a value")
+    monkeypatch.delenv("PGUSER")
+    with pytest.raises(SettingsError, match=r"deploy.postgresql.dagster\.yaml: takes PGUSER from the environment"):
+        instance_config(OWN, tmp_path, POSTGRESQL)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), ("storage: [", "cannot be read"), ("- storage", "must hold sections")],
+)
+def test_what_cannot_lie_over_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+    file = tmp_path / "over.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match=words) as caught:
+        instance_config(OWN, tmp_path, file)
+    assert str(file) in str(caught.value)
