@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import dagster as dg
 
 from smallcaps_assets.defs.bars import minute_bars_asset
+from smallcaps_assets.defs.catalog import catalogued
+from smallcaps_assets.defs.checks import published_checks
 from smallcaps_assets.defs.events import event_shards_asset, master_events
 from smallcaps_assets.defs.io import LakeTableIOManager
 from smallcaps_assets.defs.profiles import profile_assets
@@ -17,6 +19,7 @@ from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settin
 
 # Dagster calls backfill policies beta; its version is pinned and what we lean on has tests
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+warnings.filterwarnings("ignore", message=".* `(with_source_code_references|.*CodeReference.*)`")
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -24,15 +27,17 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     per_run = settings.partitions_per_run
     own_settings = SettingsResource(document=settings.model_dump_json())
     root = str(lake_path(settings))
+    assets = [
+        universe,
+        minute_bars_asset(per_run),
+        event_shards_asset(per_run),
+        master_events,
+        *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
+        *(review_sheet_asset(profile) for profile in PROFILES),
+    ]
     return dg.Definitions(
-        assets=[
-            universe,
-            minute_bars_asset(per_run),
-            event_shards_asset(per_run),
-            master_events,
-            *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
-            *(review_sheet_asset(profile) for profile in PROFILES),
-        ],
+        assets=catalogued(assets, settings),
+        asset_checks=published_checks(),
         resources={
             "settings": own_settings,
             "lake": LakeResource(root=root),

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from smallcaps_assets.domain.bar_checks import BarCheckParams
 from smallcaps_assets.domain.budget import SizeBudget
 from smallcaps_assets.domain.detectors import DetectorParams
 from smallcaps_assets.domain.events import CooldownParams, DetectionParams, FilterParams
 from smallcaps_assets.domain.features import FeatureParams
 from smallcaps_assets.domain.kpis import KpiParams
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
+from smallcaps_assets.domain.master_checks import MasterCheckParams
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.review import ReviewParams
@@ -112,6 +114,13 @@ class CaptureParams(Params):
     assumptions: PlanAssumptions
 
 
+class CheckParams(Params):
+    """When a published table is marked in the web UI."""
+
+    master: MasterCheckParams
+    bars: BarCheckParams
+
+
 class Settings(Params):
     """Everything that `config/config.yaml` says, with the changes a command line made."""
 
@@ -134,6 +143,7 @@ class Settings(Params):
     capture: CaptureParams
     kpis: KpiParams
     review: ReviewParams
+    checks: CheckParams
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

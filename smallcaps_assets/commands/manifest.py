@@ -8,6 +8,7 @@ from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.pipeline.checks import require_sound_manifest
 from smallcaps_assets.settings import load_settings
 
 
@@ -19,6 +20,7 @@ def run(arguments: Namespace) -> int:
     master_table = read_master(master)
     selection = select_events(master_table, profile, settings.ranking)
     _tell(selection, master_table.height)
+    require_sound_manifest(selection.manifest, profile, settings.ranking)
     if arguments.dry_run:
         print("dry run: nothing written")
         return 0

@@ -4,15 +4,20 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from smallcaps_assets.defs.checks import MASTER_QUALITY, SHARDS_CURRENT, master_quality, shards_current
-from smallcaps_assets.defs.metadata import OWNERS, Metadata, column_schema, counts, record, score_quantiles
+from smallcaps_assets.defs.metadata import (
+    OWNERS,
+    Metadata,
+    column_schema,
+    counts,
+    crossed_counts,
+    record,
+    score_quantiles,
+)
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.pictures import event_pictures
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.events import build_master
-from smallcaps_assets.domain.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, SHARD
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.pipeline.checks import publishable_master
 from smallcaps_assets.pipeline.detection import CODE_VERSION
 from smallcaps_assets.pipeline.progress import with_progress
 
@@ -53,24 +58,12 @@ def event_shards_asset(partitions_per_run: int) -> dg.AssetsDefinition:
     owners=OWNERS,
     io_manager_key="lake_tables",
     metadata=column_schema(EVENTS),
-    check_specs=[
-        dg.AssetCheckSpec(MASTER_QUALITY, asset="master_events", blocking=True),
-        dg.AssetCheckSpec(SHARDS_CURRENT, asset="master_events"),
-    ],
 )
-def master_events(
-    settings: SettingsResource, lake: LakeResource
-) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
+def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
     """MASTER: the events of all symbols, one row per event, with groups of events that belong together."""
-    events = build_master(lake.shards().scan().collect(), settings.load().cooldown)
-    problems = master_problems(events)
-    if problems:  # before anything is published: a later run would read it
-        yield master_quality(problems)
-        raise LakeError(
-            f"{lake.lake.shards}: {'; '.join(problems)}. Remove the shards concerned and detect them again."
-        )
+    loaded = settings.load()
+    events = publishable_master(lake.detector(loaded), loaded)
     figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     figures |= counts(events, "event_type", "session", "direction", "tier")
+    figures |= crossed_counts(events, "session", "event_type")
     yield dg.MaterializeResult(value=events, metadata=figures | score_quantiles(events) | event_pictures(events))
-    yield master_quality(problems)
-    yield shards_current(lake.detector(settings.load()).stale(lake.shards().symbols()))

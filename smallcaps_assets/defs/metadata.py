@@ -22,8 +22,9 @@ def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema
 
 
 def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
-    """A small frame as a metadata table."""
-    cells = frame.with_columns(pl.col(pl.Float64).round(4)).to_dicts()
+    """A small frame as a metadata table, which holds no times and no NaN."""
+    numbers, times = pl.col(pl.Float64).round(4).fill_nan(None), pl.selectors.temporal().cast(pl.String)
+    cells = frame.with_columns(numbers, times).to_dicts()
     return dg.MetadataValue.table(
         records=[dg.TableRecord(row) for row in cells],
         schema=dg.TableSchema([dg.TableColumn(name, str(dtype)) for name, dtype in frame.schema.items()]),
@@ -37,6 +38,11 @@ def counts(frame: pl.DataFrame, *columns: str) -> Metadata:
         for column in columns
         for value, rows in frame.group_by(column).len().sort(column).iter_rows()
     }
+
+
+def crossed_counts(frame: pl.DataFrame, by: str, of: str) -> Metadata:
+    """Rows by values of two columns, one figure per pair, so that each becomes a line of a plot."""
+    return {f"{one}/{other}": rows for one, other, rows in frame.group_by(by, of).len().sort(by, of).iter_rows()}
 
 
 def score_quantiles(frame: pl.DataFrame) -> Metadata:
@@ -67,13 +73,13 @@ def record(
     except SmallcapsError:
         for outcome in _whole(done):
             key = keys[outcome.partition]
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome.figures))
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=figures_of(outcome)))
         raise
-    _describe(context, {keys[outcome.partition]: outcome.figures for outcome in done})
+    _describe(context, {keys[outcome.partition]: figures_of(outcome) for outcome in done})
     return dg.MaterializeResult()
 
 
-def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Mapping[str, int | float]]) -> None:
+def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Metadata]) -> None:
     """Give each partition of the run its own figures.
 
     As `context.add_asset_metadata` does, which however reads all partitions there are from the database for every key.
@@ -83,6 +89,12 @@ def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Mapping[s
     for key, values in figures.items():
         said = said.with_additional_asset_metadata(context.asset_key, key, values)
     step._metadata_accumulator = said  # noqa: SLF001
+
+
+def figures_of(outcome: Outcome) -> Metadata:
+    """What a partition shows: its own figures, and how many rows it holds now."""
+    rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
+    return {**outcome.figures, **rows}
 
 
 def _whole(outcomes: Iterable[Outcome]) -> list[Outcome]:

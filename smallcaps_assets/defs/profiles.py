@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.defs.checks import KPI_CHECKS, kpi_checks
+from smallcaps_assets.defs.checks import kpi_checks, kpi_specs
 from smallcaps_assets.defs.metadata import (
     OWNERS,
     Metadata,
@@ -20,7 +20,7 @@ from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pai
 from smallcaps_assets.defs.pictures import manifest_pictures
 from smallcaps_assets.defs.pool import VENDOR_POOL
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
-from smallcaps_assets.domain.kpis import KPIS, LEDGER, capture_kpis, ledger_problems, state_counts, verdict
+from smallcaps_assets.domain.kpis import KPIS, LEDGER, capture_kpis, ledger_problems, speed, state_counts, verdict
 from smallcaps_assets.domain.manifests import profile_hash, select_events, trial
 from smallcaps_assets.domain.quality import master_problems
 from smallcaps_assets.domain.tables import MANIFEST
@@ -29,6 +29,7 @@ from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape import SCHEMAS, Kind
 from smallcaps_assets.pipeline.capture import Capture
+from smallcaps_assets.pipeline.checks import require_sound_manifest, require_whole_ledger
 from smallcaps_assets.pipeline.plan import Planner, require_room
 from smallcaps_assets.settings import Profile, Settings
 
@@ -58,6 +59,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
         if problems:
             raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
         selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
+        require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
         sidecar = lake.manifests(profile).freeze(
             selection,
             config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
@@ -74,6 +76,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             "funnel": table(pl.DataFrame(selection.funnel)),
             **{f"funnel/{step['step']}": step["rows"] for step in selection.funnel},
             **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
+            **{f"session_pct/{name}": mix["percentage"] for name, mix in sidecar["session_distribution"].items()},
         }
         figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
         return dg.MaterializeResult(metadata=figures | manifest_pictures(rows, selection.funnel))
@@ -149,11 +152,13 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         manifest, sidecar = lake.manifests(profile).current()
         manifest_id = sidecar["manifest_id"]
         ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
+        require_whole_ledger(ledger, manifest)
         figures: Metadata = {
             "dagster/row_count": ledger.height,
             "manifest_id": manifest_id,
             "windows": table(state_counts(ledger)),
             "bytes": int(ledger["bytes"].sum()),
+            **capture_figures(ledger),
             **counts(ledger, "state"),
         }
         yield dg.MaterializeResult(value=ledger, metadata=figures)
@@ -170,7 +175,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
         owners=OWNERS,
         io_manager_key="lake_tables",
         metadata=column_schema(KPIS),
-        check_specs=[dg.AssetCheckSpec(name, asset=[profile, "capture_report"]) for name in KPI_CHECKS],
+        check_specs=kpi_specs(dg.AssetKey([profile, "capture_report"])),
         description=f"Is the capture of {profile} good enough to go on? Every figure with its target, per wave and in "
         "all; GO when all hold.",
     )
@@ -187,7 +192,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
         spent = effort(lake.tape(profile, loaded))
         kpis = capture_kpis(ledger, spent, loaded.kpis)
         yield dg.MaterializeResult(value=kpis, metadata=report_metadata(ledger, spent, kpis))
-        yield from kpi_checks(kpis)
+        yield from kpi_checks(kpis, ledger.filter(state="missing").height)
 
     return capture_report
 
@@ -202,10 +207,28 @@ def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFram
         "go": go,
         "why_not": "\n".join(reasons),
         "requests": int(spent["requests"].sum()),
+        "retries": int(spent["retries"].sum()),
         "throttled": int(spent["throttled"].sum()),
+        **capture_figures(ledger),
         **{
             f"{figure}/{wave}": value
             for wave, figure, value in kpis.select("wave", "figure", "value").iter_rows()
             if value is not None
         },
     }
+
+
+def capture_figures(ledger: pl.DataFrame) -> Metadata:
+    """Figures of a capture that mean something over time: share of complete windows, bytes of one, how fast they came.
+
+    The pace is that of the last hour in which any came; unknown figures are left out.
+    """
+    complete = ledger.filter(state="complete")
+    (per_hour, left) = ledger.select(speed()).row(0)
+    known = {
+        "complete_pct": 100 * complete.height / ledger.height if ledger.height else None,
+        "bytes_per_window": complete["bytes"].mean(),
+        "windows_per_minute": None if per_hour is None else per_hour / 60,
+        "windows_left": left,
+    }
+    return {name: value for name, value in known.items() if isinstance(value, int | float)}

@@ -111,7 +111,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
         complete.sum().alias("complete"),
-        *_speed(),
+        *speed(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
     windows = pl.concat([ledger.group_by("wave").agg(figures), ledger.select(pl.lit("all").alias("wave"), *figures)])
@@ -162,7 +162,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
     )
 
 
-def _speed() -> list[pl.Expr]:
+def speed() -> list[pl.Expr]:
     """`windows_per_hour`, complete or empty, over the last hour in which any came, and `left`, those still to come."""
     done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(HELD))
     recent = done.filter(done > done.max() - pl.duration(hours=1))

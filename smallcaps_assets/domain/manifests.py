@@ -122,8 +122,8 @@ def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
 def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> Selection:
     """Choose the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
 
-    Rows come in rank order. The funnel names the rows left after each step, and after the day step how many of them
-    have an unknown `rvol_day`, which passes.
+    Rows come in rank order. The funnel names the rows left after each step; after the day step also how many of them
+    have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer.
     """
     rows = master.with_columns(
         rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
@@ -135,8 +135,10 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         funnel.append({"step": step, "rows": rows.height})
         if step == "day_liquidity":
             funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
+    offered = rows.group_by("time_bucket").len().sort("time_bucket").iter_rows()
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
+    funnel[-1].update({f"offered_{name}": events for name, events in offered})
     extended, figures = _extended(rows, profile.extension)
     manifest = (
         rows.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), extended=extended)

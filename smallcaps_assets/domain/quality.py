@@ -1,11 +1,11 @@
 """What may enter a table: bad bars are set aside with the reason, never silently dropped."""
 
-from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, SESSIONS, matched, symbol_is_safe
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SESSIONS, matched, symbol_is_safe
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 PRICES: Final = ("open", "high", "low", "close")
@@ -64,28 +64,64 @@ def reasons(quarantined: pl.DataFrame) -> dict[str, int]:
     return dict(counts.iter_rows())
 
 
+def bad_values(events: pl.LazyFrame) -> pl.DataFrame:
+    """Columns of events (EVENTS or SHARD) with values that must not be there: `fault`, `column`, `rows`."""
+    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
+    there = events.collect_schema()
+    floats = [name for name, dtype in there.items() if dtype.is_float()]
+    counts = {
+        **{("null", name): pl.col(name).is_null() for name in keys if name in there},
+        **{("NaN", name): pl.col(name).is_nan() for name in floats},
+        **{("infinite", name): pl.col(name).is_infinite() for name in floats},
+    }
+    rows = events.select(found.sum().alias("/".join(key)) for key, found in counts.items()).collect(engine="streaming")
+    told = [(fault, column, number) for (fault, column), number in zip(counts, rows.row(0), strict=True) if number]
+    return pl.DataFrame(told, schema={"fault": pl.String, "column": pl.String, "rows": pl.Int64}, orient="row")
+
+
 def master_problems(master: pl.DataFrame) -> list[str]:
     """What of a MASTER table (EVENTS) would poison a ranking, in words; empty where nothing does."""
-    return [problem for problem in _master_problems(master) if problem]
+    repeated = int(master["event_id"].is_duplicated().sum())
+    return _event_problems(master) + ([f"repeated event_id in {repeated:,} rows"] if repeated else [])
 
 
-def _master_problems(master: pl.DataFrame) -> Iterator[str]:
-    keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
-    floats = [name for name, dtype in EVENTS.items() if dtype.is_float()]
-    counts: dict[str, dict[str, int]] = {
-        "null": {name: master[name].null_count() for name in keys},
-        "NaN": {name: int(master[name].is_nan().sum()) for name in floats},
-        "infinite": {name: int(master[name].is_infinite().sum()) for name in floats},
-        "repeated": {"event_id": int(master["event_id"].is_duplicated().sum())},
-    }
-    for problem, found in counts.items():
-        yield ", ".join(f"{problem} {name} in {count:,} rows" for name, count in found.items() if count)
+def shard_problems(shard: pl.DataFrame, symbol: str) -> list[str]:
+    """What of a shard (SHARD) would poison MASTER, in words; empty where nothing does."""
+    others = shard.filter(pl.col("symbol").ne_missing(symbol))["symbol"].unique(maintain_order=True).to_list()
+    problems = _event_problems(shard)
+    if others:
+        problems.append(f"events of {', '.join(map(str, others[:5]))} among those of {symbol}")
+    by = ("symbol", "timestamp", "event_type", "direction")
+    if not shard.select(by).equals(shard.select(by).sort(by, descending=[False, False, False, True])):
+        problems.append("events are not sorted by timestamp, event_type and direction")
+    repeated = int(shard.select("event_id", "direction").is_duplicated().sum())
+    return problems + ([f"repeated event_id and direction in {repeated:,} rows"] if repeated else [])
+
+
+def bar_problems(bars: pl.DataFrame, symbol: str) -> list[str]:
+    """What of stored bars (BARS) would poison detection, in words; empty where nothing does."""
+    prices = pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) > 0) for name in (*PRICES, "volume"))
+    counts = bars.select(
+        **{
+            f"of another symbol than {symbol}": pl.col("symbol").ne_missing(symbol).sum(),
+            "without timestamp": pl.col("timestamp").null_count(),
+            "not after the bar before": (pl.col("timestamp").diff() <= timedelta()).sum(),
+            "with a price or volume that is missing or not positive": (~prices.fill_null(value=False)).sum(),
+        }
+    ).row(0, named=True)
+    return [f"{rows:,} bars {fault}" for fault, rows in counts.items() if rows]
+
+
+def _event_problems(events: pl.DataFrame) -> list[str]:
+    faults = bad_values(events.lazy()).group_by("fault", maintain_order=True)
+    problems = [
+        ", ".join(f"{fault} {row['column']} in {row['rows']:,} rows" for row in found.to_dicts())
+        for (fault,), found in faults
+    ]
     known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}
     for name, values in known.items():
-        others = master[name].drop_nulls().unique().sort().to_list()
-        yield ", ".join(f"{name} {value!r} is none of {', '.join(values)}" for value in others if value not in values)
-    undated = (
-        master["date"].drop_nulls().filter(master["date"].drop_nulls().str.to_date("%Y-%m-%d", strict=False).is_null())
-    )
-    if undated.len():
-        yield f"date {undated[0]!r} is not YYYY-MM-DD"
+        others = events[name].drop_nulls().unique().sort().to_list()
+        problems += [f"{name} {value!r} is none of {', '.join(values)}" for value in others if value not in values]
+    days = events["date"].drop_nulls()
+    undated = days.filter(days.str.to_date("%Y-%m-%d", strict=False).is_null())
+    return problems + ([f"date {undated[0]!r} is not YYYY-MM-DD"] if undated.len() else [])

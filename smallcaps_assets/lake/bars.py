@@ -7,9 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.bar_checks import SESSION_BARS
+from smallcaps_assets.domain.quality import QUARANTINED_BARS, bar_problems
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
@@ -29,6 +31,34 @@ class BarsStore:
     def fingerprints(self, symbol: str) -> dict[date, str]:
         """What tells one version of a session's bars from another, by session."""
         return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}
+
+    def session_bars(self, symbols: Collection[str]) -> pl.DataFrame:
+        """How many bars each session of `symbols` has (SESSION_BARS); reads footers only."""
+        frames = [SESSION_BARS.to_frame()]
+        for symbol in symbols:
+            marks = self.fingerprints(symbol)
+            own = pl.DataFrame({"day": list(marks), "bars": [bars_counted(mark) for mark in marks.values()]})
+            frames.append(
+                own.select(symbol=pl.lit(symbol), day=pl.col("day").cast(pl.Date), bars="bars").cast(SESSION_BARS)
+            )
+        return pl.concat(frames)
+
+    def regular_minutes(self, sessions: pl.DataFrame) -> pl.DataFrame:
+        """`symbol` and `timestamp` of the bars of all symbols in regular hours of `sessions` (SESSION_TABLE)."""
+        wanted = {"symbol": BARS["symbol"], "timestamp": BARS["timestamp"]}
+        months = sessions["date"].dt.strftime("%Y-%m").unique()
+        files = [path for symbol in self.symbols() for path in self._files(symbol) if path.stem in months]
+        if not files:
+            return pl.DataFrame(schema=wanted)
+        bars = matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.root / "bars"))
+        inside = pl.col("timestamp").is_between(sessions["regular_open"].min(), sessions["regular_close"].max())
+        return (
+            bars.filter(inside)
+            .join(sessions.lazy().select("date", "regular_open", "regular_close"), left_on=DAY, right_on="date")
+            .filter(pl.col("timestamp").is_between("regular_open", "regular_close", closed="left"))
+            .select(*wanted)
+            .collect(engine="streaming")
+        )
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
@@ -70,9 +100,16 @@ class BarsStore:
         self._quarantine(self.lake.quarantined(path), sessions, refused)
         fresh = bars.filter(new)
         marks = known | dict.fromkeys(sessions, _no_bars()) | _fingerprints(fresh)
+        stored = pl.concat([kept, fresh]).sort("timestamp")
+        problems = bar_problems(stored, symbol)
+        if problems:
+            raise LakeError(
+                f"{path}: {'; '.join(problems)}, so nothing was published. Remove the file if it is there, and "
+                f"materialize minute_bars of {symbol} again."
+            )
         publish_frame(
             path,
-            pl.concat([kept, fresh]).sort("timestamp"),
+            stored,
             {"sessions": {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}},
         )
 
@@ -96,6 +133,11 @@ def _sessions_of(path: Path) -> dict[date, str]:
     if provenance is not None:
         return {date.fromisoformat(day): mark for day, mark in provenance["sessions"].items()}
     return _fingerprints(pl.read_parquet(path, hive_partitioning=False))
+
+
+def bars_counted(mark: str) -> int:
+    """How many bars a session has, from its fingerprint."""
+    return int(mark.partition("-")[0])
 
 
 def _no_bars() -> str:

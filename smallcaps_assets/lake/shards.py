@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from smallcaps_assets.domain.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
@@ -47,10 +48,21 @@ class ShardStore:
         return matched(pl.scan_parquet(path, hive_partitioning=False), SHARD, str(path)).collect()
 
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
-        """Publish the shard of `symbol` anew."""
+        """Publish the shard of `symbol` anew.
+
+        Raises:
+            LakeError: the events would poison MASTER; names what is wrong with them.
+        """
+        events = events.match_to_schema(SHARD)
+        problems = shard_problems(events, symbol)
+        if problems:
+            raise LakeError(
+                f"{self.lake.shard(symbol)}: {'; '.join(problems)}, so nothing was published. Remove the file if it is "
+                f"there, and materialize event_shards of {symbol} again."
+            )
         publish_frame(
             self.lake.shard(symbol),
-            events.match_to_schema(SHARD),
+            events,
             {
                 "detection": coverage.detection,
                 "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},

@@ -127,6 +127,12 @@ class TapeStore:
         rows = [self._row(kind, path) for path in sorted(files) if not path.name.startswith(".")]
         return pl.DataFrame([row for row in rows if row], schema=PUBLISHED, orient="row")
 
+    def rows_of(self, kind: Kind, symbol: str, wave: str) -> int:
+        """How many rows of one symbol and wave are published."""
+        files = self.lake.tape_wave(self.profile, kind, wave, symbol).glob("*.parquet")
+        rows = [self._row(kind, path) for path in files if not path.name.startswith(".")]
+        return sum(row["rows"] for row in rows if row)
+
     def holds(self, kind: Kind, span: Span) -> bool:
         """Whether exactly this span is published, at the resolution asked."""
         path = self._path(kind, span)

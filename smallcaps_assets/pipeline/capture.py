@@ -4,7 +4,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event, Lock
 
@@ -79,14 +79,17 @@ class Capture:
             left[span.symbol, span.wave] += 1
         for pair in pairs:
             if pair not in left:
-                yield _outcome(pair, counts[pair], [], left_out)
+                yield self._outcome(pair, counts[pair], [], left_out)
         results: dict[Pair, list[SpanResult]] = defaultdict(list)
         for result in _Work(self, windows, spans).results():
             pair = (result.span.symbol, result.span.wave)
             results[pair].append(result)
             left[pair] -= 1
             if not left[pair]:
-                yield _outcome(pair, counts[pair], results.pop(pair), left_out)
+                yield self._outcome(pair, counts[pair], results.pop(pair), left_out)
+
+    def _outcome(self, pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int) -> Outcome:
+        return replace(_outcome(pair, windows, results, left_out), rows=self.tape.rows_of(self.kind, *pair))
 
 
 class _Work:

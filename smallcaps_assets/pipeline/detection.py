@@ -35,9 +35,15 @@ class Detector:
         """Bring the shards of `symbols` up to date; one outcome per symbol."""
         return map(self._detect_symbol, symbols)
 
-    def stale(self, symbols: Sequence[str]) -> list[str]:
-        """Those of `symbols` whose shard was detected with other settings, or reference data, than these."""
-        return [symbol for symbol in symbols if not self.is_current(symbol, self.shards.coverage(symbol))]
+    def survey(self) -> pl.DataFrame:
+        """Every shard: `symbol`, `sessions` (how many it covers), `current` (detected with these settings)."""
+        rows = [
+            (symbol, len(coverage.sessions), self.is_current(symbol, coverage))
+            for symbol in self.shards.symbols()
+            if (coverage := self.shards.coverage(symbol))
+        ]
+        schema = {"symbol": pl.String, "sessions": pl.Int64, "current": pl.Boolean}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def is_current(self, symbol: str, coverage: Coverage | None) -> bool:
         """Whether a shard was detected with these settings; true where there is none."""
@@ -53,10 +59,10 @@ class Detector:
         since = _first_stale(marks, usable)
         if usable and since is None:
             events = self.shards.read(symbol)
-            return Outcome((symbol,), _figures(marks, 0, events))
+            return Outcome((symbol,), _figures(marks, 0, events), rows=events.height)
         if not marks:
             self.shards.replace(symbol, SHARD.to_frame(), Coverage(identity, {}, {}))
-            return Outcome((symbol,), _figures(marks, 0, SHARD.to_frame()))
+            return Outcome((symbol,), _figures(marks, 0, SHARD.to_frame()), rows=0)
         since = since or min(marks)
         earlier = self.shards.read(symbol).filter(pl.col("date") < f"{since}") if usable else SHARD.to_frame()
         volumes = {day: usd for day, usd in usable.dollar_volumes.items() if day < since} if usable else {}
@@ -64,7 +70,8 @@ class Detector:
         events = pl.concat([earlier, found.events])
         volumes |= dict(found.daily.select("day", "dollar_volume_day").iter_rows())
         self.shards.replace(symbol, events, Coverage(identity, marks, volumes))
-        return Outcome((symbol,), _figures(marks, sum(day >= since for day in marks), events) | found.counts)
+        figures = _figures(marks, sum(day >= since for day in marks), events) | found.counts
+        return Outcome((symbol,), figures, rows=events.height)
 
     def _detect_since(
         self, symbol: str, since: date, last: date, volumes: dict[date, float], known: pl.DataFrame

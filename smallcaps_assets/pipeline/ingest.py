@@ -7,7 +7,7 @@ from threading import Event
 
 from smallcaps_assets.domain.quality import clean_bars
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
-from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.bars import DAY, BarsStore, bars_counted
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -48,8 +48,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
 
 def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:
-    covered = store.covered(symbol)
-    missing = sorted(set(due) - covered)
+    marks = store.fingerprints(symbol)
+    missing, held = sorted(set(due) - marks.keys()), sum(map(bars_counted, marks.values()))
     figures: dict[str, int | float] = {
         "sessions_due": len(due),
         "sessions_fetched": 0,
@@ -67,7 +67,7 @@ def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, s
         except MarketDataError as error:
             return Outcome((symbol,), figures, (f"{symbol}, {month:%Y-%m}: {error}",))
         figures |= {name: figures[name] + count for name, count in added.items()}
-    return Outcome((symbol,), figures)
+    return Outcome((symbol,), figures, rows=held + int(figures["rows"]))
 
 
 def _fetch_month(

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Outcome:
-    """One partition's figures, and the problems that keep it from being whole."""
+    """One partition's figures, the problems that keep it from being whole, and how many rows it holds now."""
 
     partition: tuple[str, ...]
     figures: dict[str, int | float] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    rows: int | None = None

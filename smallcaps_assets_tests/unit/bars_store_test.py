@@ -209,7 +209,7 @@ COVERAGE = Coverage("abc", {WED: "3-ff", MON: "0-00"}, {WED: 0.1 + 0.2, MON: 1e6
 
 
 def test_a_shard_comes_back_as_it_went(lake: Lake) -> None:
-    store, events = ShardStore(lake), shard(event(), event(event_type="flush"))
+    store, events = ShardStore(lake), shard(event(event_type="flush"), event())
     store.replace("AEMD", events, COVERAGE)
     assert_frame_equal(store.read("AEMD"), events)
     assert store.coverage("AEMD") == COVERAGE

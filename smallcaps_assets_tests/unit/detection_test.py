@@ -250,14 +250,19 @@ def test_the_zone_in_which_the_time_is_told_does_not_matter() -> None:
     assert due(None, new_york("2025-11-25 20:20")) == ["24", "25"]
 
 
+def stale(lake: Lake, settings: Settings | None = None) -> list[str]:
+    return detector(lake, settings).survey().filter(current=False)["symbol"].to_list()
+
+
 def test_shards_of_other_settings_are_named(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     bars = lively_bars(3, 2, DAYS[:3])
     one, two = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS[:3])
     run(lake, [one, two])
-    assert detector(lake).stale([one, two, "NONE"]) == []
+    assert stale(lake) == []
     stricter = altered(detectors={"flush": {"min_spike_x": 5.0}})
-    assert detector(lake, stricter).stale([one, two]) == [one, two]
+    assert stale(lake, stricter) == [one, two]
     run(lake, [one], stricter)
-    assert detector(lake, stricter).stale([one, two]) == [two]
+    assert stale(lake, stricter) == [two]
+    assert detector(lake).survey()["sessions"].to_list() == [3, 3]

@@ -7,9 +7,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars, master_problems, reasons
-from smallcaps_assets.domain.tables import BARS, EVENTS, check_symbol, symbol_is_safe
+from smallcaps_assets.domain.quality import (
+    QUARANTINED_BARS,
+    bar_problems,
+    clean_bars,
+    master_problems,
+    reasons,
+    shard_problems,
+)
+from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD, check_symbol, symbol_is_safe
 from smallcaps_assets.errors import InputError
+from smallcaps_assets_tests.conftest import event
 from smallcaps_assets_tests.strategies import lively_bars, spoiled
 
 NINE = datetime(2025, 11, 5, 14, 30, tzinfo=UTC)
@@ -174,3 +182,50 @@ def test_what_would_poison_a_ranking_is_told() -> None:
     for words in ("null symbol in 1 rows", "NaN score in 1 rows", "'gap_up' is none of", "'XX' is none of", "date 'x'"):
         assert words in told
     assert master_problems(EVENTS.to_frame()) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (bar(1), ""),
+        (bar(1, vwap=None, transactions=None), ""),
+        (bar(0), "1 bars not after the bar before"),
+        (bar(-1), "1 bars not after the bar before"),
+        (bar(1, symbol="B"), "1 bars of another symbol than AEMD"),
+        (bar(1, timestamp=None), "1 bars without timestamp"),
+        *((bar(1, **{name: 0.0}), "missing or not positive") for name in ("open", "high", "low", "close", "volume")),
+        *((bar(1, close=value), "missing or not positive") for value in (None, float("nan"), float("inf"), -1.0)),
+    ],
+)
+def test_bars_that_would_poison_detection_are_told(row: dict[str, Any], words: str) -> None:
+    told = "; ".join(bar_problems(bars(bar(0), row), "AEMD"))
+    assert words in told
+    assert bool(told) == bool(words)
+
+
+def shard(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([{name: row[name] for name in SHARD} for row in rows], schema=SHARD, orient="row")
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], ""),
+        ([event(), event("2025-11-05 10:30")], ""),
+        # of one minute the events come by type, and up before down
+        ([event(event_type="flush"), event(event_id="x"), event(event_id="x", direction="down")], ""),
+        ([event("2025-11-05 10:30"), event()], "not sorted"),
+        ([event(), event(event_type="flush")], "not sorted"),
+        ([event(direction="down"), event(event_id="x")], "not sorted"),
+        ([event(), event()], "repeated event_id and direction in 2 rows"),
+        ([event(symbol="B")], "events of B among those of AEMD"),
+        ([event(score=float("nan"))], "NaN score in 1 rows"),
+        ([event(event_id=None)], "null event_id in 1 rows"),
+        ([event(session="XX")], "'XX' is none of"),
+        ([event(date="5 Nov")], "'5 Nov' is not YYYY-MM-DD"),
+    ],
+)
+def test_a_shard_that_would_poison_master_is_told(rows: list[dict[str, Any]], words: str) -> None:
+    told = "; ".join(shard_problems(shard(*rows), "AEMD"))
+    assert words in told
+    assert bool(told) == bool(words)

@@ -1,0 +1,37 @@
+"""What a check of a table found, for people to read."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import polars as pl
+
+EXAMPLES: Final = 10
+
+Figure = str | int | float | bool | None
+
+
+class Finding(NamedTuple):
+    """Whether a check holds, the figures behind it, and some of the rows that break it.
+
+    `severe` says whether what breaks it makes the table wrong; otherwise it is something to look at.
+    """
+
+    name: str
+    holds: bool
+    figures: Mapping[str, Figure]
+    examples: pl.DataFrame
+    severe: bool = True
+
+    def __str__(self) -> str:
+        """The finding in one line, for an error."""
+        figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        such_as = "" if self.examples.is_empty() else f", such as {self.examples.row(0, named=True)}"
+        return f"{self.name} ({figures}{such_as})"
+
+
+def finding(
+    name: str, breaking: pl.DataFrame, figures: Mapping[str, Figure] | None = None, *, severe: bool = True
+) -> Finding:
+    """A check that holds where no row breaks it; the first of `breaking` are its examples."""
+    told = {**(figures or {}), "rows_that_break_it": breaking.height}
+    return Finding(name, breaking.is_empty(), told, breaking.head(EXAMPLES), severe)

@@ -1,0 +1,326 @@
+"""The checks of the web UI, evaluated for real on a small lake: green as it was made, red where it was damaged."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
+
+MASTER = {
+    "unique_events",
+    "complete_rows",
+    "session_clock",
+    "type_shares",
+    "events_per_session",
+    "cooldown",
+    "shards_current",
+}
+MANIFEST = {"caps", "buckets", "ranks", "windows", "unchanged", "up_to_date"}
+BARS = {"session_coverage", "empty_sessions", "missing_minutes"}
+Verdicts = dict[str, dg.AssetCheckEvaluation]
+FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """Four symbols, five sessions, a manifest of core; nothing of its tape."""
+    for platform in opened(tmp_path_factory.mktemp("checks"), small_market):
+        platform.overrides["checks"] = {"bars": {"min_symbols": 2}}
+        platform.stages["universe"] = platform.run("universe")
+        platform.stages["bars"] = platform.run("minute_bars", first=FIRST, last=LAST)
+        platform.stages["shards"] = platform.run("event_shards", first=FIRST, last=LAST)
+        platform.stages["tables"] = platform.run("master_events", ["core", "manifest"])
+        yield platform
+
+
+@pytest.fixture
+def damaged(made: Platform, tmp_path: Path) -> Platform:
+    """A copy of the lake, for a test to damage."""
+    shutil.copytree(made.root, tmp_path / "lake")
+    overrides = made.overrides | {"lake": {"path": str(tmp_path / "lake")}}
+    return Platform(made.gate, tmp_path / "lake", made.instance, overrides)
+
+
+def checked(platform: Platform, asset: str, *names: str) -> Verdicts:
+    """Run checks of an asset, all or those named, without making the asset."""
+    definitions = build_defs(load_settings(overrides=platform.overrides))
+    key = dg.AssetKey.from_user_string(asset)
+    keys = {one for one in definitions.resolve_asset_graph().asset_check_keys if one.asset_key == key}
+    wanted = {one for one in keys if not names or one.name in names}
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=set(), asset_check_selection=wanted
+    )
+    result = job.execute_in_process(instance=platform.instance, raise_on_error=False)
+    assert result.success
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def red(verdicts: Verdicts) -> set[str]:
+    return {name for name, check in verdicts.items() if not check.passed}
+
+
+def rewrite(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Change a published table behind the platform's back; what its footer says stays."""
+    footer = pl.read_parquet_metadata(path)
+    change(pl.read_parquet(path, hive_partitioning=False)).write_parquet(
+        path, metadata={name: text for name, text in footer.items() if name == "smallcaps"}
+    )
+
+
+def test_checks_run_with_the_assets_they_are_about(made: Platform) -> None:
+    for stage, expected in (("bars", BARS), ("shards", set()), ("tables", MASTER | MANIFEST)):
+        found = list(made.stages[stage].get_asset_check_evaluations())
+        assert {check.check_name for check in found} == expected
+        assert all(check.passed for check in found), [check.check_name for check in found if not check.passed]
+
+
+@pytest.mark.parametrize(
+    ("asset", "names"), [("minute_bars", BARS), ("master_events", MASTER), ("core/manifest", MANIFEST)]
+)
+def test_checks_run_again_without_making_the_asset(made: Platform, asset: str, names: set[str]) -> None:
+    before = len(made.instance.fetch_materializations(dg.AssetKey.from_user_string(asset), limit=100).records)
+    verdicts = checked(made, asset)
+    assert set(verdicts) == names
+    assert red(verdicts) == set()
+    one = min(names)
+    assert set(checked(made, asset, one)) == {one}
+    after = len(made.instance.fetch_materializations(dg.AssetKey.from_user_string(asset), limit=100).records)
+    assert after == before
+
+
+def test_figures_of_the_checks_are_counted(made: Platform) -> None:
+    master = pl.read_parquet(made.lake.master)
+    per_day = master.group_by("symbol", "date").len()
+    verdicts = checked(made, "master_events")
+    assert verdicts["type_shares"].metadata["events"].value == master.height
+    figures = verdicts["events_per_session"].metadata
+    assert figures["most_on_one_day"].value == per_day["len"].max()
+    assert figures["mean"].value == pytest.approx(master.height / 20)
+    bars = checked(made, "minute_bars")
+    assert bars["session_coverage"].metadata["symbols"].value == 4
+    assert bars["session_coverage"].metadata["sessions_due"].value == 5
+    # four whole days and the half day after Thanksgiving; where too few symbols are active nothing is judged
+    assert bars["missing_minutes"].metadata["sessions"].value == 5
+    assert bars["missing_minutes"].metadata["minutes"].value == 4 * 390 + 210
+
+
+SPIKE = pl.int_range(pl.len()) == 0
+
+
+def first_row(**values: pl.Expr) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    return lambda frame: frame.with_columns(
+        pl.when(SPIKE).then(value).otherwise(name).alias(name) for name, value in values.items()
+    )
+
+
+def crowded(master: pl.DataFrame) -> pl.DataFrame:
+    """The first event again and again through its session, one minute after the other, each of the same score."""
+    first = master.head(1)
+    again = [
+        first.with_columns(
+            event_id=pl.lit(f"again {number}"), timestamp=pl.col("timestamp") + timedelta(microseconds=number)
+        )
+        for number in range(41)
+    ]
+    return pl.concat([master, *again])
+
+
+def low_between(master: pl.DataFrame) -> pl.DataFrame:
+    """After the first event one of a tenth of its score, then one like the first, a minute each."""
+    first = master.head(1)
+    more = [
+        first.with_columns(
+            event_id=pl.lit(f"more {number}"),
+            timestamp=pl.col("timestamp") + timedelta(seconds=number),
+            score=pl.col("score") * factor,
+        )
+        for number, factor in ((1, 0.1), (2, 1.0))
+    ]
+    return pl.concat([master, *more])
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda master: pl.concat([master, master.tail(1)]), {"unique_events"}),
+        (first_row(spike_x=pl.lit(float("nan"))), {"complete_rows"}),
+        (first_row(event_group_id=pl.lit(None, pl.String)), {"complete_rows"}),
+        (first_row(date=pl.lit("2025-11-01")), {"session_clock"}),
+        (first_row(is_premarket=~pl.col("is_premarket")), {"session_clock"}),
+        (lambda master: master.with_columns(event_type=pl.lit("flush")), {"type_shares"}),
+        (crowded, {"events_per_session"}),
+        (low_between, {"cooldown"}),
+    ],
+)
+def test_a_damaged_master_turns_the_right_check_red(
+    damaged: Platform, damage: Callable[[pl.DataFrame], pl.DataFrame], expected: set[str]
+) -> None:
+    damaged.overrides["checks"] = {"master": {"min_events_for_shares": 1}}
+    assert red(checked(damaged, "master_events")) == set()
+    rewrite(damaged.lake.master, damage)
+    verdicts = checked(damaged, "master_events")
+    if expected == {"type_shares"}:  # so many of one type cannot keep a cooldown that was found by seven
+        verdicts.pop("cooldown")
+    assert red(verdicts) == expected
+    (name,) = expected
+    assert verdicts[name].metadata["examples"].records
+
+
+def test_other_settings_than_those_of_the_shards_are_a_warning(damaged: Platform) -> None:
+    damaged.overrides["detectors"] = {"flush": {"min_spike_x": 5.0}}
+    verdicts = checked(damaged, "master_events")
+    assert red(verdicts) == {"shards_current"}
+    assert verdicts["shards_current"].severity == dg.AssetCheckSeverity.WARN
+    named = [record.data["symbol"] for record in verdicts["shards_current"].metadata["examples"].records]
+    assert named == SYMBOLS_OF_MARKET
+
+
+def manifest_path(platform: Platform) -> Path:
+    store = ManifestStore(platform.lake.manifests("core"), "core")
+    return store.folder / f"{store.sidecar()['manifest_id']}.parquet"
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (first_row(close=pl.col("close") + 1), set()),
+        (first_row(rank=pl.lit(9, pl.Int64)), {"ranks"}),
+        (first_row(window_after_min=pl.lit(500, pl.Int64)), {"windows"}),
+        (first_row(time_bucket=pl.lit("lunch")), {"buckets"}),
+        (lambda rows: rows.with_columns(symbol=pl.lit("AVLO"), date=pl.lit("2025-11-26")), {"caps"}),
+    ],
+)
+def test_a_manifest_that_was_edited_turns_red(
+    damaged: Platform, damage: Callable[[pl.DataFrame], pl.DataFrame], expected: set[str]
+) -> None:
+    rewrite(manifest_path(damaged), damage)
+    verdicts = checked(damaged, "core/manifest")
+    assert red(verdicts) == expected | {"unchanged"}
+    assert all(verdicts[name].severity == dg.AssetCheckSeverity.ERROR for name in red(verdicts))
+
+
+def test_a_newer_master_and_other_settings_are_warnings(damaged: Platform) -> None:
+    rewrite(damaged.lake.master, lambda master: master.head(1))
+    verdicts = checked(damaged, "core/manifest")
+    assert red(verdicts) == {"up_to_date"}
+    assert verdicts["up_to_date"].severity == dg.AssetCheckSeverity.WARN
+    # its limits were others: it breaks those in force, and is no fault
+    damaged.overrides["profiles"] = {"core": {"max_events": 1}}
+    verdicts = checked(damaged, "core/manifest")
+    assert red(verdicts) == {"up_to_date", "caps"}
+    assert verdicts["caps"].severity == dg.AssetCheckSeverity.WARN
+
+
+def test_lost_sessions_and_minutes_turn_red(damaged: Platform) -> None:
+    day = new_york_date(pl.col("timestamp"))
+    december = damaged.lake.bars(FIRST) / "2025-12.parquet"
+    december.unlink()
+    verdicts = checked(damaged, "minute_bars")
+    assert red(verdicts) == {"session_coverage"}
+    assert verdicts["session_coverage"].severity == dg.AssetCheckSeverity.WARN
+    assert [record.data["symbol"] for record in verdicts["session_coverage"].metadata["examples"].records] == [FIRST]
+    for symbol in SYMBOLS_OF_MARKET:
+        rewrite(
+            damaged.lake.bars(symbol) / "2025-11.parquet",
+            lambda bars: bars.filter(
+                (day != pl.date(2025, 11, 26)) | ~pl.col("timestamp").dt.hour().is_between(16, 16)
+            ),
+        )
+    verdicts = checked(damaged, "minute_bars")
+    assert red(verdicts) == {"session_coverage", "missing_minutes"}
+    assert verdicts["missing_minutes"].metadata["rows_that_break_it"].value == 60
+
+
+def test_a_session_without_any_bars_turns_red(damaged: Platform) -> None:
+    for symbol in SYMBOLS_OF_MARKET:
+        path = damaged.lake.bars(symbol) / "2025-11.parquet"
+        said = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
+        said["sessions"]["2025-11-25"] = "0-0000000000000000"
+        pl.read_parquet(path, hive_partitioning=False).write_parquet(path, metadata={"smallcaps": json.dumps(said)})
+    verdicts = checked(damaged, "minute_bars")
+    assert red(verdicts) == {"empty_sessions"}
+    assert verdicts["empty_sessions"].severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_checks_of_what_is_not_there_yet_say_what_to_do(damaged: Platform) -> None:
+    damaged.lake.master.unlink()
+    definitions = build_defs(load_settings(overrides=damaged.overrides))
+    keys = {key for key in definitions.resolve_asset_graph().asset_check_keys if key.name == "cooldown"}
+    job = definitions.resolve_implicit_global_asset_job_def()
+    result = job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
+        instance=damaged.instance, raise_on_error=False
+    )
+    assert "Materialize master_events first" in failure(result)
+
+
+# ------------------------------------------------------------------------------------------------- before publishing
+
+
+def test_a_foreign_shard_never_becomes_part_of_master(damaged: Platform) -> None:
+    before = damaged.lake.master.read_bytes()
+    # an honest shard, but for its clock
+    rewrite(damaged.lake.shard(FIRST), first_row(session=pl.lit("AH"), is_afterhours=pl.lit(value=True)))
+    told = failure(damaged.run("master_events", fails=True))
+    assert "session_clock" in told
+    assert "Remove the shards concerned and detect them again" in told
+    assert damaged.lake.master.read_bytes() == before
+
+
+def test_bars_that_were_spoiled_are_not_published_again(damaged: Platform) -> None:
+    path = Lake(damaged.root).bars(FIRST) / "2025-11.parquet"
+    said = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
+    del said["sessions"]["2025-11-25"]
+    bars = pl.read_parquet(path, hive_partitioning=False)
+    bars.with_columns(close=pl.lit(float("nan"))).write_parquet(path, metadata={"smallcaps": json.dumps(said)})
+    before = path.read_bytes()
+    told = failure(damaged.run("minute_bars", first=FIRST, last=FIRST, fails=True))
+    for words in ("LakeError", "missing or not positive", f"materialize minute_bars of {FIRST} again"):
+        assert words in told
+    assert path.read_bytes() == before
+
+
+# ------------------------------------------------------------------------------------------------- figures over time
+
+
+def test_plots_have_figures_that_mean_something(made: Platform) -> None:
+    master = pl.read_parquet(made.lake.master)
+    (figures,) = metadata_of(made.stages["tables"], "master_events").values()
+    own = {name: value.value for name, value in figures.items()}
+    by_session = {name: rows for name, rows in own.items() if str(name).split("/")[0] in ("PM", "RTH", "AH")}
+    counted = master.group_by("session", "event_type").len().iter_rows()
+    assert by_session == {f"{session}/{event_type}": rows for session, event_type, rows in counted}
+    (figures,) = metadata_of(made.stages["tables"], "core", "manifest").values()
+    mix = [figures[f"session_pct/{session}"].value for session in ("PM", "RTH", "AH")]
+    assert sum(mix) == pytest.approx(100)
+
+
+def test_partitions_say_how_many_rows_they_hold(made: Platform) -> None:
+    bars = metadata_of(made.stages["bars"], "minute_bars")
+    shards = metadata_of(made.stages["shards"], "event_shards")
+    for symbol in SYMBOLS_OF_MARKET:
+        held = pl.scan_parquet(made.lake.bars(symbol) / "*.parquet", hive_partitioning=False)
+        assert bars[symbol]["dagster/partition_row_count"].value == held.select(pl.len()).collect().item()
+        events = pl.read_parquet(made.lake.shard(symbol)).height
+        assert shards[symbol]["dagster/partition_row_count"].value == events
+
+
+def test_a_capture_that_has_not_begun_warns_and_is_not_red(damaged: Platform) -> None:
+    result = damaged.run(["core", "capture_ledger"], ["core", "capture_report"])
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert not checks["success_rate"].passed
+    assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}
+    (figures,) = metadata_of(result, "core", "capture_report").values()
+    assert figures["complete_pct"].value == 0.0
+    assert figures["windows_left"].value == checks["success_rate"].metadata["windows_missing"].value > 0
