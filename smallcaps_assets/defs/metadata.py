@@ -1,18 +1,33 @@
 """Metadata that catalog, lineage and plots show, and the one way to record what a run over many partitions did."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 import polars as pl
+from dagster._core.events import AssetMaterializationPlannedData
+from pydantic import Field
 
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
 
 OWNERS: Final = ["team:data"]
+# the name under which a partition's metadata says what is wrong with it
+PROBLEMS: Final = "problems"
 # figures and tables by name, as Dagster takes them
 Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
+
+
+class GoOn(dg.Config):
+    """What becomes of a run in which some partitions are not whole."""
+
+    go_on: bool = Field(
+        default=False,
+        description="Go on with the other assets of the run although symbols failed; a later step names them and fails "
+        "the run, as nightly_report does.",
+    )
 
 
 def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:
@@ -50,32 +65,72 @@ def score_quantiles(frame: pl.DataFrame) -> Metadata:
 
 
 def record(
-    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], keys: Mapping[tuple[str, ...], str]
-) -> dg.MaterializeResult[None]:
-    """Record each partition with its own figures; fail at the end if any is not whole, naming what is wrong.
+    context: dg.AssetExecutionContext,
+    outcomes: Iterable[Outcome],
+    keys: Mapping[tuple[str, ...], str],
+    *,
+    go_on: bool = False,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Record each partition with its own figures; those that are not whole are shown failed once the run has failed.
+
+    Args:
+        context: the step.
+        outcomes: what becomes of the partitions, as it is known.
+        keys: the partition key of each outcome.
+        go_on: let what comes after in the same run go on although partitions are not whole. A later step must then
+            fail the run: until it does, Dagster takes them for materialized.
 
     Raises:
-        CaptureIncomplete: some partitions have problems; the others are recorded as materialized, as they are when
-            the work breaks off with another error of ours.
+        CaptureIncomplete: some partitions have problems, named in the message, and the work is not to go on; the
+            others are recorded as materialized, as they are when the work breaks off with another error of ours.
     """
     done: list[Outcome] = []
+    step = context.op_execution_context
     try:
         done.extend(outcomes)
-        problems = [problem for outcome in done for problem in outcome.problems]
-        if problems:
-            raise CaptureIncomplete(_told(problems, sum(bool(outcome.problems) for outcome in done), len(done)))
+        if not go_on:
+            _require_whole(done)
     except SmallcapsError:
-        for outcome in _whole(done):
-            key = keys[outcome.partition]
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome.figures))
+        whole = [outcome for outcome in done if not outcome.problems]
+        for outcome in whole:
+            log_materialization(step, context.asset_key, keys[outcome.partition], outcome)
+        finished = {keys[outcome.partition] for outcome in whole}
+        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in finished])
         raise
     for outcome in done:
-        context.add_asset_metadata(outcome.figures, partition_key=keys[outcome.partition])
-    return dg.MaterializeResult()
+        context.add_asset_metadata(described(outcome), partition_key=keys[outcome.partition])
+    yield dg.MaterializeResult()
+    # here Dagster has recorded all partitions of the step
+    mark_failed(step, context.asset_key, [keys[outcome.partition] for outcome in done if outcome.problems])
 
 
-def _whole(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    return [outcome for outcome in outcomes if not outcome.problems]
+def log_materialization(step: dg.OpExecutionContext, asset: dg.AssetKey, partition: str, outcome: Outcome) -> None:
+    """Record one partition as materialized, at once."""
+    step.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=described(outcome)))
+
+
+def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:
+    """Let partitions be shown failed once the run has failed, whatever was recorded of them before.
+
+    Dagster calls a partition failed when the last that is known of it is that a run meant to materialize it, and that
+    run failed.
+    """
+    for partition in partitions:
+        event = dg.DagsterEvent.build_asset_materialization_planned_event(
+            step.job_name, str(step.op_handle), AssetMaterializationPlannedData(asset, partition, None)
+        )
+        step.instance.report_dagster_event(event, step.run_id, logging.DEBUG)
+
+
+def described(outcome: Outcome) -> Metadata:
+    """The figures of a partition, and what is wrong with it."""
+    return {**outcome.figures, **({PROBLEMS: "\n".join(outcome.problems)} if outcome.problems else {})}
+
+
+def _require_whole(done: Sequence[Outcome]) -> None:
+    problems = [problem for outcome in done for problem in outcome.problems]
+    if problems:
+        raise CaptureIncomplete(_told(problems, sum(bool(outcome.problems) for outcome in done), len(done)))
 
 
 def _told(problems: Sequence[str], broken: int, partitions: int) -> str:

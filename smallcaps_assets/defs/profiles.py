@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
-from pydantic import Field
 
 from smallcaps_assets.defs.checks import KPI_CHECKS, kpi_checks
 from smallcaps_assets.defs.metadata import (
@@ -18,17 +17,15 @@ from smallcaps_assets.defs.metadata import (
 )
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.pool import VENDOR_POOL
-from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
-from smallcaps_assets.domain.kpis import KPIS, LEDGER, capture_kpis, ledger_problems, state_counts, verdict
-from smallcaps_assets.domain.manifests import profile_hash, select_events, trial
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.tape import TapeConfig, TapeStep, ledger_of, report_of
+from smallcaps_assets.domain.kpis import KPIS, LEDGER
+from smallcaps_assets.domain.manifests import profile_hash, select_events
 from smallcaps_assets.domain.quality import master_problems
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape import SCHEMAS, Kind
-from smallcaps_assets.pipeline.capture import Capture
-from smallcaps_assets.pipeline.plan import Planner, require_room
 from smallcaps_assets.settings import Profile, Settings
 
 
@@ -61,7 +58,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             selection,
             config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
             master_sha256=sha256(lake.lake.master),
-            now=now(),
+            now=settings.now(),
         )
         rows = selection.manifest
         figures: Metadata = {
@@ -78,13 +75,6 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=figures)
 
     return manifest
-
-
-class TapeConfig(dg.Config):
-    """A trial before the real thing. The partitions of a trial are recorded as such: they are not whole."""
-
-    best: int | None = Field(default=None, gt=0, description="Capture only so many of the best-ranked events.")
-    one_per_symbol: bool = Field(default=False, description="Capture only the best-ranked event of each symbol.")
 
 
 def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefinition:
@@ -109,25 +99,11 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
         settings: SettingsResource,
         lake: LakeResource,
         market_data: MarketDataResource,
-    ) -> dg.MaterializeResult[None]:
-        loaded = settings.load()
-        store, pairs = lake.tape(profile, loaded), tape_pairs(context.partition_keys)
-        manifest, sidecar = lake.manifests(profile).current()
-        chosen = trial(manifest, config.best, config.one_per_symbol)
-        planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
-        require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
-        if sidecar["config_hash"] != profile_hash(loaded.profiles[profile], loaded.ranking):
-            context.log.warning("%s was chosen with other settings than those in force.", sidecar["manifest_id"])
-        capture = Capture(
-            kind=kind,
-            tape=store,
-            client=market_data.client(lake, context.instance),
-            threads=loaded.fetch_threads,
-            config_hash=sidecar["config_hash"],
-            log=context.log.info,
-        )
-        outcomes = capture.run(chosen, pairs, left_out=manifest.height - chosen.height)
-        return record(context, outcomes, {pair: tape_key(*pair) for pair in pairs})
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        pairs = tape_pairs(context.partition_keys)
+        step = TapeStep(profile, context.op_execution_context, settings, lake, market_data)
+        keys: dict[tuple[str, ...], str] = {pair: tape_key(*pair) for pair in pairs}
+        yield from record(context, step.outcomes(kind, pairs, config), keys)
 
     return tape
 
@@ -145,16 +121,7 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
     )
     def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
-        manifest, sidecar = lake.manifests(profile).current()
-        manifest_id = sidecar["manifest_id"]
-        ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
-        figures: Metadata = {
-            "dagster/row_count": ledger.height,
-            "manifest_id": manifest_id,
-            "windows": table(state_counts(ledger)),
-            "bytes": int(ledger["bytes"].sum()),
-            **counts(ledger, "state"),
-        }
+        ledger, figures = ledger_of(profile, settings, lake)
         yield dg.MaterializeResult(value=ledger, metadata=figures)
 
     return capture_ledger
@@ -176,35 +143,8 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
     def capture_report(
         ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
-        loaded = settings.load()
-        manifest_id = lake.manifests(profile).sidecar()["manifest_id"]
-        problems = ledger_problems(ledger, profile, manifest_id)
-        if problems:
-            raise LakeError(
-                f"{lake.lake.ledger(profile)}: {'; '.join(problems)}. Materialize {profile}/capture_ledger."
-            )
-        spent = effort(lake.tape(profile, loaded))
-        kpis = capture_kpis(ledger, spent, loaded.kpis)
-        yield dg.MaterializeResult(value=kpis, metadata=report_metadata(ledger, spent, kpis))
+        kpis, figures = report_of(profile, ledger, settings, lake)
+        yield dg.MaterializeResult(value=kpis, metadata=figures)
         yield from kpi_checks(kpis)
 
     return capture_report
-
-
-def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFrame) -> Metadata:
-    """What people see of a capture: windows by state, figures with their targets, GO or NO-GO and why."""
-    go, reasons = verdict(kpis, ledger)
-    return {
-        "dagster/row_count": kpis.height,
-        "windows": table(state_counts(ledger)),
-        "kpis": table(kpis),
-        "go": go,
-        "why_not": "\n".join(reasons),
-        "requests": int(spent["requests"].sum()),
-        "throttled": int(spent["throttled"].sum()),
-        **{
-            f"{figure}/{wave}": value
-            for wave, figure, value in kpis.select("wave", "figure", "value").iter_rows()
-            if value is not None
-        },
-    }

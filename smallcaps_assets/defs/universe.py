@@ -5,7 +5,7 @@ import dagster as dg
 from smallcaps_assets.defs.metadata import OWNERS, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.pool import VENDOR_POOL
-from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.universe import UniverseBuilder
@@ -27,7 +27,7 @@ def universe(
     its data stay.
     """
     loaded = settings.load()
-    due = sessions_due(loaded.history, loaded.sessions, now())
+    due = sessions_due(loaded.history, loaded.sessions, settings.now())
     builder = UniverseBuilder(
         lake.universe(), market_data.client(lake, context.instance), loaded.universe, loaded.source, context.log.info
     )
