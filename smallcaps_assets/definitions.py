@@ -5,17 +5,21 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from smallcaps_assets.defs.automation import automation
 from smallcaps_assets.defs.bars import minute_bars_asset
 from smallcaps_assets.defs.events import event_shards_asset, master_events
 from smallcaps_assets.defs.io import LakeTableIOManager
+from smallcaps_assets.defs.lateness import WATCHED, up_to_date_check
+from smallcaps_assets.defs.nightly import nightly_report
 from smallcaps_assets.defs.profiles import profile_assets
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.run_log import RUN_LOG, people_logger
 from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settings
 
-# Dagster calls backfill policies beta; its version is pinned and what we lean on has tests
+# Dagster calls backfill policies beta; its version is pinned and what we lean on has tests. The other is its own doing
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -23,13 +27,19 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     per_run = settings.partitions_per_run
     own_settings = SettingsResource(document=settings.model_dump_json())
     root = str(lake_path(settings))
+    by_itself = automation(settings)
     return dg.Definitions(
+        jobs=by_itself.jobs,
+        schedules=by_itself.schedules,
+        sensors=by_itself.sensors,
+        asset_checks=[up_to_date_check(asset) for asset in WATCHED],
         assets=[
             universe,
             minute_bars_asset(per_run),
             event_shards_asset(per_run),
             master_events,
             *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
+            nightly_report,
         ],
         resources={
             "settings": own_settings,

@@ -36,6 +36,17 @@ def shards_current(stale: Sequence[str]) -> dg.AssetCheckResult:
     )
 
 
+def evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """The verdict of a check of `asset`, to be reported by what is no step of the asset."""
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=check.check_name or "",
+        passed=check.passed,
+        severity=check.severity,
+        metadata=check.metadata,
+    )
+
+
 def kpi_checks(kpis: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
     """One verdict per figure of a capture (KPIS): it holds in every wave and in all."""
     for name, figure in KPI_CHECKS.items():

@@ -16,6 +16,8 @@ from smallcaps_assets.pipeline.outcome import Outcome
 OWNERS: Final = ["team:data"]
 # the name under which a partition's metadata says what is wrong with it
 PROBLEMS: Final = "problems"
+# how many problems a message names
+NAMED: Final = 20
 # figures and tables by name, as Dagster takes them
 Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
 
@@ -134,9 +136,13 @@ def _require_whole(done: Sequence[Outcome]) -> None:
 
 
 def _told(problems: Sequence[str], broken: int, partitions: int) -> str:
-    shown = "\n".join(problems[:20])
-    more = f"\n... and {len(problems) - 20} more" if len(problems) > 20 else ""  # noqa: PLR2004
     return (
         f"{broken} of {partitions} partitions are not whole; everything else is published. "
-        f"Materialize them again: only what is missing is asked for.\n{shown}{more}"
+        f"Materialize them again: only what is missing is asked for.\n{first_lines(problems)}"
     )
+
+
+def first_lines(lines: Sequence[str]) -> str:
+    """The first of many lines, and how many more there are."""
+    more = f"\n... and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
+    return "\n".join(lines[:NAMED]) + more

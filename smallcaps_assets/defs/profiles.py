@@ -54,7 +54,9 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
         if problems:
             raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
         selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
-        sidecar = lake.manifests(profile).freeze(
+        store = lake.manifests(profile)
+        before = store.current_id()
+        sidecar = store.freeze(
             selection,
             config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
             master_sha256=sha256(lake.lake.master),
@@ -64,6 +66,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
         figures: Metadata = {
             "dagster/row_count": rows.height,
             "manifest_id": sidecar["manifest_id"],
+            "unchanged": sidecar["manifest_id"] == before,
             "config_hash": sidecar["config_hash"],
             "sha256": sidecar["sha256"],
             "symbols": sidecar["symbols"],

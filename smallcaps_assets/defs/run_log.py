@@ -10,6 +10,7 @@ from dagster_shared.error import SerializableErrorInfo
 from smallcaps_assets import errors
 
 RUN_LOG: Final = "people"
+_module_of_ours: Final = errors.__name__
 OURS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
 INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
@@ -36,14 +37,23 @@ def was_interrupted(error: SerializableErrorInfo | None) -> bool:
     return False
 
 
-def _cause(error: SerializableErrorInfo) -> str:
-    """What went wrong first: its message where it is an error of ours, the whole trace where it is not."""
+def first_cause(error: SerializableErrorInfo) -> str:
+    """What went wrong first, in its own words."""
     if was_interrupted(error):
         return "interrupted"
-    first = error
-    while first.cause:
-        first = first.cause
-    return first.message.strip() if first.cls_name in OURS else error.to_string()
+    first = _first(error)
+    said = first.message.strip()
+    return said.removeprefix(f"{_module_of_ours}.{first.cls_name}: ") if first.cls_name in OURS else said
+
+
+def _first(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    return _first(error.cause) if error.cause else error
+
+
+def _cause(error: SerializableErrorInfo) -> str:
+    """What went wrong first: its message where it is an error of ours, the whole trace where it is not."""
+    ours = was_interrupted(error) or _first(error).cls_name in OURS
+    return first_cause(error) if ours else error.to_string()
 
 
 def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it

@@ -6,7 +6,7 @@ from itertools import groupby
 from threading import Event
 
 from smallcaps_assets.domain.quality import clean_bars
-from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.errors import LakeError, MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.in_flight import in_threads
@@ -26,8 +26,9 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 ) -> Iterator[Outcome]:
     """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
 
-    Nothing is asked of symbols that are `inactive`: they keep what they have. A symbol that the vendor fails to serve
-    is reported with its cause and does not stop the others. `log` takes lines about progress.
+    Nothing is asked of symbols that are `inactive`: they keep what they have. A symbol that the vendor fails to serve,
+    or whose files cannot be read, is reported with its cause and does not stop the others. `log` takes lines about
+    progress.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -46,8 +47,6 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
 
 def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:
-    covered = store.covered(symbol)
-    missing = sorted(set(due) - covered)
     figures: dict[str, int | float] = {
         "sessions_due": len(due),
         "sessions_fetched": 0,
@@ -57,6 +56,10 @@ def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, s
         "requests": 0,
         "retries": 0,
     }
+    try:
+        missing = sorted(set(due) - store.covered(symbol))
+    except LakeError as error:
+        return Outcome((symbol,), figures, (f"{symbol}: {error}",))
     for month, days in groupby(missing, key=lambda day: day.replace(day=1)):
         try:
             added = _fetch_month(symbol, month, list(days), client, store)

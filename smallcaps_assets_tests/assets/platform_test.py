@@ -91,9 +91,14 @@ class Platform:
         return set(self.instance.get_materialized_partitions(key))
 
 
-def opened(folder: Path, market: SimulatedMarket) -> Iterator[Platform]:
+def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> Iterator[Platform]:
+    """A platform whose state lies in a folder, as sensors and schedules need it; in memory where none is given."""
     gate = Gate(Exchange(market))
-    with pytest.MonkeyPatch.context() as patch, serve(gate) as server, dg.DagsterInstance.ephemeral() as instance:  # type: ignore[arg-type]
+    if state:
+        state.mkdir(parents=True)
+    quiet = {"telemetry": {"enabled": False}}
+    kept = dg.DagsterInstance.local_temp(str(state), quiet) if state else dg.DagsterInstance.ephemeral()
+    with pytest.MonkeyPatch.context() as patch, serve(gate) as server, kept as instance:  # type: ignore[arg-type]
         gate.base_url = server.base_url
         patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
         overrides: dict[str, Any] = {
