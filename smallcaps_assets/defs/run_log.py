@@ -10,7 +10,6 @@ from dagster_shared.error import SerializableErrorInfo
 from smallcaps_assets import errors
 
 RUN_LOG: Final = "people"
-_module_of_ours: Final = errors.__name__
 OURS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
 INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
@@ -38,22 +37,25 @@ def was_interrupted(error: SerializableErrorInfo | None) -> bool:
 
 
 def first_cause(error: SerializableErrorInfo) -> str:
-    """What went wrong first, in its own words."""
+    """What went wrong first: the message of the first error of ours, else what the very first error says."""
     if was_interrupted(error):
         return "interrupted"
-    first = _first(error)
-    said = first.message.strip()
-    return said.removeprefix(f"{_module_of_ours}.{first.cls_name}: ") if first.cls_name in OURS else said
+    found = _ours(error) or _chain(error)[-1]
+    return found.message.strip().removeprefix(f"{errors.__name__}.{found.cls_name}: ")
 
 
-def _first(error: SerializableErrorInfo) -> SerializableErrorInfo:
-    return _first(error.cause) if error.cause else error
+def _chain(error: SerializableErrorInfo) -> list[SerializableErrorInfo]:
+    """An error and what it came of, the first cause last."""
+    return [error, *(_chain(error.cause) if error.cause else [])]
+
+
+def _ours(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
+    return next((found for found in reversed(_chain(error)) if found.cls_name in OURS), None)
 
 
 def _cause(error: SerializableErrorInfo) -> str:
-    """What went wrong first: its message where it is an error of ours, the whole trace where it is not."""
-    ours = was_interrupted(error) or _first(error).cls_name in OURS
-    return first_cause(error) if ours else error.to_string()
+    """What went wrong first in a line for people; the whole trace where no error of ours explains it."""
+    return first_cause(error) if was_interrupted(error) or _ours(error) else error.to_string()
 
 
 def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it

@@ -22,6 +22,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UNIVERSE
+from smallcaps_assets.pipeline.nightly import BEHIND
 from smallcaps_assets.pipeline.source import market_data_client
 from smallcaps_assets.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.exchange import Exchange
@@ -225,7 +226,11 @@ def test_master_is_checked_and_described(platform: Platform) -> None:
     assert by_type == {f"event_type/{name}": rows for name, rows in master.group_by("event_type").len().iter_rows()}
     assert metadata["score/p50"].value == pytest.approx(master["score"].quantile(0.5, "linear"))
     checks = {check.check_name: check for check in platform.stages["tables"].get_asset_check_evaluations()}
-    assert {name: check.passed for name, check in checks.items()} == {"quality": True, "shards_current": True}
+    assert {name: check.passed for name, check in checks.items()} == {
+        "quality": True,
+        "shards_current": True,
+        "up_to_date": True,
+    }
     assert checks["quality"].metadata["problems"].value == "none"
 
 
@@ -288,7 +293,7 @@ def all_keys() -> set[dg.AssetKey]:
 
 
 def test_the_assets_are_those_of_the_architecture() -> None:
-    names = {"universe", "minute_bars", "event_shards", "master_events"}
+    names = {"universe", "minute_bars", "event_shards", "master_events", "nightly_report"}
     for profile in PROFILES:
         names |= {f"{profile}/{name}" for name in ASSETS_OF_A_PROFILE}
     assert {key.to_user_string() for key in all_keys()} == names
@@ -301,6 +306,7 @@ def test_the_assets_are_those_of_the_architecture() -> None:
         ("minute_bars", {"universe"}),
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
+        ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
         *((f"{profile}/tape_quotes", {f"{profile}/manifest"}) for profile in PROFILES),
@@ -324,6 +330,7 @@ def test_groups_owners_and_kinds_say_something() -> None:
     assert groups["universe"] == "reference"
     assert groups["minute_bars"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
+    assert groups["nightly_report"] == "nightly"
     for name, group in groups.items():
         if "/" in name:
             assert group == name.split("/")[0]
@@ -372,6 +379,7 @@ def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
         ("premium/tape_quotes", QUOTES_ALL),
         ("plus/capture_ledger", LEDGER),
         ("plus/capture_report", KPIS),
+        ("nightly_report", BEHIND),
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:
