@@ -5,11 +5,14 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from smallcaps_assets.defs.automation import automation
 from smallcaps_assets.defs.bars import minute_bars_asset
 from smallcaps_assets.defs.catalog import catalogued
 from smallcaps_assets.defs.checks import published_checks
 from smallcaps_assets.defs.events import event_shards_asset, master_events
 from smallcaps_assets.defs.io import LakeTableIOManager
+from smallcaps_assets.defs.lateness import WATCHED, up_to_date_check
+from smallcaps_assets.defs.nightly import nightly_report
 from smallcaps_assets.defs.profiles import profile_assets
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.review import review_sheet_asset
@@ -17,9 +20,10 @@ from smallcaps_assets.defs.run_log import RUN_LOG, people_logger
 from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settings
 
-# Dagster calls backfill policies beta; its version is pinned and what we lean on has tests
+# Dagster calls backfill policies beta; its version is pinned and what we lean on has tests. The other is its own doing
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
 warnings.filterwarnings("ignore", message=".* `(with_source_code_references|.*CodeReference.*)`")
+warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -34,10 +38,15 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
         master_events,
         *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
         *(review_sheet_asset(profile) for profile in PROFILES),
+        nightly_report,
     ]
+    by_itself = automation(settings)
     return dg.Definitions(
         assets=catalogued(assets, settings),
-        asset_checks=published_checks(),
+        asset_checks=[*published_checks(), *(up_to_date_check(asset) for asset in WATCHED)],
+        jobs=by_itself.jobs,
+        schedules=by_itself.schedules,
+        sensors=by_itself.sensors,
         resources={
             "settings": own_settings,
             "lake": LakeResource(root=root),

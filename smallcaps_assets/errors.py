@@ -6,6 +6,7 @@ SmallcapsError
 ├── LakeError               the lake cannot be read or written, or is not what it claims to be
 ├── Stopped                 the work was called off before it was done
 ├── CaptureIncomplete       some windows or sessions could not be fetched; the rest is published
+├── NoticeError             a failure notice could not be posted
 └── MarketDataError         the vendor did not give what was asked
     ├── NotAuthenticated    the key is missing or unknown (401)
     ├── NotEntitled         the plan does not include this data (403)
@@ -38,6 +39,10 @@ class Stopped(SmallcapsError):  # noqa: N818
 
 class CaptureIncomplete(SmallcapsError):  # noqa: N818 -- the name says a state, not a class of fault
     """Some windows or sessions could not be fetched; everything else is published."""
+
+
+class NoticeError(SmallcapsError):
+    """A failure notice could not be posted."""
 
 
 class MarketDataError(SmallcapsError):

@@ -23,7 +23,7 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.review import ReviewParams
 from smallcaps_assets.domain.score import ScoreParams
-from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.sessions import Clock, SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
@@ -121,6 +121,28 @@ class CheckParams(Params):
     bars: BarCheckParams
 
 
+class NightlyParams(Params):
+    """What runs by itself in the evening of a session, by the New York clock."""
+
+    start: Clock
+    due: Clock
+    capture_requests: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _due_after_start(self) -> Self:
+        if self.due <= self.start:
+            raise ValueError(f"due {self.due:%H:%M} is not after start {self.start:%H:%M}: give the night some time")
+        return self
+
+
+class NoticeParams(Params):
+    """Where a failed run is told of."""
+
+    file: str = Field(min_length=1)
+    url_variable: str = Field(min_length=1)
+    timeout_s: float = Field(gt=0, le=30)
+
+
 class Settings(Params):
     """Everything that `config/config.yaml` says, with the changes a command line made."""
 
@@ -144,6 +166,8 @@ class Settings(Params):
     kpis: KpiParams
     review: ReviewParams
     checks: CheckParams
+    nightly: NightlyParams
+    notices: NoticeParams
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -156,6 +180,19 @@ class Settings(Params):
         if scores != sorted(scores, reverse=True):
             raise ValueError(
                 "min_event_score must not rise from core to plus to premium: the tiers build on that order"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _night_after_publication(self) -> Self:
+        over = self.sessions.afterhours_close.hour * 60 + self.sessions.afterhours_close.minute
+        over += self.history.publication_delay_min
+        start = self.nightly.start
+        if start.hour * 60 + start.minute < over:
+            raise ValueError(
+                f"nightly.start {start:%H:%M} is before the session counts as over: afterhours_close "
+                f"{self.sessions.afterhours_close:%H:%M} and history.publication_delay_min "
+                f"{self.history.publication_delay_min} later. Start later (before midnight), or shorten the delay"
             )
         return self
 
@@ -211,6 +248,8 @@ def use_dagster_home(folder: Path) -> None:
     """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
+    # one record of what a run over many partitions will do, instead of one for each: half the cost of a partition
+    os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
 
 
 def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:
@@ -303,6 +342,12 @@ def api_key(source: SourceParams) -> SecretStr:
     raise NotAuthenticated(
         f"no API key: set the environment variable {' or '.join(source.key_variables)}, or set source.kind to embedded."
     )
+
+
+def notice_url(params: NoticeParams) -> SecretStr | None:
+    """The address that failure notices are posted to, from the environment; None where the variable is not set."""
+    url = os.environ.get(params.url_variable, "").strip()
+    return SecretStr(url) if url else None
 
 
 def lake_path(settings: Settings) -> Path:

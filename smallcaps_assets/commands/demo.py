@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -12,7 +12,7 @@ from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
 from smallcaps_assets.defs.orphans import process_tag
-from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.domain.tables import WAVES
@@ -21,9 +21,6 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings import PROFILES, lake_path
-
-RANGE_START: Final = "dagster/asset_partition_range_start"
-RANGE_END: Final = "dagster/asset_partition_range_end"
 
 
 class Stage(NamedTuple):
@@ -67,7 +64,7 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
 
     def succeeds(stage: Stage) -> bool:
         print(f"-- {stage.title}", flush=True)
-        tags = {RANGE_START: stage.first, RANGE_END: stage.last} if stage.first and stage.last else {}
+        tags = range_tags(stage.first, stage.last) if stage.first and stage.last else {}
         result = job.execute_in_process(
             run_config={"loggers": {RUN_LOG: {}}},
             instance=instance,

@@ -1,15 +1,18 @@
 """Asset `minute_bars`: every session of every symbol."""
 
+from collections.abc import Iterator, Sequence
+
 import dagster as dg
 
-from smallcaps_assets.defs.metadata import OWNERS, column_schema, record
+from smallcaps_assets.defs.metadata import OWNERS, GoOn, column_schema, record
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.pool import VENDOR_POOL
-from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.universe import universe
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.ingest import ingest_bars
+from smallcaps_assets.pipeline.outcome import Outcome
 
 
 def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
@@ -28,20 +31,33 @@ def minute_bars_asset(partitions_per_run: int) -> dg.AssetsDefinition:
     )
     def minute_bars(
         context: dg.AssetExecutionContext,
+        config: GoOn,
         settings: SettingsResource,
         lake: LakeResource,
         market_data: MarketDataResource,
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         """One-minute bars, as traded, pre-market to after-hours; one file per symbol and month.
 
         Fetches the sessions that are missing, sets bad rows aside with the reason, and leaves the rest alone.
         """
-        loaded, symbols = settings.load(), context.partition_keys
-        due = sessions_due(loaded.history, loaded.sessions, now())
-        client = market_data.client(lake, context.instance)
-        threads, log = loaded.fetch_threads, context.log.info
-        followed = lake.universe().followed()
-        outcomes = ingest_bars(symbols, due, client, lake.bars(), threads, followed=followed, log=log)
-        return record(context, outcomes, {(symbol,): symbol for symbol in symbols})
+        symbols = context.partition_keys
+        outcomes = _ingested(symbols, context.op_execution_context, settings, lake, market_data)
+        yield from record(context, outcomes, {(symbol,): symbol for symbol in symbols}, go_on=config.go_on)
 
     return minute_bars
+
+
+def _ingested(
+    symbols: Sequence[str],
+    step: dg.OpExecutionContext,
+    settings: SettingsResource,
+    lake: LakeResource,
+    market_data: MarketDataResource,
+) -> Iterator[Outcome]:
+    """Bring `symbols` up to the sessions that are due."""
+    loaded = settings.load()
+    due = sessions_due(loaded.history, loaded.sessions, settings.now())
+    followed = lake.universe().followed()
+    client = market_data.client(lake, step.instance)
+    threads, log = loaded.fetch_threads, step.log.info
+    yield from ingest_bars(symbols, due, client, lake.bars(), threads, followed=followed, log=log)

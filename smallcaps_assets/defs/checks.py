@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.metadata import table
-from smallcaps_assets.defs.resources import LakeResource, SettingsResource, now
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
@@ -64,6 +64,17 @@ def kpi_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     return specs(asset, {name: words for name, (_, words) in KPI_CHECKS.items()})
 
 
+def evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """The verdict of a check of `asset`, to be reported by what is no step of the asset."""
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=check.check_name or "",
+        passed=check.passed,
+        severity=check.severity,
+        metadata=check.metadata,
+    )
+
+
 def published_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of everything that is published: bars, MASTER and the manifests; one step for each table."""
     return [_bars(), _master(), *(_manifest(profile) for profile in PROFILES)]
@@ -76,7 +87,7 @@ def _bars() -> dg.AssetChecksDefinition:
     def minute_bars_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
-        checks = checks_of_bars(lake.bars(), lake.universe(), settings.load(), now())
+        checks = checks_of_bars(lake.bars(), lake.universe(), settings.load(), settings.now())
         yield from _reported(asset, _wanted(context, checks))
 
     return minute_bars_checks

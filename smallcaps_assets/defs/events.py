@@ -6,6 +6,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.metadata import (
     OWNERS,
+    GoOn,
     Metadata,
     column_schema,
     counts,
@@ -37,8 +38,8 @@ def event_shards_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         metadata=column_schema(SHARD),
     )
     def event_shards(
-        context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-    ) -> dg.MaterializeResult[None]:
+        context: dg.AssetExecutionContext, config: GoOn, settings: SettingsResource, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
         """Intraday events of one symbol, found by seven detectors and thinned by a cooldown.
 
         Detects the sessions that are new, or changed, or were detected with other settings.
@@ -46,7 +47,7 @@ def event_shards_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         loaded, symbols = settings.load(), context.partition_keys
         outcomes = lake.detector(loaded).run(symbols)
         outcomes = with_progress(outcomes, len(symbols), "symbols detected", context.log.info)
-        return record(context, outcomes, {(symbol,): symbol for symbol in symbols})
+        yield from record(context, outcomes, {(symbol,): symbol for symbol in symbols}, go_on=config.go_on)
 
     return event_shards
 

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 MASTER: Final = dg.AssetKey("master_events")
 _PLACES: Final[Mapping[dg.AssetKey, str]] = {
     MASTER: "events/master",
+    dg.AssetKey("nightly_report"): "reports/nightly",
     **{
         dg.AssetKey([profile, f"capture_{table}"]): f"tape/{profile}/{table}"
         for profile in PROFILES
         for table in ("ledger", "report")
     },
 }
+
+
+def table_path(root: Path, asset: dg.AssetKey) -> Path:
+    """Where the table of an asset lies in the lake."""
+    return root / f"{_PLACES[asset]}.parquet"
 
 
 class LakeTableIOManager(PolarsParquetIOManager):

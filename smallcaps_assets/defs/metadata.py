@@ -1,18 +1,35 @@
 """Metadata that catalog, lineage and plots show, and the one way to record what a run over many partitions did."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 import polars as pl
+from dagster._core.events import AssetMaterializationPlannedData
+from pydantic import Field
 
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
 
 OWNERS: Final = ["team:data"]
+# the name under which a partition's metadata says what is wrong with it
+PROBLEMS: Final = "problems"
+# how many problems a message names
+NAMED: Final = 20
 # figures and tables by name, as Dagster takes them
 Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
+
+
+class GoOn(dg.Config):
+    """What becomes of a run in which some partitions are not whole."""
+
+    go_on: bool = Field(
+        default=False,
+        description="Go on with the other assets of the run although symbols failed; a later step names them and fails "
+        "the run, as nightly_report does.",
+    )
 
 
 def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:
@@ -56,27 +73,42 @@ def score_quantiles(frame: pl.DataFrame) -> Metadata:
 
 
 def record(
-    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], keys: Mapping[tuple[str, ...], str]
-) -> dg.MaterializeResult[None]:
-    """Record each partition with its own figures; fail at the end if any is not whole, naming what is wrong.
+    context: dg.AssetExecutionContext,
+    outcomes: Iterable[Outcome],
+    keys: Mapping[tuple[str, ...], str],
+    *,
+    go_on: bool = False,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Record each partition with its own figures; those that are not whole are shown failed once the run has failed.
+
+    Args:
+        context: the step.
+        outcomes: what becomes of the partitions, as it is known.
+        keys: the partition key of each outcome.
+        go_on: let what comes after in the same run go on although partitions are not whole. A later step must then
+            fail the run: until it does, Dagster takes them for materialized.
 
     Raises:
-        CaptureIncomplete: some partitions have problems; the others are recorded as materialized, as they are when
-            the work breaks off with another error of ours.
+        CaptureIncomplete: some partitions have problems, named in the message, and the work is not to go on; the
+            others are recorded as materialized, as they are when the work breaks off with another error of ours.
     """
     done: list[Outcome] = []
+    step = context.op_execution_context
     try:
         done.extend(outcomes)
-        problems = [problem for outcome in done for problem in outcome.problems]
-        if problems:
-            raise CaptureIncomplete(_told(problems, sum(bool(outcome.problems) for outcome in done), len(done)))
+        if not go_on:
+            _require_whole(done)
     except SmallcapsError:
-        for outcome in _whole(done):
-            key = keys[outcome.partition]
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=figures_of(outcome)))
+        whole = [outcome for outcome in done if not outcome.problems]
+        for outcome in whole:
+            log_materialization(step, context.asset_key, keys[outcome.partition], outcome)
+        finished = {keys[outcome.partition] for outcome in whole}
+        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in finished])
         raise
-    _describe(context, {keys[outcome.partition]: figures_of(outcome) for outcome in done})
-    return dg.MaterializeResult()
+    _describe(context, {keys[outcome.partition]: described(outcome) for outcome in done})
+    yield dg.MaterializeResult()
+    # here Dagster has recorded all partitions of the step
+    mark_failed(step, context.asset_key, [keys[outcome.partition] for outcome in done if outcome.problems])
 
 
 def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Metadata]) -> None:
@@ -91,20 +123,45 @@ def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Metadata]
     step._metadata_accumulator = said  # noqa: SLF001
 
 
-def figures_of(outcome: Outcome) -> Metadata:
-    """What a partition shows: its own figures, and how many rows it holds now."""
+def log_materialization(step: dg.OpExecutionContext, asset: dg.AssetKey, partition: str, outcome: Outcome) -> None:
+    """Record one partition as materialized, at once."""
+    step.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=described(outcome)))
+
+
+def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:
+    """Let partitions be shown failed once the run has failed, whatever was recorded of them before.
+
+    Dagster calls a partition failed when the last that is known of it is that a run meant to materialize it, and that
+    run failed.
+    """
+    for partition in partitions:
+        event = dg.DagsterEvent.build_asset_materialization_planned_event(
+            step.job_name, str(step.op_handle), AssetMaterializationPlannedData(asset, partition, None)
+        )
+        step.instance.report_dagster_event(event, step.run_id, logging.DEBUG)
+
+
+def described(outcome: Outcome) -> Metadata:
+    """The figures of a partition, how many rows it holds now, and what is wrong with it."""
     rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
-    return {**outcome.figures, **rows}
+    problems: Metadata = {PROBLEMS: "\n".join(outcome.problems)} if outcome.problems else {}
+    return {**outcome.figures, **rows, **problems}
 
 
-def _whole(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    return [outcome for outcome in outcomes if not outcome.problems]
+def _require_whole(done: Sequence[Outcome]) -> None:
+    problems = [problem for outcome in done for problem in outcome.problems]
+    if problems:
+        raise CaptureIncomplete(_told(problems, sum(bool(outcome.problems) for outcome in done), len(done)))
 
 
 def _told(problems: Sequence[str], broken: int, partitions: int) -> str:
-    shown = "\n".join(problems[:20])
-    more = f"\n... and {len(problems) - 20} more" if len(problems) > 20 else ""  # noqa: PLR2004
     return (
         f"{broken} of {partitions} partitions are not whole; everything else is published. "
-        f"Materialize them again: only what is missing is asked for.\n{shown}{more}"
+        f"Materialize them again: only what is missing is asked for.\n{first_lines(problems)}"
     )
+
+
+def first_lines(lines: Sequence[str]) -> str:
+    """The first of many lines, and how many more there are."""
+    more = f"\n... and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
+    return "\n".join(lines[:NAMED]) + more

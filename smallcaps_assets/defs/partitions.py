@@ -1,6 +1,6 @@
 """How work is cut: by symbol, and tape by symbol and wave."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import dagster as dg
@@ -11,6 +11,20 @@ SYMBOLS: Final = dg.DynamicPartitionsDefinition(name="symbols")
 TAPE_PARTITIONS: Final = dg.MultiPartitionsDefinition(
     {"symbol": SYMBOLS, "wave": dg.StaticPartitionsDefinition(list(WAVES))}
 )
+_RANGE: Final = "dagster/asset_partition_range_"
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """The tags of a run over the partitions from `first` to `last`, both included."""
+    return {f"{_RANGE}start": first, f"{_RANGE}end": last}
+
+
+def in_range(keys: Sequence[str], tags: Mapping[str, str]) -> list[str]:
+    """Those of `keys` that a run with these tags covers; all where its tags name no range."""
+    first, last = tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end")
+    if first not in keys or last not in keys:
+        return list(keys)
+    return list(keys[keys.index(first) : keys.index(last) + 1])
 
 
 def tape_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:

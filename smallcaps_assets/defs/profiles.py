@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
-from pydantic import Field
 
 from smallcaps_assets.defs.checks import kpi_checks, kpi_specs
 from smallcaps_assets.defs.metadata import (
@@ -19,18 +18,16 @@ from smallcaps_assets.defs.metadata import (
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.pictures import manifest_pictures
 from smallcaps_assets.defs.pool import VENDOR_POOL
-from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
-from smallcaps_assets.domain.kpis import KPIS, LEDGER, capture_kpis, ledger_problems, speed, state_counts, verdict
-from smallcaps_assets.domain.manifests import profile_hash, select_events, trial
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.tape import TapeConfig, TapeStep, ledger_of, report_of
+from smallcaps_assets.domain.kpis import KPIS, LEDGER
+from smallcaps_assets.domain.manifests import profile_hash, select_events
 from smallcaps_assets.domain.quality import master_problems
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape import SCHEMAS, Kind
-from smallcaps_assets.pipeline.capture import Capture
-from smallcaps_assets.pipeline.checks import require_sound_manifest, require_whole_ledger
-from smallcaps_assets.pipeline.plan import Planner, require_room
+from smallcaps_assets.pipeline.checks import require_sound_manifest
 from smallcaps_assets.settings import Profile, Settings
 
 
@@ -60,16 +57,19 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
         selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
         require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
-        sidecar = lake.manifests(profile).freeze(
+        store = lake.manifests(profile)
+        before = store.current_id()
+        sidecar = store.freeze(
             selection,
             config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
             master_sha256=sha256(lake.lake.master),
-            now=now(),
+            now=settings.now(),
         )
         rows = selection.manifest
         figures: Metadata = {
             "dagster/row_count": rows.height,
             "manifest_id": sidecar["manifest_id"],
+            "unchanged": sidecar["manifest_id"] == before,
             "config_hash": sidecar["config_hash"],
             "sha256": sidecar["sha256"],
             "symbols": sidecar["symbols"],
@@ -82,13 +82,6 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=figures | manifest_pictures(rows, selection.funnel))
 
     return manifest
-
-
-class TapeConfig(dg.Config):
-    """A trial before the real thing. The partitions of a trial are recorded as such: they are not whole."""
-
-    best: int | None = Field(default=None, gt=0, description="Capture only so many of the best-ranked events.")
-    one_per_symbol: bool = Field(default=False, description="Capture only the best-ranked event of each symbol.")
 
 
 def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefinition:
@@ -113,25 +106,11 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
         settings: SettingsResource,
         lake: LakeResource,
         market_data: MarketDataResource,
-    ) -> dg.MaterializeResult[None]:
-        loaded = settings.load()
-        store, pairs = lake.tape(profile, loaded), tape_pairs(context.partition_keys)
-        manifest, sidecar = lake.manifests(profile).current()
-        chosen = trial(manifest, config.best, config.one_per_symbol)
-        planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
-        require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
-        if sidecar["config_hash"] != profile_hash(loaded.profiles[profile], loaded.ranking):
-            context.log.warning("%s was chosen with other settings than those in force.", sidecar["manifest_id"])
-        capture = Capture(
-            kind=kind,
-            tape=store,
-            client=market_data.client(lake, context.instance),
-            threads=loaded.fetch_threads,
-            config_hash=sidecar["config_hash"],
-            log=context.log.info,
-        )
-        outcomes = capture.run(chosen, pairs, left_out=manifest.height - chosen.height)
-        return record(context, outcomes, {pair: tape_key(*pair) for pair in pairs})
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        pairs = tape_pairs(context.partition_keys)
+        step = TapeStep(profile, context.op_execution_context, settings, lake, market_data)
+        keys: dict[tuple[str, ...], str] = {pair: tape_key(*pair) for pair in pairs}
+        yield from record(context, step.outcomes(kind, pairs, config), keys)
 
     return tape
 
@@ -149,18 +128,7 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
     )
     def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
-        manifest, sidecar = lake.manifests(profile).current()
-        manifest_id = sidecar["manifest_id"]
-        ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
-        require_whole_ledger(ledger, manifest)
-        figures: Metadata = {
-            "dagster/row_count": ledger.height,
-            "manifest_id": manifest_id,
-            "windows": table(state_counts(ledger)),
-            "bytes": int(ledger["bytes"].sum()),
-            **capture_figures(ledger),
-            **counts(ledger, "state"),
-        }
+        ledger, figures = ledger_of(profile, settings, lake)
         yield dg.MaterializeResult(value=ledger, metadata=figures)
 
     return capture_ledger
@@ -182,53 +150,8 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
     def capture_report(
         ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
-        loaded = settings.load()
-        manifest_id = lake.manifests(profile).sidecar()["manifest_id"]
-        problems = ledger_problems(ledger, profile, manifest_id)
-        if problems:
-            raise LakeError(
-                f"{lake.lake.ledger(profile)}: {'; '.join(problems)}. Materialize {profile}/capture_ledger."
-            )
-        spent = effort(lake.tape(profile, loaded))
-        kpis = capture_kpis(ledger, spent, loaded.kpis)
-        yield dg.MaterializeResult(value=kpis, metadata=report_metadata(ledger, spent, kpis))
+        kpis, figures = report_of(profile, ledger, settings, lake)
+        yield dg.MaterializeResult(value=kpis, metadata=figures)
         yield from kpi_checks(kpis, ledger.filter(state="missing").height)
 
     return capture_report
-
-
-def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFrame) -> Metadata:
-    """What people see of a capture: windows by state, figures with their targets, GO or NO-GO and why."""
-    go, reasons = verdict(kpis, ledger)
-    return {
-        "dagster/row_count": kpis.height,
-        "windows": table(state_counts(ledger)),
-        "kpis": table(kpis),
-        "go": go,
-        "why_not": "\n".join(reasons),
-        "requests": int(spent["requests"].sum()),
-        "retries": int(spent["retries"].sum()),
-        "throttled": int(spent["throttled"].sum()),
-        **capture_figures(ledger),
-        **{
-            f"{figure}/{wave}": value
-            for wave, figure, value in kpis.select("wave", "figure", "value").iter_rows()
-            if value is not None
-        },
-    }
-
-
-def capture_figures(ledger: pl.DataFrame) -> Metadata:
-    """Figures of a capture that mean something over time: share of complete windows, bytes of one, how fast they came.
-
-    The pace is that of the last hour in which any came; unknown figures are left out.
-    """
-    complete = ledger.filter(state="complete")
-    (per_hour, left) = ledger.select(speed()).row(0)
-    known = {
-        "complete_pct": 100 * complete.height / ledger.height if ledger.height else None,
-        "bytes_per_window": complete["bytes"].mean(),
-        "windows_per_minute": None if per_hour is None else per_hour / 60,
-        "windows_left": left,
-    }
-    return {name: value for name, value in known.items() if isinstance(value, int | float)}

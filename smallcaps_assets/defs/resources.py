@@ -20,13 +20,21 @@ from smallcaps_assets.settings import Profile, Settings, SourceParams
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
-    """The settings in force, as JSON of their checked form."""
+    """The settings in force, as JSON of their checked form, and the clock.
+
+    `at` is an ISO time that stands instead of the clock, to rehearse another night.
+    """
 
     document: str
+    at: str | None = None
 
     def load(self) -> Settings:
         """The settings."""
         return _settings(self.document)
+
+    def now(self) -> datetime:
+        """The time, in UTC: the one place where assets read the clock."""
+        return datetime.now(UTC) if self.at is None else datetime.fromisoformat(self.at).astimezone(UTC)
 
 
 class LakeResource(dg.ConfigurableResource["LakeResource"]):
@@ -105,8 +113,3 @@ def client_of(source: SourceParams, instance: dg.DagsterInstance) -> MarketDataC
 @lru_cache(maxsize=4)
 def _settings(document: str) -> Settings:
     return Settings.model_validate_json(document)
-
-
-def now() -> datetime:
-    """The time, in UTC: the one place where assets read the clock."""
-    return datetime.now(UTC)

@@ -36,14 +36,26 @@ def was_interrupted(error: SerializableErrorInfo | None) -> bool:
     return False
 
 
-def _cause(error: SerializableErrorInfo) -> str:
-    """What went wrong first: its message where it is an error of ours, the whole trace where it is not."""
+def first_cause(error: SerializableErrorInfo) -> str:
+    """What went wrong first: the message of the first error of ours, else what the very first error says."""
     if was_interrupted(error):
         return "interrupted"
-    first = error
-    while first.cause:
-        first = first.cause
-    return first.message.strip() if first.cls_name in OURS else error.to_string()
+    found = _ours(error) or _chain(error)[-1]
+    return found.message.strip().removeprefix(f"{errors.__name__}.{found.cls_name}: ")
+
+
+def _chain(error: SerializableErrorInfo) -> list[SerializableErrorInfo]:
+    """An error and what it came of, the first cause last."""
+    return [error, *(_chain(error.cause) if error.cause else [])]
+
+
+def _ours(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
+    return next((found for found in reversed(_chain(error)) if found.cls_name in OURS), None)
+
+
+def _cause(error: SerializableErrorInfo) -> str:
+    """What went wrong first in a line for people; the whole trace where no error of ours explains it."""
+    return first_cause(error) if was_interrupted(error) or _ours(error) else error.to_string()
 
 
 def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it

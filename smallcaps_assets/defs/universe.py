@@ -10,7 +10,7 @@ from smallcaps_assets.defs.checks import SMALL_CAPS, small_caps
 from smallcaps_assets.defs.metadata import OWNERS, Metadata, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.pool import VENDOR_POOL
-from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource, now
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.domain.universe import UNIVERSE, Composition, composition
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.universe import Universe, UniverseBuilder
@@ -37,7 +37,7 @@ def universe(
     interest where the plan has them.
     """
     loaded = settings.load()
-    due = sessions_due(loaded.history, loaded.sessions, now())
+    due = sessions_due(loaded.history, loaded.sessions, settings.now())
     client = market_data.reference_client(lake, context.instance)
     before = client.totals().requests_sent
     builder = UniverseBuilder(

@@ -28,6 +28,11 @@ class BarsStore:
         """The sessions of `symbol` that are here, whether they have bars or not."""
         return {day for path in self._files(symbol) for day in _sessions_of(path)}
 
+    def covers(self, symbol: str, session: date) -> bool:
+        """Whether one session of `symbol` is here; reads one footer at most."""
+        path = self.lake.bars(symbol) / f"{session:%Y-%m}.parquet"
+        return path.is_file() and session in _sessions_of(path)
+
     def fingerprints(self, symbol: str) -> dict[date, str]:
         """What tells one version of a session's bars from another, by session."""
         return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}

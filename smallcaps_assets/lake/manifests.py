@@ -74,6 +74,11 @@ class ManifestStore:
             )
         return found
 
+    def current_id(self) -> str | None:
+        """The name of the current manifest; None where there is none."""
+        found = self._sidecar()
+        return str(found["manifest_id"]) if found else None
+
     def load(self) -> pl.DataFrame:
         """The current manifest (MANIFEST), in rank order; see `current`."""
         return self.current().rows

@@ -15,6 +15,7 @@ from smallcaps_assets.domain.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.allowance import Allowance
 from smallcaps_assets.pipeline.artefacts import Artefacts, SpanResult, utc_now, within
 from smallcaps_assets.pipeline.in_flight import Width, in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -45,7 +46,13 @@ class Capture:
     log: Callable[[str], None]
     clock: Callable[[], datetime] = utc_now
 
-    def run(self, manifest: pl.DataFrame, pairs: Sequence[Pair], left_out: int = 0) -> Iterator[Outcome]:
+    def run(
+        self,
+        manifest: pl.DataFrame,
+        pairs: Sequence[Pair],
+        left_out: int = 0,
+        allowance: Allowance | None = None,
+    ) -> Iterator[Outcome]:
         """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); outcomes as pairs are done.
 
         Waves run in order. What is published asks nothing. A span that fails is kept in the quarantine with its
@@ -56,6 +63,8 @@ class Capture:
             manifest: the events (MANIFEST).
             pairs: the partitions.
             left_out: how many events a trial leaves out of `manifest`; every outcome repeats it.
+            allowance: the requests that may be spent; spans that it does not admit stay missing, and the outcomes of
+                their partitions, which come last, say how many.
 
         Raises:
             NotAuthenticated: the key is unknown; one request was spent.
@@ -81,23 +90,29 @@ class Capture:
             if pair not in left:
                 yield self._outcome(pair, counts[pair], [], left_out)
         results: dict[Pair, list[SpanResult]] = defaultdict(list)
-        for result in _Work(self, windows, spans).results():
+        for result in _Work(self, windows, spans, allowance or Allowance(None)).results():
             pair = (result.span.symbol, result.span.wave)
             results[pair].append(result)
             left[pair] -= 1
             if not left[pair]:
                 yield self._outcome(pair, counts[pair], results.pop(pair), left_out)
+        for pair in (pair for pair in pairs if left.get(pair)):
+            yield self._outcome(pair, counts[pair], results[pair], left_out, spans_left=left[pair])
 
-    def _outcome(self, pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int) -> Outcome:
-        return replace(_outcome(pair, windows, results, left_out), rows=self.tape.rows_of(self.kind, *pair))
+    def _outcome(
+        self, pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int, spans_left: int = 0
+    ) -> Outcome:
+        made = _outcome(pair, windows, results, left_out, spans_left=spans_left)
+        return replace(made, rows=self.tape.rows_of(self.kind, *pair))
 
 
 class _Work:
     """The spans of one run, and what it learns on the way."""
 
-    def __init__(self, capture: Capture, windows: pl.DataFrame, spans: Sequence[Span]) -> None:
+    def __init__(self, capture: Capture, windows: pl.DataFrame, spans: Sequence[Span], allowance: Allowance) -> None:
         self.kind, self.tape, self.spans = capture.kind, capture.tape, spans
         self.artefacts = Artefacts(capture.kind, capture.tape, windows, capture.config_hash, capture.clock)
+        self.allowance = allowance
         self.stop = Event()
         self.client = capture.client.until(self.stop)
         self.threads = capture.threads
@@ -124,8 +139,14 @@ class _Work:
         # the first one alone: its answer tells whether key and plan allow any of this
         for some in (spans[:1], spans[1:]):
             for result in in_threads(
-                self._fetch, some, self.threads, width=self.width, tick=self.progress.tick, stop=self.stop
+                self._fetch,
+                self.allowance.admit(some),
+                self.threads,
+                width=self.width,
+                tick=self.progress.tick,
+                stop=self.stop,
             ):
+                self.allowance.settle(result.requests)
                 yield self._told(result)
 
     def _told(self, result: SpanResult) -> SpanResult:
@@ -197,7 +218,7 @@ def _in_order(spans: Sequence[Span]) -> list[Span]:
     return [newest, *(span for span in others if span is not newest)]
 
 
-def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int) -> Outcome:
+def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int, spans_left: int = 0) -> Outcome:
     figures: dict[str, int | float] = {
         "windows": windows,
         "spans_fetched": sum(result.problem is None for result in results),
@@ -209,4 +230,6 @@ def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: 
     }
     if left_out:
         figures["trial_leaves_out"] = left_out
-    return Outcome(pair, figures, tuple(result.problem for result in results if result.problem is not None))
+    if spans_left:
+        figures["spans_left"] = spans_left
+    return Outcome(pair, figures, tuple(result.problem for result in results if result.problem is not None), spans_left)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from smallcaps_assets.domain.events import Detection, DetectionParams, detect, r
 from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SHARD
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.shards import Coverage, ShardStore
 from smallcaps_assets.pipeline.history import sessions_between
@@ -19,6 +20,13 @@ from smallcaps_assets.pipeline.outcome import Outcome
 
 # Raise it with every change of code that changes what is detected: shards of an earlier version are found again.
 CODE_VERSION: Final = "1"
+
+
+class Backlog(NamedTuple):
+    """Sessions of a symbol that have been fetched, and those that are still to be detected."""
+
+    fetched: set[date]
+    undetected: set[date]
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,11 @@ class Detector:
     reference: pl.DataFrame
 
     def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
-        """Bring the shards of `symbols` up to date; one outcome per symbol."""
-        return map(self._detect_symbol, symbols)
+        """Bring the shards of `symbols` up to date; one outcome per symbol.
+
+        A symbol whose files cannot be read or written is reported with the cause and does not stop the others.
+        """
+        return map(self._detect, symbols)
 
     def survey(self) -> pl.DataFrame:
         """Every shard: `symbol`, `sessions` (how many it covers), `current` (detected with these settings)."""
@@ -49,6 +60,23 @@ class Detector:
         """Whether a shard was detected with these settings; true where there is none."""
         known = self.reference.filter(pl.col("symbol") == symbol)
         return coverage is None or coverage.detection == self._identity(known)
+
+    def backlog(self, symbol: str) -> Backlog:
+        """The sessions of `symbol` that have bars, and those of them that its shard does not hold as they are now.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        marks, before = self.bars.fingerprints(symbol), self.shards.coverage(symbol)
+        if before is None or not self.is_current(symbol, before):
+            return Backlog(set(marks), set(marks))
+        return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
+
+    def _detect(self, symbol: str) -> Outcome:
+        try:
+            return self._detect_symbol(symbol)
+        except LakeError as error:
+            return Outcome((symbol,), {}, (f"{symbol}: {error}",))
 
     def _detect_symbol(self, symbol: str) -> Outcome:
         marks = self.bars.fingerprints(symbol)
@@ -70,7 +98,8 @@ class Detector:
         events = pl.concat([earlier, found.events])
         volumes |= dict(found.daily.select("day", "dollar_volume_day").iter_rows())
         self.shards.replace(symbol, events, Coverage(identity, marks, volumes))
-        figures = _figures(marks, sum(day >= since for day in marks), events) | found.counts
+        figures = _figures(marks, sum(day >= since for day in marks), events)
+        figures |= {"events_detected": found.events.height} | found.counts
         return Outcome((symbol,), figures, rows=events.height)
 
     def _detect_since(

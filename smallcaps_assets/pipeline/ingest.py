@@ -6,7 +6,7 @@ from itertools import groupby
 from threading import Event
 
 from smallcaps_assets.domain.quality import clean_bars
-from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.errors import LakeError, MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import DAY, BarsStore, bars_counted
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.in_flight import in_threads
@@ -27,8 +27,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
 
     Of a symbol nothing is asked after the last day that it is `followed`, and nothing at all if it is not: it keeps
-    what it has. A symbol that the vendor fails to serve is reported with its cause and does not stop the others. `log`
-    takes lines about progress.
+    what it has. A symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and
+    does not stop the others. `log` takes lines about progress.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -48,8 +48,6 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
 
 def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:
-    marks = store.fingerprints(symbol)
-    missing, held = sorted(set(due) - marks.keys()), sum(map(bars_counted, marks.values()))
     figures: dict[str, int | float] = {
         "sessions_due": len(due),
         "sessions_fetched": 0,
@@ -59,6 +57,11 @@ def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, s
         "requests": 0,
         "retries": 0,
     }
+    try:
+        marks = store.fingerprints(symbol)
+    except LakeError as error:
+        return Outcome((symbol,), figures, (f"{symbol}: {error}",))
+    missing, held = sorted(set(due) - marks.keys()), sum(map(bars_counted, marks.values()))
     for month, days in groupby(missing, key=lambda day: day.replace(day=1)):
         try:
             added = _fetch_month(symbol, month, list(days), client, store)

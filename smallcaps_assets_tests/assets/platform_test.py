@@ -24,6 +24,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UNIVERSE
+from smallcaps_assets.pipeline.nightly import BEHIND
 from smallcaps_assets.pipeline.source import market_data_client
 from smallcaps_assets.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.exchange import Exchange
@@ -94,9 +95,14 @@ class Platform:
         return set(self.instance.get_materialized_partitions(key))
 
 
-def opened(folder: Path, market: SimulatedMarket) -> Iterator[Platform]:
+def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> Iterator[Platform]:
+    """A platform whose state lies in a folder, as sensors and schedules need it; in memory where none is given."""
     gate = Gate(Exchange(market))
-    with pytest.MonkeyPatch.context() as patch, serve(gate) as server, dg.DagsterInstance.ephemeral() as instance:  # type: ignore[arg-type]
+    if state:
+        state.mkdir(parents=True)
+    quiet = {"telemetry": {"enabled": False}}
+    kept = dg.DagsterInstance.local_temp(str(state), quiet) if state else dg.DagsterInstance.ephemeral()
+    with pytest.MonkeyPatch.context() as patch, serve(gate) as server, kept as instance:  # type: ignore[arg-type]
         gate.base_url = server.base_url
         patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
         overrides: dict[str, Any] = {
@@ -299,7 +305,7 @@ def all_keys() -> set[dg.AssetKey]:
 
 
 def test_the_assets_are_those_of_the_architecture() -> None:
-    names = {"universe", "minute_bars", "event_shards", "master_events"}
+    names = {"universe", "minute_bars", "event_shards", "master_events", "nightly_report"}
     for profile in PROFILES:
         names |= {f"{profile}/{name}" for name in ASSETS_OF_A_PROFILE}
     assert {key.to_user_string() for key in all_keys()} == names
@@ -312,6 +318,7 @@ def test_the_assets_are_those_of_the_architecture() -> None:
         ("minute_bars", {"universe"}),
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
+        ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
         *((f"{profile}/tape_quotes", {f"{profile}/manifest"}) for profile in PROFILES),
@@ -336,6 +343,7 @@ def test_groups_owners_and_kinds_say_something() -> None:
     assert groups["universe"] == "reference"
     assert groups["minute_bars"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
+    assert groups["nightly_report"] == "nightly"
     for name, group in groups.items():
         if "/" in name:
             assert group == name.split("/")[0]
@@ -384,6 +392,7 @@ def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
         ("premium/tape_quotes", QUOTES_ALL),
         ("plus/capture_ledger", LEDGER),
         ("plus/capture_report", KPIS),
+        ("nightly_report", BEHIND),
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:

@@ -1,0 +1,210 @@
+"""Jobs that capture wave after wave, PM, AH and RTH: trades and quotes of a wave before anything of the next.
+
+Assets cannot say that: one run over all waves takes all trades before the first quotes. So these are jobs of plain
+steps, which fetch as the assets do and record each partition of theirs as soon as its last span is there.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypedDict
+
+import dagster as dg
+from pydantic import Field
+
+from smallcaps_assets.defs.checks import evaluation, kpi_checks
+from smallcaps_assets.defs.io import table_path
+from smallcaps_assets.defs.metadata import Metadata, first_lines, log_materialization, mark_failed
+from smallcaps_assets.defs.nightly import NIGHTLY, UNFINISHED
+from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.pool import VENDOR_POOL
+from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.tape import TapeConfig, TapeStep, ledger_of, report_of
+from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.tape import KINDS, Kind
+from smallcaps_assets.pipeline.allowance import Allowance
+from smallcaps_assets.pipeline.capture import Pair
+from smallcaps_assets.pipeline.history import sessions_due
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.settings import Profile, Settings
+
+EVERY_S: Final = 60
+REPORT: Final = "report"
+NIGHT_OVER: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+class WavesConfig(TapeConfig):
+    """A trial, and how many requests the whole capture may take."""
+
+    max_requests: int | None = Field(
+        default=None,
+        gt=0,
+        description="Begin no more windows once so many requests were sent; what is left stays missing.",
+    )
+
+
+class Tally(TypedDict):
+    """What the waves so far took, what failed in them, and how many spans were left, by wave and kind."""
+
+    requests: int
+    problems: list[str]
+    left: dict[str, int]
+
+
+@dg.config_mapping
+def of_every_wave(val: WavesConfig) -> dg.RunConfig:
+    """The same for every wave."""
+    return dg.RunConfig(ops={wave: WavesConfig(**val.model_dump()) for wave in WAVES})
+
+
+def waves_job(profile: Profile) -> dg.JobDefinition:
+    """The waves of a profile in order, then its ledger and report."""
+    waves, report = [_wave(profile, wave) for wave in WAVES], _report(profile)
+
+    @dg.job(
+        name=f"{profile}_waves",
+        config=of_every_wave,
+        executor_def=dg.in_process_executor,
+        description=f"Captures what is missing of the manifest of {profile}: wave PM, then AH, then RTH, of each the "
+        "trades and then the quotes; then ledger and report. What fails stops no other window and is named at the "
+        "end.",
+    )
+    def in_order() -> None:
+        tally = waves[0].alias(WAVES[0])()
+        for wave, capture in zip(WAVES[1:], waves[1:], strict=True):
+            tally = capture.alias(wave)(tally)
+        report.alias(REPORT)(tally)
+
+    return in_order
+
+
+def capture_sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Captures the new windows of the active profile once a night has built its manifest."""
+    profile = settings.active_profile
+
+    @dg.sensor(
+        name="nightly_capture",
+        job=job,
+        minimum_interval_seconds=EVERY_S,
+        description=f"Once the nightly run has built the manifest of {profile}: captures what is missing of it, wave "
+        "by wave, with at most nightly.capture_requests requests a night. What is left waits for the next night.",
+    )
+    def nightly_capture(
+        context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        instance, loaded = context.instance, settings.load()
+        if instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1):
+            return dg.SkipReason("The nightly run is not finished yet.")
+        nights = instance.get_run_records(dg.RunsFilter(job_name=NIGHTLY, statuses=NIGHT_OVER), limit=1)
+        manifest = instance.get_latest_materialization_event(dg.AssetKey([profile, "manifest"]))
+        if not nights or not manifest or manifest.run_id != nights[0].dagster_run.run_id:
+            return dg.SkipReason(f"No nightly run has built the manifest of {profile}.")
+        due = sessions_due(loaded.history, loaded.sessions, nights[0].create_timestamp)
+        session = f"{due[-1]}" if due else "none"
+        if context.cursor == session:
+            return dg.SkipReason(f"The windows of the night of {session} were asked for.")
+        if lake.manifests(profile).current().rows.is_empty():
+            return dg.SensorResult(cursor=session, skip_reason=f"The manifest of {profile} holds no event.")
+        request = dg.RunRequest(run_key=session, run_config={"max_requests": loaded.nightly.capture_requests})
+        return dg.SensorResult(run_requests=[request], cursor=session)
+
+    return nightly_capture
+
+
+def _wave(profile: Profile, wave: str) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{profile}_{wave}",
+        # the first wave comes after none
+        ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}})},
+        out=dg.Out(dict),
+        pool=VENDOR_POOL,
+        description=f"Trades, then quotes, of the windows of wave {wave}.",
+    )
+    def capture(  # noqa: PLR0913, PLR0917 -- resources are arguments
+        context: dg.OpExecutionContext,
+        tally: dict[str, Any],
+        config: WavesConfig,
+        settings: SettingsResource,
+        lake: LakeResource,
+        market_data: MarketDataResource,
+    ) -> dict[str, Any]:
+        step = TapeStep(profile, context, settings, lake, market_data)
+        after = _captured(step, wave, config, _tally(tally))
+        context.add_output_metadata(_figures(after))
+        return dict(after)
+
+    return capture
+
+
+def _report(profile: Profile) -> dg.OpDefinition:
+    @dg.op(name=f"{profile}_{REPORT}", description="The ledger and the report; fails if a window of any wave failed.")
+    def report(
+        context: dg.OpExecutionContext, tally: dict[str, Any], settings: SettingsResource, lake: LakeResource
+    ) -> None:
+        keys = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
+        ledger, about_ledger = ledger_of(profile, settings, lake)
+        publish_frame(table_path(lake.lake.root, keys[0]), ledger)
+        kpis, about_report = report_of(profile, ledger, settings, lake)
+        publish_frame(table_path(lake.lake.root, keys[1]), kpis)
+        after = _tally(tally)
+        for key, metadata in zip(keys, (about_ledger, about_report | _figures(after)), strict=True):
+            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+        for check in kpi_checks(kpis, ledger.filter(state="missing").height):
+            # taken, though its annotation does not say so
+            context.log_event(evaluation(keys[1], check))  # type: ignore[arg-type]
+        if problems := after["problems"]:
+            raise CaptureIncomplete(
+                f"{len(problems)} spans failed; everything else is published. Launch {profile}_waves again: only "
+                f"what is missing is asked for.\n{first_lines(problems)}"
+            )
+
+    return report
+
+
+def _captured(step: TapeStep, wave: str, config: WavesConfig, before: Tally) -> Tally:
+    """Fetch one wave, recording each partition as it is done; what failed or was left is told, not raised."""
+    pairs = [(symbol, wave) for symbol in step.context.instance.get_dynamic_partitions(SYMBOLS.name or "")]
+    allowance = Allowance(config.max_requests, before["requests"])
+    problems, left = list(before["problems"]), dict(before["left"])
+    for kind in KINDS:
+        for outcome in _recorded(step, kind, step.outcomes(kind, pairs, config, allowance), pairs):
+            problems += outcome.problems
+            if outcome.left:
+                left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
+    return Tally(requests=allowance.spent, problems=problems, left=left)
+
+
+def _recorded(step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Sequence[Pair]) -> Iterator[Outcome]:
+    """Pass outcomes on, having recorded those that are whole and new; those with problems are marked at the end.
+
+    What is green and had nothing to fetch is not recorded again: that would cost more than to look.
+    """
+    asset = dg.AssetKey([step.profile, f"tape_{kind}"])
+    green = _green(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
+    failed = []
+    try:
+        for outcome in outcomes:
+            key = tape_key(*outcome.partition)
+            if outcome.problems:
+                failed.append(key)
+            elif not outcome.left and (outcome.figures["spans_fetched"] or key not in green):
+                log_materialization(step.context, asset, key, outcome)
+            yield outcome
+    finally:
+        mark_failed(step.context, asset, failed)
+
+
+def _green(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
+    """Partitions that are materialized, and not failed since."""
+    known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
+    return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
+
+
+def _tally(passed_on: dict[str, Any]) -> Tally:
+    return Tally(requests=passed_on["requests"], problems=passed_on["problems"], left=passed_on["left"])
+
+
+def _figures(tally: Tally) -> Metadata:
+    """What people see of the waves so far."""
+    left = {f"left/{what}": spans for what, spans in tally["left"].items()}
+    return {"requests_of_run": tally["requests"], "failed_of_run": len(tally["problems"]), **left}

@@ -1,0 +1,54 @@
+"""Notices of failed runs: a line in a file, and a post to an address that only the environment knows."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import SecretStr
+
+from smallcaps_assets.errors import NoticeError
+from smallcaps_assets.lake.publish import disk_errors
+
+Notice = Mapping[str, str | None]
+
+
+def write_notice(path: Path, notice: Notice) -> None:
+    """Add one line of JSON to a file.
+
+    Raises:
+        LakeError: the disk refuses.
+    """
+    line = json.dumps(notice, ensure_ascii=False) + "\n"
+    with disk_errors("written", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line)
+
+
+def post_notice(url: SecretStr, notice: Notice, timeout_s: float) -> None:
+    """Post the notice as JSON. No message names more of the address than its host: the rest may be a secret.
+
+    Raises:
+        NoticeError: it could not be posted, or was not accepted with a status of 200 to 299.
+    """
+    problem = _refused(url.get_secret_value(), notice, timeout_s)
+    if problem:
+        raise NoticeError(f"the notice of a failed run could not be posted: {problem}. It is in the file of notices.")
+
+
+def _refused(url: str, notice: Notice, timeout_s: float) -> str | None:
+    """Why the notice was not taken; None where it was."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https"):
+        return "the address is no http:// or https:// URL"
+    try:
+        answer = requests.post(url, json=notice, timeout=timeout_s, allow_redirects=False)
+    except (requests.RequestException, ValueError) as error:
+        return f"{host} did not answer ({type(error).__name__})"
+    return None if answer.ok and not answer.is_redirect else f"{host} answered with status {answer.status_code}"

@@ -1,0 +1,274 @@
+"""Nights: as the schedule asks for them, over HTTP, in lakes of their own."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster._core.test_utils import create_run_for_test
+from dagster._utils.schedules import schedule_execution_time_iterator
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.nightly import RUN_CONFIG, SESSION_TAG, night_request
+from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.settings import PROFILES, Settings, load_settings
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets_tests.assets.platform_test import (
+    SYMBOLS_OF_MARKET,
+    Platform,
+    by_path,
+    failure,
+    metadata_of,
+    opened,
+)
+from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.scenarios import new_york
+
+ONE_PLAN = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
+REPORT = "nightly_report"
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """An empty lake, run as `smallcaps ui` runs it."""
+    monkeypatch.setenv(ONE_PLAN, "1")
+    yield from opened(tmp_path, small_market)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """An empty lake whose state lies in a folder, as ticks need it."""
+    yield from opened(tmp_path, small_market, tmp_path / "state")
+
+
+def resources(platform: Platform, at: datetime | None = None) -> dict[str, Any]:
+    settings = load_settings(overrides=platform.overrides)
+    when = at.isoformat() if at else None
+    return {
+        "settings": SettingsResource(document=settings.model_dump_json(), at=when),
+        "lake": LakeResource(root=str(platform.root)),
+    }
+
+
+def schedule_of(settings: Settings) -> dg.ScheduleDefinition:
+    return build_defs(settings).get_repository_def().get_schedule_def("nightly")
+
+
+def tick(platform: Platform, at: str) -> dg.RunRequest | dg.SkipReason:
+    """What the schedule says at a New York time."""
+    schedule = schedule_of(load_settings(overrides=platform.overrides))
+    with dg.build_schedule_context(
+        instance=platform.instance, scheduled_execution_time=new_york(at), resources=resources(platform)
+    ) as context:
+        said = schedule(context)
+    assert isinstance(said, dg.RunRequest | dg.SkipReason)
+    return said
+
+
+def night(platform: Platform, session: str, *, fails: bool = False) -> dg.ExecuteInProcessResult:
+    """The night after a session, as the schedule asks for it; later sessions have not happened."""
+    platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": session}
+    platform.gate.asked.clear()
+    settings = load_settings(overrides=platform.overrides)
+    lake = LakeResource(root=str(platform.root))
+    request = night_request(platform.instance, settings, lake, new_york(f"{session} 20:45"))
+    assert isinstance(request, dg.RunRequest)
+    assert (request.run_key, request.tags[SESSION_TAG]) == (session, session)
+    definitions = build_defs(settings)
+    result = definitions.resolve_job_def("nightly").execute_in_process(
+        instance=platform.instance, run_config=dict(request.run_config), tags=request.tags, raise_on_error=False
+    )
+    assert result.success != fails
+    return result
+
+
+def begun(platform: Platform) -> Platform:
+    """With a universe and the night of 21 November behind it."""
+    platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-11-21"}
+    platform.run("universe")
+    night(platform, "2025-11-21")
+    return platform
+
+
+def master(platform: Platform) -> pl.DataFrame:
+    return pl.read_parquet(platform.lake.master)
+
+
+def report_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    (metadata,) = metadata_of(result, REPORT).values()
+    return {name: value.value for name, value in metadata.items()}
+
+
+def colours(platform: Platform, asset: str) -> dict[str, str]:
+    status = platform.instance.get_status_by_partition(dg.AssetKey(asset), SYMBOLS_OF_MARKET, SYMBOLS)
+    assert status is not None
+    return {symbol: state.name if state else "MISSING" for symbol, state in status.items()}
+
+
+# ------------------------------------------------------------------------------------------------- when
+
+
+@pytest.mark.parametrize(
+    ("at", "session"),
+    [
+        ("2025-10-31 20:45", "2025-10-31"),  # summer time
+        ("2025-11-03 20:45", "2025-11-03"),  # the first session of winter time
+        ("2025-11-28 20:45", "2025-11-28"),  # half day
+    ],
+)
+def test_each_session_has_its_night(kept: Platform, at: str, session: str) -> None:
+    kept.overrides["history"] = {"first_session": "2025-10-20", "last_session": None}
+    kept.run("universe")
+    request = tick(kept, at)
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == session
+    assert request.run_config == RUN_CONFIG
+    bounds = {name.rpartition("_")[2]: key for name, key in request.tags.items() if "partition_range" in name}
+    assert bounds == {"start": "AVLO", "end": "DRFT"}
+
+
+@pytest.mark.parametrize(
+    ("at", "history", "words"),
+    [
+        ("2025-11-27 20:45", {}, "Thursday 2025-11-27 has no session"),
+        ("2025-11-29 20:45", {}, "Saturday 2025-11-29 has no session"),
+        ("2025-11-26 20:45", {"last_session": "2025-11-25"}, "last_session is 2025-11-25: set it to null"),
+        ("2025-11-26 20:45", {"first_session": "2025-12-01"}, "first_session is 2025-12-01"),
+        ("2025-11-26 20:15", {}, "the session of 2025-11-26 is not over yet"),
+        ("2025-11-26 20:45", {}, "no symbols yet: materialize the asset universe"),
+    ],
+)
+def test_a_night_without_work_says_why(kept: Platform, at: str, history: dict[str, str], words: str) -> None:
+    kept.overrides["history"] = {"first_session": "2025-10-20", "last_session": None} | history
+    said = tick(kept, at)
+    assert isinstance(said, dg.SkipReason)
+    assert words in str(said.skip_message)
+
+
+def test_a_night_does_not_begin_before_the_last_one_is_over(kept: Platform) -> None:
+    kept.overrides["history"] = {"first_session": "2025-10-20", "last_session": None}
+    kept.run("universe")
+    run = create_run_for_test(kept.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
+    said = tick(kept, "2025-11-26 20:45")
+    assert isinstance(said, dg.SkipReason)
+    assert run.run_id in str(said.skip_message)
+    kept.instance.report_run_failed(run)
+    assert isinstance(tick(kept, "2025-11-26 20:45"), dg.RunRequest)
+
+
+def test_the_schedule_keeps_new_york_time_and_waits_to_be_switched_on() -> None:
+    schedule = schedule_of(load_settings(overrides={"nightly": {"start": "21:05"}}))
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    ticks = schedule_execution_time_iterator(
+        new_york("2025-11-01 12:00").timestamp(), schedule.cron_schedule, schedule.execution_timezone
+    )
+    assert [f"{next(ticks):%Y-%m-%d %H:%M %z}" for _ in range(2)] == [
+        "2025-11-01 21:05 -0400",
+        "2025-11-02 21:05 -0500",
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- what
+
+
+def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh: Platform) -> None:
+    begun(fresh)
+    result = night(fresh, "2025-11-24")
+    steps = [event.step_key for event in result.all_events if event.is_step_success]
+    order = ["universe", "minute_bars", "event_shards", "master_events", "core__manifest", REPORT]
+    assert [step for step in steps if step in order] == order
+    assert sorted({path.split("/")[4] for path, _ in fresh.gate.asked if "/aggs/" in path}) == SYMBOLS_OF_MARKET
+    figures = report_of(result)
+    assert (figures["session"], figures["sessions"], figures["symbol_sessions"]) == ("2025-11-24", 1, 4)
+    assert (figures["symbols"], figures["symbols_behind"], figures["symbols_new"]) == (4, 0, 0)
+    tables = master(fresh)
+    assert figures["master_rows"] == tables.height
+    assert figures["events_detected"] == tables.filter(date="2025-11-24").height > 0
+    assert {f"seconds/{step}" for step in order[:-1]} <= set(figures)
+    before = {name: content for name, (_, content) in files_below(fresh.root).items()}
+    again = night(fresh, "2025-11-24")
+    assert fresh.gate.asked == []
+    assert {name: content for name, (_, content) in files_below(fresh.root).items()} == before
+    assert report_of(again)["symbol_sessions"] == report_of(again)["events_detected"] == 0
+    for profile in PROFILES:
+        (metadata,) = metadata_of(again, profile, "manifest").values()
+        assert metadata["unchanged"].value is True
+    verdicts = {check.asset_key.to_user_string(): check.passed for check in again.get_asset_check_evaluations()
+                if check.check_name == "up_to_date"}  # fmt: skip
+    assert verdicts == {"minute_bars": True, "master_events": True}
+
+
+def test_missed_nights_caught_up_in_one_equal_nights_one_by_one_and_one_detection_of_all(
+    fresh: Platform, tmp_path: Path, small_market: SimulatedMarket
+) -> None:
+    for session in ("2025-11-24", "2025-11-26", "2025-11-28"):  # one of them missed Tuesday as well
+        night(begun(fresh) if session == "2025-11-24" else fresh, session)
+    for other in opened(tmp_path / "other", small_market):
+        caught_up = night(begun(other), "2025-11-28")
+        assert report_of(caught_up)["sessions"] == 4
+        one_by_one, at_once = master(fresh), master(other)
+        assert one_by_one["event_id"].to_list() == at_once["event_id"].to_list()
+        assert one_by_one["date"].max() == "2025-11-28"
+        assert_frame_equal(one_by_one, at_once, rel_tol=1e-9, abs_tol=1e-9)
+        for profile in PROFILES:
+            chosen = [ManifestStore(lake.manifests(profile), profile).load() for lake in (fresh.lake, other.lake)]
+            assert_frame_equal(*chosen, rel_tol=1e-9, abs_tol=1e-9)
+        shutil.rmtree(other.lake.shards)
+        other.run("event_shards", first="AVLO", last="DRFT")
+        other.run("master_events")
+        assert_frame_equal(one_by_one, master(other), rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_a_symbol_that_fails_is_red_stops_nothing_and_is_repaired_by_the_next_night(fresh: Platform) -> None:
+    begun(fresh)
+    by_path(fresh, "ticker/BNRX")
+    result = night(fresh, "2025-11-24", fails=True)
+    told = failure(result)
+    for words in ("1 of 4 symbols are behind", "BNRX: 1 sessions missing, 0 not detected", "out of order"):
+        assert words in told
+    assert colours(fresh, "minute_bars") == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"BNRX": "FAILED"}
+    assert set(colours(fresh, "event_shards").values()) == {"MATERIALIZED"}
+    newest = dict(master(fresh).group_by("symbol").agg(pl.col("date").max()).iter_rows())
+    assert newest.pop("BNRX") < "2025-11-24"
+    assert "2025-11-24" in newest.values()
+    for profile in PROFILES:
+        sidecar = ManifestStore(fresh.lake.manifests(profile), profile).sidecar()
+        assert sidecar["manifest_id"] == metadata_of(result, profile, "manifest")[None]["manifest_id"].value
+    figures = report_of(result)
+    assert (figures["symbols_behind"], figures["symbol_sessions"]) == (1, 3)
+    (row,) = pl.read_parquet(fresh.root / "reports" / "nightly.parquet").to_dicts()
+    assert (row["symbol"], row["first_missing"]) == ("BNRX", date(2025, 11, 24))
+    fresh.gate.rule = lambda path, query: None  # noqa: ARG005
+    repaired = night(fresh, "2025-11-25")
+    assert report_of(repaired)["symbol_sessions"] == 5
+    assert set(colours(fresh, "minute_bars").values()) == {"MATERIALIZED"}
+    assert pl.read_parquet(fresh.root / "reports" / "nightly.parquet").is_empty()
+
+
+def test_a_symbol_whose_file_is_damaged_stops_no_other(fresh: Platform) -> None:
+    begun(fresh)
+    (fresh.lake.bars("CRVO") / "2025-11.parquet").write_bytes(b"PAR1 no more")
+    told = failure(night(fresh, "2025-11-24", fails=True))
+    assert "1 of 4 symbols are behind" in told
+    assert "CRVO" in told.split("\n")[1]
+    assert "2025-11.parquet: cannot be read" in told
+    for asset in ("minute_bars", "event_shards"):
+        assert colours(fresh, asset) == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"CRVO": "FAILED"}
+    assert master(fresh)["date"].max() == "2025-11-24"
+
+
+def test_a_symbol_that_joins_in_a_night_comes_in_the_next(fresh: Platform) -> None:
+    fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX"]}
+    begun(fresh)
+    fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX", "CRVO"]}
+    figures = report_of(night(fresh, "2025-11-24"))
+    assert (figures["symbols"], figures["symbols_new"], figures["new_symbols_next_night"]) == (2, 1, "CRVO")
+    assert report_of(night(fresh, "2025-11-25"))["symbols"] == 3
+    assert "CRVO" in set(master(fresh)["symbol"])

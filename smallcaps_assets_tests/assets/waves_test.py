@@ -1,0 +1,208 @@
+"""The job that captures wave after wave, and the sensor that starts it after a night."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
+from smallcaps_assets_tests.conftest import files_below
+
+PROFILE = "premium"
+DUE = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
+
+
+@pytest.fixture
+def planned(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """A manifest of premium with events in every wave, and no tape yet."""
+    for platform in opened(tmp_path, small_market):
+        yield with_manifest(platform)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """The same with its state in a folder, as sensors need it."""
+    for platform in opened(tmp_path, small_market, tmp_path / "state"):
+        yield with_manifest(platform)
+
+
+def with_manifest(platform: Platform) -> Platform:
+    platform.overrides |= {"history": DUE, "active_profile": PROFILE, "nightly": {"capture_requests": 4}}
+    platform.run("universe")
+    for name in ("minute_bars", "event_shards"):
+        platform.run(name, first="AVLO", last="DRFT")
+    platform.run("master_events", [PROFILE, "manifest"])
+    assert set(manifest(platform)["session"]) == set(WAVES), "every wave, or these tests show nothing"
+    platform.gate.asked.clear()
+    return platform
+
+
+def manifest(platform: Platform) -> pl.DataFrame:
+    return ManifestStore(platform.lake.manifests(PROFILE), PROFILE).load()
+
+
+def ledger(platform: Platform) -> pl.DataFrame:
+    return pl.read_parquet(platform.lake.ledger(PROFILE))
+
+
+def waves(platform: Platform, *, fails: bool = False, **config: Any) -> dg.ExecuteInProcessResult:
+    definitions = build_defs(load_settings(overrides=platform.overrides))
+    job = definitions.resolve_job_def(f"{PROFILE}_waves")
+    result = job.execute_in_process(instance=platform.instance, run_config=config, raise_on_error=False)
+    assert result.success != fails
+    return result
+
+
+def asked(platform: Platform) -> list[tuple[str, str]]:
+    """Kind and symbol of every request for tape, in order."""
+    paths = [path.split("/") for path, _ in platform.gate.asked if path.startswith("/v3/")]
+    return [(path[2], path[3]) for path in paths]
+
+
+def reds(platform: Platform, kind: str) -> dict[str, set[str]]:
+    """Partitions by what is shown of them."""
+    keys: Sequence[str] = [tape_key(symbol, wave) for symbol in SYMBOLS_OF_MARKET for wave in WAVES]
+    status = platform.instance.get_status_by_partition(
+        dg.AssetKey([PROFILE, f"tape_{kind}"]), keys, TAPE_PARTITIONS
+    ) or dict.fromkeys(keys)
+    shown: dict[str, set[str]] = {"MATERIALIZED": set(), "FAILED": set(), "MISSING": set()}
+    for key, state in status.items():
+        shown[state.name if state else "MISSING"].add(str(key))
+    return shown
+
+
+EVERYTHING = {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET for wave in WAVES}
+
+
+def test_waves_come_in_order_and_of_each_the_trades_before_the_quotes(planned: Platform) -> None:
+    result = waves(planned)
+    assert [event.step_key for event in result.all_events if event.is_step_success] == [*WAVES, "report"]
+    assert [kind for kind, _ in groupby(asked(planned), key=lambda one: one[0])] == ["trades", "quotes"] * 3
+    wave_of = {
+        (row["symbol"], int(row["timestamp"].timestamp()) // 60): row["session"] for row in manifest(planned).to_dicts()
+    }
+    seen = []
+    for path, query in planned.gate.asked:
+        if "timestamp.gte" in query and "/trades/" in path:
+            start, end = (int(query[f"timestamp.{bound}"]) // (60 * 10**9) for bound in ("gte", "lt"))
+            symbol = path.split("/")[3]
+            seen.append(next(wave for (name, at), wave in wave_of.items() if name == symbol and start <= at < end))
+    assert [wave for wave, _ in groupby(seen)] == list(WAVES)
+    assert set(ledger(planned)["state"]) <= {"complete", "empty", "trades_only", "quotes_only"}
+    for kind in ("trades", "quotes"):
+        assert reds(planned, kind)["MATERIALIZED"] == EVERYTHING
+    for name in ("capture_ledger", "capture_report"):
+        event = planned.instance.get_latest_materialization_event(dg.AssetKey([PROFILE, name]))
+        assert event is not None
+        assert event.run_id == result.run_id
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert checks == dict.fromkeys(("success_rate", "retries", "throttling", "session_mix", "event_size"), True)
+    before = files_below(planned.root / "tape" / PROFILE / "trades")
+    planned.gate.asked.clear()
+    again = waves(planned)
+    assert asked(planned) == []
+    assert files_below(planned.root / "tape" / PROFILE / "trades") == before
+    recorded = [event.partition for event in again.get_asset_materialization_events() if event.partition]
+    assert recorded == [], "what is green and had nothing to fetch is not recorded again"
+
+
+def test_a_window_that_fails_stops_no_later_wave_and_is_red(planned: Platform) -> None:
+    victim = str(manifest(planned).filter(session="PM")["symbol"][0])
+    by_path(planned, f"quotes/{victim}")
+    told = failure(waves(planned, fails=True))
+    for words in ("CaptureIncomplete", "spans failed", f"{victim} PM", f"{PROFILE}_waves again", "out of order"):
+        assert words in told
+    of_victim = {str(tape_key(victim, wave)) for wave in set(manifest(planned).filter(symbol=victim)["session"])}
+    assert reds(planned, "quotes") == {
+        "MATERIALIZED": EVERYTHING - of_victim, "FAILED": of_victim, "MISSING": set()
+    }  # fmt: skip
+    assert reds(planned, "trades")["MATERIALIZED"] == EVERYTHING
+    assert set(ledger(planned).filter(symbol=victim)["state"]) == {"failed"}
+    planned.gate.rule = lambda path, query: None  # noqa: ARG005
+    planned.gate.asked.clear()
+    waves(planned)
+    assert set(asked(planned)) == {("quotes", victim)}
+    assert reds(planned, "quotes")["MATERIALIZED"] == EVERYTHING
+
+
+def test_nothing_is_begun_beyond_the_requests_that_may_be_spent(planned: Platform) -> None:
+    result = waves(planned, max_requests=5)
+    assert len(asked(planned)) == 5
+    figures = {
+        event.asset_key.path[-1]: event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key and not event.partition
+    }["capture_report"]
+    assert figures["requests_of_run"].value == 5
+    left = sum(int(value.value) for name, value in figures.items() if name.startswith("left/"))
+    states = dict(ledger(planned).group_by("state").len().iter_rows())
+    assert states["missing"] > 0
+    assert "failed" not in states
+    assert not any(reds(planned, kind)["FAILED"] for kind in ("trades", "quotes"))
+    assert reds(planned, "quotes")["MISSING"]
+    planned.gate.asked.clear()
+    waves(planned)
+    assert len(asked(planned)) == left > 0
+    assert "missing" not in set(ledger(planned)["state"])
+
+
+def test_a_trial_captures_only_the_best(planned: Platform) -> None:
+    waves(planned, best=1)
+    assert len(asked(planned)) == 2
+    (best,) = ledger(planned).filter(pl.col("state") != "missing")["event_id"]
+    assert best == manifest(planned)["event_id"][0]
+
+
+# ------------------------------------------------------------------------------------------------- after a night
+
+
+def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    settings = load_settings(overrides=platform.overrides)
+    sensor = build_defs(settings).get_repository_def().get_sensor_def("nightly_capture")
+    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+    own: dict[str, object] = {
+        "settings": SettingsResource(document=settings.model_dump_json()),
+        "lake": LakeResource(root=str(platform.root)),
+    }
+    with dg.build_sensor_context(instance=platform.instance, cursor=cursor, resources=own) as context:
+        said = sensor(context)
+    assert isinstance(said, dg.SensorResult | dg.SkipReason)
+    return said
+
+
+def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept: Platform) -> None:
+    said = look(kept)
+    assert isinstance(said, dg.SkipReason)
+    assert "No nightly run has built" in str(said.skip_message)
+    definitions = build_defs(load_settings(overrides=kept.overrides))
+    definitions.resolve_job_def("nightly").execute_in_process(
+        instance=kept.instance,
+        tags={"dagster/asset_partition_range_start": "AVLO", "dagster/asset_partition_range_end": "DRFT"},
+    )
+    running = create_run_for_test(kept.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
+    said = look(kept)
+    assert isinstance(said, dg.SkipReason)
+    assert "not finished yet" in str(said.skip_message)
+    kept.instance.delete_run(running.run_id)
+    said = look(kept)
+    assert isinstance(said, dg.SensorResult)
+    (request,) = said.run_requests or []
+    assert (request.run_key, request.run_config) == ("2025-11-28", {"max_requests": 4})
+    kept.gate.asked.clear()
+    waves(kept, **request.run_config)
+    assert len(asked(kept)) == 4
+    said = look(kept, said.cursor)
+    assert isinstance(said, dg.SkipReason)
+    assert "2025-11-28 were asked for" in str(said.skip_message)
