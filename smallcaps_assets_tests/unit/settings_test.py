@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 import smallcaps_assets
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.settings import Settings, api_key, instance_config, load_settings
+from smallcaps_assets.settings import Settings, api_key, instance_config, load_settings, universe_file
 from smallcaps_assets_tests.scenarios import default_settings
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
@@ -90,6 +90,17 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         default_settings().cooldown.window_min = 5  # type: ignore[misc]
+
+
+def test_the_file_of_symbols_lies_relative_to_the_folder_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text(CONFIG.read_text())
+    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
+    own = load_settings(overrides={"universe": {"file": "lists/mine.csv"}})
+    assert universe_file(own) == (tmp_path / "lists" / "mine.csv").resolve()
+    assert universe_file(load_settings(overrides={})) is None
 
 
 def test_settings_survive_json() -> None:
