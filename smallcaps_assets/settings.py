@@ -32,6 +32,8 @@ CalendarDay = Annotated[date, Field(strict=False)]
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
+# How the processes of a web UI are told from all others: which process started them, and its address.
+UI_VARIABLE: Final = "SMALLCAPS_UI"
 
 
 class EmbeddedParams(Params):
@@ -203,6 +205,11 @@ def hand_down(config: Path, overrides: Mapping[str, Any]) -> None:
 def use_dagster_home(folder: Path) -> None:
     """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
     os.environ["DAGSTER_HOME"] = str(folder)
+
+
+def use_ui_mark(mark: str) -> None:
+    """Make the processes that this one starts known as those of the web UI that `mark` tells of."""
+    os.environ[UI_VARIABLE] = mark
 
 
 def instance_config(template: Path, folder: Path) -> str:
