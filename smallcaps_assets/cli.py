@@ -151,6 +151,11 @@ def _ui(parser: ArgumentParser) -> None:
     _data_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port_number, default=3000, help="port to listen on (default: 3000)")
+    parser.add_argument(
+        "--read-only",
+        action="store_true",
+        help="only look: nothing can be launched or changed in it, and no daemon runs; also beside an open web UI",
+    )
 
 
 def _exchange(parser: ArgumentParser) -> None:

@@ -55,6 +55,9 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             **(resources or {}),
         },
         loggers={RUN_LOG: people_logger},
+        # a run is one process: steps in processes of their own would outlive it when it is killed, and work beside
+        # its retry
+        executor=dg.in_process_executor,
     )
 
 

@@ -4,6 +4,7 @@ SmallcapsError
 ├── SettingsError           a setting is unknown, of the wrong type or contradicts another
 ├── InputError              a file, table or symbol a user gave cannot be used
 ├── LakeError               the lake cannot be read or written, or is not what it claims to be
+├── ServiceEnded            a process of the web UI does not stay up
 ├── Stopped                 the work was called off before it was done
 ├── CaptureIncomplete       some windows or sessions could not be fetched; the rest is published
 ├── NoticeError             a failure notice could not be posted
@@ -31,6 +32,10 @@ class InputError(SmallcapsError):
 
 class LakeError(SmallcapsError):
     """The lake cannot be read or written, or is not what it claims to be."""
+
+
+class ServiceEnded(SmallcapsError):  # noqa: N818 -- the name says what happened
+    """A process of the web UI does not stay up."""
 
 
 class Stopped(SmallcapsError):  # noqa: N818

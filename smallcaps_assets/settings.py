@@ -36,6 +36,8 @@ CalendarDay = Annotated[date, Field(strict=False)]
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
+# How the processes of a web UI are told from all others: which process started them, and its address.
+UI_VARIABLE: Final = "SMALLCAPS_UI"
 
 # Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
 BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
@@ -250,6 +252,11 @@ def use_dagster_home(folder: Path) -> None:
     os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
     # one record of what a run over many partitions will do, instead of one for each: half the cost of a partition
     os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
+
+
+def use_ui_mark(mark: str) -> None:
+    """Make the processes that this one starts known as those of the web UI that `mark` tells of."""
+    os.environ[UI_VARIABLE] = mark
 
 
 def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:

@@ -11,10 +11,10 @@ import dagster as dg
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
-from smallcaps_assets.defs.orphans import process_tag
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.run_log import RUN_LOG, was_interrupted
+from smallcaps_assets.defs.workers import process_tag
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.layout import Lake

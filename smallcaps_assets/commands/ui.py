@@ -1,42 +1,107 @@
-"""`smallcaps ui`: Dagster's web UI and daemon on this repository's lake, with the state that was left there."""
+"""`smallcaps ui`: Dagster's web UI and daemon on a lake, with the state that was left there."""
 
+import signal
 import socket
-import subprocess
-import sys
+import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.processes import daemons, end_leftovers, ui_mark
+from smallcaps_assets.commands.services import CodeServer, Service, end
+from smallcaps_assets.commands.state import look_into_state, remove_states_of_gone_lakes, state_folder
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.orphans import fail_orphans
 from smallcaps_assets.defs.pool import free_slots_of_the_dead
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.settings import home, lake_path
+from smallcaps_assets.settings import lake_path, use_ui_mark
 
+LOOK_S: Final = 1.0
 # Dagster frees the slots of runs that are gone; those of commands are freed here
 SWEEP_S: Final = 30.0
+# Ctrl-C, what service managers and `kill` send, a terminal that is closed, Ctrl-Break
+SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 def run(arguments: Namespace) -> int:
-    """Start the web UI and the daemon; returns when they end (Ctrl-C)."""
+    """Start the services and keep them at work; returns when it is told to end (Ctrl-C, SIGTERM).
+
+    Raises:
+        InputError: the port is taken, or another daemon works on this lake's state.
+        ServiceEnded: a service does not stay up.
+    """
     settings = enter(arguments)
+    folder = state_folder(settings)
+    url = f"http://{arguments.host}:{arguments.port}"
+    if not arguments.read_only:
+        end_leftovers(folder)
+        _require_alone(folder)
     _require_free(arguments.host, arguments.port)
-    open_state(settings).dispose()
-    print(
-        f"lake {lake_path(settings)}\nweb UI at http://{arguments.host}:{arguments.port} in about 20 s; Ctrl-C ends it"
-    )
-    command = [sys.executable, "-m", "dagster", "dev", "--workspace", "workspace.yaml"]
-    command += ["--host", arguments.host, "--port", str(arguments.port)]
-    with subprocess.Popen(command, cwd=home()) as process:  # noqa: S603 -- our own interpreter and checked flags
-        while True:
-            try:
-                return process.wait(SWEEP_S)
-            except subprocess.TimeoutExpired:
-                with dg.DagsterInstance.get() as instance:
-                    free_slots_of_the_dead(instance)
-            except KeyboardInterrupt:  # the child was interrupted as well: let it put its state in order
-                continue
+    look_into_state(settings).dispose()
+    remove_states_of_gone_lakes()
+    use_ui_mark(ui_mark(url))
+    print(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...", flush=True)
+    with TemporaryDirectory(prefix="smallcaps-", ignore_cleanup_errors=True) as scratch, _interruptible():
+        services = _services(arguments, Path(scratch) / "workspace.yaml")
+        try:
+            for service in services:
+                service.start()
+            print(f"web UI at {url}{', read-only' * arguments.read_only}; Ctrl-C ends it", flush=True)
+            _keep(services, sweep=not arguments.read_only)
+        except KeyboardInterrupt:
+            print("ending ...", flush=True)
+        finally:
+            _ignore_interrupts()
+            end(services)
+    return 0
+
+
+def _services(arguments: Namespace, workspace: Path) -> list[Service]:
+    code = CodeServer(workspace)
+    found = ["--workspace", str(workspace)]
+    web = ["dagster_webserver", *found, "--host", arguments.host, "--port", str(arguments.port)]
+    web += ["--dagster-log-level", "warning"]
+    server = Service("web server", web + ["--read-only"] * arguments.read_only, (arguments.host, arguments.port))
+    if arguments.read_only:
+        return [code, server]
+    daemon = Service("daemon", ["dagster._daemon", "run", *found, "--log-level", "warning"], before=_put_in_order)
+    return [code, server, daemon]
+
+
+def _keep(services: list[Service], *, sweep: bool) -> None:
+    """Keep the services at work until interrupted."""
+    swept = time.monotonic()
+    while True:
+        time.sleep(LOOK_S)
+        for service in services:
+            service.keep()
+        if sweep and time.monotonic() - swept > SWEEP_S:
+            swept = time.monotonic()
+            with dg.DagsterInstance.get() as instance:
+                free_slots_of_the_dead(instance)
+
+
+def _put_in_order() -> None:
+    """Close what was under way when the daemon before this one ended, and whose process has ended too."""
+    with dg.DagsterInstance.get() as instance:
+        fail_orphans(instance, no_daemon=True)
+        free_slots_of_the_dead(instance)
+
+
+def _require_alone(folder: Path) -> None:
+    for seen in daemons(folder):
+        mark, address = seen.owner
+        pid = mark.partition("-")[0] or seen.process.pid
+        what = f"the web UI is open at {address}" if address else "a daemon of Dagster is at work"
+        raise InputError(
+            f"{what} on this lake already (process {pid}), and two would launch everything twice. Use that one or end "
+            "it first; to look at this lake from another port as well: smallcaps ui --read-only --port N."
+        )
 
 
 def _require_free(host: str, port: int) -> None:
@@ -44,6 +109,33 @@ def _require_free(host: str, port: int) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror}). If the web UI is open already, use that "
-            "one; otherwise choose another --port or --host."
+            f"cannot listen on {host}:{port} ({error.strerror}). Choose another --port or --host."
         ) from error
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Treat every request to end as Ctrl-C, also where a shell started us in the background, deaf to it."""
+
+    def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 -- the system passes them
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _signals()}
+    for number, handler in before.items():
+        # who runs us with nohup wants us to outlive the terminal
+        if not (handler is signal.SIG_IGN and number.name == "SIGHUP"):
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_interrupts() -> None:
+    for number in _signals():
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _signals() -> list[signal.Signals]:
+    return [signal.Signals[name] for name in SIGNALS if name in signal.Signals.__members__]

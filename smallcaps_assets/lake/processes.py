@@ -1,6 +1,8 @@
 """Whether the process that left something behind is still there, on every system."""
 
 import os
+import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -8,6 +10,7 @@ import psutil
 
 # the system's clock may be set while a process runs, but its id is not used again within seconds
 CLOCK_SLACK_S: Final = 5.0
+POLL_S: Final = 0.1
 
 
 @lru_cache(maxsize=1)
@@ -23,8 +26,49 @@ def is_alive(mark: str) -> bool:
     if not (pid.isdecimal() and began.isdecimal()):
         return False
     try:
-        return abs(psutil.Process(int(pid)).create_time() - int(began)) < CLOCK_SLACK_S
+        return abs(_began(int(pid)) - int(began)) < CLOCK_SLACK_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def process_of(pid: int, moment: float) -> psutil.Process | None:
+    """The process that had the id `pid` at `moment` (Unix seconds), None where it has ended.
+
+    One that began later was given the id of a process that had ended.
+    """
+    try:
+        return psutil.Process(pid) if _began(pid) < moment + CLOCK_SLACK_S else None
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        return psutil.Process(pid)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process is still there; one that has ended and waits for its parent to ask how is not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until_gone(processes: Iterable[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Wait until these processes, children or not, have ended; returns those that are still there after that time."""
+    end = time.monotonic() + within_s
+    while (left := [process for process in processes if is_running(process)]) and time.monotonic() < end:
+        time.sleep(POLL_S)
+    return left
+
+
+def _began(pid: int) -> float:
+    """When a process began; one that has ended and whose parent has not asked for its end is no longer there.
+
+    Raises:
+        psutil.NoSuchProcess: there is none, or it has ended.
+    """
+    process = psutil.Process(pid)
+    if not is_running(process):
+        raise psutil.NoSuchProcess(pid)
+    return process.create_time()

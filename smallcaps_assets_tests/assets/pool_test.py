@@ -118,7 +118,7 @@ def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(insta
 STEP = textwrap.dedent("""
     import signal, time
     import dagster as dg
-    from smallcaps_assets.defs.orphans import process_tag
+    from smallcaps_assets.defs.workers import process_tag
     from smallcaps_assets.defs.pool import VENDOR_POOL
 
     # a shell that starts tests in the background lets its children ignore it
