@@ -12,7 +12,7 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.kpis import STATES
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams, profile_hash
 from smallcaps_assets.domain.quality import master_problems
-from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST, matched
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
@@ -147,11 +147,7 @@ def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings,
 
 
 def _missing_minutes(bars: BarsStore, days: list[date], settings: Settings) -> Finding:
-    sessions = (
-        sessions_between(days[0], days[-1], settings.sessions)
-        if days
-        else sessions_between(settings.history.first_session, settings.history.first_session, settings.sessions)
-    )
+    sessions = sessions_between(days[0], days[-1], settings.sessions) if days else SESSION_TABLE.to_frame()
     return bar_checks.missing_minutes(bars.regular_minutes(sessions), sessions, settings.checks.bars)
 
 

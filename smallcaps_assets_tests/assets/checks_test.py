@@ -254,6 +254,13 @@ def test_a_session_without_any_bars_turns_red(damaged: Platform) -> None:
     assert verdicts["empty_sessions"].severity == dg.AssetCheckSeverity.ERROR
 
 
+def test_before_the_first_session_is_over_there_is_nothing_to_lack(damaged: Platform) -> None:
+    damaged.overrides |= {"history": {"first_session": "2099-12-31", "last_session": None}}
+    verdicts = checked(damaged, "minute_bars")
+    assert red(verdicts) == set()
+    assert verdicts["missing_minutes"].metadata["minutes"].value == 0
+
+
 def test_checks_of_what_is_not_there_yet_say_what_to_do(damaged: Platform) -> None:
     damaged.lake.master.unlink()
     definitions = build_defs(load_settings(overrides=damaged.overrides))
