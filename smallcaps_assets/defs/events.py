@@ -71,6 +71,6 @@ def master_events(
         )
     figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     figures |= counts(events, "event_type", "session", "direction", "tier")
-    yield dg.MaterializeResult(value=events, metadata=figures | score_quantiles(events) | event_pictures(events))
+    yield dg.MaterializeResult(value=events, metadata=event_pictures(events) | figures | score_quantiles(events))
     yield master_quality(problems)
     yield shards_current(lake.detector(settings.load()).stale(lake.shards().symbols()))

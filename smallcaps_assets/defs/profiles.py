@@ -76,7 +76,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
         }
         figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
-        return dg.MaterializeResult(metadata=figures | manifest_pictures(rows, selection.funnel))
+        return dg.MaterializeResult(metadata=manifest_pictures(rows, selection.funnel) | figures)
 
     return manifest
 
