@@ -67,6 +67,8 @@ def _place(key: dg.AssetKey, lake: Lake) -> Path | None:
         "tape_quotes": lake.tape(profile, "quotes"),
         "capture_ledger": lake.ledger(profile),
         "capture_report": lake.ledger(profile).with_name("report.parquet"),
+        "review_sheet": lake.review(profile),
+        "nightly_report": lake.nightly_report,
     }
     return places.get(name)
 

@@ -66,5 +66,5 @@ def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg
     events = publishable_master(lake.detector(loaded), loaded)
     figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     figures |= counts(events, "event_type", "session", "direction", "tier")
-    figures |= crossed_counts(events, "session", "event_type")
-    yield dg.MaterializeResult(value=events, metadata=figures | score_quantiles(events) | event_pictures(events))
+    figures |= crossed_counts(events, "session", "event_type") | score_quantiles(events)
+    yield dg.MaterializeResult(value=events, metadata=event_pictures(events) | figures)

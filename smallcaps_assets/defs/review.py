@@ -23,7 +23,14 @@ def review_sheet_asset(profile: Profile) -> dg.AssetsDefinition:
         group_name=profile,
         kinds={"html"},
         owners=OWNERS,
-        check_specs=[dg.AssetCheckSpec(PRECISION_CHECK, asset=_key(profile))],
+        check_specs=[
+            dg.AssetCheckSpec(
+                PRECISION_CHECK,
+                asset=_key(profile),
+                description="Every event of the sheet is marked, and so many of the manifest's events are good as "
+                "review.min_precision_pct asks before going on to a wider profile.",
+            )
+        ],
         description=f"A page of events of the current manifest of {profile}, drawn by type, session and score, to be "
         "judged by a person: open it by a double click, mark events, export the marks, `smallcaps review FILE`. Asks "
         "the vendor for nothing.",

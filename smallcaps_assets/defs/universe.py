@@ -25,7 +25,15 @@ NAMED: Final = 50
     owners=OWNERS,
     pool=VENDOR_POOL,
     metadata=column_schema(UNIVERSE),
-    check_specs=[dg.AssetCheckSpec(SMALL_CAPS, asset="universe", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec(
+            SMALL_CAPS,
+            asset="universe",
+            blocking=True,
+            description="Few of the symbols are large caps or of unknown type (universe.limits). While it fails, "
+            "whatever spends requests refuses to begin.",
+        )
+    ],
 )
 def universe(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource

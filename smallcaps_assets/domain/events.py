@@ -207,8 +207,8 @@ def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFram
 def event_ids(events: pl.DataFrame) -> pl.Series:
     """`{symbol}_{event_type}_{YYYYMMDD_HHMMSS}_{h}`: UTC, `h` = the first 8 hex digits of a SHA-1.
 
-    The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`. Polars has no SHA-1, so this is the one place
-    that visits events one by one.
+    The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`. Polars has no SHA-1, so this
+    visits events one by one.
     """
     timestamp = pl.col("timestamp")
     whole_second = timestamp.dt.microsecond() == 0

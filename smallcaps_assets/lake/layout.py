@@ -31,6 +31,11 @@ class Lake:
         return self.root / "events" / "master.parquet"
 
     @property
+    def nightly_report(self) -> Path:
+        """The symbols that the last night left behind."""
+        return self.root / "reports" / "nightly.parquet"
+
+    @property
     def universe(self) -> Path:
         """The symbols that are followed, and what reference data says of them."""
         return self.root / "reference" / "universe.parquet"

@@ -149,3 +149,15 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     expect(states.filter(has_text="universe").and_(page.locator(GREEN))).to_have_count(1)
     page.mouse.move(700, 880)
     screenshot(page, "ui-lineage.png")
+
+
+def test_pictures_in_metadata_are_shown(ui: WebUI, page: Page) -> None:
+    if not ui.lake.master.is_file():  # where this test runs alone
+        symbols = ui.symbols()
+        ui.run(["minute_bars", "event_shards", "master_events", "core/manifest"], symbols[0], symbols[-1])
+    page.goto(f"{ui.url}/assets/core/manifest")
+    page.get_by_text("Show Markdown").first.click()
+    picture = page.locator("[role=dialog] img")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 500
+    screenshot(page, "ui-picture.png")
