@@ -11,7 +11,13 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.pipeline.checks import Checks, checks_of_bars, checks_of_manifest, checks_of_master
+from smallcaps_assets.pipeline.checks import (
+    Checks,
+    checks_of_bars,
+    checks_of_manifest,
+    checks_of_master,
+    judged,
+)
 from smallcaps_assets.settings import PROFILES, Profile
 
 SMALL_CAPS: Final = "small_caps"
@@ -123,8 +129,7 @@ def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
 
 def _wanted(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
     """The findings of the checks that were asked for, one after the other."""
-    chosen = {key.name for key in context.selected_asset_check_keys}
-    return (check() for name, check in checks.items() if name in chosen)
+    return judged(checks, {key.name for key in context.selected_asset_check_keys})
 
 
 def _reported(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:

@@ -22,8 +22,9 @@ Seen = tuple[str, bool, int]
 def watch_of(settings: SettingsResource, lake: LakeResource) -> Watch:
     """What must be there by now, and where to look."""
     loaded = settings.load()
-    symbols = lake.universe().read().filter("active")["symbol"].to_list()
     session = session_expected(settings.now(), loaded.history, loaded.sessions, loaded.nightly.due)
+    followed = lake.universe().followed().items()
+    symbols = [symbol for symbol, last in followed if session is None or session <= last]
     return Watch(lake.bars(), lake.shards(), symbols, session)
 
 

@@ -1,6 +1,6 @@
 """Checks of minute bars: sessions and minutes that should be there and are not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -26,28 +26,31 @@ class BarCheckParams(Params):
 
 
 def session_coverage(
-    here: pl.DataFrame, symbols: Sequence[str], due: Sequence[date], params: BarCheckParams
+    here: pl.DataFrame, followed: Mapping[str, date], due: Sequence[date], params: BarCheckParams
 ) -> Finding:
-    """Every symbol that is followed has the sessions that are due.
+    """Every symbol that is followed has the sessions that are due up to the last day it is followed.
 
     Args:
         here: SESSION_BARS; a session without bars counts as there once it was asked for.
-        symbols: those that are followed.
+        followed: the symbols that are, each with the last day.
         due: the XNYS sessions to follow that are over.
         params: the bounds.
     """
+    days, lasts = pl.Series(sorted(due), dtype=pl.Date), pl.Series(list(followed.values()), dtype=pl.Date)
     present = here.filter(pl.col("day").is_in(list(due))).group_by("symbol").agg(sessions=pl.len())
     judged = (
-        pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String})
-        .join(present, on="symbol", how="left")
-        .with_columns(pl.col("sessions").fill_null(0), due=pl.lit(len(due)))
-        .with_columns(pct=100 * pl.col("sessions") / pl.col("due").clip(1))
+        pl.DataFrame({"symbol": list(followed)}, schema={"symbol": pl.String})
+        .with_columns(due=days.search_sorted(lasts, "right"))
+        .join(present, on="symbol", how="left", maintain_order="left")
+        .with_columns(pl.col("sessions").fill_null(0))
+        .filter(pl.col("due") > 0)
+        .with_columns(pct=100 * pl.col("sessions") / pl.col("due"))
     )
-    lacking = judged.filter(due=len(due)).filter(pl.col("pct") < params.min_coverage_pct) if due else judged.clear()
+    lacking = judged.filter(pl.col("pct") < params.min_coverage_pct)
     figures = {
-        "symbols": judged.height,
+        "symbols": len(followed),
         "sessions_due": len(due),
-        "present_pct": 100.0 if judged.is_empty() or not due else float(judged["pct"].mean()),  # type: ignore[arg-type]
+        "present_pct": 100.0 if judged.is_empty() else float(judged["pct"].mean()),  # type: ignore[arg-type]
         "at_least_pct": params.min_coverage_pct,
     }
     return finding("session_coverage", lacking.sort("pct", "symbol"), figures, severe=False)

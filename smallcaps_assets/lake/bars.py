@@ -13,7 +13,7 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 DAY = new_york_date(pl.col("timestamp"))
 
@@ -55,15 +55,13 @@ class BarsStore:
         files = [path for symbol in self.symbols() for path in self._files(symbol) if path.stem in months]
         if not files:
             return pl.DataFrame(schema=wanted)
-        bars = matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.root / "bars"))
-        inside = pl.col("timestamp").is_between(sessions["regular_open"].min(), sessions["regular_close"].max())
-        return (
-            bars.filter(inside)
-            .join(sessions.lazy().select("date", "regular_open", "regular_close"), left_on=DAY, right_on="date")
-            .filter(pl.col("timestamp").is_between("regular_open", "regular_close", closed="left"))
-            .select(*wanted)
-            .collect(engine="streaming")
-        )
+        with disk_errors("read", self.lake.root / "bars"):
+            bars = matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.root / "bars"))
+            inside = pl.col("timestamp").is_between(sessions["regular_open"].min(), sessions["regular_close"].max())
+            bounds = sessions.lazy().select("date", "regular_open", "regular_close")
+            regular = bars.filter(inside).join(bounds, left_on=DAY, right_on="date")
+            regular = regular.filter(pl.col("timestamp").is_between("regular_open", "regular_close", closed="left"))
+            return regular.select(*wanted).collect(engine="streaming")
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""

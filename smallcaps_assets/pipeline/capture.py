@@ -232,4 +232,6 @@ def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: 
         figures["trial_leaves_out"] = left_out
     if spans_left:
         figures["spans_left"] = spans_left
-    return Outcome(pair, figures, tuple(result.problem for result in results if result.problem is not None), spans_left)
+    return Outcome(
+        pair, figures, tuple(result.problem for result in results if result.problem is not None), left=spans_left
+    )

@@ -1,6 +1,6 @@
 """What is published, held against what it should be: loads what each check of a table needs, and no more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 
@@ -77,6 +77,16 @@ def require_whole_ledger(ledger: pl.DataFrame, manifest: pl.DataFrame) -> None:
         )
 
 
+def judged(checks: Checks, chosen: Collection[str]) -> Iterator[Finding]:
+    """What the `chosen` of the checks find, one after the other; none holds over files that cannot be read."""
+    for name, check in checks.items():
+        if name in chosen:
+            try:
+                yield check()
+            except LakeError as error:
+                yield Finding(name, holds=False, figures={"cannot_be_read": str(error)}, examples=pl.DataFrame())
+
+
 def checks_of_master(detector: Detector, settings: Settings) -> Checks:
     """The checks of the published MASTER.
 
@@ -137,8 +147,8 @@ def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings,
     """The checks of the minute bars of all symbols."""
     params = settings.checks.bars
     due = sessions_due(settings.history, settings.sessions, now)
-    followed = universe.read().filter("active")["symbol"].to_list()
-    here = cache(lambda: bars.session_bars(followed))
+    followed = universe.followed()
+    here = cache(lambda: bars.session_bars(list(followed)))
     return {
         "session_coverage": lambda: bar_checks.session_coverage(here(), followed, due, params),
         "empty_sessions": lambda: bar_checks.empty_sessions(here(), params),

@@ -60,6 +60,8 @@ def session_expected(at: datetime, history: HistoryParams, sessions: SessionPara
     zone = ZoneInfo(NEW_YORK)
     today = at.astimezone(zone).date()
     last = min(history.last_session or today, today)
+    if last < history.first_session:
+        return None
     days = sessions_between(max(history.first_session, last - LOOK_BACK), last, sessions)["date"].to_list()
     over = [day for day in days if datetime.combine(day, due, zone) <= at]
     return over[-1] if over else None

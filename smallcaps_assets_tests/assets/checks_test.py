@@ -19,6 +19,7 @@ from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
 
 MASTER = {
+    "up_to_date",
     "unique_events",
     "complete_rows",
     "session_clock",
@@ -28,7 +29,7 @@ MASTER = {
     "shards_current",
 }
 MANIFEST = {"caps", "buckets", "ranks", "windows", "unchanged", "up_to_date"}
-BARS = {"session_coverage", "empty_sessions", "missing_minutes"}
+BARS = {"session_coverage", "empty_sessions", "missing_minutes", "up_to_date"}
 Verdicts = dict[str, dg.AssetCheckEvaluation]
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 
@@ -228,7 +229,7 @@ def test_lost_sessions_and_minutes_turn_red(damaged: Platform) -> None:
     december = damaged.lake.bars(FIRST) / "2025-12.parquet"
     december.unlink()
     verdicts = checked(damaged, "minute_bars")
-    assert red(verdicts) == {"session_coverage"}
+    assert red(verdicts) == {"session_coverage", "up_to_date"}
     assert verdicts["session_coverage"].severity == dg.AssetCheckSeverity.WARN
     assert [record.data["symbol"] for record in verdicts["session_coverage"].metadata["examples"].records] == [FIRST]
     for symbol in SYMBOLS_OF_MARKET:
@@ -239,7 +240,7 @@ def test_lost_sessions_and_minutes_turn_red(damaged: Platform) -> None:
             ),
         )
     verdicts = checked(damaged, "minute_bars")
-    assert red(verdicts) == {"session_coverage", "missing_minutes"}
+    assert red(verdicts) == {"session_coverage", "up_to_date", "missing_minutes"}
     assert verdicts["missing_minutes"].metadata["rows_that_break_it"].value == 60
 
 
@@ -252,6 +253,14 @@ def test_a_session_without_any_bars_turns_red(damaged: Platform) -> None:
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == {"empty_sessions"}
     assert verdicts["empty_sessions"].severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_a_file_that_cannot_be_read_turns_its_checks_red(damaged: Platform) -> None:
+    (damaged.lake.bars(FIRST) / "2025-11.parquet").write_bytes(b"PAR1 no more")
+    verdicts = checked(damaged, "minute_bars")
+    assert red(verdicts) == BARS - {"up_to_date"}  # which looks at the newest month
+    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "bars: cannot be read")):
+        assert place in verdicts[name].metadata["cannot_be_read"].value
 
 
 def test_before_the_first_session_is_over_there_is_nothing_to_lack(damaged: Platform) -> None:

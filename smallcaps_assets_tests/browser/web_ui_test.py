@@ -151,11 +151,9 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     screenshot(page, "ui-lineage.png")
 
 
-def test_pictures_in_metadata_are_shown(ui: WebUI, page: Page) -> None:
-    if not ui.lake.master.is_file():  # where this test runs alone
-        symbols = ui.symbols()
-        ui.run(["minute_bars", "event_shards", "master_events", "core/manifest"], symbols[0], symbols[-1])
-    page.goto(f"{ui.url}/assets/core/manifest")
+@pytest.mark.usefixtures("premarket")
+def test_pictures_in_metadata_are_shown(desk: Desk, page: Page) -> None:
+    page.goto(f"{desk.ui.url}/assets/core/manifest")
     page.get_by_text("Show Markdown").first.click()
     picture = page.locator("[role=dialog] img")
     expect(picture).to_be_visible()

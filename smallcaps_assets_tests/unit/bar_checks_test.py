@@ -28,6 +28,10 @@ PARAMS = BarCheckParams.model_validate(
 )
 
 
+def followed(*symbols: str, last: date = date.max) -> dict[str, date]:
+    return dict.fromkeys(symbols, last)
+
+
 def here(**bars: list[int | None]) -> pl.DataFrame:
     """The bars of each session by symbol; None where a session was not asked for."""
     rows = [
@@ -52,7 +56,7 @@ def here(**bars: list[int | None]) -> pl.DataFrame:
     ],
 )
 def test_symbols_that_lack_sessions_are_named(counts: list[int | None], lacking: list[str]) -> None:
-    found = session_coverage(here(A=counts, B=[1, 1, 1, 1]), ["A", "B"], DAYS, PARAMS)
+    found = session_coverage(here(A=counts, B=[1, 1, 1, 1]), followed("A", "B"), DAYS, PARAMS)
     assert found.holds == (not lacking)
     assert found.examples["symbol"].to_list() == lacking
     assert not found.severe, "a first backfill that is under way is no fault"
@@ -60,11 +64,16 @@ def test_symbols_that_lack_sessions_are_named(counts: list[int | None], lacking:
 
 def test_sessions_that_are_not_due_and_symbols_that_left_do_not_count() -> None:
     # of the two that are due one is there
-    found = session_coverage(here(A=[None, 9, 9, 9], GONE=[None] * 4), ["A"], DAYS[:2], PARAMS)
+    found = session_coverage(here(A=[None, 9, 9, 9], GONE=[None] * 4), followed("A"), DAYS[:2], PARAMS)
     assert not found.holds
     assert found.figures["present_pct"] == 50.0
-    assert session_coverage(here(), ["A"], [], PARAMS).holds
-    assert session_coverage(here(), [], DAYS, PARAMS).holds
+    assert session_coverage(here(), followed("A"), [], PARAMS).holds
+    # nothing is due after the last day on which a symbol is followed
+    until_second = session_coverage(here(A=[9, 9, None, None]), followed("A", last=DAYS[1]), DAYS, PARAMS)
+    assert until_second.holds
+    assert until_second.figures["present_pct"] == 100.0
+    assert session_coverage(here(), followed("A", last=date(2025, 10, 31)), DAYS, PARAMS).holds
+    assert session_coverage(here(), {}, DAYS, PARAMS).holds
 
 
 @pytest.mark.parametrize(
