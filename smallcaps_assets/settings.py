@@ -17,10 +17,11 @@ from smallcaps_assets.domain.events import CooldownParams, DetectionParams, Filt
 from smallcaps_assets.domain.features import FeatureParams
 from smallcaps_assets.domain.kpis import KpiParams
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
+from smallcaps_assets.domain.nightly import NightlyParams, NoticeParams
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.score import ScoreParams
-from smallcaps_assets.domain.sessions import Clock, SessionParams
+from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS, check_symbol
 from smallcaps_assets.errors import InputError, NotAuthenticated, SettingsError
 
@@ -115,28 +116,6 @@ class CaptureParams(Params):
     size_budget: SizeBudget
     free_disk: FreeDiskParams
     assumptions: PlanAssumptions
-
-
-class NightlyParams(Params):
-    """What runs by itself in the evening of a session, by the New York clock."""
-
-    start: Clock
-    due: Clock
-    capture_requests: int = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _due_after_start(self) -> Self:
-        if self.due <= self.start:
-            raise ValueError(f"due {self.due:%H:%M} is not after start {self.start:%H:%M}: give the night some time")
-        return self
-
-
-class NoticeParams(Params):
-    """Where a failed run is told of."""
-
-    file: str = Field(min_length=1)
-    url_variable: str = Field(min_length=1)
-    timeout_s: float = Field(gt=0, le=30)
 
 
 class Settings(Params):
