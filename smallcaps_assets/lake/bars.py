@@ -11,7 +11,7 @@ from smallcaps_assets.domain.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 DAY = new_york_date(pl.col("timestamp"))
 
@@ -54,7 +54,8 @@ class BarsStore:
             bars = bars.filter(first <= DAY)
         if last is not None:
             bars = bars.filter(last >= DAY)
-        return bars.sort("timestamp").collect()
+        with disk_errors("read", self.lake.bars(symbol)):
+            return bars.sort("timestamp").collect()
 
     def add(
         self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, refused: pl.DataFrame
