@@ -19,11 +19,12 @@ from smallcaps_assets.domain.features import FeatureParams
 from smallcaps_assets.domain.kpis import KpiParams
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
 from smallcaps_assets.domain.master_checks import MasterCheckParams
+from smallcaps_assets.domain.nightly import NightlyParams, NoticeParams
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.review import ReviewParams
 from smallcaps_assets.domain.score import ScoreParams
-from smallcaps_assets.domain.sessions import Clock, SessionParams
+from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
@@ -121,28 +122,6 @@ class CheckParams(Params):
 
     master: MasterCheckParams
     bars: BarCheckParams
-
-
-class NightlyParams(Params):
-    """What runs by itself in the evening of a session, by the New York clock."""
-
-    start: Clock
-    due: Clock
-    capture_requests: int = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _due_after_start(self) -> Self:
-        if self.due <= self.start:
-            raise ValueError(f"due {self.due:%H:%M} is not after start {self.start:%H:%M}: give the night some time")
-        return self
-
-
-class NoticeParams(Params):
-    """Where a failed run is told of."""
-
-    file: str = Field(min_length=1)
-    url_variable: str = Field(min_length=1)
-    timeout_s: float = Field(gt=0, le=30)
 
 
 class Settings(Params):

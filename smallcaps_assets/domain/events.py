@@ -62,12 +62,20 @@ class DetectionParams(Params):
     tier_min_scores: list[float]
 
 
+COUNTS: Final = ("bars_outside_sessions", "events_found", "events_filtered", "events_cooled_down", "reference_unknown")
+
+
 class Detection(NamedTuple):
-    """Events after cooldown (SHARD), the dollar volume of each day (DAILY), and what each rule took."""
+    """Events after cooldown (SHARD), the dollar volume of each day (DAILY), and what each rule took, by symbol."""
 
     events: pl.DataFrame
     daily: pl.DataFrame
-    counts: dict[str, int]
+    by_symbol: dict[str, dict[str, int]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What each rule took of all symbols."""
+        return {name: sum(of_symbol[name] for of_symbol in self.by_symbol.values()) for name in COUNTS}
 
 
 def detect(
@@ -88,8 +96,7 @@ def detect(
         earlier_days: DAILY of days before the first bar, so that one day is detected as it would be among all.
 
     Returns:
-        Events sorted by symbol, timestamp, event_type, and counts: `bars_outside_sessions`, `events_found`,
-        `events_filtered`, `events_cooled_down`, `reference_unknown`.
+        Events sorted by symbol, timestamp, event_type, and COUNTS.
     """
     labelled = with_session(bars.lazy(), sessions).collect()
     inside = labelled.filter(pl.col("session").is_not_null())
@@ -111,14 +118,23 @@ def detect(
     return Detection(
         events=_as_shard(kept, params.tier_min_scores),
         daily=daily,
-        counts={
-            "bars_outside_sessions": labelled.height - inside.height,
-            "events_found": found.height,
-            "events_filtered": found.height - passed.height,
-            "events_cooled_down": passed.height - kept.height,
-            "reference_unknown": passed.height - int(passed["float_known"].sum()),
-        },
+        by_symbol=_counts(labelled, found, passed, kept),
     )
+
+
+def _counts(
+    labelled: pl.DataFrame, found: pl.DataFrame, passed: pl.DataFrame, kept: pl.DataFrame
+) -> dict[str, dict[str, int]]:
+    """What each rule took of each symbol (COUNTS)."""
+    outside = labelled.filter(pl.col("session").is_null())
+    unknown = passed.filter(~pl.col("float_known").fill_null(value=False))
+    rows = [dict(frame.group_by("symbol").len().iter_rows()) for frame in (outside, found, passed, kept, unknown)]
+    told = {}
+    for symbol in labelled["symbol"].unique(maintain_order=True):
+        left_out, all_found, all_passed, all_kept, of_unknown = (of_symbol.get(symbol, 0) for of_symbol in rows)
+        values = (left_out, all_found, all_found - all_passed, all_passed - all_kept, of_unknown)
+        told[symbol] = dict(zip(COUNTS, values, strict=True))
+    return told
 
 
 def _found(features: pl.LazyFrame, params: DetectorParams) -> pl.DataFrame:

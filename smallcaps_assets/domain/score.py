@@ -1,6 +1,8 @@
 """How strong an event is (0 to 1), and in which tier that puts it (specification, section 4)."""
 
 import math
+from functools import reduce
+from operator import add
 from typing import Self
 
 import polars as pl
@@ -52,7 +54,8 @@ def score(params: ScoreParams) -> pl.Expr:
     }
     weights: dict[str, float] = params.weights.model_dump()
     weighted = [weights[name] * value.clip(0, 1).fill_null(0) for name, value in components.items()]
-    return pl.sum_horizontal(weighted) / sum(weights.values())
+    # one after the other: `sum_horizontal` adds in an order of its own, and the last digit differs with the rows around
+    return reduce(add, weighted) / sum(weights.values())
 
 
 def tier(min_scores: list[float]) -> pl.Expr:

@@ -82,7 +82,8 @@ class BarsStore:
             bars = bars.filter(first <= DAY)
         if last is not None:
             bars = bars.filter(last >= DAY)
-        return bars.sort("timestamp").collect()
+        with disk_errors("read", self.lake.bars(symbol)):
+            return bars.sort("timestamp").collect()
 
     def add(
         self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, refused: pl.DataFrame

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.events import Detection, DetectionParams, detect, reference_verdicts
+from smallcaps_assets.domain.events import COUNTS, Detection, DetectionParams, detect, reference_verdicts
 from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SHARD
@@ -20,6 +20,10 @@ from smallcaps_assets.pipeline.outcome import Outcome
 
 # Raise it with every change of code that changes what is detected: shards of an earlier version are found again.
 CODE_VERSION: Final = "1"
+
+
+# bars of one detection, so that memory is bounded; a single symbol of 750 sessions has about as many
+BARS_AT_ONCE: Final = 250_000
 
 
 class Backlog(NamedTuple):
@@ -42,9 +46,24 @@ class Detector:
     def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
         """Bring the shards of `symbols` up to date; one outcome per symbol.
 
-        A symbol whose files cannot be read or written is reported with the cause and does not stop the others.
+        Symbols with little to detect are detected together, which takes no more time than one of them. A symbol whose
+        files cannot be read or written is reported with the cause and does not stop the others.
         """
-        return map(self._detect, symbols)
+        together: list[_Work] = []
+        for symbol in symbols:
+            try:
+                found = self._work(symbol)
+            except LakeError as error:
+                yield Outcome((symbol,), {}, (f"{symbol}: {error}",))
+                continue
+            if isinstance(found, Outcome):
+                yield found
+                continue
+            if together and sum(work.bars.height for work in [*together, found]) > BARS_AT_ONCE:
+                yield from self._detect(together)
+                together = []
+            together.append(found)
+        yield from self._detect(together)
 
     def survey(self) -> pl.DataFrame:
         """Every shard: `symbol`, `sessions` (how many it covers), `current` (detected with these settings)."""
@@ -72,13 +91,8 @@ class Detector:
             return Backlog(set(marks), set(marks))
         return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
 
-    def _detect(self, symbol: str) -> Outcome:
-        try:
-            return self._detect_symbol(symbol)
-        except LakeError as error:
-            return Outcome((symbol,), {}, (f"{symbol}: {error}",))
-
-    def _detect_symbol(self, symbol: str) -> Outcome:
+    def _work(self, symbol: str) -> "_Work | Outcome":
+        """What is to be detected of a symbol, or its outcome where there is nothing to detect."""
         marks = self.bars.fingerprints(symbol)
         known = self.reference.filter(pl.col("symbol") == symbol)
         identity = self._identity(known)
@@ -92,31 +106,48 @@ class Detector:
             self.shards.replace(symbol, SHARD.to_frame(), Coverage(identity, {}, {}))
             return Outcome((symbol,), _figures(marks, 0, SHARD.to_frame()), rows=0)
         since = since or min(marks)
-        earlier = self.shards.read(symbol).filter(pl.col("date") < f"{since}") if usable else SHARD.to_frame()
-        volumes = {day: usd for day, usd in usable.dollar_volumes.items() if day < since} if usable else {}
-        found = self._detect_since(symbol, since, max(since, *marks), volumes, known)
-        events = pl.concat([earlier, found.events])
-        volumes |= dict(found.daily.select("day", "dollar_volume_day").iter_rows())
-        self.shards.replace(symbol, events, Coverage(identity, marks, volumes))
-        figures = _figures(marks, sum(day >= since for day in marks), events)
-        figures |= {"events_detected": found.events.height} | found.counts
-        return Outcome((symbol,), figures, rows=events.height)
+        return _Work(
+            symbol=symbol,
+            identity=identity,
+            marks=marks,
+            since=since,
+            known=known,
+            volumes={day: usd for day, usd in usable.dollar_volumes.items() if day < since} if usable else {},
+            earlier=self.shards.read(symbol).filter(pl.col("date") < f"{since}") if usable else SHARD.to_frame(),
+            bars=self.bars.read(symbol, since, max(since, *marks)),
+        )
 
-    def _detect_since(
-        self, symbol: str, since: date, last: date, volumes: dict[date, float], known: pl.DataFrame
-    ) -> Detection:
-        bars = self.bars.read(symbol, since, last)
-        history = pl.DataFrame(
-            {"symbol": [symbol] * len(volumes), "day": list(volumes), "dollar_volume_day": list(volumes.values())},
-            schema=DAILY,
-        )
-        return detect(
-            bars,
-            sessions_between(since, last, self.sessions),
+    def _detect(self, together: "Sequence[_Work]") -> Iterator[Outcome]:
+        """Detect several symbols at once, each from its own first stale session on, and publish their shards."""
+        if not together:
+            return
+        first, last = min(work.since for work in together), max(max(work.since, *work.marks) for work in together)
+        found = detect(
+            pl.concat(work.bars for work in together),
+            sessions_between(first, last, self.sessions),
             self.params,
-            reference=known,
-            earlier_days=history.sort("day"),
+            reference=pl.concat(work.known for work in together),
+            earlier_days=pl.concat(work.history() for work in together),
         )
+        events, daily = (frame.partition_by("symbol", as_dict=True) for frame in (found.events, found.daily))
+        for work in together:
+            own = Detection(
+                events.get((work.symbol,), SHARD.to_frame()),
+                daily.get((work.symbol,), DAILY.to_frame()),
+                {work.symbol: found.by_symbol.get(work.symbol, dict.fromkeys(COUNTS, 0))},
+            )
+            try:
+                yield self._publish(work, own)
+            except LakeError as error:
+                yield Outcome((work.symbol,), {}, (f"{work.symbol}: {error}",))
+
+    def _publish(self, work: "_Work", found: Detection) -> Outcome:
+        events = pl.concat([work.earlier, found.events])
+        volumes = work.volumes | dict(found.daily.select("day", "dollar_volume_day").iter_rows())
+        self.shards.replace(work.symbol, events, Coverage(work.identity, work.marks, volumes))
+        figures = _figures(work.marks, sum(day >= work.since for day in work.marks), events)
+        figures |= {"events_detected": found.events.height} | found.counts
+        return Outcome((work.symbol,), figures, rows=events.height)
 
     def _identity(self, known: pl.DataFrame) -> str:
         """What a shard was detected with: code, thresholds, sessions, and what reference data allowed of the symbol."""
@@ -124,6 +155,25 @@ class Detector:
         parts = (CODE_VERSION, self.params.model_dump_json(), self.sessions.model_dump_json(), allowed)
         text = "\n".join(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be detected of one symbol: its bars from `since` on, and what its shard keeps of the days before."""
+
+    symbol: str
+    identity: str
+    marks: dict[date, str]
+    since: date
+    known: pl.DataFrame
+    volumes: dict[date, float]
+    earlier: pl.DataFrame
+    bars: pl.DataFrame
+
+    def history(self) -> pl.DataFrame:
+        """Dollar volumes (DAILY) of the days before."""
+        days = {"symbol": [self.symbol] * len(self.volumes), "day": list(self.volumes)}
+        return pl.DataFrame(days | {"dollar_volume_day": list(self.volumes.values())}, schema=DAILY).sort("day")
 
 
 def _first_stale(marks: dict[date, str], coverage: Coverage | None) -> date | None:

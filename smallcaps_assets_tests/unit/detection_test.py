@@ -266,3 +266,43 @@ def test_shards_of_other_settings_are_named(tmp_path: Path) -> None:
     run(lake, [one], stricter)
     assert stale(lake, stricter) == [two]
     assert detector(lake).survey()["sessions"].to_list() == [3, 3]
+
+
+def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
+    bars = lively_bars(11, 3, DAYS).filter(DAY.is_in(DAYS))
+    symbols = bars["symbol"].unique().sort().to_list()
+    lakes = [Lake(tmp_path_factory.mktemp(name)) for name in ("together", "alone")]
+    for lake in lakes:
+        for held, symbol in zip((len(DAYS) - 1, len(DAYS) - 4, 0), symbols, strict=True):  # each lacks other days
+            own = bars.filter(pl.col("symbol") == symbol)
+            store(lake, own, DAYS[:held])
+            run(lake, [symbol] if held else [])
+            store(lake, own, DAYS)
+    together = {outcome.partition: outcome.figures for outcome in run(lakes[0], symbols)}
+    alone = {outcome.partition: outcome.figures for symbol in symbols for outcome in run(lakes[1], [symbol])}
+    assert together == alone
+    assert sorted(figures["sessions_detected"] for figures in together.values()) == [1, 4, len(DAYS)]
+    shards = [{name: content for name, (_, content) in files_below(lake.shards).items()} for lake in lakes]
+    assert len(shards[0]) == 3
+    assert shards[0] == shards[1]
+
+
+def test_a_symbol_whose_files_are_damaged_is_told_and_stops_no_other(lake: Lake) -> None:
+    bars = lively_bars(11, 3, DAYS).filter(DAY.is_in(DAYS))
+    symbols = bars["symbol"].unique().sort().to_list()
+    store(lake, bars, DAYS)
+    (lake.bars(symbols[0]) / "2025-11.parquet").write_bytes(b"nothing")
+    lake.shards.mkdir(parents=True)
+    lake.shard(symbols[1]).write_bytes(b"nothing")
+    outcomes = {outcome.partition[0]: outcome for outcome in run(lake, symbols)}
+    for symbol in symbols[:2]:
+        (problem,) = outcomes[symbol].problems
+        assert problem.startswith(f"{symbol}: ")
+        assert "cannot be read" in problem
+    assert outcomes[symbols[2]].figures["sessions_detected"] == len(DAYS)
+    assert detector(lake).backlog(symbols[2]).undetected == set()
+    changed = bars.filter(pl.col("symbol") == symbols[2]).with_columns(pl.col("volume") + 1)
+    store(lake, changed, [DAYS[3], DAYS[5]])
+    assert detector(lake).backlog(symbols[2]).undetected == {DAYS[3], DAYS[5]}
+    stricter = altered(detectors={"volume_spike": {"min_range_share": 0.05}})
+    assert detector(lake, stricter).backlog(symbols[2]).undetected == set(DAYS)

@@ -47,7 +47,7 @@ def refused(changes: dict[str, Any]) -> str:
         ({"score": {"full_spike_x": float("nan")}}, ["score.full_spike_x"]),
         (
             {"nightly": {"start": "20:10"}},
-            ["nightly.start 20:10", "afterhours_close 20:00", "publication_delay_min 20"],
+            ["nightly.start 20:10", "afterhours_close 20:00", "delay_min 20"],
         ),
         ({"history": {"publication_delay_min": 300}}, ["nightly.start 20:45", "publication_delay_min 300"]),
         ({"nightly": {"due": "20:45"}}, ["nightly", "due 20:45 is not after start 20:45"]),
