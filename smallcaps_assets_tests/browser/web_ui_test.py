@@ -10,16 +10,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings import PROFILES
-from smallcaps_assets_tests.browser.web_ui import (
-    BROWSER_FLAGS,
-    GREEN,
-    REPOSITORY,
-    RUNS_S,
-    AssetPage,
-    WebUI,
-    find_browser,
-    until,
-)
+from smallcaps_assets_tests.browser.web_ui import BROWSER_FLAGS, GREEN, AssetPage, find_browser
+from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI, until
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +43,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     context = browser.new_context()
     # its name shows which processes and which state are this lake's
     lake = folder / f"lake-{os.getpid()}-{folder.name}"
-    with WebUI.serving(lake, context.request, "--symbols", "6", "--sessions", "8") as serving:
+    with WebUI.serving(lake, "--symbols", "6", "--sessions", "8") as serving:
         page = context.new_page()
         AssetPage(page, serving, "universe").materialize()
         until("universe is there", lambda: serving.last_run() == "SUCCESS", RUNS_S)
