@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from smallcaps_assets.lake.processes import is_running, wait_until_gone
-from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, THREADS, UNDER_WAY, Platform
+from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, UNDER_WAY, Held, Platform
 from smallcaps_assets_tests.web_server import RUNS_S, until
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
@@ -30,28 +30,28 @@ def kill(*processes: psutil.Process) -> None:
     assert not wait_until_gone(processes, within_s=20)
 
 
-def expect_retry(platform: Platform, run_id: str) -> None:
-    """Wait until one retry of the run has succeeded; no slot is taken then, and only what was on its way came twice."""
+def expect_retry(platform: Platform, run_id: str, held: Held) -> None:
+    """Wait until one retry of the run has succeeded; no slot is taken then, and only what was held up came twice."""
     until("the retry succeeds", lambda: [run.status for run in platform.retries_of(run_id)] == [SUCCESS], RUNS_S)
     assert platform.run(run_id).status == FAILURE
     assert platform.months() == PER_RUN * MONTHS
-    assert len(platform.asked_twice()) <= THREADS
+    assert platform.asked_twice() == sorted(held.waiting)
     assert platform.slots_taken() == 0
 
 
 def test_a_run_whose_process_is_killed_is_taken_up_again(platform: Platform) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    held.wait()
+    platform.wait_until_it_waits(held)
     kill(platform.worker(run_id))
     held.release()
-    expect_retry(platform, run_id)
+    expect_retry(platform, run_id, held)
 
 
 def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    held.wait()
+    platform.wait_until_it_waits(held)
     before = platform.services(*CODE)
     # the child that holds the code alone: its parent would not notice
     kill(*platform.services("grpc"))
@@ -75,9 +75,9 @@ def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
 
 
 def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     backfill_id = platform.backfill()
-    held.wait()
+    platform.wait_until_it_waits(held)
     at_work = platform.slot_holder()
     worker = platform.worker(at_work)
     kill(*platform.services(DAEMON))
@@ -98,15 +98,15 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     assert platform.run(at_work).status == FAILURE
     assert [run.status for run in platform.retries_of(at_work)] == [SUCCESS]
     assert platform.months() == SYMBOLS * MONTHS
-    assert len(platform.asked_twice()) <= THREADS
+    assert platform.asked_twice() == sorted(held.waiting)
     assert not platform.runs(*UNDER_WAY)
     assert platform.slots_taken() == 0
 
 
 def test_what_a_killed_web_ui_leaves_behind_is_ended_by_the_next(platform: Platform) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    held.wait()
+    platform.wait_until_it_waits(held)
     left, at_work = platform.services(DAEMON, WEB_SERVER, *CODE), platform.worker(run_id)
     kill(psutil.Process(platform.ui.process.pid))
     platform.start()
@@ -120,21 +120,24 @@ def test_what_a_killed_web_ui_leaves_behind_is_ended_by_the_next(platform: Platf
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
 def test_a_run_under_way_when_the_web_ui_is_told_to_end_is_taken_up_by_the_next(platform: Platform) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    held.wait()
+    platform.wait_until_it_waits(held)
     platform.ui.process.send_signal(signal.SIGTERM)
+    # time enough to be told before all is fetched
+    held.latency_s = 2.0
     held.release()
     platform.ui.require_end()
     assert platform.ui.process.returncode == 0
+    held.latency_s = 0.0
     platform.start()
-    expect_retry(platform, run_id)
+    expect_retry(platform, run_id, held)
 
 
 def test_a_run_that_hangs_is_ended_and_taken_up_again(platform: Platform) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1, **{"dagster/max_runtime": "8"})
-    held.wait()
+    platform.wait_until_it_waits(held)
     hanging = platform.worker(run_id)
     until("the run is ended", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
     assert not is_running(hanging)
@@ -146,9 +149,9 @@ def test_a_run_that_hangs_is_ended_and_taken_up_again(platform: Platform) -> Non
 
 @pytest.mark.parametrize("without_code_server", [False, True])
 def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_code_server: bool) -> None:
-    held = platform.hold(after=3)
+    held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    held.wait()
+    platform.wait_until_it_waits(held)
     at_work = platform.worker(run_id)
     if without_code_server:
         kill(*platform.services(*CODE))

@@ -5,6 +5,7 @@ Its dagster.yaml is the repository's with shorter intervals.
 
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ THREADS: Final = 2
 # four months, one request each for a symbol
 FIRST_SESSION: Final = date(2025, 9, 2)
 MONTHS: Final = 4
+LET_THROUGH: Final = 3
+BARS: Final = "/range/1/minute/"
 SHORT: Final = {
     "poll_interval_seconds": 2,
     "cancel_timeout_seconds": 5,
@@ -57,26 +60,28 @@ mutation ($ids: [String!]!) { terminateRuns(runIds: $ids, terminatePolicy: SAFE_
 
 
 class Held:
-    """A gate's rule that lets so many requests for bars through, then keeps the others waiting until released."""
+    """A gate's rule that lets so many requests for bars through, then keeps the others waiting until released.
+
+    After that each takes `latency_s`.
+    """
 
     def __init__(self, after: int) -> None:
         self._left = after
-        self.waiting: list[tuple[str, dict[str, str]]] = []
-        self.arrived, self._released = Event(), Event()
+        self.latency_s = 0.0
+        self.waiting: list[str] = []
+        self._released = Event()
 
-    def __call__(self, path: str, query: Mapping[str, str]) -> Reply | None:
-        if "/range/1/minute/" not in path or self._released.is_set():
+    def __call__(self, path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG002
+        if BARS not in path:
+            return None
+        if self._released.is_set():
+            time.sleep(self.latency_s)
             return None
         self._left -= 1
         if self._left < 0:
-            self.waiting.append((path, dict(query)))
-            self.arrived.set()
+            self.waiting.append(path)
             self._released.wait(RUNS_S)
         return None
-
-    def wait(self) -> None:
-        """Wait until a request is held."""
-        assert self.arrived.wait(RUNS_S), "no request came"
 
     def release(self) -> None:
         """Let everything through from now on."""
@@ -127,10 +132,18 @@ class Platform:
         self.gate.rule = lambda path, query: None  # noqa: ARG005
         self.gate.asked.clear()
 
-    def hold(self, after: int) -> Held:
-        """Let so many requests for bars through and hold up the others."""
-        self.gate.rule = held = Held(after)
+    def hold(self) -> Held:
+        """Let a few requests for bars through and hold up the others."""
+        self.gate.rule = held = Held(LET_THROUGH)
         return held
+
+    def wait_until_it_waits(self, held: Held) -> None:
+        """Wait until what was let through is published, and every thread of the run waits for its answer."""
+        until(
+            "the run waits for answers",
+            lambda: self.months() == LET_THROUGH and len(held.waiting) == THREADS,
+            RUNS_S,
+        )
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
@@ -218,8 +231,8 @@ class Platform:
 
     def asked_twice(self) -> list[str]:
         """Requests for bars that came more than once."""
-        times = Counter(path for path, _ in self.gate.asked if "/range/1/minute/" in path)
-        return [path for path, number in times.items() if number > 1]
+        times = Counter(path for path, _ in self.gate.asked if BARS in path)
+        return sorted(path for path, number in times.items() if number > 1)
 
     def months(self) -> int:
         """How many months of bars are published."""
