@@ -42,8 +42,6 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     ]
     by_itself = automation(settings)
     return dg.Definitions(
-        # a process for every step would cost seconds each, and outlive a run that is killed
-        executor=dg.in_process_executor,
         assets=catalogued(assets, settings),
         asset_checks=[*published_checks(), *(up_to_date_check(asset) for asset in WATCHED)],
         jobs=by_itself.jobs,

@@ -7,12 +7,11 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from smallcaps_assets.lake.processes import is_alive, is_running, own_mark, wait_until_gone
+from smallcaps_assets.lake.processes import is_alive, is_running, kill, own_mark
 from smallcaps_assets.settings import UI_VARIABLE
 
 DAEMON: Final = ("dagster._daemon", "dagster-daemon", "dagster-daemon.exe")
 SERVICES: Final = (*DAEMON, "dagster_webserver", "code-server", "grpc")
-KILLED_S: Final = 20.0
 
 
 class Seen(NamedTuple):
@@ -73,14 +72,6 @@ def end_leftovers(folder: Path) -> int:
     ]
     kill(left)
     return len(left)
-
-
-def kill(processes: list[psutil.Process]) -> None:
-    """Kill processes, and wait until they are gone."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_until_gone(processes, KILLED_S)
 
 
 def _seen() -> Iterator[Seen]:

@@ -14,9 +14,9 @@ from typing import Final
 
 import psutil
 
-from smallcaps_assets.commands.processes import kill, own_children
+from smallcaps_assets.commands.processes import own_children
 from smallcaps_assets.errors import ServiceEnded
-from smallcaps_assets.lake.processes import is_running, wait_until_gone
+from smallcaps_assets.lake.processes import is_running, kill, wait_until_gone
 from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.settings import home
 

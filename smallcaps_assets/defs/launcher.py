@@ -12,7 +12,7 @@ from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnr
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 from smallcaps_assets.defs.workers import has_lost_its_worker, worker
-from smallcaps_assets.lake.processes import wait_until_gone
+from smallcaps_assets.lake.processes import kill, wait_until_gone
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -51,9 +51,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         left = wait_until_gone(family, self._instance.run_monitoring_cancel_timeout_seconds)
         # before the kill, which else counts as a crash of the run
         self._report_canceled(run_id)
-        for member in left:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
+        kill(left)
         return True
 
     def _ask(self, run_id: str) -> bool:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -11,6 +12,8 @@ import psutil
 # the system's clock may be set while a process runs, but its id is not used again within seconds
 CLOCK_SLACK_S: Final = 5.0
 POLL_S: Final = 0.1
+# the system may take its time to end even a killed process: its files have to be written
+KILLED_S: Final = 20.0
 
 
 @lru_cache(maxsize=1)
@@ -54,12 +57,20 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until_gone(processes: Iterable[psutil.Process], within_s: float) -> list[psutil.Process]:
+def wait_until_gone(processes: Sequence[psutil.Process], within_s: float) -> list[psutil.Process]:
     """Wait until these processes, children or not, have ended; returns those that are still there after that time."""
     end = time.monotonic() + within_s
     while (left := [process for process in processes if is_running(process)]) and time.monotonic() < end:
         time.sleep(POLL_S)
     return left
+
+
+def kill(processes: Sequence[psutil.Process]) -> None:
+    """Kill processes, and wait until they are gone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_until_gone(processes, KILLED_S)
 
 
 def _began(pid: int) -> float:

@@ -11,16 +11,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import serve
-from smallcaps_assets_tests.browser.web_ui import (
-    BROWSER_FLAGS,
-    REPOSITORY,
-    RUNS_S,
-    AssetPage,
-    WebUI,
-    find_browser,
-    until,
-)
+from smallcaps_assets_tests.browser.web_ui import BROWSER_FLAGS, AssetPage, find_browser
 from smallcaps_assets_tests.conftest import LATER, Gate
+from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI, until
 
 SYMBOLS = 44
 HISTORY = {"first_session": "2025-11-19", "last_session": "2025-12-01"}
@@ -69,8 +62,8 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         settings["history"] |= HISTORY
         config = folder / "config.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        flags = ("--config", str(config))
-        with WebUI.serving(lake, context.request, *flags, MASSIVE_API_KEY="a-key-of-tests") as ui:
+        key = {"MASSIVE_API_KEY": "a-key-of-tests"}
+        with WebUI.serving(lake, "--config", str(config), environment=key) as ui:
             page = context.new_page()
             AssetPage(page, ui, "universe").materialize()
             until("universe is there", lambda: ui.last_run() == "SUCCESS", RUNS_S)

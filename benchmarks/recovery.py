@@ -1,0 +1,209 @@
+"""How long faults go unnoticed and work stands still, with the intervals of the repository's dagster.yaml.
+
+python benchmarks/recovery.py [--faults NAME ...]
+
+`smallcaps ui` on a lake of its own fetches minute bars from an exchange that holds requests up; then something is
+killed, hangs or is cancelled, and the exchange goes on. Measured is the time until the fault is noticed (the run is
+marked, or what was killed is replaced) and until work goes on (the next request comes). Prints a table in markdown; the
+last line is one JSON object; the exit code is 1 if anything is lost.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import dagster as dg
+import psutil
+
+from smallcaps_assets.lake.processes import is_running, wait_until_gone
+from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, Held, Platform
+from smallcaps_assets_tests.web_server import RUNS_S
+
+SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
+MAX_RUNTIME_S = 20
+# what a request takes where the run must not be done before the fault
+SLOW_S = 2.0
+
+
+@dataclass
+class Result:
+    """What became of one fault: seconds, and counts of requests and of months of bars."""
+
+    fault: str
+    noticed_s: float
+    goes_on_s: float
+    published_asked_again: int
+    under_way_asked_again: int
+    months_lost: int
+
+
+class Scene:
+    """A run, or a backfill, that waits for an answer, and the clock that starts with the fault."""
+
+    def __init__(self, platform: Platform, *, backfill: bool = False, **tags: str) -> None:
+        self.platform = platform
+        platform.begin_anew()
+        self.held: Held = platform.hold()
+        self.months = (SYMBOLS if backfill else PER_RUN) * MONTHS
+        self.id = platform.backfill() if backfill else platform.launch(0, PER_RUN - 1, **tags)
+        platform.wait_until_it_waits(self.held)
+        self.asked = len(platform.gate.asked)
+        self.began = time.monotonic()
+
+    def fault(self, *killed: psutil.Process) -> None:
+        """Kill processes; the clock starts, and the exchange answers again."""
+        for process in killed:
+            process.kill()
+        wait_until_gone(killed, 20)
+        self.began = time.monotonic()
+        self.held.release()
+
+    def until(self, condition: Callable[[], object]) -> float:
+        """Seconds since the fault when the condition holds.
+
+        Raises:
+            TimeoutError: it does not come to hold.
+        """
+        while not condition():
+            if time.monotonic() - self.began > 2 * RUNS_S:
+                raise TimeoutError(f"still not so after {2 * RUNS_S} s")
+            time.sleep(0.05)
+        return round(time.monotonic() - self.began, 1)
+
+    def asks(self) -> bool:
+        """Whether a request has come since the fault."""
+        return len(self.platform.gate.asked) > self.asked
+
+    def whole(self) -> bool:
+        """Whether all bars are there."""
+        return self.platform.months() == self.months
+
+    def result(self, fault: str, noticed_s: float, goes_on_s: float, *, unfinished: bool = False) -> Result:
+        """Wait until all is fetched, then count."""
+        if not unfinished:
+            self.until(self.whole)
+        under_way = {*self.held.waiting}
+        again = self.platform.asked_twice()
+        return Result(
+            fault,
+            noticed_s,
+            goes_on_s,
+            published_asked_again=len([path for path in again if path not in under_way]),
+            under_way_asked_again=len([path for path in again if path in under_way]),
+            months_lost=0 if unfinished else self.months - self.platform.months(),
+        )
+
+
+def run_killed(platform: Platform) -> Result:
+    scene = Scene(platform)
+    scene.fault(platform.worker(scene.id))
+    noticed = scene.until(lambda: platform.run(scene.id).status == FAILURE)
+    return scene.result("the process of a run is killed", noticed, scene.until(scene.asks))
+
+
+def code_server_killed(platform: Platform) -> Result:
+    scene = Scene(platform)
+    before = platform.services("grpc", "code-server")
+    scene.fault(*platform.services("grpc"))
+    noticed = scene.until(lambda: not [process for process in before if is_running(process)])
+    scene.until(lambda: platform.run(scene.id).status == SUCCESS)
+    scene.asked = len(platform.gate.asked)
+    launched: list[str] = []
+
+    def launches() -> bool:
+        with suppress(AssertionError, KeyError):
+            launched.append(platform.launch(PER_RUN, 2 * PER_RUN - 1))
+        return bool(launched)
+
+    scene.until(launches)
+    scene.months += PER_RUN * MONTHS
+    return scene.result("the code server is killed", noticed, scene.until(scene.asks))
+
+
+def daemon_killed(platform: Platform) -> Result:
+    scene = Scene(platform, backfill=True)
+    scene.fault(*platform.services("dagster._daemon"))
+    noticed = scene.until(lambda: platform.services("dagster._daemon"))
+    # one run is under way and one is launched: they go on without it, the third needs it
+    goes_on = scene.until(lambda: len(platform.gate.asked) > 2 * PER_RUN * MONTHS)
+    return scene.result("the daemon is killed in a backfill", noticed, goes_on)
+
+
+def everything_killed(platform: Platform) -> Result:
+    scene = Scene(platform, backfill=True)
+    under_way = next(run for run in platform.runs(dg.DagsterRunStatus.STARTED))
+    scene.fault(*platform.ui.processes())
+    platform.start()
+    noticed = scene.until(lambda: platform.run(under_way.run_id).status == FAILURE)
+    return scene.result("everything is killed in a backfill, and started again", noticed, scene.until(scene.asks))
+
+
+def told_to_end(platform: Platform) -> Result:
+    scene = Scene(platform)
+    platform.ui.process.terminate()
+    scene.held.latency_s = SLOW_S
+    scene.fault()
+    platform.ui.require_end()
+    noticed = scene.until(lambda: platform.run(scene.id).status == FAILURE)
+    scene.began = time.monotonic()
+    scene.held.latency_s = 0.0
+    platform.start()
+    return scene.result("Ctrl-C during a run, and started again", noticed, scene.until(scene.asks))
+
+
+def hangs(platform: Platform) -> Result:
+    scene = Scene(platform, **{"dagster/max_runtime": str(MAX_RUNTIME_S)})
+    started = platform.started_at(scene.id)
+    scene.began = time.monotonic() - (time.time() - started) + MAX_RUNTIME_S
+    noticed = scene.until(lambda: platform.run(scene.id).status == FAILURE)
+    scene.held.release()
+    return scene.result("a run hangs (counted from max_runtime on)", noticed, scene.until(scene.asks))
+
+
+def cancelled(platform: Platform) -> Result:
+    scene = Scene(platform)
+    worker = platform.worker(scene.id)
+    scene.held.latency_s = SLOW_S
+    scene.fault()
+    platform.cancel(scene.id)
+    noticed = scene.until(lambda: not is_running(worker) and platform.run(scene.id).status == CANCELED)
+    goes_on = scene.until(lambda: platform.slots_taken() == 0)
+    return scene.result("a run is cancelled in the web UI (its slot is free)", noticed, goes_on, unfinished=True)
+
+
+FAULTS: dict[str, Callable[[Platform], Result]] = {
+    fault.__name__: fault
+    for fault in (run_killed, code_server_killed, daemon_killed, everything_killed, told_to_end, hangs, cancelled)
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="NAME")
+    chosen = parser.parse_args().faults
+    results = []
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Platform.running(Path(folder), intervals={}) as platform,
+    ):
+        for name in chosen:
+            results.append(FAULTS[name](platform))
+            print(results[-1], flush=True)
+    print("| fault | noticed after | work goes on after | asked again, published | asked again, under way | lost |")
+    print("|---|---|---|---|---|---|")
+    for found in results:
+        print(
+            f"| {found.fault} | {found.noticed_s} s | {found.goes_on_s} s | {found.published_asked_again} | "
+            f"{found.under_way_asked_again} | {found.months_lost} |"
+        )
+    print(json.dumps({name: asdict(found) for name, found in zip(chosen, results, strict=True)}))
+    return int(any(found.published_asked_again or found.months_lost for found in results))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,19 @@
+"""One platform for all tests of this room; each finds it running, with nothing fetched."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from smallcaps_assets_tests.recovery.platform import Platform
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with Platform.running(tmp_path_factory.mktemp("recovery")) as platform:
+        yield platform
+
+
+@pytest.fixture
+def platform(shared: Platform) -> Platform:
+    shared.begin_anew()
+    return shared

@@ -1,0 +1,199 @@
+"""What is killed, hangs or is cancelled while bars are fetched: the work ends, nothing is lost, nothing stays taken."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from smallcaps_assets.lake.processes import is_running, wait_until_gone
+from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, UNDER_WAY, Held, Platform
+from smallcaps_assets_tests.web_server import RUNS_S, until
+
+SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
+DAEMON = "dagster._daemon"
+WEB_SERVER = "dagster_webserver"
+CODE = ("grpc", "code-server")
+
+
+def kill(*processes: psutil.Process) -> None:
+    for process in processes:
+        process.kill()
+    assert not wait_until_gone(processes, within_s=20)
+
+
+def expect_retry(platform: Platform, run_id: str, held: Held) -> None:
+    """Wait until one retry of the run has succeeded; no slot is taken then, and only what was held up came twice."""
+    until("the retry succeeds", lambda: [run.status for run in platform.retries_of(run_id)] == [SUCCESS], RUNS_S)
+    assert platform.run(run_id).status == FAILURE
+    assert platform.months() == PER_RUN * MONTHS
+    assert platform.asked_twice() == sorted(held.waiting)
+    assert platform.slots_taken() == 0
+
+
+def test_a_run_whose_process_is_killed_is_taken_up_again(platform: Platform) -> None:
+    held = platform.hold()
+    run_id = platform.launch(0, PER_RUN - 1)
+    platform.wait_until_it_waits(held)
+    kill(platform.worker(run_id))
+    held.release()
+    expect_retry(platform, run_id, held)
+
+
+def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
+    held = platform.hold()
+    run_id = platform.launch(0, PER_RUN - 1)
+    platform.wait_until_it_waits(held)
+    before = platform.services(*CODE)
+    # the child that holds the code alone: its parent would not notice
+    kill(*platform.services("grpc"))
+    until("there is a new code server", lambda: len(platform.services(*CODE)) == len(before), RUNS_S)
+    assert not set(platform.services(*CODE)) & set(before)
+    held.release()
+    until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
+    assert not platform.retries_of(run_id)
+    assert platform.asked_twice() == []
+    # and the new one, once it has loaded our code, launches runs
+    launched: list[str] = []
+
+    def launches() -> bool:
+        with suppress(AssertionError, KeyError):
+            launched.append(platform.launch(PER_RUN, 2 * PER_RUN - 1))
+        return bool(launched)
+
+    until("a run is launched", launches, RUNS_S)
+    until("it ends", lambda: platform.run(*launched).status == SUCCESS, RUNS_S)
+    assert platform.months() == 2 * PER_RUN * MONTHS
+
+
+def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
+    held = platform.hold()
+    backfill_id = platform.backfill()
+    platform.wait_until_it_waits(held)
+    at_work = platform.slot_holder()
+    worker = platform.worker(at_work)
+    kill(*platform.services(DAEMON))
+    until("there is another daemon", lambda: platform.services(DAEMON), RUNS_S)
+    assert is_running(worker)
+    assert platform.asked_twice() == []
+
+    kill(*platform.ui.processes())
+    assert platform.slots_taken() == 1
+    held.release()
+    platform.start()
+    until("the backfill ends", lambda: platform.backfill_status(backfill_id).startswith("COMPLETED"), RUNS_S)
+    assert platform.backfill_status(backfill_id) == "COMPLETED_SUCCESS"
+    ended = Counter(run.status for run in platform.runs() if run.tags.get("dagster/backfill") == backfill_id)
+    # each part once, and once more what was under way
+    assert set(ended) == {SUCCESS, FAILURE}
+    assert ended[SUCCESS] == SYMBOLS // PER_RUN
+    assert platform.run(at_work).status == FAILURE
+    assert [run.status for run in platform.retries_of(at_work)] == [SUCCESS]
+    assert platform.months() == SYMBOLS * MONTHS
+    assert platform.asked_twice() == sorted(held.waiting)
+    assert not platform.runs(*UNDER_WAY)
+    assert platform.slots_taken() == 0
+
+
+def test_what_a_killed_web_ui_leaves_behind_is_ended_by_the_next(platform: Platform) -> None:
+    held = platform.hold()
+    run_id = platform.launch(0, PER_RUN - 1)
+    platform.wait_until_it_waits(held)
+    left, at_work = platform.services(DAEMON, WEB_SERVER, *CODE), platform.worker(run_id)
+    kill(psutil.Process(platform.ui.process.pid))
+    platform.start()
+    assert not wait_until_gone(left, within_s=0)
+    # the run itself needs nobody
+    assert is_running(at_work)
+    held.release()
+    until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
+    assert platform.asked_twice() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
+def test_a_run_under_way_when_the_web_ui_is_told_to_end_is_taken_up_by_the_next(platform: Platform) -> None:
+    held = platform.hold()
+    run_id = platform.launch(0, PER_RUN - 1)
+    platform.wait_until_it_waits(held)
+    platform.ui.process.send_signal(signal.SIGTERM)
+    # time enough to be told before all is fetched
+    held.latency_s = 2.0
+    held.release()
+    platform.ui.require_end()
+    assert platform.ui.process.returncode == 0
+    held.latency_s = 0.0
+    platform.start()
+    expect_retry(platform, run_id, held)
+
+
+def test_a_run_that_hangs_is_ended_and_taken_up_again(platform: Platform) -> None:
+    held = platform.hold()
+    run_id = platform.launch(0, PER_RUN - 1, **{"dagster/max_runtime": "8"})
+    platform.wait_until_it_waits(held)
+    hanging = platform.worker(run_id)
+    until("the run is ended", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
+    assert not is_running(hanging)
+    held.release()
+    until("a retry succeeds", lambda: SUCCESS in [run.status for run in platform.retries_of(run_id)], RUNS_S)
+    assert platform.months() == PER_RUN * MONTHS
+    assert platform.slots_taken() == 0
+
+
+@pytest.mark.parametrize("without_code_server", [False, True])
+def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_code_server: bool) -> None:
+    held = platform.hold()
+    run_id = platform.launch(0, PER_RUN - 1)
+    platform.wait_until_it_waits(held)
+    at_work = platform.worker(run_id)
+    if without_code_server:
+        kill(*platform.services(*CODE))
+    platform.cancel(run_id)
+    assert not is_running(at_work)
+    assert platform.run(run_id).status == CANCELED
+    until("its slot is free", lambda: platform.slots_taken() == 0, RUNS_S)
+    held.release()
+    assert not platform.retries_of(run_id)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """A disk of its own at `folder`; yields how to give it another size."""
+
+    def mount(*options: str) -> None:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", *options, str(folder)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip(f"disks cannot be mounted here: {done.stderr.decode().strip()}")
+
+    folder.mkdir(parents=True)
+    mount(f"size={size}", "tmpfs")
+    try:
+        yield lambda larger: mount(f"remount,size={larger}")
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="a small disk is mounted")
+def test_a_full_disk_is_named_and_the_work_goes_on_when_it_has_room(platform: Platform) -> None:
+    with small_disk(platform.lake / "bars", "300k") as resize:
+        run_id = platform.launch(0, PER_RUN - 1)
+        until("the run fails", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
+        words = r"LakeError: .*parquet: cannot be written .*No space left on device.*takes up to [\d.]+ MB, disk has"
+        assert re.search(words, platform.failure_of(run_id))
+        kept = platform.months()
+        assert 0 < kept < PER_RUN * MONTHS
+        # again at once would meet the same disk
+        assert not platform.retries_of(run_id)
+        resize("50m")
+        platform.gate.asked.clear()
+        platform.ui.run(["minute_bars"], *platform.ui.symbols()[:PER_RUN])
+        assert platform.months() == PER_RUN * MONTHS
+        assert len(platform.gate.asked) == PER_RUN * MONTHS - kept
+        assert not list(platform.lake.rglob("*.part"))
