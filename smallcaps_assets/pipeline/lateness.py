@@ -44,6 +44,8 @@ class Lateness(NamedTuple):
         """One sentence for people."""
         if self.session is None:
             return "No session is due yet."
+        if not self.of:
+            return "No symbol is followed yet."
         if self.stale:
             return f"The session of {self.session} is due: {self.stale}"
         if not self.symbols:

@@ -185,6 +185,21 @@ def test_of_a_failing_step_that_marks_nothing_only_plans_for_each_partition_are_
     assert shown(instance, breaking)["red"] == (set() if plans == "1" else {"b"})
 
 
+def test_partitions_of_a_run_that_goes_on_are_shown_so_only_where_each_has_a_plan(
+    instance: dg.DagsterInstance, plans: str
+) -> None:
+    seen = []
+
+    @dg.asset(partitions_def=LETTERS, backfill_policy=dg.BackfillPolicy.multi_run(200))
+    def looking() -> dg.MaterializeResult[None]:
+        seen.append(shown(instance, looking)["running"])
+        return dg.MaterializeResult()
+
+    assert materialize(looking, instance, "a", "c").success
+    assert seen == [set() if plans == "1" else {"a", "b", "c"}]
+    assert shown(instance, looking)["green"] == {"a", "b", "c"}
+
+
 def test_an_asset_job_runs_partitioned_and_other_assets_in_order_in_one_run(instance: dg.DagsterInstance) -> None:
     @dg.asset(deps=[lettered])
     def table() -> None:

@@ -90,6 +90,7 @@ def test_where_nothing_is_due_or_followed_nothing_is_late(lake: Lake) -> None:
         assert not found.of_bars().is_late
         assert not found.of_master().is_late
     assert watch(lake, session=None).of_bars().told() == "No session is due yet."
+    assert watch(lake).of_master().told() == "No symbol is followed yet."
 
 
 def test_of_many_late_symbols_some_are_named() -> None:
