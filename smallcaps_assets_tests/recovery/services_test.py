@@ -12,12 +12,14 @@ def test_a_service_that_never_stays_up_is_given_up_by_name() -> None:
     starts: list[float] = []
     service = Service("daemon", ["no_module_of_this_name"], before=lambda: starts.append(time.monotonic()))
     service.start()
-    try:
-        with pytest.raises(ServiceEnded, match=f"the daemon ended {STARTS} times within 5 minutes"):
-            while True:
-                service.keep()
-    finally:
-        service.reap()
+
+    def keep_for_ever() -> None:
+        while True:
+            service.keep()
+
+    with pytest.raises(ServiceEnded, match=f"the daemon ended {STARTS} times within 5 minutes"):
+        keep_for_ever()
+    service.reap()
     assert len(starts) == STARTS
 
 
