@@ -1,18 +1,21 @@
 """A browser, and the web UI on a lake of its own whose vendor stands behind a gate of the tests."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import serve
 from smallcaps_assets_tests.browser.web_ui import BROWSER_FLAGS, AssetPage, find_browser
-from smallcaps_assets_tests.conftest import LATER, Gate
+from smallcaps_assets_tests.conftest import Gate
 from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI, until
 
 SYMBOLS = 44
@@ -33,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    opened = browser.new_page(viewport={"width": 1400, "height": 900}, timezone_id="UTC", locale="en-US")
     opened.set_default_timeout(30_000)
     yield opened
     opened.close()
@@ -41,10 +44,21 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @dataclass
 class Desk:
-    """The web UI, and the gate through which everything it asks of the vendor goes."""
+    """The web UI, the gate through which everything it asks of the vendor goes, and its settings."""
 
     ui: WebUI
     gate: Gate
+    config: Path
+
+    def change_settings(self, page: Page, **sections: Mapping[str, Any]) -> None:
+        """Write other settings, and let the web UI read them by a click."""
+        settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        for section, values in sections.items():
+            settings[section] |= values
+        self.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        page.goto(f"{self.ui.url}/deployment/locations")
+        page.get_by_role("button").filter(has_text=re.compile("^Reload$")).click()
+        expect(page.get_by_text("Code location reloaded!")).to_be_visible(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +66,7 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The web UI on a lake in which `universe` was materialized by a click: symbols are its partitions."""
     folder = tmp_path_factory.mktemp("web_ui")
     context = browser.new_context()
-    gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER)))
+    gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS)))
     # its name shows which processes and which state are this lake's
     lake = folder / f"lake-{os.getpid()}-{folder.name}"
     with serve(gate) as server:  # type: ignore[arg-type]
@@ -68,5 +82,5 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             AssetPage(page, ui, "universe").materialize()
             until("universe is there", lambda: ui.last_run() == "SUCCESS", RUNS_S)
             page.close()
-            yield Desk(ui, gate)
+            yield Desk(ui, gate, config)
     context.close()

@@ -1,15 +1,23 @@
 """The product as a person uses it, in the order of a first day: clicks in the web UI, files in the lake."""
 
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import polars as pl
 import pytest
 from playwright.sync_api import Page, expect
 
+from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import EVENT_TYPES, WAVES
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings import PROFILES
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.history import sessions_due
+from smallcaps_assets.settings import PROFILES, load_settings
 from smallcaps_assets_tests.browser.conftest import Desk
 from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
 from smallcaps_assets_tests.conftest import refusal
+from smallcaps_assets_tests.web_server import RUNS_S, until
 
 pytestmark = pytest.mark.browser
 
@@ -67,14 +75,12 @@ def test_a_wave_over_all_symbols_is_materialized_by_clicks(desk: Desk, premarket
 
 def test_a_window_that_fails_is_red_and_repaired_alone(desk: Desk, premarket: list[str], page: Page) -> None:
     ui, symbols, ill = desk.ui, desk.ui.symbols(), premarket[0]
-    in_view = symbols[:12]
-    assert ill in in_view
     desk.gate.rule = lambda path, query: refusal(500) if path == f"/v3/quotes/{ill}" else None  # noqa: ARG005
     shown = AssetPage(page, ui, "core/tape_quotes")
     shown.materialize_partitions(None, ["PM"])
     shown.expect_counts(materialized=len(symbols) - 1, missing=2 * len(symbols), failed=1)
-    expect(shown.dots(ill, RED)).to_have_count(1)
-    for symbol in in_view:
+    page.get_by_placeholder("Filter by symbol").fill(ill[0])
+    for symbol in [symbol for symbol in symbols if ill[0] in symbol][:8]:
         expect(shown.dots(symbol)).to_have_count(int(symbol != ill))
         expect(shown.dots(symbol, RED)).to_have_count(int(symbol == ill))
     expect(shown.dots("PM", RED)).to_have_count(1)
@@ -125,7 +131,7 @@ def test_lineage_leads_from_bars_to_the_ledger(desk: Desk, page: Page) -> None:
 
 def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/asset-groups")
-    groups = ("reference", "bars", "events", *PROFILES)
+    groups = ("reference", "bars", "events", "nightly", *PROFILES)
     expect(page.locator("[aria-label=unfold_more]")).to_have_count(len(groups))
     for group in groups:
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
@@ -133,11 +139,11 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.locator("[aria-label=panel_show_right]").last.click()
     page.keyboard.press("Alt+e")  # expand all groups
     page.wait_for_url("**expanded=**")
-    page.locator("[aria-label=zoom_out]").click()
+    page.locator("[aria-label=zoom_out]").click(click_count=2, delay=300)
 
     nodes = page.locator("foreignObject")
     of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
-    times = dict.fromkeys(("universe", "minute_bars", "event_shards", "master_events"), 1)
+    times = dict.fromkeys(("universe", "minute_bars", "event_shards", "master_events", "nightly_report"), 1)
     for name, number in (times | dict.fromkeys(of_profiles, len(PROFILES))).items():
         named = nodes.get_by_text(name, exact=True)
         expect(named).to_have_count(number)
@@ -159,3 +165,41 @@ def test_pictures_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 500
     screenshot(page, "ui-picture.png")
+
+
+def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page) -> None:
+    settings = load_settings(desk.config, {})
+    today = datetime.now(UTC)
+    recent = settings.history.model_copy(
+        update={"first_session": today.date() - timedelta(days=9), "last_session": None}
+    )
+    session = sessions_due(recent, settings.sessions, today)[-1]
+    desk.change_settings(page, history={"first_session": f"{session}", "last_session": None})
+    symbols = desk.ui.symbols()
+
+    page.goto(f"{desk.ui.url}/locations/smallcaps_assets/schedules/nightly")
+    page.locator("label:has(input[type=checkbox])").click()
+    expect(page.get_by_text("Next tick")).to_be_visible()
+    page.get_by_role("button", name="Preview tick result").click()
+    dialog = page.get_by_role("dialog").filter(has_text="Preview tick result")
+    dialog.get_by_role("button").filter(has_text="UTC").click()
+    tick = datetime.combine(session, settings.nightly.start, ZoneInfo(NEW_YORK)).astimezone(UTC)
+    shown = f"{tick:%b} {tick.day}, {tick.hour % 12 or 12}:{tick:%M %p} UTC"
+    page.locator("[role=menuitem]").filter(has_text=shown).click()
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_text("1 run requests")).to_be_visible()
+    screenshot(page, "ui-nightly.png")
+    dialog.get_by_role("button", name="Launch all").click()
+    expect(page.get_by_text("Launched 1 runs")).to_be_visible()
+    until("the night is over", lambda: desk.ui.last_run() == "SUCCESS", RUNS_S)
+
+    page.goto(f"{desk.ui.url}/assets/nightly_report")
+    expect(page.get_by_text("symbols_behind", exact=True)).to_be_attached()
+    expect(page.get_by_text(f"{session}", exact=True).first).to_be_attached()
+    lake = desk.ui.lake
+    # who joined in this night comes in the next
+    active = UniverseStore(lake).followed().items()
+    followed = [symbol for symbol, last in active if symbol in symbols and session <= last]
+    assert len(followed) >= 40
+    assert [symbol for symbol in followed if session not in BarsStore(lake).covered(symbol)] == []
+    assert desk.ui.materialized("event_shards") == set(symbols)
