@@ -1,5 +1,7 @@
 """`smallcaps ui`: Dagster's web UI and daemon on a lake, with the state that was left there."""
 
+import os
+import shutil
 import signal
 import socket
 import time
@@ -19,9 +21,13 @@ from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.orphans import fail_orphans
 from smallcaps_assets.defs.pool import free_slots_of_the_dead
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.processes import is_alive, own_mark
 from smallcaps_assets.settings import lake_path, use_ui_mark
 
 LOOK_S: Final = 1.0
+SCRATCH: Final = "ui-"
+# bytes of its path: a socket in it may have 104 on macOS
+LONGEST: Final = 96
 # Dagster frees the slots of runs that are gone; those of commands are freed here
 SWEEP_S: Final = 30.0
 # Ctrl-C, what service managers and `kill` send, a terminal that is closed, Ctrl-Break
@@ -46,8 +52,8 @@ def run(arguments: Namespace) -> int:
     remove_states_of_gone_lakes()
     use_ui_mark(ui_mark(url))
     print(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...", flush=True)
-    with TemporaryDirectory(prefix="smallcaps-", ignore_cleanup_errors=True) as scratch, _interruptible():
-        services = _services(arguments, Path(scratch) / "workspace.yaml")
+    with _scratch(folder) as scratch, _interruptible():
+        services = _services(arguments, scratch / "workspace.yaml")
         try:
             for service in services:
                 service.start()
@@ -59,6 +65,27 @@ def run(arguments: Namespace) -> int:
             _ignore_interrupts()
             end(services)
     return 0
+
+
+@contextmanager
+def _scratch(state: Path) -> Iterator[Path]:
+    """A folder for the services to find each other by, in the state: temporary files are swept away after some days.
+
+    What killed web UIs left is removed. Where the path is too long for a socket, it is a temporary folder after all.
+    """
+    for left in state.glob(f"{SCRATCH}*"):
+        if not is_alive(left.name.removeprefix(SCRATCH)):
+            shutil.rmtree(left, ignore_errors=True)
+    own = state / f"{SCRATCH}{own_mark()}"
+    if len(os.fsencode(own)) > LONGEST:
+        with TemporaryDirectory(prefix="smallcaps-", ignore_cleanup_errors=True) as made:
+            yield Path(made)
+        return
+    own.mkdir()
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _services(arguments: Namespace, workspace: Path) -> list[Service]:
