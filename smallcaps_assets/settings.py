@@ -3,35 +3,30 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
-from smallcaps_assets.domain.bar_checks import BarCheckParams
-from smallcaps_assets.domain.budget import SizeBudget
 from smallcaps_assets.domain.detectors import DetectorParams
 from smallcaps_assets.domain.events import CooldownParams, DetectionParams, FilterParams
 from smallcaps_assets.domain.features import FeatureParams
 from smallcaps_assets.domain.kpis import KpiParams
 from smallcaps_assets.domain.manifests import ProfileParams, RankingParams
-from smallcaps_assets.domain.master_checks import MasterCheckParams
 from smallcaps_assets.domain.nightly import NightlyParams, NoticeParams
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.plan import PlanAssumptions
 from smallcaps_assets.domain.review import ReviewParams
 from smallcaps_assets.domain.score import ScoreParams
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.sections import CaptureParams, CheckParams, DagsterParams, HistoryParams, LakeParams, SourceParams
 
 Profile = Literal["core", "plus", "premium"]
 PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
-CalendarDay = Annotated[date, Field(strict=False)]
 
 # How a parent process tells its children which configuration they work with.
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
@@ -43,85 +38,6 @@ UI_VARIABLE: Final = "SMALLCAPS_UI"
 # Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
 BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE: Final = "500"
-
-
-class EmbeddedParams(Params):
-    """The exchange in a box: a simulated market, or files served over the same protocol."""
-
-    seed: int = Field(ge=0)
-    symbols: int = Field(gt=0, le=20_000)
-    replay: str | None
-
-
-class SourceParams(Params):
-    """Where market data comes from."""
-
-    kind: Literal["embedded", "vendor"]
-    base_url: str = Field(pattern=r"^https?://[^\s/]+")
-    key_variables: list[str] = Field(min_length=1)
-    requests_per_minute: float | None = Field(gt=0)
-    burst: int = Field(ge=1, le=1_000)
-    timeout_s: float = Field(gt=0)
-    deadline_s: float = Field(gt=0)
-    max_retries: int = Field(ge=0, le=20)
-    embedded: EmbeddedParams
-
-    @model_validator(mode="after")
-    def _burst_within_budget(self) -> Self:
-        if self.requests_per_minute is not None and self.burst > max(1.0, self.requests_per_minute):
-            raise ValueError(
-                f"burst {self.burst} is more than requests_per_minute {self.requests_per_minute:g}: lower it"
-            )
-        return self
-
-
-class LakeParams(Params):
-    """Where the lake lies; relative to the folder that holds `config/`."""
-
-    path: str = Field(min_length=1)
-
-
-class DagsterParams(Params):
-    """Where Dagster keeps its own state."""
-
-    laid_over: str | None
-
-
-class HistoryParams(Params):
-    """Which sessions are followed, ET dates, both included."""
-
-    first_session: CalendarDay
-    last_session: CalendarDay | None
-    publication_delay_min: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.last_session is not None and self.last_session < self.first_session:
-            raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
-        return self
-
-
-class FreeDiskParams(Params):
-    """What a capture leaves on the disk; GB are 10^9 bytes."""
-
-    check: bool
-    keep_gb: float = Field(ge=0)
-
-
-class CaptureParams(Params):
-    """How tape is fetched."""
-
-    quotes_without_trades: bool
-    size_budget: SizeBudget
-    free_disk: FreeDiskParams
-    assumptions: PlanAssumptions
-
-
-class CheckParams(Params):
-    """When a published table is marked in the web UI."""
-
-    master: MasterCheckParams
-    bars: BarCheckParams
 
 
 class Settings(Params):

@@ -13,12 +13,13 @@ ROOT = Path(smallcaps_assets.__file__).parent
 # what a room may import of ours; `errors` is everybody's
 MAY_IMPORT = {
     "domain": {"domain"},
-    "settings": {"domain"},
+    "sections": {"domain"},
+    "settings": {"sections", "domain"},
     "market_data": {"market_data", "domain"},
     "lake": {"lake", "domain"},
     "simulated": {"simulated", "domain.tables"},
-    "pipeline": {"pipeline", "lake", "market_data", "domain", "settings", "simulated"},
-    "defs": {"defs", "pipeline", "lake", "domain", "settings", "market_data.client"},
+    "pipeline": {"pipeline", "lake", "market_data", "domain", "sections", "settings", "simulated"},
+    "defs": {"defs", "pipeline", "lake", "domain", "sections", "settings", "market_data.client"},
     "definitions": {"defs", "settings"},
     "commands": {
         "commands",

@@ -16,7 +16,8 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
-from smallcaps_assets.settings import Profile, Settings, SourceParams
+from smallcaps_assets.sections import SourceParams
+from smallcaps_assets.settings import Profile, Settings
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):

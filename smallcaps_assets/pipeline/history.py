@@ -6,7 +6,7 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import SessionParams, session_table
 from smallcaps_assets.market_data.calendar import xnys_calendar
-from smallcaps_assets.settings import HistoryParams
+from smallcaps_assets.sections import HistoryParams
 
 
 def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import HistoryParams
+from smallcaps_assets.sections import HistoryParams
 
 NAMED: Final = 50
 # longer than any time that the exchange was closed

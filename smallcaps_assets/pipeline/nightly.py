@@ -12,7 +12,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_between, sessions_due
-from smallcaps_assets.settings import HistoryParams
+from smallcaps_assets.sections import HistoryParams
 
 # Symbols that lack sessions: how many are not fetched, how many are fetched but not detected, and why.
 BEHIND: Final = pl.Schema(

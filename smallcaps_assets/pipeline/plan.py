@@ -28,7 +28,7 @@ from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.pipeline.artefacts import within
-from smallcaps_assets.settings import FreeDiskParams
+from smallcaps_assets.sections import FreeDiskParams
 
 BYTES_PER_GB: Final = 1e9
 # a plan learns from the tape of so many symbols at most, evenly spread over the alphabet

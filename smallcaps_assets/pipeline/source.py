@@ -12,7 +12,8 @@ from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.settings import EmbeddedParams, Profile, Settings, SourceParams, api_key
+from smallcaps_assets.sections import EmbeddedParams, SourceParams
+from smallcaps_assets.settings import Profile, Settings, api_key
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.replay import ReplayMarket

@@ -18,7 +18,7 @@ from smallcaps_assets.market_data.downloads import Fetched
 from smallcaps_assets.pipeline.source import identity, require_same_source
 from smallcaps_assets.pipeline.symbol_file import SymbolFile, in_capitals, read_symbols
 from smallcaps_assets.pipeline.ticker_details import TickerDetails
-from smallcaps_assets.settings import SourceParams
+from smallcaps_assets.sections import SourceParams
 
 _SOURCED: Final = pl.Schema({**LISTED, REFUSED: pl.String()})
 _ONE_DAY: Final = timedelta(days=1)

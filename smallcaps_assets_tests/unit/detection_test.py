@@ -18,7 +18,8 @@ from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_between as bounds_between
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.settings import HistoryParams, Settings, load_settings
+from smallcaps_assets.sections import HistoryParams
+from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import default_settings, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between

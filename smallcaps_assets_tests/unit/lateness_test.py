@@ -10,7 +10,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import Coverage, ShardStore
 from smallcaps_assets.pipeline.lateness import Lateness, Watch, session_expected
-from smallcaps_assets.settings import HistoryParams
+from smallcaps_assets.sections import HistoryParams
 from smallcaps_assets_tests.scenarios import default_settings, new_york
 
 SESSION = date(2025, 11, 28)

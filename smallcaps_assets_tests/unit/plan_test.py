@@ -35,7 +35,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import Span, TapeStore
 from smallcaps_assets.pipeline.plan import Plan, Planner, free_bytes, require_room
 from smallcaps_assets.pipeline.source import market_data_client
-from smallcaps_assets.settings import FreeDiskParams, load_settings
+from smallcaps_assets.sections import FreeDiskParams
+from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.conftest import Gate, event, files_below, manifest_of, quotes_at, refusal, trades_at
 from smallcaps_assets_tests.listings import publish_untyped
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat

@@ -20,7 +20,8 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.source import identity, require_payable, require_same_source
 from smallcaps_assets.pipeline.ticker_details import BATCH
 from smallcaps_assets.pipeline.universe import UniverseBuilder
-from smallcaps_assets.settings import SourceParams, load_settings
+from smallcaps_assets.sections import SourceParams
+from smallcaps_assets.settings import load_settings
 from smallcaps_assets.simulated.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, files_below, refusal
 from smallcaps_assets_tests.listings import BIG, DETAILS_OF, Listings, ticker
