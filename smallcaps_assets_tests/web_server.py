@@ -63,7 +63,7 @@ class WebUI:
         self.lake = Lake(lake)
         self.log = lake.parent / "ui.log"
         command = [sys.executable, "-m", "smallcaps_assets.cli", "ui", "--host", HOST, "--port", str(port)]
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--lake", str(lake), *flags],
                 cwd=home,

@@ -31,6 +31,8 @@ ANSWERS_WITHIN_S: Final = 180.0
 LOOK_S: Final = 0.2
 # a run that is interrupted says so; its threads end with the answers that they wait for
 ENDS_WITHIN_S: Final = 40.0
+# services have nothing to lose: the daemon waits for each of its threads, and those for answers that will not come
+SERVICES_END_WITHIN_S: Final = 10.0
 
 
 class Service:
@@ -164,16 +166,22 @@ def end(services: Sequence[Service]) -> None:
 
     Runs that are interrupted, or killed, are taken up again by the next daemon.
     """
-    of_services = {service.pid for service in services}
-    for process in own_children():
+    names = {service.pid: service.name for service in services}
+    family = own_children()
+    for process in family:
         with suppress(psutil.NoSuchProcess):
             if sys.platform != "win32":
                 process.send_signal(signal.SIGINT)
-            elif process.pid in of_services:
+            elif process.pid in names:
                 process.send_signal(signal.CTRL_BREAK_EVENT)
             else:
                 process.kill()
-    wait_until_gone(own_children(), ENDS_WITHIN_S)
-    kill(own_children())
+    wait_until_gone([process for process in family if process.pid not in names], ENDS_WITHIN_S)
+    wait_until_gone(own_children(), SERVICES_END_WITHIN_S)
+    left = own_children()
+    if left:
+        said = ", ".join(f"{names.get(process.pid, 'a process')} ({process.pid})" for process in left)
+        print(f"killed, since it did not end by itself: {said}", file=sys.stderr, flush=True)
+    kill(left)
     for service in services:
         service.reap()
