@@ -34,6 +34,10 @@ class LakeError(SmallcapsError):
     """The lake cannot be read or written, or is not what it claims to be."""
 
 
+class DiskFull(LakeError):  # noqa: N818 -- the name says what happened
+    """There is no room for what is to be written."""
+
+
 class ServiceEnded(SmallcapsError):  # noqa: N818 -- the name says what happened
     """A process of the web UI does not stay up."""
 

@@ -10,6 +10,7 @@ from smallcaps_assets.defs.review import report_review
 from smallcaps_assets.domain.marks import MarksFile, parse_marks, require_sample
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import Sheet
 from smallcaps_assets.pipeline.review import Review, Reviewed
 from smallcaps_assets.settings import Profile, lake_path
@@ -30,8 +31,9 @@ def run(arguments: Namespace) -> int:
     reviewed = review.reviewed(sheet)
     print(f"{file}: {len(marks.marks):,} marks kept in {path}")
     print(review_text(reviewed))
+    current = ManifestStore(review.lake.manifests(review.profile), review.profile).current_id()
     with open_state(settings) as instance:
-        report_review(instance, review.profile, reviewed)
+        report_review(instance, review.profile, reviewed, current=sheet.manifest_id == current)
     return 0
 
 

@@ -4,15 +4,18 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import dagster as dg
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import SQLAlchemyError
 
 from smallcaps_assets.commands.processes import daemons, end_leftovers, ui_mark
 from smallcaps_assets.commands.services import CodeServer, Service, end
@@ -22,7 +25,7 @@ from smallcaps_assets.defs.orphans import fail_orphans
 from smallcaps_assets.defs.pool import free_slots_of_the_dead
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.processes import is_alive, own_mark
-from smallcaps_assets.settings import lake_path, use_ui_mark
+from smallcaps_assets.settings import Settings, lake_path, use_ui_mark
 
 LOOK_S: Final = 1.0
 SCRATCH: Final = "ui-"
@@ -30,6 +33,9 @@ SCRATCH: Final = "ui-"
 LONGEST: Final = 96
 # Dagster frees the slots of runs that are gone; those of commands are freed here
 SWEEP_S: Final = 30.0
+# a database may be restarted meanwhile
+TRIES: Final = 12
+TRY_AGAIN_S: Final = 5.0
 # Ctrl-C, what service managers and `kill` send, a terminal that is closed, Ctrl-Break
 SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
@@ -44,9 +50,16 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     folder = state_folder(settings)
     url = f"http://{arguments.host}:{arguments.port}"
-    if not arguments.read_only:
-        end_leftovers(folder)
-        _require_alone(folder)
+    with ExitStack() as held:
+        if not arguments.read_only:
+            held.enter_context(_only_one(folder))
+            end_leftovers(folder)
+            _require_alone(folder)
+        return _serve(arguments, settings, folder, url)
+
+
+def _serve(arguments: Namespace, settings: Settings, folder: Path, url: str) -> int:
+    """Start the services and keep them at work until told to end."""
     _require_free(arguments.host, arguments.port)
     look_into_state(settings).dispose()
     remove_states_of_gone_lakes()
@@ -109,15 +122,50 @@ def _keep(services: list[Service], *, sweep: bool) -> None:
             service.keep()
         if sweep and time.monotonic() - swept > SWEEP_S:
             swept = time.monotonic()
-            with dg.DagsterInstance.get() as instance:
-                free_slots_of_the_dead(instance)
+            _tell_if_refused(_sweep)
+
+
+def _sweep() -> None:
+    with dg.DagsterInstance.get() as instance:
+        free_slots_of_the_dead(instance)
 
 
 def _put_in_order() -> None:
     """Close what was under way when the daemon before this one ended, and whose process has ended too."""
-    with dg.DagsterInstance.get() as instance:
-        fail_orphans(instance, no_daemon=True)
-        free_slots_of_the_dead(instance)
+
+    def close() -> None:
+        with dg.DagsterInstance.get() as instance:
+            fail_orphans(instance, no_daemon=True)
+            free_slots_of_the_dead(instance)
+
+    for _ in range(TRIES):
+        if _tell_if_refused(close):
+            return
+        time.sleep(TRY_AGAIN_S)
+
+
+def _tell_if_refused(work: Callable[[], None]) -> bool:
+    """Do `work`; where Dagster's storage refuses for the moment, say so: the services must not end with it."""
+    try:
+        work()
+    except (SQLAlchemyError, OSError) as error:
+        print(f"Dagster's state cannot be read for the moment ({type(error).__name__})", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the right to start a daemon on a state; it ends with this process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "ui.lock", timeout=0):
+            yield
+    except Timeout:
+        _require_alone(folder)
+        raise InputError(
+            "another `smallcaps ui` is just starting on this lake, and two would launch everything twice. Use that one."
+        ) from None
 
 
 def _require_alone(folder: Path) -> None:

@@ -29,7 +29,8 @@ UNFINISHED: Final = [
 BY_SYMBOL: Final = ("minute_bars", "event_shards")
 RUN_CONFIG: Final = {"ops": {step: {"config": GoOn(go_on=True).model_dump()} for step in BY_SYMBOL}}
 # what a symbol failed of is tried again by the next night, a run whose process died by Dagster
-TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false"}
+# and then does all steps again, which skip what is there: its report tells of the whole night
+TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
 SHOWN: Final = 100
 
 
@@ -57,7 +58,8 @@ def nightly_report(
     followed = {symbol: last for symbol, last in active.items() if symbol in in_run}
     due = sessions_due(loaded.history, loaded.sessions, settings.now())
     done = _materialized(instance, run.run_id)
-    behind = Stocktaking(lake.detector(loaded), due, _causes(done)).behind(followed)
+    causes = _causes(done)
+    behind = Stocktaking(lake.detector(loaded), due, causes).behind(followed)
     figures: Metadata = {
         "dagster/row_count": behind.height,
         "session": f"{due[-1]}" if due else "none",
@@ -72,6 +74,8 @@ def nightly_report(
     yield dg.MaterializeResult(value=behind, metadata=figures)
     if not behind.is_empty():
         raise CaptureIncomplete(_told(behind, len(followed)))
+    if causes:  # of symbols that are followed no more
+        raise CaptureIncomplete(f"symbols that left the universe failed:\n{first_lines(list(causes.values()))}")
 
 
 def nightly_job() -> UnresolvedAssetJobDefinition:

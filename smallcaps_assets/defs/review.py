@@ -55,11 +55,15 @@ def review_sheet_asset(profile: Profile) -> dg.AssetsDefinition:
     return review_sheet
 
 
-def report_review(instance: dg.DagsterInstance, profile: Profile, reviewed: Reviewed) -> None:
-    """Tell Dagster of marks that were taken in after the sheet was made: an observation, and the check's verdict."""
+def report_review(instance: dg.DagsterInstance, profile: Profile, reviewed: Reviewed, *, current: bool) -> None:
+    """Tell Dagster of marks that were taken in after the sheet was made: an observation, and the check's verdict.
+
+    The check is about the `current` manifest only.
+    """
     key = _key(profile)
     instance.report_runless_asset_event(dg.AssetObservation(key, metadata=review_metadata(reviewed)))
-    instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=key, **_verdict(reviewed)))
+    if current:
+        instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=key, **_verdict(reviewed)))
 
 
 def review_metadata(reviewed: Reviewed) -> Metadata:
@@ -83,5 +87,9 @@ def _verdict(reviewed: Reviewed) -> dict[str, Any]:
         "check_name": PRECISION_CHECK,
         "passed": reviewed.verdict.holds,
         "severity": dg.AssetCheckSeverity.WARN,
-        "metadata": {"review": dg.MetadataValue.text(reviewed.verdict.words), "precision": table(reviewed.table)},
+        "metadata": {
+            "manifest_id": reviewed.sheet.manifest_id,
+            "review": dg.MetadataValue.text(reviewed.verdict.words),
+            "precision": table(reviewed.table),
+        },
     }

@@ -30,6 +30,11 @@ from smallcaps_assets.settings import Profile, Settings
 
 EVERY_S: Final = 60
 REPORT: Final = "report"
+# of a capture that may go on for weeks: no run of its is ended for its length, and each of many kills is made good
+LONG: Final = {"dagster/max_runtime": f"{90 * 86_400}", "dagster/max_retries": "50"}
+# what a night was given is not spent again by a retry: what is left waits for the next night
+OF_ONE_NIGHT: Final = {"dagster/max_retries": "0"}
+LONGEST_NIGHT_MIN: Final = 18 * 60
 NIGHT_OVER: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
@@ -65,6 +70,7 @@ def waves_job(profile: Profile) -> dg.JobDefinition:
         name=f"{profile}_waves",
         config=of_every_wave,
         executor_def=dg.in_process_executor,
+        tags=LONG,
         description=f"Captures what is missing of the manifest of {profile}: wave PM, then AH, then RTH, of each the "
         "trades and then the quotes; then ledger and report. What fails stops no other window and is named at the "
         "end.",
@@ -105,10 +111,16 @@ def capture_sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefini
             return dg.SkipReason(f"The windows of the night of {session} were asked for.")
         if lake.manifests(profile).current().rows.is_empty():
             return dg.SensorResult(cursor=session, skip_reason=f"The manifest of {profile} holds no event.")
-        request = dg.RunRequest(run_key=session, run_config={"max_requests": loaded.nightly.capture_requests})
+        request = dg.RunRequest(run_key=session, run_config={"max_requests": _budget(loaded)}, tags=OF_ONE_NIGHT)
         return dg.SensorResult(run_requests=[request], cursor=session)
 
     return nightly_capture
+
+
+def _budget(settings: Settings) -> int:
+    """The requests of a night: never more than are answered before the next night asks for bars."""
+    most, per_minute = settings.nightly.capture_requests, settings.source.requests_per_minute
+    return most if per_minute is None else max(1, min(most, int(LONGEST_NIGHT_MIN * per_minute)))
 
 
 def _wave(profile: Profile, wave: str) -> dg.OpDefinition:

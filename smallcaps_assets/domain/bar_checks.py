@@ -21,6 +21,7 @@ class BarCheckParams(Params):
     min_symbols: int = Field(gt=0)
     max_empty_pct: float = Field(gt=0, le=100)
     last_sessions: int = Field(gt=0)
+    min_active_symbols: int = Field(gt=0)
     active_minutes_pct: float = Field(gt=0, le=100)
     max_missing_pct: float = Field(gt=0, le=100)
 
@@ -79,7 +80,8 @@ def missing_minutes(bars: pl.DataFrame, sessions: pl.DataFrame, params: BarCheck
 
     Active on a session are the symbols with bars in `active_minutes_pct` of its regular minutes; a minute that more
     than `max_missing_pct` of them lack is one that the vendor, or we, lost. An interruption shows as long as it leaves
-    symbols active; a whole session that is lost shows in `empty_sessions`.
+    symbols active; a whole session that is lost shows in `empty_sessions`. A halt of
+    the whole market lacks its minutes as well, so this is something to look at, not a fault.
 
     Args:
         bars: `symbol` and `timestamp` of bars.
@@ -107,7 +109,7 @@ def missing_minutes(bars: pl.DataFrame, sessions: pl.DataFrame, params: BarCheck
         .join(present, left_on="minute", right_on="timestamp", how="left")
         .with_columns(with_bar=pl.col("with_bar").fill_null(0).cast(pl.Int64))
         .with_columns(missing_pct=100 * (1 - pl.col("with_bar") / pl.col("active")))
-        .filter(pl.col("active") >= params.min_symbols)
+        .filter(pl.col("active") >= params.min_active_symbols)
     )
     lost = judged.filter(pl.col("missing_pct") > params.max_missing_pct)
     figures = {
@@ -116,4 +118,4 @@ def missing_minutes(bars: pl.DataFrame, sessions: pl.DataFrame, params: BarCheck
         "worst_missing_pct": float(judged["missing_pct"].max() or 0.0),  # type: ignore[arg-type]
         "at_most_pct": params.max_missing_pct,
     }
-    return finding("missing_minutes", lost.select("minute", "active", "with_bar", "missing_pct"), figures)
+    return finding("missing_minutes", lost.select("minute", "active", "with_bar", "missing_pct"), figures, severe=False)

@@ -97,7 +97,8 @@ class BarsStore:
         new = DAY.is_in(list(sessions))
         if path.is_file():
             here = _sessions_of(path)
-            kept = pl.read_parquet(path, hive_partitioning=False).filter(~new)
+            with disk_errors("read", path):
+                kept = pl.read_parquet(path, hive_partitioning=False).filter(~new)
             known = {day: mark for day, mark in here.items() if day not in sessions}
         else:
             kept, known = BARS.to_frame(), {}
@@ -121,7 +122,8 @@ class BarsStore:
         new = DAY.is_in(list(sessions))
         rows = refused.filter(new.fill_null(value=True))
         if path.is_file():
-            earlier = pl.read_parquet(path, hive_partitioning=False)
+            with disk_errors("read", path):
+                earlier = pl.read_parquet(path, hive_partitioning=False)
             rows = pl.concat([earlier.filter(~new.fill_null(value=False)), rows]).unique(maintain_order=True)
         elif rows.is_empty():
             return

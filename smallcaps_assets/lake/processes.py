@@ -1,6 +1,7 @@
 """Whether the process that left something behind is still there, on every system."""
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,8 @@ import psutil
 
 # the system's clock may be set while a process runs, but its id is not used again within seconds
 CLOCK_SLACK_S: Final = 5.0
+# how the processes of runs are started
+WORKERS: Final = ("multiprocessing", "dagster")
 POLL_S: Final = 0.1
 # the system may take its time to end even a killed process: its files have to be written
 KILLED_S: Final = 20.0
@@ -18,9 +21,9 @@ KILLED_S: Final = 20.0
 
 @lru_cache(maxsize=1)
 def own_mark() -> str:
-    """What tells this process from every other of this machine: its id, and when it began in Unix seconds."""
-    process = psutil.Process(os.getpid())
-    return f"{process.pid}-{process.create_time():.0f}"
+    """What tells this process from every other of this machine: its id, and when it began."""
+    pid = os.getpid()
+    return f"{pid}-{_began(pid):.0f}"
 
 
 def is_alive(mark: str) -> bool:
@@ -39,10 +42,15 @@ def is_alive(mark: str) -> bool:
 def process_of(pid: int, moment: float) -> psutil.Process | None:
     """The process that had the id `pid` at `moment` (Unix seconds), None where it has ended.
 
-    One that began later was given the id of a process that had ended.
+    One that began later was given the id of a process that had ended, unless it is one of ours: where a clock was set
+    forward since, a process that is still at work seems to have begun later, and must not be taken for dead.
     """
     try:
-        return psutil.Process(pid) if _began(pid) < moment + CLOCK_SLACK_S else None
+        process = psutil.Process(pid)
+        if not is_running(process):
+            return None
+        ours = any(word in part for part in process.cmdline() for word in WORKERS)
+        return process if ours or process.create_time() < moment + CLOCK_SLACK_S else None
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:
@@ -74,7 +82,10 @@ def kill(processes: Sequence[psutil.Process]) -> None:
 
 
 def _began(pid: int) -> float:
-    """When a process began; one that has ended and whose parent has not asked for its end is no longer there.
+    """When a process began, in seconds; one that has ended and whose parent has not asked for its end is not there.
+
+    On Linux counted from the start of the machine: the time of day at which a process seems to have begun moves there
+    with every setting of the clock.
 
     Raises:
         psutil.NoSuchProcess: there is none, or it has ended.
@@ -82,4 +93,4 @@ def _began(pid: int) -> float:
     process = psutil.Process(pid)
     if not is_running(process):
         raise psutil.NoSuchProcess(pid)
-    return process.create_time()
+    return process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0.0)

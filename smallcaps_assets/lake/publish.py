@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from pyarrow import parquet
 
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.processes import is_alive, own_mark
 
 # The footer entry under which a parquet file of the lake says where it comes from, as JSON.
@@ -50,7 +50,7 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, json.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         if action == "written" and _is_full(error):
-            raise LakeError(f"{path}: cannot be written ({reason}). {_missing(path, needs)}") from error
+            raise DiskFull(f"{path}: cannot be written ({reason}). {_missing(path, needs)}") from error
         raise LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}") from error
 
 

@@ -1,7 +1,7 @@
 """What is published, held against what it should be: loads what each check of a table needs, and no more."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 import polars as pl
@@ -165,4 +165,5 @@ def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:
     """Bounds of the sessions of the dates of events."""
     first, last = events.select(a=pl.col("timestamp").min(), b=pl.col("timestamp").max()).collect().row(0)
     first, last = (min(max(moment or _FIRST, _FIRST), _LAST) for moment in (first, last))
-    return sessions_between(first.date(), last.date(), params)
+    # after-hours of a day may lie on the next one in UTC
+    return sessions_between(first.date() - timedelta(days=1), last.date(), params)

@@ -3,15 +3,27 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
-from threading import Event
+from threading import Event, Lock
+from typing import Final
 
 from smallcaps_assets.domain.quality import clean_bars
-from smallcaps_assets.errors import LakeError, MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.errors import (
+    DiskFull,
+    LakeError,
+    MarketDataError,
+    NotAuthenticated,
+    NotEntitled,
+    Stopped,
+    VendorUnavailable,
+)
 from smallcaps_assets.lake.bars import DAY, BarsStore, bars_counted
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
+
+# so many denials with nothing served in between: the plan has no minute bars at all
+DENIALS: Final = 3
 
 
 def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
@@ -37,9 +49,11 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     stop = Event()
     stoppable = client.until(stop)
 
+    plan = _Plan()
+
     def ingest(symbol: str) -> Outcome:
         last = date.max if followed is None else followed.get(symbol, date.min)
-        return _ingest_symbol(symbol, [day for day in due if day <= last], stoppable, store)
+        return _ingest_symbol(symbol, [day for day in due if day <= last], stoppable, store, plan)
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
     for outcome in in_threads(ingest, symbols, threads, tick=progress.tick, stop=stop):
@@ -47,7 +61,9 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         yield outcome
 
 
-def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore) -> Outcome:
+def _ingest_symbol(
+    symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore, plan: "_Plan"
+) -> Outcome:
     figures: dict[str, int | float] = {
         "sessions_due": len(due),
         "sessions_fetched": 0,
@@ -62,15 +78,49 @@ def _ingest_symbol(symbol: str, due: Sequence[date], client: MarketDataClient, s
     except LakeError as error:
         return Outcome((symbol,), figures, (f"{symbol}: {error}",))
     missing, held = sorted(set(due) - marks.keys()), sum(map(bars_counted, marks.values()))
-    for month, days in groupby(missing, key=lambda day: day.replace(day=1)):
+    problems: list[str] = []
+    # the newest first: a plan that reaches back only so far denies what is older
+    for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
         try:
-            added = _fetch_month(symbol, month, list(days), client, store)
-        except (NotAuthenticated, NotEntitled):
+            added = _fetch_month(symbol, month, sorted(days), client, store)
+        except NotEntitled as error:
+            plan.denied(error)
+            problems.append(f"{symbol}, {month:%Y-%m} and before: {error} Or begin later: history.first_session.")
+            break
+        except (NotAuthenticated, DiskFull, Stopped):
             raise
-        except MarketDataError as error:
-            return Outcome((symbol,), figures, (f"{symbol}, {month:%Y-%m}: {error}",))
-        figures |= {name: figures[name] + count for name, count in added.items()}
-    return Outcome((symbol,), figures, rows=held + int(figures["rows"]))
+        except (MarketDataError, LakeError) as error:
+            problems.append(f"{symbol}, {month:%Y-%m}: {error}")
+            if isinstance(error, VendorUnavailable):
+                break
+        else:
+            plan.served()
+            figures |= {name: figures[name] + count for name, count in added.items()}
+    return Outcome((symbol,), figures, tuple(problems), rows=held + int(figures["rows"]))
+
+
+class _Plan:
+    """What the vendor's plan turned out to include: where nothing was served, few denials tell that bars are not."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._served = False
+        self._denials = 0
+
+    def served(self) -> None:
+        """Bars came."""
+        self._served = True
+
+    def denied(self, error: NotEntitled) -> None:
+        """Bars were denied.
+
+        Raises:
+            NotEntitled: again and again, and nothing was served.
+        """
+        with self._lock:
+            self._denials += 1
+            if self._denials >= DENIALS and not self._served:
+                raise error
 
 
 def _fetch_month(

@@ -38,7 +38,7 @@ FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
     """Four symbols, five sessions, a manifest of core; nothing of its tape."""
     for platform in opened(tmp_path_factory.mktemp("checks"), small_market):
-        platform.overrides["checks"] = {"bars": {"min_symbols": 2}}
+        platform.overrides["checks"] = {"bars": {"min_symbols": 2, "min_active_symbols": 2, "active_minutes_pct": 50.0}}
         platform.stages["universe"] = platform.run("universe")
         platform.stages["bars"] = platform.run("minute_bars", first=FIRST, last=LAST)
         platform.stages["shards"] = platform.run("event_shards", first=FIRST, last=LAST)
@@ -302,7 +302,7 @@ def test_bars_that_were_spoiled_are_not_published_again(damaged: Platform) -> No
     bars.with_columns(close=pl.lit(float("nan"))).write_parquet(path, metadata={"smallcaps": json.dumps(said)})
     before = path.read_bytes()
     told = failure(damaged.run("minute_bars", first=FIRST, last=FIRST, fails=True))
-    for words in ("LakeError", "missing or not positive", f"materialize minute_bars of {FIRST} again"):
+    for words in ("missing or not positive", f"materialize minute_bars of {FIRST} again"):
         assert words in told
     assert path.read_bytes() == before
 

@@ -61,7 +61,7 @@ class Desk:
         expect(page.get_by_text("Code location reloaded!")).to_be_visible(timeout=60_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The web UI on a lake in which `universe` was materialized by a click: symbols are its partitions."""
     folder = tmp_path_factory.mktemp("web_ui")

@@ -22,7 +22,7 @@ from smallcaps_assets_tests.web_server import RUNS_S, until
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def premarket(desk: Desk) -> list[str]:
     """Symbols with pre-market windows in the manifest of core; MASTER was built twice, of half the symbols first."""
     ui = desk.ui

@@ -7,7 +7,7 @@ import pytest
 from smallcaps_assets_tests.recovery.platform import Platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with Platform.running(tmp_path_factory.mktemp("recovery")) as platform:
         yield platform

@@ -20,6 +20,7 @@ PARAMS = BarCheckParams.model_validate(
     {
         "min_coverage_pct": 75.0,
         "min_symbols": 4,
+        "min_active_symbols": 4,
         "max_empty_pct": 50.0,
         "last_sessions": 5,
         "active_minutes_pct": 50.0,

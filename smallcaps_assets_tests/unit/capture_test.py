@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.manifests import ProfileParams
 from smallcaps_assets.domain.nbbo import thin
 from smallcaps_assets.domain.tables import QUOTES, TRADES
-from smallcaps_assets.errors import LakeError, NotAuthenticated
+from smallcaps_assets.errors import LakeError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
@@ -353,3 +353,34 @@ def test_a_symbol_that_was_delisted_is_asked_for_up_to_its_last_day(lake: Lake, 
     done = list(ingest_bars(["AVLO"], [TUE, WED, FRI], client, BarsStore(lake), 2, followed={"AVLO": WED}))
     assert done[0].figures["sessions_due"] == 2
     assert BarsStore(lake).covered("AVLO") == {TUE, WED}
+
+
+def test_a_month_out_of_the_plans_reach_is_told_and_stops_nobody(
+    lake: Lake, gate: Gate, client: MarketDataClient
+) -> None:
+    october = date(2025, 10, 30)
+
+    def old_is_denied(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
+        return refusal(403) if "/AVLO/" in path and "/2025-10-" in path else None
+
+    gate.rule = old_is_denied
+    found = ingest(lake, client, ["AVLO", "CRVO"], [october, TUE])
+    assert [problem.split(":")[0] for problem in found["AVLO"].problems] == ["AVLO, 2025-10 and before"]
+    assert "history.first_session" in found["AVLO"].problems[0]
+    assert BarsStore(lake).covered("AVLO") == {TUE}
+    assert found["CRVO"].problems == ()
+
+
+def test_a_plan_without_bars_is_found_out_by_a_few_requests(lake: Lake, gate: Gate, client: MarketDataClient) -> None:
+    gate.rule = lambda path, query: refusal(403)  # noqa: ARG005
+    with pytest.raises(NotEntitled):
+        list(ingest_bars(["AVLO", "BNRX", "CRVO", "DRFT"] * 5, [TUE], client, BarsStore(lake), 1))
+    assert len(gate.asked) == 3
+
+
+def test_a_month_that_fails_does_not_hide_the_others(lake: Lake, gate: Gate, client: MarketDataClient) -> None:
+    gate.rule = lambda path, query: Reply(200, {}, b"{}") if "/2025-11-" in path else None  # noqa: ARG005
+    (outcome,) = ingest(lake, client, ["AVLO"], [date(2025, 10, 30), TUE, date(2025, 12, 1)]).values()
+    assert len(outcome.problems) == 1
+    assert outcome.problems[0].startswith("AVLO, 2025-11: ")
+    assert BarsStore(lake).covered("AVLO") == {date(2025, 10, 30), date(2025, 12, 1)}

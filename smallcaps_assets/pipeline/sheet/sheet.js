@@ -65,6 +65,7 @@ function keep() {
   exported = false;
   history.replaceState({ key, marks }, "");
   try {
+    merge(JSON.parse(localStorage.getItem(key) || "{}"));  // the page may be open twice
     localStorage.setItem(key, JSON.stringify(marks));
   } catch {
     storage = false;
@@ -474,7 +475,7 @@ function start() {
     const act = KEYS[pressed.key.toLowerCase()];
     if (!act || pressed.ctrlKey || pressed.metaKey || pressed.altKey || $("help").open || pressed.target.tagName === "SELECT") return;
     pressed.preventDefault();
-    act();
+    if (!pressed.repeat) act();  // a key held down marks one event
   });
   addEventListener("beforeunload", (leaving) => { if (!storage && !exported) leaving.preventDefault(); });
   new ResizeObserver(redraw).observe($("chart"));
