@@ -178,6 +178,8 @@ def small_caps(made_of: Composition, limits: UniverseLimits) -> dg.AssetCheckRes
             "unknown_type_share": made_of.unknown_type_share,
             "max_unknown_type_share": limits.max_unknown_type_share,
             "unknown_types": ", ".join(made_of.untyped) or "none",
-            "unknown_market_caps": made_of.unknown_market_caps,
+            "unknown_market_cap_share": made_of.unknown_market_cap_share,
+            "max_unknown_market_cap_share": limits.max_unknown_market_cap_share,
+            "unknown_market_caps": ", ".join(made_of.unvalued) or "none",
         },
     )

@@ -30,8 +30,8 @@ NAMED: Final = 50
             SMALL_CAPS,
             asset="universe",
             blocking=True,
-            description="Few of the symbols are large caps or of unknown type (universe.limits). While it fails, "
-            "whatever spends requests refuses to begin.",
+            description="Few of the symbols are large caps or of unknown type, not too many of unknown market cap "
+            "(universe.limits). While it fails, whatever spends requests refuses to begin.",
         )
     ],
 )
@@ -81,6 +81,7 @@ def _figures(made: Universe, made_of: Composition) -> Metadata:
         "symbols_left": _named(made.left),
         "large_cap_share": made_of.large_cap_share,
         "unknown_type_share": made_of.unknown_type_share,
+        "unknown_market_cap_share": made_of.unknown_market_cap_share,
         "market_cap_unknown": made_of.unknown_market_caps,
         "float_unknown": active["float_shares"].null_count(),
         "short_interest_unknown": active["short_interest_shares"].null_count(),

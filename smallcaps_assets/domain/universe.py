@@ -47,6 +47,7 @@ class UniverseLimits(Params):
     large_cap_usd: float = Field(gt=0)
     max_large_cap_share: float = Field(ge=0, le=1)
     max_unknown_type_share: float = Field(ge=0, le=1)
+    max_unknown_market_cap_share: float = Field(ge=0, le=1)
 
 
 class UniverseParams(Params):
@@ -175,6 +176,7 @@ class Composition(NamedTuple):
     unknown_market_caps: int
     largest: tuple[str, ...]  # large caps with their market cap, the largest first; EXAMPLES at most
     untyped: tuple[str, ...]  # symbols of unknown type; EXAMPLES at most
+    unvalued: tuple[str, ...]  # symbols of unknown market cap; EXAMPLES at most
 
     @property
     def large_cap_share(self) -> float:
@@ -186,6 +188,11 @@ class Composition(NamedTuple):
         """Symbols of unknown type among those that are followed."""
         return self.unknown_types / self.symbols if self.symbols else 0.0
 
+    @property
+    def unknown_market_cap_share(self) -> float:
+        """Symbols of unknown market cap among those that are followed."""
+        return self.unknown_market_caps / self.symbols if self.symbols else 0.0
+
     def problems(self, limits: UniverseLimits) -> list[str]:
         """What is above its limit, in words; nothing for few symbols, of which each is a large share."""
         if self.symbols < limits.from_symbols:
@@ -195,6 +202,8 @@ class Composition(NamedTuple):
              f"have a market cap of {limits.large_cap_usd / _BILLION:g} B and more", self.largest),
             (self.unknown_type_share, self.unknown_types, "max_unknown_type_share", limits.max_unknown_type_share,
              "are of unknown type", self.untyped),
+            (self.unknown_market_cap_share, self.unknown_market_caps, "max_unknown_market_cap_share",
+             limits.max_unknown_market_cap_share, "are of unknown market cap", self.unvalued),
         )  # fmt: skip
         return [
             f"{count:,} of {self.symbols:,} symbols ({100 * share:.1f} %) {what}, universe.limits.{name} allows "
@@ -211,12 +220,14 @@ def composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
         "market_cap_usd", "symbol", descending=[True, False]
     )
     untyped = active.filter(pl.col("ticker_type").is_null()).sort("symbol")
+    unvalued = active.filter(pl.col("market_cap_usd").is_null()).sort("symbol")
     largest = large.head(EXAMPLES).select(pl.format("{} ({})", "symbol", _billions(pl.col("market_cap_usd"))))
     return Composition(
         active.height,
         large.height,
         untyped.height,
-        active["market_cap_usd"].null_count(),
+        unvalued.height,
         tuple(largest.to_series()),
         tuple(untyped["symbol"].head(EXAMPLES)),
+        tuple(unvalued["symbol"].head(EXAMPLES)),
     )

@@ -53,6 +53,8 @@ def in_threads(  # noqa: PLR0913 -- the seams of the loop
 ) -> Iterator[Result]:
     """Results of `work` as they come; items are taken only when a thread is free for them.
 
+    Results that are there when an error of `work` is met come before it is raised.
+
     Args:
         work: what is done with an item, in a thread.
         items: taken one after the other, in the caller's thread.
@@ -72,10 +74,14 @@ def in_threads(  # noqa: PLR0913 -- the seams of the loop
                     return
                 done, running = wait(running, timeout=TICK_S, return_when=FIRST_COMPLETED)
                 tick()
-                for future in done:
+                for future in sorted(done, key=_failed):
                     yield future.result()
         finally:
             if running and stop is not None:
                 stop.set()
             for future in running:
                 future.cancel()
+
+
+def _failed(done: Future[Result]) -> bool:
+    return done.exception() is not None

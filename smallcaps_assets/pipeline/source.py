@@ -110,8 +110,9 @@ def require_payable(store: UniverseStore, settings: Settings) -> None:
         raise InputError(
             f"{store.lake.universe}: {'; '.join(problems)}. Nothing is asked for. Leave such symbols out (of "
             "universe.file or universe.symbols; of the vendor's list by universe.max_market_cap_usd and "
-            "universe.ticker_types), let universe.reference_data: true ask for what is unknown, or raise the limit; "
-            "then materialize universe again."
+            "universe.ticker_types); have what is unknown asked for (by universe.reference_data: true, of the vendor's "
+            "list by universe.max_market_cap_usd) or, where the plan lacks it, say it in columns ticker_type and "
+            "market_cap_usd of universe.file; or raise the limit; then materialize universe again."
         )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -44,11 +44,13 @@ class UniverseBuilder:
     first_session: date
     threads: int
     log: Callable[[str], None]
+    _unanswered: list[str] = field(default_factory=list, init=False)
 
     def run(self, as_of: date) -> Universe:
         """The universe as of a session; asks the vendor only where the stored one answers another question.
 
-        A symbol that left stays, inactive and with the reason.
+        A symbol that left stays, inactive and with the reason. What the plan denied, or an answer that could not be
+        used, is stored with the question, which therefore counts as unanswered the next time.
 
         Raises:
             InputError: no symbol is usable; two differ only in case, which one folder cannot hold on every system; the
@@ -63,6 +65,7 @@ class UniverseBuilder:
         }
         if self.store.asked() == question:
             return Universe(before, [], [])
+        self._unanswered.clear()
         require_same_source(self.store, self.source)
         listed = self._with_details(self._listed(file, as_of), as_of)
         rows = judged(listed, self.params, self.first_session)
@@ -71,7 +74,8 @@ class UniverseBuilder:
         if not rows["active"].any():
             raise InputError(f"no usable symbol: {_told(rows)}. Name some in universe.symbols, or widen the filters.")
         universe = self._with_history(rows, before, as_of)
-        self.store.replace(universe, question)
+        missing = {"unanswered": sorted(self._unanswered)} if self._unanswered else {}
+        self.store.replace(universe, question | missing)
         return _compared(universe, before)
 
     def _settings_hash(self) -> str:
@@ -129,7 +133,9 @@ class UniverseBuilder:
         if not asks or wanted.is_empty():
             return listed
         max_age = timedelta(days=params.market_cap_max_age_days)
-        asking = TickerDetails(self.store, self.client, identity(self.source), max_age, self.threads, self.log)
+        asking = TickerDetails(
+            self.store, self.client, identity(self.source), max_age, self.threads, self.log, self._unanswered.append
+        )
         dated = pl.when(pl.col("market_cap_usd").is_not_null()).then("asked_for")
         return _filled(listed, asking.of(wanted).with_columns(market_cap_date=dated))
 
@@ -154,6 +160,7 @@ class UniverseBuilder:
             return ask().frame
         except NotEntitled as error:
             self.log(f"{what} count as unknown: {error}")
+            self._unanswered.append(what)
             return None
 
     def _with_history(self, rows: pl.DataFrame, before: pl.DataFrame, as_of: date) -> pl.DataFrame:

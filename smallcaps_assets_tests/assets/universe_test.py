@@ -79,7 +79,7 @@ def test_bars_are_asked_of_who_is_followed_to_its_last_day(fresh: Platform, list
 
 def test_large_caps_stop_everything_that_pays_until_the_universe_is_better(fresh: Platform, listings: Listings) -> None:
     fresh.overrides["history"] = {"first_session": "2025-12-01", "last_session": "2025-12-01"}
-    listings.caps = {"AAPL": 3.4e12, "MSFT": 3.1e12}
+    listings.caps = dict.fromkeys(SMALL, 1e9) | {"AAPL": 3.4e12, "MSFT": 3.1e12}
     file = fresh.root.parent / "mine.csv"
     file.write_text("\n".join(["symbol,ticker_type", *(f"{symbol},CS" for symbol in (*SMALL, "AAPL", "MSFT"))]))
     fresh.overrides["universe"] = {"file": str(file)}
@@ -89,6 +89,8 @@ def test_large_caps_stop_everything_that_pays_until_the_universe_is_better(fresh
     assert check.metadata["large_caps"].value == "AAPL (3400 B), MSFT (3100 B)"
     assert check.metadata["large_cap_share"].value == pytest.approx(2 / 21)
     assert check.metadata["max_large_cap_share"].value == 0.05
+    assert check.metadata["unknown_market_cap_share"].value == 0
+    assert check.metadata["max_unknown_market_cap_share"].value == 0.5
     assert "2 of 21 symbols (9.5 %)" in str(check.metadata["problems"].value)
     assert set(partitions(fresh)) == {*SMALL, "AAPL", "MSFT"}, "the table is published all the same"
     # a later run, in which no check of the universe takes part

@@ -86,10 +86,15 @@ def test_a_universe_is_above_a_limit_exactly_where_its_share_is(
 ) -> None:
     universe = judged(listed(found), params({"symbols": ["A"]}), FIRST_SESSION)
     limits = default_settings().universe.limits.model_copy(
-        update={"from_symbols": first, "max_large_cap_share": share, "max_unknown_type_share": share}
+        update={
+            "from_symbols": first,
+            **dict.fromkeys(("max_large_cap_share", "max_unknown_type_share", "max_unknown_market_cap_share"), share),
+        }
     )
     active = universe.filter("active").to_dicts()
     large = [row for row in active if (row["market_cap_usd"] or 0) >= limits.large_cap_usd]
     untyped = [row for row in active if row["ticker_type"] is None]
-    expected = sum(len(some) / len(active) > share for some in (large, untyped)) if len(active) >= first else 0
+    unvalued = [row for row in active if row["market_cap_usd"] is None]
+    shares = [len(some) / len(active) for some in (large, untyped, unvalued) if active]
+    expected = sum(one > share for one in shares) if len(active) >= first else 0
     assert len(composition(universe, limits).problems(limits)) == expected

@@ -71,6 +71,28 @@ def test_an_error_stops_what_has_not_begun() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
 
 
+def test_results_that_are_there_come_before_an_error() -> None:
+    ended = threading.Semaphore(0)
+
+    def work(item: int) -> int:
+        ended.release()
+        if item < 6:
+            raise ValueError("a bad one")
+        return item
+
+    def items() -> Iterator[int]:
+        yield from range(12)
+        for _ in range(12):
+            assert ended.acquire(timeout=30)
+        # the last ones have yet to return
+        time.sleep(0.2)
+
+    came: list[int] = []
+    with pytest.raises(ValueError, match="a bad one"):
+        came.extend(in_threads(work, items(), 13))
+    assert sorted(came) == list(range(6, 12))
+
+
 def test_whoever_stops_listening_leaves_no_thread_behind() -> None:
     results = in_threads(lambda item: item, range(100), 2)
     next(results)

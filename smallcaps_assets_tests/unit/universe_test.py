@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
-from smallcaps_assets.errors import InputError, RequestRefused, VendorUnavailable
+from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
@@ -275,13 +275,68 @@ def test_market_caps_are_asked_for_again_when_they_are_too_old(
     listings.rows.append(ticker("C"))
     listings.caps |= {"A": 3e9, "C": 1e6}
     gate.asked.clear()
-    assert followed(made(lake, client, date(2025, 12, 8), market_cap_max_age_days=7)) == ["A", "B", "C"]
+    assert followed(made(lake, client, date(2025, 12, 5), market_cap_max_age_days=7)) == ["A", "B", "C"]
     assert details_asked(gate) == ["C"]
     gate.asked.clear()
-    universe = made(lake, client, date(2025, 12, 9), market_cap_max_age_days=7)
-    assert details_asked(gate) == ["A", "B"]
+    # of the seven days an answer on A lasts four, on B six
+    universe = made(lake, client, date(2025, 12, 6), market_cap_max_age_days=7)
+    assert details_asked(gate) == ["A"]
     assert told(universe)["A"] == "market cap 3 B above 2 B"
-    assert universe["market_cap_date"].to_list() == [date(2025, 12, 9), date(2025, 12, 9), date(2025, 12, 8)]
+    assert universe["market_cap_date"].to_list() == [date(2025, 12, 6), DAY, date(2025, 12, 5)]
+    gate.asked.clear()
+    made(lake, client, date(2025, 12, 8), market_cap_max_age_days=7)
+    assert details_asked(gate) == ["B"]
+
+
+def test_market_caps_of_one_night_are_due_again_on_many(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    symbols = [f"S{number:03}" for number in range(64)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    made(lake, client)
+    asked = []
+    for days in (15, 20, 25, 30, 31):
+        gate.asked.clear()
+        made(lake, client, DAY + timedelta(days=days))
+        asked.append(details_asked(gate))
+    assert asked[0] == [], "nobody is asked about before half of the thirty days"
+    assert all(0 < len(some) < 48 for some in asked[1:4])
+    assert sorted({symbol for some in asked for symbol in some}) == symbols, "everybody was, after all of them"
+
+
+@pytest.mark.parametrize("broken", [refusal(500), refusal(400), Reply(200, {}, b"<html>")])
+def test_one_symbol_without_a_usable_answer_does_not_stop_the_others(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings, broken: Reply
+) -> None:
+    listings.rows = [ticker("BAD"), ticker("GOOD")]
+    listings.caps = {"BAD": 3e9, "GOOD": 1e9}
+    gate.rule = lambda path, query: broken if path == f"{DETAILS_OF}BAD" else listings.reply(path, query)
+    log: list[str] = []
+    universe = builder(lake, client, log).run(DAY).rows
+    assert told(universe) == {"BAD": None, "GOOD": None}
+    assert universe["market_cap_usd"].to_list() == [None, 1e9]
+    assert [line for line in log if line.startswith("BAD: type and market cap stay as they were, or unknown")]
+    gate.rule = listings.reply
+    gate.asked.clear()
+    assert told(made(lake, client))["BAD"] == "market cap 3 B above 2 B", "it was no answer: asked again the same day"
+    assert details_asked(gate) == ["BAD"]
+
+
+@pytest.mark.parametrize("case", [(400, 70, 7), (400, 10, 5), (503, 70, 5), (401, 10, 0)])
+def test_a_few_symbols_may_go_without_a_usable_answer_and_not_one_more(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings, case: tuple[int, int, int]
+) -> None:
+    status, symbols, few = case
+    names = [f"S{number:02}" for number in range(symbols)]
+    listings.rows = [ticker(name) for name in names]
+    broken = {f"{DETAILS_OF}{name}" for name in names[symbols - few - 1 :]}
+    gate.rule = lambda path, query: refusal(status) if path in broken else listings.reply(path, query)
+    with pytest.raises(MarketDataError):
+        made(lake, client)
+    assert not lake.universe.exists()
+    lake.ticker_details.unlink()
+    broken.remove(f"{DETAILS_OF}{names[-1]}")
+    assert followed(made(lake, client)) == names
 
 
 def test_a_run_that_broke_off_goes_on_where_it_stopped(
@@ -380,6 +435,27 @@ def test_a_plan_without_reference_data_leaves_it_unknown_and_says_so(
     assert universe.height == 4
     assert universe.select("float_shares", "short_interest_shares", "days_to_cover").null_count().row(0) == (4, 4, 4)
     assert any(line.startswith("float_shares count as unknown") for line in log)
+
+
+@pytest.mark.parametrize(
+    ("denied", "column"),
+    [
+        (DETAILS_OF, "market_cap_usd"),
+        ("/v2/aggs/grouped", "price_usd"),
+        ("/stocks/vX/float", "float_shares"),
+        ("/stocks/v1/short-interest", "days_to_cover"),
+    ],
+)
+def test_what_the_plan_denied_is_asked_for_again_once_it_is_in_it(
+    lake: Lake, client: MarketDataClient, gate: Gate, denied: str, column: str
+) -> None:
+    gate.rule = lambda path, query: refusal(403) if path.startswith(denied) else None  # noqa: ARG005
+    assert made(lake, client, min_price_usd=0.01)[column].null_count() == 4
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    assert made(lake, client, min_price_usd=0.01)[column].null_count() < 4
+    gate.asked.clear()
+    made(lake, client, min_price_usd=0.01)
+    assert gate.asked == []
 
 
 def test_what_the_plan_has_is_known_also_where_the_other_is_not_in_it(
@@ -537,7 +613,7 @@ def payable(lake: Lake, **limits: Any) -> None:
 def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
     symbols = [f"S{number:02}" for number in range(38)]
     listings.rows = [ticker(symbol) for symbol in (*symbols, "AAPL", "MSFT")]
-    listings.caps = {"AAPL": 3.4e12, "MSFT": 3.1e12, "S00": BIG - 1}
+    listings.caps = dict.fromkeys(symbols, 1e9) | {"AAPL": 3.4e12, "MSFT": 3.1e12, "S00": BIG - 1}
     made(lake, client, symbols=[*symbols, "AAPL", "MSFT"])
     payable(lake)  # 2 of 40 is 5 %, which is allowed
     with pytest.raises(InputError) as caught:
@@ -559,9 +635,26 @@ def test_nothing_is_paid_for_when_too_many_are_of_unknown_type(lake: Lake, clien
     made(lake, client, symbols=symbols, reference_data=False)
     with pytest.raises(InputError, match=r"20 of 20 symbols \(100\.0 %\) are of unknown type.*such as S00, S01, S02"):
         payable(lake)
-    payable(lake, max_unknown_type_share=1.0)
+    payable(lake, max_unknown_type_share=1.0, max_unknown_market_cap_share=1.0)
     made(lake, client, symbols=symbols[:19], reference_data=False)
     payable(lake)  # too few to judge; S19 left, and counts no more
+
+
+def test_nothing_is_paid_for_when_too_many_are_of_unknown_market_cap(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    symbols = [f"S{number:02}" for number in range(20)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    listings.caps = dict.fromkeys(symbols[:10], 1e9)
+    made(lake, client)
+    payable(lake)  # 10 of 20 is 50 %, which is allowed
+    with pytest.raises(InputError, match=r"10 of 20 symbols \(50\.0 %\) are of unknown market cap.*such as S10, S11"):
+        payable(lake, max_unknown_market_cap_share=0.49)
+    made(lake, client, max_market_cap_usd=None)
+    remedy = r"20 of 20 .*max_unknown_market_cap_share allows 50 %.*universe\.max_market_cap_usd.*universe\.file"
+    with pytest.raises(InputError, match=remedy):
+        payable(lake)
+    payable(lake, from_symbols=21)
 
 
 def test_a_lake_without_a_universe_is_not_judged(lake: Lake) -> None:
