@@ -291,8 +291,8 @@ def test_bars_of_every_session_due_one_request_per_month(
 ) -> None:
     outcome = ingest(lake, client, ["AVLO"], [WED, FRI, DECEMBER])["AVLO"]
     assert [path for path, _ in gate.asked] == [
-        "/v2/aggs/ticker/AVLO/range/1/minute/2025-11-26/2025-11-28",
         "/v2/aggs/ticker/AVLO/range/1/minute/2025-12-01/2025-12-01",
+        "/v2/aggs/ticker/AVLO/range/1/minute/2025-11-26/2025-11-28",
     ]
     assert {query["adjusted"] for _, query in gate.asked} == {"false"}
     bars = BarsStore(lake).read("AVLO")
