@@ -108,7 +108,9 @@ def prepare(home: Path, base_url: str, storage: str, environment: Mapping[str, s
 
 def fill(place: Place, symbols: list[str], events: int) -> None:
     """The universe, and a manifest of so many events of wave PM, spread over the symbols."""
-    frame = pl.DataFrame({"symbol": symbols, "active": [True] * len(symbols)})
+    frame = pl.DataFrame({"symbol": symbols}).with_columns(
+        active=pl.lit(value=True), ticker_type=pl.lit("CS"), market_cap_usd=pl.lit(3e8)
+    )
     nulls = (pl.lit(None, dtype=dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in frame.columns)
     question = {"source": identity(place.settings.source)}
     UniverseStore(place.lake).replace(frame.with_columns(*nulls).select(*UNIVERSE), question)

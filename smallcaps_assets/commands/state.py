@@ -46,7 +46,8 @@ def look_into_state(settings: Settings) -> dg.DagsterInstance:
     publish_text(folder / LAKE_FILE, str(lake))
     use_dagster_home(folder)
     instance = _opened(over)
-    _require_same_lake(instance, lake)
+    if over is not None:  # else it lies in a folder of the lake's own
+        _require_same_lake(instance, lake)
     return instance
 
 
