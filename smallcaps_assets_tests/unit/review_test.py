@@ -221,7 +221,7 @@ def test_the_sheet_of_a_manifest_is_the_same_every_time(lake: Lake) -> None:
     assert shown["AEMD"]["bars"]["vwap_session"][40] == 10.0551
     assert shown["GONE"]["bars"]["minute"] == []
     hindsight = [figure["label"] for figure in document["figures"] if figure["hindsight"]]
-    assert hindsight == ["rvol of day", "dollars of day"]
+    assert hindsight == ["rank in manifest", "rvol of day", "dollars of day"]
 
 
 def test_a_manifest_without_events_has_a_page(lake: Lake) -> None:
