@@ -22,7 +22,7 @@ SYMBOLS = 44
 HISTORY = {"first_session": "2025-11-19", "last_session": "2025-12-01"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     executable = find_browser()
     if executable is None:
