@@ -15,7 +15,6 @@ from typing import Final
 
 import dagster as dg
 from filelock import FileLock, Timeout
-from sqlalchemy.exc import SQLAlchemyError
 
 from smallcaps_assets.commands.processes import daemons, end_leftovers, ui_mark
 from smallcaps_assets.commands.services import CodeServer, Service, end
@@ -148,8 +147,12 @@ def _tell_if_refused(work: Callable[[], None]) -> bool:
     """Do `work`; where Dagster's storage refuses for the moment, say so: the services must not end with it."""
     try:
         work()
-    except (SQLAlchemyError, OSError) as error:
-        print(f"Dagster's state cannot be read for the moment ({type(error).__name__})", file=sys.stderr, flush=True)
+    except Exception as error:  # noqa: BLE001 -- a storage is a plug-in: its errors have no root of their own
+        print(
+            f"Dagster's state cannot be put in order for the moment ({type(error).__name__})",
+            file=sys.stderr,
+            flush=True,
+        )
         return False
     return True
 

@@ -10,7 +10,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 from pydantic import Field
 
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
+from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.outcome import Outcome
 
 OWNERS: Final = ["team:data"]
@@ -90,7 +90,7 @@ def record(
 
     Raises:
         CaptureIncomplete: some partitions have problems, named in the message, and the work is not to go on; the
-            others are recorded as materialized, as they are when the work breaks off with another error of ours.
+            others are recorded as materialized, as they are when the work breaks off with another error.
     """
     done: list[Outcome] = []
     step = context.op_execution_context
@@ -98,7 +98,7 @@ def record(
         done.extend(outcomes)
         if not go_on:
             _require_whole(done)
-    except SmallcapsError:
+    except Exception:
         whole = [outcome for outcome in done if not outcome.problems]
         for outcome in whole:
             log_materialization(step, context.asset_key, keys[outcome.partition], outcome)

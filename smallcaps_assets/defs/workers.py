@@ -4,12 +4,13 @@ A run that the daemon launched says its process's id in its log; a run inside a 
 mark of that process as a tag.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import dagster as dg
 import psutil
 
-from smallcaps_assets.lake.processes import is_alive, own_mark, process_of
+from smallcaps_assets.lake.processes import is_alive, is_running, own_mark, process_of
 
 PROCESS_TAG: Final = "smallcaps/process"
 # a run may say more before its process does, but not much
@@ -29,13 +30,20 @@ def worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> psutil.Process |
     if mark := run.tags.get(PROCESS_TAG):
         return psutil.Process(int(mark.partition("-")[0])) if is_alive(mark) else None
     told = _told(instance, run)
-    return process_of(*told) if told else None
+    process = _told_process(*told) if told else None
+    return process if process and is_running(process) else None
 
 
 def has_lost_its_worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the process of a run is known and has ended."""
     known = PROCESS_TAG in run.tags or _told(instance, run) is not None
     return known and worker(instance, run) is None
+
+
+@lru_cache(maxsize=1024)
+def _told_process(pid: int, moment: float) -> psutil.Process | None:
+    """The process that told its id at a moment; once seen, it is known whatever becomes of the clock."""
+    return process_of(pid, moment)
 
 
 def _told(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:

@@ -12,8 +12,6 @@ import psutil
 
 # the system's clock may be set while a process runs, but its id is not used again within seconds
 CLOCK_SLACK_S: Final = 5.0
-# how the processes of runs are started
-WORKERS: Final = ("multiprocessing", "dagster")
 POLL_S: Final = 0.1
 # the system may take its time to end even a killed process: its files have to be written
 KILLED_S: Final = 20.0
@@ -42,15 +40,11 @@ def is_alive(mark: str) -> bool:
 def process_of(pid: int, moment: float) -> psutil.Process | None:
     """The process that had the id `pid` at `moment` (Unix seconds), None where it has ended.
 
-    One that began later was given the id of a process that had ended, unless it is one of ours: where a clock was set
-    forward since, a process that is still at work seems to have begun later, and must not be taken for dead.
+    One that began later was given the id of a process that had ended.
     """
     try:
         process = psutil.Process(pid)
-        if not is_running(process):
-            return None
-        ours = any(word in part for part in process.cmdline() for word in WORKERS)
-        return process if ours or process.create_time() < moment + CLOCK_SLACK_S else None
+        return process if is_running(process) and process.create_time() < moment + CLOCK_SLACK_S else None
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:

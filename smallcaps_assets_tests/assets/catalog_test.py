@@ -16,7 +16,7 @@ from smallcaps_assets.settings import load_settings
 
 DEFINITIONS = build_defs(load_settings(overrides={"lake": {"path": "a-lake"}}))
 GRAPH = DEFINITIONS.resolve_asset_graph()
-NODES = {node.key.to_user_string(): node for node in GRAPH.asset_nodes}
+NODES = {node.key.to_user_string(): node for node in sorted(GRAPH.asset_nodes, key=lambda node: node.key)}
 PACKAGE = Path(smallcaps_assets.__file__).parent
 STAGES = {"reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"}
 TABLES = [name for name, node in NODES.items() if "parquet" in node.kinds]

@@ -19,6 +19,8 @@ from smallcaps_assets_tests.conftest import Gate
 from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI, until
 
 SYMBOLS = 44
+# what a page shows comes by polling, and slowly on a busy machine
+expect.set_options(timeout=30_000)
 HISTORY = {"first_session": "2025-11-19", "last_session": "2025-12-01"}
 
 
