@@ -61,7 +61,7 @@ def events(count: int, symbols: list[str], settings: Settings) -> pl.DataFrame:
     ).unique(["symbol", "day", "event_type", "quarter"], maintain_order=True)
     opened = sessions["regular_open"].gather(numbers["day"])
     rows = numbers.with_columns(timestamp=opened + pl.duration(minutes=15 * pl.col("quarter")))
-    told = with_session(rows.drop("day").lazy(), sessions).collect()
+    told = with_session(rows.drop("day"), sessions)
     identity = pl.concat_str("symbol", "event_type", pl.col("timestamp").dt.strftime("%Y%m%d_%H%M%S"), separator="_")
     known = {
         "direction": pl.lit("up"),

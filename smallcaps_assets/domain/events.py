@@ -1,27 +1,31 @@
 """From minute bars to events, and from the events of all symbols to MASTER (specification, sections 2 to 4)."""
 
 import hashlib
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.detectors import DetectorParams, signals
+from smallcaps_assets.domain.detectors import DetectorParams, happens, least_spike_x, signals
 from smallcaps_assets.domain.features import (
     DAILY,
     FeatureParams,
     daily_dollar_volume,
     relative_volume,
+    with_baselines,
     with_features,
 )
 from smallcaps_assets.domain.greedy import window_numbers
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.score import ScoreParams, score, tier
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import EVENTS, REFERENCE, SHARD
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, REFERENCE, SHARD
 
 BAR_DURATION: Final = timedelta(minutes=1)
+# all that detection reads of a bar: the bars' own VWAP is not used
+BARS_READ: Final = tuple(name for name in BARS if name != "vwap")
 
 
 class FilterParams(Params):
@@ -85,6 +89,7 @@ def detect(
     *,
     reference: pl.DataFrame | None = None,
     earlier_days: pl.DataFrame | None = None,
+    types: Collection[str] = EVENT_TYPES,
 ) -> Detection:
     """Events of clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
 
@@ -94,14 +99,16 @@ def detect(
         params: thresholds.
         reference: REFERENCE of the symbols it knows; what is unknown passes and is counted.
         earlier_days: DAILY of days before the first bar, so that one day is detected as it would be among all.
+        types: event types to look for.
 
     Returns:
         Events sorted by symbol, timestamp, event_type, and COUNTS.
     """
-    labelled = with_session(bars.lazy(), sessions).collect()
+    labelled = with_session(bars.select(*BARS_READ), sessions)
     inside = labelled.filter(pl.col("session").is_not_null())
-    found = _found(with_features(inside.lazy(), params.features), params.detectors)
-    daily = daily_dollar_volume(inside.lazy()).collect()
+    features = with_features(inside, params.features, least_spike_x(params.detectors))
+    found = _found(features, params, types)
+    daily = daily_dollar_volume(features)
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
@@ -137,24 +144,31 @@ def _counts(
     return told
 
 
-def _found(features: pl.LazyFrame, params: DetectorParams) -> pl.DataFrame:
-    """One row per event with the features of its bar, before any filter."""
-    flags = {
-        (event_type, direction): found
-        for event_type, by_direction in signals(params).items()
-        for direction, found in by_direction._asdict().items()
+def _found(features: pl.DataFrame, params: DetectionParams, types: Collection[str]) -> pl.DataFrame:
+    """One row per event of `types` with the features of its bar, before any filter."""
+    by_type = {name: of_type for name, of_type in signals(params.detectors).items() if name in types}
+    rules = {
+        f"{name}/{direction}": rule
+        for name, of_type in by_type.items()
+        for direction, rule in (("up", of_type.up), ("down", of_type.down))
+        if rule is not None
     }
-    candidates = (
-        features.with_columns(found.alias("/".join(key)) for key, found in flags.items())
-        .filter(pl.any_horizontal("/".join(key) for key in flags))
-        .collect()
+    own = {name: column for of_type in by_type.values() for name, column in of_type.features.items()}
+    windows = {name: window for of_type in by_type.values() for name, window in of_type.windows.items()}
+    told = features.with_columns(**own).with_columns(
+        **{name: rule.candidate.fill_null(value=False) for name, rule in rules.items()}
     )
-    labels = ["/".join(key) for key in flags]
-    rows = candidates.drop(labels)
-    return pl.concat(
-        rows.filter(candidates["/".join(key)]).with_columns(event_type=pl.lit(key[0]), direction=pl.lit(key[1]))
-        for key in flags
+    candidates = with_baselines(told.filter(pl.any_horizontal(*rules)), features, params.features, windows)
+    flags = candidates.select(
+        happens(pl.col(name) & rule.confirmed, rule.since).alias(name) for name, rule in rules.items()
     )
+    rows = candidates.drop(*rules, *own)
+    events = [_labelled(rows.filter(flags[name]), *name.split("/")) for name in rules]
+    return pl.concat([_labelled(rows.clear(), "", ""), *events])
+
+
+def _labelled(rows: pl.DataFrame, event_type: str, direction: str) -> pl.DataFrame:
+    return rows.with_columns(event_type=pl.lit(event_type), direction=pl.lit(direction))
 
 
 def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:

@@ -1,11 +1,15 @@
 """Every number that detectors look at, computed once per bar (specification, section 2).
 
 Features are computed within one symbol and ET date, over the bars that exist; none looks at a later bar but the two
-that say so (`dollar_volume_day`, `rvol_day`).
+that say so (`dollar_volume_day`, `rvol_day`). What is cheap is computed for every bar (`with_features`); medians and
+ranges of the bars before, which are not, only for the bars that may be events (`with_baselines`).
 """
 
 import math
-from typing import Final, Self
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
+from typing import Final, Literal, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -52,17 +56,10 @@ def before(expression: pl.Expr, bars: int = 1) -> pl.Expr:
     return pl.when(pl.col("bar") - bars >= pl.col("day_start")).then(expression.shift(bars))
 
 
-def daily_dollar_volume(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Dollar volume of each symbol and day (DAILY) from sorted bars with `day`, in order of symbol and day.
-
-    Summed bar after bar: a grouped sum is spread over threads, and its last digit changes from run to run.
-    """
-    running = (pl.col("close") * pl.col("volume")).cum_sum().over("symbol", "day")
-    return (
-        bars.select("symbol", "day", dollar_volume_day=running)
-        .group_by("symbol", "day", maintain_order=True)
-        .agg(pl.col("dollar_volume_day").last())
-    )
+def daily_dollar_volume(features: pl.DataFrame) -> pl.DataFrame:
+    """Dollar volume of each symbol and day (DAILY), in order of symbol and day: what was traded up to the last bar."""
+    last = (pl.col("day_start") != pl.col("day_start").shift(-1)).fill_null(value=True)
+    return features.filter(last).select("symbol", "day", dollar_volume_day="dollar_volume_to_event")
 
 
 def relative_volume(daily: pl.LazyFrame, params: FeatureParams) -> pl.LazyFrame:
@@ -71,54 +68,127 @@ def relative_volume(daily: pl.LazyFrame, params: FeatureParams) -> pl.LazyFrame:
     return daily.with_columns(rvol_day=pl.col("dollar_volume_day") / mean.over("symbol"))
 
 
-def _rolling(expression: pl.Expr, how: str, bars: int, least: int) -> pl.Expr:
-    """A rolling statistic of the `bars` bars before each bar of its day; null with fewer than `least`."""
-    shifted = expression.shift(1)
-    rolled: pl.Expr = getattr(shifted, f"rolling_{how}")(bars, min_samples=least)
-    return rolled.over("day_start")
+class Window(NamedTuple):
+    """A statistic of a column over the `bars` bars before a bar on its day; null with fewer than `least` of them."""
+
+    column: str
+    statistic: Literal["median", "max", "min"]
+    bars: int
+    least: int
 
 
-def _vwap(since: pl.Expr, decimals: int) -> pl.Expr:
-    """Volume-weighted mean typical price of the day's bars so far that hold `since`; null where a bar does not."""
-    traded = pl.when(since).then(pl.col("typical") * pl.col("volume")).otherwise(0.0).cum_sum().over("day_start")
-    shares = pl.when(since).then("volume").otherwise(0.0).cum_sum().over("day_start")
-    return pl.when(since).then((traded / shares).round(decimals))
+def _vwap(decimals: int) -> pl.Expr:
+    """Volume-weighted mean typical price since `vwap_start`."""
+    traded, shares = pl.col("typical") * pl.col("volume"), pl.col("volume")
+    return (traded.cum_sum().over("vwap_start") / shares.cum_sum().over("vwap_start")).round(decimals)
 
 
-def with_features(bars: pl.LazyFrame, params: FeatureParams) -> pl.LazyFrame:
-    """Bars inside the sessions, sorted by (symbol, timestamp), with `day` and `session`, and the features added.
+def _mean_before(column: str, bars: int, least: int) -> pl.Expr:
+    """Mean of the known values of an integer column among the `bars` bars before; null with fewer than `least` known.
 
-    Besides the features of the specification there are `bar` (running number), `day_start` (number of the first bar
-    of its day), `base_high`, `base_low` (of the `base_bars` before) and `transactions_baseline`.
+    From running sums over all bars, which are exact: what was summed up to here less what was up to the window.
+    """
+    start = pl.max_horizontal(pl.col("bar") - bars, "day_start")
+
+    def total(values: pl.Expr) -> pl.Expr:
+        before_here = values.cum_sum() - values
+        return before_here - before_here.gather(start)
+
+    known = total(pl.col(column).is_not_null().cast(pl.Int64))
+    return pl.when(known >= least).then(total(pl.col(column).fill_null(0)) / known)
+
+
+def _may_spike(params: FeatureParams, least_spike_x: float) -> pl.Expr:
+    """False only where `spike_x` cannot reach `least_spike_x`, which takes no median to know.
+
+    A median that is small enough has half of its bars at or below it, and they are counted. With fewer bars before
+    than a full window, only a missing baseline rules a bar out.
+    """
+    # a little more than what is asked for, so that rounding rules nothing out
+    enough = pl.col("volume") / (least_spike_x * (1 - 1e-9)) if least_spike_x else pl.lit(math.inf)
+    bars, earlier = params.baseline_bars, pl.col("bar") - pl.col("day_start")
+    quiet = reduce(add, ((pl.col("volume").shift(back) <= enough).cast(pl.UInt8) for back in range(1, bars + 1)))
+    return (earlier >= params.min_history) & ((earlier < bars) | (quiet >= (bars + 1) // 2))
+
+
+def with_features(bars: pl.DataFrame, params: FeatureParams, least_spike_x: float = 0) -> pl.DataFrame:
+    """Bars inside the sessions, sorted by (symbol, timestamp), with `day` and `session`, and cheap features added.
+
+    Besides features of the specification there are `bar` (running number), `day_start` (number of the first bar of
+    its day), `range_share` ((high - low) / open), `transactions_baseline` (mean of the bars before) and `may_spike` (false only where `spike_x`, which takes
+    `with_baselines`, is below `least_spike_x` or unknown).
     """
     open_, high, low, close, volume = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))
-    day_changes = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day"))
-    baseline, least, base = params.baseline_bars, params.min_history, params.base_bars
-    numbered = (
+    changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]
+    regular, first = pl.col("session") != "PM", pl.col("bar") == pl.col("day_start")
+    return (
         bars.with_columns(bar=pl.int_range(pl.len(), dtype=pl.Int64))
-        .with_columns(day_start=pl.when(day_changes.fill_null(True)).then("bar").forward_fill())
-        .with_columns(typical=(high + low + close) / 3, dollar_volume=close * volume, range_share=(high - low) / open_)
+        .with_columns(
+            day_start=pl.when(pl.any_horizontal(changes).fill_null(True)).then("bar").forward_fill(),
+            typical=(high + low + close) / 3,
+            dollar_volume=close * volume,
+            range_share=(high - low) / open_,
+        )
+        .with_columns(vwap_start=pl.when(first | (regular & ~regular.shift(1))).then("bar").forward_fill())
+        .with_columns(
+            day_high=high.cum_max().over("day_start"),
+            dollar_volume_to_event=pl.col("dollar_volume").cum_sum().over("day_start"),
+            vwap_session=_vwap(params.vwap_decimals),
+            green_run=consecutive(close > open_),
+            red_run=consecutive(close < open_),
+            return_5=close / before(close, params.return_bars) - 1,
+            transactions_baseline=_mean_before("transactions", params.baseline_bars, params.min_history),
+            may_spike=_may_spike(params, least_spike_x),
+        )
+        .with_columns(vwap_rth=pl.when(regular).then("vwap_session"))
+        .drop("typical", "vwap_start")
     )
-    regular = pl.col("session") != "PM"
-    windows = numbered.with_columns(
-        volume_baseline=_rolling(volume, "median", baseline, least),
-        transactions_baseline=_rolling(pl.col("transactions").cast(pl.Float64), "mean", baseline, least),
-        bar_atr=_rolling(pl.col("range_share"), "median", baseline, least),
-        high_20=_rolling(high, "max", baseline, least),
-        low_20=_rolling(low, "min", baseline, least),
-        base_high=_rolling(high, "max", base, base),
-        base_low=_rolling(low, "min", base, base),
-        day_high=high.cum_max().over("day_start"),
-        green_run=consecutive(close > open_),
-        red_run=consecutive(close < open_),
-        return_5=close / before(close, params.return_bars) - 1,
-        dollar_volume_to_event=pl.col("dollar_volume").cum_sum().over("day_start"),
-        vwap_rth=_vwap(regular, params.vwap_decimals),
-        vwap_premarket=_vwap(~regular, params.vwap_decimals),
-    )
+
+
+def with_baselines(
+    rows: pl.DataFrame, features: pl.DataFrame, params: FeatureParams, also: Mapping[str, Window] | None = None
+) -> pl.DataFrame:
+    """`rows`, some of those of `features` (see `with_features`), with what the bars before them say.
+
+    Adds `volume_baseline`, `spike_x`, `bar_atr`, `high_20`, `low_20`, `flatness`, the highest high and lowest low
+    before it `base_high` and `base_low`, and the windows of `also`.
+    """
+    recent, least, base = params.baseline_bars, params.min_history, params.base_bars
+    windows = {
+        "volume_baseline": Window("volume", "median", recent, least),
+        "bar_atr": Window("range_share", "median", recent, least),
+        "high_20": Window("high", "max", recent, least),
+        "low_20": Window("low", "min", recent, least),
+        "base_high": Window("high", "max", base, base),
+        "base_low": Window("low", "min", base, base),
+        "close_before": Window("close", "max", 1, 1),
+    }
     one_bar = pl.when(pl.col("bar_atr") != 0).then(pl.col("bar_atr") * math.sqrt(base))
-    return windows.with_columns(
-        spike_x=pl.when(pl.col("volume_baseline") != 0).then(volume / pl.col("volume_baseline")),
-        vwap_session=pl.coalesce("vwap_rth", "vwap_premarket"),
-        flatness=(pl.col("base_high") - pl.col("base_low")) / before(close) / one_bar,
-    ).drop("typical", "vwap_premarket")
+    return (
+        rows.hstack(_looking_back(rows, features, windows | dict(also or {})))
+        .with_columns(
+            spike_x=pl.when(pl.col("volume_baseline") != 0).then(pl.col("volume") / pl.col("volume_baseline")),
+            flatness=(pl.col("base_high") - pl.col("base_low")) / pl.col("close_before") / one_bar,
+        )
+        .drop("close_before")
+    )
+
+
+def _looking_back(rows: pl.DataFrame, features: pl.DataFrame, windows: Mapping[str, Window]) -> pl.DataFrame:
+    """Each window of each row: the bars before are gathered by their numbers."""
+    reach = max(window.bars for window in windows.values())
+    bar, earlier = pl.col("bar"), pl.col("bar") - pl.col("day_start")
+    numbers = rows.select(pl.when(earlier >= back).then(bar - back).alias(f"{back}") for back in range(1, reach + 1))
+
+    def statistic(window: Window) -> pl.Expr:
+        known = pl.lit(features[window.column])
+        values = [known.gather(pl.col(f"{back}")) for back in range(1, window.bars + 1)]
+        if not values:
+            return pl.lit(None, dtype=pl.Float64)
+        if window.statistic == "median":
+            return pl.concat_arr(values).arr.median()
+        return (pl.max_horizontal if window.statistic == "max" else pl.min_horizontal)(values)
+
+    found = numbers.select(statistic(window).alias(name) for name, window in windows.items())
+    enough = rows.select((earlier >= window.least).alias(name) for name, window in windows.items())
+    return found.select(pl.when(enough[name]).then(name).alias(name) for name in windows)

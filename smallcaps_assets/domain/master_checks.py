@@ -56,9 +56,8 @@ def session_clock(master: pl.LazyFrame, sessions: pl.DataFrame) -> Finding:
         sessions: SESSION_TABLE that covers the dates of the events.
     """
     told = ("session", "date", "is_premarket", "is_afterhours")
-    rows = with_session(
-        master.select("event_id", "timestamp", *(pl.col(name).alias(f"{name}_told") for name in told)), sessions
-    )
+    stated = master.select("event_id", "timestamp", *(pl.col(name).alias(f"{name}_told") for name in told))
+    rows = with_session(stated.collect(engine="streaming"), sessions)
     recomputed = {
         "session": pl.col("session"),
         "date": pl.col("day").dt.to_string("%Y-%m-%d"),
@@ -69,7 +68,7 @@ def session_clock(master: pl.LazyFrame, sessions: pl.DataFrame) -> Finding:
     breaking = rows.filter(wrong | pl.col("session").is_null()).select(
         "event_id", "timestamp", "session_told", "session", "date_told", date=recomputed["date"]
     )
-    return finding("session_clock", breaking.collect(engine="streaming"))
+    return finding("session_clock", breaking)
 
 
 def type_shares(master: pl.LazyFrame, params: MasterCheckParams) -> Finding:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.features import FeatureParams, before, with_features
+from smallcaps_assets.domain.features import FeatureParams, before, with_baselines, with_features
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
@@ -124,9 +124,10 @@ def chart_frames(events: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFram
         sessions: SESSION_TABLE of these days.
         rules: what decides a picture.
     """
-    inside = with_session(bars.lazy(), sessions).filter(pl.col("session").is_not_null())
+    inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     base_start = before(pl.col("timestamp"), rules.features.base_bars)
-    computed = with_features(inside, rules.features).with_columns(base_start=base_start)
+    features = with_features(inside, rules.features).with_columns(base_start=base_start)
+    computed = with_baselines(features, features, rules.features).lazy()
     own = events.lazy().select(
         "event_id", "symbol", "event_type", at="timestamp", day=pl.col("date").str.to_date("%Y-%m-%d")
     )

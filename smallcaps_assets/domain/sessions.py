@@ -64,14 +64,18 @@ def new_york_date(timestamp: pl.Expr) -> pl.Expr:
 def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame:
     """Bounds of the sessions of each trading day (SESSION_TABLE) from its official close (CALENDAR).
 
-    On an early-close day RTH ends at the official close and AH a fixed time after it.
+    On an early-close day RTH ends at the official close and AH a fixed time after it, but not after midnight.
     """
 
     def at(clock: time) -> pl.Expr:
         return pl.col("date").dt.combine(clock).dt.replace_time_zone(NEW_YORK).dt.convert_time_zone("UTC")
 
     early = pl.col("close") < at(params.regular_close)
-    late = pl.col("close") + timedelta(minutes=params.afterhours_after_early_close_min)
+    midnight = pl.col("date").dt.offset_by("1d").dt.combine(time()).dt.replace_time_zone(NEW_YORK)
+    late = pl.min_horizontal(
+        pl.col("close") + timedelta(minutes=params.afterhours_after_early_close_min),
+        midnight.dt.convert_time_zone("UTC"),
+    )
     return calendar.select(
         "date",
         premarket_open=at(params.premarket_open),
@@ -81,22 +85,23 @@ def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame
     ).match_to_schema(SESSION_TABLE)
 
 
-def with_session(bars: pl.LazyFrame, sessions: pl.DataFrame) -> pl.LazyFrame:
-    """`bars` with `day` (ET Date), `session` (null outside every session), `regular_open` and `regular_close` (UTC)."""
-    timestamp = pl.col("timestamp")
-    session = (
-        pl.when(timestamp < pl.col("premarket_open"))
-        .then(None)
-        .when(timestamp < pl.col("regular_open"))
-        .then(pl.lit("PM"))
-        .when(timestamp < pl.col("regular_close"))
-        .then(pl.lit("RTH"))
-        .when(timestamp < pl.col("afterhours_close"))
-        .then(pl.lit("AH"))
-    )
-    return (
-        bars.with_columns(day=new_york_date(timestamp))
-        .join(sessions.lazy(), left_on="day", right_on="date", how="left", maintain_order="left")
-        .with_columns(session=session)
-        .drop("premarket_open", "afterhours_close")
+def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with `day` (ET Date), `session` and `regular_open` (UTC) of their `timestamp`; null outside every session.
+
+    Args:
+        rows: anything with a `timestamp` (UTC), in any order.
+        sessions: SESSION_TABLE that covers the dates of the rows.
+    """
+    ordered = sessions.sort("date")
+    bounds = ordered.select(pl.concat_list("premarket_open", "regular_open", "regular_close", "afterhours_close"))
+    moments = bounds.to_series().explode(empty_as_null=False)
+    # before the first bound no session; after each of the four of a day one of these, the last again none
+    of_day = ordered.select("date", "regular_open", session=pl.lit(["PM", "RTH", "AH", None])).explode("session")
+    inside = of_day.with_columns(pl.when(pl.col("session").is_not_null()).then(pl.col("date", "regular_open")))
+    table = pl.concat([inside.clear(1), inside])
+    place = moments.search_sorted(rows["timestamp"].cast(moments.dtype), side="right")
+    return rows.with_columns(
+        day=table["date"].gather(place),
+        session=table["session"].gather(place),
+        regular_open=table["regular_open"].gather(place),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from smallcaps_assets.domain.detectors.common import Signals
+from smallcaps_assets.domain.detectors.common import Rule, Signals, happens
 from smallcaps_assets.domain.detectors.consolidation_break import ConsolidationBreakParams, consolidation_break
 from smallcaps_assets.domain.detectors.flush import FlushParams, flush
 from smallcaps_assets.domain.detectors.opening_range_break import OpeningRangeBreakParams, opening_range_break
@@ -26,8 +26,22 @@ class DetectorParams(Params):
     flush: FlushParams
 
 
+def least_spike_x(params: DetectorParams) -> float:
+    """The smallest spike_x that any detector asks for: bars below it are candidates of none that asks."""
+    return min(
+        params.volume_spike.regular.min_spike_x,
+        params.volume_spike.extended.min_spike_x,
+        params.vwap_break.up_min_spike_x,
+        params.vwap_break.down_min_spike_x,
+        params.price_momentum.up_min_spike_x,
+        params.consolidation_break.min_spike_x,
+        params.opening_range_break.min_spike_x,
+        params.flush.min_spike_x,
+    )
+
+
 def signals(params: DetectorParams) -> Mapping[str, Signals]:
-    """What each detector looks for, by event type: Boolean expressions over the feature table."""
+    """What each detector looks for, by event type."""
     return {
         "volume_spike": volume_spike(params.volume_spike),
         "vwap_break": vwap_break(params.vwap_break),
@@ -39,4 +53,4 @@ def signals(params: DetectorParams) -> Mapping[str, Signals]:
     }
 
 
-__all__: Final = ["DetectorParams", "Signals", "signals"]
+__all__: Final = ["DetectorParams", "Rule", "Signals", "happens", "least_spike_x", "signals"]

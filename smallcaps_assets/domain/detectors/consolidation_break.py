@@ -3,7 +3,8 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import Signals, edge
+from smallcaps_assets.domain.detectors.common import Rule, Signals
+from smallcaps_assets.domain.features import before
 from smallcaps_assets.domain.params import Params
 
 
@@ -20,7 +21,15 @@ def consolidation_break(params: ConsolidationBreakParams) -> Signals:
     """Edges of a close beyond the base before it, on volume."""
     close = pl.col("close")
     coiled = (pl.col("flatness") <= params.max_flatness) & (pl.col("spike_x") >= params.min_spike_x)
+    above, below = 1 + params.up_min_above_share, 1 - params.down_min_below_share
+    # beyond the whole base is beyond its last bar
     return Signals(
-        up=edge(coiled & (close >= pl.col("base_high") * (1 + params.up_min_above_share))),
-        down=edge(coiled & (close <= pl.col("base_low") * (1 - params.down_min_below_share))),
+        up=Rule(
+            candidate=pl.col("may_spike") & (close >= before(pl.col("high")) * above),
+            confirmed=coiled & (close >= pl.col("base_high") * above),
+        ),
+        down=Rule(
+            candidate=pl.col("may_spike") & (close <= before(pl.col("low")) * below),
+            confirmed=coiled & (close <= pl.col("base_low") * below),
+        ),
     )

@@ -3,8 +3,8 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import NEVER, Signals, edge
-from smallcaps_assets.domain.features import before
+from smallcaps_assets.domain.detectors.common import Rule, Signals
+from smallcaps_assets.domain.features import Window, before
 from smallcaps_assets.domain.params import Params
 
 
@@ -20,7 +20,11 @@ class FlushParams(Params):
 def flush(params: FlushParams) -> Signals:
     """Edges of a flush. There is no upward one."""
     close, day_high, volume = pl.col("close"), pl.col("day_high"), pl.col("volume")
-    lowest = close.rolling_min(params.lowest_close_bars, min_samples=1).over("day_start")
-    falls = ((day_high - close) / day_high >= params.min_drop_share) & (close <= lowest)
-    swells = (pl.col("spike_x") >= params.min_spike_x) & (volume > before(volume))
-    return Signals(up=NEVER, down=edge(falls & swells & (pl.col("red_run") >= params.min_red_run_bars)))
+    falls = ((day_high - close) / day_high >= params.min_drop_share) & (pl.col("red_run") >= params.min_red_run_bars)
+    swells = pl.col("may_spike") & (volume > before(volume))
+    lowest = (close <= pl.col("lowest_close")).fill_null(value=True)  # the first bar of a day is the lowest so far
+    return Signals(
+        up=None,
+        down=Rule(candidate=falls & swells, confirmed=lowest & (pl.col("spike_x") >= params.min_spike_x)),
+        windows={"lowest_close": Window("close", "min", params.lowest_close_bars - 1, 1)},
+    )

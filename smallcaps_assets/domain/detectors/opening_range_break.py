@@ -5,7 +5,7 @@ from datetime import timedelta
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import Signals, first_since
+from smallcaps_assets.domain.detectors.common import Rule, Signals
 from smallcaps_assets.domain.params import Params
 
 
@@ -24,11 +24,15 @@ def opening_range_break(params: OpeningRangeBreakParams) -> Signals:
     close, timestamp, regular = pl.col("close"), pl.col("timestamp"), pl.col("session") == "RTH"
     range_end = pl.col("regular_open") + timedelta(minutes=params.range_min)
     inside = regular & (timestamp < range_end)
-    wide_enough = inside.sum().over("day_start") >= params.min_range_bars
-    range_high = pl.when(inside).then("high").max().over("day_start")
-    range_low = pl.when(inside).then("low").min().over("day_start")
-    may = regular & (timestamp >= range_end) & wide_enough & (pl.col("spike_x") >= params.min_spike_x)
+    after = regular & (timestamp >= range_end) & pl.col("may_spike")
+    wide_enough = pl.col("range_bars") >= params.min_range_bars
+    spikes, day_start = wide_enough & (pl.col("spike_x") >= params.min_spike_x), pl.col("day_start")
     return Signals(
-        up=first_since(may & (close >= range_high * (1 + params.up_min_above_share)), pl.col("day_start")),
-        down=first_since(may & (close <= range_low * (1 - params.down_min_below_share)), pl.col("day_start")),
+        up=Rule(after & (close >= pl.col("range_high") * (1 + params.up_min_above_share)), spikes, since=day_start),
+        down=Rule(after & (close <= pl.col("range_low") * (1 - params.down_min_below_share)), spikes, since=day_start),
+        features={
+            "range_bars": inside.sum().over("day_start"),
+            "range_high": pl.when(inside).then("high").max().over("day_start"),
+            "range_low": pl.when(inside).then("low").min().over("day_start"),
+        },
     )

@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import Signals, edge
+from smallcaps_assets.domain.detectors.common import Rule, Signals
 from smallcaps_assets.domain.features import before
 from smallcaps_assets.domain.params import Params
 
@@ -28,6 +28,6 @@ def price_momentum(params: PriceMomentumParams) -> Signals:
     base = pl.when(earlier.is_not_null()).then(pl.max_horizontal(earlier, params.down_min_earlier_return))
     accelerates = change.abs() / base >= params.down_min_acceleration_x
     return Signals(
-        up=edge((change >= params.up_min_return) & (close > pl.col("high_20")) & spikes),
-        down=edge((change <= params.down_max_return) & (close < pl.col("low_20")) & accelerates),
+        up=Rule(pl.col("may_spike") & (change >= params.up_min_return), (close > pl.col("high_20")) & spikes),
+        down=Rule((change <= params.down_max_return) & accelerates, close < pl.col("low_20")),
     )

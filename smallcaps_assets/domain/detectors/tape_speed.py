@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import Signals, edge
+from smallcaps_assets.domain.detectors.common import ALWAYS, Rule, Signals
 from smallcaps_assets.domain.params import Params
 
 
@@ -16,10 +16,7 @@ class TapeSpeedParams(Params):
 
 def tape_speed(params: TapeSpeedParams) -> Signals:
     """Edges of a burst of trades, in the direction of its bar; none where the number of trades is unknown."""
-    transactions = pl.col("transactions")
-    fast = (transactions >= params.min_transactions) & (
-        transactions / pl.col("transactions_baseline") >= params.min_speed_x
-    )
-    return Signals(
-        up=edge(fast & (pl.col("close") > pl.col("open"))), down=edge(fast & (pl.col("close") < pl.col("open")))
-    )
+    transactions, close, open_ = pl.col("transactions"), pl.col("close"), pl.col("open")
+    usual = pl.col("transactions_baseline")
+    fast = (transactions >= params.min_transactions) & (transactions / usual >= params.min_speed_x)
+    return Signals(up=Rule(fast & (close > open_), ALWAYS), down=Rule(fast & (close < open_), ALWAYS))

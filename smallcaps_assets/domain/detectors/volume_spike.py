@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import Signals, edge
+from smallcaps_assets.domain.detectors.common import Rule, Signals
 from smallcaps_assets.domain.params import Params
 
 
@@ -25,11 +25,9 @@ class VolumeSpikeParams(Params):
     down_min_drop_share: float = Field(ge=0)
 
 
-def _reaches(thresholds: SpikeThresholds) -> pl.Expr:
-    return (
-        (pl.col("spike_x") >= thresholds.min_spike_x)
-        & (pl.col("volume") >= thresholds.min_volume_shares)
-        & (pl.col("dollar_volume") >= thresholds.min_dollar_volume_usd)
+def _trades(thresholds: SpikeThresholds) -> pl.Expr:
+    return (pl.col("volume") >= thresholds.min_volume_shares) & (
+        pl.col("dollar_volume") >= thresholds.min_dollar_volume_usd
     )
 
 
@@ -37,10 +35,16 @@ def volume_spike(params: VolumeSpikeParams) -> Signals:
     """Edges of a volume spike; down only in a falling run well below the high of the day."""
     close, day_high = pl.col("close"), pl.col("day_high")
     regular = pl.col("session") == "RTH"
-    spikes = ((regular & _reaches(params.regular)) | (~regular & _reaches(params.extended))) & (
-        pl.col("range_share") >= params.min_range_share
+    moves = (
+        pl.col("may_spike")
+        & (pl.col("range_share") >= params.min_range_share)
+        & pl.when(regular).then(_trades(params.regular)).otherwise(_trades(params.extended))
     )
+    needed = pl.when(regular).then(params.regular.min_spike_x).otherwise(params.extended.min_spike_x)
+    spikes = pl.col("spike_x") >= needed
     fallen = (pl.col("red_run") >= params.down_min_red_run_bars) & (
         (day_high - close) / day_high >= params.down_min_drop_share
     )
-    return Signals(up=edge(spikes & (close > pl.col("open"))), down=edge(spikes & (close < pl.col("open")) & fallen))
+    return Signals(
+        up=Rule(moves & (close > pl.col("open")), spikes), down=Rule(moves & (close < pl.col("open")) & fallen, spikes)
+    )

@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import Signals, first_since
+from smallcaps_assets.domain.detectors.common import ALWAYS, Rule, Signals
 from smallcaps_assets.domain.features import consecutive, last_bar_where
 from smallcaps_assets.domain.params import Params
 
@@ -21,27 +21,32 @@ class VwapBreakParams(Params):
     failed_reclaim_bars: int = Field(gt=0)
 
 
-def _once_per_run(side: pl.Expr, min_bars: int, rest: pl.Expr) -> pl.Expr:
-    """The first bar of each run of `side` that is at least the `min_bars`-th of its run and holds `rest`."""
-    run = consecutive(side)
-    return first_since((run >= min_bars) & rest, pl.col("bar") - run + 1)
+def _once_per_run(run: str, min_bars: int, rest: pl.Expr, min_spike_x: float) -> Rule:
+    """The first bar of each run that is at least the `min_bars`-th of its run, spikes and holds `rest`."""
+    return Rule(
+        candidate=pl.col("may_spike") & (pl.col(run) >= min_bars) & rest,
+        confirmed=pl.col("spike_x") >= min_spike_x,
+        since=pl.col("bar") - pl.col(run) + 1,
+    )
 
 
 def vwap_break(params: VwapBreakParams) -> Signals:
     """One event per run above (reclaim) or below (rejection) the VWAP of regular hours, which goes on after them."""
-    close, vwap, spike_x = pl.col("close"), pl.col("vwap_rth"), pl.col("spike_x")
+    close, vwap = pl.col("close"), pl.col("vwap_rth")
     # a run holds no close below VWAP, so the last such bar of the day lies before the run
     was_below = last_bar_where(close < vwap) >= pl.col("day_start")
-    reclaim = _once_per_run(
-        close >= vwap * (1 + params.up_min_above_share),
-        params.up_min_run_bars,
-        (spike_x >= params.up_min_spike_x) & was_below,
-    )
     failed = last_bar_where((pl.col("high") >= vwap) & (close < vwap)).shift(1, fill_value=-1)
     recently = failed >= pl.max_horizontal(pl.col("bar") - params.failed_reclaim_bars, "day_start")
-    rejection = _once_per_run(
-        close <= vwap * (1 - params.down_min_below_share),
-        params.down_min_run_bars,
-        (spike_x >= params.down_min_spike_x) & (recently if params.require_failed_reclaim else True),
+    return Signals(
+        up=_once_per_run("run_above", params.up_min_run_bars, was_below, params.up_min_spike_x),
+        down=_once_per_run(
+            "run_below",
+            params.down_min_run_bars,
+            recently if params.require_failed_reclaim else ALWAYS,
+            params.down_min_spike_x,
+        ),
+        features={
+            "run_above": consecutive(close >= vwap * (1 + params.up_min_above_share)),
+            "run_below": consecutive(close <= vwap * (1 - params.down_min_below_share)),
+        },
     )
-    return Signals(up=reclaim, down=rejection)
