@@ -1,6 +1,7 @@
 """From minute bars to events, and from the events of all symbols to MASTER (specification, sections 2 to 4)."""
 
 import hashlib
+import json
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final, NamedTuple, Self
@@ -65,6 +66,13 @@ class DetectionParams(Params):
     cooldown: CooldownParams
     tier_min_scores: list[float]
 
+    def deciding(self, event_type: str) -> str:
+        """What decides the events of one type but their tier, as JSON: other detectors and groups do not."""
+        shared = self.model_dump(mode="json", exclude={"detectors", "tier_min_scores", "cooldown"})
+        cooldown = self.cooldown.model_dump(mode="json", exclude={"group_window_min"})
+        own: Params = getattr(self.detectors, event_type)
+        return json.dumps([shared, cooldown, own.model_dump(mode="json")], sort_keys=True)
+
 
 COUNTS: Final = ("bars_outside_sessions", "events_found", "events_filtered", "events_cooled_down", "reference_unknown")
 
@@ -82,7 +90,7 @@ class Detection(NamedTuple):
         return {name: sum(of_symbol[name] for of_symbol in self.by_symbol.values()) for name in COUNTS}
 
 
-def detect(
+def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
     bars: pl.DataFrame,
     sessions: pl.DataFrame,
     params: DetectionParams,
@@ -127,6 +135,11 @@ def detect(
         daily=daily,
         by_symbol=_counts(labelled, found, passed, kept),
     )
+
+
+def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
+    """`events` (SHARD) in the tiers that their scores put them in."""
+    return events.with_columns(tier=tier(params.tier_min_scores))
 
 
 def _counts(

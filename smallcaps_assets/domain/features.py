@@ -115,8 +115,8 @@ def with_features(bars: pl.DataFrame, params: FeatureParams, least_spike_x: floa
     """Bars inside the sessions, sorted by (symbol, timestamp), with `day` and `session`, and cheap features added.
 
     Besides features of the specification there are `bar` (running number), `day_start` (number of the first bar of
-    its day), `range_share` ((high - low) / open), `transactions_baseline` (mean of the bars before) and `may_spike` (false only where `spike_x`, which takes
-    `with_baselines`, is below `least_spike_x` or unknown).
+    its day), `range_share` ((high - low) / open), `transactions_baseline` (mean of the bars before) and `may_spike`,
+    which is false only where `spike_x`, which takes `with_baselines`, is below `least_spike_x` or unknown.
     """
     open_, high, low, close, volume = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))
     changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]

@@ -1,7 +1,8 @@
 """Sessions by the New York clock: pre-market (PM), regular (RTH) and after-hours (AH), half open, in UTC."""
 
-from datetime import time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final, Self
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from pydantic import BeforeValidator, Field, model_validator
@@ -59,6 +60,11 @@ class SessionParams(Params):
 def new_york_date(timestamp: pl.Expr) -> pl.Expr:
     """The ET date (Date) of a UTC timestamp."""
     return timestamp.dt.convert_time_zone(NEW_YORK).dt.date()
+
+
+def midnight(day: date) -> datetime:
+    """The moment (UTC) at which an ET date begins."""
+    return datetime.combine(day, time(), ZoneInfo(NEW_YORK)).astimezone(UTC)
 
 
 def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame:

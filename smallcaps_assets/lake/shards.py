@@ -5,19 +5,25 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+from pyarrow import parquet
 
 from smallcaps_assets.domain.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a shard covers: the fingerprint of each session's bars, its dollar volume, and the detection's own hash."""
+    """What a shard covers: fingerprint and dollar volume of each session, and under which settings it was detected.
 
-    detection: str
+    `detections` has a hash of everything that decides the events of a type, by event type; `tiers` the least score of
+    each tier.
+    """
+
+    detections: dict[str, str]
+    tiers: list[float]
     sessions: dict[date, str]
     dollar_volumes: dict[date, float]
 
@@ -37,7 +43,9 @@ class ShardStore:
         if provenance is None:
             raise LakeError(f"{path}: does not say which sessions it covers. Remove it, its sessions are found again.")
         return Coverage(
-            detection=provenance["detection"],
+            # a shard of an earlier version says neither: it was detected under other settings than any
+            detections=provenance.get("detections", {}),
+            tiers=provenance.get("tiers", []),
             sessions={date.fromisoformat(day): mark for day, mark in provenance["sessions"].items()},
             dollar_volumes={date.fromisoformat(day): usd for day, usd in provenance["dollar_volumes"].items()},
         )
@@ -46,6 +54,13 @@ class ShardStore:
         """Events of one symbol (SHARD)."""
         path = self.lake.shard(symbol)
         return matched(pl.scan_parquet(path, hive_partitioning=False), SHARD, str(path)).collect()
+
+    def height(self, symbol: str) -> int:
+        """How many events of one symbol there are; reads the footer only."""
+        path = self.lake.shard(symbol)
+        with disk_errors("read", path):
+            rows: int = parquet.read_metadata(path).num_rows
+        return rows
 
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
         """Publish the shard of `symbol` anew.
@@ -64,7 +79,8 @@ class ShardStore:
             self.lake.shard(symbol),
             events,
             {
-                "detection": coverage.detection,
+                "detections": coverage.detections,
+                "tiers": coverage.tiers,
                 "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
                 "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},
             },

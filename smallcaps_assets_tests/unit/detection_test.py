@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.events import build_master, detect
 from smallcaps_assets.domain.quality import QUARANTINED_BARS
-from smallcaps_assets.domain.tables import REFERENCE, SHARD
+from smallcaps_assets.domain.tables import EVENT_TYPES, REFERENCE, SHARD
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
@@ -96,16 +96,49 @@ def test_nothing_new_touches_nothing(detected: Lake) -> None:
     assert outcome.figures["events"] == ShardStore(detected).read(ONE).height
 
 
-def test_a_changed_threshold_detects_everything_again(detected: Lake) -> None:
+def of_type(events: pl.DataFrame, *types: str) -> pl.DataFrame:
+    return events.filter(pl.col("event_type").is_in(types))
+
+
+def test_a_changed_threshold_detects_its_type_again_in_every_session_and_no_other(detected: Lake) -> None:
     stricter = altered(detectors={"volume_spike": {"min_range_share": 0.05}})
     before = ShardStore(detected).read(ONE)
     (outcome,) = run(detected, [ONE], stricter)
     assert outcome.figures["sessions_detected"] == len(DAYS)
+    assert outcome.figures["event_types_detected"] == 1
     after = ShardStore(detected).read(ONE)
-    spikes = pl.col("event_type") == "volume_spike"
-    assert after.filter(spikes).height < before.filter(spikes).height
+    assert outcome.figures["events_detected"] == of_type(after, "volume_spike").height
+    assert 0 < of_type(after, "volume_spike").height < of_type(before, "volume_spike").height
+    others = [name for name in EVENT_TYPES if name != "volume_spike"]
+    assert_frame_equal(of_type(after, *others), of_type(before, *others))
+    assert_frame_equal(after, expected_of(detected, stricter))
+    assert run(detected, [ONE], stricter)[0].figures["event_types_detected"] == 0
     run(detected, [ONE])
     assert_frame_equal(ShardStore(detected).read(ONE), before)
+
+
+def test_a_changed_threshold_and_a_new_session_at_once(lake: Lake) -> None:
+    store(lake, BARS_OF_ONE.filter(DAYS[-1] != DAY), DAYS[:-1])
+    run(lake, [ONE])
+    store(lake, BARS_OF_ONE, DAYS)
+    stricter = altered(detectors={"flush": {"min_spike_x": 5.0}, "tape_speed": {"min_speed_x": 3.5}})
+    (outcome,) = run(lake, [ONE], stricter)
+    assert outcome.figures["event_types_detected"] == len(EVENT_TYPES)
+    assert_frame_equal(ShardStore(lake).read(ONE), expected_of(lake, stricter), rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_other_tiers_are_given_without_detecting_anything(detected: Lake) -> None:
+    higher = altered(profiles={"core": {"min_event_score": 0.7}})
+    before = ShardStore(detected).read(ONE)
+    (outcome,) = run(detected, [ONE], higher)
+    assert (outcome.figures["sessions_detected"], outcome.figures["event_types_detected"]) == (0, 0)
+    after = ShardStore(detected).read(ONE)
+    assert_frame_equal(after, expected_of(detected, higher))
+    assert_frame_equal(after.drop("tier"), before.drop("tier"))
+    assert after.filter(tier=1).height < before.filter(tier=1).height
+    changed = files_below(detected.root)
+    run(detected, [ONE], higher)
+    assert files_below(detected.root) == changed
 
 
 @pytest.mark.parametrize(
@@ -113,7 +146,6 @@ def test_a_changed_threshold_detects_everything_again(detected: Lake) -> None:
     [
         {"sessions": {"regular_open": "09:35"}},
         {"cooldown": {"window_min": 30}},
-        {"profiles": {"core": {"min_event_score": 0.7}}},
         {"score": {"full_spike_x": 40.0}},
         {"features": {"rvol_days": 19}},
         {"filters": {"max_close_usd": 400.0}},
@@ -121,12 +153,18 @@ def test_a_changed_threshold_detects_everything_again(detected: Lake) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_everything_that_decides_events_detects_again(detected: Lake, change: dict[str, object]) -> None:
-    assert run(detected, [ONE], altered(**change))[0].figures["sessions_detected"] == len(DAYS)
+    figures = run(detected, [ONE], altered(**change))[0].figures
+    assert (figures["sessions_detected"], figures["event_types_detected"]) == (len(DAYS), len(EVENT_TYPES))
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"fetch_threads": 1}, {"profiles": {"core": {"max_events": 7}}}, {"kpis": {"min_success_pct": 1.0}}],
+    [
+        {"fetch_threads": 1},
+        {"profiles": {"core": {"max_events": 7}}},
+        {"kpis": {"min_success_pct": 1.0}},
+        {"cooldown": {"group_window_min": 6}},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_what_decides_no_event_leaves_shards_alone(detected: Lake, change: dict[str, object]) -> None:
@@ -144,12 +182,12 @@ def test_what_reference_data_says_of_a_symbol_detects_it_again(detected: Lake) -
     assert (outcome.figures["sessions_detected"], outcome.figures["events"]) == (len(DAYS), 0)
 
 
-def expected_of(lake: Lake) -> pl.DataFrame:
+def expected_of(lake: Lake, settings: Settings | None = None) -> pl.DataFrame:
     """What a lake with the same bars and no shard would find."""
     fresh = Lake(lake.root.with_name("fresh"))
     bars = BarsStore(lake)
     store(fresh, bars.read(ONE), sorted(bars.covered(ONE)))
-    run(fresh, [ONE])
+    run(fresh, [ONE], settings)
     return ShardStore(fresh).read(ONE)
 
 

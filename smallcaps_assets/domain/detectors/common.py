@@ -8,7 +8,6 @@ import polars as pl
 
 from smallcaps_assets.domain.features import Window
 
-
 ALWAYS = pl.lit(value=True)
 
 
