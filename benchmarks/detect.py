@@ -1,48 +1,60 @@
-"""Detection of synthetic symbols of 750 sessions, beside the time to read the same files.
+"""Detection of synthetic symbols of 750 sessions through `Detector`, beside the time to read the same files.
 
-python benchmarks/detect.py [--symbols 4] [--sessions 750] [--repeats 3]
-The last line is one JSON object. Seconds are the median over repeats; the ratio is what travels between machines.
+python benchmarks/detect.py [--symbols 20 60 180] [--sessions 750] [--nights 200]
+Makes a lake, then measures in fresh processes: a scan of the same columns, detection from nothing, one new session for
+every symbol, and one changed threshold. The last line is one JSON object; ratios are what travels between machines.
 """
 
 import argparse
 import json
-import statistics
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import psutil
 
-from smallcaps_assets.domain.events import detect
-from smallcaps_assets.domain.quality import clean_bars
-from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.domain.events import BARS_READ
+from smallcaps_assets.domain.tables import BARS, REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings import load_settings
 
 FIRST, LAST = date(2022, 1, 3), date(2024, 12, 31)
-SHARE_OF_MINUTES = 0.43  # of 960 a day: about 410 bars
-SHARE_OF_BURSTS = 0.013  # about 2 % of the bars are events then
+QUIET_MINUTES = 0.42  # share of 960 a day that trade; with the lively ones about 410 bars
+EPISODES = 0.0012  # a minute; about 2 % of the bars are events then, before cooldown
+EPISODE_MIN, BURSTS = 12, 0.5  # and the share of its minutes that trade a multiple
+REPEATS = 3
 
 
 def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Random minutes with quiet baselines and bursts, so that about 2 % of the bars are events before cooldown."""
+    """Random minutes, quiet but for episodes in which about half of the minutes trade a multiple and move."""
     rng = np.random.default_rng(seed)
     minutes = sessions.select(
         pl.datetime_ranges("premarket_open", "afterhours_close", "1m", closed="left", time_unit="us").alias("timestamp")
     ).explode("timestamp")
-    kept = minutes.filter(pl.Series(rng.random(minutes.height) < SHARE_OF_MINUTES))
+    lively = np.convolve(rng.random(minutes.height) < EPISODES, np.ones(EPISODE_MIN))[: minutes.height] > 0
+    traded = lively | (rng.random(minutes.height) < QUIET_MINUTES)
+    kept, lively = minutes.filter(pl.Series(traded)), lively[traded]
     rows = kept.height
-    burst = rng.random(rows) < SHARE_OF_BURSTS
-    steps = rng.standard_normal(rows) * np.where(burst, 0.012, 0.0015)
+    burst = lively & (rng.random(rows) < BURSTS)
+    force = np.where(burst, rng.lognormal(1.6, 1.2, rows), 1)
+    steps = 0.0015 * rng.standard_normal(rows) * np.where(burst, 4 * np.sqrt(force), 1)
     close = np.round(10 * np.exp(np.cumsum(steps - steps.mean())), 4)
     opened = np.concatenate(([close[0]], close[:-1]))
     wick = np.abs(rng.standard_normal((2, rows))) * 0.001
-    volume = np.floor(rng.gamma(4, 2_000, rows) * np.where(burst, 8, 1)) + 1
+    volume = np.floor(rng.gamma(4, 2_000, rows) * force) + 1
     return pl.DataFrame(
         {
             "symbol": pl.repeat(symbol, rows, eager=True),
@@ -59,61 +71,176 @@ def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFra
     )
 
 
-def write_symbol(store: BarsStore, symbol: str, seed: int, sessions: pl.DataFrame) -> int:
-    """Store the bars of one symbol as the lake does, month by month; returns how many."""
-    bars = synthetic_bars(symbol, seed, sessions)
-    refused = clean_bars(bars).quarantined
-    for (month,), days in sessions["date"].to_frame().group_by(pl.col("date").dt.truncate("1mo"), maintain_order=True):
-        store.add(symbol, month, days["date"].to_list(), bars, refused)
-    return bars.height
+def write_symbol(store: BarsStore, symbol: str, bars: pl.DataFrame, sessions: pl.DataFrame) -> None:
+    """Store the bars of one symbol as the lake does, month by month."""
+    months = sessions.with_columns(month=pl.col("date").dt.truncate("1mo"))
+    labelled = bars.with_columns(month=pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date())
+    by_month = labelled.with_columns(pl.col("month").dt.truncate("1mo")).partition_by("month", as_dict=True)
+    nothing = bars.clear().with_columns(reason=pl.lit(""))
+    for (month,), days in months.group_by("month", maintain_order=True):
+        own = by_month.get((month,), labelled.clear()).drop("month")
+        store.add(symbol, month, days["date"].to_list(), own, nothing)
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time of `work`."""
-    times = []
+def detector(folder: Path, **changes: object) -> Detector:
+    """What detects the lake of a folder."""
+    settings, lake = load_settings(overrides=changes), Lake(folder)
+    return Detector(BarsStore(lake), ShardStore(lake), settings.detection, settings.sessions, REFERENCE.to_frame())
+
+
+def scan(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
+    """Read what detection reads, one symbol after the other."""
+    store = BarsStore(Lake(folder))
+    return {"bars": sum(store.read_together([symbol], columns=BARS_READ).height for symbol in symbols)}
+
+
+def require(holds: bool, told: object) -> None:  # noqa: FBT001
+    """End where a figure would be of something else than it says."""
+    if not holds:
+        raise SystemExit(f"not what is to be measured: {told}")
+
+
+def run(folder: Path, symbols: Sequence[str], **changes: object) -> dict[str, float]:
+    """Bring the shards up to date."""
+    figures: dict[str, float] = {}
+    for outcome in detector(folder, **changes).run(symbols):
+        require(not outcome.problems, outcome.problems)
+        for name, value in outcome.figures.items():
+            figures[name] = figures.get(name, 0) + value
+    return figures
+
+
+WORK: dict[str, Callable[[Path, Sequence[str]], dict[str, float]]] = {
+    "scan": scan,
+    "detect": run,
+    "threshold": lambda folder, symbols: run(folder, symbols, detectors={"flush": {"min_spike_x": 5.0}}),
+}
+
+
+def measured(work: str, folder: Path, symbols: int) -> dict[str, float]:
+    """Do `work` in a process of its own: seconds, CPU seconds and peak memory, and what it counted."""
+    command = [sys.executable, __file__, "--work", work, "--lake", str(folder), "--symbols", str(symbols)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    return dict(json.loads(told))
+
+
+def work_here(work: str, folder: Path, symbols: Sequence[str]) -> None:
+    """What `measured` starts: imports and the first query are not counted."""
+    pl.DataFrame({"a": [1.0]}).lazy().select(pl.col("a").rolling_mean(1)).collect()
+    sessions_between(FIRST, LAST, load_settings(overrides={}).sessions)
+    started, cpu = time.perf_counter(), time.process_time()
+    figures = WORK[work](folder, symbols)
+    told = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "peak_mb": peak_mb()}
+    print(json.dumps(told | figures))
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB."""
+    info = psutil.Process().memory_info()
+    if hasattr(info, "peak_wset"):  # Windows
+        return float(info.peak_wset) / 1e6
+    import resource  # noqa: PLC0415 -- not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def best(work: str, folder: Path, symbols: int, repeats: int) -> dict[str, float]:
+    """The quickest of some runs, from no shard where events are detected."""
+    runs = []
     for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+        if work == "detect":
+            shutil.rmtree(Lake(folder).shards, ignore_errors=True)
+        runs.append(measured(work, folder, symbols))
+    return min(runs, key=lambda figures: figures["wall_s"])
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--symbols", type=int, default=4)
+    parser.add_argument("--symbols", type=int, nargs="+", default=[20, 60, 180])
     parser.add_argument("--sessions", type=int, default=750)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--nights", type=int, default=200, help="symbols that get one new session")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--work", choices=WORK)
+    parser.add_argument("--lake", type=Path)
     arguments = parser.parse_args()
-    settings = load_settings(overrides={})
-    sessions = sessions_between(FIRST, LAST, settings.sessions).head(arguments.sessions)
-    symbols = [f"S{number:03d}" for number in range(arguments.symbols)]
+    most = max(*arguments.symbols, arguments.nights) if not arguments.work else arguments.symbols[0]
+    symbols = [f"S{number:04d}" for number in range(most)]
+    if arguments.work:
+        work_here(arguments.work, arguments.lake, symbols)
+        return
+    sessions = sessions_between(FIRST, LAST, load_settings(overrides={}).sessions).head(arguments.sessions)
     with tempfile.TemporaryDirectory() as folder:
-        store = BarsStore(Lake(Path(folder)))
-        rows = sum(write_symbol(store, symbol, seed, sessions) for seed, symbol in enumerate(symbols))
-        scan = seconds(lambda: [store.read(symbol) for symbol in symbols], arguments.repeats)
-        found: dict[str, int] = {}
-
-        def run() -> None:
-            found.clear()
-            for symbol in symbols:
-                detection = detect(store.read(symbol), sessions, settings.detection)
-                for name, count in (detection.counts | {"events": detection.events.height}).items():
-                    found[name] = found.get(name, 0) + count
-
-        whole = seconds(run, arguments.repeats)
-    figures = {
-        "symbols": len(symbols),
-        "sessions": sessions.height,
-        "bars": rows,
-        "events_before_cooldown_share": round(found["events_found"] / rows, 4),
-        "events": found["events"],
-        "detect_s_per_symbol": round(whole / len(symbols), 4),
-        "scan_s_per_symbol": round(scan / len(symbols), 4),
-        "ratio_to_scan": round(whole / scan, 2),
-        "bars_per_s": round(rows / whole),
-    }
+        figures = benchmark(write_lake(Path(folder), symbols, sessions), arguments)
     print(json.dumps(figures))
+
+
+class Night(NamedTuple):
+    """A lake whose symbols lack the last session, and the bars of that session."""
+
+    folder: Path
+    sessions: pl.DataFrame
+    last_bars: dict[str, pl.DataFrame]
+
+
+def write_lake(folder: Path, symbols: Sequence[str], sessions: pl.DataFrame) -> Night:
+    """Every session of every symbol but the last one."""
+    store, last_bars = BarsStore(Lake(folder)), {}
+    told = with_progress(symbols, len(symbols), "symbols written", lambda line: print(line, flush=True))
+    for number, symbol in enumerate(told):
+        bars = synthetic_bars(symbol, number, sessions)
+        new = pl.col("timestamp") >= sessions["premarket_open"][-1]
+        write_symbol(store, symbol, bars.filter(~new), sessions.head(-1))
+        last_bars[symbol] = bars.filter(new)
+    return Night(folder, sessions, last_bars)
+
+
+def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
+    """Every figure."""
+    by_symbols = {}
+    for number in sorted({*arguments.symbols, arguments.nights}):
+        read = best("scan", night.folder, number, arguments.repeats)
+        found = best("detect", night.folder, number, arguments.repeats)
+        by_symbols[number] = {
+            "bars": int(read["bars"]),
+            "events_before_cooldown_share": round(found["events_found"] / read["bars"], 4),
+            "events": int(found["events"]),
+            "detect_s_per_symbol": round(found["wall_s"] / number, 4),
+            "detect_cpu_s_per_symbol": round(found["cpu_s"] / number, 4),
+            "scan_s_per_symbol": round(read["wall_s"] / number, 4),
+            "ratio_to_scan": round(found["wall_s"] / read["wall_s"], 2),
+            "ratio_to_scan_cpu": round(found["cpu_s"] / read["cpu_s"], 2),
+            "peak_mb": round(found["peak_mb"]),
+        }
+        print(number, by_symbols[number], flush=True)
+    per_symbol = by_symbols[max(by_symbols)]["detect_s_per_symbol"]
+    return {
+        "sessions": night.sessions.height,
+        "by_symbols": by_symbols,
+        "projected_min_for_2000_symbols": round(2_000 * per_symbol / 60, 1),
+        **changes(night, arguments.nights, arguments.repeats),
+    }
+
+
+def changes(night: Night, symbols: int, repeats: int) -> dict[str, float]:
+    """One changed threshold, and back; then one new session for every symbol, against detecting all of it."""
+    full = best("detect", night.folder, symbols, repeats)
+    threshold = measured("threshold", night.folder, symbols)
+    require(threshold["event_types_detected"] == symbols, threshold)
+    measured("detect", night.folder, symbols)
+    for symbol, bars in list(night.last_bars.items())[:symbols]:
+        write_symbol(BarsStore(Lake(night.folder)), symbol, bars, night.sessions.tail(1))
+    new = measured("detect", night.folder, symbols)
+    require(new["sessions_detected"] == symbols, new)
+    nothing = min(measured("detect", night.folder, symbols)["wall_s"] for _ in range(repeats))
+    return {
+        "full_s": round(full["wall_s"], 2),
+        "one_session_s": round(new["wall_s"], 3),
+        "one_session_share_pct": round(100 * new["wall_s"] / full["wall_s"], 2),
+        "one_session_share_cpu_pct": round(100 * new["cpu_s"] / full["cpu_s"], 2),
+        "one_threshold_share_pct": round(100 * threshold["wall_s"] / full["wall_s"], 1),
+        "nothing_new_s": round(nothing, 3),
+    }
 
 
 if __name__ == "__main__":

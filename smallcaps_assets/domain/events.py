@@ -9,13 +9,13 @@ from typing import Final, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.detectors import DetectorParams, happens, least_spike_x, signals
+from smallcaps_assets.domain.candidates import find_events
+from smallcaps_assets.domain.detectors import DetectorParams, least_spike_x
 from smallcaps_assets.domain.features import (
     DAILY,
     FeatureParams,
     daily_dollar_volume,
     relative_volume,
-    with_baselines,
     with_features,
 )
 from smallcaps_assets.domain.greedy import window_numbers
@@ -115,7 +115,7 @@ def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
     labelled = with_session(bars.select(*BARS_READ), sessions)
     inside = labelled.filter(pl.col("session").is_not_null())
     features = with_features(inside, params.features, least_spike_x(params.detectors))
-    found = _found(features, params, types)
+    found = find_events(features, params.detectors, params.features, types)
     daily = daily_dollar_volume(features)
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
@@ -155,33 +155,6 @@ def _counts(
         values = (left_out, all_found, all_found - all_passed, all_passed - all_kept, of_unknown)
         told[symbol] = dict(zip(COUNTS, values, strict=True))
     return told
-
-
-def _found(features: pl.DataFrame, params: DetectionParams, types: Collection[str]) -> pl.DataFrame:
-    """One row per event of `types` with the features of its bar, before any filter."""
-    by_type = {name: of_type for name, of_type in signals(params.detectors).items() if name in types}
-    rules = {
-        f"{name}/{direction}": rule
-        for name, of_type in by_type.items()
-        for direction, rule in (("up", of_type.up), ("down", of_type.down))
-        if rule is not None
-    }
-    own = {name: column for of_type in by_type.values() for name, column in of_type.features.items()}
-    windows = {name: window for of_type in by_type.values() for name, window in of_type.windows.items()}
-    told = features.with_columns(**own).with_columns(
-        **{name: rule.candidate.fill_null(value=False) for name, rule in rules.items()}
-    )
-    candidates = with_baselines(told.filter(pl.any_horizontal(*rules)), features, params.features, windows)
-    flags = candidates.select(
-        happens(pl.col(name) & rule.confirmed, rule.since).alias(name) for name, rule in rules.items()
-    )
-    rows = candidates.drop(*rules, *own)
-    events = [_labelled(rows.filter(flags[name]), *name.split("/")) for name in rules]
-    return pl.concat([_labelled(rows.clear(), "", ""), *events])
-
-
-def _labelled(rows: pl.DataFrame, event_type: str, direction: str) -> pl.DataFrame:
-    return rows.with_columns(event_type=pl.lit(event_type), direction=pl.lit(direction))
 
 
 def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 Features are computed within one symbol and ET date, over the bars that exist; none looks at a later bar but the two
 that say so (`dollar_volume_day`, `rvol_day`). What is cheap is computed for every bar (`with_features`); medians and
-ranges of the bars before, which are not, only for the bars that may be events (`with_baselines`).
+ranges of the bars before, which are not, only for bars that may be events (`with_spikes`, `with_windows`).
 """
 
 import math
@@ -83,19 +83,17 @@ def _vwap(decimals: int) -> pl.Expr:
     return (traded.cum_sum().over("vwap_start") / shares.cum_sum().over("vwap_start")).round(decimals)
 
 
-def _mean_before(column: str, bars: int, least: int) -> pl.Expr:
-    """Mean of the known values of an integer column among the `bars` bars before; null with fewer than `least` known.
+def _total_before(values: pl.Expr) -> pl.Expr:
+    """Sum of all values above: what a window adds is the difference of two such sums, exact for integers."""
+    return values.cum_sum() - values
 
-    From running sums over all bars, which are exact: what was summed up to here less what was up to the window.
-    """
-    start = pl.max_horizontal(pl.col("bar") - bars, "day_start")
 
-    def total(values: pl.Expr) -> pl.Expr:
-        before_here = values.cum_sum() - values
-        return before_here - before_here.gather(start)
-
-    known = total(pl.col(column).is_not_null().cast(pl.Int64))
-    return pl.when(known >= least).then(total(pl.col(column).fill_null(0)) / known)
+def _transactions_baseline(least: int) -> pl.Expr:
+    """Mean of the known transactions from `baseline_start` to the bar before; null with fewer than `least` known."""
+    known, traded = (
+        pl.col(name) - pl.col(name).gather("baseline_start") for name in ("known_before", "transactions_before")
+    )
+    return pl.when(known >= least).then(traded / known)
 
 
 def _may_spike(params: FeatureParams, least_spike_x: float) -> pl.Expr:
@@ -116,7 +114,7 @@ def with_features(bars: pl.DataFrame, params: FeatureParams, least_spike_x: floa
 
     Besides features of the specification there are `bar` (running number), `day_start` (number of the first bar of
     its day), `range_share` ((high - low) / open), `transactions_baseline` (mean of the bars before) and `may_spike`,
-    which is false only where `spike_x`, which takes `with_baselines`, is below `least_spike_x` or unknown.
+    which is false only where `spike_x` (see `with_spikes`) is below `least_spike_x` or unknown.
     """
     open_, high, low, close, volume = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))
     changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]
@@ -129,7 +127,12 @@ def with_features(bars: pl.DataFrame, params: FeatureParams, least_spike_x: floa
             dollar_volume=close * volume,
             range_share=(high - low) / open_,
         )
-        .with_columns(vwap_start=pl.when(first | (regular & ~regular.shift(1))).then("bar").forward_fill())
+        .with_columns(
+            vwap_start=pl.when(first | (regular & ~regular.shift(1))).then("bar").forward_fill(),
+            baseline_start=pl.max_horizontal(pl.col("bar") - params.baseline_bars, "day_start").cast(pl.UInt32),
+            transactions_before=_total_before(pl.col("transactions").fill_null(0)),
+            known_before=_total_before(pl.col("transactions").is_not_null().cast(pl.Int32)),
+        )
         .with_columns(
             day_high=high.cum_max().over("day_start"),
             dollar_volume_to_event=pl.col("dollar_volume").cum_sum().over("day_start"),
@@ -137,25 +140,31 @@ def with_features(bars: pl.DataFrame, params: FeatureParams, least_spike_x: floa
             green_run=consecutive(close > open_),
             red_run=consecutive(close < open_),
             return_5=close / before(close, params.return_bars) - 1,
-            transactions_baseline=_mean_before("transactions", params.baseline_bars, params.min_history),
+            transactions_baseline=_transactions_baseline(params.min_history),
             may_spike=_may_spike(params, least_spike_x),
         )
         .with_columns(vwap_rth=pl.when(regular).then("vwap_session"))
-        .drop("typical", "vwap_start")
+        .drop("typical", "vwap_start", "baseline_start", "transactions_before", "known_before")
     )
 
 
-def with_baselines(
+def with_spikes(rows: pl.DataFrame, features: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
+    """`rows`, some of those of `features` (see `with_features`), with `volume_baseline` and `spike_x`."""
+    baseline = {"volume_baseline": Window("volume", "median", params.baseline_bars, params.min_history)}
+    spike_x = pl.when(pl.col("volume_baseline") != 0).then(pl.col("volume") / pl.col("volume_baseline"))
+    return rows.hstack(_looking_back(rows, features, baseline)).with_columns(spike_x=spike_x)
+
+
+def with_windows(
     rows: pl.DataFrame, features: pl.DataFrame, params: FeatureParams, also: Mapping[str, Window] | None = None
 ) -> pl.DataFrame:
-    """`rows`, some of those of `features` (see `with_features`), with what the bars before them say.
+    """`rows`, some of those of `features` (see `with_features`), with what the bars before them say of prices.
 
-    Adds `volume_baseline`, `spike_x`, `bar_atr`, `high_20`, `low_20`, `flatness`, the highest high and lowest low
-    before it `base_high` and `base_low`, and the windows of `also`.
+    Adds `bar_atr`, `high_20`, `low_20`, `flatness`, `base_high` and `base_low` (highest high and lowest low of the base
+    before), and the windows of `also`.
     """
     recent, least, base = params.baseline_bars, params.min_history, params.base_bars
     windows = {
-        "volume_baseline": Window("volume", "median", recent, least),
         "bar_atr": Window("range_share", "median", recent, least),
         "high_20": Window("high", "max", recent, least),
         "low_20": Window("low", "min", recent, least),
@@ -164,14 +173,9 @@ def with_baselines(
         "close_before": Window("close", "max", 1, 1),
     }
     one_bar = pl.when(pl.col("bar_atr") != 0).then(pl.col("bar_atr") * math.sqrt(base))
-    return (
-        rows.hstack(_looking_back(rows, features, windows | dict(also or {})))
-        .with_columns(
-            spike_x=pl.when(pl.col("volume_baseline") != 0).then(pl.col("volume") / pl.col("volume_baseline")),
-            flatness=(pl.col("base_high") - pl.col("base_low")) / pl.col("close_before") / one_bar,
-        )
-        .drop("close_before")
-    )
+    flatness = (pl.col("base_high") - pl.col("base_low")) / pl.col("close_before") / one_bar
+    found = _looking_back(rows, features, windows | dict(also or {}))
+    return rows.hstack(found).with_columns(flatness=flatness).drop("close_before")
 
 
 def _looking_back(rows: pl.DataFrame, features: pl.DataFrame, windows: Mapping[str, Window]) -> pl.DataFrame:

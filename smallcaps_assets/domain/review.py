@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.features import FeatureParams, before, with_baselines, with_features
+from smallcaps_assets.domain.features import FeatureParams, before, with_features, with_spikes, with_windows
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
@@ -127,7 +127,7 @@ def chart_frames(events: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFram
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     base_start = before(pl.col("timestamp"), rules.features.base_bars)
     features = with_features(inside, rules.features).with_columns(base_start=base_start)
-    computed = with_baselines(features, features, rules.features).lazy()
+    computed = with_windows(with_spikes(features, features, rules.features), features, rules.features).lazy()
     own = events.lazy().select(
         "event_id", "symbol", "event_type", at="timestamp", day=pl.col("date").str.to_date("%Y-%m-%d")
     )

@@ -8,26 +8,26 @@ import polars as pl
 
 from smallcaps_assets.domain.features import Window
 
-ALWAYS = pl.lit(value=True)
-
 
 class Rule(NamedTuple):
-    """When an event happens: at the edges of `candidate` and `confirmed`.
+    """When an event happens: at the edges of everything that is asked for here.
 
-    `candidate` is a Boolean expression over the features of every bar; what is costly to know stands in `confirmed`,
-    which is asked of candidates only. With `since`, a bar number, an event is instead the first bar from there on that
-    holds both.
+    What is cheap to know is asked first, and of every bar: `candidate`, a Boolean expression over its features. Only of
+    candidates is `spike_x` computed, which must reach `min_spike_x`, and only of those that are left the other windows
+    (see `with_windows`), over which `confirmed` is. With `since`, a bar number, an event is not an edge, but the first
+    bar from there on that holds everything.
     """
 
     candidate: pl.Expr
-    confirmed: pl.Expr
+    min_spike_x: float | pl.Expr | None = None
+    confirmed: pl.Expr | None = None
     since: pl.Expr | None = None
 
 
 class Signals(NamedTuple):
     """What a detector looks for, by direction, and what it looks at besides the features that all share.
 
-    `features` are expressions over every bar, `windows` are taken of candidates only; rules refer to both by name.
+    `features` are expressions over every bar, `windows` are taken of few; rules refer to both by name.
     """
 
     up: Rule | None
@@ -37,11 +37,10 @@ class Signals(NamedTuple):
 
 
 def happens(holds: pl.Expr, since: pl.Expr | None) -> pl.Expr:
-    """The bars at which an event happens, over the candidates in order of `bar`; the condition is false between them.
+    """The bars at which an event happens, over bars in their order that include all that hold.
 
     Without `since` the edges: where `holds` is true and was not on the bar just before, or there was none that day.
     """
-    holds = holds.fill_null(value=False)
     if since is None:
         bar = pl.col("bar")
         went_on = holds.shift(1) & (bar.shift(1) == bar - 1) & (bar > pl.col("day_start"))

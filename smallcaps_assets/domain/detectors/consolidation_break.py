@@ -19,17 +19,18 @@ class ConsolidationBreakParams(Params):
 
 def consolidation_break(params: ConsolidationBreakParams) -> Signals:
     """Edges of a close beyond the base before it, on volume."""
-    close = pl.col("close")
-    coiled = (pl.col("flatness") <= params.max_flatness) & (pl.col("spike_x") >= params.min_spike_x)
+    close, coiled = pl.col("close"), pl.col("flatness") <= params.max_flatness
     above, below = 1 + params.up_min_above_share, 1 - params.down_min_below_share
     # beyond the whole base is beyond its last bar
     return Signals(
         up=Rule(
-            candidate=pl.col("may_spike") & (close >= before(pl.col("high")) * above),
+            candidate=close >= before(pl.col("high")) * above,
+            min_spike_x=params.min_spike_x,
             confirmed=coiled & (close >= pl.col("base_high") * above),
         ),
         down=Rule(
-            candidate=pl.col("may_spike") & (close <= before(pl.col("low")) * below),
+            candidate=close <= before(pl.col("low")) * below,
+            min_spike_x=params.min_spike_x,
             confirmed=coiled & (close <= pl.col("base_low") * below),
         ),
     )

@@ -21,10 +21,10 @@ def flush(params: FlushParams) -> Signals:
     """Edges of a flush. There is no upward one."""
     close, day_high, volume = pl.col("close"), pl.col("day_high"), pl.col("volume")
     falls = ((day_high - close) / day_high >= params.min_drop_share) & (pl.col("red_run") >= params.min_red_run_bars)
-    swells = pl.col("may_spike") & (volume > before(volume))
-    lowest = (close <= pl.col("lowest_close")).fill_null(value=True)  # the first bar of a day is the lowest so far
+    # the first bar of a day has the lowest close so far
+    lowest = (close <= pl.col("lowest_close")).fill_null(value=True)
     return Signals(
         up=None,
-        down=Rule(candidate=falls & swells, confirmed=lowest & (pl.col("spike_x") >= params.min_spike_x)),
+        down=Rule(falls & (volume > before(volume)), params.min_spike_x, confirmed=lowest),
         windows={"lowest_close": Window("close", "min", params.lowest_close_bars - 1, 1)},
     )

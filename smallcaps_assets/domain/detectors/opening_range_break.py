@@ -24,12 +24,11 @@ def opening_range_break(params: OpeningRangeBreakParams) -> Signals:
     close, timestamp, regular = pl.col("close"), pl.col("timestamp"), pl.col("session") == "RTH"
     range_end = pl.col("regular_open") + timedelta(minutes=params.range_min)
     inside = regular & (timestamp < range_end)
-    after = regular & (timestamp >= range_end) & pl.col("may_spike")
-    wide_enough = pl.col("range_bars") >= params.min_range_bars
-    spikes, day_start = wide_enough & (pl.col("spike_x") >= params.min_spike_x), pl.col("day_start")
+    after = regular & (timestamp >= range_end) & (pl.col("range_bars") >= params.min_range_bars)
+    above, below = 1 + params.up_min_above_share, 1 - params.down_min_below_share
     return Signals(
-        up=Rule(after & (close >= pl.col("range_high") * (1 + params.up_min_above_share)), spikes, since=day_start),
-        down=Rule(after & (close <= pl.col("range_low") * (1 - params.down_min_below_share)), spikes, since=day_start),
+        up=Rule(after & (close >= pl.col("range_high") * above), params.min_spike_x, since=pl.col("day_start")),
+        down=Rule(after & (close <= pl.col("range_low") * below), params.min_spike_x, since=pl.col("day_start")),
         features={
             "range_bars": inside.sum().over("day_start"),
             "range_high": pl.when(inside).then("high").max().over("day_start"),

@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import ALWAYS, Rule, Signals
+from smallcaps_assets.domain.detectors.common import Rule, Signals
 from smallcaps_assets.domain.params import Params
 
 
@@ -17,6 +17,7 @@ class TapeSpeedParams(Params):
 def tape_speed(params: TapeSpeedParams) -> Signals:
     """Edges of a burst of trades, in the direction of its bar; none where the number of trades is unknown."""
     transactions, close, open_ = pl.col("transactions"), pl.col("close"), pl.col("open")
-    usual = pl.col("transactions_baseline")
-    fast = (transactions >= params.min_transactions) & (transactions / usual >= params.min_speed_x)
-    return Signals(up=Rule(fast & (close > open_), ALWAYS), down=Rule(fast & (close < open_), ALWAYS))
+    fast = (transactions >= params.min_transactions) & (
+        transactions / pl.col("transactions_baseline") >= params.min_speed_x
+    )
+    return Signals(up=Rule(fast & (close > open_)), down=Rule(fast & (close < open_)))

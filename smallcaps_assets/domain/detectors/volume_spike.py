@@ -35,16 +35,14 @@ def volume_spike(params: VolumeSpikeParams) -> Signals:
     """Edges of a volume spike; down only in a falling run well below the high of the day."""
     close, day_high = pl.col("close"), pl.col("day_high")
     regular = pl.col("session") == "RTH"
-    moves = (
-        pl.col("may_spike")
-        & (pl.col("range_share") >= params.min_range_share)
-        & pl.when(regular).then(_trades(params.regular)).otherwise(_trades(params.extended))
-    )
-    needed = pl.when(regular).then(params.regular.min_spike_x).otherwise(params.extended.min_spike_x)
-    spikes = pl.col("spike_x") >= needed
+    moves = (pl.col("range_share") >= params.min_range_share) & pl.when(regular).then(
+        _trades(params.regular)
+    ).otherwise(_trades(params.extended))
+    min_spike_x = pl.when(regular).then(params.regular.min_spike_x).otherwise(params.extended.min_spike_x)
     fallen = (pl.col("red_run") >= params.down_min_red_run_bars) & (
         (day_high - close) / day_high >= params.down_min_drop_share
     )
     return Signals(
-        up=Rule(moves & (close > pl.col("open")), spikes), down=Rule(moves & (close < pl.col("open")) & fallen, spikes)
+        up=Rule(moves & (close > pl.col("open")), min_spike_x),
+        down=Rule(moves & (close < pl.col("open")) & fallen, min_spike_x),
     )

@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.domain.detectors.common import ALWAYS, Rule, Signals
+from smallcaps_assets.domain.detectors.common import Rule, Signals
 from smallcaps_assets.domain.features import consecutive, last_bar_where
 from smallcaps_assets.domain.params import Params
 
@@ -23,11 +23,7 @@ class VwapBreakParams(Params):
 
 def _once_per_run(run: str, min_bars: int, rest: pl.Expr, min_spike_x: float) -> Rule:
     """The first bar of each run that is at least the `min_bars`-th of its run, spikes and holds `rest`."""
-    return Rule(
-        candidate=pl.col("may_spike") & (pl.col(run) >= min_bars) & rest,
-        confirmed=pl.col("spike_x") >= min_spike_x,
-        since=pl.col("bar") - pl.col(run) + 1,
-    )
+    return Rule((pl.col(run) >= min_bars) & rest, min_spike_x, since=pl.col("bar") - pl.col(run) + 1)
 
 
 def vwap_break(params: VwapBreakParams) -> Signals:
@@ -37,14 +33,10 @@ def vwap_break(params: VwapBreakParams) -> Signals:
     was_below = last_bar_where(close < vwap) >= pl.col("day_start")
     failed = last_bar_where((pl.col("high") >= vwap) & (close < vwap)).shift(1, fill_value=-1)
     recently = failed >= pl.max_horizontal(pl.col("bar") - params.failed_reclaim_bars, "day_start")
+    rest = recently if params.require_failed_reclaim else pl.lit(value=True)
     return Signals(
         up=_once_per_run("run_above", params.up_min_run_bars, was_below, params.up_min_spike_x),
-        down=_once_per_run(
-            "run_below",
-            params.down_min_run_bars,
-            recently if params.require_failed_reclaim else ALWAYS,
-            params.down_min_spike_x,
-        ),
+        down=_once_per_run("run_below", params.down_min_run_bars, rest, params.down_min_spike_x),
         features={
             "run_above": consecutive(close >= vwap * (1 + params.up_min_above_share)),
             "run_below": consecutive(close <= vwap * (1 - params.down_min_below_share)),
