@@ -1,6 +1,6 @@
 """Each check of minute bars, on sessions and minutes counted by hand."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 
 import polars as pl
 import pytest
@@ -190,7 +190,7 @@ def test_who_trades_all_the_time_is_missed_where_most_of_a_session_is_lost() -> 
 
 def test_lost_minutes_in_a_row_are_one_stretch() -> None:
     # 10:00 to 10:02 and 10:04 of one day, the first minute of the next
-    first = minutes(SYMBOLS, lost=(30, 33)).filter(pl.col("timestamp") != new_york("2025-11-05 10:04"))
+    first = minutes(SYMBOLS, lost=(30, 33)).filter(pl.col("timestamp") != new_york("2025-11-05 10:04").astimezone(UTC))
     bars = pl.concat([first, minutes(["E"]), minutes([*SYMBOLS, "E"], "2025-11-06", lost=(0, 1))])
     found = lost_stretches(minute_counts(bars, sessions_of("2025-11-05", "2025-11-06"), PARAMS), PARAMS)
     assert found.schema == LOST
