@@ -37,11 +37,15 @@ def run(arguments: Namespace) -> int:
     found = inventory.run(datetime.now(UTC), arguments.symbol, read_bars=not arguments.fast)
     figures = found.figures()
     if arguments.json:
-        print(json.dumps(_document(found, figures, lake), default=date.isoformat))
+        print(json.dumps(_document(found, figures, lake), default=_iso))
     else:
         print(f"lake {lake.root}")
         print("\n".join([*_summary(found, figures, settings), *_details(found, arguments)]))
     return LACKING if arguments.strict and figures["symbol_sessions_missing"] else 0
+
+
+def _iso(moment: date) -> str:
+    return moment.isoformat()
 
 
 def _document(found: Coverage, figures: dict[str, int], lake: Lake) -> dict[str, Any]:

@@ -20,9 +20,10 @@ DPI: Final = 100
 MINUTES_PER_BAR: Final = 15
 SCORE_BINS: Final = 40
 COLOURS_KEPT: Final = 64
-MONTHS_NAMED: Final = 12
+MONTHS_NAMED: Final = 8
+MONTHS_COUNTED: Final = 12
 # from how many per cent on, and what it is called
-BANDS: Final = ((0.0, "below 50 %"), (50.0, "50 to 95 %"), (95.0, "95 % and more"), (100.0, "all"))
+BANDS: Final = ((0.0, "none"), (0.01, "below 50 %"), (50.0, "50 to 95 %"), (95.0, "95 % and more"), (100.0, "all"))
 
 
 def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
@@ -116,7 +117,7 @@ def coverage_picture(shares: pl.DataFrame) -> bytes:
     axes.set_yticks(range(bands), [name for _, name in reversed(BANDS)])
     shown = range(0, months.len(), max(1, -(-months.len() // MONTHS_NAMED)))
     axes.set_xticks(list(shown), [f"{months[number]:%Y-%m}" for number in shown])
-    if months.len() <= MONTHS_NAMED:
+    if months.len() <= MONTHS_COUNTED:
         for row, line in enumerate(cells):
             for column, count in enumerate(line):
                 colour = "white" if 2 * count > most else INK

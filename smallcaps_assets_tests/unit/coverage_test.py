@@ -1,5 +1,7 @@
 """Coverage of minute bars, on lakes made by hand and counted by hand."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bar_checks import SESSION_BARS
 from smallcaps_assets.domain.coverage import (
     COVERAGE,
@@ -402,3 +405,120 @@ def test_before_the_first_session_is_over_nothing_is_expected(mixed: Lake) -> No
     # everything that is here lies beyond
     assert found.figures()["symbol_sessions_beyond"] == 11 + 7 + 4 + 2
     assert found.holes.is_empty()
+
+
+# ------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The repository's settings with the history of these tests."""
+    text = (Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8")
+    changes = {
+        "first_session: 2025-10-20": "first_session: 2025-10-27",
+        "last_session: 2025-12-01": "last_session: 2025-11-10",
+        "min_active_symbols: 30": "min_active_symbols: 2",
+        "active_minutes_pct: 80.0": "active_minutes_pct: 50.0",
+    }
+    for before, after in changes.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "config.yaml"
+
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(mixed: Lake, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `smallcaps coverage` on the mixed lake; returns its exit code and what it printed."""
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main(["coverage", "--config", str(config), "--lake", str(mixed.root), *arguments])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_the_summary_comes_first_and_then_the_holes(command: Command) -> None:
+    code, told = command()
+    assert code == 0
+    lines, between = told.splitlines(), "1 have no bar though there are bars before and after"
+    assert lines[1:7] == [
+        "due:      11 from 2025-10-27 to 2025-11-10",
+        "symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed",
+        f"sessions: 25 of 40 symbol-sessions are here (62.5 %), 15 left; {between}",
+        "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
+        "minutes:  5 of 3,120 regular minutes are lacking of most active symbols",
+        "listing:  unknown of 2 symbols, whose sessions are expected from 2025-10-27 on",
+    ]
+    assert lines[7:] == [
+        "minutes lost, New York:",
+        "  2025-11-05 10:30 .. 10:34     5 min  bars of 0 of 3 active symbols at most",
+        "doubled volumes:",
+        "  LATE    2025-11  2 sessions; 384 of 1,316 volumes of the month are odd",
+        "holes:",
+        "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions",
+        "  GAP     empty    2025-11-04 .. 2025-11-04      1 session",
+        "  GAP     missing  2025-11-10 .. 2025-11-10      1 session",
+        "  LEFT    missing  2025-10-28 .. 2025-10-28      1 session",
+        "  NONE    missing  2025-10-27 .. 2025-11-10     11 sessions",
+        "next: materialize minute_bars of GAP, NONE; only what is missing is fetched",
+    ]
+
+
+def test_strict_makes_what_is_missing_an_error(command: Command) -> None:
+    assert command("--strict", "--fast")[0] == 1
+    code, told = command("--strict", "--symbol", "FULL", "--symbol", "LATE")
+    assert code == 0
+    assert "symbols:  2: 2 complete" in told
+    assert "minutes:  nothing can be said" in told
+    assert "holes:" not in told
+    assert "next:" not in told
+
+
+def test_only_the_first_of_many_holes_are_shown_unless_asked_for(mixed: Lake, command: Command) -> None:
+    assert mixed.root.is_dir()
+    rows = {f"S{number:02}": (True, DUE[-1], None) for number in range(22)}
+    publish_universe(mixed, **rows)
+    _, told = command("--fast")
+    assert len(re.findall("^  S.. +missing", told, re.MULTILINE)) == 20 - 3, "GAP has two holes, LEFT one"
+    assert "volumes" not in told.replace("not looked into", "")
+    more = re.search(r"^  and (\d+) more: `smallcaps (coverage --config .*) --missing` lists all$", told, re.MULTILINE)
+    assert more
+    assert more[2].endswith("--fast")
+    _, all_of_them = command("--fast", "--missing")
+    assert len(re.findall("^  S.. +missing", all_of_them, re.MULTILINE)) == 22
+    assert " more:" not in all_of_them
+
+
+def test_json_has_everything(command: Command) -> None:
+    _, text = command("--json")
+    told = json.loads(text)
+    assert told["symbol_sessions_missing"] == 15
+    assert {row["symbol"]: row["state"] for row in told["symbols_in_all"]} == {
+        "FULL": "complete",
+        "GAP": "holes",
+        "LATE": "complete",
+        "LEFT": "holes",
+        "NONE": "without",
+    }
+    assert told["holes"][0] == {
+        "symbol": "GAP",
+        "hole": "missing",
+        "first": "2025-10-29",
+        "last": "2025-10-30",
+        "sessions": 2,
+    }
+    assert [(row["first"], row["minutes"]) for row in told["lost_minutes"]] == [("2025-11-05T15:30:00+00:00", 5)]
+    assert [(row["symbol"], row["sessions_doubled"]) for row in told["doubled"]] == [("LATE", 2)]
+    assert told["unreadable"] == {}
+
+
+def test_a_stranger_is_refused_by_name(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--symbol", "NOPE")[0] == 2
+    assert "NOPE: neither followed nor with bars" not in capsys.readouterr().out
