@@ -139,7 +139,7 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.locator("[aria-label=panel_show_right]").last.click()
     page.keyboard.press("Alt+e")  # expand all groups
     page.wait_for_url("**expanded=**")
-    page.locator("[aria-label=zoom_out]").click(click_count=2, delay=300)
+    page.locator("[aria-label=zoom_out]").click(click_count=3, delay=300)
 
     nodes = page.locator("foreignObject")
     of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
