@@ -104,6 +104,14 @@ def _parser() -> ArgumentParser:
             "smallcaps review core_20251202_031500_marks.json",
         )
     )
+    _coverage(
+        command(
+            "coverage",
+            "Say which bars should be there and are not: sessions, minutes, doubled volumes.",
+            "a lake.",
+            "smallcaps coverage --symbol AVLO --symbol CRVO",
+        )
+    )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
     return parser
 
@@ -217,6 +225,15 @@ def _review(parser: ArgumentParser) -> None:
     _data_flags(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="what the page saved under `Export marks`")
     parser.add_argument("--profile", choices=PROFILES, help="refuse marks of another profile")
+
+
+def _coverage(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("--symbol", action="append", metavar="X", help="only this symbol; may be given again")
+    parser.add_argument("--missing", action="store_true", help="list all that is lacking, not only the first of it")
+    parser.add_argument("--fast", action="store_true", help="count sessions, do not look into the bars themselves")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 where sessions are missing")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _status(parser: ArgumentParser) -> None:

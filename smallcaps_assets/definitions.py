@@ -9,6 +9,7 @@ from smallcaps_assets.defs.automation import automation
 from smallcaps_assets.defs.bars import minute_bars_asset
 from smallcaps_assets.defs.catalog import catalogued
 from smallcaps_assets.defs.checks import published_checks
+from smallcaps_assets.defs.coverage import coverage
 from smallcaps_assets.defs.events import event_shards_asset, master_events
 from smallcaps_assets.defs.io import LakeTableIOManager
 from smallcaps_assets.defs.lateness import WATCHED, up_to_date_check
@@ -39,6 +40,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
         *(asset for profile in PROFILES for asset in profile_assets(profile, settings)),
         *(review_sheet_asset(profile) for profile in PROFILES),
         nightly_report,
+        coverage,
     ]
     by_itself = automation(settings)
     return dg.Definitions(

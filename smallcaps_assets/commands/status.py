@@ -1,17 +1,26 @@
 """`smallcaps status`: what is done and what is left, counted from what is published."""
 
 from argparse import Namespace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
 
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.domain.tables import matched
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_due
+from smallcaps_assets.pipeline.nightly import BEHIND
 from smallcaps_assets.settings import PROFILES, Settings, lake_path
+
+NAMED: Final = 5
 
 
 def run(arguments: Namespace) -> int:
@@ -19,6 +28,8 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     lake = Lake(lake_path(settings))
     print(_history(lake, settings))
+    if lake.nightly_report.is_file():
+        print(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
         if arguments.profile not in (None, profile):
             continue
@@ -27,6 +38,19 @@ def run(arguments: Namespace) -> int:
         else:
             print(f"profile {profile}: no manifest yet")
     return 0
+
+
+def _night(report: Path) -> str:
+    """Who stayed behind in the last night, by its report."""
+    with disk_errors("read", report):
+        rows = matched(pl.scan_parquet(report, hive_partitioning=False), BEHIND, str(report)).sort("symbol").collect()
+    if rows.is_empty():
+        return "night:  no symbol stayed behind"
+    names = rows["symbol"].head(NAMED).to_list()
+    more = f" and {rows.height - NAMED:,} more" if rows.height > NAMED else ""
+    oldest: date | None = rows.select(pl.col("first_missing").min()).item()
+    since = f", sessions are missing since {oldest}" if oldest else ", of sessions that are here events are missing"
+    return f"night:  {rows.height:,} stayed behind ({', '.join(names)}{more}){since}; nightly_report says why"
 
 
 def _history(lake: Lake, settings: Settings) -> str:

@@ -32,6 +32,7 @@ STAGES: Final[Mapping[str, tuple[str, bool]]] = {
     "capture_report": ("proof", False),
     "review_sheet": ("review", False),
     "nightly_report": ("nightly", False),
+    "coverage": ("bars", False),
 }
 
 
@@ -69,6 +70,7 @@ def _place(key: dg.AssetKey, lake: Lake) -> Path | None:
         "capture_report": lake.ledger(profile).with_name("report.parquet"),
         "review_sheet": lake.review(profile),
         "nightly_report": lake.nightly_report,
+        "coverage": lake.coverage,
     }
     return places.get(name)
 

@@ -50,6 +50,11 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "missing_minutes": "In the last sessions, no minute of regular hours lacks the bars of most symbols that trade all "
     "the time.",
 }
+COVERAGE_CHECKS: Final[Mapping[str, str]] = {
+    "missing_minutes": "No minute of regular hours of any session lacks the bars of most symbols that trade all the "
+    "time.",
+    "doubled_volumes": "No session's volumes are nearly all even, as they are where every share was counted twice.",
+}
 # checks of a capture: the figure that each is about, and what it asks
 KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
     "success_rate": ("success_pct", "Enough of the manifest's windows have both trades and quotes."),
@@ -94,7 +99,7 @@ def _bars() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         checks = checks_of_bars(lake.bars(), lake.universe(), settings.load(), settings.now())
-        yield from _reported(asset, _wanted(context, checks))
+        yield from reported(asset, _wanted(context, checks))
 
     return minute_bars_checks
 
@@ -107,7 +112,7 @@ def _master() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         loaded = settings.load()
-        yield from _reported(asset, _wanted(context, checks_of_master(lake.detector(loaded), loaded)))
+        yield from reported(asset, _wanted(context, checks_of_master(lake.detector(loaded), loaded)))
 
     return master_events_checks
 
@@ -122,7 +127,7 @@ def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
         master = lake.lake.master
         hashed = sha256(master) if master.is_file() else None
         checks = checks_of_manifest(lake.manifests(profile), profile, settings.load(), hashed)
-        yield from _reported(asset, _wanted(context, checks))
+        yield from reported(asset, _wanted(context, checks))
 
     return manifest_checks
 
@@ -132,7 +137,8 @@ def _wanted(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[
     return judged(checks, {key.name for key in context.selected_asset_check_keys})
 
 
-def _reported(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
+def reported(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
+    """What checks of `asset` found, as the web UI shows it."""
     for found in findings:
         metadata: dict[str, dg.MetadataValue | str | int | float | bool | None] = {**found.figures}
         if not found.examples.is_empty():

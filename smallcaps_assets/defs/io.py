@@ -21,6 +21,7 @@ MASTER: Final = dg.AssetKey("master_events")
 _PLACES: Final[Mapping[dg.AssetKey, str]] = {
     MASTER: "events/master",
     dg.AssetKey("nightly_report"): "reports/nightly",
+    dg.AssetKey("coverage"): "reports/coverage",
     **{
         dg.AssetKey([profile, f"capture_{table}"]): f"tape/{profile}/{table}"
         for profile in PROFILES

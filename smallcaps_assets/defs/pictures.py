@@ -7,7 +7,13 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.metadata import Metadata
-from smallcaps_assets.pipeline.pictures import clock_picture, funnel_picture, score_picture, sessions_picture
+from smallcaps_assets.pipeline.pictures import (
+    clock_picture,
+    coverage_picture,
+    funnel_picture,
+    score_picture,
+    sessions_picture,
+)
 
 
 def event_pictures(events: pl.DataFrame) -> Metadata:
@@ -24,6 +30,15 @@ def event_pictures(events: pl.DataFrame) -> Metadata:
 def manifest_pictures(manifest: pl.DataFrame, funnel: Sequence[Mapping[str, int | str]]) -> Metadata:
     """The funnel of a selection, and the pictures of what it chose."""
     return {"picture/funnel": _shown(funnel_picture(funnel), "events left after each step"), **event_pictures(manifest)}
+
+
+def coverage_pictures(table: pl.DataFrame) -> Metadata:
+    """How much of COVERAGE is there, by month; nothing where nothing is expected."""
+    expected = table.filter(pl.col("sessions_expected") > 0)
+    if expected.is_empty():
+        return {}
+    pct = 100 * pl.col("sessions_here") / pl.col("sessions_expected")
+    return {"picture/coverage": _shown(coverage_picture(expected.select("month", pct=pct)), "coverage by month")}
 
 
 def _shown(png: bytes, what: str) -> dg.MarkdownMetadataValue:

@@ -21,6 +21,7 @@ LISTED: Final = pl.Schema(
         "market_cap_usd": pl.Float64(),
         "market_cap_date": pl.Date(),
         "price_usd": pl.Float64(),
+        "listed": pl.Date(),
         "delisted": pl.Date(),
     }
 )

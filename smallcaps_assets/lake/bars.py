@@ -50,18 +50,25 @@ class BarsStore:
 
     def regular_minutes(self, sessions: pl.DataFrame) -> pl.DataFrame:
         """`symbol` and `timestamp` of the bars of all symbols in regular hours of `sessions` (SESSION_TABLE)."""
-        wanted = {"symbol": BARS["symbol"], "timestamp": BARS["timestamp"]}
-        months = sessions["date"].dt.strftime("%Y-%m").unique()
-        files = [path for symbol in self.symbols() for path in self._files(symbol) if path.stem in months]
-        if not files:
-            return pl.DataFrame(schema=wanted)
+        wanted = ("symbol", "timestamp")
         with disk_errors("read", self.lake.root / "bars"):
-            bars = matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.root / "bars"))
+            bars = self.scan(self.symbols(), wanted, sessions["date"].dt.strftime("%Y-%m").unique().to_list())
             inside = pl.col("timestamp").is_between(sessions["regular_open"].min(), sessions["regular_close"].max())
             bounds = sessions.lazy().select("date", "regular_open", "regular_close")
             regular = bars.filter(inside).join(bounds, left_on=DAY, right_on="date")
             regular = regular.filter(pl.col("timestamp").is_between("regular_open", "regular_close", closed="left"))
             return regular.select(*wanted).collect(engine="streaming")
+
+    def scan(
+        self, symbols: Collection[str], columns: Collection[str], months: Collection[str] | None = None
+    ) -> pl.LazyFrame:
+        """Some columns of the bars of `symbols`, of all months or of those named as their files are."""
+        wanted = {name: BARS[name] for name in columns}
+        paths = (path for symbol in symbols for path in self._files(symbol))
+        files = [path for path in paths if months is None or path.stem in months]
+        if not files:
+            return pl.LazyFrame(schema=wanted)
+        return matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.root / "bars"))
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""

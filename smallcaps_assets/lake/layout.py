@@ -36,6 +36,11 @@ class Lake:
         return self.root / "reports" / "nightly.parquet"
 
     @property
+    def coverage(self) -> Path:
+        """Which sessions of every symbol and month are there."""
+        return self.root / "reports" / "coverage.parquet"
+
+    @property
     def universe(self) -> Path:
         """The symbols that are followed, and what reference data says of them."""
         return self.root / "reference" / "universe.parquet"

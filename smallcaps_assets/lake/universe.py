@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.coverage import LISTINGS
 from smallcaps_assets.domain.tables import REFERENCE, matched
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.layout import Lake
@@ -19,12 +21,13 @@ DETAILS: Final = pl.Schema(
         "ticker_type": pl.String(),
         "primary_exchange": pl.String(),
         "market_cap_usd": pl.Float64(),
+        "listed": pl.Date(),
         "asked_for": pl.Date(),
     }
 )
-# columns that universes of earlier versions lack
+# columns that tables of earlier versions lack
 _LATER: Final = (
-    *("market_cap_usd", "market_cap_date", "price_usd", "delisted"),
+    *("market_cap_usd", "market_cap_date", "price_usd", "listed", "delisted"),
     *("excluded_by", "first_seen", "last_seen"),
 )
 
@@ -37,13 +40,7 @@ class UniverseStore:
 
     def read(self) -> pl.DataFrame:
         """Every symbol ever seen (UNIVERSE), sorted; empty before the first materialization."""
-        path = self.lake.universe
-        if not path.is_file():
-            return UNIVERSE.to_frame()
-        rows = pl.scan_parquet(path, hive_partitioning=False)
-        absent = [name for name in _LATER if name not in rows.collect_schema()]
-        rows = rows.with_columns(pl.lit(None, dtype=UNIVERSE[name]).alias(name) for name in absent)
-        return matched(rows, UNIVERSE, str(path)).collect()
+        return _read(self.lake.universe, UNIVERSE)
 
     def asked(self) -> dict[str, Any] | None:
         """The question that the stored universe answers."""
@@ -62,6 +59,10 @@ class UniverseStore:
         active = self.read().filter("active")
         return dict(active.select("symbol", pl.col("delisted").fill_null(date.max)).iter_rows())
 
+    def listings(self) -> pl.DataFrame:
+        """Every symbol ever seen, whether it is followed, and the days of its listing (LISTINGS)."""
+        return self.read().select(*LISTINGS)
+
     def source(self) -> str | None:
         """Where what the lake knows of symbols came from; None where it knows nothing."""
         paths = [path for path in (self.lake.universe, self.lake.ticker_details) if path.is_file()]
@@ -70,12 +71,19 @@ class UniverseStore:
 
     def details(self) -> pl.DataFrame:
         """What the vendor answered of single symbols (DETAILS)."""
-        path = self.lake.ticker_details
-        if not path.is_file():
-            return DETAILS.to_frame()
-        return matched(pl.scan_parquet(path, hive_partitioning=False), DETAILS, str(path)).collect()
+        return _read(self.lake.ticker_details, DETAILS)
 
     def add_details(self, answers: pl.DataFrame, source: str) -> None:
         """Publish `answers` (DETAILS) of a source together with those of other symbols that are there."""
         rows = pl.concat([self.details(), answers]).unique("symbol", keep="last").sort("symbol")
         publish_frame(self.lake.ticker_details, rows, {"source": source})
+
+
+def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """A table as it is now, with nulls in columns that an earlier version did not write; empty where there is none."""
+    if not path.is_file():
+        return schema.to_frame()
+    rows = pl.scan_parquet(path, hive_partitioning=False)
+    absent = [name for name in _LATER if name in schema and name not in rows.collect_schema()]
+    rows = rows.with_columns(pl.lit(None, dtype=schema[name]).alias(name) for name in absent)
+    return matched(rows, schema, str(path)).collect()

@@ -23,7 +23,7 @@ _SHORT_INTEREST: Final[Fields] = {
     "days_to_cover": _FLOAT,
 }
 _DETAILS: Final[Fields] = {
-    **dict.fromkeys(("ticker", "name", "type", "primary_exchange"), _TEXT),
+    **dict.fromkeys(("ticker", "name", "type", "primary_exchange", "list_date"), _TEXT),
     "market_cap": _FLOAT,
 }
 _DAY_BAR: Final[Fields] = {"T": _TEXT, "c": _FLOAT, "t": pa.int64()}
@@ -44,6 +44,7 @@ DETAILS: Final = pl.Schema(
         "ticker_type": pl.String(),
         "primary_exchange": pl.String(),
         "market_cap_usd": pl.Float64(),
+        "listed": pl.Date(),
     }
 )
 CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
@@ -89,15 +90,15 @@ def details_page(body: bytes, symbol: str) -> Page:
     """The one row (DETAILS) that details of a ticker are: null where unknown, a market cap that is not positive too.
 
     Raises:
-        BadPage: not the promised shape, or another ticker.
+        BadPage: not the promised shape, a listing date that is none, or another ticker.
     """
     row, head = parsed(body, _DETAILS, single=True)
     if row is None:
         raise BadPage("no `results`, which details of a ticker must have")
     frame = framed(row, ("ticker",))
     _check_asked(frame, [symbol])
-    names = {"ticker": "symbol", "type": "ticker_type", "market_cap": "market_cap_usd"}
-    known = frame.with_columns(pl.when(pl.col("market_cap") > 0).then("market_cap"))
+    names = {"ticker": "symbol", "type": "ticker_type", "market_cap": "market_cap_usd", "list_date": "listed"}
+    known = frame.with_columns(_dates(frame, "list_date"), pl.when(pl.col("market_cap") > 0).then("market_cap"))
     return page_of(known.rename(names).match_to_schema(DETAILS), head)
 
 

@@ -147,10 +147,12 @@ def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings,
     """The checks of the minute bars of all symbols."""
     params = settings.checks.bars
     due = sessions_due(settings.history, settings.sessions, now)
-    followed = universe.followed()
-    here = cache(lambda: bars.session_bars(list(followed)))
+    followed = universe.listings().filter("active")
+    here = cache(lambda: bars.session_bars(followed["symbol"].to_list()))
     return {
-        "session_coverage": lambda: bar_checks.session_coverage(here(), followed, due, params),
+        "session_coverage": lambda: bar_checks.session_coverage(
+            here(), bar_checks.expected_sessions(followed, due), params
+        ),
         "empty_sessions": lambda: bar_checks.empty_sessions(here(), params),
         "missing_minutes": lambda: _missing_minutes(bars, due[-params.last_sessions :], settings),
     }
@@ -158,7 +160,9 @@ def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings,
 
 def _missing_minutes(bars: BarsStore, days: list[date], settings: Settings) -> Finding:
     sessions = sessions_between(days[0], days[-1], settings.sessions) if days else SESSION_TABLE.to_frame()
-    return bar_checks.missing_minutes(bars.regular_minutes(sessions), sessions, settings.checks.bars)
+    params = settings.checks.bars
+    counts = bar_checks.minute_counts(bars.regular_minutes(sessions), sessions, params)
+    return bar_checks.missing_minutes(counts, params)
 
 
 def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:

@@ -20,6 +20,10 @@ DPI: Final = 100
 MINUTES_PER_BAR: Final = 15
 SCORE_BINS: Final = 40
 COLOURS_KEPT: Final = 64
+MONTHS_NAMED: Final = 8
+MONTHS_COUNTED: Final = 12
+# from how many per cent on, and what it is called
+BANDS: Final = ((0.0, "none"), (0.01, "below 50 %"), (50.0, "50 to 95 %"), (95.0, "95 % and more"), (100.0, "all"))
 
 
 def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
@@ -91,6 +95,34 @@ def sessions_picture(events: pl.DataFrame) -> bytes:
     axes.set_xticks(list(shown), [days[number] for number in shown])
     _counted(axes)
     return _png(figure, "Events per day")
+
+
+def coverage_picture(shares: pl.DataFrame) -> bytes:
+    """How many symbols have how much of the sessions that each month should have.
+
+    Args:
+        shares: `month` and `pct`, one row per symbol and month.
+    """
+    months = shares["month"].unique().sort()
+    bands = len(BANDS)
+    # the whole ones on top
+    place = bands - 1 - pl.sum_horizontal((pl.col("pct") >= least).cast(pl.Int64) for least, _ in BANDS[1:])
+    counts = shares.group_by("month", place=place).len()
+    cells = [[0] * months.len() for _ in BANDS]
+    for month, row, count in counts.iter_rows():
+        cells[row][int(months.index_of(month) or 0)] = count
+    figure, axes = _canvas(0.42 * bands + 0.8)
+    most = max(1, *(max(row) for row in cells)) if months.len() else 1
+    axes.imshow(cells or [[0]], cmap="Blues", vmin=0, vmax=most, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(bands), [name for _, name in reversed(BANDS)])
+    shown = range(0, months.len(), max(1, -(-months.len() // MONTHS_NAMED)))
+    axes.set_xticks(list(shown), [f"{months[number]:%Y-%m}" for number in shown])
+    if months.len() <= MONTHS_COUNTED:
+        for row, line in enumerate(cells):
+            for column, count in enumerate(line):
+                colour = "white" if 2 * count > most else INK
+                axes.annotate(f"{count:,}" if count else "", (column, row), ha="center", va="center", color=colour)
+    return _png(figure, "Symbols by share of the sessions that are here")
 
 
 def _stacked(events: pl.DataFrame) -> Iterator[tuple[str, list[int], list[int], list[int]]]:

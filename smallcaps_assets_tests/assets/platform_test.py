@@ -18,6 +18,7 @@ import pytest
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.domain.coverage import COVERAGE
 from smallcaps_assets.domain.kpis import KPIS, LEDGER, ledger_problems
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
 from smallcaps_assets.lake.bars import BarsStore
@@ -305,7 +306,7 @@ def all_keys() -> set[dg.AssetKey]:
 
 
 def test_the_assets_are_those_of_the_architecture() -> None:
-    names = {"universe", "minute_bars", "event_shards", "master_events", "nightly_report"}
+    names = {"universe", "minute_bars", "event_shards", "master_events", "nightly_report", "coverage"}
     for profile in PROFILES:
         names |= {f"{profile}/{name}" for name in ASSETS_OF_A_PROFILE}
     assert {key.to_user_string() for key in all_keys()} == names
@@ -318,6 +319,7 @@ def test_the_assets_are_those_of_the_architecture() -> None:
         ("minute_bars", {"universe"}),
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
+        ("coverage", {"minute_bars"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
@@ -341,7 +343,7 @@ def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
 def test_groups_owners_and_kinds_say_something() -> None:
     groups = {key.to_user_string(): NODES.get(key).group_name for key in all_keys()}
     assert groups["universe"] == "reference"
-    assert groups["minute_bars"] == "bars"
+    assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
     for name, group in groups.items():
@@ -393,6 +395,7 @@ def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
         ("plus/capture_ledger", LEDGER),
         ("plus/capture_report", KPIS),
         ("nightly_report", BEHIND),
+        ("coverage", COVERAGE),
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:

@@ -139,11 +139,12 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.locator("[aria-label=panel_show_right]").last.click()
     page.keyboard.press("Alt+e")  # expand all groups
     page.wait_for_url("**expanded=**")
-    page.locator("[aria-label=zoom_out]").click(click_count=2, delay=300)
+    page.locator("[aria-label=zoom_out]").click(click_count=3, delay=300)
 
     nodes = page.locator("foreignObject")
     of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
-    times = dict.fromkeys(("universe", "minute_bars", "event_shards", "master_events", "nightly_report"), 1)
+    single = ("universe", "minute_bars", "coverage", "event_shards", "master_events", "nightly_report")
+    times = dict.fromkeys(single, 1)
     for name, number in (times | dict.fromkeys(of_profiles, len(PROFILES))).items():
         named = nodes.get_by_text(name, exact=True)
         expect(named).to_have_count(number)

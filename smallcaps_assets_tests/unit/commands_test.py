@@ -19,15 +19,17 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.events import build_master, detect
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST
 from smallcaps_assets.lake.bars import DAY
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.history import sessions_between as bounds_between
+from smallcaps_assets.pipeline.nightly import BEHIND
 from smallcaps_assets.settings import PROFILES
 from smallcaps_assets_tests.conftest import event, files_below, master_of
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("demo", "ui", "exchange", "detect", "manifest", "plan", "verify", "audit", "review", "status")
+COMMANDS = ("demo", "ui", "exchange", "detect", "manifest", "plan", "verify", "audit", "review", "coverage", "status")
 DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))
 LIVELY = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))
 DETECTED = detect(LIVELY, bounds_between(DAYS[0], DAYS[-1], default_settings().sessions), default_settings().detection)
@@ -635,3 +637,41 @@ def test_a_replay_names_its_own_sessions(capsys: pytest.CaptureFixture[str], tmp
     assert f"{due} sessions due" in capsys.readouterr().out
     overrides: dict[str, Any] = json.loads(os.environ["SMALLCAPS_OVERRIDES"])
     assert overrides["source"]["embedded"]["replay"] == str(tmp_path / "capture")
+
+
+WHY = "nightly_report says why"
+
+
+@pytest.mark.parametrize(
+    ("behind", "line"),
+    [
+        ([], "night:  no symbol stayed behind"),
+        (
+            [("BBB", 1, date(2025, 11, 26), 0, "no"), ("AAA", 2, date(2025, 11, 25), 0, "no")],
+            "night:  2 stayed behind (AAA, BBB), sessions are missing since 2025-11-25; " + WHY,
+        ),
+        (
+            [(f"S{number}", 1, date(2025, 11, 26), 0, "no") for number in range(7)],
+            "night:  7 stayed behind (S0, S1, S2, S3, S4 and 2 more), sessions are missing since 2025-11-26; " + WHY,
+        ),
+        (
+            [("AAA", 0, None, 3, "no")],
+            "night:  1 stayed behind (AAA), of sessions that are here events are missing; " + WHY,
+        ),
+    ],
+)
+def test_status_names_who_stayed_behind(
+    home: Path, capsys: pytest.CaptureFixture[str], behind: list[tuple[Any, ...]], line: str
+) -> None:
+    report = Lake(home / "lake").nightly_report
+    report.parent.mkdir(parents=True)
+    pl.DataFrame(behind, schema=BEHIND, orient="row").write_parquet(report)
+    assert main(["status"]) == 0
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_a_report_of_a_night_that_cannot_be_read_is_named(home: Path, refused: Refused) -> None:
+    report = Lake(home / "lake").nightly_report
+    report.parent.mkdir(parents=True)
+    report.write_bytes(b"PAR1 no more")
+    assert "nightly.parquet: cannot be read" in refused("status")

@@ -1,17 +1,26 @@
 """Pictures of tables: small, the same every time, and what they show is what the table says."""
 
 from collections.abc import Callable
+from datetime import date
 from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib import colormaps
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from smallcaps_assets.domain.tables import EVENTS
-from smallcaps_assets.pipeline.pictures import COLOURS, clock_picture, funnel_picture, score_picture, sessions_picture
+from smallcaps_assets.pipeline.pictures import (
+    COLOURS,
+    clock_picture,
+    coverage_picture,
+    funnel_picture,
+    score_picture,
+    sessions_picture,
+)
 from smallcaps_assets_tests.conftest import event, master_of
 from smallcaps_assets_tests.strategies import lively_master
 
@@ -75,3 +84,33 @@ def test_nothing_to_draw_is_no_fault() -> None:
     assert funnel_picture([{"step": "all", "rows": 0}])
     nothing = EVENTS.to_frame()
     assert all(draw(nothing) for draw in (score_picture, clock_picture, sessions_picture))
+
+
+def shares(*rows: tuple[int, float]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(date(2025, month, 1), pct) for month, pct in rows],
+        schema={"month": pl.Date, "pct": pl.Float64},
+        orient="row",
+    )
+
+
+def test_the_darkest_field_of_coverage_is_where_most_symbols_are() -> None:
+    darkest = to_hex(colormaps["Blues"](1.0))
+    # three whole symbols in January, one half of a symbol in February
+    png = coverage_picture(shares((1, 100.0), (1, 100.0), (1, 100.0), (2, 60.0)))
+    rows, columns = np.nonzero(of_colour(png, darkest))
+    height, width = of_colour(png, darkest).shape
+    # upper row, left half; a month that has nothing in a band leaves it white
+    assert rows.max() < height / 2
+    assert columns.max() < width * 0.6
+    assert coverage_picture(shares((1, 100.0))) == coverage_picture(shares((1, 100.0)))
+    # symbols at the bounds of one band: in the middle of five
+    low = np.nonzero(of_colour(coverage_picture(shares((1, 50.0), (1, 94.9))), darkest))[0]
+    assert height * 0.4 < low.min()
+    assert low.max() < height * 0.6
+
+
+def test_many_months_are_named_by_some() -> None:
+    months = [(1 + number % 12, float(number)) for number in range(12)]
+    years = [shares(*months).with_columns(pl.col("month").dt.offset_by(f"{year}y")) for year in range(4)]
+    assert coverage_picture(pl.concat(years)) != coverage_picture(years[0])

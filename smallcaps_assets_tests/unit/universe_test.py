@@ -586,7 +586,8 @@ def test_whoever_is_excluded_keeps_the_reference_data_that_events_were_found_wit
 
 
 def test_a_universe_of_an_earlier_version_is_read(lake: Lake, client: MarketDataClient) -> None:
-    earlier = ["market_cap_usd", "market_cap_date", "price_usd", "delisted", "excluded_by", "first_seen", "last_seen"]
+    earlier = ["market_cap_usd", "market_cap_date", "price_usd", "listed", "delisted"]
+    earlier += ["excluded_by", "first_seen", "last_seen"]
     universe = made(lake, client, symbols=["AVLO"])
     publish_frame(lake.universe, universe.drop(earlier), {"source": "simulated market, seed 7"})
     assert UniverseStore(lake).read().drop(earlier).equals(universe.drop(earlier))

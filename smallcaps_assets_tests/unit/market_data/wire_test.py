@@ -274,7 +274,9 @@ def details(row: object, **head: object) -> bytes:
 
 def test_details_of_a_ticker_are_one_row() -> None:
     whole = reference_wire.details_page(details(DETAILS), "AEMD").frame
-    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6)]
+    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6, None)]
+    listed = reference_wire.details_page(details(DETAILS | {"list_date": "2024-03-05"}), "AEMD").frame["listed"]
+    assert listed.to_list() == [date(2024, 3, 5)]
     for nothing in ({"market_cap": 0}, {"market_cap": None}):
         assert reference_wire.details_page(details(DETAILS | nothing), "AEMD").frame["market_cap_usd"][0] is None
 
@@ -289,6 +291,7 @@ def test_details_of_a_ticker_are_one_row() -> None:
         details(DETAILS | {"ticker": "AEM"}),
         details(without(DETAILS, "ticker")),
         details(DETAILS | {"market_cap": "4.5e6"}),
+        details(DETAILS | {"list_date": "05.03.2024"}),
         details(DETAILS).replace(b"4500000.0", b"NaN"),
     ],
 )

@@ -1,0 +1,158 @@
+"""`smallcaps coverage`: which bars should be there, and which are not."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.domain.coverage import by_symbol, doubled_months
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.coverage import Coverage, Inventory
+from smallcaps_assets.settings import Settings, lake_path
+
+LACKING: Final = 1
+SHOWN: Final = 20
+NAMED: Final = 5
+
+
+def run(arguments: Namespace) -> int:
+    """Print what is there and what is left, then what is lacking; 1 where sessions are missing and `--strict` asks.
+
+    Raises:
+        InputError: a symbol is neither followed nor has bars.
+    """
+    settings = enter(arguments)
+    lake = Lake(lake_path(settings))
+    log = partial(print, file=sys.stderr, flush=True)
+    inventory = Inventory(BarsStore(lake), UniverseStore(lake), settings, log)
+    found = inventory.run(datetime.now(UTC), arguments.symbol, read_bars=not arguments.fast)
+    figures = found.figures()
+    if arguments.json:
+        print(json.dumps(_document(found, figures, lake), default=_iso))
+    else:
+        print(f"lake {lake.root}")
+        print("\n".join([*_summary(found, figures, settings), *_details(found, arguments)]))
+    return LACKING if arguments.strict and figures["symbol_sessions_missing"] else 0
+
+
+def _iso(moment: date) -> str:
+    return moment.isoformat()
+
+
+def _document(found: Coverage, figures: dict[str, int], lake: Lake) -> dict[str, Any]:
+    return {
+        "lake": str(lake.root),
+        **figures,
+        "symbols_in_all": by_symbol(found.table).drop("lacking").to_dicts(),
+        "holes": found.holes.to_dicts(),
+        "lost_minutes": found.lost.to_dicts(),
+        "doubled": doubled_months(found.table).to_dicts(),
+        "unreadable": found.causes,
+    }
+
+
+def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> list[str]:
+    of, here, left = (figures[f"symbol_sessions_{name}"] for name in ("expected", "here", "missing"))
+    due = f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    states = f"{figures['symbols_complete']:,} complete, {figures['symbols_holes']:,} with holes"
+    others = f"{figures['symbols_without']:,} without a bar; {figures['symbols_not_followed']:,} are not followed"
+    pct = f" ({100 * here / of:.1f} %)" if of else ""
+    between = f"{figures['symbol_sessions_empty_between']:,} have no bar though there are bars before and after"
+    unknown = f"unknown of {figures['symbols_listing_unknown']:,} symbols"
+    return [
+        f"due:      {due}",
+        f"symbols:  {figures['symbols']:,}: {states}, {others}",
+        f"sessions: {here:,} of {of:,} symbol-sessions are here{pct}, {left:,} left; {between}",
+        f"bars:     {figures['bars']:,}; {_volumes(found, settings)}",
+        f"minutes:  {_minutes(found)}",
+        f"listing:  {unknown}, whose sessions are expected from {settings.history.first_session} on",
+    ]
+
+
+def _volumes(found: Coverage, settings: Settings) -> str:
+    if not found.findings:
+        return "not looked into"
+    least = settings.checks.bars.min_volumes
+    judged = found.table.filter(pl.col("volumes_judged") >= least).height
+    doubled = int(found.table["sessions_doubled"].sum())
+    told = f"doubled volumes in {doubled:,} symbol-sessions" if doubled else "no doubled volumes"
+    return f"{told} ({judged:,} of {found.table.height:,} symbol-months have enough bars to tell)"
+
+
+def _minutes(found: Coverage) -> str:
+    judged = next((int(one.figures["minutes"] or 0) for one in found.findings if one.name == "missing_minutes"), 0)
+    if not judged:
+        return "nothing can be said of too few active symbols" if found.findings else "not looked into"
+    lost = int(found.lost["minutes"].sum())
+    return f"{lost:,} of {judged:,} regular minutes are lacking of most active symbols"
+
+
+def _details(found: Coverage, arguments: Namespace) -> list[str]:
+    """Everything that is lacking, or the first of it."""
+    parts = (
+        ("cannot be read", [f"  {cause}" for cause in found.causes.values()]),
+        ("minutes lost, New York", _lost(found.lost)),
+        ("doubled volumes", _doubled_lines(doubled_months(found.table))),
+        ("holes", _hole_lines(found.holes)),
+    )
+    lines = []
+    for title, told in parts:
+        shown = told if arguments.missing else told[:SHOWN]
+        more = len(told) - len(shown)
+        lines += [f"{title}:", *shown] if told else []
+        lines += [f"  and {more:,} more: `smallcaps coverage{_again(arguments)} --missing` lists all"] if more else []
+    return lines + _remedy(found)
+
+
+def _again(arguments: Namespace) -> str:
+    symbols = "".join(f" --symbol {symbol}" for symbol in arguments.symbol or ())
+    return flags_of(arguments) + symbols + (" --fast" if arguments.fast else "")
+
+
+def _lost(lost: pl.DataFrame) -> list[str]:
+    clock = pl.col("first", "last").dt.convert_time_zone(NEW_YORK)
+    return [
+        f"  {row['first']:%Y-%m-%d %H:%M} .. {row['last']:%H:%M}  {row['minutes']:>4,} min  "
+        f"bars of {row['with_bar']:,} of {row['active']:,} active symbols at most"
+        for row in lost.with_columns(clock).to_dicts()
+    ]
+
+
+def _doubled_lines(doubled: pl.DataFrame) -> list[str]:
+    return [
+        f"  {row['symbol']:<8}{row['month']:%Y-%m}  {row['sessions_doubled']:,} sessions; {row['volumes_odd']:,} of "
+        f"{row['volumes_judged']:,} volumes of the month are odd"
+        for row in doubled.to_dicts()
+    ]
+
+
+def _hole_lines(holes: pl.DataFrame) -> list[str]:
+    return [
+        f"  {row['symbol']:<8}{row['hole']:<9}{row['first']} .. {row['last']}  {row['sessions']:>5,} "
+        + ("session" if row["sessions"] == 1 else "sessions")
+        for row in holes.to_dicts()
+    ]
+
+
+def _remedy(found: Coverage) -> list[str]:
+    """What to do about sessions that are missing of symbols that are followed."""
+    missing = pl.col("sessions_missing") > 0
+    symbols = found.table.filter(missing & pl.col("active"))["symbol"].unique().sort()
+    if symbols.is_empty():
+        return []
+    return [f"next: materialize minute_bars of {_named(symbols)}; only what is missing is fetched"]
+
+
+def _named(symbols: Iterable[str]) -> str:
+    names: Sequence[str] = list(symbols)
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,91 @@
+"""Asset `coverage`, materialized on a small lake: whole as it was made, and with what was lost."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from smallcaps_assets.domain.coverage import COVERAGE
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, metadata_of, opened
+
+FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
+# 24 November to 1 December 2025, Thanksgiving left out
+SESSIONS = {"2025-11": 4, "2025-12": 1}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+    """Four symbols and five sessions."""
+    for platform in opened(tmp_path_factory.mktemp("coverage"), small_market):
+        platform.stages["universe"] = platform.run("universe")
+        platform.stages["bars"] = platform.run("minute_bars", first=FIRST, last=LAST)
+        platform.stages["coverage"] = platform.run("coverage")
+        yield platform
+
+
+def test_a_whole_lake_is_covered(made: Platform) -> None:
+    table = pl.read_parquet(made.lake.coverage)
+    assert table.schema == COVERAGE
+    expected = [
+        (symbol, f"{month}-01", count, count, 0) for symbol in SYMBOLS_OF_MARKET for month, count in SESSIONS.items()
+    ]
+    month = pl.col("month").dt.to_string()
+    found = table.select("symbol", month, "sessions_expected", "sessions_here", "sessions_missing")
+    assert found.rows() == sorted(expected)
+    bars = pl.scan_parquet(made.root / "bars" / "minute").select(pl.len()).collect().item()
+    assert table["bars"].sum() == bars
+    # the market knows since when its symbols are listed
+    assert table["listed"].null_count() == 0
+    # its volumes are odd about as often as even
+    assert table["volumes_judged"].sum() > 1_000
+    assert 0.35 < table["volumes_odd"].sum() / table["volumes_judged"].sum() < 0.65
+
+
+def test_metadata_says_what_is_there(made: Platform) -> None:
+    figures = metadata_of(made.stages["coverage"], "coverage")[None]
+    assert figures["dagster/row_count"].value == 8
+    assert figures["symbols_complete"].value == figures["symbols"].value == 4
+    assert figures["symbol_sessions_here"].value == figures["symbol_sessions_expected"].value == 20
+    assert figures["partitions_idle"].value == 0
+    assert "worst" not in figures
+    picture = str(figures["picture/coverage"].value).partition("base64,")[2]
+    assert base64.b64decode(picture[:-1]).startswith(b"\x89PNG")
+
+
+def test_its_checks_hold_where_nothing_is_lost(made: Platform) -> None:
+    checks = {check.check_name: check for check in made.stages["coverage"].get_asset_check_evaluations()}
+    assert {name: check.passed for name, check in checks.items()} == {"doubled_volumes": True, "missing_minutes": True}
+    assert checks["doubled_volumes"].metadata["symbol_months"].value == 8
+
+
+def test_what_is_lost_is_told(made: Platform) -> None:
+    november = made.lake.bars(FIRST) / "2025-11.parquet"
+    footer = pl.read_parquet_metadata(november)["smallcaps"]
+    twice = pl.read_parquet(november, hive_partitioning=False).with_columns(pl.col("volume") * 2)
+    twice.write_parquet(november, metadata={"smallcaps": footer})
+    (made.lake.bars(LAST) / "2025-12.parquet").unlink()
+    made.instance.add_dynamic_partitions("symbols", ["IDLE"])
+    result = made.run("coverage")
+    figures = metadata_of(result, "coverage")[None]
+    assert figures["symbols_holes"].value == 1
+    assert figures["symbol_sessions_missing"].value == 1
+    assert figures["idle_partitions"].value == "IDLE"
+    worst = {record.data["symbol"]: record.data for record in figures["worst"].records}  # type: ignore[attr-defined]
+    assert set(worst) == {FIRST, LAST}
+    assert worst[LAST]["first_missing"] == worst[LAST]["last_missing"] == "2025-12-01"
+    assert worst[FIRST]["sessions_doubled"] == 4
+    (doubled,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert doubled.check_name == "doubled_volumes"
+    assert doubled.severity == dg.AssetCheckSeverity.WARN
+
+
+def test_an_empty_lake_has_nothing_to_cover(tmp_path: Path, small_market: SimulatedMarket) -> None:
+    for platform in opened(tmp_path, small_market):
+        figures = metadata_of(platform.run("coverage"), "coverage")[None]
+        assert figures["symbols"].value == 0
+        assert "picture/coverage" not in figures
+        assert pl.read_parquet(platform.lake.coverage).schema == COVERAGE
