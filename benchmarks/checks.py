@@ -122,7 +122,7 @@ def make_lake(lake: Lake, settings: Settings, arguments: argparse.Namespace) -> 
     symbols, shards = names(arguments.symbols), ShardStore(lake)
     found = events(arguments.events, symbols, settings)
     days = sessions_between(FIRST, LAST, settings.sessions)["date"].to_list()
-    coverage = Coverage({}, [], dict.fromkeys(days, "0-00"), dict.fromkeys(days, 1e6))
+    coverage = Coverage({}, [], dict.fromkeys(days, "0-00"), dict.fromkeys(days, 1e6), 0)
     for (symbol,), own in found.group_by("symbol", maintain_order=True):
         shards.replace(str(symbol), own, coverage)
     master = build_master(shards.scan().collect(), settings.cooldown)

@@ -117,7 +117,10 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
     def write(part: Path) -> None:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
-        if pl.read_parquet_schema(part) != frame.schema or parquet.read_metadata(part).num_rows != frame.height:
+        with part.open("rb") as written:
+            whole = pl.read_parquet_schema(part) == frame.schema
+            whole = whole and parquet.read_metadata(written).num_rows == frame.height
+        if not whole:
             raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
     publish(path, write, needs=int(frame.estimated_size()))
@@ -135,7 +138,7 @@ def publish_text(path: Path, text: str) -> None:
 def provenance_of(path: Path) -> dict[str, Any] | None:
     """What the footer of a parquet file of the lake says; None where it says nothing. Reads the footer only."""
     with disk_errors("read", path):
-        text = pl.read_parquet_metadata(path).get(PROVENANCE)
+        text = pl.read_parquet_metadata(path, credential_provider=None).get(PROVENANCE)
         result: dict[str, Any] | None = None if text is None else json.loads(text)
     return result
 

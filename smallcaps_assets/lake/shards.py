@@ -5,13 +5,12 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
-from pyarrow import parquet
 
 from smallcaps_assets.domain.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Coverage:
     tiers: list[float]
     sessions: dict[date, str]
     dollar_volumes: dict[date, float]
+    events: int
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,13 @@ class ShardStore:
             tiers=provenance.get("tiers", []),
             sessions={date.fromisoformat(day): mark for day, mark in provenance["sessions"].items()},
             dollar_volumes={date.fromisoformat(day): usd for day, usd in provenance["dollar_volumes"].items()},
+            events=provenance.get("events", 0),
         )
 
     def read(self, symbol: str) -> pl.DataFrame:
         """Events of one symbol (SHARD)."""
         path = self.lake.shard(symbol)
         return matched(pl.scan_parquet(path, hive_partitioning=False), SHARD, str(path)).collect()
-
-    def height(self, symbol: str) -> int:
-        """How many events of one symbol there are; reads the footer only."""
-        path = self.lake.shard(symbol)
-        with disk_errors("read", path):
-            rows: int = parquet.read_metadata(path).num_rows
-        return rows
 
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
         """Publish the shard of `symbol` anew.
@@ -82,6 +76,7 @@ class ShardStore:
                 "detections": coverage.detections,
                 "tiers": coverage.tiers,
                 "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
+                "events": coverage.events,
                 "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},
             },
         )

@@ -115,9 +115,8 @@ class Detector:
         stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
         changed = None if before is None else _first_difference(marks, before.sessions)
         if before and not stale and changed is None and not self._other_tiers(before):
-            events = self.shards.height(symbol)
-            nothing_detected = {"sessions_detected": 0, "event_types_detected": 0}
-            return Outcome((symbol,), {"sessions": len(marks), **nothing_detected, "events": events}, rows=events)
+            nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
+            return Outcome((symbol,), {"sessions": len(marks), **nothing_detected}, rows=before.events)
         days = [*marks] if stale else [day for day in marks if changed and day >= changed]
         return _Work(
             symbol=symbol,
@@ -181,7 +180,8 @@ class Detector:
             if kept.height and new.height:
                 events = events.sort("timestamp", "event_type", "direction", descending=[False, False, True])
             volumes = work.volumes | dict(found.daily.select("day", "dollar_volume_day").iter_rows())
-            coverage = Coverage(self._identities(work.symbol), self.params.tier_min_scores, dict(work.marks), volumes)
+            identities, tiers = self._identities(work.symbol), self.params.tier_min_scores
+            coverage = Coverage(identities, tiers, dict(work.marks), volumes, events.height)
             self.shards.replace(work.symbol, events, coverage)
         except LakeError as error:
             return _failed(work.symbol, error)

@@ -1,0 +1,150 @@
+"""What is known of an event when it happens hangs on nothing that comes later, but for the columns that say so."""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from functools import partial
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain import candidates
+from smallcaps_assets.domain.descriptions import COLUMNS
+from smallcaps_assets.domain.detectors import DetectorParams, Signals, signals
+from smallcaps_assets.domain.events import DetectionParams, detect
+from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD
+from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets_tests.strategies import bars_frames, lively_bars
+from smallcaps_assets_tests.strategies import sessions_between as trading_days
+
+SLOW = hypothesis_settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+HINDSIGHT = [name for name in SHARD if COLUMNS[name].startswith("HINDSIGHT")]
+WEEK = trading_days(date(2025, 11, 24), date(2025, 12, 1))
+
+
+def everything_found() -> DetectionParams:
+    """The repository's thresholds, without what may pass over an event for what came after it: filters, cooldown."""
+    no_dollars = {f"min_dollar_volume_day_{bias}_usd": 0.0 for bias in ("bullish", "bearish")}
+    return load_settings(overrides={"filters": no_dollars, "cooldown": {"keep_share_of_best": 0.0}}).detection
+
+
+def found(bars: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
+    days = bars.select(a=new_york_date(pl.col("timestamp")).min(), b=new_york_date(pl.col("timestamp")).max()).row(0)
+    sessions = sessions_between(days[0] or WEEK[0], days[1] or WEEK[0], load_settings(overrides={}).sessions)
+    return detect(bars, sessions, params).events
+
+
+def another_future(bars: pl.DataFrame, moment: datetime, seed: int) -> pl.DataFrame:
+    """`bars` as they were up to `moment`; of the later ones some are lost, all are of other prices and volumes."""
+    rng = random.Random(seed)  # noqa: S311
+    later = bars.filter(pl.col("timestamp") >= moment)
+    factors = pl.Series(
+        [rng.choice([0.5, 0.9, 0.97, 1.0, 1.03, 1.1, 2.0]) for _ in range(later.height)], dtype=pl.Float64
+    )
+    volumes = pl.Series([rng.choice([1.0, 500.0, 1e4, 1e6]) for _ in range(later.height)], dtype=pl.Float64)
+    trades = pl.Series([rng.choice([None, 1, 50, 5_000]) for _ in range(later.height)], dtype=pl.Int64)
+    kept = pl.Series([rng.random() < 0.8 for _ in range(later.height)], dtype=pl.Boolean)
+    changed = later.with_columns(
+        pl.col("open", "high", "low", "close") * factors, volume=volumes, transactions=trades
+    ).filter(kept)
+    return (
+        pl.concat([bars.filter(pl.col("timestamp") < moment), changed])
+        .sort("symbol", "timestamp")
+        .match_to_schema(BARS)
+    )
+
+
+# the last digit of a logarithm may differ with the rows around it
+def known(events: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+    return events.filter(pl.col("known_at") <= moment).drop(HINDSIGHT)
+
+
+def require_no_look_ahead(bars: pl.DataFrame, moment: datetime, seed: int) -> int:
+    """Hold the events known at `moment` under two futures against each other; returns how many there are."""
+    params = everything_found()
+    as_it_was = known(found(bars, params), moment)
+    for future in (another_future(bars, moment, seed), bars.filter(pl.col("timestamp") < moment)):
+        assert_frame_equal(known(found(future, params), moment), as_it_was, rel_tol=1e-12, abs_tol=1e-12)
+    return as_it_was.height
+
+
+def moments(bars: pl.DataFrame) -> list[datetime]:
+    return [*bars["timestamp"].unique().sort()] or [datetime.fromisoformat("2025-11-24T15:00:00+00:00")]
+
+
+def test_the_hindsight_columns_are_the_ones_of_the_whole_day() -> None:
+    assert HINDSIGHT == ["rvol_day", "dollar_volume_day"]
+
+
+@SLOW
+@given(bars_frames(spoil=False), st.data(), st.integers(0, 10**6))
+def test_what_comes_later_changes_no_event_that_is_known(bars: pl.DataFrame, data: st.DataObject, seed: int) -> None:
+    good = clean_bars(bars).good
+    require_no_look_ahead(good, data.draw(st.sampled_from(moments(good))), seed)
+
+
+@SLOW
+@given(bars_frames(spoil=False), st.data(), st.integers(0, 10**6))
+def test_with_filters_off_a_cooldown_that_is_over_is_decided(
+    bars: pl.DataFrame, data: st.DataObject, seed: int
+) -> None:
+    params = load_settings(
+        overrides={"filters": {f"min_dollar_volume_day_{bias}_usd": 0.0 for bias in ("bullish", "bearish")}}
+    ).detection
+    good = clean_bars(bars).good
+    moment = data.draw(st.sampled_from(moments(good)))
+    over = moment - timedelta(minutes=params.cooldown.window_min)
+    futures = (good, another_future(good, moment, seed))
+    as_it_was, as_it_may_be = (known(found(future, params), over) for future in futures)
+    assert_frame_equal(as_it_may_be, as_it_was, rel_tol=1e-12, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_detector_is_looked_at(seed: int) -> None:
+    bars = clean_bars(lively_bars(seed, 3, WEEK)).good
+    moment = bars["timestamp"].sort()[bars.height * 3 // 4]
+    events = known(found(bars, everything_found()), moment)
+    assert set(events["event_type"]) == set(EVENT_TYPES), "a type without events shows nothing"
+    assert require_no_look_ahead(bars, moment, seed) == events.height
+
+
+Peek = Callable[[Mapping[str, Signals]], Mapping[str, Signals]]
+
+
+def peeking(peek: Peek, params: DetectorParams) -> Mapping[str, Signals]:
+    return peek(signals(params))
+
+
+def sees_the_next_close(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
+    """Tape speed that takes only what goes on in the next minute."""
+    speed = honest["tape_speed"]
+    assert speed.up
+    goes_on = pl.col("close").shift(-1) > pl.col("close")
+    return {**honest, "tape_speed": speed._replace(up=speed.up._replace(candidate=speed.up.candidate & goes_on))}
+
+
+def knows_the_high_of_the_day(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
+    """An opening range that reaches to the end of the day."""
+    broken = honest["opening_range_break"]
+    whole_day = {**broken.features, "range_low": pl.col("low").min().over("day_start") * 1.02}
+    return {**honest, "opening_range_break": broken._replace(features=whole_day)}
+
+
+@pytest.mark.parametrize("peek", [sees_the_next_close, knows_the_high_of_the_day])
+def test_a_detector_that_peeks_is_caught(peek: Peek, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = clean_bars(lively_bars(1, 3, WEEK)).good
+    some = moments(bars)[20::60]
+    for number, moment in enumerate(some):
+        require_no_look_ahead(bars, moment, number)
+    monkeypatch.setattr(candidates, "signals", partial(peeking, peek))
+    with pytest.raises(AssertionError):
+        _ = [require_no_look_ahead(bars, moment, number) for number, moment in enumerate(some)]
