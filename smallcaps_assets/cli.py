@@ -3,7 +3,7 @@
 import os
 import sys
 import textwrap
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from datetime import date
 from importlib import import_module
@@ -15,13 +15,15 @@ from smallcaps_assets.settings import PROFILES
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130
+# commands whose name is no name of a module
+MODULES = {"import": "imports"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     try:
-        result: int = import_module(f"smallcaps_assets.commands.{arguments.command}").run(arguments)
+        result: int = import_module(f"smallcaps_assets.commands.{_module(arguments)}").run(arguments)
     except SmallcapsError as error:
         print(f"smallcaps {arguments.command}: {error}", file=sys.stderr)
         return USERS_MISTAKE
@@ -31,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the interpreter's last flush
         return 0
     return result
+
+
+def _module(arguments: Namespace) -> str:
+    command: str = arguments.command
+    return MODULES.get(command, command)
 
 
 def _parser() -> ArgumentParser:
@@ -102,6 +109,14 @@ def _parser() -> ArgumentParser:
             "Take in the marks of a review sheet and say how many events are good.",
             "the file that the page exported.",
             "smallcaps review core_20251202_031500_marks.json",
+        )
+    )
+    _import(
+        command(
+            "import",
+            "Take in bars, events or windows that you already have, without downloading them again.",
+            "files; each kind says which.",
+            "smallcaps import events old/master.parquet --timezone UTC",
         )
     )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
@@ -217,6 +232,33 @@ def _review(parser: ArgumentParser) -> None:
     _data_flags(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="what the page saved under `Export marks`")
     parser.add_argument("--profile", choices=PROFILES, help="refuse marks of another profile")
+
+
+def _import(parser: ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    _import_events(kinds.add_parser("events", help="a MASTER table of an earlier system, or its shards"))
+    _import_windows(kinds.add_parser("windows", help="trades and quotes in files named by event id"))
+
+
+def _import_events(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
+    parser.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: of the lake)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _import_windows(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("path", type=Path, metavar="PATH", help="the folder that holds them")
+    parser.add_argument("--profile", choices=PROFILES, help="whose manifest and tape (default: active_profile)")
+    held = parser.add_argument_group("what the files hold, which they do not say themselves")
+    held.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
+    held.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
+    held.add_argument("--manifest", type=Path, metavar="FILE", help="or the manifest they were downloaded for")
+    held.add_argument("--resolution", metavar="HOW", help="of quotes: full, 20 (a second), or changes,5")
+    held.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _status(parser: ArgumentParser) -> None:
