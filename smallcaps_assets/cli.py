@@ -236,8 +236,32 @@ def _review(parser: ArgumentParser) -> None:
 
 def _import(parser: ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    _import_events(kinds.add_parser("events", help="a MASTER table of an earlier system, or its shards"))
-    _import_windows(kinds.add_parser("windows", help="trades and quotes in files named by event id"))
+
+    def kind(name: str, summary: str, needs: str, example: str) -> ArgumentParser:
+        return kinds.add_parser(
+            name,
+            help=summary,
+            description=textwrap.fill(f"{summary} Needs: {needs}", 100),
+            epilog=f"example:\n  {example}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+
+    _import_events(
+        kind(
+            "events",
+            "Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.",
+            "parquet files with symbol, event_type, timestamp, direction, spike_x, prices, volumes and score.",
+            "smallcaps import events old/master.parquet --timezone UTC",
+        )
+    )
+    _import_windows(
+        kind(
+            "windows",
+            "Take in trades and quotes of events of the current manifest; no capture asks for them again.",
+            "symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet.",
+            "smallcaps import windows old/tape --profile core --before 3 --after 7 --resolution full",
+        )
+    )
 
 
 def _import_events(parser: ArgumentParser) -> None:

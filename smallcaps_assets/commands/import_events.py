@@ -79,7 +79,7 @@ def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
         ),
         "score is the percentile rank of score_raw within event_type and session: mean rank / number of events",
         (
-            f"bars of the lake fill in VWAP and volumes of {told['with_the_bar_of_the_lake']:,} events; they stay unknown "
+            f"bars of the lake fill in VWAP and volumes of {told['with_the_bar_of_the_lake']:,} events; unknown "
             f"for {told['without_a_bar_in_the_lake']:,} without a bar there and for "
             f"{told['with_another_bar_in_the_lake']:,} whose bar has another close or volume"
         ),

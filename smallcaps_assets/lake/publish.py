@@ -123,7 +123,7 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
     publish(path, write, needs=int(frame.estimated_size()))
 
 
-def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]) -> bool:
+def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> bool:
     """Publish `frame` unless the file says exactly the same already; returns whether it was written.
 
     Raises:
