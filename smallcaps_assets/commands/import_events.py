@@ -14,7 +14,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.pipeline.adopt_events import EventsAdopted, EventsImport
-from smallcaps_assets.settings import lake_path
+from smallcaps_assets.settings import Profile, lake_path
 
 NOT_ALL: Final = 1
 
@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        print("\n".join(_text(done, out, refused_to)))
+        print("\n".join([*_text(done, out, refused_to), *_next(lake, out, settings.active_profile)]))
     for problem in done.problems:
         print(f"not taken in: {problem}", file=sys.stderr)
     return NOT_ALL if done.problems else 0
@@ -91,4 +91,10 @@ def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
     if told["quarantined"]:
         lines.append(f"{refused_to} holds the rows that were refused, each with its reason")
     lines.append(f"{out} {'written' if done.written else 'is what it was: nothing written'}")
-    return [*lines, f"choose from it: smallcaps manifest --master {out} --profile core --dry-run"]
+    return lines
+
+
+def _next(lake: Lake, out: Path, profile: Profile) -> list[str]:
+    """How a manifest is chosen from it, for a capture in this lake."""
+    folder = lake.manifests(profile)
+    return [f'choose from it: smallcaps manifest --master "{out}" --profile {profile} --out "{folder}"']

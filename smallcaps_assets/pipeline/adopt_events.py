@@ -88,14 +88,14 @@ class EventsImport:
                 continue
             pieces.append(piece)
             waiting += piece.height
-            if waiting > ROWS_AT_ONCE:
-                pieces, waiting = [_distinct(pl.concat(pieces))], 0
-        return _distinct(pl.concat(pieces)), problems
+            if waiting > ROWS_AT_ONCE and len(pieces) > 1:
+                pieces, waiting = [_distinct(pl.concat(pieces).lazy())], 0
+        return _distinct(pl.concat(pieces).lazy()), problems
 
     def _rows_of(self, file: Path) -> pl.DataFrame:
         try:
             typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), str(file), self.timezone)
-            return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64)).collect())
+            return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64)))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
@@ -130,9 +130,9 @@ class EventsImport:
         return first, last
 
 
-def _distinct(rows: pl.DataFrame) -> pl.DataFrame:
+def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:
     """Rows (ROWS) with those that are alike as one."""
-    return rows.group_by(list(TOLD)).agg(pl.col("copies").sum()).select(*ROWS)
+    return rows.group_by(list(TOLD)).agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
 
 
 def _require_own(out: Path) -> None:
