@@ -3,7 +3,7 @@
 import os
 import sys
 import textwrap
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from datetime import date
 from importlib import import_module
@@ -15,13 +15,15 @@ from smallcaps_assets.settings import PROFILES
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130
+# commands whose name is no name of a module
+MODULES = {"import": "imports"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     try:
-        result: int = import_module(f"smallcaps_assets.commands.{arguments.command}").run(arguments)
+        result: int = import_module(f"smallcaps_assets.commands.{_module(arguments)}").run(arguments)
     except SmallcapsError as error:
         print(f"smallcaps {arguments.command}: {error}", file=sys.stderr)
         return USERS_MISTAKE
@@ -31,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the interpreter's last flush
         return 0
     return result
+
+
+def _module(arguments: Namespace) -> str:
+    command: str = arguments.command
+    return MODULES.get(command, command)
 
 
 def _parser() -> ArgumentParser:
@@ -110,6 +117,14 @@ def _parser() -> ArgumentParser:
             "Say which bars should be there and are not: sessions, minutes, doubled volumes.",
             "a lake.",
             "smallcaps coverage --symbol AVLO --symbol CRVO",
+        )
+    )
+    _import(
+        command(
+            "import",
+            "Take in bars, events or windows that you already have, without downloading them again.",
+            "files; each kind says which.",
+            "smallcaps import events old/master.parquet --timezone UTC",
         )
     )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
@@ -233,6 +248,57 @@ def _coverage(parser: ArgumentParser) -> None:
     parser.add_argument("--missing", action="store_true", help="list all that is lacking, not only the first of it")
     parser.add_argument("--fast", action="store_true", help="count sessions, do not look into the bars themselves")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where sessions are missing")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _import(parser: ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+
+    def kind(name: str, summary: str, needs: str, example: str) -> ArgumentParser:
+        return kinds.add_parser(
+            name,
+            help=summary,
+            description=textwrap.fill(f"{summary} Needs: {needs}", 100),
+            epilog=f"example:\n  {example}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+
+    _import_events(
+        kind(
+            "events",
+            "Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.",
+            "parquet files with symbol, event_type, timestamp, direction, spike_x, prices, volumes and score.",
+            "smallcaps import events old/master.parquet --timezone UTC",
+        )
+    )
+    _import_windows(
+        kind(
+            "windows",
+            "Take in trades and quotes of events of the current manifest; no capture asks for them again.",
+            "symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet.",
+            "smallcaps import windows old/tape --profile core --before 3 --after 7 --resolution full",
+        )
+    )
+
+
+def _import_events(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
+    parser.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: of the lake)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _import_windows(parser: ArgumentParser) -> None:
+    _data_flags(parser)
+    parser.add_argument("path", type=Path, metavar="PATH", help="the folder that holds them")
+    parser.add_argument("--profile", choices=PROFILES, help="whose manifest and tape (default: active_profile)")
+    held = parser.add_argument_group("what the files hold, which they do not say themselves")
+    held.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
+    held.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
+    held.add_argument("--manifest", type=Path, metavar="FILE", help="or the manifest they were downloaded for")
+    held.add_argument("--resolution", metavar="HOW", help="of quotes: full, 20 (a second), or changes,5")
+    held.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

@@ -38,7 +38,12 @@ def _tell(selection: Selection, before: int) -> None:
     print(f"{'MASTER':<20} {before:>10,}")
     for step in selection.funnel:
         rows = int(step["rows"])
-        print(f"{step['step']:<20} {rows:>10,}  (-{before - rows:,})")
+        unknown = "".join(
+            f", {count:,} without {name.removesuffix('_unknown')}"
+            for name, count in step.items()
+            if name.endswith("_unknown") and count
+        )
+        print(f"{step['step']:<20} {rows:>10,}  (-{before - rows:,}{unknown})")
         before = rows
     for session, figures in session_distribution(selection.manifest).items():
         print(f"  {session:<4} {figures['count']:>9,}  {figures['percentage']:5.1f} %")

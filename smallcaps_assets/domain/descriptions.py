@@ -112,6 +112,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "over_budget": "Whether the event is larger than the size budget even so.",
     "quotes_skipped": "Why the vendor was not asked for quotes; null where it was.",
     "trades_taken_from": "Files of other profiles that the trades were cut out of instead of asking the vendor.",
+    "trades_adopted_from": "Files of a user's own that the trades were taken in from; no request was spent on them.",
+    "quotes_adopted_from": "Files of a user's own that the quotes were taken in from; no request was spent on them.",
     "config_hash": "Hash of the settings that chose the events, of each file.",
     "package_version": "Version of this package that fetched, of each file.",
     "figure": "What is measured.",

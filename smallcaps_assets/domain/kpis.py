@@ -37,6 +37,7 @@ LEDGER: Final = pl.Schema(
         "over_budget": pl.Boolean(),
         "quotes_skipped": pl.String(),
         "trades_taken_from": pl.List(pl.String()),
+        **{f"{kind}_adopted_from": pl.List(pl.String()) for kind in _KINDS},
         **{
             f"{kind}_{name}": dtype
             for kind in _KINDS

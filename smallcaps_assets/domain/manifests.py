@@ -17,6 +17,8 @@ Session = Literal["PM", "RTH", "AH"]
 CalendarDay = Annotated[date, Field(strict=False)]
 # guards floor(share x rows) against products such as 0.29 x 100 = 28.999...
 FLOOR_GUARD: Final = 1e-9
+# what a step looks at and may be null: it passes, and is counted
+_MAY_BE_UNKNOWN: Final = {"bar_liquidity": "vwap_at_event", "day_liquidity": "dollar_volume_day"}
 
 
 class WindowParams(Params):
@@ -123,7 +125,8 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
     """Choose the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
 
     Rows come in rank order. The funnel names the rows left after each step; after the day step also how many of them
-    have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer.
+    have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer. Events that
+    were found elsewhere may lack VWAP and dollar volume of the day: what is unknown passes, and is counted as well.
     """
     rows = master.with_columns(
         rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
@@ -135,6 +138,8 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         funnel.append({"step": step, "rows": rows.height})
         if step == "day_liquidity":
             funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
+        if unknown := rows[_MAY_BE_UNKNOWN[step]].null_count() if step in _MAY_BE_UNKNOWN else 0:
+            funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
     offered = rows.group_by("time_bucket").len().sort("time_bucket").iter_rows()
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
@@ -195,8 +200,8 @@ def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
         "min_event_score": pl.col("score") >= profile.min_event_score,
         "bar_liquidity": (pl.col("dollar_volume") >= profile.min_bar_dollar_volume_usd)
         & (pl.col("volume") >= profile.min_bar_volume_shares)
-        & (_bar_spread() <= profile.max_bar_spread_pct / 100),
-        "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd)
+        & (_bar_spread() <= profile.max_bar_spread_pct / 100).fill_null(value=True),
+        "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd).fill_null(value=True)
         & (pl.col("rvol_day") >= profile.min_day_rvol).fill_null(value=True),
         "best_of_group": best(1, "event_group_id"),
         "max_per_symbol_day": best(profile.max_per_symbol_day, "symbol", "date"),

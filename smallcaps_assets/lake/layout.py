@@ -31,6 +31,11 @@ class Lake:
         return self.root / "events" / "master.parquet"
 
     @property
+    def adopted_events(self) -> Path:
+        """MASTER of events that were found elsewhere."""
+        return self.root / "events" / "adopted.parquet"
+
+    @property
     def nightly_report(self) -> Path:
         """The symbols that the last night left behind."""
         return self.root / "reports" / "nightly.parquet"

@@ -112,7 +112,7 @@ def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind, *, hashes: boo
             pl.col("request_ids").list.explode(),
             pl.col("fetched_at").max(),
             pl.col("skipped").drop_nulls().first(),
-            pl.col("taken_from").list.explode().drop_nulls().unique().sort(),
+            *(pl.col(name).list.explode().drop_nulls().unique().sort() for name in ("taken_from", "adopted_from")),
             pl.col("events_merged").list.explode().unique(),
             *(pl.col(name).drop_nulls().unique() for name in ("config_hash", "package_version")),
             *_thinned(),

@@ -126,6 +126,21 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
     publish(path, write, needs=int(frame.estimated_size()))
 
 
+def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> bool:
+    """Publish `frame` unless the file says exactly the same already; returns whether it was written.
+
+    Raises:
+        LakeError: see `publish_frame`.
+    """
+    if path.is_file() and provenance_of(path) == json.loads(json.dumps(provenance)):
+        with disk_errors("read", path):
+            before = pl.read_parquet(path, hive_partitioning=False)
+        if before.schema == frame.schema and before.equals(frame):
+            return False
+    publish_frame(path, frame, provenance)
+    return True
+
+
 def publish_text(path: Path, text: str) -> None:
     """Publish a small text file (UTF-8, line feeds on every system)."""
 

@@ -39,8 +39,9 @@ SCHEMAS: Final[dict[tuple[str, str], pl.Schema]] = {
 }
 
 # What an artefact's footer says, one certificate per span. `skipped` is why the vendor was not asked, `taken_from` the
-# files of other profiles that the rows were cut out of instead. Events of `budget_hz` and `over_budget` are those whose
-# later quotes were thinned further because their tape was too large, and those that are too large even so.
+# files of other profiles that the rows were cut out of instead, `adopted_from` files that a user had already. Events of
+# `budget_hz` and `over_budget` are those whose later quotes were thinned further because their tape was too large, and
+# those that are too large even so.
 CERTIFICATE: Final = pl.Schema(
     {
         "events_merged": pl.List(pl.String()),
@@ -54,6 +55,7 @@ CERTIFICATE: Final = pl.Schema(
         "fetched_at": UTC_US,
         "skipped": pl.String(),
         "taken_from": pl.List(pl.String()),
+        "adopted_from": pl.List(pl.String()),
         "thinning": pl.Struct({"by_change_only": pl.Boolean(), "max_hz": pl.Int64()}),
         "budget_mb": pl.Float64(),
         "budget_events": pl.List(pl.String()),
@@ -141,17 +143,15 @@ class TapeStore:
     def due(self, kind: Kind, windows: pl.DataFrame) -> list[Span]:
         """The spans to fetch so that every window (WINDOWS) is covered; empty when all are."""
         symbols = windows["symbol"].unique(maintain_order=True).to_list()
-        missing = uncovered(windows, self.published(kind, symbols))
-        return [
-            Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in merge_windows(missing).to_dicts()
-        ]
+        return spans_of(uncovered(windows, self.published(kind, symbols)))
 
     def published_elsewhere(self, symbols: Sequence[str]) -> pl.DataFrame:
         """Trades (PUBLISHED) that other profiles hold with the columns asked: trades are never thinned."""
         others = sorted(folder.parent.name for folder in (self.lake.root / "tape").glob("*/trades"))
         stores = [TapeStore(self.lake, other, self.params) for other in others if other != self.profile]
         found = pl.concat([PUBLISHED.to_frame(), *(store.published("trades", symbols) for store in stores)])
-        return found.drop_nulls("fetched_at")
+        # what says neither is of no known origin
+        return found.filter(pl.col("fetched_at").is_not_null() | (pl.col("adopted_from").list.len() > 0))
 
     def publish(self, kind: Kind, span: Span, rows: pl.DataFrame, certificate: Mapping[str, Any]) -> Path:
         """Publish the tape of one span, which may be empty; forget what was said of an earlier failure.
@@ -293,7 +293,12 @@ class TapeStore:
             return False
         if said.get("budget_hz") and self.budget and said["budget_mb"] < self.budget.event_mb:
             return False
-        return _resolves(Thinning(**said["thinning"]), self.params.quotes)
+        return resolves(Thinning(**said["thinning"]), self.params.quotes)
+
+
+def spans_of(windows: pl.DataFrame) -> list[Span]:
+    """The spans that cover windows (WINDOWS)."""
+    return [Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in merge_windows(windows).to_dicts()]
 
 
 def _spent(record: Mapping[str, Any]) -> dict[str, int]:
@@ -301,6 +306,6 @@ def _spent(record: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(record.get(name, 0)) for name in EFFORT_NAMES}
 
 
-def _resolves(kept: Thinning, asked: Thinning) -> bool:
+def resolves(kept: Thinning, asked: Thinning) -> bool:
     """Whether a stream thinned as `kept` is of no less resolution than one thinned as `asked`."""
     return kept.max_hz >= asked.max_hz and (asked.by_change_only or not kept.by_change_only)

@@ -65,9 +65,6 @@ class Artefacts:
 
     def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
-        rows = fetched.frame
-        if self.kind == "quotes":
-            rows = thinned(rows, self.tape.params.quotes)
         said = {
             "pages": fetched.pages,
             "requests": fetched.requests,
@@ -76,10 +73,7 @@ class Artefacts:
             "received": fetched.frame.height,
             "request_ids": fetched.request_ids,
         }
-        if trades is not None and self.tape.budget is not None:
-            rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
-            said |= budget
-        result = self._publish(span, rows, said)
+        result = self._enter(span, fetched.frame, said, trades)
         return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
 
     def skipped(self, span: Span) -> SpanResult:
@@ -92,15 +86,31 @@ class Artefacts:
         rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
         with disk_errors("read", self.tape.lake.root / "tape"):
             kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
+        known = where["fetched_at"].drop_nulls()
         files = [Path(path).relative_to(self.tape.lake.root).as_posix() for path in where["path"].unique().sort()]
         said = {
             "received": kept.height,
             "taken_from": files,
             "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
             # as old as the oldest of what it was cut out of
-            "fetched_at": min(where["fetched_at"].to_list()).isoformat(timespec="microseconds"),
+            "fetched_at": min(known.to_list()).isoformat(timespec="microseconds") if known.len() else None,
+            "adopted_from": where["adopted_from"].explode().drop_nulls().unique().sort().to_list(),
         }
         return self._publish(span, kept, _NOTHING | said)
+
+    def adopted(
+        self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None
+    ) -> SpanResult:
+        """Publish rows out of files that a user had; when they were fetched, and at what cost, is not known.
+
+        Args:
+            span: what they cover.
+            rows: sound tape with the profile's columns; quotes of at least the resolution asked.
+            sources: the files.
+            trades: as `fetched` wants them.
+        """
+        said = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
+        return self._enter(span, rows, _NOTHING | said, trades)
 
     def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
         """Keep why a span could not be fetched."""
@@ -128,6 +138,15 @@ class Artefacts:
         }
         path = self.tape.publish(self.kind, span, rows, certificate | said)
         return SpanResult(span, rows.height, path.stat().st_size)
+
+    def _enter(self, span: Span, rows: pl.DataFrame, said: dict[str, Any], trades: pl.DataFrame | None) -> SpanResult:
+        """Publish what there is to be had of a span as the profile keeps it: thinned, within the budget."""
+        if self.kind == "quotes":
+            rows = thinned(rows, self.tape.params.quotes)
+        if trades is not None and self.tape.budget is not None:
+            rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
+            said |= budget
+        return self._publish(span, rows, said)
 
     def _within_budget(
         self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget

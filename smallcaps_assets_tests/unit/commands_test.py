@@ -29,7 +29,7 @@ from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("demo", "ui", "exchange", "detect", "manifest", "plan", "verify", "audit", "review", "coverage", "status")
+COMMANDS = ("demo", "ui", "exchange", "detect", "manifest", "plan", "verify", "audit", "review", "coverage", "import", "status")
 DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))
 LIVELY = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))
 DETECTED = detect(LIVELY, bounds_between(DAYS[0], DAYS[-1], default_settings().sessions), default_settings().detection)

@@ -1,0 +1,126 @@
+"""Trades and quotes of one event that were downloaded elsewhere: typed as our tape, and judged before they enter it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.tape_rules import KEYS, tape_rules
+from smallcaps_assets.domain.typed import PER_SECOND, PLAUSIBLE_S, decimal, text, utc
+from smallcaps_assets.errors import InputError
+
+# the vendor's own names
+_RAW: Final[Mapping[str, str]] = {"timestamp": "sip_timestamp", "trade_id": "id"}
+# What the vendor leaves out of an answer where it has none: a file may lack the column, which is null then.
+_OPTIONAL: Final = (
+    *("conditions", "indicators", "correction", "tape", "trf_id", "trf_timestamp"),
+    *("bid_exchange", "ask_exchange"),
+)
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "trades": ("timestamp", "sequence_number", "price", "size"),
+    "quotes": ("timestamp", "sequence_number"),
+}
+_NUMBERS: Final = r"[0-9]+"
+
+
+def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str | None) -> pl.DataFrame:
+    """Rows of a file as `schema` wants them, under our names or the vendor's, sorted, exact repeats removed.
+
+    Args:
+        frame: the file.
+        kind: trades or quotes.
+        schema: the columns that are kept; others are left out.
+        timezone: where the clocks of timestamps without a zone stood; whole numbers are nanoseconds since the epoch.
+
+    Raises:
+        InputError: a column is missing or of another type, or values cannot be what they should.
+    """
+    here = {name: _RAW.get(name, name) if _RAW.get(name) in frame.columns else name for name in schema}
+    missing = [name for name, own in here.items() if own not in frame.columns and name not in _OPTIONAL]
+    if missing:
+        raise InputError(f"no column {', '.join(missing)}; {kind} need {', '.join(schema)}")
+    typed = frame.select(
+        _typed(own, frame.schema.get(own), schema[name], timezone).cast(schema[name]).alias(name)
+        for name, own in here.items()
+    )
+    for name, own in here.items():
+        if own in frame.columns:
+            _require_kept(frame[own], typed[name])
+    for name in _NEEDED[kind]:
+        if typed[name].has_nulls():
+            raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
+    return sorted_tape(typed, kind)
+
+
+def sorted_tape(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """Rows sorted by (timestamp, sequence_number), exact repeats removed."""
+    ordered = rows.sort(KEYS[kind], maintain_order=True, nulls_last=True)
+    repeats = ordered.select(pl.struct(KEYS[kind]).is_duplicated().any()).item()
+    return ordered.unique(maintain_order=True) if repeats else ordered
+
+
+def tape_faults(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[str]:
+    """What must not be of the tape of [start, end), in words; empty where nothing is."""
+    rules = tape_rules(kind, start, end)
+    counts = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules)).row(0)
+    return [
+        f"{rule.what}: {count:,} of {rows.height:,}, expected {rule.expected}"
+        for rule, count in zip(rules, counts, strict=True)
+        if count
+    ]
+
+
+def _typed(own: str, found: pl.DataType | None, wanted: pl.DataType, timezone: str | None) -> pl.Expr:
+    if found is None or found == pl.Null:
+        return pl.lit(None) if found is None else pl.col(own)
+    if wanted == UTC_NS:
+        return _nanoseconds(own) if found.is_integer() else utc("the file", own, found, timezone)
+    if isinstance(wanted, pl.List):
+        return _numbers(own, found)
+    if wanted == pl.Float64:
+        return decimal("the file", own, found)
+    if wanted == pl.String:
+        return pl.col(own).cast(pl.String) if found.is_integer() else text("the file", own, found)
+    return _whole(own, found)
+
+
+def _nanoseconds(own: str) -> pl.Expr:
+    first, last = (bound * PER_SECOND["ns"] for bound in PLAUSIBLE_S)
+    return pl.when(pl.col(own).is_between(first, last)).then(pl.col(own)).cast(pl.Int64)
+
+
+def _whole(own: str, found: pl.DataType) -> pl.Expr:
+    column = pl.col(own)
+    if found.is_integer():
+        return column
+    if found.is_float():
+        return pl.when(column.is_finite() & (column.round(0) == column)).then(column)
+    raise InputError(f"the file: column {own} is {found}, not a whole number")
+
+
+def _numbers(own: str, found: pl.DataType) -> pl.Expr:
+    """Lists of numbers, also as text such as `12,37` or `[12, 37]`."""
+    if found == pl.String:
+        return pl.col(own).str.extract_all(_NUMBERS)
+    if isinstance(found, pl.List | pl.Array):
+        return pl.col(own)
+    raise InputError(f"the file: column {own} is {found}, not a list of numbers")
+
+
+def _require_kept(before: pl.Series, after: pl.Series) -> None:
+    """Make sure that no value was lost; 0 is how the vendor's own files write that there is no time."""
+    known = before.is_not_null()
+    if before.dtype.is_float():
+        known &= before.is_not_nan()
+    if after.dtype == UTC_NS:
+        known &= before.to_physical() != 0
+    lost = known & after.is_null()
+    if lost.any():
+        such_as = before.filter(lost).to_physical()[0]
+        unit = ", nanoseconds read in another unit" if isinstance(before.dtype, pl.Datetime) else ""
+        raise InputError(
+            f"{after.name} cannot be {after.dtype} in {lost.sum():,} of {before.len():,} rows, such as {such_as} "
+            f"({before.dtype}){unit}"
+        )

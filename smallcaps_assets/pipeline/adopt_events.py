@@ -1,0 +1,149 @@
+"""Taking in a MASTER table of an earlier system, or its shards: read file by file, put right, published once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.adopted_events import ROWS, TOLD, adopt, typed_events
+from smallcaps_assets.domain.bar_facts import FACTS, bar_facts
+from smallcaps_assets.domain.events import DetectionParams
+from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams, new_york_date
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.publish import provenance_of, publish_changed
+from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.pipeline.progress import with_progress
+
+ADOPTED_MARK: Final = "adopted events"
+# rows read since copies were last removed, so that a table and its own shards need the memory of one of them
+ROWS_AT_ONCE: Final = 1_000_000
+# files that an error names
+NAMED: Final = 3
+# calendar days that hold the trading days before, with which `rvol_day` compares
+_DAYS_PER_TRADING_DAY: Final = 3
+
+
+class EventsAdopted(NamedTuple):
+    """What came of it: figures, files that could not be read with the cause, and whether anything was written."""
+
+    repairs: dict[str, Any]
+    problems: list[str]
+    written: bool
+
+
+@dataclass(frozen=True)
+class EventsImport:
+    """Everything that taking in events needs.
+
+    Attributes:
+        bars: of the lake; they fill in what the earlier table does not know.
+        params: of detection; features, cooldown and tiers are used.
+        sessions: bounds of the sessions.
+        timezone: where the clocks of timestamps without a zone stood; None where all have one.
+        log: takes lines about progress.
+    """
+
+    bars: BarsStore
+    params: DetectionParams
+    sessions: SessionParams
+    timezone: str | None
+    log: Callable[[str], None]
+
+    def run(self, files: Sequence[Path], out: Path, refused_to: Path) -> EventsAdopted:
+        """Publish MASTER of the events of `files` to `out`, and the rows that are none to `refused_to`.
+
+        A file that cannot be read is named and does not stop the others. The same files give the same bytes.
+
+        Raises:
+            InputError: not one event in them, or `out` holds something else; nothing was written.
+            LakeError: the disk refuses.
+        """
+        _require_own(out)
+        rows, problems = self._read(files)
+        sessions = self._sessions_of(rows)
+        adopted = adopt(rows, sessions, self._facts(rows, sessions), self.params.cooldown, self.params.tier_min_scores)
+        if adopted.events.is_empty():
+            told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
+            more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
+            causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
+            raise InputError(f"not one event, so nothing was written: {causes}")
+        said = {"what": ADOPTED_MARK, "timezone": self.timezone, "files": len(files) - len(problems)}
+        written = [publish_changed(out, adopted.events, said)]
+        if adopted.refused.height or refused_to.is_file():
+            written.append(publish_changed(refused_to, adopted.refused, said))
+        return EventsAdopted(adopted.repairs, problems, any(written))
+
+    def _read(self, files: Sequence[Path]) -> tuple[pl.DataFrame, list[str]]:
+        """The distinct rows of all files (ROWS), and why some could not be read."""
+        pieces, problems, waiting = [ROWS.to_frame()], [], 0
+        for file in with_progress(files, len(files), "files of events", self.log):
+            try:
+                piece = self._rows_of(file)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            pieces.append(piece)
+            waiting += piece.height
+            if waiting > ROWS_AT_ONCE and len(pieces) > 1:
+                pieces, waiting = [_distinct(pl.concat(pieces).lazy())], 0
+        return _distinct(pl.concat(pieces).lazy()), problems
+
+    def _rows_of(self, file: Path) -> pl.DataFrame:
+        try:
+            typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), str(file), self.timezone)
+            return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64)))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{file}: cannot be read to its end ({reason}). Write it again, or leave it out."
+            ) from error
+
+    def _sessions_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Bounds of the sessions of the rows, and of the trading days before them."""
+        first, last = rows.select(a=pl.col("timestamp").min(), b=pl.col("timestamp").max()).row(0)
+        if first is None:
+            return SESSION_TABLE.to_frame()
+        return sessions_between(first.date() - self._before(), last.date(), self.sessions)
+
+    def _before(self) -> timedelta:
+        return timedelta(days=1 + _DAYS_PER_TRADING_DAY * self.params.features.rvol_days)
+
+    def _facts(self, rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+        """What the bars of the lake tell of the minutes of the rows (FACTS), one symbol after the other."""
+        minutes = rows.select("symbol", "timestamp").drop_nulls().unique().sort("symbol", "timestamp")
+        known = set(self.bars.symbols())
+        of_symbols = [own for own in minutes.partition_by("symbol", maintain_order=True) if own["symbol"][0] in known]
+        found = [FACTS.to_frame()]
+        for own in with_progress(of_symbols, len(of_symbols), "symbols held against their bars", self.log):
+            first, last = self._days_of(own)
+            bars = self.bars.read(own["symbol"][0], first - self._before(), last)
+            found.append(bar_facts(bars, sessions, own, self.params.features))
+        return pl.concat(found)
+
+    def _days_of(self, minutes: pl.DataFrame) -> tuple[date, date]:
+        day = new_york_date(pl.col("timestamp"))
+        first, last = minutes.select(a=day.min(), b=day.max()).row(0)
+        return first, last
+
+
+def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Rows (ROWS) with those that are alike as one."""
+    return rows.group_by(list(TOLD)).agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
+
+
+def _require_own(out: Path) -> None:
+    """Make sure that only an earlier import of events is replaced.
+
+    Raises:
+        InputError: `out` is a folder, or a file that is none.
+    """
+    try:
+        own = not out.exists() or (out.is_file() and (provenance_of(out) or {}).get("what") == ADOPTED_MARK)
+    except LakeError:
+        own = False
+    if not own:
+        raise InputError(f"--out {out}: is there, and is no file of adopted events. Give the path of another file.")
