@@ -117,10 +117,28 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
     def write(part: Path) -> None:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
-        if pl.read_parquet_schema(part) != frame.schema or parquet.read_metadata(part).num_rows != frame.height:
-            raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
+        _require_whole(path, part, frame.schema, frame.height)
 
     publish(path, write, needs=int(frame.estimated_size()))
+
+
+def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
+    """Publish a frame of so many rows that need not fit into memory; otherwise as `publish_frame`.
+
+    Raises:
+        LakeError: the disk refuses, or what was written does not read back as it should.
+    """
+
+    def write(part: Path) -> None:
+        frame.sink_parquet(part, compression="zstd", statistics=True, mkdir=False)
+        _require_whole(path, part, frame.collect_schema(), rows)
+
+    publish(path, write)
+
+
+def _require_whole(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:
+    if pl.read_parquet_schema(part) != schema or parquet.read_metadata(part).num_rows != rows:
+        raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
 def publish_text(path: Path, text: str) -> None:

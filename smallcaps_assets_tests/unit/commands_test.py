@@ -112,9 +112,9 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
     [
         [],
         ["fly"],
-        ["detect"],
         ["manifest", "--master", "m.parquet", "--profile", "gold"],
         ["detect", "--bars"],
+        ["detect", "--bars", "b.parquet", "--lake", "lake"],
         ["ui", "--port", "65536"],
         ["exchange", "--port", "-1"],
         ["status", "--profile", "gold"],
@@ -139,7 +139,7 @@ def test_detect_writes_the_master_of_the_bars(capsys: pytest.CaptureFixture[str]
     assert found.height > 20
     assert_frame_equal(found, expected())
     told = capsys.readouterr().out
-    assert f"{LIVELY.height:,} bars, {OUTSIDE} outside every session" in told
+    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in told
     assert f"{found.height:,} events written to deep/down/events.parquet" in told
     for kind, direction, rows in found.group_by("event_type", "direction").len().iter_rows():
         assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", told, re.MULTILINE)
