@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -22,8 +22,8 @@ from smallcaps_assets.pipeline.progress import with_progress
 ROWS_AT_ONCE: Final = 1_000_000
 # Where reading all batches would read more than so many times what there is, rows are sorted into batches first.
 MOST_OVERREAD: Final = 3.0
-# so many parts of a sorted run can be read apart from one another
-GROUPS_OF_A_RUN: Final = 64
+# of a run sorted by symbol, that can be read apart from one another
+MOST_PARTS: Final = 64
 SYMBOL, TIMESTAMP = pl.col("symbol"), pl.col("timestamp")
 
 
@@ -78,9 +78,10 @@ class BarFiles:
     own: dict[str, list[BarFile]]  # files of one symbol
     shared: list[BarFile]  # files of several, or of whom the footer does not say
     counted: dict[str, int]  # rows of each symbol in the shared files
+    rows_at_once: int
 
     @classmethod
-    def look_at(cls, paths: Sequence[Path], log: Callable[[str], None]) -> "BarFiles":
+    def look_at(cls, paths: Sequence[Path], log: Callable[[str], None], rows_at_once: int = ROWS_AT_ONCE) -> "BarFiles":
         """Read the footers of `paths`, and the symbols of those that hold several.
 
         Raises:
@@ -96,7 +97,7 @@ class BarFiles:
             else:
                 shared.append(file)
                 counted += _counted(path)
-        return cls(own, shared, counted)
+        return cls(own, shared, counted, rows_at_once)
 
     @property
     def symbols(self) -> list[str]:
@@ -106,13 +107,13 @@ class BarFiles:
     def batches(
         self, symbols: Sequence[str], first: date | None = None, last: date | None = None
     ) -> Iterator[list[str]]:
-        """`symbols`, in their order, in groups of about ROWS_AT_ONCE rows on the dates, one symbol at least."""
+        """`symbols`, in their order, in groups of about `rows_at_once` rows on the dates, one symbol at least."""
         together: list[str] = []
         rows = 0
         for symbol in symbols:
             own = sum(file.rows for file in self.own.get(symbol, ()) if file.may_reach(first, last))
             size = own + self.counted.get(symbol, 0)
-            if together and rows + size > ROWS_AT_ONCE:
+            if together and rows + size > self.rows_at_once:
                 yield together
                 together, rows = [], 0
             together.append(symbol)
@@ -153,18 +154,19 @@ class BarFiles:
                 return True
         return False
 
-    def in_runs(self, symbols: Collection[str], folder: Path, log: Callable[[str], None]) -> "BarFiles":
-        """The same bars of `symbols`, those of shared files written anew in `folder`, sorted by symbol in runs."""
-        wanted, runs = SYMBOL.is_in(list(symbols)), []
-        chunks = [(file, at) for file in self.shared for at in range(0, file.rows, ROWS_AT_ONCE)]
+    def in_runs(self, batches: Sequence[Sequence[str]], folder: Path, log: Callable[[str], None]) -> "BarFiles":
+        """The same bars of `batches`, those of shared files written anew in `folder`, sorted by symbol in runs."""
+        wanted, runs = SYMBOL.is_in([symbol for batch in batches for symbol in batch]), []
+        parts = min(len(batches), MOST_PARTS)
+        chunks = [(file, at) for file in self.shared for at in range(0, file.rows, self.rows_at_once)]
         for number, (file, at) in enumerate(with_progress(chunks, len(chunks), "runs sorted", log)):
-            rows = _collected(scan_bars(file.path).slice(at, ROWS_AT_ONCE).filter(wanted), file.path)
+            rows = _collected(scan_bars(file.path).slice(at, self.rows_at_once).filter(wanted), file.path)
             if rows.is_empty():
                 continue
             path = folder / f"{number:09}.parquet"
             with disk_errors("written", path):
                 rows.sort("symbol", maintain_order=True).write_parquet(
-                    path, statistics=True, row_group_size=rows.height // GROUPS_OF_A_RUN + 1
+                    path, statistics=True, row_group_size=rows.height // parts + 1
                 )
             runs.append(_footer(path, file.place))
         return replace(self, shared=runs)
@@ -178,7 +180,9 @@ def _footer(path: Path, place: int) -> BarFile:
         metadata = parquet.read_metadata(path)
     except (ArrowException, OSError) as error:
         raise InputError(f"{path}: its footer cannot be read ({error}). Write the file again.") from error
-    groups, times, nameless = [], [], False
+    groups, nameless = [], False
+    firsts: list[Any] = []
+    lasts: list[Any] = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         said = {(column := group.column(at)).path_in_schema: column.statistics for at in range(group.num_columns)}
@@ -187,11 +191,13 @@ def _footer(path: Path, place: int) -> BarFile:
             lowest, highest = _bounds(said["symbol"], str)
             nameless |= not _without_nulls(said["symbol"])
         groups.append(Group(group.num_rows, lowest, highest))
-        times.append(_bounds(said["timestamp"], datetime))
-    firsts, lasts = [first for first, _ in times], [last for _, last in times]
-    first = None if None in firsts else min(firsts, default=None)
-    last = None if None in lasts else max(lasts, default=None)
-    return BarFile(path, place, tuple(groups), first, last, nameless)
+        dated = _without_nulls(said["timestamp"])
+        first, last = _bounds(said["timestamp"], datetime) if dated else (None, None)
+        firsts.append(first)
+        lasts.append(last)
+    begin = None if None in firsts else min(firsts, default=None)
+    end = None if None in lasts else max(lasts, default=None)
+    return BarFile(path, place, tuple(groups), begin, end, nameless)
 
 
 def _bounds(said: Any, kind: type) -> tuple[Any, Any]:  # noqa: ANN401 -- pyarrow has no types

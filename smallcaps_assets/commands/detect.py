@@ -5,6 +5,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,7 @@ def run(arguments: Namespace) -> int:
     """
     settings = trial_settings(arguments.config, arguments.set)
     lake = Lake((arguments.lake or lake_path(settings)).resolve())
-    outputs = _outputs(arguments, lake)
+    outputs = _outputs(arguments, (lake.root, lake_path(settings)))
     other = None if arguments.compare is None else _other(arguments.compare)
     configurations = [settings, *([other.settings] if other and other.settings else [])]
     files = _files(arguments, lake, list(outputs.values()))
@@ -140,7 +141,7 @@ class _Result:
         return f"{self._refused.total():,} bars set aside{place}: {told}"
 
 
-def _outputs(arguments: Namespace, lake: Lake) -> dict[str, Path]:
+def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
     """The files to write, by what they hold.
 
     Raises:
@@ -163,8 +164,9 @@ def _outputs(arguments: Namespace, lake: Lake) -> dict[str, Path]:
     for path in outputs.values():
         if path.resolve() in taken:
             raise InputError(f"{path}: is named twice, to be read or written. Choose another file to write.")
-        if path.resolve().is_relative_to(lake.root):
-            raise InputError(f"{path}: lies in the lake {lake.root}, where only assets write. Choose another place.")
+        for lake in lakes:
+            if path.resolve().is_relative_to(lake):
+                raise InputError(f"{path}: lies in the lake {lake}, where only assets write. Choose another place.")
         taken.add(path.resolve())
     return outputs
 

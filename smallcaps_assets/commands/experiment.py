@@ -63,7 +63,7 @@ class Experiment:
         batches = list(self.files.batches(self.symbols, self._since(), self.last))
         files = self.files
         if files.is_scattered(batches):
-            files = files.in_runs(self.symbols, folder, log)
+            files = files.in_runs(batches, folder, log)
         progress = Progress(len(self.symbols), "symbols detected", log)
         for symbols in batches:
             yield self._batch(files, symbols)
