@@ -51,13 +51,13 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """All figures, as JSON has them."""
         return {
-            "a": self._other.name,
-            "b": self._name,
+            "before": self._other.name,
+            "after": self._name,
             "settings": self._differences(),
             "events": self._changes.totals(),
             **{f"by_{name}": self._changes.by(*keys).to_dicts() for name, keys in VIEWS.items()},
-            "a_not_compared": self._not_compared(),
-            "gained_where_a_has_no_events": self._unknown,
+            "before_not_compared": self._not_compared(),
+            "gained_where_before_has_none": self._unknown,
             "scores": self._changes.score_quantiles(),
             "strongest": {
                 side: self._changes.strongest(side).select(_EXAMPLE).to_dicts() for side in ("gained", "lost")
@@ -69,8 +69,8 @@ class Comparison:
         """The same for people."""
         told = self.document()
         return [
-            f"A: {told['a']}",
-            f"B: {told['b']}",
+            f"A: {told['before']}",
+            f"B: {told['after']}",
             *_settings(told["settings"]),
             *_counts(told),
             *_changed(told),
@@ -83,7 +83,7 @@ class Comparison:
         if self._other.settings is None:
             return None
         changed = differences(self._other.settings, self._settings)
-        return [{"key": key, "a": theirs, "b": mine} for key, theirs, mine in changed]
+        return [{"key": key, "before": theirs, "after": mine} for key, theirs, mine in changed]
 
     def _not_compared(self) -> int:
         return 0 if self._other.events is None else self._other.events.height - self._compared
@@ -104,7 +104,7 @@ def _settings(changed: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
     if changed is None:
         return
     for row in changed:
-        yield f"  {row['key']}: {row['a']} in A, {row['b']} in B"
+        yield f"  {row['key']}: {row['before']} in A, {row['after']} in B"
     if not changed:
         yield "  the same settings"
 
@@ -136,9 +136,9 @@ def _changed(told: Mapping[str, Any]) -> Iterator[str]:
         f"{total['same']:,} events in both: {total['rescored']:,} with another score, {total['retiered']:,} in another "
         f"tier, {total['turned']:,} in another direction"
     )
-    if told["a_not_compared"]:
-        yield f"{told['a_not_compared']:,} events of A left out: on symbols and dates without bars in this run"
-    beyond = told["gained_where_a_has_no_events"]
+    if told["before_not_compared"]:
+        yield f"{told['before_not_compared']:,} events of A left out: on symbols and dates without bars in this run"
+    beyond = told["gained_where_before_has_none"]
     if beyond:
         yield f"{beyond:,} of the events gained are of symbols, or before or after dates, that A has no event of"
 

@@ -83,7 +83,7 @@ class _Result:
         self._outputs, self._comparison = outputs, comparison
         schemas = {name: QUARANTINED_BARS if name == ASIDE else EVENTS for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
-        self._counts = Counter[str](dict.fromkeys(("bars", "symbols", "events", *COUNTS), 0))
+        self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *COUNTS), 0))
         self._kinds, self._refused = Counter[tuple[str, str]](), Counter[str]()
 
     def add(self, batch: Batch) -> None:
@@ -94,7 +94,6 @@ class _Result:
             mine = batch.found[0]
             tables["out"] = mine.master
             self._counts.update(mine.counts)
-            self._counts.update(events=mine.master.height)
             kinds = mine.master.group_by("event_type", "direction").len()
             self._kinds.update({(event_type, direction): rows for event_type, direction, rows in kinds.iter_rows()})
             if self._comparison:

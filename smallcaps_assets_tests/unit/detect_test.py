@@ -118,7 +118,7 @@ def test_a_lower_threshold_gains_and_loses_what_two_runs_differ_by(figures: Figu
     totals = found["events"]
     assert (totals["before"], totals["after"]) == (before.height, after.height)
     assert (totals["gained"], totals["lost"]) == (gained.height, lost.height)
-    assert found["settings"] == [{"key": "detectors.tape_speed.min_transactions", "a": 50, "b": 20}]
+    assert found["settings"] == [{"key": "detectors.tape_speed.min_transactions", "before": 50, "after": 20}]
     assert found["strongest"]["gained"][0]["score"] == gained["score"].max()
     assert (found["bars"], found["symbols"], found["bars_set_aside"]) == (LIVELY.height, 3, {})
     for row in found["by_month"]:
@@ -166,7 +166,7 @@ def test_hours_that_begin_later_lose_what_came_before(figures: Figures) -> None:
     found = figures("--set", 'sessions.premarket_open="06:00"', "--compare", "config/config.yaml")
     early = master_with().filter(pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.hour() < 6)
     assert found["events"]["lost"] >= early.height > 0
-    assert found["a_not_compared"] == 0
+    assert found["before_not_compared"] == 0
 
 
 def test_what_only_profiles_judge_changes_no_event_but_the_manifest(figures: Figures) -> None:
@@ -189,10 +189,10 @@ def test_events_of_other_days_and_symbols_are_not_compared(figures: Figures) -> 
     )
     pl.concat([master.filter(symbol=SYMBOLS[0]), elsewhere]).write_parquet("other.parquet")
     found = figures("--compare", "other.parquet")
-    assert found["a_not_compared"] == 3
+    assert found["before_not_compared"] == 3
     assert found["events"]["lost"] == 0
     assert (
-        found["gained_where_a_has_no_events"]
+        found["gained_where_before_has_none"]
         == found["events"]["gained"]
         == only(master, master.filter(symbol=SYMBOLS[0])).height
     )
@@ -223,7 +223,7 @@ def test_settings_lie_over_one_another_in_their_order(figures: Figures) -> None:
     found = figures(
         "--config", "a.yaml", "--config", "b.yaml", "--set", "filters.min_close_usd=3", "--compare", "a.yaml"
     )
-    changed = {row["key"]: (row["a"], row["b"]) for row in found["settings"]}
+    changed = {row["key"]: (row["before"], row["after"]) for row in found["settings"]}
     assert changed == {"detectors.flush.min_spike_x": (3.0, 2.0), "filters.min_close_usd": (2.0, 3.0)}
 
 
@@ -353,11 +353,11 @@ def test_the_lake_is_read_and_never_written(lake: Lake, told: Told) -> None:
     same = json.loads(told("--compare", lake.master, "--json"))
     assert same["events"]["same"] == same["events"]["before"] == same["events"]["after"] > 100
     assert same["events"]["rescored"] == 0
-    assert same["a_not_compared"] == 0
+    assert same["before_not_compared"] == 0
     flags = ("--config", "low.yaml", "--compare", lake.master, "--out", "e.parquet", "--gained", "g.parquet")
     part = json.loads(told("--lake", lake.root, *flags, "--sample", 2, "--first", DAYS[21], "--json"))
     assert part["events"]["gained"] == pl.read_parquet("g.parquet").height > 0
-    assert part["a_not_compared"] > 0
+    assert part["before_not_compared"] > 0
     assert pl.read_parquet("e.parquet")["date"].min() >= f"{DAYS[21]}"
     assert files_below(lake.root) == before
 
