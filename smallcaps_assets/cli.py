@@ -66,8 +66,9 @@ def _parser() -> ArgumentParser:
     _detect(
         command(
             "detect",
-            "Find events in minute bars, without Dagster.",
-            "parquet files with the columns symbol, timestamp, open, high, low, close, volume, vwap, transactions.",
+            "Find events in minute bars, without Dagster, and say what other thresholds would change.",
+            "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, "
+            "vwap, transactions.",
             'smallcaps detect --bars "bars/*.parquet" --out events.parquet',
         )
     )
@@ -197,9 +198,34 @@ def _exchange(parser: ArgumentParser) -> None:
 
 
 def _detect(parser: ArgumentParser) -> None:
-    parser.add_argument("--bars", required=True, metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the parquet file to write")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--bars", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
+    place.add_argument("--lake", type=Path, metavar="DIR", help="the bars of this lake (default: those of lake.path)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the parquet file to write")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="settings to lay over config/config.yaml; several times: one over the other",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; several times too"
+    )
+    part = parser.add_argument_group("part of the universe")
+    part.add_argument("--symbols-from", type=Path, metavar="FILE", help="only the symbols of a .csv or .parquet file")
+    part.add_argument("--sample", type=positive_number, metavar="N", help="only N symbols, drawn at random")
+    part.add_argument("--sample-seed", type=int, default=0, metavar="N", help="another seed draws others (default: 0)")
+    part.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first New York date of events")
+    part.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last New York date of events")
+    other = parser.add_argument_group("what would change")
+    other.add_argument(
+        "--compare", type=Path, metavar="OTHER", help="events (.parquet), or settings (.yaml) to find them with as well"
+    )
+    other.add_argument("--gained", type=Path, metavar="FILE", help="write the events that OTHER does not have")
+    other.add_argument("--lost", type=Path, metavar="FILE", help="write the events that only OTHER has")
+    other.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def _manifest(parser: ArgumentParser) -> None:

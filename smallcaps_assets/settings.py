@@ -1,8 +1,8 @@
-"""The only reader of YAML and of the environment. Frozen models; an unknown or wrong setting is refused by name."""
+"""The only reader of the environment, and with `layers` of YAML. Frozen models; wrong settings are refused by name."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -23,6 +23,7 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.layers import Layer, argument_layer, explained, file_layer, laid_over
 from smallcaps_assets.sections import CaptureParams, CheckParams, DagsterParams, HistoryParams, LakeParams, SourceParams
 
 Profile = Literal["core", "plus", "premium"]
@@ -200,34 +201,44 @@ def _variables(node: object) -> Iterator[str]:
                 yield from _variables(value)
 
 
-def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, layers: Sequence[Layer] = ()
+) -> Settings:
     """Read and check the settings.
 
     Args:
         path: a YAML file; `config_path()` if not given.
         overrides: nested mappings laid over the file; what the environment hands down if not given.
+        layers: laid over all of that, one after the other.
 
     Raises:
         SettingsError: the file is missing or no YAML, or a setting is wrong; names file, key, value and remedy.
     """
-    file = path or config_path()
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror}). Give the path of a config.yaml.") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{file}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file}: is not valid YAML. {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise SettingsError(f"{file}: must hold settings as `key: value` lines, found {type(document).__name__}.")
-    merged = _laid_over(document, environment_overrides() if overrides is None else overrides)
+    base = file_layer(path or config_path())
+    merged = laid_over(base.settings, environment_overrides() if overrides is None else overrides)
+    for layer in layers:
+        merged = laid_over(merged, layer.settings)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_explained(file, error)) from None
+        raise SettingsError(explained([base, *layers], error)) from None
+
+
+def trial_settings(files: Sequence[Path] = (), arguments: Sequence[str] = ()) -> Settings:
+    """The settings of an experiment.
+
+    Args:
+        files: laid over one another, and over the configuration in force; only where the first names every section
+            it takes the place of that.
+        arguments: `KEY=VALUE`, laid over the files.
+
+    Raises:
+        SettingsError: see `load_settings`.
+    """
+    layers = [file_layer(file) for file in files]
+    whole = bool(layers) and set(Settings.model_fields) <= set(layers[0].settings)
+    own = [argument_layer(argument) for argument in arguments]
+    return load_settings(files[0] if whole else None, layers=[*layers[whole:], *own])
 
 
 def api_key(source: SourceParams) -> SecretStr:
@@ -260,28 +271,3 @@ def lake_path(settings: Settings) -> Path:
 def universe_file(settings: Settings) -> Path | None:
     """The file that names the symbols, absolute; None where settings name none."""
     return None if settings.universe.file is None else (home() / settings.universe.file).resolve()
-
-
-def _laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        below = merged.get(key)
-        merged[key] = _laid_over(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
-    return merged
-
-
-_REMEDIES: Final = {
-    "extra_forbidden": "no such setting: correct the spelling or remove it",
-    "missing": "is missing: add it (config/config.yaml of the repository shows it)",
-}
-
-
-def _explained(file: Path, error: ValidationError) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"]) or "the settings together"
-        remedy = _REMEDIES.get(item["type"], item["msg"].removeprefix("Value error, "))
-        value = item["input"]
-        shown = "" if item["type"] == "missing" or isinstance(value, dict | Params) else f" = {value!r}"
-        lines.append(f"{key}{shown}: {remedy}")
-    return f"{file}: " + "; ".join(lines)

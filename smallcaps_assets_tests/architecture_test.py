@@ -14,7 +14,8 @@ ROOT = Path(smallcaps_assets.__file__).parent
 MAY_IMPORT = {
     "domain": {"domain"},
     "sections": {"domain"},
-    "settings": {"sections", "domain"},
+    "layers": set(),
+    "settings": {"layers", "sections", "domain"},
     "market_data": {"market_data", "domain"},
     "lake": {"lake", "domain"},
     "simulated": {"simulated", "domain.tables"},
@@ -29,6 +30,7 @@ MAY_IMPORT = {
         "lake",
         "market_data",
         "domain",
+        "layers",
         "settings",
         "simulated",
     },

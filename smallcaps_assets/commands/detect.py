@@ -1,103 +1,214 @@
-"""`smallcaps detect`: events of any bars, without Dagster and without a lake."""
+"""`smallcaps detect`: events of any bars, without Dagster, and what other settings would change. Writes no lake."""
 
+import json
+import sys
+import tempfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
-from smallcaps_assets.commands.files import parquet_files, scan_bars
-from smallcaps_assets.domain.events import Detection, build_master, detect
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars, reasons
-from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import SHARD
+from smallcaps_assets.commands.bar_files import BarFiles
+from smallcaps_assets.commands.comparison import Comparison, Other
+from smallcaps_assets.commands.experiment import Batch, Experiment, sample
+from smallcaps_assets.commands.files import parquet_files, read_master
+from smallcaps_assets.commands.spool import Spool
+from smallcaps_assets.domain.events import COUNTS
+from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.publish import publish_frame, require_writable
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import require_writable
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.progress import of_long_work
+from smallcaps_assets.pipeline.symbol_file import read_symbols
+from smallcaps_assets.settings import config_path, lake_path, trial_settings
 
-# about 2 GB with their features
-ROWS_AT_ONCE: Final = 3_000_000
-# the calendar's own bounds
-FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
+CONFIGURATIONS: Final = (".yaml", ".yml")
+ASIDE: Final = "quarantine"
+SHOWN: Final = 5
+_OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session and left out"
+_OF_EVENTS: Final = (
+    "{events_found:,} events found, {events_filtered:,} below the global filters, {events_cooled_down:,} within a "
+    "cooldown; {reference_unknown:,} passed without reference data"
+)
+
+
+def say(line: str) -> None:
+    """Tell people something, also beside a JSON object on stdout."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def run(arguments: Namespace) -> int:
-    """Detect events in `--bars`, write them to `--out`, say what was found and what was set aside."""
-    settings = load_settings(arguments.config)
-    out = Path(arguments.out)
-    if out.is_dir():
-        raise InputError(
-            f"--out {out}: is a folder. Give the path of the file to write, e.g. {out / 'events.parquet'}."
-        )
-    aside = out.with_name(f"{out.stem}.quarantine.parquet")
-    bars = pl.concat([scan_bars(file) for file in parquet_files(arguments.bars, but=[out, aside])])
-    require_writable(out.parent)
-    shards, refused, counts = [SHARD.to_frame()], [QUARANTINED_BARS.to_frame()], Counter[str]()
-    for batch in _batches(bars, arguments.bars):
-        clean = clean_bars(batch)
-        refused.append(clean.quarantined)
-        counts += Counter(bars=batch.height)
-        if clean.good.height:
-            found = _detected(clean.good, settings)
-            shards.append(found.events)
-            counts += Counter(found.counts)
-    quarantined = pl.concat(refused)
-    _tell_quarantine(quarantined, aside)
-    if quarantined.height == counts["bars"]:
-        raise InputError(f"{arguments.bars}: not one usable bar in {counts['bars']:,} rows. No events were written.")
-    events = build_master(pl.concat(shards), settings.cooldown)
-    publish_frame(out, events)
-    _tell(events, counts, out)
+    """Detect events, write them to `--out`, say what was found and set aside, and how it differs from `--compare`.
+
+    Raises:
+        InputError: flags that contradict one another, bars or events that cannot be used, an output in the lake.
+        SettingsError: see `trial_settings`.
+        LakeError: an output cannot be written.
+    """
+    settings = trial_settings(arguments.config, arguments.set)
+    lake = Lake((arguments.lake or lake_path(settings)).resolve())
+    outputs = _outputs(arguments, (lake.root, lake_path(settings)))
+    other = None if arguments.compare is None else _other(arguments.compare)
+    configurations = [settings, *([other.settings] if other and other.settings else [])]
+    files = _files(arguments, lake, list(outputs.values()))
+    experiment = Experiment(
+        files=files,
+        symbols=_symbols(arguments, files),
+        first=arguments.first,
+        last=arguments.last,
+        configurations=configurations,
+        reference=None if arguments.bars else UniverseStore(lake).reference(),
+    )
+    for path in outputs.values():
+        require_writable(path.parent)
+    with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
+        result = _Result(Path(scratch), outputs, Comparison(other, _name(arguments), settings) if other else None)
+        for batch in experiment.run(Path(scratch), of_long_work(say)):
+            result.add(batch)
+        result.publish(arguments.bars or str(lake.root))
+    if arguments.json:
+        print(json.dumps(result.document()))
+    else:
+        print("\n".join(result.text()))
     return 0
 
 
-def _detected(bars: pl.DataFrame, settings: Settings) -> Detection:
-    day = new_york_date(pl.col("timestamp"))
-    known = bars.filter(day.is_between(FIRST_DATE, LAST_DATE))
-    first, last = known.select(first=day.min(), last=day.max()).row(0) if known.height else (FIRST_DATE, FIRST_DATE)
-    return detect(bars, sessions_between(first, last, settings.sessions), settings.detection)
+class _Result:
+    """What a run found, as it grows batch by batch."""
+
+    def __init__(self, scratch: Path, outputs: dict[str, Path], comparison: Comparison | None) -> None:
+        self._outputs, self._comparison = outputs, comparison
+        schemas = {name: QUARANTINED_BARS if name == ASIDE else EVENTS for name in outputs}
+        self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
+        self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *COUNTS), 0))
+        self._kinds, self._refused = Counter[tuple[str, str]](), Counter[str]()
+
+    def add(self, batch: Batch) -> None:
+        tables = {ASIDE: batch.refused}
+        self._refused.update(reasons(batch.refused))
+        self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
+        if batch.found:
+            mine = batch.found[0]
+            tables["out"] = mine.master
+            self._counts.update(mine.counts)
+            kinds = mine.master.group_by("event_type", "direction").len()
+            self._kinds.update({(event_type, direction): rows for event_type, direction, rows in kinds.iter_rows()})
+            if self._comparison:
+                tables["gained"], tables["lost"] = self._comparison.add(batch)
+        for name in tables.keys() & self._spools.keys():
+            self._spools[name].add(tables[name])
+
+    def publish(self, place: str) -> None:
+        """Write the outputs; what was refused first, and nothing else where not one bar of `place` is usable."""
+        if ASIDE in self._spools and self._refused:
+            self._spools[ASIDE].publish(self._outputs[ASIDE])
+        elif ASIDE in self._spools:
+            self._outputs[ASIDE].unlink(missing_ok=True)
+        if self._counts["bars"] == self._refused.total():
+            why = f" ({self._set_aside()})" if self._refused else ""
+            raise InputError(
+                f"{place}: not one usable bar in {self._counts['bars']:,} rows of what was asked for{why}. "
+                "No events were written."
+            )
+        for name in (name for name in self._spools if name != ASIDE):
+            self._spools[name].publish(self._outputs[name])
+
+    def document(self) -> dict[str, object]:
+        """All figures, as JSON has them."""
+        aside = {"bars_set_aside": dict(self._refused)}
+        return {**self._counts, **aside, **(self._comparison.document() if self._comparison else {})}
+
+    def text(self) -> list[str]:
+        """The same for people."""
+        lines = [self._set_aside()] if self._refused else []
+        lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
+        if self._comparison:
+            lines += self._comparison.text()
+        else:
+            lines += [f"  {kind:<20} {way:<5} {rows:>9,}" for (kind, way), rows in sorted(self._kinds.items())]
+        for name in (name for name in self._spools if name != ASIDE):
+            kind = "events" if name == "out" else f"events {name}"
+            lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
+        return lines
+
+    def _set_aside(self) -> str:
+        place = f" in {self._outputs[ASIDE]}" if ASIDE in self._outputs else ""
+        told = "; ".join(f"{count:,} {reason}" for reason, count in self._refused.most_common())
+        return f"{self._refused.total():,} bars set aside{place}: {told}"
 
 
-def _batches(bars: pl.LazyFrame, named: str) -> Iterator[pl.DataFrame]:
-    """All rows, whole symbols together, at most about ROWS_AT_ONCE at a time."""
-    try:
-        yield from _whole_symbols(bars)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{named}: cannot be read to its end ({reason}). Write the damaged file again.") from error
+def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
+    """The files to write, by what they hold.
+
+    Raises:
+        InputError: there is nothing to do, or a file would be written twice, over its input or into the lake.
+    """
+    if arguments.out is None and arguments.compare is None:
+        raise InputError("nothing to do: give --out FILE to write the events, or --compare OTHER to see what changes.")
+    if arguments.compare is None and (arguments.json or arguments.gained or arguments.lost):
+        raise InputError("--gained, --lost and --json tell of a comparison: give --compare OTHER as well.")
+    named = {name: getattr(arguments, name) for name in ("out", "gained", "lost")}
+    outputs: dict[str, Path] = {name: path for name, path in named.items() if path is not None}
+    for name, path in outputs.items():
+        if path.is_dir():
+            raise InputError(
+                f"--{name} {path}: is a folder. Give the path of the file to write, e.g. {path / 'events.parquet'}."
+            )
+    if "out" in outputs:
+        outputs[ASIDE] = outputs["out"].with_name(f"{outputs['out'].stem}.quarantine.parquet")
+    taken = set() if arguments.compare is None else {arguments.compare.resolve()}
+    for path in outputs.values():
+        if path.resolve() in taken:
+            raise InputError(f"{path}: is named twice, to be read or written. Choose another file to write.")
+        for lake in lakes:
+            if path.resolve().is_relative_to(lake):
+                raise InputError(f"{path}: lies in the lake {lake}, where only assets write. Choose another place.")
+        taken.add(path.resolve())
+    return outputs
 
 
-def _whole_symbols(bars: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    sizes = bars.group_by("symbol").len().sort("symbol").collect()
-    numbered = sizes.with_columns(batch=(pl.col("len").cast(pl.Int64).cum_sum() - 1) // ROWS_AT_ONCE)
-    for batch in numbered.partition_by("batch"):
-        wanted = pl.col("symbol").is_in(batch["symbol"].drop_nulls().implode())
-        if batch["symbol"].null_count():
-            wanted |= pl.col("symbol").is_null()
-        yield bars.filter(wanted).collect()
+def _other(path: Path) -> Other:
+    if path.suffix.lower() in CONFIGURATIONS:
+        return Other(str(path), trial_settings([path]), None)
+    return Other(str(path), None, read_master(path))
 
 
-def _tell(events: pl.DataFrame, counts: Counter[str], out: Path) -> None:
-    print(f"{counts['bars']:,} bars, {counts['bars_outside_sessions']:,} outside every session and left out")
-    print(
-        f"{counts['events_found']:,} events found, {counts['events_filtered']:,} below the global filters, "
-        f"{counts['events_cooled_down']:,} within a cooldown; "
-        f"{counts['reference_unknown']:,} passed without reference data"
-    )
-    by_type = events.group_by("event_type", "direction").len().sort("event_type", "direction")
-    for event_type, direction, rows in by_type.iter_rows():
-        print(f"  {event_type:<20} {direction:<5} {rows:>9,}")
-    print(f"{events.height:,} events written to {out}")
+def _name(arguments: Namespace) -> str:
+    files = [str(file) for file in arguments.config or [config_path()]]
+    return " ".join([*files, *(f"--set {argument}" for argument in arguments.set)])
 
 
-def _tell_quarantine(quarantined: pl.DataFrame, path: Path) -> None:
-    if quarantined.is_empty():
-        path.unlink(missing_ok=True)
-        return
-    publish_frame(path, quarantined)
-    told = "; ".join(f"{count:,} {reason}" for reason, count in reasons(quarantined).items())
-    print(f"{quarantined.height:,} bars set aside in {path}: {told}")
+def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarFiles:
+    if arguments.bars:
+        return BarFiles.look_at(parquet_files(arguments.bars, but), of_long_work(say))
+    folder = lake.root / "bars" / "minute"
+    if next(folder.glob("*/*.parquet"), None) is None:
+        raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
+    return BarFiles.look_at(parquet_files(str(folder), but), of_long_work(say))
+
+
+def _symbols(arguments: Namespace, files: BarFiles) -> list[str]:
+    """The symbols asked for that have bars, sorted; those without are told.
+
+    Raises:
+        InputError: none of those asked for has bars, or the dates are in the wrong order.
+    """
+    if arguments.first and arguments.last and arguments.first > arguments.last:
+        raise InputError(f"--first {arguments.first} is after --last {arguments.last}: exchange them.")
+    symbols = files.symbols
+    if arguments.symbols_from:
+        asked = read_symbols(arguments.symbols_from)
+        for note in asked.notes:
+            say(f"{arguments.symbols_from}: {note}")
+        wanted = asked.rows["symbol"].to_list()
+        absent = sorted(set(wanted) - set(symbols))
+        if absent:
+            more = f" and {len(absent) - SHOWN:,} more" if len(absent) > SHOWN else ""
+            say(f"{len(absent):,} of {len(wanted):,} symbols have no bars: {', '.join(absent[:SHOWN])}{more}")
+        symbols = sorted(set(wanted) & set(symbols))
+        if not symbols:
+            raise InputError(f"{arguments.symbols_from}: none of its symbols has bars. Name some that have.")
+    return sample(symbols, arguments.sample, arguments.sample_seed) if arguments.sample else symbols

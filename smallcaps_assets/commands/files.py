@@ -59,6 +59,12 @@ def _scan(file: Path) -> tuple[pl.LazyFrame, Mapping[str, pl.DataType]]:
         raise InputError(f"{file}: is not a readable parquet file ({reason}). Convert it, or leave it out.") from error
 
 
+def symbol_of_path(file: Path) -> str | None:
+    """The symbol that a path names, as in `symbol=AEMD/2025-11.parquet` and `symbol=AEMD.parquet`."""
+    named = [part.removeprefix("symbol=") for part in file.parts if part.startswith("symbol=")]
+    return named[-1].removesuffix(".parquet") if named else None
+
+
 def scan_bars(file: Path) -> pl.LazyFrame:
     """Bars (BARS) of one file, whatever its numeric widths and time unit; the symbol may stand in its path.
 
@@ -66,9 +72,9 @@ def scan_bars(file: Path) -> pl.LazyFrame:
         InputError: not parquet, a column is missing, prices are text, timestamps have no time zone.
     """
     frame, schema = _scan(file)
-    folders = [part.removeprefix("symbol=") for part in file.parts if part.startswith("symbol=")]
-    if "symbol" not in schema and folders:
-        frame = frame.with_columns(symbol=pl.lit(folders[-1].removesuffix(".parquet")))
+    named = symbol_of_path(file)
+    if "symbol" not in schema and named is not None:
+        frame = frame.with_columns(symbol=pl.lit(named))
         schema = frame.collect_schema()
     missing = [name for name in BARS if name not in schema]
     if missing:
@@ -112,8 +118,12 @@ def read_master(file: Path) -> pl.DataFrame:
         InputError: not parquet, not the columns of MASTER, or rows that would poison a ranking.
     """
     frame, _ = _scan(file)
-    master = matched(frame, EVENTS, str(file)).collect()
+    remedy = f"`smallcaps import events {file}` makes a MASTER of events that another program found."
+    try:
+        master = matched(frame, EVENTS, str(file)).collect()
+    except InputError as error:
+        raise InputError(f"{error} {remedy}") from None
     problems = master_problems(master)
     if problems:
-        raise InputError(f"{file}: {'; '.join(problems)}. A manifest is chosen from clean MASTER tables only.")
+        raise InputError(f"{file}: {'; '.join(problems)}. Only clean MASTER tables are used. {remedy}")
     return master

@@ -117,11 +117,7 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
     def write(part: Path) -> None:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
-        with part.open("rb") as written:
-            whole = pl.read_parquet_schema(part) == frame.schema
-            whole = whole and parquet.read_metadata(written).num_rows == frame.height
-        if not whole:
-            raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
+        _require_whole(path, part, frame.schema, frame.height)
 
     publish(path, write, needs=int(frame.estimated_size()))
 
@@ -139,6 +135,27 @@ def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, An
             return False
     publish_frame(path, frame, provenance)
     return True
+
+
+def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
+    """Publish a frame of so many rows that need not fit into memory; otherwise as `publish_frame`.
+
+    Raises:
+        LakeError: the disk refuses, or what was written does not read back as it should.
+    """
+
+    def write(part: Path) -> None:
+        frame.sink_parquet(part, compression="zstd", statistics=True, mkdir=False)
+        _require_whole(path, part, frame.collect_schema(), rows)
+
+    publish(path, write)
+
+
+def _require_whole(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:
+    with part.open("rb") as written:
+        held = parquet.read_metadata(written).num_rows
+    if pl.read_parquet_schema(part) != schema or held != rows:
+        raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
 def publish_text(path: Path, text: str) -> None:

@@ -97,3 +97,14 @@ def with_progress(
     for item in items:
         yield item
         progress.add()
+
+
+def of_long_work(log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
+    """A `log` that says nothing of work that is over within `LOG_EVERY_S` seconds from now on."""
+    began = clock()
+
+    def say(line: str) -> None:
+        if clock() - began >= LOG_EVERY_S:
+            log(line)
+
+    return say

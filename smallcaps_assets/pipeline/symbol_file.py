@@ -44,12 +44,12 @@ def read_symbols(path: Path) -> SymbolFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). Correct universe.file, or set it to null.") from (
-            error
-        )
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}). Correct universe.file or --symbols-from."
+        ) from error
     read = {".csv": _from_csv, ".parquet": _from_parquet}.get(path.suffix.lower())
     if read is None:
-        raise InputError(f"{path}: universe.file is a .csv or a .parquet file.")
+        raise InputError(f"{path}: symbols are read from a .csv or a .parquet file.")
     try:
         raw = _named(read(content))
         notes = [*_unknown_columns(raw)]

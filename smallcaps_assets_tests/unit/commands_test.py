@@ -29,7 +29,20 @@ from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("demo", "ui", "exchange", "detect", "manifest", "plan", "verify", "audit", "review", "coverage", "import", "status")
+COMMANDS = (
+    "demo",
+    "ui",
+    "exchange",
+    "detect",
+    "manifest",
+    "plan",
+    "verify",
+    "audit",
+    "review",
+    "coverage",
+    "import",
+    "status",
+)
 DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))
 LIVELY = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))
 DETECTED = detect(LIVELY, bounds_between(DAYS[0], DAYS[-1], default_settings().sessions), default_settings().detection)
@@ -114,9 +127,9 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
     [
         [],
         ["fly"],
-        ["detect"],
         ["manifest", "--master", "m.parquet", "--profile", "gold"],
         ["detect", "--bars"],
+        ["detect", "--bars", "b.parquet", "--lake", "lake"],
         ["ui", "--port", "65536"],
         ["exchange", "--port", "-1"],
         ["status", "--profile", "gold"],
@@ -141,7 +154,7 @@ def test_detect_writes_the_master_of_the_bars(capsys: pytest.CaptureFixture[str]
     assert found.height > 20
     assert_frame_equal(found, expected())
     told = capsys.readouterr().out
-    assert f"{LIVELY.height:,} bars, {OUTSIDE} outside every session" in told
+    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in told
     assert f"{found.height:,} events written to deep/down/events.parquet" in told
     for kind, direction, rows in found.group_by("event_type", "direction").len().iter_rows():
         assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", told, re.MULTILINE)

@@ -8,7 +8,7 @@ import pytest
 
 from smallcaps_assets.market_data.transport import Totals
 from smallcaps_assets.pipeline.in_flight import Width, in_threads
-from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, with_progress
+from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, of_long_work, with_progress
 
 
 def test_every_item_is_done_once() -> None:
@@ -219,3 +219,15 @@ def test_the_rate_is_that_of_the_last_five_minutes() -> None:
         now[0] += 30
         progress.add(3)
     assert said[-1].startswith("windows: 633/10,000, 6 a minute, ")
+
+
+def test_work_that_is_over_soon_says_nothing() -> None:
+    now, said = [100.0], list[str]()
+    log = of_long_work(said.append, clock=lambda: now[0])
+    log("begun")
+    now[0] += LOG_EVERY_S - 1
+    log("soon over")
+    assert said == []
+    now[0] += 1
+    log("a third")
+    assert said == ["a third"]

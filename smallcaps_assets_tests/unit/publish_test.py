@@ -15,6 +15,7 @@ from smallcaps_assets.lake.publish import (
     provenance_of,
     publish,
     publish_frame,
+    publish_lazy,
     publish_text,
     require_writable,
     sha256,
@@ -48,6 +49,19 @@ def test_the_same_frame_is_the_same_bytes(tmp_path: Path) -> None:
     publish_frame(tmp_path / "a.parquet", FRAME, {"b": 1, "a": 2})
     publish_frame(tmp_path / "b.parquet", FRAME, {"a": 2, "b": 1})
     assert sha256(tmp_path / "a.parquet") == sha256(tmp_path / "b.parquet")
+
+
+def test_a_frame_on_disk_is_published_whole_or_not_at_all(tmp_path: Path) -> None:
+    FRAME.write_parquet(tmp_path / "part.parquet")
+    frame = pl.scan_parquet([tmp_path / "part.parquet"] * 2)
+    publish_lazy(tmp_path / "a.parquet", frame, 4)
+    assert pl.read_parquet(tmp_path / "a.parquet").equals(pl.concat([FRAME, FRAME]))
+    with pytest.raises(LakeError, match=r"b\.parquet: what was written does not read back"):
+        publish_lazy(tmp_path / "b.parquet", frame, 5)
+    (tmp_path / "part.parquet").unlink()
+    with pytest.raises(LakeError, match=r"b\.parquet: cannot be written"):
+        publish_lazy(tmp_path / "b.parquet", frame, 4)
+    assert names(tmp_path) == ["a.parquet"]
 
 
 def test_row_groups_carry_statistics(tmp_path: Path) -> None:

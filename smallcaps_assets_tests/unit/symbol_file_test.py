@@ -165,7 +165,7 @@ def test_a_parquet_file_that_cannot_be_used_is_refused_by_name(
 
 def test_what_is_neither_csv_nor_parquet_is_refused(tmp_path: Path) -> None:
     for name, content, words in (
-        ("mine.xlsx", b"PK", "universe.file is a .csv or a .parquet file"),
+        ("mine.xlsx", b"PK", "symbols are read from a .csv or a .parquet file"),
         ("mine.parquet", b"symbol\nAEMD\n", "is no parquet file"),
         ("mine.parquet", b"", "is no parquet file"),
     ):
