@@ -3,7 +3,7 @@
 import os
 import sys
 import textwrap
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from datetime import date
 from importlib import import_module
@@ -11,17 +11,20 @@ from pathlib import Path
 
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.import_flags import import_bars
 from smallcaps_assets.settings import PROFILES
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130
+# commands whose name is no name of a module
+MODULES = {"import": "imports"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     try:
-        result: int = import_module(f"smallcaps_assets.commands.{arguments.command}").run(arguments)
+        result: int = import_module(f"smallcaps_assets.commands.{_module(arguments)}").run(arguments)
     except SmallcapsError as error:
         print(f"smallcaps {arguments.command}: {error}", file=sys.stderr)
         return USERS_MISTAKE
@@ -31,6 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the interpreter's last flush
         return 0
     return result
+
+
+def _module(arguments: Namespace) -> str:
+    command: str = arguments.command
+    return MODULES.get(command, command)
 
 
 def _parser() -> ArgumentParser:
@@ -102,6 +110,14 @@ def _parser() -> ArgumentParser:
             "Take in the marks of a review sheet and say how many events are good.",
             "the file that the page exported.",
             "smallcaps review core_20251202_031500_marks.json",
+        )
+    )
+    _import(
+        command(
+            "import",
+            "Take in bars, events or windows that you already have, without downloading them again.",
+            "files; each kind says which.",
+            "smallcaps import bars minute --timezone America/New_York",
         )
     )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
@@ -217,6 +233,11 @@ def _review(parser: ArgumentParser) -> None:
     _data_flags(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="what the page saved under `Export marks`")
     parser.add_argument("--profile", choices=PROFILES, help="refuse marks of another profile")
+
+
+def _import(parser: ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    import_bars(kinds, _data_flags)
 
 
 def _status(parser: ArgumentParser) -> None:

@@ -32,7 +32,8 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "cli": {"settings", "domain.tables"},
+    "cli": {"settings", "domain.tables", "import_flags"},
+    "import_flags": {"domain.tables"},
     "errors": set(),
 }
 PURE = {"polars", "pydantic"}
