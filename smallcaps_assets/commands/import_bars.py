@@ -73,6 +73,7 @@ def run(arguments: Namespace) -> int:
             problems += [problem for outcome in some for problem in outcome.problems]
             for outcome in some:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
+            figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
     _say(paths, figures, told.symbols, files, universe)
     if problems:
         print(first_lines(problems), file=sys.stderr)
@@ -123,7 +124,7 @@ def _form(arguments: Namespace) -> BarForm:
     if arguments.timezone is not None:
         try:
             ZoneInfo(arguments.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise InputError(
                 f"--timezone {arguments.timezone}: there is no such time zone. Give a name of the zone database, such "
                 "as America/New_York or UTC."
@@ -152,6 +153,8 @@ def _say(
     paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarFiles, universe: UniverseStore
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
+    if figures["before"]:
+        print("files that were imported before, and whose bars are all there, were not read again")
     print(
         f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
         f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"

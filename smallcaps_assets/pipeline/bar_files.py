@@ -17,8 +17,8 @@ from smallcaps_assets.domain.tables import as_listed, as_listed_name, check_symb
 from smallcaps_assets.errors import InputError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
-# of one batch: about 600 MB with what is made of them
-ROWS_AT_ONCE: Final = 2_000_000
+# of one batch: up to about 1 GB with what is made of them
+ROWS_AT_ONCE: Final = 1_000_000
 # about what a row of text takes at least, so that few bytes never turn out to be too many rows
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
 _KEY: Final = "symbol="

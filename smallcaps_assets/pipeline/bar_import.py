@@ -74,8 +74,7 @@ class BarImport:
         # one after the other: where they say different things of a minute, the order decides
         for source in due:
             if source.symbol is None:
-                yield from self._import(source)
-                progress.add(source.size)
+                yield from self._import(source, progress.add)
 
     def _held(self, sources: Sequence[Source]) -> dict[Source, set[str]]:
         """The sources that were imported and whose bars are all still here, each with its symbols."""
@@ -100,10 +99,13 @@ class BarImport:
             return set()
 
     def _import_all(self, source: Source) -> tuple[Source, list[Outcome]]:
-        return source, list(self._import(source))
+        return source, list(self._import(source, lambda size: None))  # noqa: ARG005 -- told when all of it is done
 
-    def _import(self, source: Source) -> Iterator[Outcome]:
-        """Merge a source; the last symbol with bars is merged last and remembers how many there were."""
+    def _import(self, source: Source, progress: Callable[[int], None]) -> Iterator[Outcome]:
+        """Merge a source; the last symbol with bars is merged last and remembers how many there were.
+
+        `progress` is told the bytes that were done.
+        """
         problems: list[str] = []
         seen = Counter[str]()
         last: _Own | None = None
@@ -115,6 +117,9 @@ class BarImport:
             last = next((one for one in reversed(ready) if one.has_bars), None)
             others = [one for one in ready if one is not last]
             yield from in_threads(lambda one: self._stored(one, source.signature, 0), others, STORED_AT_ONCE)
+            share = min(source.size * batch.height // max(source.rows, 1), source.size - seen["bytes"])
+            seen.update(bytes=share)
+            progress(share)
         if seen["rows"] and not (seen["symbols"] or seen["not_over"]):
             problems.append(
                 f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
@@ -125,6 +130,7 @@ class BarImport:
             yield self._stored(last, source.signature if whole else None, seen["symbols"])
         if problems:
             yield Outcome((), {}, tuple(problems))
+        progress(source.size - seen["bytes"])
 
     def _judged(self, batch: pl.DataFrame, source: Source, problems: list[str]) -> "list[_Own]":
         """The usable bars of each symbol of a batch, sorted by symbol; what belongs to none is put into quarantine."""

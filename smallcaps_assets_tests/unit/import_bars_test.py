@@ -175,6 +175,17 @@ def test_a_symbol_that_looks_like_something_else_stays_a_symbol(lake: Lake, brou
     assert BarsStore(lake).symbols() == sorted(names)
 
 
+@pytest.mark.parametrize("name", ["bars.csv", "bars.csv.gz"])
+def test_a_csv_as_spreadsheets_write_it(name: str, lake: Lake, brought: Path) -> None:
+    """With a mark of its encoding and the line ends of Windows."""
+    text = BOTH.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%:z", line_terminator="\r\n", include_bom=True).encode()
+    assert text.startswith(b"\xef\xbb\xbf")
+    brought.mkdir()
+    (brought / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), BOTH)
+
+
 def test_symbols_in_small_letters_are_capitals(lake: Lake, brought: Path) -> None:
     put(brought / "symbol=aemd" / "all.parquet", ONE.drop("symbol"))
     put(brought / "bars.parquet", OTHER.with_columns(symbol=pl.lit("brk.b")))
