@@ -11,6 +11,8 @@ from pathlib import Path
 
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.flag_types import port_number, positive_number
+from smallcaps_assets.import_flags import add_kinds
 from smallcaps_assets.settings import PROFILES
 
 USERS_MISTAKE = 2
@@ -125,7 +127,7 @@ def _parser() -> ArgumentParser:
             "import",
             "Take in bars, events or windows that you already have, without downloading them again.",
             "files; each kind says which.",
-            "smallcaps import events old/master.parquet --timezone UTC",
+            "smallcaps import bars minute --timezone America/New_York",
         )
     )
     _status(command("status", "Say what is done and what is left.", "a lake.", "smallcaps status --profile core"))
@@ -141,30 +143,6 @@ def _data_flags(parser: ArgumentParser) -> None:
     market.add_argument("--sessions", type=int, metavar="N", help="how many sessions, the last ones of the history")
     market.add_argument("--seed", type=int, metavar="N", help="another seed is another market")
     market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")
-
-
-def positive_number(text: str) -> int:
-    """A whole number above 0.
-
-    Raises:
-        ValueError: anything else.
-    """
-    number = int(text)
-    if number <= 0:
-        raise ValueError(text)
-    return number
-
-
-def port_number(text: str) -> int:
-    """A TCP port, 0 to 65535 (0: any that is free); the name is what argparse calls a wrong value.
-
-    Raises:
-        ValueError: anything else.
-    """
-    port = int(text)
-    if port not in range(65_536):
-        raise ValueError(text)
-    return port
 
 
 def _demo(parser: ArgumentParser) -> None:
@@ -278,54 +256,7 @@ def _coverage(parser: ArgumentParser) -> None:
 
 
 def _import(parser: ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-
-    def kind(name: str, summary: str, needs: str, example: str) -> ArgumentParser:
-        return kinds.add_parser(
-            name,
-            help=summary,
-            description=textwrap.fill(f"{summary} Needs: {needs}", 100),
-            epilog=f"example:\n  {example}",
-            formatter_class=RawDescriptionHelpFormatter,
-        )
-
-    _import_events(
-        kind(
-            "events",
-            "Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.",
-            "parquet files with symbol, event_type, timestamp, direction, spike_x, prices, volumes and score.",
-            "smallcaps import events old/master.parquet --timezone UTC",
-        )
-    )
-    _import_windows(
-        kind(
-            "windows",
-            "Take in trades and quotes of events of the current manifest; no capture asks for them again.",
-            "symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet.",
-            "smallcaps import windows old/tape --profile core --before 3 --after 7 --resolution full",
-        )
-    )
-
-
-def _import_events(parser: ArgumentParser) -> None:
-    _data_flags(parser)
-    parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
-    parser.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: of the lake)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-
-
-def _import_windows(parser: ArgumentParser) -> None:
-    _data_flags(parser)
-    parser.add_argument("path", type=Path, metavar="PATH", help="the folder that holds them")
-    parser.add_argument("--profile", choices=PROFILES, help="whose manifest and tape (default: active_profile)")
-    held = parser.add_argument_group("what the files hold, which they do not say themselves")
-    held.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
-    held.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
-    held.add_argument("--manifest", type=Path, metavar="FILE", help="or the manifest they were downloaded for")
-    held.add_argument("--resolution", metavar="HOW", help="of quotes: full, 20 (a second), or changes,5")
-    held.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_kinds(parser.add_subparsers(dest="what", required=True, metavar="WHAT"), _data_flags)
 
 
 def _status(parser: ArgumentParser) -> None:

@@ -34,7 +34,9 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "cli": {"settings", "domain.tables"},
+    "cli": {"settings", "domain.tables", "flag_types", "import_flags"},
+    "import_flags": {"settings", "flag_types"},
+    "flag_types": {"domain.tables"},
     "errors": set(),
 }
 PURE = {"polars", "pydantic"}

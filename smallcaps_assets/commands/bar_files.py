@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from pyarrow import ArrowException, parquet
 
-from smallcaps_assets.commands.files import scan_bars, symbol_of_path
+from smallcaps_assets.commands.files import scan_bars
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.pipeline.bar_files import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 
 # About 1 GB with their features. A symbol of 750 sessions has a third of it.

@@ -148,6 +148,17 @@ def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
     ).fill_null(False)
 
 
+def as_listed(symbol: pl.Expr) -> pl.Expr:
+    """A symbol that has no capital letter in capitals: no symbol of the vendor's is written so."""
+    small = symbol.str.contains("[a-z]") & ~symbol.str.contains("[A-Z]")
+    return pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol)
+
+
+def as_listed_name(symbol: str) -> str:
+    """The same of one symbol."""
+    return symbol if re.search("[A-Z]", symbol) else symbol.upper()
+
+
 def check_symbol(symbol: str) -> str:
     """Return `symbol` if it can name a folder on every system.
 

@@ -1,21 +1,40 @@
 """Minute bars: one file per symbol and ET month, whose footer names the sessions it covers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.adopted_bars import compared
 from smallcaps_assets.domain.bar_checks import SESSION_BARS
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, bar_problems
 from smallcaps_assets.domain.sessions import midnight, new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.adoption import IMPORTS, Adoption, Held, Imports, held
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 DAY = new_york_date(pl.col("timestamp"))
+# where rows lie that cannot be put into a month, or not even to a symbol
+UNDATED: Final = "undated.parquet"
+UNNAMED: Final = "unnamed.parquet"
+
+
+class Merged(NamedTuple):
+    """What merging bars into a month did: how many minutes were new, were there and agreed, and were there and not.
+
+    `fingerprints` are those of the sessions that the bars are of, as they are now.
+    """
+
+    new: int
+    equal: int
+    differing: int
+    covered: int  # sessions that were not covered before
+    fingerprints: dict[date, str]
 
 
 @dataclass(frozen=True)
@@ -125,28 +144,82 @@ class BarsStore:
         """
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
         new = DAY.is_in(list(sessions))
-        if path.is_file():
-            here = _sessions_of(path)
-            with disk_errors("read", path):
-                kept = pl.read_parquet(path, hive_partitioning=False).filter(~new)
-            known = {day: mark for day, mark in here.items() if day not in sessions}
-        else:
-            kept, known = BARS.to_frame(), {}
+        here = _month(path)
+        kept = here.bars.filter(~new)
+        known = {day: mark for day, mark in here.sessions.items() if day not in sessions}
         self._quarantine(self.lake.quarantined(path), sessions, refused)
         fresh = bars.filter(new)
         marks = known | dict.fromkeys(sessions, _no_bars()) | _fingerprints(fresh)
-        stored = pl.concat([kept, fresh]).sort("timestamp")
+        self._publish(path, symbol, pl.concat([kept, fresh]), marks, here.imports)
+
+    def merge(  # noqa: PLR0913 -- what to merge, and how
+        self,
+        symbol: str,
+        month: date,
+        bars: pl.DataFrame,
+        *,
+        covers: Collection[date] = (),
+        replace: bool = False,
+        adoption: Adoption | None = None,
+    ) -> Merged:
+        """Merge bars of an ET month from elsewhere into what is here, minute by minute.
+
+        A minute that is here stays; with `replace` it is replaced where the bar differs in what both of them say.
+        Their sessions are covered from now on, and those of `covers`, all in the same month, as well. A file in which
+        nothing changes is not written again.
+
+        Args:
+            symbol: whose bars.
+            month: its first day.
+            bars: BARS, unique by timestamp.
+            covers: sessions that are covered although they may have no bars.
+            replace: which of two bars that differ is kept.
+            adoption: the import, to be remembered here as done.
+        """
+        path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
+        here = _month(path)
+        found = compared(here.bars, bars)
+        days = set(bars.select(DAY.unique()).to_series())
+        uncovered = (days | set(covers)) - here.sessions.keys()
+        fresh = pl.concat([found.new, found.differing]) if replace else found.new
+        kept = here.bars.join(fresh, on="timestamp", how="anti") if replace else here.bars
+        stored = pl.concat([kept, fresh])
+        own = _fingerprints(stored.filter(DAY.is_in(list(days))))
+        imports = here.imports if adoption is None else here.imports | adoption.ended(own)
+        if fresh.height or uncovered or imports.keys() != here.imports.keys():
+            marks = dict.fromkeys(uncovered, _no_bars()) | here.sessions | own
+            self._publish(path, symbol, stored, marks, imports)
+        return Merged(found.new.height, found.equal, found.differing.height, len(uncovered), own)
+
+    def imports(self, symbol: str) -> set[Held]:
+        """The imports whose bars of `symbol` are all still here."""
+        files = [_provenance(path) for path in self._files(symbol)]
+        marks = {day: mark for file in files for day, mark in _dated(file["sessions"]).items()}
+        return {found for file in files for found in held(file.get(IMPORTS, {}), marks)}
+
+    def refuse(self, symbol: str | None, month: date | None, refused: pl.DataFrame) -> None:
+        """Add rows (QUARANTINED_BARS) to the quarantine of a month; None where they tell no month, or no symbol."""
+        folder = self.lake.root / "bars" / "minute" if symbol is None else self.lake.bars(symbol)
+        name = UNNAMED if symbol is None else UNDATED if month is None else f"{month:%Y-%m}.parquet"
+        path = self.lake.quarantined(folder / name)
+        with disk_errors("read", path):
+            here = pl.read_parquet(path, hive_partitioning=False) if path.is_file() else QUARANTINED_BARS.to_frame()
+        rows = pl.concat([here, refused.match_to_schema(QUARANTINED_BARS)]).unique(maintain_order=True)
+        if rows.height > here.height:
+            publish_frame(path, rows.sort("timestamp", maintain_order=True))
+
+    def _publish(
+        self, path: Path, symbol: str, bars: pl.DataFrame, marks: Mapping[date, str], imports: Imports
+    ) -> None:
+        stored = bars.sort("timestamp")
         problems = bar_problems(stored, symbol)
         if problems:
             raise LakeError(
                 f"{path}: {'; '.join(problems)}, so nothing was published. Remove the file if it is there, and "
                 f"materialize minute_bars of {symbol} again."
             )
-        publish_frame(
-            path,
-            stored,
-            {"sessions": {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}},
-        )
+        sessions = {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}
+        publish_frame(path, stored, {"sessions": sessions} | ({IMPORTS: imports} if imports else {}))
 
     def _quarantine(self, path: Path, sessions: Collection[date], refused: pl.DataFrame) -> None:
         new = DAY.is_in(list(sessions))
@@ -172,12 +245,37 @@ def _in_order(bars: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
     return bars.sort(symbol.cast(pl.Enum(symbols)), "timestamp")
 
 
+class _Month(NamedTuple):
+    """What a month file holds."""
+
+    bars: pl.DataFrame
+    sessions: dict[date, str]
+    imports: Imports
+
+
+def _month(path: Path) -> _Month:
+    """A month file; empty where there is none."""
+    if not path.is_file():
+        return _Month(BARS.to_frame(), {}, {})
+    with disk_errors("read", path):
+        bars = pl.read_parquet(path, hive_partitioning=False)
+    return _Month(bars, _sessions_of(path), _provenance(path).get(IMPORTS, {}))
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    return provenance_of(path) or {"sessions": {}}
+
+
 def _sessions_of(path: Path) -> dict[date, str]:
     """Covered sessions and fingerprints of a month file; of a file from elsewhere, the dates it has bars on."""
     provenance = provenance_of(path)
     if provenance is not None:
-        return {date.fromisoformat(day): mark for day, mark in provenance["sessions"].items()}
+        return _dated(provenance["sessions"])
     return _fingerprints(pl.read_parquet(path, hive_partitioning=False))
+
+
+def _dated(sessions: Mapping[str, str]) -> dict[date, str]:
+    return {date.fromisoformat(day): mark for day, mark in sessions.items()}
 
 
 def bars_counted(mark: str) -> int:

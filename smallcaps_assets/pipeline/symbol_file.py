@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.tables import as_listed
 from smallcaps_assets.domain.universe import LISTED, REFUSED
 from smallcaps_assets.errors import InputError
 
@@ -175,11 +176,9 @@ def _all_named(rows: pl.DataFrame) -> pl.DataFrame:
 
 def in_capitals(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Symbols that have no capital letter in capitals: no symbol of the vendor's is written so."""
-    symbol = pl.col(SYMBOL)
-    small = symbol.str.contains("[a-z]") & ~symbol.str.contains("[A-Z]")
-    changed = rows.filter(small)[SYMBOL].to_list()
-    rows = rows.with_columns(pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol).alias(SYMBOL))
-    return rows, [
+    listed = as_listed(pl.col(SYMBOL))
+    changed = rows.filter(pl.col(SYMBOL) != listed)[SYMBOL].to_list()
+    return rows.with_columns(listed.alias(SYMBOL)), [
         f"{len(changed):,} symbols in small letters read as capitals: {_named_few(changed)}"
     ] if changed else []
 

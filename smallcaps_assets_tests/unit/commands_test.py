@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.events import build_master, detect
-from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST
+from smallcaps_assets.domain.tables import EVENTS, MANIFEST
 from smallcaps_assets.lake.bars import DAY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -231,12 +231,13 @@ def test_other_widths_units_and_zones_are_the_same_bars(change: dict[str, pl.Exp
     assert_frame_equal(written(), expected())
 
 
-def test_32_bit_prices_are_read_as_they_are() -> None:
-    narrow = LIVELY.with_columns(pl.col("open", "high", "low", "close", "volume").cast(pl.Float32))
-    put("narrow.parquet", narrow)
-    put("wide.parquet", narrow.match_to_schema(BARS, float_cast="upcast"))
-    run_detect("narrow.parquet", "a.parquet")
-    run_detect("wide.parquet", "b.parquet")
+def test_32_bit_prices_are_the_decimals_that_they_stand_for() -> None:
+    prices = [pl.col(name).round(3) for name in ("open", "high", "low", "close", "vwap")]
+    wide = LIVELY.with_columns(*prices, pl.col("volume").round(0))
+    put("wide.parquet", wide)
+    put("narrow.parquet", wide.with_columns(pl.col(pl.Float64).cast(pl.Float32)))
+    run_detect("wide.parquet", "a.parquet")
+    run_detect("narrow.parquet", "b.parquet")
     assert written("a.parquet").height > 20
     assert Path("a.parquet").read_bytes() == Path("b.parquet").read_bytes()
 

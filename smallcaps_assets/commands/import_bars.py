@@ -1,0 +1,176 @@
+"""`smallcaps import bars`: minute bars that people have, into the lake and its assets."""
+
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import dagster as dg
+
+from smallcaps_assets.commands.files import table_files
+from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.adopted import report
+from smallcaps_assets.defs.metadata import Metadata, first_lines
+from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.domain.foreign_bars import BarForm
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.bars import BarsStore, bars_counted
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import require_writable
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.bar_files import SUFFIXES, BarFiles
+from smallcaps_assets.pipeline.bar_import import BarImport
+from smallcaps_assets.pipeline.history import sessions_due
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.source import require_same_source
+from smallcaps_assets.settings import Settings, lake_path
+
+MINUTE_BARS: Final = dg.AssetKey("minute_bars")
+# no bars of US stocks by the minute are older
+EARLIEST: Final = date(1990, 1, 1)
+# symbols whose bars are told to Dagster together, so that little is untold when a process is killed
+TOLD_AT_ONCE: Final = 100
+NAMED: Final = 10
+# figures of a symbol that say that its bars are not what they were
+CHANGES: Final = ("bars_new", "bars_replaced", "sessions_covered")
+
+
+def run(arguments: Namespace) -> int:
+    """Import every bar of `path` that is not in the lake, and say what came of them.
+
+    Raises:
+        InputError: there is no file, or some could not be imported; the others were.
+    """
+    settings = enter(arguments)
+    form = _form(arguments)
+    paths = table_files(arguments.path, SUFFIXES)
+    lake = Lake(lake_path(settings))
+    universe = UniverseStore(lake)
+    _require_no_simulation(universe, settings)
+    require_writable(lake.root)
+    files = BarFiles(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
+    work = BarImport(
+        store=BarsStore(lake),
+        files=files,
+        over=_sessions_over(settings),
+        replace=arguments.on_conflict == "replace",
+        complete=arguments.complete,
+    )
+    problems: list[str] = []
+    sources = files.sources(paths, work.options, problems)
+    figures = Counter[str]()
+    with open_state(settings) as instance:
+        told = _Told(instance, work.store, str(Path(arguments.path).resolve()))
+        outcomes = work.run(sources, lambda line: print(line, flush=True))
+        while some := list(islice(outcomes, TOLD_AT_ONCE)):
+            told.tell(some)
+            problems += [problem for outcome in some for problem in outcome.problems]
+            for outcome in some:
+                figures.update({name: int(count) for name, count in outcome.figures.items()})
+            figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
+    _say(paths, figures, told.symbols, files, universe)
+    if problems:
+        print(first_lines(problems), file=sys.stderr)
+        raise InputError(
+            f"{arguments.path}: {len(problems):,} files or symbols, named above, could not be imported whole; "
+            "everything else is in the lake. Mend or remove them, then run the same again: only they are read."
+        )
+    return 0
+
+
+class _Told:
+    """What Dagster knows of the symbols that are imported."""
+
+    def __init__(self, instance: dg.DagsterInstance, store: BarsStore, path: str) -> None:
+        self._instance, self._store, self._path = instance, store, path
+        self._known = set(instance.get_materialized_partitions(MINUTE_BARS))
+        self.symbols: set[str] = set()
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Make partitions of the symbols, and record those that changed, or that Dagster never heard of."""
+        held = {outcome.partition[0] for outcome in outcomes if outcome.partition and self._has_bars(outcome)}
+        self._instance.add_dynamic_partitions(SYMBOLS.name or "", sorted(held))
+        by_symbol: dict[str, Counter[str]] = {symbol: Counter() for symbol in held}
+        for outcome in outcomes:
+            for symbol in held.intersection(outcome.partition):
+                by_symbol[symbol].update({name: int(count) for name, count in outcome.figures.items()})
+        changed = {symbol for symbol, figures in by_symbol.items() if any(figures[name] for name in CHANGES)}
+        untold = sorted(changed | (held - self._known))
+        report(self._instance, MINUTE_BARS, {symbol: self._described(symbol, by_symbol[symbol]) for symbol in untold})
+        self._known |= held
+        self.symbols |= held
+
+    def _has_bars(self, outcome: Outcome) -> bool:
+        return not outcome.problems and bool(not outcome.figures or outcome.figures["sessions"])
+
+    def _described(self, symbol: str, figures: Mapping[str, int]) -> Metadata:
+        marks = self._store.fingerprints(symbol)
+        rows = sum(map(bars_counted, marks.values()))
+        return {
+            **figures,
+            "sessions_in_lake": len(marks),
+            "imported_from": dg.MetadataValue.path(self._path),
+            "dagster/partition_row_count": rows,
+        }
+
+
+def _form(arguments: Namespace) -> BarForm:
+    if arguments.timezone is not None:
+        try:
+            ZoneInfo(arguments.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise InputError(
+                f"--timezone {arguments.timezone}: there is no such time zone. Give a name of the zone database, such "
+                "as America/New_York or UTC."
+            ) from error
+    return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
+
+
+def _require_no_simulation(universe: UniverseStore, settings: Settings) -> None:
+    """Make sure that bars of a real market do not enter a lake of the simulated one."""
+    if universe.source() is None:
+        return
+    require_same_source(universe, settings.source)
+    if settings.source.kind == "embedded" and settings.source.embedded.replay is None:
+        raise InputError(
+            f"{universe.lake.root}: holds a simulated market, and bars of a real one must not mix with it. Give them a "
+            "lake of their own: lake.path in the settings, or --lake DIR."
+        )
+
+
+def _sessions_over(settings: Settings) -> list[date]:
+    since = settings.history.model_copy(update={"first_session": EARLIEST, "last_session": None})
+    return sessions_due(since, settings.sessions, datetime.now(UTC))
+
+
+def _say(
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarFiles, universe: UniverseStore
+) -> None:
+    kept = figures["bars_differing"] - figures["bars_replaced"]
+    if figures["before"]:
+        print("files that were imported before, and whose bars are all there, were not read again")
+    print(
+        f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
+        f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
+    )
+    print(
+        f"left out: {figures['rows_on_other_days']:,} bars on days without a session, {figures['rows_not_over']:,} of "
+        f"sessions that are not over; {figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}"
+    )
+    if files.extra:
+        print(f"columns that nothing was made of: {', '.join(sorted(files.extra))}")
+    strange = sorted(symbols - universe.followed().keys())
+    if strange:
+        more = f" and {len(strange) - NAMED:,} more" if len(strange) > NAMED else ""
+        print(
+            f"{len(strange):,} symbols that the universe does not follow: {', '.join(strange[:NAMED])}{more}. Their "
+            "bars are used as they are, and nothing is asked for them"
+        )
+    if any(figures[name] for name in CHANGES):
+        print("next: materialize event_shards of these symbols, then master_events and the manifests")

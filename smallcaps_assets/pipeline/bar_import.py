@@ -1,0 +1,269 @@
+"""Minute bars that people have already: read, judged and merged into the lake, symbol by symbol."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from threading import Lock
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars
+from smallcaps_assets.domain.tables import as_listed, symbol_is_safe
+from smallcaps_assets.errors import DiskFull, LakeError
+from smallcaps_assets.lake.adoption import Adoption, Held
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.pipeline.bar_files import BarFiles, Source
+from smallcaps_assets.pipeline.in_flight import in_threads
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.progress import Progress
+
+# symbols of their own files that are read and stored at the same time; Polars itself uses every core
+SYMBOLS_AT_ONCE: Final = 2
+# of one table, stored at the same time: each waits for the disk
+STORED_AT_ONCE: Final = 4
+MB: Final = 1_000_000
+NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
+# raise it with every change of what is made of files: those imported before are then read again
+_VERSION: Final = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarImport:
+    """Everything that importing bars takes.
+
+    `over` are the XNYS sessions that are over, sorted: bars of other days are left out and counted. A session that has
+    imported bars is covered, and so never asked of the vendor; with `complete` those without, between a symbol's first
+    bar and its last, are as well. `replace` decides between two bars of one minute that differ, else the lake's stays.
+    """
+
+    store: BarsStore
+    files: BarFiles
+    over: Sequence[date]
+    replace: bool = False
+    complete: bool = False
+    _ranges: dict[str, tuple[date, date]] = field(default_factory=dict, init=False)
+    _spellings: dict[str, str] = field(default_factory=dict, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def options(self) -> str:
+        """What decides what becomes of files, besides how they are read."""
+        return f"{_VERSION} {self.replace} {self.complete}"
+
+    def run(self, sources: Sequence[Source], log: Callable[[str], None]) -> Iterator[Outcome]:
+        """Import what is not here yet; one outcome per symbol and source, without figures where nothing was read.
+
+        A file that cannot be read, or a symbol whose files in the lake cannot, is reported with the cause and stops no
+        other; an outcome without partition tells of files. `log` takes lines about progress.
+
+        Raises:
+            DiskFull: there is no room.
+        """
+        self._spellings.update((symbol.casefold(), symbol) for symbol in self.store.symbols())
+        held = self._held(sources)
+        for source in sources:
+            yield from (Outcome((symbol,)) for symbol in sorted(held.get(source, ())))
+        due = [source for source in sources if source not in held]
+        progress = _Megabytes(sum(source.size for source in due), log)
+        named = [source for source in due if source.symbol is not None]
+        for source, outcomes in in_threads(self._import_all, named, SYMBOLS_AT_ONCE, tick=progress.tick):
+            yield from outcomes
+            progress.add(source.size)
+        # one after the other: where they say different things of a minute, the order decides
+        for source in due:
+            if source.symbol is None:
+                yield from self._import(source, progress.add)
+
+    def _held(self, sources: Sequence[Source]) -> dict[Source, set[str]]:
+        """The sources that were imported and whose bars are all still here, each with its symbols."""
+        mixed = any(source.symbol is None for source in sources)
+        symbols = self.store.symbols() if mixed else [source.symbol for source in sources if source.symbol]
+        found: dict[str, set[str]] = {}
+        wanted: dict[str, int] = {}
+        ours = {source.signature for source in sources}
+        for symbol in symbols:
+            for one in self._imports(symbol):
+                if one.signature in ours:
+                    found.setdefault(one.signature, set()).add(symbol)
+                    wanted[one.signature] = max(one.symbols, wanted.get(one.signature, 0))
+                    self._extend(symbol, one.first, one.last)
+        whole = {signature for signature, symbols in found.items() if 0 < wanted[signature] <= len(symbols)}
+        return {source: found[source.signature] for source in sources if source.signature in whole}
+
+    def _imports(self, symbol: str) -> set[Held]:
+        try:
+            return self.store.imports(symbol)
+        except LakeError:  # told when it is merged into
+            return set()
+
+    def _import_all(self, source: Source) -> tuple[Source, list[Outcome]]:
+        return source, list(self._import(source, lambda size: None))  # noqa: ARG005 -- told when all of it is done
+
+    def _import(self, source: Source, progress: Callable[[int], None]) -> Iterator[Outcome]:
+        """Merge a source; the last symbol with bars is merged last and remembers how many there were.
+
+        `progress` is told the bytes that were done.
+        """
+        problems: list[str] = []
+        seen = Counter[str]()
+        last: _Own | None = None
+        for batch in self.files.batches(source, problems):
+            own = self._judged(batch, source, problems)
+            seen.update(rows=batch.height, symbols=sum(one.has_bars for one in own))
+            seen.update(not_over=sum(one.not_over for one in own))
+            ready = [one for one in [last, *own] if one is not None]
+            last = next((one for one in reversed(ready) if one.has_bars), None)
+            others = [one for one in ready if one is not last]
+            yield from in_threads(lambda one: self._stored(one, source.signature, 0), others, STORED_AT_ONCE)
+            share = min(source.size * batch.height // max(source.rows, 1), source.size - seen["bytes"])
+            seen.update(bytes=share)
+            progress(share)
+        if seen["rows"] and not (seen["symbols"] or seen["not_over"]):
+            problems.append(
+                f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
+                "--unit and what the columns hold."
+            )
+        if last is not None:
+            whole = not problems and not seen["not_over"]
+            yield self._stored(last, source.signature if whole else None, seen["symbols"])
+        if problems:
+            yield Outcome((), {}, tuple(problems))
+        progress(source.size - seen["bytes"])
+
+    def _judged(self, batch: pl.DataFrame, source: Source, problems: list[str]) -> "list[_Own]":
+        """The usable bars of each symbol of a batch, sorted by symbol; what belongs to none is put into quarantine."""
+        listed = batch.with_columns(symbol=as_listed(pl.col("symbol")))
+        if source.symbol is not None:
+            listed = _of_path(listed, source, problems)
+        on_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
+        clean = clean_bars(listed.filter(on_minute))
+        odd = listed.filter(~on_minute).with_columns(reason=pl.lit(NOT_A_MINUTE)).match_to_schema(QUARANTINED_BARS)
+        refused = pl.concat([clean.quarantined, odd])
+        nameless = ~symbol_is_safe(pl.col("symbol"))
+        if not (unnamed := refused.filter(nameless)).is_empty():
+            self.store.refuse(None, None, unnamed)
+        good = clean.good.partition_by("symbol", as_dict=True)
+        bad = refused.filter(~nameless).partition_by("symbol", as_dict=True)
+        symbols = sorted({str(symbol) for (symbol,) in good.keys() | bad.keys()})
+        return [self._own(symbol, good.get((symbol,)), bad.get((symbol,))) for symbol in symbols]
+
+    def _own(self, symbol: str, good: pl.DataFrame | None, bad: pl.DataFrame | None) -> "_Own":
+        bars = QUARANTINED_BARS.to_frame().drop("reason") if good is None else good
+        refused = QUARANTINED_BARS.to_frame() if bad is None else bad
+        dated = bars.with_columns(day=DAY)
+        late = dated.filter(pl.col("day") > self.over[-1]).height
+        usable = dated.filter(pl.col("day").is_in(list(self.over)))
+        return _Own(symbol, usable, refused, on_other_days=bars.height - usable.height - late, not_over=late)
+
+    def _stored(self, own: "_Own", signature: str | None, of: int) -> Outcome:
+        """Merge the bars of one symbol, month by month; the last month remembers the import."""
+        try:
+            self._require_one_spelling(own.symbol)
+            figures = self._merged(own, None if own.not_over else signature, of)
+        except DiskFull:
+            raise
+        except LakeError as error:
+            return Outcome((own.symbol,), {}, (f"{own.symbol}: {error}",))
+        return Outcome((own.symbol,), dict(figures))
+
+    def _require_one_spelling(self, symbol: str) -> None:
+        with self._lock:
+            spelling = self._spellings.setdefault(symbol.casefold(), symbol)
+        if spelling != symbol:
+            raise LakeError(
+                f"differs only in case from {spelling}, and folders of some systems cannot tell them apart. Leave "
+                "one of them out."
+            )
+
+    def _merged(self, own: "_Own", signature: str | None, of: int) -> Counter[str]:
+        figures = Counter(
+            rows_quarantined=own.refused.height, rows_on_other_days=own.on_other_days, rows_not_over=own.not_over
+        )
+        for (month,), rows in own.refused.group_by(DAY.dt.truncate("1mo"), maintain_order=True):
+            self.store.refuse(own.symbol, month, rows)
+        bars = own.by_month()
+        covers = self._covers(own) if self.complete else {}
+        marks: dict[date, str] = {}
+        for month in sorted(bars.keys() | covers.keys()):
+            last = signature is not None and month == max(bars, default=None)
+            done = self.store.merge(
+                own.symbol,
+                month,
+                bars.get(month, own.bars.drop("day").clear()),
+                covers=covers.get(month, ()),
+                replace=self.replace,
+                adoption=Adoption(str(signature), of, dict(marks)) if last else None,
+            )
+            marks |= done.fingerprints
+            figures.update(bars_new=done.new, bars_equal=done.equal, bars_differing=done.differing)
+            figures.update(bars_replaced=done.differing if self.replace else 0, sessions_covered=done.covered)
+        figures["sessions"] = len(marks)
+        return figures
+
+    def _covers(self, own: "_Own") -> dict[date, list[date]]:
+        """The sessions between the first bar of a symbol and the last, of all its files so far, by month."""
+        if not own.has_bars:
+            return {}
+        first, last = self._extend(own.symbol, *own.bars.select(pl.col("day").min(), last=pl.col("day").max()).row(0))
+        covers: dict[date, list[date]] = {}
+        for day in self.over:
+            if first <= day <= last:
+                covers.setdefault(day.replace(day=1), []).append(day)
+        return covers
+
+    def _extend(self, symbol: str, first: date, last: date) -> tuple[date, date]:
+        """The first and the last session with bars of a symbol in all that was imported so far."""
+        before = self._ranges.get(symbol, (first, last))
+        self._ranges[symbol] = min(first, before[0]), max(last, before[1])
+        return self._ranges[symbol]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What a batch holds of one symbol: bars (BARS and `day`) of sessions that are over, and what is not used."""
+
+    symbol: str
+    bars: pl.DataFrame
+    refused: pl.DataFrame
+    on_other_days: int
+    not_over: int
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether there is a bar to merge."""
+        return not self.bars.is_empty()
+
+    def by_month(self) -> dict[date, pl.DataFrame]:
+        """The bars of each month, by its first day."""
+        months = self.bars.with_columns(month=pl.col("day").dt.truncate("1mo")).partition_by("month", as_dict=True)
+        return {month: rows.drop("day", "month") for (month,), rows in months.items()}
+
+
+def _of_path(bars: pl.DataFrame, source: Source, problems: list[str]) -> pl.DataFrame:
+    """Bars of the symbol that the path says."""
+    others = bars.filter(pl.col("symbol") != source.symbol)["symbol"].unique().sort().to_list()
+    if others:
+        problems.append(
+            f"{source.name}: the path says symbol {source.symbol}, the column symbol {', '.join(others[:5])}. Rows of "
+            "another symbol than the path's are left out: rename the folder or file, or correct the column."
+        )
+    return bars.filter(pl.col("symbol") == source.symbol)
+
+
+class _Megabytes:
+    """Progress in megabytes of files."""
+
+    def __init__(self, total: int, log: Callable[[str], None]) -> None:
+        self._progress = Progress(-(-total // MB), "MB of bars imported", log)
+        self._done = 0
+        self.tick = self._progress.tick
+        self._total = total
+
+    def add(self, size: int) -> None:
+        before, self._done = self._done, self._done + size
+        self._progress.add(self._units(self._done) - self._units(before))
+
+    def _units(self, done: int) -> int:
+        return -(-done // MB) if done == self._total else done // MB

@@ -1,0 +1,155 @@
+"""`smallcaps import bars` as a person runs it: the lake, what Dagster knows of it, what is said of what went wrong."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+
+REPOSITORY = Path(__file__).parents[2]
+DAYS = sessions_between(date(2025, 10, 27), date(2025, 11, 7))
+BARS_OF_ALL = lively_bars(5, 3, DAYS).filter(DAY.is_in(DAYS))
+NAMES = BARS_OF_ALL["symbol"].unique().sort().to_list()
+MINUTE_BARS, SHARDS = dg.AssetKey("minute_bars"), dg.AssetKey("event_shards")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a fresh clone, in which the test works, beside day files; the environment is put back."""
+    folder = tmp_path / "home"
+    shutil.copytree(REPOSITORY / "config", folder / "config")
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    for name in (
+        *("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"),
+        "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
+    ):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
+    monkeypatch.chdir(folder)
+    for (symbol, day), bars in BARS_OF_ALL.with_columns(day=DAY).partition_by("symbol", "day", as_dict=True).items():
+        own = tmp_path / "minute" / f"symbol={symbol}"
+        own.mkdir(parents=True, exist_ok=True)
+        bars.drop("symbol", "day").write_parquet(own / f"date={day}.parquet")
+    return folder
+
+
+@contextmanager
+def state(home: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(home / ".dagster")) as instance:
+        yield instance
+
+
+def lake_of(home: Path) -> Lake:
+    return Lake(home / "lake")
+
+
+def test_what_was_imported_is_materialized_and_its_events_can_be(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "bars", "../minute"]) == 0
+    told = capsys.readouterr().out
+    files = len(list((home.parent / "minute").rglob("*.parquet")))
+    assert f"{files} files, 3 symbols: {BARS_OF_ALL.height:,} bars new, 0 as the lake has them" in told
+    assert "3 symbols that the universe does not follow: " + ", ".join(NAMES) in told
+    with state(home) as instance:
+        assert instance.get_dynamic_partitions(SYMBOLS.name or "") == NAMES
+        assert set(instance.get_materialized_partitions(MINUTE_BARS)) == set(NAMES)
+        found = instance.fetch_materializations(
+            dg.AssetRecordsFilter(MINUTE_BARS, asset_partitions=[NAMES[0]]), limit=9
+        )
+        (record,) = found.records
+        metadata = record.asset_materialization.metadata if record.asset_materialization else {}
+        rows = BARS_OF_ALL.filter(symbol=NAMES[0]).height
+        assert metadata["bars_new"].value == metadata["dagster/partition_row_count"].value == rows
+        assert metadata["sessions"].value == BARS_OF_ALL.filter(symbol=NAMES[0])["timestamp"].dt.date().n_unique()
+        assert metadata["imported_from"].value == str((home.parent / "minute").resolve())
+        job = build_defs(load_settings()).resolve_implicit_global_asset_job_def()
+        tags = {"dagster/asset_partition_range_start": NAMES[0], "dagster/asset_partition_range_end": NAMES[-1]}
+        assert job.execute_in_process(instance=instance, asset_selection=[SHARDS], tags=tags).success
+        assert set(instance.get_materialized_partitions(SHARDS)) == set(NAMES)
+    assert ShardStore(lake_of(home)).symbols() == NAMES
+
+
+def test_importing_again_changes_nothing_in_the_lake_or_in_dagster(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "bars", "../minute"]) == 0
+    before = files_below(home / "lake")
+    assert main(["import", "bars", "../minute"]) == 0
+    told = capsys.readouterr().out.split("next:")[1]
+    assert "imported before, and whose bars are all there, were not read again" in told
+    assert "3 symbols: 0 bars new" in told
+    assert files_below(home / "lake") == before
+    with state(home) as instance:
+        assert len(instance.fetch_materializations(MINUTE_BARS, limit=10).records) == 3
+
+
+def test_what_dagster_never_heard_of_is_told_although_the_files_are_there(home: Path) -> None:
+    """As where a process was killed between the two."""
+    assert main(["import", "bars", "../minute"]) == 0
+    shutil.rmtree(home / ".dagster")
+    assert main(["import", "bars", "../minute"]) == 0
+    with state(home) as instance:
+        assert set(instance.get_materialized_partitions(MINUTE_BARS)) == set(NAMES)
+
+
+def test_a_bad_file_is_named_at_the_end_and_the_others_are_imported(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = home.parent / "minute" / f"symbol={NAMES[0]}" / "broken.parquet"
+    bad.write_bytes(b"no parquet")
+    assert main(["import", "bars", "../minute"]) == 2
+    said = capsys.readouterr()
+    assert f"{bad.name}: is not a readable parquet file" in said.err
+    assert "1 files or symbols, named above, could not be imported whole" in said.err
+    assert sum(BarsStore(lake_of(home)).read(symbol).height for symbol in NAMES) == BARS_OF_ALL.height
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["nowhere"], ["nowhere: no csv.gz or csv or parquet file there"]),
+        (["../minute", "--timezone", "New York"], ["--timezone New York: there is no such time zone"]),
+    ],
+)
+def test_what_cannot_be_imported_at_all(
+    flags: list[str], words: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "bars", *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("smallcaps import: ")
+    assert all(word in error for word in words)
+    assert not (home / "lake").exists()
+
+
+@pytest.mark.parametrize("flag", ["--columns=price=p", "--columns=open", "--columns=open=", "--unit=min"])
+def test_a_wrong_flag_is_refused_with_usage(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["import", "bars", "minute", flag])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: smallcaps import bars")
+
+
+def test_a_simulated_market_takes_no_real_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = UniverseStore(lake_of(home))
+    store.replace(store.read(), {"source": "simulated market, seed 7"})
+    assert main(["import", "bars", "../minute"]) == 2
+    assert "holds a simulated market" in capsys.readouterr().err
+    assert main(["import", "bars", "../minute", "--lake", "other"]) == 0
+    assert BarsStore(Lake(home / "other")).symbols() == NAMES

@@ -1,0 +1,608 @@
+"""Minute bars in every shape that people keep them in: what comes into the lake of them, and what does not."""
+
+import gzip
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.commands.files import table_files
+from smallcaps_assets.domain.foreign_bars import BarForm
+from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.pipeline import bar_files
+from smallcaps_assets.pipeline.bar_files import SUFFIXES, BarFiles
+from smallcaps_assets.pipeline.bar_import import BarImport
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.scenarios import Row, bars_from, new_york, sessions_of
+
+OVER = sessions_of("2025-10-01", "2025-11-28")["date"].to_list()
+FRI, MON, TUE, WED = date(2025, 10, 31), date(2025, 11, 3), date(2025, 11, 4), date(2025, 11, 5)
+OCT, NOV = date(2025, 10, 1), date(2025, 11, 1)
+ZONE = "America/New_York"
+# a price that 32 bits hold only about, and a volume in fractions of shares
+ROWS: list[Row] = [(12.34, 12.5, 12.3, 12.41, 9099.618, 7), (12.41, 12.42, 12.4, 12.42, 500.0, None)]
+
+
+def of_symbol(symbol: str, rows: list[Row] | None = None) -> pl.DataFrame:
+    """The last session of summer time, a Friday in October, and the first two after it."""
+    starts = ("2025-10-31 09:30", "2025-11-03 09:30", "2025-11-04 15:59")
+    return pl.concat([bars_from(start, rows or ROWS, symbol) for start in starts])
+
+
+ONE, OTHER = of_symbol("AEMD"), of_symbol("BRK.B")
+BOTH = pl.concat([ONE, OTHER])
+PRICES = ["open", "high", "low", "close", "vwap"]
+
+
+class Result(NamedTuple):
+    outcomes: list[Outcome]
+    problems: list[str]
+    files: BarFiles
+
+    @property
+    def figures(self) -> Counter[str]:
+        total = Counter[str]()
+        for outcome in self.outcomes:
+            total.update({name: int(count) for name, count in outcome.figures.items()})
+        return total
+
+
+def importing(lake: Lake, path: object, form: BarForm | None = None, only: Any = None, **options: bool) -> Result:
+    files = BarFiles(form or BarForm(), only)
+    work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
+    problems: list[str] = []
+    sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)
+    outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
+    return Result(outcomes, problems + [told for outcome in outcomes for told in outcome.problems], files)
+
+
+def held(lake: Lake) -> pl.DataFrame:
+    store = BarsStore(lake)
+    return pl.concat([BARS.to_frame(), *(store.read(symbol) for symbol in store.symbols())])
+
+
+def quarantined(lake: Lake) -> dict[str, dict[str, int]]:
+    """Reasons by file of the quarantine."""
+    root = lake.quarantine / "bars" / "minute"
+    return {file.relative_to(root).as_posix(): reasons(pl.read_parquet(file)) for file in root.rglob("*.parquet")}
+
+
+def put(path: Path, frame: pl.DataFrame) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(".parquet"):
+        frame.write_parquet(path)
+    else:
+        text = frame.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%:z").encode()
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+@pytest.fixture
+def brought(tmp_path: Path) -> Path:
+    return tmp_path / "brought"
+
+
+# ------------------------------------------------------------------------------------------------- layouts
+
+
+def day_files(folder: Path) -> None:
+    for (symbol, day), bars in BOTH.with_columns(day=DAY).partition_by("symbol", "day", as_dict=True).items():
+        put(folder / f"symbol={symbol}" / f"date={day}.parquet", bars.drop("symbol", "day"))
+
+
+def flat_files(folder: Path) -> None:
+    names = ["ticker", "volume", "open", "close", "high", "low", "window_start", "transactions"]
+    for (day,), bars in BOTH.with_columns(day=DAY).partition_by("day", as_dict=True).items():
+        renamed = bars.rename({"symbol": "ticker"}).with_columns(window_start=pl.col("timestamp").dt.epoch("ns"))
+        put(folder / f"{day:%Y/%m}" / f"{day}.csv.gz", renamed.select(names))
+
+
+def per_symbol(layout: str, *without: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        for symbol, bars in (("AEMD", ONE), ("BRK.B", OTHER)):
+            put(folder / layout.format(symbol), bars.drop(without))
+
+    return write
+
+
+def one_file(name: str) -> Callable[[Path], None]:
+    return lambda folder: put(folder / name, BOTH.sort("timestamp")) and None
+
+
+LAYOUTS: Mapping[str, Callable[[Path], None]] = {
+    "a file per symbol and day": day_files,
+    "a file per symbol": per_symbol("{}.parquet", "symbol"),
+    "a file per symbol, named by key": per_symbol("symbol={}.parquet", "symbol"),
+    "a file per symbol that says the symbol as well": per_symbol("symbol={}/all.parquet"),
+    "a csv per symbol": per_symbol("deep/down/{}.csv", "symbol"),
+    "a file with all symbols": one_file("minute_2025.parquet"),
+    "a csv with all symbols": one_file("minute.csv"),
+    "a compressed csv": one_file("minute.csv.gz"),
+    "the vendor's flat files": flat_files,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_bars(layout: str, lake: Lake, brought: Path) -> None:
+    LAYOUTS[layout](brought)
+    result = importing(lake, brought)
+    assert not result.problems
+    expected = BOTH if "flat" not in layout else BOTH.with_columns(vwap=pl.lit(None, dtype=pl.Float64))
+    assert_frame_equal(held(lake), expected)
+    assert result.figures["bars_new"] == 12
+    assert not quarantined(lake)
+
+
+def test_a_file_or_a_pattern_may_be_named(lake: Lake, brought: Path) -> None:
+    day_files(brought)
+    importing(lake, brought / "symbol=AEMD" / f"date={FRI}.parquet")
+    assert_frame_equal(held(lake), ONE.head(2))
+    importing(lake, brought / "*" / "date=2025-11-*.parquet")
+    assert held(lake).height == 10
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 7])
+def test_a_file_larger_than_memory_is_read_in_whole_symbols(
+    at_once: int, lake: Lake, brought: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bar_files, "ROWS_AT_ONCE", at_once)
+    nameless = ONE.head(1).with_columns(symbol=pl.lit(None, dtype=pl.String))
+    every = pl.concat([BOTH, of_symbol("CRVO"), nameless]).sort("timestamp")
+    put(brought / "big.parquet", every)
+    assert importing(lake, brought).figures["bars_new"] == 18
+    assert_frame_equal(held(lake), pl.concat([BOTH, of_symbol("CRVO")]))
+    assert quarantined(lake) == {"unnamed.parquet": {"symbol is not usable as a name": 1}}
+    before = files_below(lake.root)
+    assert not importing(lake, brought).figures
+    assert files_below(lake.root) == before
+
+
+def test_a_symbol_that_looks_like_something_else_stays_a_symbol(lake: Lake, brought: Path) -> None:
+    names = ["NA", "NULL", "TRUE", "NAN", "INF", "E1"]
+    put(brought / "bars.csv", pl.concat(of_symbol(name) for name in names))
+    assert not importing(lake, brought).problems
+    assert BarsStore(lake).symbols() == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["bars.csv", "bars.csv.gz"])
+def test_a_csv_as_spreadsheets_write_it(name: str, lake: Lake, brought: Path) -> None:
+    """With a mark of its encoding and the line ends of Windows."""
+    text = BOTH.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%:z", line_terminator="\r\n", include_bom=True).encode()
+    assert text.startswith(b"\xef\xbb\xbf")
+    brought.mkdir()
+    (brought / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_symbols_in_small_letters_are_capitals(lake: Lake, brought: Path) -> None:
+    put(brought / "symbol=aemd" / "all.parquet", ONE.drop("symbol"))
+    put(brought / "bars.parquet", OTHER.with_columns(symbol=pl.lit("brk.b")))
+    importing(lake, brought)
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", pl.concat([of_symbol("KIMpL"), of_symbol("KIMPL")]))
+    result = importing(lake, brought)
+    assert "differs only in case" in " ".join(result.problems)
+    assert len(BarsStore(lake).symbols()) == 1
+
+
+def test_a_column_that_contradicts_the_path_is_told(lake: Lake, brought: Path) -> None:
+    put(brought / "symbol=AEMD" / "all.parquet", BOTH)
+    (told,) = importing(lake, brought).problems
+    assert "the path says symbol AEMD, the column symbol BRK.B" in told
+    assert_frame_equal(held(lake), ONE)
+
+
+def test_symbols_that_nobody_follows_may_be_left_out(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", BOTH)
+    put(brought / "CRVO.parquet", of_symbol("CRVO").drop("symbol"))
+    importing(lake, brought, only={"AEMD"})
+    assert_frame_equal(held(lake), ONE)
+    importing(lake, brought, only={"AEMD", "CRVO"})
+    assert BarsStore(lake).symbols() == ["AEMD", "CRVO"]
+
+
+# ------------------------------------------------------------------------------------------------- times
+
+STAMP = pl.col("timestamp")
+NAIVE = STAMP.dt.convert_time_zone(ZONE).dt.replace_time_zone(None)
+TIMES: Mapping[str, tuple[pl.Expr, BarForm]] = {
+    "zoned": (STAMP.dt.convert_time_zone("Asia/Tokyo").cast(pl.Datetime("ns", "Asia/Tokyo")), BarForm()),
+    "zoned, ms": (STAMP.dt.convert_time_zone(ZONE).dt.cast_time_unit("ms"), BarForm()),
+    "New York": (NAIVE, BarForm(ZONE)),
+    "New York, ns": (NAIVE.dt.cast_time_unit("ns"), BarForm(ZONE)),
+    "UTC": (STAMP.dt.replace_time_zone(None).dt.cast_time_unit("ms"), BarForm("UTC")),
+    **{unit: (STAMP.dt.epoch(unit), BarForm(unit=unit)) for unit in ("s", "ms", "us", "ns")},  # type: ignore[arg-type, misc]
+    "unsigned": (STAMP.dt.epoch("s").cast(pl.UInt32), BarForm(unit="s")),
+    "end of the minute": (STAMP + timedelta(minutes=1), BarForm(labels="end")),
+    "text with Z": (STAMP.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), BarForm()),
+    "text with an offset": (STAMP.dt.convert_time_zone(ZONE).dt.strftime("%Y-%m-%d %H:%M:%S%:z"), BarForm()),
+    "text with a short offset": (STAMP.dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m-%d %H:%M%z"), BarForm()),
+    "text without a zone": (NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S"), BarForm(ZONE)),
+    "text up to the minute": (NAIVE.dt.strftime(" %Y-%m-%d %H:%M "), BarForm(ZONE)),
+    "text with a fraction": (NAIVE.dt.strftime("%Y-%m-%dT%H:%M:%S.000"), BarForm(ZONE)),
+    "digits": (STAMP.dt.epoch("ms").cast(pl.String), BarForm(unit="ms")),
+}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("kind", TIMES)
+def test_every_way_to_tell_time_gives_the_same_bars(kind: str, suffix: str, lake: Lake, brought: Path) -> None:
+    written, form = TIMES[kind]
+    if suffix == "csv" and kind in {"New York", "New York, ns", "UTC"}:
+        written = written.dt.strftime("%Y-%m-%d %H:%M:%S")
+    put(brought / f"AEMD.{suffix}", ONE.drop("symbol").with_columns(timestamp=written))
+    assert not importing(lake, brought, form).problems
+    assert_frame_equal(held(lake), ONE)
+    # 09:30 in New York on both sides of the change of time
+    assert held(lake)["timestamp"][0] == datetime(2025, 10, 31, 13, 30, tzinfo=UTC)
+    assert held(lake)["timestamp"][2] == datetime(2025, 11, 3, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_times_that_a_clock_shows_twice_or_never_are_set_aside(suffix: str, lake: Lake, brought: Path) -> None:
+    twice, never = datetime(2025, 11, 2, 1, 30), datetime(2025, 3, 9, 2, 30)  # noqa: DTZ001 -- it has no zone
+    nights = ONE.head(2).drop("symbol").with_columns(timestamp=pl.Series([twice, never]).cast(pl.Datetime("us")))
+    named = pl.concat([ONE.drop("symbol").with_columns(timestamp=NAIVE), nights])
+    put(brought / f"AEMD.{suffix}", named if suffix == "parquet" else named.with_columns(STAMP.dt.strftime("%F %T")))
+    result = importing(lake, brought, BarForm(ZONE))
+    assert_frame_equal(held(lake), ONE)
+    assert result.figures["rows_quarantined"] == 2
+    assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (NAIVE, ["timestamp has no time zone", "--timezone"]),
+        (NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S"), ["'2025-10-31 09:30:00', has no time zone", "--timezone"]),
+        (STAMP.dt.epoch("ms"), ["column timestamp is Int64", "--unit"]),
+        (STAMP.dt.epoch("ms").cast(pl.String), ["column timestamp is 1761917400000", "--unit"]),
+        (STAMP.dt.date(), ["column timestamp is Date"]),
+        (STAMP.dt.epoch("s").cast(pl.Float64), ["column timestamp is Float64"]),
+    ],
+)
+def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], lake: Lake, brought: Path) -> None:
+    file = put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=written))
+    (told,) = importing(lake, brought).problems
+    for word in [str(file), *words]:
+        assert word in told
+    assert held(lake).is_empty()
+
+
+def test_a_wrong_unit_is_told(lake: Lake, brought: Path) -> None:
+    file = put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch("ms")))
+    (told,) = importing(lake, brought, BarForm(unit="us")).problems
+    assert f"{file}: not one of 6 rows is a usable bar of a session. Check --timezone, --unit" in told
+
+
+def test_text_that_is_no_time_is_set_aside(lake: Lake, brought: Path) -> None:
+    text = ["2025-11-03 09:30:00", "2025-11-03 09:31:00 EST", "soon", "2025-11-03 09:32:00.123", "2025-13-03 09:33:00"]
+    bars = pl.concat([ONE.head(1)] * 5).drop("symbol").with_columns(timestamp=pl.Series(text))
+    put(brought / "AEMD.csv", bars)
+    assert importing(lake, brought, BarForm(ZONE)).figures["rows_quarantined"] == 4
+    assert held(lake)["timestamp"].to_list() == [new_york("2025-11-03 09:30")]
+
+
+# ------------------------------------------------------------------------------------------------- values
+
+
+def test_prices_of_32_bits_are_the_decimals_that_they_stand_for(lake: Lake, brought: Path) -> None:
+    narrow = ONE.with_columns(pl.col(pl.Float64).cast(pl.Float32)).drop("symbol")
+    assert narrow["open"].cast(pl.Float64)[0] != 12.34
+    put(brought / "AEMD.parquet", narrow)
+    importing(lake, brought)
+    assert_frame_equal(held(lake), ONE, check_exact=True)
+    assert held(lake)["volume"][0] == 9099.618
+
+
+def test_whole_shares_other_names_and_what_vendors_leave_out(lake: Lake, brought: Path) -> None:
+    short = {"timestamp": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+    bars = ONE.select(pl.col("symbol").alias("S"), *(pl.col(ours).alias(theirs) for ours, theirs in short.items()))
+    put(brought / "bars.parquet", bars.with_columns(pl.col("v").cast(pl.Int32), otc=pl.lit(value=True), date=pl.lit(1)))
+    result = importing(lake, brought, BarForm(names={"symbol": "S", **short}))
+    expected = ONE.with_columns(
+        pl.col("volume").floor(), vwap=pl.lit(None, dtype=pl.Float64), transactions=pl.lit(None, dtype=pl.Int64)
+    )
+    assert_frame_equal(held(lake), expected)
+    assert result.files.extra == {"otc", "date"}
+
+
+@pytest.mark.parametrize(
+    ("bars", "form", "words"),
+    [
+        (ONE.drop("open", "close"), BarForm(), "no column open, close"),
+        (ONE, BarForm(names={"open": "o"}), "no column o (said to be open)"),
+        (ONE.with_columns(pl.col("close").cast(pl.String)), BarForm(), "column close is String, not Float64"),
+        (ONE.drop("symbol"), BarForm(), "no column symbol, and its name is none"),
+    ],
+)
+def test_files_that_are_none_of_bars_are_told(
+    bars: pl.DataFrame, form: BarForm, words: str, lake: Lake, brought: Path
+) -> None:
+    file = put(brought / "minute_bars.parquet", bars)
+    (told,) = importing(lake, brought, form).problems
+    assert told.startswith(f"{file}: ")
+    assert words in told
+
+
+def test_bad_rows_are_set_aside_with_the_reason(lake: Lake, brought: Path) -> None:
+    def bad(at: str, **values: Any) -> pl.DataFrame:
+        return bars_from(at, ROWS[:1]).with_columns(pl.lit(value).alias(name) for name, value in values.items())
+
+    between = bad("2025-11-05 10:00").with_columns(STAMP + timedelta(seconds=5))
+    rows = [bad("2025-10-30 10:00", close=float("nan")), bad("2025-11-05 10:00", volume=0.0), between]
+    rows += [bad("2025-11-05 10:01", high=1.0), ONE.head(1), bad("2025-11-05 10:02", symbol="../x")]
+    put(brought / "bars.parquet", pl.concat([ONE, *rows]))
+    result = importing(lake, brought)
+    assert not result.problems
+    assert_frame_equal(held(lake), ONE)
+    assert quarantined(lake) == {
+        "symbol=AEMD/2025-10.parquet": {
+            "a price is missing or not positive": 1,
+            "repeats the minute of an earlier row": 1,
+        },
+        "symbol=AEMD/2025-11.parquet": {
+            "volume is missing or not positive": 1,
+            "timestamp is not the start of a minute": 1,
+            "high or low contradicts open and close": 1,
+        },
+        "unnamed.parquet": {"symbol is not usable as a name": 1},
+    }
+    assert result.figures["rows_quarantined"] == 5
+    # a day whose bars are all bad is due
+    assert BarsStore(lake).covered("AEMD") == {FRI, MON, TUE}
+
+
+def test_text_that_is_no_number_is_set_aside(lake: Lake, brought: Path) -> None:
+    wrong = pl.Series(["12.34", "1,234.5", "n/a", "", "12.34", " 12.41 "])
+    put(brought / "AEMD.csv", ONE.drop("symbol").with_columns(open=wrong))
+    assert importing(lake, brought).figures["rows_quarantined"] == 3
+    assert held(lake)["open"].to_list() == [12.34, 12.34, 12.41]
+
+
+def test_days_without_a_session_and_days_that_are_not_over_are_left_out(lake: Lake, brought: Path) -> None:
+    saturday, later = bars_from("2025-11-01 10:00", ROWS), bars_from("2025-12-01 10:00", ROWS[:1])
+    night = bars_from("2025-11-03 03:00", ROWS[:1])
+    put(brought / "bars.parquet", pl.concat([ONE, saturday, later, night]))
+    result = importing(lake, brought)
+    assert (result.figures["rows_on_other_days"], result.figures["rows_not_over"]) == (2, 1)
+    # as of the vendor's: detection leaves out what is outside of the sessions of a day
+    assert_frame_equal(held(lake), pl.concat([ONE, night]).sort("timestamp"))
+    # what waits for its session to be over must be read again
+    assert importing(lake, brought).figures["bars_equal"] == 7
+
+
+# ------------------------------------------------------------------------------------------------- beside what is there
+
+CHEAPER: list[Row] = [(11.0, 11.5, 10.9, 11.2, 100.0, 7), ROWS[1]]
+
+
+def there(lake: Lake) -> BarsStore:
+    """A lake in which the Monday was downloaded."""
+    store = BarsStore(lake)
+    store.add("AEMD", NOV, [MON, WED], bars_from("2025-11-03 09:30", ROWS), QUARANTINED_BARS.to_frame())
+    return store
+
+
+def differing() -> pl.DataFrame:
+    """Monday: one minute that differs, one that agrees, one that is new."""
+    return pl.concat([bars_from("2025-11-03 09:30", CHEAPER), bars_from("2025-11-03 09:40", ROWS[:1])])
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_of_bars_that_differ_one_is_kept_as_said(replace: bool, lake: Lake, brought: Path) -> None:
+    store = there(lake)
+    put(brought / "bars.parquet", differing())
+    figures = importing(lake, brought, replace=replace).figures
+    assert {name: figures[f"bars_{name}"] for name in ("new", "equal", "differing", "replaced")} == {
+        "new": 1,
+        "equal": 1,
+        "differing": 1,
+        "replaced": int(replace),
+    }
+    first = differing().head(1) if replace else bars_from("2025-11-03 09:30", ROWS[:1])
+    assert_frame_equal(
+        store.read("AEMD"), pl.concat([first, bars_from("2025-11-03 09:31", ROWS[1:]), differing().tail(1)])
+    )
+    assert store.covered("AEMD") == {MON, WED}
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_files_leave_out_or_tell_in_32_bits_is_no_difference(replace: bool, lake: Lake, brought: Path) -> None:
+    store = there(lake)
+    before = files_below(lake.bars("AEMD"))
+    narrow = bars_from("2025-11-03 09:30", ROWS).with_columns(
+        pl.col(pl.Float64).cast(pl.Float32), transactions=pl.lit(None)
+    )
+    put(brought / "bars.parquet", narrow.with_columns(vwap=pl.lit(None)))
+    assert importing(lake, brought, replace=replace).figures["bars_equal"] == 2
+    assert_frame_equal(store.read("AEMD"), bars_from("2025-11-03 09:30", ROWS))
+    # the file now knows of the import, and nothing else
+    assert files_below(lake.bars("AEMD")).keys() == before.keys()
+
+
+def test_a_session_is_covered_where_bars_came(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", ONE.filter(DAY != MON))
+    importing(lake, brought)
+    assert BarsStore(lake).covered("AEMD") == {FRI, TUE}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_files_that_are_complete_cover_what_lies_between(
+    apart: bool, lake: Lake, brought: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bars_from("2025-10-28 10:00", ROWS)
+    if apart:  # in two files, imported one after the other
+        monkeypatch.setattr(bar_files, "ROWS_AT_ONCE", 2)
+        put(brought / "1.parquet", first)
+        put(brought / "2.parquet", bars_from("2025-11-04 10:00", ROWS))
+    else:
+        put(brought / "1.parquet", pl.concat([first, bars_from("2025-11-04 10:00", ROWS)]))
+    importing(lake, brought, complete=True)
+    between = {date(2025, 10, 28), date(2025, 10, 29), date(2025, 10, 30), FRI, MON, TUE}
+    assert BarsStore(lake).covered("AEMD") == between
+    before = files_below(lake.root)
+    assert not importing(lake, brought, complete=True).figures
+    assert files_below(lake.root) == before
+
+
+# ------------------------------------------------------------------------------------------------- again
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_importing_again_reads_nothing_and_changes_no_byte(layout: str, lake: Lake, brought: Path) -> None:
+    LAYOUTS[layout](brought)
+    importing(lake, brought)
+    before = files_below(lake.root)
+    again = importing(lake, brought)
+    assert not again.figures
+    assert {outcome.partition for outcome in again.outcomes} == {("AEMD",), ("BRK.B",)}
+    assert files_below(lake.root) == before
+
+
+def test_a_month_that_was_removed_comes_back(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", BOTH)
+    importing(lake, brought)
+    before = {name: content for name, (_, content) in files_below(lake.root).items()}
+    (lake.bars("AEMD") / "2025-10.parquet").unlink()
+    assert importing(lake, brought).figures["bars_new"] == 2
+    assert {name: content for name, (_, content) in files_below(lake.root).items()} == before
+
+
+def test_what_is_downloaded_later_does_not_make_an_import_be_read_again(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", ONE)
+    importing(lake, brought)
+    BarsStore(lake).add("AEMD", NOV, [WED], bars_from("2025-11-05 10:00", ROWS), QUARANTINED_BARS.to_frame())
+    assert not importing(lake, brought).figures
+    assert BarsStore(lake).read("AEMD").height == 8
+
+
+def test_other_options_and_changed_files_are_read_again(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", ONE.head(4))
+    importing(lake, brought)
+    assert importing(lake, brought, replace=True).figures["bars_equal"] == 4
+    put(brought / "bars.parquet", ONE)
+    figures = importing(lake, brought).figures
+    assert (figures["bars_equal"], figures["bars_new"]) == (4, 2)
+
+
+def test_imports_that_overlap_end_in_one_state(lake: Lake, brought: Path) -> None:
+    put(brought / "a" / "morning.parquet", bars_from("2025-11-03 09:30", ROWS))
+    put(brought / "b" / "evening.parquet", bars_from("2025-11-03 15:00", ROWS))
+    for _ in range(2):
+        importing(lake, brought / "a")
+        importing(lake, brought / "b")
+    before = files_below(lake.root)
+    importing(lake, brought / "a")
+    importing(lake, brought / "b")
+    assert files_below(lake.root) == before
+    assert held(lake).height == 4
+
+
+KILLED = """
+import os, sys
+from itertools import count
+from pathlib import Path
+import psutil
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets_tests.unit.import_bars_test import importing
+number, last, replace = count(1), int(sys.argv[3]), os.replace
+def once_too_often(source, target):
+    if next(number) == last:
+        psutil.Process().kill()
+    replace(source, target)
+os.replace = once_too_often
+importing(Lake(Path(sys.argv[1])), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("layout", ["a file per symbol and day", "a file with all symbols"])
+def test_an_import_that_is_killed_again_and_again_ends_as_one_that_never_was(
+    layout: str, lake: Lake, brought: Path
+) -> None:
+    LAYOUTS[layout](brought)
+    put(brought / "symbol=AEMD" / "bad.parquet", ONE.drop("symbol").with_columns(volume=pl.lit(0.0)))
+    # of six files, two of them in quarantine: each time one more is published before the next is not
+    for last in (2, 3):
+        command = [sys.executable, "-c", KILLED, str(lake.root), str(brought), str(last)]
+        process = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+        assert process.returncode not in (0, 1), process.stderr
+    assert 0 < len(list(lake.root.rglob("[0-9u]*.parquet"))) < 6
+    importing(lake, brought)
+    undisturbed = Lake(lake.root.with_name("undisturbed"))
+    importing(undisturbed, brought)
+    ours, theirs = files_below(lake.root), files_below(undisturbed.root)
+    assert {name: content for name, (_, content) in ours.items()} == {
+        name: content for name, (_, content) in theirs.items()
+    }
+    assert len(ours) == 6
+    importing(lake, brought)
+    assert files_below(lake.root) == ours
+
+
+# ----------------------------------------------------------------------------------------------- files that are broken
+
+
+def test_a_damaged_file_does_not_stop_the_others(lake: Lake, brought: Path) -> None:
+    day_files(brought)
+    good = (brought / "symbol=AEMD" / f"date={MON}.parquet").read_bytes()
+    for name, content in (
+        ("a.parquet", b"no parquet"),
+        (f"date={MON}.parquet", good[:100] + b"\xff" * 300 + good[400:]),
+    ):
+        (brought / "symbol=AEMD" / name).write_bytes(content)
+    result = importing(lake, brought)
+    assert sorted(Path(told.split(": ")[0]).name for told in result.problems) == ["a.parquet", f"date={MON}.parquet"]
+    assert_frame_equal(held(lake), pl.concat([ONE.filter(DAY != MON), OTHER]))
+    # mended
+    (brought / "symbol=AEMD" / "a.parquet").unlink()
+    (brought / "symbol=AEMD" / f"date={MON}.parquet").write_bytes(good)
+    mended = importing(lake, brought)
+    assert (mended.figures["bars_new"], mended.figures["bars_equal"]) == (2, 4)
+    assert_frame_equal(held(lake), BOTH)
+
+
+@pytest.mark.parametrize("content", [b"", b"symbol,close\n", b"\xff\xfe\x00\x01,\n\xff", b"\x1f\x8b\x08broken"])
+@pytest.mark.parametrize("name", ["AEMD.csv", "AEMD.csv.gz", "AEMD.parquet"])
+def test_what_is_no_table_is_told(name: str, content: bytes, lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", OTHER)
+    (brought / name).write_bytes(content)
+    (told,) = importing(lake, brought).problems
+    assert told.startswith(f"{brought / name}: ")
+    assert_frame_equal(held(lake), OTHER)
+
+
+def test_files_of_one_symbol_may_have_different_columns(lake: Lake, brought: Path) -> None:
+    """As of years in which the tool that wrote them changed."""
+    folder = brought / "symbol=AEMD"
+    put(folder / "1.parquet", ONE[:2].drop("symbol", "vwap").with_columns(extra=pl.lit(1)))
+    put(folder / "2.parquet", ONE[2:4].with_columns(pl.col("open").cast(pl.Float32)))
+    put(folder / "3.csv", ONE[4:].drop("transactions"))
+    result = importing(lake, brought)
+    assert not result.problems
+    assert_frame_equal(
+        held(lake).select("symbol", "timestamp", *PRICES[:4]), ONE.select("symbol", "timestamp", *PRICES[:4])
+    )
+    assert result.files.extra == {"extra"}
+
+
+def test_a_fault_that_all_files_share_is_told_once(lake: Lake, brought: Path) -> None:
+    for day in (FRI, MON, TUE):
+        put(brought / "symbol=AEMD" / f"{day}.parquet", ONE.filter(day == DAY).with_columns(timestamp=NAIVE))
+    (told,) = importing(lake, brought).problems
+    assert "2 more files are like it" in told
