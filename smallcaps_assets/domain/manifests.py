@@ -125,16 +125,17 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
     Rows come in rank order. The funnel names the rows left after each step; after the day step also how many of them
     have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer.
     """
-    rows = master.with_columns(
-        rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
-        time_bucket=_time_bucket(ranking),
-    ).sort("rank_value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True)
+    good = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
     funnel: list[dict[str, int | str]] = []
-    for step, keep in _steps(profile).items():
+    for step in good.columns[:-1]:
+        good = good.filter(step)
+        funnel.append({"step": step, "rows": good.height})
+    rows = _ranked(master.select(*_RANKED).with_row_index("row")[good["row"]], ranking)
+    funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
+    for step, keep in _limits(profile).items():
         rows = rows.filter(keep)
         funnel.append({"step": step, "rows": rows.height})
-        if step == "day_liquidity":
-            funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
+    rows = master[rows["row"]].with_columns(time_bucket=_time_bucket(ranking))
     offered = rows.group_by("time_bucket").len().sort("time_bucket").iter_rows()
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
@@ -178,18 +179,14 @@ def trial(manifest: pl.DataFrame, best: int | None, one_per_symbol: bool) -> pl.
     return rows if best is None else rows.head(best)
 
 
-def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
-    """Steps 1 to 7: what a row must meet, or how many of the best-ranked of its kind stay. Rows are in rank order."""
+def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 1 to 4: what a row must meet."""
     day = pl.col("date").str.to_date("%Y-%m-%d")
     in_range = pl.col("session").is_in(profile.sessions)
     if profile.first_date:
         in_range &= day >= profile.first_date
     if profile.last_date:
         in_range &= day <= profile.last_date
-
-    def best(count: int, *by: str) -> pl.Expr:
-        return pl.int_range(pl.len()).over(by) < count
-
     return {
         "range_and_sessions": in_range,
         "min_event_score": pl.col("score") >= profile.min_event_score,
@@ -198,7 +195,32 @@ def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
         & (_bar_spread() <= profile.max_bar_spread_pct / 100),
         "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd)
         & (pl.col("rvol_day") >= profile.min_day_rvol).fill_null(value=True),
-        "best_of_group": best(1, "event_group_id"),
+    }
+
+
+# what the rank and the limits of a row hang on
+_RANKED: Final = ("symbol", "date", "event_group_id", "event_type", "score", "rvol_day", "dollar_volume", "event_id")
+
+
+def _ranked(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
+    """Rows in rank order. Few have equals in value, and only of these is there more to compare."""
+    weight = pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64)
+    valued = rows.with_columns(value=pl.col("score") * weight)
+    tied = valued["value"].is_duplicated()
+    ties = valued.filter(tied).sort(
+        "value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True
+    )
+    return pl.concat([valued.filter(~tied), ties]).sort("value", descending=True, nulls_last=True, maintain_order=True)
+
+
+def _limits(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 5 to 7: how many of the best-ranked of a kind stay. Rows are in rank order."""
+
+    def best(count: int, *by: str) -> pl.Expr:
+        return pl.int_range(pl.len()).over(by) < count
+
+    return {
+        "best_of_group": pl.col("event_group_id").is_first_distinct(),
         "max_per_symbol_day": best(profile.max_per_symbol_day, "symbol", "date"),
         "max_per_symbol": best(profile.max_per_symbol, "symbol"),
     }
