@@ -15,20 +15,20 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import event_lake
 import numpy as np
 import polars as pl
 import psutil
 
 from smallcaps_assets.domain.events import build_master
 from smallcaps_assets.domain.manifests import profile_hash, select_events
-from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame, sha256
-from smallcaps_assets.lake.shards import Coverage, ShardStore
-from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.checks import Checks, checks_of_bars, checks_of_manifest, checks_of_master
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_between
@@ -37,48 +37,6 @@ from smallcaps_assets.settings import Settings, load_settings
 SHARE_OF_MINUTES = 0.7  # that a symbol trades in
 NOW = datetime(2025, 12, 1, 12, tzinfo=UTC)
 FIRST, LAST = date(2023, 1, 3), date(2025, 11, 28)
-
-
-def names(count: int) -> list[str]:
-    """Symbols of the universe."""
-    return [f"S{number:04}" for number in range(count)]
-
-
-def events(count: int, symbols: list[str], settings: Settings) -> pl.DataFrame:
-    """Events (SHARD) at random regular minutes of three years, at most one of a symbol, type and quarter of an hour."""
-    rng = np.random.default_rng(1)
-    sessions = sessions_between(FIRST, LAST, settings.sessions)
-    quarters = rng.integers(0, 14, count)
-    numbers = pl.DataFrame(
-        {
-            "symbol": np.asarray(symbols)[rng.integers(0, len(symbols), count)],
-            "day": rng.integers(0, sessions.height, count),
-            "event_type": np.asarray(EVENT_TYPES)[rng.integers(0, len(EVENT_TYPES), count)],
-            "quarter": quarters,
-            "score": rng.random(count),
-            "usd": rng.lognormal(13, 1.5, count),
-        }
-    ).unique(["symbol", "day", "event_type", "quarter"], maintain_order=True)
-    opened = sessions["regular_open"].gather(numbers["day"])
-    rows = numbers.with_columns(timestamp=opened + pl.duration(minutes=15 * pl.col("quarter")))
-    told = with_session(rows.drop("day"), sessions)
-    identity = pl.concat_str("symbol", "event_type", pl.col("timestamp").dt.strftime("%Y%m%d_%H%M%S"), separator="_")
-    known = {
-        "direction": pl.lit("up"),
-        "date": pl.col("day").dt.to_string("%Y-%m-%d"),
-        "event_id": identity,
-        "tier": pl.lit(1, pl.Int64),
-        "is_premarket": pl.lit(value=False),
-        "is_afterhours": pl.lit(value=False),
-        "dollar_volume": pl.col("usd"),
-        "transactions": pl.lit(50, pl.Int64),
-        **{name: pl.lit("x") for name in ("event_bias", "close_vs_open")},
-        "known_at": pl.col("timestamp"),
-    }
-    floats = [name for name, dtype in SHARD.items() if dtype.is_float() and name not in ("score", "dollar_volume")]
-    filled = told.with_columns(**known, **{name: pl.col("usd") for name in floats})
-    order = ("symbol", "timestamp", "event_type")
-    return filled.select(*SHARD).match_to_schema(SHARD).sort(order)
 
 
 def make_bars(store: BarsStore, symbols: list[str], count: int, settings: Settings) -> int:
@@ -119,17 +77,11 @@ def seconds(work: Callable[[], object]) -> float:
 
 def make_lake(lake: Lake, settings: Settings, arguments: argparse.Namespace) -> None:
     """Shards, MASTER, universe, bars and a manifest of premium."""
-    symbols, shards = names(arguments.symbols), ShardStore(lake)
-    found = events(arguments.events, symbols, settings)
-    days = sessions_between(FIRST, LAST, settings.sessions)["date"].to_list()
-    coverage = Coverage({}, [], dict.fromkeys(days, "0-00"), dict.fromkeys(days, 1e6), 0)
-    for (symbol,), own in found.group_by("symbol", maintain_order=True):
-        shards.replace(str(symbol), own, coverage)
-    master = build_master(shards.scan().collect(), settings.cooldown)
+    symbols, sessions = event_lake.names(arguments.symbols), sessions_between(FIRST, LAST, settings.sessions)
+    found = event_lake.make_events(arguments.events, symbols, sessions, settings)
+    event_lake.make_shards(lake, found, symbols, sessions, settings)
+    master = build_master(ShardStore(lake).scan().collect(), settings.cooldown)
     publish_frame(lake.master, master)
-    listed = pl.DataFrame({"symbol": symbols, "active": [True] * len(symbols)})
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in listed.columns]
-    UniverseStore(lake).replace(listed.with_columns(missing).select(*UNIVERSE), {})
     print(f"{master.height:,} events; making bars of {len(symbols):,} symbols ...", flush=True)
     made = make_bars(BarsStore(lake), symbols, arguments.sessions, settings)
     print(f"{made:,} bars", flush=True)

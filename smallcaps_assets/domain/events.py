@@ -51,9 +51,9 @@ class FilterParams(Params):
 class CooldownParams(Params):
     """When events count as one."""
 
-    window_min: int = Field(gt=0)
+    window_min: int = Field(gt=0, le=1440)
     keep_share_of_best: float = Field(ge=0, le=1)
-    group_window_min: int = Field(gt=0)
+    group_window_min: int = Field(gt=0, le=1440)
 
 
 class DetectionParams(Params):
@@ -247,16 +247,20 @@ def build_master(shards: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
     Sorted by symbol, timestamp, event_type. A group is the events of one symbol and ET date within the group window
     of its first event, and bears that event's symbol and UTC time.
     """
-    rows = (
-        shards.sort("event_id", "score", "direction", descending=[False, True, True])
-        .unique("event_id", keep="first", maintain_order=True)
-        .sort("symbol", "timestamp", "event_type")
-    )
+    # shards come in order: where all of a column lies in one piece, that is seen at once
+    rows = _one_of_each(shards.rechunk()).sort("symbol", "timestamp", "event_type", maintain_order=True)
     group = window_numbers(rows, ["symbol", "date"], timedelta(minutes=params.group_window_min))
-    opened = pl.col("timestamp").min().over("group").dt.strftime("%Y%m%d_%H%M%S")
-    return (
-        rows.with_columns(group=group)
-        .with_columns(event_group_id=pl.concat_str("symbol", opened, separator="_"))
-        .select(*EVENTS)
-        .match_to_schema(EVENTS)
+    opened = pl.when(group.diff().fill_null(1) > 0).then("timestamp").forward_fill()
+    named = pl.concat_str("symbol", opened.dt.strftime("%Y%m%d_%H%M%S"), separator="_")
+    return rows.with_columns(event_group_id=named).select(*EVENTS).match_to_schema(EVENTS)
+
+
+def _one_of_each(shards: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows that share an event_id that with the highest score, of equals one that goes up; where they were."""
+    repeated = (
+        shards.select("event_id", "score", "direction", row=pl.int_range(pl.len()))
+        .filter(pl.col("event_id").is_duplicated())
+        .sort("event_id", "score", "direction", descending=[False, True, True], maintain_order=True)
     )
+    worse = repeated.filter(~pl.col("event_id").is_first_distinct())["row"]
+    return shards.filter(~pl.int_range(pl.len()).is_in(worse.implode())) if worse.len() else shards

@@ -13,21 +13,23 @@ def window_numbers(rows: pl.DataFrame, by: Sequence[str], length: timedelta) -> 
     from the first of a group by "the first row at or after my end"; doubling the jumps finds them in a logarithmic
     number of passes over all groups at once.
     """
-    moments = rows.select(*by, "timestamp").unique(maintain_order=True).with_row_index("row")
-    ends = moments.select(*by, end=pl.col("timestamp") + length)
-    later = ends.join_asof(
-        moments, left_on="end", right_on="timestamp", by=list(by), strategy="forward", check_sortedness=False
-    )
-    nowhere = moments.height
-    jump = later["row"].fill_null(nowhere).append(pl.Series([nowhere], dtype=pl.UInt32))
-    opens = moments.select(pl.struct(by).is_first_distinct()).to_series()
-    rows_of = pl.Series(range(nowhere), dtype=pl.UInt32)
+    clock = _clock(rows, by, length)
+    opens = clock.diff().fill_null(length) == length
+    jump = clock.search_sorted(clock + length, side="left")
+    # one row more, after all others, to jump to where there is no later window
+    opens, jump = opens.append(pl.Series([True])), jump.append(pl.Series([rows.height], dtype=jump.dtype))
     while True:
-        reached = jump.gather(rows_of.filter(opens)).unique()
-        grown = opens | rows_of.is_in(reached.implode())
-        jump = jump.gather(jump)
+        grown = opens.clone().scatter(jump.gather(opens.arg_true()), True)
         if grown.sum() == opens.sum():
-            break
-        opens = grown
-    numbers = moments.select(*by, "timestamp", window=opens.cum_sum())
-    return rows.join(numbers, on=[*by, "timestamp"], how="left", maintain_order="left")["window"]
+            return opens.head(rows.height).cum_sum().alias("window")
+        opens, jump = grown, jump.gather(jump)
+
+
+def _clock(rows: pl.DataFrame, by: Sequence[str], length: timedelta) -> pl.Series:
+    """One clock over all groups: at a new group, and over every longer gap, it goes on by `length` exactly.
+
+    So it tells the same as the groups' own times of whether a row lies in the window of an earlier one.
+    """
+    another = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in by)
+    step = pl.col("timestamp").diff().clip(upper_bound=length).fill_null(length)
+    return rows.select(pl.when(another).then(length).otherwise(step).cum_sum()).to_series()

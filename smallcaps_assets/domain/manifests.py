@@ -128,18 +128,19 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
     have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer. Events that
     were found elsewhere may lack VWAP and dollar volume of the day: what is unknown passes, and is counted as well.
     """
-    rows = master.with_columns(
-        rank_value=pl.col("score") * pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64),
-        time_bucket=_time_bucket(ranking),
-    ).sort("rank_value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True)
+    good = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
     funnel: list[dict[str, int | str]] = []
-    for step, keep in _steps(profile).items():
+    for step in good.columns[:-1]:
+        good = good.filter(step)
+        funnel.append({"step": step, "rows": good.height})
+        if unknown := _unknown(master, step, good["row"]):
+            funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
+    rows = _ranked(master.select(*_RANKED).with_row_index("row")[good["row"]], ranking)
+    funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
+    for step, keep in _limits(profile).items():
         rows = rows.filter(keep)
         funnel.append({"step": step, "rows": rows.height})
-        if step == "day_liquidity":
-            funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
-        if unknown := rows[_MAY_BE_UNKNOWN[step]].null_count() if step in _MAY_BE_UNKNOWN else 0:
-            funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
+    rows = master[rows["row"]].with_columns(time_bucket=_time_bucket(ranking))
     offered = rows.group_by("time_bucket").len().sort("time_bucket").iter_rows()
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
@@ -155,6 +156,14 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         .match_to_schema(MANIFEST)
     )
     return Selection(manifest, funnel, figures)
+
+
+def _unknown(master: pl.DataFrame, step: str, rows: pl.Series) -> int:
+    """How many of `rows` passed a step since what it looks at is unknown of them."""
+    column = _MAY_BE_UNKNOWN.get(step)
+    if column is None or not master[column].null_count():
+        return 0
+    return master[column].gather(rows).null_count()
 
 
 def session_distribution(manifest: pl.DataFrame) -> dict[str, dict[str, float]]:
@@ -183,18 +192,14 @@ def trial(manifest: pl.DataFrame, best: int | None, one_per_symbol: bool) -> pl.
     return rows if best is None else rows.head(best)
 
 
-def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
-    """Steps 1 to 7: what a row must meet, or how many of the best-ranked of its kind stay. Rows are in rank order."""
+def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 1 to 4: what a row must meet."""
     day = pl.col("date").str.to_date("%Y-%m-%d")
     in_range = pl.col("session").is_in(profile.sessions)
     if profile.first_date:
         in_range &= day >= profile.first_date
     if profile.last_date:
         in_range &= day <= profile.last_date
-
-    def best(count: int, *by: str) -> pl.Expr:
-        return pl.int_range(pl.len()).over(by) < count
-
     return {
         "range_and_sessions": in_range,
         "min_event_score": pl.col("score") >= profile.min_event_score,
@@ -203,7 +208,32 @@ def _steps(profile: ProfileParams) -> dict[str, pl.Expr]:
         & (_bar_spread() <= profile.max_bar_spread_pct / 100).fill_null(value=True),
         "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd).fill_null(value=True)
         & (pl.col("rvol_day") >= profile.min_day_rvol).fill_null(value=True),
-        "best_of_group": best(1, "event_group_id"),
+    }
+
+
+# what the rank and the limits of a row hang on
+_RANKED: Final = ("symbol", "date", "event_group_id", "event_type", "score", "rvol_day", "dollar_volume", "event_id")
+
+
+def _ranked(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
+    """Rows in rank order. Few have equals in value, and only of these is there more to compare."""
+    weight = pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64)
+    valued = rows.with_columns(value=pl.col("score") * weight)
+    tied = valued["value"].is_duplicated()
+    ties = valued.filter(tied).sort(
+        "value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True
+    )
+    return pl.concat([valued.filter(~tied), ties]).sort("value", descending=True, nulls_last=True, maintain_order=True)
+
+
+def _limits(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 5 to 7: how many of the best-ranked of a kind stay. Rows are in rank order."""
+
+    def best(count: int, *by: str) -> pl.Expr:
+        return pl.int_range(pl.len()).over(by) < count
+
+    return {
+        "best_of_group": pl.col("event_group_id").is_first_distinct(),
         "max_per_symbol_day": best(profile.max_per_symbol_day, "symbol", "date"),
         "max_per_symbol": best(profile.max_per_symbol, "symbol"),
     }

@@ -81,7 +81,9 @@ def bad_values(events: pl.LazyFrame) -> pl.DataFrame:
 
 def master_problems(master: pl.DataFrame) -> list[str]:
     """What of a MASTER table (EVENTS) would poison a ranking, in words; empty where nothing does."""
-    repeated = int(master["event_id"].is_duplicated().sum())
+    ids = master["event_id"]
+    # counting them takes half the time of finding which are there twice
+    repeated = int(ids.is_duplicated().sum()) if ids.n_unique() < ids.len() else 0
     return _event_problems(master) + ([f"repeated event_id in {repeated:,} rows"] if repeated else [])
 
 

@@ -99,6 +99,11 @@ class Span:
         return f"{self.start:{STAMP}}_{self.end:{STAMP}}"
 
 
+def spans_of(table: pl.DataFrame) -> list[Span]:
+    """The rows of a table of spans (SPANS)."""
+    return [Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in table.to_dicts()]
+
+
 @dataclass(frozen=True)
 class TapeStore:
     """The tape of one profile in a lake.
@@ -142,8 +147,12 @@ class TapeStore:
 
     def due(self, kind: Kind, windows: pl.DataFrame) -> list[Span]:
         """The spans to fetch so that every window (WINDOWS) is covered; empty when all are."""
+        return spans_of(self.lacking(kind, windows))
+
+    def lacking(self, kind: Kind, windows: pl.DataFrame) -> pl.DataFrame:
+        """What `due` says, as a table (SPANS)."""
         symbols = windows["symbol"].unique(maintain_order=True).to_list()
-        return spans_of(uncovered(windows, self.published(kind, symbols)))
+        return merge_windows(uncovered(windows, self.published(kind, symbols)))
 
     def published_elsewhere(self, symbols: Sequence[str]) -> pl.DataFrame:
         """Trades (PUBLISHED) that other profiles hold with the columns asked: trades are never thinned."""
@@ -294,11 +303,6 @@ class TapeStore:
         if said.get("budget_hz") and self.budget and said["budget_mb"] < self.budget.event_mb:
             return False
         return resolves(Thinning(**said["thinning"]), self.params.quotes)
-
-
-def spans_of(windows: pl.DataFrame) -> list[Span]:
-    """The spans that cover windows (WINDOWS)."""
-    return [Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in merge_windows(windows).to_dicts()]
 
 
 def _spent(record: Mapping[str, Any]) -> dict[str, int]:

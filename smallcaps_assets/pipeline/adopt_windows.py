@@ -11,7 +11,7 @@ import polars as pl
 from smallcaps_assets.domain.adopted_tape import sorted_tape, tape_faults, typed_tape
 from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import UTC_US
-from smallcaps_assets.domain.windows import WINDOWS, event_windows, uncovered
+from smallcaps_assets.domain.windows import WINDOWS, event_windows, merge_windows, uncovered
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, resolves, spans_of
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
@@ -156,7 +156,7 @@ class _Work:
         )
         self.figures["shorter_than_the_window"] = due.height - held.height
         progress = Progress(held.height, f"{self.kind} windows taken in", self.plan.log)
-        for span in spans_of(held.select(*WINDOWS)):
+        for span in spans_of(merge_windows(held.select(*WINDOWS))):
             published = self._span(span)
             progress.add(len(span.events_merged))
             if published:
@@ -171,7 +171,7 @@ class _Work:
             self._refuse_gaps(sound)
         windows = self.windows.filter(pl.col("event_id").is_in(list(sound))).select(*WINDOWS)
         trades = self.tape.published("trades", [span.symbol]) if self.kind == "quotes" else None
-        parts = spans_of(windows)
+        parts = spans_of(merge_windows(windows))
         for part in parts:
             self._publish(part, [sound[event] for event in part.events_merged], trades)
         return len(parts)

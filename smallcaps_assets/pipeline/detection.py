@@ -93,6 +93,14 @@ class Detector:
             return Backlog(set(marks), set(marks))
         return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
 
+    def covered(
+        self, symbol: str, marks: Mapping[date, str], volumes: Mapping[date, float], events: pl.DataFrame
+    ) -> Coverage:
+        """What a shard of these sessions, detected with these settings, says of itself."""
+        return Coverage(
+            self._identities(symbol), self.params.tier_min_scores, dict(marks), dict(volumes), events.height
+        )
+
     def _batches(self, symbols: Sequence[str]) -> "Iterator[_Batch]":
         """The work that `symbols` need, cut into what is detected at once."""
         batch = _Batch()
@@ -180,9 +188,7 @@ class Detector:
             if kept.height and new.height:
                 events = events.sort("timestamp", "event_type", "direction", descending=[False, False, True])
             volumes = work.volumes | dict(found.daily.select("day", "dollar_volume_day").iter_rows())
-            identities, tiers = self._identities(work.symbol), self.params.tier_min_scores
-            coverage = Coverage(identities, tiers, dict(work.marks), volumes, events.height)
-            self.shards.replace(work.symbol, events, coverage)
+            self.shards.replace(work.symbol, events, self.covered(work.symbol, work.marks, volumes, events))
         except LakeError as error:
             return _failed(work.symbol, error)
         figures: dict[str, int | float] = {

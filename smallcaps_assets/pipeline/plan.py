@@ -1,7 +1,7 @@
 """Plan before paying: what a capture still has to fetch, what that costs, and whether the disk holds it."""
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,12 +22,11 @@ from smallcaps_assets.domain.plan import (
 )
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
-from smallcaps_assets.domain.windows import event_windows
+from smallcaps_assets.domain.windows import SPANS, event_windows, uncovered
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore
+from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
-from smallcaps_assets.pipeline.artefacts import within
 from smallcaps_assets.sections import FreeDiskParams
 
 BYTES_PER_GB: Final = 1e9
@@ -91,14 +90,12 @@ class Planner:
         bars = self._bars(windows)
         per_bar = self.assumptions.trades_per_bar
         expected = with_trades(windows, bars, per_bar)
-        spans = {kind: self.tape.due(kind, windows) for kind in kinds}
-        held = self._held(spans.get("trades", []))
-        due = pl.concat([_due(kind, spans[kind], held if kind == "trades" else set(), bars, per_bar) for kind in kinds])
+        due = pl.concat([self._due(kind, self.tape.lacking(kind, windows), bars) for kind in kinds])
         # reading footers of the tape is what planning takes longest for
-        learned = self._history() if any(spans.values()) else NOTHING_LEARNED
+        learned = NOTHING_LEARNED if due.is_empty() else self._history()
         reckoned = rates(learned, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
-        every = [span for some in spans.values() for span in some]
+        newest = due.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
         root = self.tape.lake.root
         return Plan(
             table=estimate(due, expected, reckoned, terms),
@@ -107,21 +104,30 @@ class Planner:
             bars=bars.height,
             bars_without_transactions=bars["transactions"].null_count(),
             windows_without_bars=expected.filter(pl.col("bars") == 0).height,
-            newest=max(every, key=lambda span: (span.end, span.symbol), default=None),
+            newest=next(iter(spans_of(newest)), None),
             folder=root,
             free_bytes=free_bytes(root),
         )
 
-    def _held(self, spans: Sequence[Span]) -> set[Span]:
-        """Spans whose trades other profiles hold."""
-        return within(spans, self.tape.published_elsewhere(sorted({span.symbol for span in spans})))
+    def _due(self, kind: Kind, spans: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+        """Spans (SPANS) with what is expected of them (DUE)."""
+        held = self._held(spans) if kind == "trades" else pl.lit(value=False)
+        told = spans.with_columns(kind=pl.lit(kind), held=held)
+        return with_trades(told, bars, self.assumptions.trades_per_bar).select(*DUE)
+
+    def _held(self, spans: pl.DataFrame) -> pl.Series:
+        """Which spans (SPANS) lie inside the trades that other profiles hold."""
+        elsewhere = self.tape.published_elsewhere(spans["symbol"].unique().sort().to_list())
+        numbered = spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
+        return ~numbered["event_id"].is_in(uncovered(numbered, elsewhere)["event_id"].implode())
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
         """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
         minutes = minutes_of(windows).select("symbol", "timestamp").unique()
         months = minutes.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
         lake = self.tape.lake
-        files = [lake.bars(symbol) / f"{month}.parquet" for symbol, month in months.sort("symbol", "month").iter_rows()]
+        folders = {symbol: lake.bars(symbol) for symbol in months["symbol"].unique()}
+        files = [folders[symbol] / f"{month}.parquet" for symbol, month in months.sort("symbol", "month").iter_rows()]
         files = [file for file in files if file.is_file()]
         if not files:
             return _COUNTED.to_frame()
@@ -169,14 +175,3 @@ def require_room(plan: Plan, params: FreeDiskParams) -> None:
             f"{params.keep_gb:,.1f} GB free, the disk has {plan.free_bytes / BYTES_PER_GB:,.2f} GB. Free space, choose "
             "fewer events with a trial, or set capture.free_disk.check: false."
         )
-
-
-def _due(
-    kind: Kind, spans: Sequence[Span], held: Collection[Span], bars: pl.DataFrame, trades_per_bar: float
-) -> pl.DataFrame:
-    """Spans as rows (DUE)."""
-    rows = [
-        (kind, span.symbol, span.wave, span.start, span.end, list(span.events_merged), span in held) for span in spans
-    ]
-    named = pl.DataFrame(rows, schema={name: dtype for name, dtype in DUE.items() if name != "trades"}, orient="row")
-    return with_trades(named, bars, trades_per_bar).select(*DUE)

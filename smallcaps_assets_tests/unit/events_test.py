@@ -1,11 +1,13 @@
 """Ids, cooldown, groups, score and tiers, worked out by hand."""
 
 import math
+import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -13,6 +15,7 @@ from smallcaps_assets.domain.events import build_master, detect, event_ids
 from smallcaps_assets.domain.greedy import window_numbers
 from smallcaps_assets.domain.score import score, tier
 from smallcaps_assets_tests.scenarios import Row, bars_from, default_settings, flat, sessions_of
+from smallcaps_assets_tests.strategies import lively_master
 
 
 def test_event_id_has_its_golden_value() -> None:
@@ -57,6 +60,31 @@ def test_windows_are_what_a_loop_would_make(events: list[tuple[str, int]]) -> No
             number += 1
         expected.append(number)
     assert window_numbers(rows, ["group"], timedelta(minutes=10)).to_list() == expected
+
+
+def test_each_group_has_windows_of_its_own_wherever_its_day_lies() -> None:
+    # the second group of a lies before its first, that of b begins inside the last window of a
+    places = [
+        ("a", 1, 100),
+        ("a", 1, 109),
+        ("a", 2, 3),
+        ("a", 2, 12),
+        ("a", 2, 13),
+        ("b", 1, 14),
+        ("b", 1, 14),
+        ("b", 1, 24),
+    ]
+    rows = pl.DataFrame(places, schema={"symbol": pl.String, "day": pl.Int64, "minute": pl.Int64}, orient="row")
+    timed = rows.with_columns(timestamp=pl.datetime(2025, 11, 5) + pl.duration(minutes="minute"))
+    assert window_numbers(timed, ["symbol", "day"], timedelta(minutes=10)).to_list() == [1, 1, 2, 2, 3, 4, 4, 5]
+
+
+def test_windows_after_long_gaps_and_windows_of_a_day() -> None:
+    assert windows_at(0, 1, 500, 959, 1439, 1440) == [1, 1, 2, 3, 4, 4]
+    rows = pl.DataFrame(
+        {"group": ["a"] * 3, "timestamp": [datetime(2025, 11, 5, hour, tzinfo=UTC) for hour in (4, 12, 23)]}
+    )
+    assert window_numbers(rows, ["group"], timedelta(days=1)).to_list() == [1, 1, 1]
 
 
 def one_event(**values: object) -> pl.DataFrame:
@@ -150,6 +178,39 @@ def test_master_keeps_one_row_per_event_and_prefers_up_on_a_tie() -> None:
     assert master.height == shard.height
     assert set(master["direction"]) == {"up"}
     assert_frame_equal(master.select("score"), shard.sort("symbol", "timestamp", "event_type").select("score"))
+
+
+def master_by_hand(shards: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What MASTER must hold of these rows, one after the other: id, score, direction, group."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in shards:
+        other = best.setdefault(row["event_id"], row)
+        if (row["score"], row["direction"] == "up") > (other["score"], other["direction"] == "up"):
+            best[row["event_id"]] = row
+    opened: dict[tuple[str, str], datetime] = {}
+    found = []
+    for row in sorted(best.values(), key=lambda row: (row["symbol"], row["timestamp"], row["event_type"])):
+        day = (row["symbol"], row["date"])
+        if day not in opened or row["timestamp"] >= opened[day] + timedelta(minutes=5):
+            opened[day] = row["timestamp"]
+        group = f"{row['symbol']}_{opened[day]:%Y%m%d_%H%M%S}"
+        found.append((row["event_id"], row["score"], row["direction"], group))
+    return found
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.randoms(use_true_random=False))
+def test_master_does_not_hang_on_the_order_of_its_shards(seed: int, rows: int, chance: random.Random) -> None:
+    once = lively_master(seed, rows).drop("event_group_id")
+    again = once.filter(pl.Series([chance.random() < 0.4 for _ in range(once.height)], dtype=pl.Boolean)).with_columns(
+        direction=pl.col("direction").replace_strict({"up": "down", "down": "up"}, return_dtype=pl.String),
+        score=pl.col("score") + chance.choice([0.0, 0.0, 0.1, -0.1]),
+    )
+    shards = pl.concat([once, again])
+    shards = shards[chance.sample(range(shards.height), shards.height)]
+    master = build_master(shards, default_settings().cooldown)
+    found = master.select("event_id", "score", "direction", "event_group_id").rows()
+    assert found == master_by_hand(shards.to_dicts())
 
 
 def test_groups_join_all_types_within_five_minutes_of_the_first() -> None:

@@ -309,6 +309,21 @@ def test_what_is_published_is_not_planned_again_but_learned_from(lake: Lake) -> 
     assert files_below(lake.root) == before
 
 
+def test_trades_that_another_profile_holds_are_not_asked_for(lake: Lake) -> None:
+    with_bars(lake)
+    before = by_wave(planned(lake).table)["RTH"]
+    certificate = {"fetched_at": NOON.isoformat(), "requests": 1, "pages": 1, "received": 1}
+    TapeStore(lake, "plus", PARAMS).publish(
+        "trades", A_RTH, _minimal(trades_at(A_RTH.start), lake, "trades"), certificate
+    )
+    after = by_wave(planned(lake).table)["RTH"]
+    # trades and quotes of two spans; then the trades of one are there
+    assert (before["requests"], after["requests"]) == (4, 3)
+    assert (after["trades_spans"], after["bytes"]) == (2, before["bytes"])
+    # the span of CRVO begins later, but its trades are nobody's: what is held is told by symbol
+    assert planned(lake, kinds=["trades"], pairs=[("CRVO", "RTH")]).table["requests"].to_list() == [1, 1]
+
+
 def test_one_kind_and_some_partitions_can_be_planned(lake: Lake) -> None:
     with_bars(lake)
     plan = planned(lake, kinds=["trades"], pairs=[("AVLO", "PM"), ("CRVO", "RTH"), ("CRVO", "PM")])

@@ -30,6 +30,9 @@ def refused(changes: dict[str, Any]) -> str:
         ({"sessions": {"regular_open": "03:00"}}, ["sessions", "overlap", "03:00"]),
         ({"sessions": {"regular_open": 570}}, ["sessions.regular_open", "570", "in quotes"]),
         ({"active_profile": "gold"}, ["active_profile", "'gold'", "core"]),
+        # windows end with the day
+        ({"cooldown": {"window_min": 1441}}, ["cooldown.window_min", "1441", "1440"]),
+        ({"cooldown": {"group_window_min": 100_000}}, ["cooldown.group_window_min", "100000", "1440"]),
         ({"ranking": {"type_weights": {"flush": 1, "flood": 1}}}, ["ranking", "type_weights", "flood"]),
         ({"universe": {"symbols": ["../x"]}}, ["universe", "'../x'"]),
         ({"universe": {"symbols": ["A"], "file": "a.csv"}}, ["universe", "file and symbols both say"]),
