@@ -32,21 +32,36 @@ from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings import load_settings
 
 FIRST, LAST = date(2022, 1, 3), date(2024, 12, 31)
-QUIET_MINUTES = 0.42  # share of 960 a day that trade; with the lively ones about 410 bars
-EPISODES = 0.0012  # a minute; about 2 % of the bars are events then, before cooldown
-EPISODE_MIN, BURSTS = 12, 0.5  # and the share of its minutes that trade a multiple
+# Small-cap life: few days are hot, the others dull and below the dollars that an event needs. On a hot day more minutes
+# trade, and episodes of a quarter of an hour, in which a part of the minutes trades a multiple, come more often. About
+# 410 bars a day, and 2 % of them are events before filters and cooldown.
+HOT_DAYS = 0.13
+MINUTES = {"hot": 0.5, "dull": 0.4}
+EPISODES = {"hot": 0.0095, "dull": 0.0014}
+SHARES = {"hot": 8_000, "dull": 40}
+EPISODE_MIN, BURSTS = 12, 0.5
 REPEATS = 3
 
 
 def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Random minutes, quiet but for episodes in which about half of the minutes trade a multiple and move."""
+    """Random minutes of dull days and hot ones."""
     rng = np.random.default_rng(seed)
+    hot_days = rng.random(sessions.height) < HOT_DAYS
     minutes = sessions.select(
-        pl.datetime_ranges("premarket_open", "afterhours_close", "1m", closed="left", time_unit="us").alias("timestamp")
+        pl.datetime_ranges("premarket_open", "afterhours_close", "1m", closed="left", time_unit="us").alias(
+            "timestamp"
+        ),
+        pl.Series("hot", hot_days),
     ).explode("timestamp")
-    lively = np.convolve(rng.random(minutes.height) < EPISODES, np.ones(EPISODE_MIN))[: minutes.height] > 0
-    traded = lively | (rng.random(minutes.height) < QUIET_MINUTES)
-    kept, lively = minutes.filter(pl.Series(traded)), lively[traded]
+    hot = minutes["hot"].to_numpy()
+
+    def by_day(values: dict[str, float], which: np.ndarray) -> np.ndarray:
+        return np.where(which, values["hot"], values["dull"])
+
+    begins = rng.random(minutes.height) < by_day(EPISODES, hot)
+    lively = np.convolve(begins, np.ones(EPISODE_MIN))[: minutes.height] > 0
+    traded = lively | (rng.random(minutes.height) < by_day(MINUTES, hot))
+    kept, lively, hot = minutes.filter(pl.Series(traded)), lively[traded], hot[traded]
     rows = kept.height
     burst = lively & (rng.random(rows) < BURSTS)
     force = np.where(burst, rng.lognormal(1.6, 1.2, rows), 1)
@@ -54,7 +69,7 @@ def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFra
     close = np.round(10 * np.exp(np.cumsum(steps - steps.mean())), 4)
     opened = np.concatenate(([close[0]], close[:-1]))
     wick = np.abs(rng.standard_normal((2, rows))) * 0.001
-    volume = np.floor(rng.gamma(4, 2_000, rows) * force) + 1
+    volume = np.floor(rng.gamma(4, 0.25, rows) * by_day(SHARES, hot) * force) + 1
     return pl.DataFrame(
         {
             "symbol": pl.repeat(symbol, rows, eager=True),
@@ -65,7 +80,7 @@ def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFra
             "close": close,
             "volume": volume,
             "vwap": close,
-            "transactions": (volume / 100).astype(np.int64) + 1,
+            "transactions": (volume / 30).astype(np.int64) + 1,
         },
         schema=BARS,
     )

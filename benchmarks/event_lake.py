@@ -150,7 +150,7 @@ def make_shards(
     detector = Detector(BarsStore(lake), store, settings.detection, settings.sessions, reference)
     for symbol in symbols:
         found = own.get((symbol,), SHARD.to_frame())
-        store.replace(symbol, found, detector.covered(symbol, marks, volumes, found))
+        store.replace(symbol, found, detector.covered(symbol, marks, volumes, found.height))
 
 
 def make_bars(lake: Lake, symbols: list[str], days: list[date], months: int) -> None:

@@ -1,5 +1,6 @@
 """What may enter a table: bad bars are set aside with the reason, never silently dropped."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -87,16 +88,21 @@ def master_problems(master: pl.DataFrame) -> list[str]:
     return _event_problems(master) + ([f"repeated event_id in {repeated:,} rows"] if repeated else [])
 
 
-def shard_problems(shard: pl.DataFrame, symbol: str) -> list[str]:
-    """What of a shard (SHARD) would poison MASTER, in words; empty where nothing does."""
-    others = shard.filter(pl.col("symbol").ne_missing(symbol))["symbol"].unique(maintain_order=True).to_list()
-    problems = _event_problems(shard)
+def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
+    """What of shards (SHARD) of `symbols` would poison MASTER, in words; empty where nothing does."""
+    others = [name for name in events["symbol"].unique(maintain_order=True) if name not in symbols]
+    problems = _event_problems(events)
     if others:
-        problems.append(f"events of {', '.join(map(str, others[:5]))} among those of {symbol}")
-    by = ("symbol", "timestamp", "event_type", "direction")
-    if not shard.select(by).equals(shard.select(by).sort(by, descending=[False, False, False, True])):
+        problems.append(f"events of {', '.join(map(str, others[:5]))} among those of {', '.join([*symbols][:5])}")
+    # of two rows, the first column in which they differ says which comes first
+    unsorted, equal = pl.lit(value=False), pl.col("symbol") == pl.col("symbol").shift(1)
+    for name, descending in (("timestamp", False), ("event_type", False), ("direction", True)):
+        here, before = pl.col(name), pl.col(name).shift(1)
+        unsorted |= equal & ((here > before) if descending else (here < before))
+        equal &= here == before
+    if events.select(unsorted.any()).item():
         problems.append("events are not sorted by timestamp, event_type and direction")
-    repeated = int(shard.select("event_id", "direction").is_duplicated().sum())
+    repeated = int(events.select("event_id", "direction").is_duplicated().sum())
     return problems + ([f"repeated event_id and direction in {repeated:,} rows"] if repeated else [])
 
 

@@ -1,8 +1,10 @@
 """Event shards: one file per symbol, whose footer names the sessions it covers and what they were detected with."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -10,7 +12,7 @@ from smallcaps_assets.domain.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 
 @dataclass(frozen=True)
@@ -53,33 +55,53 @@ class ShardStore:
 
     def read(self, symbol: str) -> pl.DataFrame:
         """Events of one symbol (SHARD)."""
-        path = self.lake.shard(symbol)
-        return matched(pl.scan_parquet(path, hive_partitioning=False), SHARD, str(path)).collect()
+        return self.read_together([symbol])
+
+    def read_together(self, symbols: Collection[str]) -> pl.DataFrame:
+        """Events (SHARD) of several symbols, one symbol after the other."""
+        if not symbols:
+            return SHARD.to_frame()
+        files = [self.lake.shard(symbol) for symbol in symbols]
+        with disk_errors("read", files[0] if len(files) == 1 else self.lake.shards):
+            return self._scan(files).collect()
 
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
         """Publish the shard of `symbol` anew.
 
         Raises:
-            LakeError: the events would poison MASTER; names what is wrong with them.
+            LakeError: the disk refuses, or the events would poison MASTER; names what is wrong with them.
+        """
+        failed = self.replace_together(events, {symbol: coverage})
+        if failed:
+            raise failed[symbol]
+
+    def replace_together(self, events: pl.DataFrame, coverages: Mapping[str, Coverage]) -> dict[str, LakeError]:
+        """Publish the shards of several symbols anew, and return by symbol what was not published, and why.
+
+        Args:
+            events: SHARD, one symbol after the other.
+            coverages: by symbol, what its shard covers.
         """
         events = events.match_to_schema(SHARD)
-        problems = shard_problems(events, symbol)
-        if problems:
+        suspects = coverages if shard_problems(events, coverages) else ()
+        own = events.partition_by("symbol", as_dict=True, maintain_order=True)
+        failed: dict[str, LakeError] = {}
+        for symbol, coverage in coverages.items():
+            of_symbol = own.get((symbol,), SHARD.to_frame()) if len(coverages) > 1 else events
+            try:
+                if symbol in suspects:
+                    self._require_sound(symbol, of_symbol)
+                publish_frame(self.lake.shard(symbol), of_symbol, _provenance(coverage))
+            except LakeError as error:
+                failed[symbol] = error
+        return failed
+
+    def _require_sound(self, symbol: str, events: pl.DataFrame) -> None:
+        if problems := shard_problems(events, [symbol]):
             raise LakeError(
                 f"{self.lake.shard(symbol)}: {'; '.join(problems)}, so nothing was published. Remove the file if it is "
                 f"there, and materialize event_shards of {symbol} again."
             )
-        publish_frame(
-            self.lake.shard(symbol),
-            events,
-            {
-                "detections": coverage.detections,
-                "tiers": coverage.tiers,
-                "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
-                "events": coverage.events,
-                "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},
-            },
-        )
 
     def files(self) -> list[Path]:
         """Every shard, in order of symbol."""
@@ -92,6 +114,18 @@ class ShardStore:
     def scan(self) -> pl.LazyFrame:
         """Events of all symbols (SHARD)."""
         files = self.files()
-        if not files:
-            return SHARD.to_frame().lazy()
-        return matched(pl.scan_parquet(files, hive_partitioning=False), SHARD, str(self.lake.shards))
+        return self._scan(files) if files else SHARD.to_frame().lazy()
+
+    def _scan(self, files: list[Path]) -> pl.LazyFrame:
+        what = str(files[0] if len(files) == 1 else self.lake.shards)
+        return matched(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
+
+
+def _provenance(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "detections": coverage.detections,
+        "tiers": coverage.tiers,
+        "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
+        "events": coverage.events,
+        "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},
+    }

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from itertools import groupby
@@ -27,6 +27,7 @@ from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted
 from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.pipeline.detection_work import Batch, Work, staying
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -34,12 +35,9 @@ from smallcaps_assets.pipeline.outcome import Outcome
 # Raise it with every change of code that changes what is detected: shards of an earlier version are found again.
 CODE_VERSION: Final = "1"
 
-# bars of one detection, so that memory is bounded; a single symbol of 750 sessions has about as many
-BARS_AT_ONCE: Final = 250_000
 # detections at the same time, each of some 200 MB
 THREADS: Final = min(4, os.cpu_count() or 1)
-# symbols with nothing to detect that are told together
-SETTLED_AT_ONCE: Final = 100
+NO_DAYS: Final = DAILY.to_frame()
 
 
 class Backlog(NamedTuple):
@@ -93,17 +91,13 @@ class Detector:
             return Backlog(set(marks), set(marks))
         return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
 
-    def covered(
-        self, symbol: str, marks: Mapping[date, str], volumes: Mapping[date, float], events: pl.DataFrame
-    ) -> Coverage:
-        """What a shard of these sessions, detected with these settings, says of itself."""
-        return Coverage(
-            self._identities(symbol), self.params.tier_min_scores, dict(marks), dict(volumes), events.height
-        )
+    def covered(self, symbol: str, marks: Mapping[date, str], volumes: Mapping[date, float], events: int) -> Coverage:
+        """What a shard of so many events of these sessions, detected with these settings, says of itself."""
+        return Coverage(self._identities(symbol), self.params.tier_min_scores, dict(marks), dict(volumes), events)
 
-    def _batches(self, symbols: Sequence[str]) -> "Iterator[_Batch]":
+    def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         """The work that `symbols` need, cut into what is detected at once."""
-        batch = _Batch()
+        batch = Batch()
         for symbol in symbols:
             try:
                 found = self._work(symbol)
@@ -111,12 +105,12 @@ class Detector:
                 found = _failed(symbol, error)
             if not batch.has_room(found):
                 yield batch
-                batch = _Batch()
+                batch = Batch()
             batch.add(found)
         if batch.settled or batch.works:
             yield batch
 
-    def _work(self, symbol: str) -> "_Work | Outcome":
+    def _work(self, symbol: str) -> Work | Outcome:
         """What is to be detected of a symbol, or its outcome where there is nothing to detect."""
         marks = self.bars.fingerprints(symbol)
         before = self.shards.coverage(symbol)
@@ -126,7 +120,7 @@ class Detector:
             nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
             return Outcome((symbol,), {"sessions": len(marks), **nothing_detected}, rows=before.events)
         days = [*marks] if stale else [day for day in marks if changed and day >= changed]
-        return _Work(
+        return Work(
             symbol=symbol,
             marks=marks,
             usable=before if before and len(stale) < len(EVENT_TYPES) else None,
@@ -136,69 +130,66 @@ class Detector:
             bars=sum(bars_counted(marks[day]) for day in days),
         )
 
-    def _settle(self, batch: "_Batch") -> list[Outcome]:
+    def _settle(self, batch: Batch) -> list[Outcome]:
         """Detect the symbols of a batch together and publish their shards; alone, where one cannot be read."""
         if not batch.works:
             return batch.settled
         try:
-            found = self._detected(batch.works)
+            renewed = self._renewed(batch.works)
         except (LakeError, InputError) as error:
             if len(batch.works) == 1:
                 return [*batch.settled, _failed(batch.works[0].symbol, error)]
-            alone = [outcome for work in batch.works for outcome in self._settle(_Batch([work]))]
+            alone = [outcome for work in batch.works for outcome in self._settle(Batch([work]))]
             return [*batch.settled, *alone]
-        return [*batch.settled, *(self._published(work, found[work.symbol]) for work in batch.works)]
+        failed = self.shards.replace_together(renewed.events, renewed.coverages)
+        return [
+            *batch.settled,
+            *(
+                _failed(work.symbol, failed[work.symbol]) if work.symbol in failed else renewed.outcome(work)
+                for work in batch.works
+            ),
+        ]
 
-    def _detected(self, works: "Sequence[_Work]") -> dict[str, Detection]:
-        """What is found of each symbol, in the sessions and of the types that its work names."""
+    def _renewed(self, works: Sequence[Work]) -> "_Renewed":
+        """The shards of several symbols as they are to be: what stays of each, and what is found anew."""
+        found = self._detected(works)
+        stays, symbols = staying(works), [work.symbol for work in works if work.usable]
+        kept = self.shards.read_together(symbols).filter(stays)
+        new = found.events.filter(~stays)
+        order = ("symbol", "timestamp", "event_type", "direction")
+        events = with_tiers(pl.concat([kept, new]), self.params).sort(order, descending=[False, False, False, True])
+        heights = dict(events.group_by("symbol").len().iter_rows())
+        daily = {symbol: own for (symbol,), own in found.daily.group_by("symbol", maintain_order=True)}
+        coverages = {
+            work.symbol: self.covered(
+                work.symbol,
+                work.marks,
+                work.volumes | dict(daily.get(work.symbol, NO_DAYS).select("day", "dollar_volume_day").iter_rows()),
+                heights.get(work.symbol, 0),
+            )
+            for work in works
+        }
+        return _Renewed(events, coverages, found.by_symbol, dict(new.group_by("symbol").len().iter_rows()))
+
+    def _detected(self, works: Sequence[Work]) -> Detection:
+        """What is found in the sessions and of the types that the works name."""
         looked_at = [work for work in works if work.days]
-        nothing = Detection(SHARD.to_frame(), DAILY.to_frame(), {})
         if not looked_at:
-            return {work.symbol: nothing for work in works}
+            return Detection(SHARD.to_frame(), NO_DAYS, {})
         by_first = groupby(sorted(looked_at, key=attrgetter("first")), key=attrgetter("first"))
         bars = [
             self.bars.read_together([work.symbol for work in together], first, columns=BARS_READ)
             for first, together in by_first
         ]
         first, last = min(work.days[0] for work in looked_at), max(work.days[-1] for work in looked_at)
-        symbols = [work.symbol for work in works]
-        found = detect(
+        return detect(
             pl.concat(bars),
             sessions_between(first, last, self.sessions),
             self.params,
-            reference=self.reference.filter(pl.col("symbol").is_in(symbols)),
-            earlier_days=pl.concat(work.history() for work in looked_at),
+            reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
+            earlier_days=pl.concat([work.history() for work in looked_at]),
             types=looked_at[0].types,
         )
-        events, daily = (frame.partition_by("symbol", as_dict=True) for frame in (found.events, found.daily))
-        return {
-            symbol: Detection(
-                events.get((symbol,), nothing.events),
-                daily.get((symbol,), nothing.daily),
-                {symbol: found.by_symbol.get(symbol, dict.fromkeys(COUNTS, 0))},
-            )
-            for symbol in symbols
-        }
-
-    def _published(self, work: "_Work", found: Detection) -> Outcome:
-        try:
-            kept = self.shards.read(work.symbol).filter(work.kept()) if work.usable else SHARD.to_frame()
-            new = found.events.filter(~work.kept())
-            events = with_tiers(pl.concat([kept, new]), self.params)
-            if kept.height and new.height:
-                events = events.sort("timestamp", "event_type", "direction", descending=[False, False, True])
-            volumes = work.volumes | dict(found.daily.select("day", "dollar_volume_day").iter_rows())
-            self.shards.replace(work.symbol, events, self.covered(work.symbol, work.marks, volumes, events))
-        except LakeError as error:
-            return _failed(work.symbol, error)
-        figures: dict[str, int | float] = {
-            "sessions": len(work.marks),
-            "sessions_detected": len(work.days),
-            "event_types_detected": len(work.types) if work.days else 0,
-            "events": events.height,
-            "events_detected": new.height,
-        }
-        return Outcome((work.symbol,), figures | found.counts, rows=events.height)
 
     def _stale_types(self, symbol: str, coverage: Coverage) -> frozenset[str]:
         """The event types that a shard holds as other settings would have them."""
@@ -224,70 +215,25 @@ class Detector:
         return {symbol: repr(verdict) for symbol, *verdict in rows}
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What is to be detected of one symbol, and what of its shard stays.
+class _Renewed(NamedTuple):
+    """Shards to publish, and by symbol what each rule took and how many events are new."""
 
-    Event types that are `stale` are detected in all sessions, as their settings changed. From the session `changed`
-    on, the first that is new, different or gone, all types are; None where there is none.
-    """
+    events: pl.DataFrame
+    coverages: dict[str, Coverage]
+    counts: dict[str, dict[str, int]]
+    new: dict[str, int]
 
-    symbol: str
-    marks: Mapping[date, str]
-    usable: Coverage | None
-    stale: frozenset[str]
-    changed: date | None
-    days: tuple[date, ...]
-    bars: int
-
-    @property
-    def first(self) -> date:
-        """The first session to detect."""
-        return self.days[0]
-
-    @property
-    def types(self) -> frozenset[str]:
-        """The event types to look for."""
-        return self.stale if self.changed is None else frozenset(EVENT_TYPES)
-
-    @property
-    def volumes(self) -> dict[date, float]:
-        """Dollar volume of the sessions that are not detected."""
-        known = self.usable.dollar_volumes if self.usable else {}
-        return {day: usd for day, usd in known.items() if day in self.marks and day not in set(self.days)}
-
-    def history(self) -> pl.DataFrame:
-        """Dollar volumes (DAILY) of the sessions before those to detect."""
-        days = {"symbol": [self.symbol] * len(self.volumes), "day": list(self.volumes)}
-        return pl.DataFrame(days | {"dollar_volume_day": list(self.volumes.values())}, schema=DAILY).sort("day")
-
-    def kept(self) -> pl.Expr:
-        """Which events of the shard stay: of types and sessions that are as they were."""
-        current = ~pl.col("event_type").is_in(sorted(self.stale))
-        return current if self.changed is None else current & (pl.col("date") < f"{self.changed}")
-
-
-@dataclass
-class _Batch:
-    """Symbols that are detected together, and the outcomes of others that need not be."""
-
-    works: list[_Work] = field(default_factory=list)
-    settled: list[Outcome] = field(default_factory=list)
-
-    def has_room(self, found: "_Work | Outcome") -> bool:
-        """Whether `found` may join: of few bars, and looking for the same types."""
-        if isinstance(found, Outcome):
-            return len(self.settled) < SETTLED_AT_ONCE
-        if not self.works:
-            return True
-        return found.types == self.works[0].types and sum(work.bars for work in self.works) + found.bars <= BARS_AT_ONCE
-
-    def add(self, found: "_Work | Outcome") -> None:
-        """Let it join."""
-        if isinstance(found, Outcome):
-            self.settled.append(found)
-        else:
-            self.works.append(found)
+    def outcome(self, work: Work) -> Outcome:
+        """What was done for one symbol, once it is published."""
+        events = self.coverages[work.symbol].events
+        figures: dict[str, int | float] = {
+            "sessions": len(work.marks),
+            "sessions_detected": len(work.days),
+            "event_types_detected": len(work.types) if work.days else 0,
+            "events": events,
+            "events_detected": self.new.get(work.symbol, 0),
+        }
+        return Outcome((work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(COUNTS, 0)), rows=events)
 
 
 def _failed(symbol: str, error: Exception) -> Outcome:

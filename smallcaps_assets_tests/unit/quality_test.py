@@ -226,6 +226,6 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
     ],
 )
 def test_a_shard_that_would_poison_master_is_told(rows: list[dict[str, Any]], words: str) -> None:
-    told = "; ".join(shard_problems(shard(*rows), "AEMD"))
+    told = "; ".join(shard_problems(shard(*rows), ["AEMD"]))
     assert words in told
     assert bool(told) == bool(words)

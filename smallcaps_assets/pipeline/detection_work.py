@@ -1,0 +1,96 @@
+"""What is to be detected of each symbol, and which symbols are detected together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.features import DAILY
+from smallcaps_assets.domain.tables import EVENT_TYPES
+from smallcaps_assets.lake.shards import Coverage
+from smallcaps_assets.pipeline.outcome import Outcome
+
+# of one detection, so that memory is bounded; a single symbol of 750 sessions has more bars than that
+BARS_AT_ONCE: Final = 250_000
+# whose shards are renewed together: the shards of so many are held in memory
+SYMBOLS_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be detected of one symbol, and what of its shard is usable.
+
+    Event types that are `stale` are detected in all sessions, as their settings changed. From the session `changed`
+    on, the first that is new, different or gone, all types are; None where there is none.
+    """
+
+    symbol: str
+    marks: Mapping[date, str]
+    usable: Coverage | None
+    stale: frozenset[str]
+    changed: date | None
+    days: tuple[date, ...]
+    bars: int
+
+    @property
+    def first(self) -> date:
+        """The first session to detect."""
+        return self.days[0]
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The event types to look for."""
+        return self.stale if self.changed is None else frozenset(EVENT_TYPES)
+
+    @cached_property
+    def volumes(self) -> dict[date, float]:
+        """Dollar volume of the sessions that are not detected."""
+        known = self.usable.dollar_volumes if self.usable else {}
+        detected = set(self.days)
+        return {day: usd for day, usd in known.items() if day in self.marks and day not in detected}
+
+    def history(self) -> pl.DataFrame:
+        """Dollar volumes (DAILY) of the sessions before those to detect."""
+        days = {"symbol": [self.symbol] * len(self.volumes), "day": list(self.volumes)}
+        return pl.DataFrame(days | {"dollar_volume_day": list(self.volumes.values())}, schema=DAILY)
+
+    def detected_alike(self, other: "Work") -> bool:
+        """Whether the same is to be looked for, in all sessions or only from some on."""
+        return self.stale == other.stale and (self.changed is None) == (other.changed is None)
+
+
+def staying(works: Sequence[Work]) -> pl.Expr:
+    """Which events of shards stay: of types and sessions that are as they were. The works are detected alike."""
+    current = ~pl.col("event_type").is_in(sorted(works[0].stale))
+    if works[0].changed is None:
+        return current
+    changed = {work.symbol: f"{work.changed}" for work in works}
+    since = pl.col("symbol").replace_strict(changed, return_dtype=pl.String)
+    return current & (pl.col("date") < since)
+
+
+@dataclass
+class Batch:
+    """Symbols that are detected together, and the outcomes of others that need not be."""
+
+    works: list[Work] = field(default_factory=list)
+    settled: list[Outcome] = field(default_factory=list)
+
+    def has_room(self, found: Work | Outcome) -> bool:
+        """Whether `found` may join."""
+        if len(self.works) + len(self.settled) >= SYMBOLS_AT_ONCE:
+            return False
+        if isinstance(found, Outcome) or not self.works:
+            return True
+        few = sum(work.bars for work in self.works) + found.bars <= BARS_AT_ONCE
+        return few and found.detected_alike(self.works[0])
+
+    def add(self, found: Work | Outcome) -> None:
+        """Let it join."""
+        if isinstance(found, Outcome):
+            self.settled.append(found)
+        else:
+            self.works.append(found)
