@@ -1,8 +1,9 @@
 """Detection of synthetic symbols of 750 sessions through `Detector`, beside the time to read the same files.
 
 python benchmarks/detect.py [--symbols 20 60 180] [--sessions 750] [--nights 200]
-Makes a lake, then measures in fresh processes: a scan of the same columns, detection from nothing, one new session for
-every symbol, and one changed threshold. The last line is one JSON object; ratios are what travels between machines.
+Makes a lake, then measures in fresh processes: a scan of the same columns, detection from nothing, the same as runs of
+asset `event_shards` with Dagster's state on SQLite, one new session for every symbol, and one changed threshold. The
+last line is one JSON object; ratios are what travels between machines.
 """
 
 import argparse
@@ -125,9 +126,36 @@ def run(folder: Path, symbols: Sequence[str], **changes: object) -> dict[str, fl
     return figures
 
 
+def assets(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
+    """The same as a backfill over all symbols in the web UI does it: runs of as many partitions as settings say."""
+    import dagster as dg  # noqa: PLC0415 -- the other works have no use for it
+
+    from smallcaps_assets.definitions import build_defs  # noqa: PLC0415
+    from smallcaps_assets.defs.partitions import range_tags  # noqa: PLC0415
+
+    settings = load_settings(overrides={"lake": {"path": str(folder)}})
+    state = folder.with_name("state")
+    state.mkdir(exist_ok=True)
+    job, key = build_defs(settings).resolve_implicit_global_asset_job_def(), dg.AssetKey("event_shards")
+    size = settings.partitions_per_run
+    inside = 0.0
+    with dg.DagsterInstance.local_temp(str(state), {"telemetry": {"enabled": False}}) as instance:
+        instance.add_dynamic_partitions("symbols", list(symbols))
+        for first in range(0, len(symbols), size):
+            part = symbols[first : first + size]
+            tags = range_tags(part[0], part[-1])
+            result = job.execute_in_process(instance=instance, asset_selection=[key], tags=tags, raise_on_error=True)
+            (stats,) = (one for one in instance.get_run_step_stats(result.run_id) if one.step_key == "event_shards")
+            inside += (stats.end_time or 0) - (stats.start_time or 0)
+        done = len(instance.get_materialized_partitions(key))
+    require(done == len(symbols), done)
+    return {"steps_s": inside}
+
+
 WORK: dict[str, Callable[[Path, Sequence[str]], dict[str, float]]] = {
     "scan": scan,
     "detect": run,
+    "assets": assets,
     "threshold": lambda folder, symbols: run(folder, symbols, detectors={"flush": {"min_spike_x": 5.0}}),
 }
 
@@ -135,7 +163,7 @@ WORK: dict[str, Callable[[Path, Sequence[str]], dict[str, float]]] = {
 def measured(work: str, folder: Path, symbols: int) -> dict[str, float]:
     """Do `work` in a process of its own: seconds, CPU seconds and peak memory, and what it counted."""
     command = [sys.executable, __file__, "--work", work, "--lake", str(folder), "--symbols", str(symbols)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
     return dict(json.loads(told))
 
 
@@ -163,7 +191,7 @@ def best(work: str, folder: Path, symbols: int, repeats: int) -> dict[str, float
     """The quickest of some runs, from no shard where events are detected."""
     runs = []
     for _ in range(repeats):
-        if work == "detect":
+        if work in {"detect", "assets"}:
             shutil.rmtree(Lake(folder).shards, ignore_errors=True)
         runs.append(measured(work, folder, symbols))
     return min(runs, key=lambda figures: figures["wall_s"])
@@ -229,10 +257,14 @@ def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
         }
         print(number, by_symbols[number], flush=True)
     per_symbol = by_symbols[max(by_symbols)]["detect_s_per_symbol"]
+    whole = best("assets", night.folder, arguments.nights, 1)
     return {
         "sessions": night.sessions.height,
         "by_symbols": by_symbols,
         "projected_min_for_2000_symbols": round(2_000 * per_symbol / 60, 1),
+        "assets_s": round(whole["wall_s"], 1),
+        "assets_symbols_per_hour": round(3600 * arguments.nights / whole["wall_s"]),
+        "dagsters_share_pct": round(100 * (1 - arguments.nights * per_symbol / whole["wall_s"]), 1),
         **changes(night, arguments.nights, arguments.repeats),
     }
 
