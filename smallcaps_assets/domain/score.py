@@ -44,18 +44,27 @@ def score(params: ScoreParams) -> pl.Expr:
     close = pl.col("close")
     moved = pl.coalesce(pl.col("return_5").abs(), (close / pl.col("open") - 1).abs())
     run = pl.when(pl.col("direction") == "up").then("green_run").otherwise("red_run")
+    decades = _share(pl.col("dollar_volume"), params.dollar_volume_floor_usd).log10()
     components = {
-        "volume_spike_magnitude": pl.col("spike_x").log() / math.log(params.full_spike_x),
-        "price_change_magnitude": moved / params.full_price_change,
-        "volume_confirm": (pl.col("dollar_volume") / params.dollar_volume_floor_usd).log10()
-        / params.dollar_volume_decades,
-        "consecutive_bars": run / params.full_run_bars,
-        "distance_from_vwap": (close / pl.col("vwap_session") - 1).abs() / params.full_vwap_distance,
+        "volume_spike_magnitude": _share(pl.col("spike_x").log(), math.log(params.full_spike_x)),
+        "price_change_magnitude": _share(moved, params.full_price_change),
+        "volume_confirm": _share(decades, params.dollar_volume_decades),
+        "consecutive_bars": _share(run.cast(pl.Float64), params.full_run_bars),
+        "distance_from_vwap": _share((close / pl.col("vwap_session") - 1).abs(), params.full_vwap_distance),
     }
     weights: dict[str, float] = params.weights.model_dump()
     weighted = [weights[name] * value.clip(0, 1).fill_null(0) for name, value in components.items()]
     # one after the other: `sum_horizontal` adds in an order of its own, and the last digit differs with the rows around
-    return reduce(add, weighted) / sum(weights.values())
+    return _share(reduce(add, weighted), sum(weights.values()))
+
+
+def _share(value: pl.Expr, full: float) -> pl.Expr:
+    """`value` as a share of `full`.
+
+    Polars divides by a number as it multiplies by its inverse, but not in frames of one or two rows: the last digit
+    would differ with the rows around.
+    """
+    return value * (1 / full)
 
 
 def tier(min_scores: list[float]) -> pl.Expr:

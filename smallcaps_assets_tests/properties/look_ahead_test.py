@@ -63,7 +63,6 @@ def another_future(bars: pl.DataFrame, moment: datetime, seed: int) -> pl.DataFr
     )
 
 
-# the last digit of a logarithm may differ with the rows around it
 def known(events: pl.DataFrame, moment: datetime) -> pl.DataFrame:
     return events.filter(pl.col("known_at") <= moment).drop(HINDSIGHT)
 
@@ -73,7 +72,7 @@ def require_no_look_ahead(bars: pl.DataFrame, moment: datetime, seed: int) -> in
     params = everything_found()
     as_it_was = known(found(bars, params), moment)
     for future in (another_future(bars, moment, seed), bars.filter(pl.col("timestamp") < moment)):
-        assert_frame_equal(known(found(future, params), moment), as_it_was, rel_tol=1e-12, abs_tol=1e-12)
+        assert_frame_equal(known(found(future, params), moment), as_it_was, check_exact=True)
     return as_it_was.height
 
 
@@ -105,7 +104,7 @@ def test_with_filters_off_a_cooldown_that_is_over_is_decided(
     over = moment - timedelta(minutes=params.cooldown.window_min)
     futures = (good, another_future(good, moment, seed))
     as_it_was, as_it_may_be = (known(found(future, params), over) for future in futures)
-    assert_frame_equal(as_it_may_be, as_it_was, rel_tol=1e-12, abs_tol=1e-12)
+    assert_frame_equal(as_it_may_be, as_it_was, check_exact=True)
 
 
 @pytest.mark.parametrize("seed", range(3))
