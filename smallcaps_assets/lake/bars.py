@@ -1,6 +1,6 @@
 """Minute bars: one file per symbol and ET month, whose footer names the sessions it covers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,6 +11,7 @@ from smallcaps_assets.domain.bar_checks import SESSION_BARS
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, bar_problems
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
@@ -36,6 +37,10 @@ class BarsStore:
     def fingerprints(self, symbol: str) -> dict[date, str]:
         """What tells one version of a session's bars from another, by session."""
         return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}
+
+    def version(self, symbol: str) -> str:
+        """What tells the bars of `symbol` from others; reads footers only."""
+        return version_of(self.fingerprints(symbol))
 
     def session_bars(self, symbols: Collection[str]) -> pl.DataFrame:
         """How many bars each session of `symbols` has (SESSION_BARS); reads footers only."""
@@ -139,6 +144,11 @@ def _sessions_of(path: Path) -> dict[date, str]:
     if provenance is not None:
         return {date.fromisoformat(day): mark for day, mark in provenance["sessions"].items()}
     return _fingerprints(pl.read_parquet(path, hive_partitioning=False))
+
+
+def version_of(fingerprints: Mapping[date, str]) -> str:
+    """What tells the bars of a symbol from others, from the fingerprints of its sessions."""
+    return digest(f"{day} {fingerprints[day]}" for day in sorted(fingerprints))
 
 
 def bars_counted(mark: str) -> int:

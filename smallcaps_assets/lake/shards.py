@@ -8,6 +8,7 @@ import polars as pl
 
 from smallcaps_assets.domain.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
+from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
@@ -47,6 +48,12 @@ class ShardStore:
         path = self.lake.shard(symbol)
         return matched(pl.scan_parquet(path, hive_partitioning=False), SHARD, str(path)).collect()
 
+    def version(self, symbol: str) -> str | None:
+        """What tells the events of `symbol` from others, however they were found; None where there is no shard."""
+        path = self.lake.shard(symbol)
+        known = (provenance_of(path) or {}).get("events") if path.is_file() else None
+        return rows_digest(self.read(symbol)) if known is None and path.is_file() else known
+
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
         """Publish the shard of `symbol` anew.
 
@@ -64,6 +71,7 @@ class ShardStore:
             self.lake.shard(symbol),
             events,
             {
+                "events": rows_digest(events),
                 "detection": coverage.detection,
                 "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
                 "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},

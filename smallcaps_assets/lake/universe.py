@@ -8,6 +8,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import REFERENCE, matched
 from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
@@ -61,6 +62,10 @@ class UniverseStore:
         """The active symbols, each with the last day that it is followed: the latest there is, or its delisting."""
         active = self.read().filter("active")
         return dict(active.select("symbol", pl.col("delisted").fill_null(date.max)).iter_rows())
+
+    def version(self) -> str:
+        """What tells the symbols that are followed, and until when, from others."""
+        return digest(f"{symbol} {last}" for symbol, last in self.followed().items())
 
     def source(self) -> str | None:
         """Where what the lake knows of symbols came from; None where it knows nothing."""
