@@ -167,6 +167,21 @@ def test_pictures_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     screenshot(page, "ui-picture.png")
 
 
+@pytest.mark.usefixtures("premarket")
+def test_a_changed_threshold_is_shown(desk: Desk, page: Page) -> None:
+    lineage = f"{desk.ui.url}/assets/master_events?view=lineage&lineageScope=upstream"
+    node = page.locator("foreignObject").filter(has_text="master_events")
+    page.goto(lineage)
+    expect(node.locator(GREEN)).not_to_have_count(0)
+    expect(page.get_by_text("Code version")).to_have_count(0)
+    desk.change_settings(page, detectors={"tape_speed": {"min_transactions": 60, "min_speed_x": 3.0}})
+    page.goto(lineage)
+    expect(node.get_by_text("Code version")).to_be_visible()
+    screenshot(page, "ui-stale.png")
+    page.goto(f"{desk.ui.url}/assets/event_shards?view=partitions&partition={desk.ui.symbols()[0]}")
+    expect(page.get_by_text("Code version")).to_be_visible()
+
+
 def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page) -> None:
     settings = load_settings(desk.config, {})
     today = datetime.now(UTC)
