@@ -3,16 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Any, Final
 
 import polars as pl
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
 
-_HEX_DIGITS = 16
+_HEX_DIGITS: Final = 16
 
 
 def code_version(version: str, *settings: object) -> str:
     """`version` of the code, and a digest of the `settings` (models or plain values) that decide what it makes."""
-    text = json.dumps(to_jsonable_python(settings), sort_keys=True, separators=(",", ":"))
+    told = TypeAdapter(Any).dump_python(settings, mode="json")
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
     return f"{version}-{digest([text])[:8]}" if settings else version
 
 
