@@ -51,7 +51,7 @@ class ShardStore:
     def version(self, symbol: str) -> str | None:
         """What tells the events of `symbol` from others, however they were found; None where there is no shard."""
         path = self.lake.shard(symbol)
-        known = (provenance_of(path) or {}).get("events") if path.is_file() else None
+        known = (provenance_of(path) or {}).get("content") if path.is_file() else None
         return rows_digest(self.read(symbol)) if known is None and path.is_file() else known
 
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
@@ -71,7 +71,7 @@ class ShardStore:
             self.lake.shard(symbol),
             events,
             {
-                "events": rows_digest(events),
+                "content": rows_digest(events),
                 "detection": coverage.detection,
                 "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
                 "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},

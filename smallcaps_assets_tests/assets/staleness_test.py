@@ -107,7 +107,7 @@ def test_what_is_made_again_without_a_change_makes_nothing_stale(made: Platform)
     assert len(set(before.values())) > 1
     # a file that says nothing of its rows, as those of earlier versions
     path = made.lake.shard(SYMBOL)
-    said = pl.read_parquet_metadata(path)["smallcaps"].replace('"events"', '"of_another_version"')
+    said = pl.read_parquet_metadata(path)["smallcaps"].replace('"content"', '"of_another_version"')
     pl.read_parquet(path).write_parquet(path, metadata={"smallcaps": said})
     for asset in ("minute_bars", "event_shards"):
         made.run(asset, **ALL)
