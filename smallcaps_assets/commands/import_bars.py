@@ -16,11 +16,11 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.commands.state import open_state
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
-from smallcaps_assets.defs.metadata import Metadata, first_lines
+from smallcaps_assets.defs.metadata import first_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.bars import BarsStore, bars_counted
+from smallcaps_assets.lake.bars import BarsStore, bars_counted, version_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
@@ -31,6 +31,7 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import require_same_source
 from smallcaps_assets.settings import Settings, lake_path
 
+UNIVERSE: Final = dg.AssetKey("universe")
 MINUTE_BARS: Final = dg.AssetKey("minute_bars")
 # no bars of US stocks by the minute are older
 EARLIEST: Final = date(1990, 1, 1)
@@ -66,7 +67,7 @@ def run(arguments: Namespace) -> int:
     sources = files.sources(paths, work.options, problems)
     figures = Counter[str]()
     with open_state(settings) as instance:
-        told = _Told(instance, work.store, str(Path(arguments.path).resolve()))
+        told = _Told(instance, settings, work.store, str(Path(arguments.path).resolve()))
         outcomes = work.run(sources, lambda line: print(line, flush=True))
         while some := list(islice(outcomes, TOLD_AT_ONCE)):
             told.tell(some)
@@ -87,8 +88,8 @@ def run(arguments: Namespace) -> int:
 class _Told:
     """What Dagster knows of the symbols that are imported."""
 
-    def __init__(self, instance: dg.DagsterInstance, store: BarsStore, path: str) -> None:
-        self._instance, self._store, self._path = instance, store, path
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings, store: BarsStore, path: str) -> None:
+        self._instance, self._settings, self._store, self._path = instance, settings, store, path
         self._known = set(instance.get_materialized_partitions(MINUTE_BARS))
         self.symbols: set[str] = set()
 
@@ -102,22 +103,24 @@ class _Told:
                 by_symbol[symbol].update({name: int(count) for name, count in outcome.figures.items()})
         changed = {symbol for symbol, figures in by_symbol.items() if any(figures[name] for name in CHANGES)}
         untold = sorted(changed | (held - self._known))
-        report(self._instance, MINUTE_BARS, {symbol: self._described(symbol, by_symbol[symbol]) for symbol in untold})
+        report(
+            self._instance,
+            self._settings,
+            MINUTE_BARS,
+            {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in untold},
+            upstream=[UNIVERSE],
+            more={"imported_from": dg.MetadataValue.path(self._path)},
+        )
         self._known |= held
         self.symbols |= held
 
     def _has_bars(self, outcome: Outcome) -> bool:
         return not outcome.problems and bool(not outcome.figures or outcome.figures["sessions"])
 
-    def _described(self, symbol: str, figures: Mapping[str, int]) -> Metadata:
+    def _outcome(self, symbol: str, figures: Mapping[str, int]) -> Outcome:
         marks = self._store.fingerprints(symbol)
         rows = sum(map(bars_counted, marks.values()))
-        return {
-            **figures,
-            "sessions_in_lake": len(marks),
-            "imported_from": dg.MetadataValue.path(self._path),
-            "dagster/partition_row_count": rows,
-        }
+        return Outcome((symbol,), {**figures, "sessions_in_lake": len(marks)}, rows=rows, version=version_of(marks))
 
 
 def _form(arguments: Namespace) -> BarForm:

@@ -14,7 +14,6 @@ import polars as pl
 from smallcaps_assets.commands.state import look_into_state
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
-from smallcaps_assets.defs.metadata import described
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import MANIFEST, matched
@@ -162,7 +161,7 @@ def _tell_dagster(
                 if name not in known or outcome.partition in done.changed[kind]
             }
             instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
-            report(instance, key, {name: described(outcome) for name, outcome in news.items()})
+            report(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
             told[kind] = len(news)
     return told
 

@@ -1,6 +1,7 @@
 """`smallcaps status`: what is done and what is left, counted from what is published."""
 
 from argparse import Namespace
+from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -58,15 +59,31 @@ def _history(lake: Lake, settings: Settings) -> str:
     followed = {symbol: {day for day in due if day <= last} for symbol, last in UniverseStore(lake).followed().items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
     detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
-    fetched = sum(len(days & bars.covered(symbol)) for symbol, days in followed.items())
-    detected = sum(
-        len(days & coverage.sessions.keys())
-        for symbol, days in followed.items()
-        if (coverage := shards.coverage(symbol)) is not None and detector.is_current(symbol, coverage)
-    )
+    told = Counter[str]()
+    for symbol, days in followed.items():
+        marks, coverage = bars.fingerprints(symbol), shards.coverage(symbol)
+        told += Counter(fetched=len(days & marks.keys()))
+        if coverage is None:
+            continue
+        told += Counter(shards=1)
+        if not detector.is_current(symbol, coverage):
+            told += Counter(others=1)
+        else:
+            told += Counter(detected=len(days & coverage.sessions.keys()), behind=int(marks != coverage.sessions))
     wanted = sum(len(days) for days in followed.values())
     return (
         f"lake {lake.root}\n{len(followed):,} symbols, {len(due):,} sessions due\n"
-        f"bars:   {fetched:,} of {wanted:,} symbol-sessions, {wanted - fetched:,} left\n"
-        f"events: {detected:,} of {wanted:,} symbol-sessions detected, {wanted - detected:,} left"
+        f"bars:   {told['fetched']:,} of {wanted:,} symbol-sessions, {wanted - told['fetched']:,} left\n"
+        f"events: {told['detected']:,} of {wanted:,} symbol-sessions detected, {wanted - told['detected']:,} left\n"
+        f"shards: {told['shards']:,}{_out_of_date(told['others'], told['behind'])}"
+    )
+
+
+def _out_of_date(others: int, behind: int) -> str:
+    """How many shards are not what would be detected now, why, and what to do."""
+    if not others + behind:
+        return ", all up to date"
+    return (
+        f", {others + behind:,} out of date ({others:,} detected with other settings, code or reference data, "
+        f"{behind:,} before bars came or changed): materialize event_shards, then master_events"
     )

@@ -1,4 +1,4 @@
-"""What the catalog of the web UI says of every asset besides its own words: tags, place, code and column lineage."""
+"""What the catalog of the web UI says of every asset besides its own words: tags, place, code, versions, lineage."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from smallcaps_assets.domain.lineage import (
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.pipeline.versions import code_versions
 from smallcaps_assets.settings import Settings, lake_path
 
 # Where in the work an asset stands, by the last part of its key, and whether making it spends requests of the plan.
@@ -39,11 +40,12 @@ STAGES: Final[Mapping[str, tuple[str, bool]]] = {
 def catalogued(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """`assets` with what the catalog says of them."""
     lake = Lake(lake_path(settings))
-    described = [asset.map_asset_specs(lambda spec: _described(spec, lake)) for asset in assets]
+    versions = code_versions(settings)
+    described = [asset.map_asset_specs(lambda spec: _described(spec, lake, versions)) for asset in assets]
     return [asset for asset in dg.with_source_code_references(described) if isinstance(asset, dg.AssetsDefinition)]
 
 
-def _described(spec: dg.AssetSpec, lake: Lake) -> dg.AssetSpec:
+def _described(spec: dg.AssetSpec, lake: Lake, versions: Mapping[str, str]) -> dg.AssetSpec:
     name = spec.key.path[-1]
     stage, paid = STAGES.get(name, (None, False))
     tags = {} if stage is None else {"stage": stage, "paid": "yes" if paid else "no"}
@@ -52,7 +54,8 @@ def _described(spec: dg.AssetSpec, lake: Lake) -> dg.AssetSpec:
     lineage = _lineage(spec.key)
     if lineage:
         metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps_by_column=lineage)
-    return spec.merge_attributes(tags=tags, metadata=metadata)
+    version = versions.get(spec.key.to_user_string())
+    return spec.merge_attributes(tags=tags, metadata=metadata).replace_attributes(code_version=version)
 
 
 def _place(key: dg.AssetKey, lake: Lake) -> Path | None:

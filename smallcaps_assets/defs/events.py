@@ -19,7 +19,7 @@ from smallcaps_assets.defs.pictures import event_pictures
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD
 from smallcaps_assets.pipeline.checks import publishable_master
-from smallcaps_assets.pipeline.detection import CODE_VERSION
+from smallcaps_assets.pipeline.outcome import versioned
 from smallcaps_assets.pipeline.progress import with_progress
 
 
@@ -34,7 +34,6 @@ def event_shards_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         group_name="events",
         kinds={"polars", "parquet"},
         owners=OWNERS,
-        code_version=CODE_VERSION,
         metadata=column_schema(SHARD),
     )
     def event_shards(
@@ -45,7 +44,7 @@ def event_shards_asset(partitions_per_run: int) -> dg.AssetsDefinition:
         Detects the sessions that are new, or changed, or were detected with other settings.
         """
         loaded, symbols = settings.load(), context.partition_keys
-        outcomes = lake.detector(loaded).run(symbols)
+        outcomes = versioned(lake.detector(loaded).run(symbols), lake.shards().version)
         outcomes = with_progress(outcomes, len(symbols), "symbols detected", context.log.info)
         yield from record(context, outcomes, {(symbol,): symbol for symbol in symbols}, go_on=config.go_on)
 

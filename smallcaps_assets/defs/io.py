@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 from dagster_polars import PolarsParquetIOManager
 
-from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets.settings import PROFILES
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ class LakeTableIOManager(PolarsParquetIOManager):
 
         return UPath(_PLACES[context.asset_key])
 
-    def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath") -> None:  # noqa: ARG002
-        """Publish a table by rename."""
+    def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath") -> None:
+        """Publish a table by rename; its data version is what the file holds."""
         publish_frame(Path(str(path)), df)
+        context.step_context.set_data_version(context.asset_key, dg.DataVersion(sha256(Path(str(path)))))
 
     def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: "UPath") -> None:
         """Collect and publish a table by rename."""

@@ -1,14 +1,16 @@
 """Metadata that catalog, lineage and plots show, and the one way to record what a run over many partitions did."""
 
 import logging
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 import polars as pl
-from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata
 from pydantic import Field
 
+from smallcaps_assets.defs.provenance import RECORDED, Tags, partition_tags, provenance_in, version_tags
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -93,39 +95,35 @@ def record(
             others are recorded as materialized, as they are when the work breaks off with another error.
     """
     done: list[Outcome] = []
-    step = context.op_execution_context
+    step, made_of = context.op_execution_context, provenance_in(context)
     try:
         done.extend(outcomes)
         if not go_on:
             _require_whole(done)
     except Exception:
-        whole = [outcome for outcome in done if not outcome.problems]
-        for outcome in whole:
-            log_materialization(step, context.asset_key, keys[outcome.partition], outcome)
-        finished = {keys[outcome.partition] for outcome in whole}
-        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in finished])
+        whole = {keys[outcome.partition]: outcome for outcome in done if not outcome.problems}
+        log_materializations(step, context.asset_key, whole, made_of)
+        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in whole])
         raise
-    _describe(context, {keys[outcome.partition]: described(outcome) for outcome in done})
-    yield dg.MaterializeResult()
-    # here Dagster has recorded all partitions of the step
+    log_materializations(step, context.asset_key, {keys[outcome.partition]: outcome for outcome in done}, made_of)
     mark_failed(step, context.asset_key, [keys[outcome.partition] for outcome in done if outcome.problems])
+    yield dg.MaterializeResult(metadata=RECORDED)
 
 
-def _describe(context: dg.AssetExecutionContext, figures: Mapping[str, Metadata]) -> None:
-    """Give each partition of the run its own figures.
+def log_materializations(
+    step: dg.OpExecutionContext, asset: dg.AssetKey, outcomes: Mapping[str, Outcome], made_of: Tags
+) -> None:
+    """Record partitions as materialized, at once: each with its figures, its data version and what it was made of.
 
-    As `context.add_asset_metadata` does, which however reads all partitions there are from the database for every key.
+    As `step.log_event` does, which however does not write many together where the storage can.
     """
-    step = context.get_step_execution_context()
-    said = step._metadata_accumulator  # noqa: SLF001
-    for key, values in figures.items():
-        said = said.with_additional_asset_metadata(context.asset_key, key, values)
-    step._metadata_accumulator = said  # noqa: SLF001
-
-
-def log_materialization(step: dg.OpExecutionContext, asset: dg.AssetKey, partition: str, outcome: Outcome) -> None:
-    """Record one partition as materialized, at once."""
-    step.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=described(outcome)))
+    batch = uuid.uuid4().hex
+    for number, (key, outcome) in enumerate(outcomes.items(), start=1):
+        tags = {**made_of, **version_tags(outcome.version), **partition_tags(key)}
+        event = dg.AssetMaterialization(asset, partition=key, metadata=described(outcome), tags=tags)
+        together = DagsterEventBatchMetadata(batch, is_end=number == len(outcomes))
+        context = step.get_step_execution_context()
+        step._events.append(dg.DagsterEvent.asset_materialization(context, event, together))  # noqa: SLF001
 
 
 def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:

@@ -79,7 +79,9 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
             **{f"session_pct/{name}": mix["percentage"] for name, mix in sidecar["session_distribution"].items()},
         }
         figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
-        return dg.MaterializeResult(metadata=manifest_pictures(rows, selection.funnel) | figures)
+        return dg.MaterializeResult(
+            metadata=manifest_pictures(rows, selection.funnel) | figures, data_version=dg.DataVersion(sidecar["sha256"])
+        )
 
     return manifest
 

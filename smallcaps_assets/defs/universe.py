@@ -62,7 +62,7 @@ def universe(
     context.instance.add_dynamic_partitions(SYMBOLS.name or "", made.rows.filter("active")["symbol"].to_list())
     made_of = composition(made.rows, loaded.universe.limits)
     figures = _figures(made, made_of) | {"requests": client.totals().requests_sent - before}
-    yield dg.MaterializeResult(metadata=figures)
+    yield dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(lake.universe().version()))
     yield small_caps(made_of, loaded.universe.limits)
 
 

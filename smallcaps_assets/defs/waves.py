@@ -8,24 +8,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypedDict
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.defs.checks import evaluation, kpi_checks
 from smallcaps_assets.defs.io import table_path
-from smallcaps_assets.defs.metadata import Metadata, first_lines, log_materialization, mark_failed
+from smallcaps_assets.defs.metadata import Metadata, first_lines, log_materializations, mark_failed
 from smallcaps_assets.defs.nightly import NIGHTLY, UNFINISHED
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.pool import VENDOR_POOL
+from smallcaps_assets.defs.provenance import Tags, provenance, version_tags
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.tape import TapeConfig, TapeStep, ledger_of, report_of
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import CaptureIncomplete
-from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets.lake.tape import KINDS, Kind
 from smallcaps_assets.pipeline.allowance import Allowance
 from smallcaps_assets.pipeline.capture import Pair
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.versions import code_versions
 from smallcaps_assets.settings import Profile, Settings
 
 EVERY_S: Final = 60
@@ -154,13 +157,13 @@ def _report(profile: Profile) -> dg.OpDefinition:
         context: dg.OpExecutionContext, tally: dict[str, Any], settings: SettingsResource, lake: LakeResource
     ) -> None:
         keys = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
-        ledger, about_ledger = ledger_of(profile, settings, lake)
-        publish_frame(table_path(lake.lake.root, keys[0]), ledger)
-        kpis, about_report = report_of(profile, ledger, settings, lake)
-        publish_frame(table_path(lake.lake.root, keys[1]), kpis)
         after = _tally(tally)
-        for key, metadata in zip(keys, (about_ledger, about_report | _figures(after)), strict=True):
-            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+        of_ledger = _made_of(context, settings, keys[0], [[profile, f"tape_{kind}"] for kind in KINDS])
+        ledger, figures = ledger_of(profile, settings, lake)
+        _published(context, lake, keys[0], ledger, figures, of_ledger)
+        of_report = _made_of(context, settings, keys[1], [keys[0].path])
+        kpis, figures = report_of(profile, ledger, settings, lake)
+        _published(context, lake, keys[1], kpis, figures | _figures(after), of_report)
         for check in kpi_checks(kpis, ledger.filter(state="missing").height):
             # taken, though its annotation does not say so
             context.log_event(evaluation(keys[1], check))  # type: ignore[arg-type]
@@ -171,6 +174,29 @@ def _report(profile: Profile) -> dg.OpDefinition:
             )
 
     return report
+
+
+def _made_of(
+    context: dg.OpExecutionContext, settings: SettingsResource, asset: dg.AssetKey, upstream: Iterable[Sequence[str]]
+) -> Tags:
+    """With which code an asset is made here, and of what."""
+    version = code_versions(settings.load())[asset.to_user_string()]
+    return provenance(context.instance, version, [dg.AssetKey(path) for path in upstream])
+
+
+def _published(  # noqa: PLR0913, PLR0917 -- a table, where it goes, what is said of it
+    context: dg.OpExecutionContext,
+    lake: LakeResource,
+    asset: dg.AssetKey,
+    table: pl.DataFrame,
+    figures: Metadata,
+    made_of: Tags,
+) -> None:
+    """Publish a table and record it, as its asset does."""
+    path = table_path(lake.lake.root, asset)
+    publish_frame(path, table)
+    tags = made_of | version_tags(sha256(path))
+    context.log_event(dg.AssetMaterialization(asset, metadata=figures, tags=tags))
 
 
 def _captured(step: TapeStep, wave: str, config: WavesConfig, before: Tally) -> Tally:
@@ -192,6 +218,7 @@ def _recorded(step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Se
     What is green and had nothing to fetch is not recorded again: that would cost more than to look.
     """
     asset = dg.AssetKey([step.profile, f"tape_{kind}"])
+    made_of = _made_of(step.context, step.settings, asset, [[step.profile, "manifest"]])
     green = _green(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
     failed = []
     try:
@@ -200,7 +227,7 @@ def _recorded(step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Se
             if outcome.problems:
                 failed.append(key)
             elif not outcome.left and (outcome.figures["spans_fetched"] or key not in green):
-                log_materialization(step.context, asset, key, outcome)
+                log_materializations(step.context, asset, {key: outcome}, made_of)
             yield outcome
     finally:
         mark_failed(step.context, asset, failed)

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.bar_checks import SESSION_BARS
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, bar_problems
 from smallcaps_assets.domain.sessions import midnight, new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.adoption import IMPORTS, Adoption, Held, Imports, held
 from smallcaps_assets.lake.layout import Lake
@@ -55,6 +56,10 @@ class BarsStore:
     def fingerprints(self, symbol: str) -> dict[date, str]:
         """What tells one version of a session's bars from another, by session."""
         return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}
+
+    def version(self, symbol: str) -> str:
+        """What tells the bars of `symbol` from others; reads footers only."""
+        return version_of(self.fingerprints(symbol))
 
     def session_bars(self, symbols: Collection[str]) -> pl.DataFrame:
         """How many bars each session of `symbols` has (SESSION_BARS); reads footers only."""
@@ -276,6 +281,11 @@ def _sessions_of(path: Path) -> dict[date, str]:
 
 def _dated(sessions: Mapping[str, str]) -> dict[date, str]:
     return {date.fromisoformat(day): mark for day, mark in sessions.items()}
+
+
+def version_of(fingerprints: Mapping[date, str]) -> str:
+    """What tells the bars of a symbol from others, from the fingerprints of its sessions."""
+    return digest(f"{day} {fingerprints[day]}" for day in sorted(fingerprints))
 
 
 def bars_counted(mark: str) -> int:

@@ -10,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
+from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
@@ -65,6 +66,12 @@ class ShardStore:
         with disk_errors("read", files[0] if len(files) == 1 else self.lake.shards):
             return self._scan(files).collect()
 
+    def version(self, symbol: str) -> str | None:
+        """What tells the events of `symbol` from others, however they were found; None where there is no shard."""
+        path = self.lake.shard(symbol)
+        known = (provenance_of(path) or {}).get("content") if path.is_file() else None
+        return rows_digest(self.read(symbol)) if known is None and path.is_file() else known
+
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
         """Publish the shard of `symbol` anew.
 
@@ -91,7 +98,7 @@ class ShardStore:
             try:
                 if symbol in suspects:
                     self._require_sound(symbol, of_symbol)
-                publish_frame(self.lake.shard(symbol), of_symbol, _provenance(coverage))
+                publish_frame(self.lake.shard(symbol), of_symbol, _provenance(of_symbol, coverage))
             except LakeError as error:
                 failed[symbol] = error
         return failed
@@ -121,8 +128,9 @@ class ShardStore:
         return matched(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
 
 
-def _provenance(coverage: Coverage) -> dict[str, Any]:
+def _provenance(events: pl.DataFrame, coverage: Coverage) -> dict[str, Any]:
     return {
+        "content": rows_digest(events),
         "detections": coverage.detections,
         "tiers": coverage.tiers,
         "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},

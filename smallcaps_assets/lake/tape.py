@@ -13,6 +13,7 @@ from smallcaps_assets.domain.budget import SizeBudget
 from smallcaps_assets.domain.manifests import ProfileParams
 from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_NS, UTC_US
+from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces, uncovered
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
@@ -134,11 +135,12 @@ class TapeStore:
         rows = [self._row(kind, path) for path in sorted(files) if not path.name.startswith(".")]
         return pl.DataFrame([row for row in rows if row], schema=PUBLISHED, orient="row")
 
-    def rows_of(self, kind: Kind, symbol: str, wave: str) -> int:
-        """How many rows of one symbol and wave are published."""
-        files = self.lake.tape_wave(self.profile, kind, wave, symbol).glob("*.parquet")
-        rows = [self._row(kind, path) for path in files if not path.name.startswith(".")]
-        return sum(row["rows"] for row in rows if row)
+    def held(self, kind: Kind, symbol: str, wave: str) -> tuple[int, str]:
+        """How many rows of one symbol and wave are published, and what tells them from others."""
+        files = sorted(self.lake.tape_wave(self.profile, kind, wave, symbol).glob("*.parquet"))
+        rows = [row for path in files if not path.name.startswith(".") and (row := self._row(kind, path))]
+        told = (f"{Path(row['path']).name} {row['rows']} {row['bytes']} {row['fetched_at']}" for row in rows)
+        return sum(row["rows"] for row in rows), digest(told)
 
     def holds(self, kind: Kind, span: Span) -> bool:
         """Whether exactly this span is published, at the resolution asked."""

@@ -10,6 +10,7 @@ import polars as pl
 from smallcaps_assets.domain.coverage import LISTINGS
 from smallcaps_assets.domain.tables import REFERENCE, matched
 from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
@@ -62,6 +63,10 @@ class UniverseStore:
     def listings(self) -> pl.DataFrame:
         """Every symbol ever seen, whether it is followed, and the days of its listing (LISTINGS)."""
         return self.read().select(*LISTINGS)
+
+    def version(self) -> str:
+        """What tells the symbols that are followed, and until when, from others."""
+        return digest(f"{symbol} {last}" for symbol, last in self.followed().items())
 
     def source(self) -> str | None:
         """Where what the lake knows of symbols came from; None where it knows nothing."""

@@ -117,10 +117,11 @@ class WindowsImport:
         published = self.tape.published(kind, asked["symbol"].unique(maintain_order=True).to_list())
         lacking = uncovered(windows, published).select("symbol", "wave").unique()
         done = windows.join(lacking, on=["symbol", "wave"], how="anti").group_by("symbol", "wave").len().sort(pl.all())
-        return [
-            Outcome((symbol, wave), {"windows": count, "requests": 0}, rows=self.tape.rows_of(kind, symbol, wave))
-            for symbol, wave, count in done.iter_rows()
-        ]
+        return [self._outcome(kind, *row) for row in done.iter_rows()]
+
+    def _outcome(self, kind: Kind, symbol: str, wave: str, windows: int) -> Outcome:
+        rows, version = self.tape.held(kind, symbol, wave)
+        return Outcome((symbol, wave), {"windows": windows, "requests": 0}, rows=rows, version=version)
 
 
 class _Work:

@@ -103,7 +103,8 @@ class Capture:
         self, pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int, spans_left: int = 0
     ) -> Outcome:
         made = _outcome(pair, windows, results, left_out, spans_left=spans_left)
-        return replace(made, rows=self.tape.rows_of(self.kind, *pair))
+        rows, version = self.tape.held(self.kind, *pair)
+        return replace(made, rows=rows, version=version)
 
 
 class _Work:

@@ -16,7 +16,7 @@ from smallcaps_assets.errors import (
     Stopped,
     VendorUnavailable,
 )
-from smallcaps_assets.lake.bars import DAY, BarsStore, bars_counted
+from smallcaps_assets.lake.bars import DAY, BarsStore, bars_counted, version_of
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -96,7 +96,8 @@ def _ingest_symbol(
         else:
             plan.served()
             figures |= {name: figures[name] + count for name, count in added.items()}
-    return Outcome((symbol,), figures, tuple(problems), rows=held + int(figures["rows"]))
+    version = store.version(symbol) if figures["sessions_fetched"] else version_of(marks)
+    return Outcome((symbol,), figures, tuple(problems), rows=held + int(figures["rows"]), version=version)
 
 
 class _Plan:

@@ -5,9 +5,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from smallcaps_assets.defs.metadata import mark_failed
+from smallcaps_assets.defs.provenance import RECORDED, provenance, version_tags
 
 LETTERS = dg.DynamicPartitionsDefinition(name="letters")
 GRID = dg.MultiPartitionsDefinition({"letter": LETTERS, "wave": dg.StaticPartitionsDefinition(["PM", "AH", "RTH"])})
@@ -109,10 +112,12 @@ ONE_PLAN = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 
 @dg.asset(partitions_def=LETTERS, backfill_policy=dg.BackfillPolicy.multi_run(200))
 def going_on(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-    yield dg.MaterializeResult()
+    for letter in context.partition_keys:
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=letter))
     recorded = context.instance.get_materialized_partitions(context.asset_key)
-    assert set(recorded) == {"a", "b", "c"}, "code after the yield runs when the partitions are recorded"
+    assert set(recorded) == {"a", "b", "c"}, "what is logged is there at once"
     mark_failed(context.op_execution_context, context.asset_key, ["b"])
+    yield dg.MaterializeResult(metadata=RECORDED)
 
 
 @dg.asset(deps=[going_on])
@@ -208,3 +213,120 @@ def test_an_asset_job_runs_partitioned_and_other_assets_in_order_in_one_run(inst
     assert run_together(instance, lettered, table, tags=WHOLE)
     assert SEEN == [["a", "b", "c"], ["table"]]
     assert len(instance.get_runs()) == 1
+
+
+# ------------------------------------------------------------------------------------------- what is shown as stale
+
+BY_LETTER: dict[str, Any] = {"partitions_def": LETTERS, "backfill_policy": dg.BackfillPolicy.multi_run(200)}
+
+
+def source(version: str = "1") -> dg.AssetsDefinition:
+    @dg.asset(**BY_LETTER, code_version=version)
+    def source() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(data_version=dg.DataVersion("of the run"))
+
+    return source
+
+
+@dg.asset(**BY_LETTER, deps=["source"], code_version="1")
+def derived() -> None: ...
+
+
+@dg.asset(deps=["source"])
+def gathered() -> None: ...
+
+
+def causes(
+    instance: dg.DagsterInstance, asset: str, partition: str | None = None, of: dg.AssetsDefinition | None = None
+) -> list[str]:
+    """Why something is shown as stale; none where it is not."""
+    graph = dg.Definitions(assets=[of or source(), derived, gathered]).resolve_asset_graph()
+    ask = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    found = ask.get_stale_root_causes(dg.AssetKey(asset), partition)
+    assert (ask.get_status(dg.AssetKey(asset), partition).value == "STALE") == bool(found)
+    return [f"{cause.category.value} {cause.asset_key.to_user_string()} {cause.partition_key}" for cause in found]
+
+
+def made_of_source(instance: dg.DagsterInstance) -> None:
+    assert run_together(instance, source(), derived, gathered, tags=WHOLE)
+
+
+def tell(instance: dg.DagsterInstance, partition: str, version: str) -> None:
+    """Report a partition of the source with a data version of its own."""
+    tags = provenance(instance, "1", []) | version_tags(version)
+    instance.report_runless_asset_event(dg.AssetMaterialization("source", partition=partition, tags=tags))
+
+
+def test_all_partitions_of_a_run_get_its_one_data_version(instance: dg.DagsterInstance) -> None:
+    result = materialize(source(), instance, "a", "c")
+    events = result.get_asset_materialization_events()
+    tags = [event.step_materialization_data.materialization.tags or {} for event in events]
+    assert [one["dagster/data_version"] for one in tags] == ["of the run"] * 3
+
+
+def test_partitions_are_stale_one_by_one_and_never_their_asset_as_a_whole(instance: dg.DagsterInstance) -> None:
+    made_of_source(instance)
+    assert causes(instance, "source", "a") == []
+    assert causes(instance, "source", "a", of=source("2")) == ["CODE source a"]
+    assert causes(instance, "source", of=source("2")) == []
+    # a new code version alone makes nothing stale that was made with the old one
+    assert causes(instance, "derived", "a", of=source("2")) == []
+
+
+def test_what_is_told_of_a_partition_last_counts_whoever_tells_it(instance: dg.DagsterInstance) -> None:
+    made_of_source(instance)
+    tell(instance, "b", "of the run")
+    assert causes(instance, "derived", "b") == causes(instance, "gathered") == []
+    tell(instance, "b", "another")
+    assert causes(instance, "derived", "a") == []
+    assert causes(instance, "derived", "b") == ["DATA source b"]
+    assert causes(instance, "gathered") == ["DATA source b"]
+    tell(instance, "b", "of the run")
+    assert causes(instance, "derived", "b") == causes(instance, "gathered") == []
+
+
+def test_without_a_code_version_the_time_decides(instance: dg.DagsterInstance) -> None:
+    made_of_source(instance)
+    instance.report_runless_asset_event(dg.AssetMaterialization("derived", partition="a"))
+    tell(instance, "a", "of the run")
+    assert causes(instance, "derived", "a") == ["DATA source a"]
+    assert causes(instance, "derived", "b") == []
+
+
+@pytest.mark.parametrize(("partitions", "seen"), [(99, True), (100, False)])
+def test_of_a_hundred_partitions_and_more_news_are_not_seen(
+    instance: dg.DagsterInstance, partitions: int, seen: bool
+) -> None:
+    made_of_source(instance)
+    instance.add_dynamic_partitions("letters", [f"letter {number}" for number in range(3, partitions)])
+    tell(instance, "b", "another")
+    assert causes(instance, "gathered") == (["DATA source b"] if seen else [])
+
+
+def test_a_result_that_says_so_is_not_recorded_again_and_what_comes_after_runs(instance: dg.DagsterInstance) -> None:
+    @dg.asset(name="source", **BY_LETTER, code_version="1")
+    def recorded(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        for letter in context.partition_keys:
+            tags = provenance(instance, "1", []) | version_tags(letter)
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=letter, tags=tags))
+        return dg.MaterializeResult(metadata=RECORDED)
+
+    assert run_together(instance, recorded, derived, gathered, tags=WHOLE)
+    records = instance.fetch_materializations(recorded.key, limit=10).records
+    assert sorted(str(record.partition_key) for record in records) == ["a", "b", "c"]
+    assert shown(instance, recorded)["green"] == {"a", "b", "c"}
+    assert causes(instance, "derived", "a") == causes(instance, "gathered") == []
+
+
+def test_the_tags_we_make_are_those_that_dagster_makes(instance: dg.DagsterInstance) -> None:
+    assert run_together(instance, source(), tags=WHOLE)
+    ours = provenance(instance, "1", [dg.AssetKey("source")])
+    # of one partition: of several Dagster gives a digest of their data versions
+    assert run_together(instance, derived, gathered, tags=WHOLE)
+    event = instance.get_latest_materialization_event(derived.key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    theirs = dict(event.asset_materialization.tags or {})
+    assert theirs.keys() - ours.keys() == {"dagster/data_version"}
+    assert theirs["dagster/input_event_pointer/source"] == ours["dagster/input_event_pointer/source"]
+    assert theirs["dagster/code_version"] == ours["dagster/code_version"]

@@ -168,6 +168,25 @@ def test_pictures_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     screenshot(page, "ui-picture.png")
 
 
+@pytest.mark.usefixtures("premarket")
+def test_a_changed_threshold_is_shown(desk: Desk, page: Page) -> None:
+    lineage = f"{desk.ui.url}/assets/master_events?view=lineage&lineageScope=upstream"
+    nodes, mark = page.locator("foreignObject"), page.get_by_text("Unsynced (1)", exact=True)
+    page.goto(lineage)
+    expect(nodes.get_by_text("master_events", exact=True)).to_be_visible()
+    expect(nodes.filter(has_text="master_events").locator(GREEN)).not_to_have_count(0)
+    expect(mark).to_have_count(0)
+    desk.change_settings(page, detectors={"tape_speed": {"min_transactions": 60, "min_speed_x": 3.0}})
+    page.goto(lineage)
+    # of the page and of the node; an asset with partitions has none of its own
+    expect(mark).to_have_count(2)
+    mark.last.hover()
+    expect(page.get_by_text("has a new code version", exact=True)).to_be_visible()
+    screenshot(page, "ui-stale.png")
+    page.goto(f"{desk.ui.url}/assets/event_shards?view=partitions&partition={desk.ui.symbols()[0]}")
+    expect(mark).to_be_visible()
+
+
 def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page) -> None:
     settings = load_settings(desk.config, {})
     today = datetime.now(UTC)

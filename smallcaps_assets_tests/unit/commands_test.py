@@ -17,8 +17,9 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.events import build_master, detect
-from smallcaps_assets.domain.tables import EVENTS, MANIFEST
-from smallcaps_assets.lake.bars import DAY
+from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST
+from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.history import sessions_between as bounds_between
@@ -555,6 +556,18 @@ def test_a_demo_from_nothing_and_again(home: Path, tmp_path: Path, capsys: pytes
         assert line in told
     # told of the run, not of the process
     assert ": 0 requests, 0 retries in" in again
+    assert "shards: 3, all up to date" in status
+    bars = BarsStore(Lake(tmp_path / "first"))
+    empty = date(2025, 11, 28)
+    bars.add(bars.symbols()[0], empty, [empty], BARS.to_frame(), QUARANTINED_BARS.to_frame())
+    assert main(["status", *flags("first")]) == 0
+    told = capsys.readouterr().out
+    assert "shards: 3, 1 out of date (0 detected with other settings, code or reference data, 1 before bars" in told
+    config = home / "config" / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("min_spike_x: 6.0,", "min_spike_x: 6.5,"), "utf-8")
+    assert main(["status", *flags("first")]) == 0
+    told = capsys.readouterr().out
+    assert "shards: 3, 3 out of date (3 detected with other settings, code or reference data, 0 before bars" in told
 
 
 @pytest.mark.usefixtures("unloaded")

@@ -1,0 +1,168 @@
+"""What the web UI shows as out of date: code versions from settings, data versions from content."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
+
+from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.partitions import tape_key
+from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.settings import BATCH_SIZE, BATCH_VARIABLE, load_settings
+from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
+
+FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
+ALL = {"first": FIRST, "last": LAST}
+SYMBOL = "CRVO"
+HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
+SHARD_OF_ALL = {f"event_shards {symbol}" for symbol in SYMBOLS_OF_MARKET}
+NEW_CODE, NEW_DATA = "has a new code version", "has a new data version"
+
+
+@pytest.fixture
+def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """Two sessions from the vendor to core's manifest, run as `smallcaps ui` runs it."""
+    monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
+    for platform in opened(tmp_path, small_market):
+        platform.overrides |= {"history": HISTORY}
+        platform.run("universe")
+        platform.run("minute_bars", **ALL)
+        platform.run("event_shards", **ALL)
+        platform.run("master_events", ["core", "manifest"])
+        assert stale(platform) == {}
+        yield platform
+
+
+def stale(platform: Platform, profile: str = "core") -> dict[str, str]:
+    """Why assets and partitions that are made are out of date, as the web UI asks after the code was loaded again."""
+    graph = build_defs(load_settings(overrides=platform.overrides)).resolve_asset_graph()
+    ask = CachingStaleStatusResolver(platform.instance, graph, LoadingContextForTest(platform.instance))
+    found = {}
+    for node in graph.asset_nodes:
+        if len(node.key.path) > 1 and node.key.path[0] != profile:
+            continue
+        partitions = platform.instance.get_materialized_partitions(node.key) if node.is_partitioned else [None]
+        for partition in partitions:
+            if ask.get_status(node.key, partition).value == "STALE":
+                causes = [
+                    f"{cause.asset_key.to_user_string()} {cause.reason}"
+                    for cause in ask.get_stale_root_causes(node.key, partition)
+                ]
+                found[" ".join(filter(None, (node.key.to_user_string(), partition)))] = "; ".join(causes)
+    return found
+
+
+def test_a_changed_threshold_makes_shards_and_master_stale_until_they_are_made_again(made: Platform) -> None:
+    before = pl.read_parquet(made.lake.master)
+    made.overrides["detectors"] = {"price_momentum": {"up_min_return": 0.005, "up_min_spike_x": 0.5}}
+    told = stale(made)
+    assert told.keys() == SHARD_OF_ALL | {"master_events"}
+    assert told[f"event_shards {SYMBOL}"] == f"event_shards {NEW_CODE}"
+    assert told["master_events"] == f"master_events {NEW_CODE}"
+    made.run("event_shards", first=FIRST, last=FIRST)
+    assert stale(made).keys() == (SHARD_OF_ALL - {f"event_shards {FIRST}"}) | {"master_events"}
+    made.run("event_shards", **ALL)
+    made.run("master_events")
+    assert not pl.read_parquet(made.lake.master).equals(before), "without other events this shows nothing"
+    assert stale(made) == {"core/manifest": f"master_events {NEW_DATA}"}
+    made.run(["core", "manifest"])
+    assert stale(made) == {}
+
+
+def test_new_bars_of_a_symbol_make_its_shard_stale_and_equal_events_nothing_else(made: Platform) -> None:
+    # a session that came without a single bar
+    empty = date(2025, 11, 25)
+    store = BarsStore(made.lake)
+    store.add(SYMBOL, empty, [empty], BARS.to_frame(), QUARANTINED_BARS.to_frame())
+    made.run("minute_bars", **ALL)
+    assert stale(made) == {f"event_shards {SYMBOL}": f"minute_bars {NEW_DATA}"}
+    made.run("event_shards", **ALL)
+    assert stale(made) == {}
+    # one with bars, of all symbols but one
+    made.overrides["history"] = HISTORY | {"last_session": "2025-12-01"}
+    assert stale(made) == {f"minute_bars {symbol}": f"minute_bars {NEW_CODE}" for symbol in SYMBOLS_OF_MARKET}
+    by_path(made, f"ticker/{FIRST}")
+    made.run("minute_bars", **ALL, fails=True)
+    told = stale(made)
+    assert told.pop(f"minute_bars {FIRST}") == f"minute_bars {NEW_CODE}"
+    assert told == dict.fromkeys(SHARD_OF_ALL - {f"event_shards {FIRST}"}, f"minute_bars {NEW_DATA}")
+    events = pl.read_parquet(made.lake.shard(SYMBOL))
+    made.run("event_shards", first=SYMBOL, last=SYMBOL)
+    assert not pl.read_parquet(made.lake.shard(SYMBOL)).equals(events), "without new events this shows nothing"
+    assert stale(made)["master_events"] == f"event_shards {NEW_DATA}"
+
+
+def test_what_is_made_again_without_a_change_makes_nothing_stale(made: Platform) -> None:
+    before = versions(made, "event_shards")
+    assert before.keys() == set(SYMBOLS_OF_MARKET)
+    assert len(set(before.values())) > 1
+    # a file that says nothing of its rows, as those of earlier versions
+    path = made.lake.shard(SYMBOL)
+    said = pl.read_parquet_metadata(path)["smallcaps"].replace('"content"', '"of_another_version"')
+    pl.read_parquet(path).write_parquet(path, metadata={"smallcaps": said})
+    for asset in ("minute_bars", "event_shards"):
+        made.run(asset, **ALL)
+        assert stale(made) == {}
+    assert versions(made, "event_shards") == before
+    made.run("universe")
+    made.run("master_events")
+    made.run(["core", "manifest"])
+    assert stale(made) == {}
+    # the symbols that are followed are another matter
+    made.overrides["universe"] = {"symbols": SYMBOLS_OF_MARKET[:3]}
+    assert stale(made) == {"universe": f"universe {NEW_CODE}"}
+    made.run("universe")
+    assert stale(made) == {f"minute_bars {symbol}": f"universe {NEW_DATA}" for symbol in SYMBOLS_OF_MARKET}
+
+
+def versions(platform: Platform, asset: str) -> dict[str | None, str]:
+    """The data version of each partition."""
+    records = platform.instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
+    found = [record.asset_materialization for record in reversed(records) if record.asset_materialization]
+    return {one.partition: (one.tags or {})["dagster/data_version"] for one in found}
+
+
+def test_tape_and_ledger_are_stale_by_what_decides_them(made: Platform) -> None:
+    made.run(["premium", "manifest"])
+    whole = {"first": tape_key(FIRST, "RTH"), "last": tape_key(LAST, "RTH")}
+    made.run(["premium", "tape_trades"], ["premium", "tape_quotes"], **whole)
+    made.run(["premium", "capture_ledger"], ["premium", "capture_report"])
+    assert stale(made, "premium") == {}
+    made.overrides["capture"] = {"quotes_without_trades": True}
+    assert {key.partition(" ")[0] for key in stale(made, "premium")} == {"premium/tape_quotes"}
+    made.overrides["capture"] = {}
+    # chosen again by other rules, with the same rows: the tape is what it was
+    made.overrides["profiles"] = {"premium": {"max_events": 49_999}}
+    assert stale(made, "premium") == {"premium/manifest": f"premium/manifest {NEW_CODE}"}
+    store = ManifestStore(made.lake.manifests("premium"), "premium")
+    before = store.sidecar()
+    made.run(["premium", "manifest"])
+    assert store.sidecar()["manifest_id"] != before["manifest_id"]
+    assert stale(made, "premium") == {}
+    made.overrides["profiles"] = {"premium": {"max_events": 1}}
+    made.run(["premium", "manifest"])
+    told = stale(made, "premium")
+    assert {key.partition(" ")[0] for key in told} == {"premium/tape_trades", "premium/tape_quotes"}
+    assert set(told.values()) == {f"premium/manifest {NEW_DATA}"}
+
+
+def test_a_capture_by_waves_is_known_as_well(made: Platform) -> None:
+    definitions = build_defs(load_settings(overrides=made.overrides))
+    assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
+    assert stale(made) == {}
+    made.overrides["kpis"] = {"min_success_pct": 90.0}
+    assert stale(made) == {"core/capture_report": f"core/capture_report {NEW_CODE}"}
+    made.overrides["capture"] = {"quotes_without_trades": True}
+    assert {key.partition(" ")[0] for key in stale(made)} == {"core/tape_quotes", "core/capture_report"}
+    made.overrides["profiles"] = {"core": {"max_events": 1}}
+    made.run(["core", "manifest"])
+    assert set(stale(made).values()) >= {f"core/manifest {NEW_DATA}"}
