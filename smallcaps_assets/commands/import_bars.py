@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
@@ -18,14 +17,16 @@ from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.metadata import Metadata, first_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.bar_files import SUFFIXES, BarFiles
 from smallcaps_assets.pipeline.bar_import import BarImport
+from smallcaps_assets.pipeline.bar_sources import BarSources
+from smallcaps_assets.pipeline.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import require_same_source
@@ -54,7 +55,7 @@ def run(arguments: Namespace) -> int:
     universe = UniverseStore(lake)
     _require_no_simulation(universe, settings)
     require_writable(lake.root)
-    files = BarFiles(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
+    files = BarSources(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
     work = BarImport(
         store=BarsStore(lake),
         files=files,
@@ -121,14 +122,7 @@ class _Told:
 
 
 def _form(arguments: Namespace) -> BarForm:
-    if arguments.timezone is not None:
-        try:
-            ZoneInfo(arguments.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise InputError(
-                f"--timezone {arguments.timezone}: there is no such time zone. Give a name of the zone database, such "
-                "as America/New_York or UTC."
-            ) from error
+    require_timezone(arguments.timezone)
     return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
 
 
@@ -150,7 +144,7 @@ def _sessions_over(settings: Settings) -> list[date]:
 
 
 def _say(
-    paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarFiles, universe: UniverseStore
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarSources, universe: UniverseStore
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
     if figures["before"]:

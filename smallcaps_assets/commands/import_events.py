@@ -8,7 +8,7 @@ from typing import Final
 
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.domain.typed import require_timezone
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake

@@ -16,9 +16,9 @@ from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.metadata import described
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import MANIFEST, matched
-from smallcaps_assets.domain.typed import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger

@@ -94,8 +94,10 @@ class EventsImport:
 
     def _rows_of(self, file: Path) -> pl.DataFrame:
         try:
-            typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), str(file), self.timezone)
+            typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), self.timezone)
             return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64)))
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
