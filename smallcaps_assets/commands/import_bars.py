@@ -21,6 +21,7 @@ from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted
+from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
@@ -29,7 +30,7 @@ from smallcaps_assets.pipeline.bar_sources import BarSources
 from smallcaps_assets.pipeline.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.source import require_same_source
+from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings import Settings, lake_path
 
 MINUTE_BARS: Final = dg.AssetKey("minute_bars")
@@ -53,7 +54,7 @@ def run(arguments: Namespace) -> int:
     paths = table_files(arguments.path, SUFFIXES)
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
-    _require_no_simulation(universe, settings)
+    require_real(universe, settings.source, "bars")
     require_writable(lake.root)
     files = BarSources(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
     work = BarImport(
@@ -65,6 +66,8 @@ def run(arguments: Namespace) -> int:
     )
     problems: list[str] = []
     sources = files.sources(paths, work.options, problems)
+    if sources:
+        remember_import(lake, "bars")
     figures = Counter[str]()
     with open_state(settings) as instance:
         told = _Told(instance, work.store, str(Path(arguments.path).resolve()))
@@ -124,18 +127,6 @@ class _Told:
 def _form(arguments: Namespace) -> BarForm:
     require_timezone(arguments.timezone)
     return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
-
-
-def _require_no_simulation(universe: UniverseStore, settings: Settings) -> None:
-    """Make sure that bars of a real market do not enter a lake of the simulated one."""
-    if universe.source() is None:
-        return
-    require_same_source(universe, settings.source)
-    if settings.source.kind == "embedded" and settings.source.embedded.replay is None:
-        raise InputError(
-            f"{universe.lake.root}: holds a simulated market, and bars of a real one must not mix with it. Give them a "
-            "lake of their own: lake.path in the settings, or --lake DIR."
-        )
 
 
 def _sessions_over(settings: Settings) -> list[date]:

@@ -14,6 +14,7 @@ from smallcaps_assets.domain.events import DetectionParams
 from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.publish import provenance_of, publish_changed
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.progress import with_progress
@@ -72,6 +73,8 @@ class EventsImport:
             causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
         said = {"what": ADOPTED_MARK, "timezone": self.timezone, "files": len(files) - len(problems)}
+        if out == self.bars.lake.adopted_events:
+            remember_import(self.bars.lake, "events")
         written = [publish_changed(out, adopted.events, said)]
         if adopted.refused.height or refused_to.is_file():
             written.append(publish_changed(refused_to, adopted.refused, said))
