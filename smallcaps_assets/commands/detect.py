@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.bar_files import BarFiles
+from smallcaps_assets.commands.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.commands.comparison import Comparison, Other
 from smallcaps_assets.commands.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.files import parquet_files, read_master
@@ -181,16 +181,16 @@ def _name(arguments: Namespace) -> str:
     return " ".join([*files, *(f"--set {argument}" for argument in arguments.set)])
 
 
-def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarFiles:
+def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
     if arguments.bars:
-        return BarFiles.look_at(parquet_files(arguments.bars, but), of_long_work(say))
+        return BarsBySymbol.look_at(parquet_files(arguments.bars, but), of_long_work(say))
     folder = lake.root / "bars" / "minute"
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarFiles.look_at(parquet_files(str(folder), but), of_long_work(say))
+    return BarsBySymbol.look_at(parquet_files(str(folder), but), of_long_work(say))
 
 
-def _symbols(arguments: Namespace, files: BarFiles) -> list[str]:
+def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:
     """The symbols asked for that have bars, sorted; those without are told.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.commands.bar_files import BarFiles
+from smallcaps_assets.commands.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.domain.events import Detection, build_master, detect
 from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.quality import clean_bars
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 class Experiment:
     """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), several times at once."""
 
-    files: BarFiles
+    files: BarsBySymbol
     symbols: list[str]  # sorted
     first: date | None
     last: date | None
@@ -80,7 +80,7 @@ class Experiment:
         before = sessions_between(begin, self.first - ONE_DAY, self.configurations[0].sessions)["date"]
         return before.tail(days).min() or self.first  # type: ignore[return-value]
 
-    def _batch(self, files: BarFiles, symbols: list[str]) -> Batch:
+    def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
         clean = clean_bars(files.read(symbols, self._since(), self.last))
         asked = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
         bars, refused = clean.good.filter(asked), clean.quarantined.filter(asked)
@@ -96,14 +96,14 @@ class Experiment:
                 found.append(same[0] if same else self._found(files, bars, before, settings))
         return Batch(symbols, bars.height + refused.height, refused, found)
 
-    def _found(self, files: BarFiles, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
+    def _found(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
         detection = _detected(bars, settings, self.reference, earlier)
         days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
         return Found(build_master(detection.events, settings.cooldown), days, Counter(detection.counts))
 
     def _earlier_days(
-        self, files: BarFiles, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
+        self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
     ) -> pl.DataFrame:
         """DAILY of the days before the first; from further back for symbols that did not trade on every session."""
         daily = _daily(before, settings)

@@ -1,15 +1,14 @@
 """Tables that users hand over as files: found, read lazily, and held against their schema with the file's name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.domain.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, matched
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.pipeline.bar_files import open_bars, symbol_of_path
+from smallcaps_assets.pipeline.bar_tables import UNREADABLE, unreadable
 
 
 def parquet_files(path: str, but: Sequence[Path]) -> list[Path]:
@@ -54,31 +53,17 @@ def _matching(named: Path, pattern: str, suffixes: Sequence[str]) -> Iterator[Pa
     return anchor.glob(str(named.relative_to(anchor)) if named.anchor else pattern)
 
 
-def _scan(file: Path) -> tuple[pl.LazyFrame, Mapping[str, pl.DataType]]:
-    try:
-        frame = pl.scan_parquet(file, hive_partitioning=False)
-        return frame, frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{file}: is not a readable parquet file ({reason}). Convert it, or leave it out.") from error
-
-
-def scan_bars(file: Path) -> pl.LazyFrame:
-    """Bars (BARS) of one file, whatever its numeric widths and time unit; the symbol may stand in its path.
-
-    Raises:
-        InputError: not parquet, a column is missing, prices are text, timestamps have no time zone.
-    """
-    return open_bars([file], BarForm(), symbol_of_path(file), without=()).bars
-
-
 def read_master(file: Path) -> pl.DataFrame:
     """MASTER (EVENTS) from a file.
 
     Raises:
         InputError: not parquet, not the columns of MASTER, or rows that would poison a ranking.
     """
-    frame, _ = _scan(file)
+    try:
+        frame = pl.scan_parquet(file, hive_partitioning=False)
+        frame.collect_schema()
+    except UNREADABLE as error:
+        raise unreadable(file, error) from error
     remedy = f"`smallcaps import events {file}` makes a MASTER of events that another program found."
     try:
         master = matched(frame, EVENTS, str(file)).collect()

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
@@ -18,17 +17,20 @@ from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.metadata import first_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted, version_of
+from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.bar_files import SUFFIXES, BarFiles
 from smallcaps_assets.pipeline.bar_import import BarImport
+from smallcaps_assets.pipeline.bar_sources import BarSources
+from smallcaps_assets.pipeline.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.source import require_same_source
+from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings import Settings, lake_path
 
 UNIVERSE: Final = dg.AssetKey("universe")
@@ -53,9 +55,9 @@ def run(arguments: Namespace) -> int:
     paths = table_files(arguments.path, SUFFIXES)
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
-    _require_no_simulation(universe, settings)
+    require_real(universe, settings.source, "bars")
     require_writable(lake.root)
-    files = BarFiles(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
+    files = BarSources(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
     work = BarImport(
         store=BarsStore(lake),
         files=files,
@@ -65,6 +67,8 @@ def run(arguments: Namespace) -> int:
     )
     problems: list[str] = []
     sources = files.sources(paths, work.options, problems)
+    if sources:
+        remember_import(lake, "bars")
     figures = Counter[str]()
     with open_state(settings) as instance:
         told = _Told(instance, settings, work.store, str(Path(arguments.path).resolve()))
@@ -124,27 +128,8 @@ class _Told:
 
 
 def _form(arguments: Namespace) -> BarForm:
-    if arguments.timezone is not None:
-        try:
-            ZoneInfo(arguments.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise InputError(
-                f"--timezone {arguments.timezone}: there is no such time zone. Give a name of the zone database, such "
-                "as America/New_York or UTC."
-            ) from error
+    require_timezone(arguments.timezone)
     return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
-
-
-def _require_no_simulation(universe: UniverseStore, settings: Settings) -> None:
-    """Make sure that bars of a real market do not enter a lake of the simulated one."""
-    if universe.source() is None:
-        return
-    require_same_source(universe, settings.source)
-    if settings.source.kind == "embedded" and settings.source.embedded.replay is None:
-        raise InputError(
-            f"{universe.lake.root}: holds a simulated market, and bars of a real one must not mix with it. Give them a "
-            "lake of their own: lake.path in the settings, or --lake DIR."
-        )
 
 
 def _sessions_over(settings: Settings) -> list[date]:
@@ -153,7 +138,7 @@ def _sessions_over(settings: Settings) -> list[date]:
 
 
 def _say(
-    paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarFiles, universe: UniverseStore
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarSources, universe: UniverseStore
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
     if figures["before"]:

@@ -8,12 +8,14 @@ from typing import Final
 
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.domain.typed import require_timezone
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.adopt_events import EventsAdopted, EventsImport
+from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings import Profile, lake_path
 
 NOT_ALL: Final = 1
@@ -31,6 +33,7 @@ def run(arguments: Namespace) -> int:
     lake = Lake(lake_path(settings))
     out, refused_to = _places(lake, arguments.out)
     files = parquet_files(arguments.path, but=[out, refused_to])
+    require_real(UniverseStore(lake), settings.source, "events")
     require_writable(out.parent)
     done = EventsImport(
         bars=BarsStore(lake),

@@ -15,15 +15,17 @@ from smallcaps_assets.commands.state import look_into_state
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import MANIFEST, matched
-from smallcaps_assets.domain.typed import require_timezone
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_changed
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.adopt_windows import (
     HELD,
     TapeFile,
@@ -34,7 +36,7 @@ from smallcaps_assets.pipeline.adopt_windows import (
 )
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.source import profile_tape
+from smallcaps_assets.pipeline.source import profile_tape, require_real
 from smallcaps_assets.settings import Profile, Settings, lake_path
 
 NOT_ALL: Final = 1
@@ -59,6 +61,7 @@ def run(arguments: Namespace) -> int:
             f"{arguments.path}: no files of events there. They are named symbol=X/event=ID/trades.parquet and "
             "quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."
         )
+    require_real(UniverseStore(lake), settings.source, "windows")
     manifest, sidecar = ManifestStore(lake.manifests(profile), profile).current()
     work = WindowsImport(
         folder=arguments.path,
@@ -70,6 +73,7 @@ def run(arguments: Namespace) -> int:
         config_hash=sidecar["config_hash"],
         log=lambda line: print(line, file=sys.stderr),
     )
+    remember_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
     if done.refused.height or aside.is_file():

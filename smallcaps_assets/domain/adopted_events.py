@@ -10,11 +10,11 @@ import polars as pl
 
 from smallcaps_assets.domain.bar_facts import FACTS
 from smallcaps_assets.domain.events import BAR_DURATION, CooldownParams, build_master, event_ids
+from smallcaps_assets.domain.foreign import decimal, text, utc
 from smallcaps_assets.domain.quality import PRICES
 from smallcaps_assets.domain.score import tier
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SHARD, symbol_is_safe
-from smallcaps_assets.domain.typed import decimal, text, utc
 from smallcaps_assets.errors import InputError
 
 # What the earlier table tells; its other columns follow from these and are made anew.
@@ -42,12 +42,11 @@ class Adoption(NamedTuple):
     repairs: dict[str, Any]
 
 
-def typed_events(frame: pl.LazyFrame, what: str, timezone: str | None) -> pl.LazyFrame:
+def typed_events(frame: pl.LazyFrame, timezone: str | None) -> pl.LazyFrame:
     """The columns of TOLD as they should be typed; conversions lose nothing, what cannot be a value becomes null.
 
     Args:
         frame: a table of the earlier system; columns that are made anew may be absent, others are left out.
-        what: its name, for errors.
         timezone: where the clocks of timestamps without a zone stood.
 
     Raises:
@@ -56,21 +55,21 @@ def typed_events(frame: pl.LazyFrame, what: str, timezone: str | None) -> pl.Laz
     found = frame.collect_schema()
     missing = [name for name in TOLD if name not in found and name not in DERIVED]
     if missing:
-        raise InputError(f"{what}: no column {', '.join(missing)}. Events need {', '.join(TOLD)}.")
-    return frame.select(_typed(what, name, found.get(name), timezone) for name in TOLD)
+        raise InputError(f"no column {', '.join(missing)}. Events need {', '.join(TOLD)}.")
+    return frame.select(_typed(name, found.get(name), timezone) for name in TOLD)
 
 
-def _typed(what: str, name: str, found: pl.DataType | None, timezone: str | None) -> pl.Expr:
+def _typed(name: str, found: pl.DataType | None, timezone: str | None) -> pl.Expr:
     if found is None:
         return pl.lit(None, TOLD[name]).alias(name)
     if name == "timestamp":
-        return utc(what, name, found, timezone).cast(TOLD[name])
+        return utc(name, found, timezone).cast(TOLD[name])
     if name == "date":
         return _date(found)
     if name == "tier":
         known = found.is_numeric()
         return (pl.col(name).cast(pl.Int64, strict=False) if known else pl.lit(None, pl.Int64)).alias(name)
-    return text(what, name, found) if TOLD[name] == pl.String else decimal(what, name, found)
+    return text(name, found) if TOLD[name] == pl.String else decimal(name, found)
 
 
 def _date(found: pl.DataType) -> pl.Expr:

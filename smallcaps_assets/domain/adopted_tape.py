@@ -6,9 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.foreign import decimal, plausible, text, utc, whole, wrong_type
 from smallcaps_assets.domain.tables import UTC_NS
 from smallcaps_assets.domain.tape_rules import KEYS, tape_rules
-from smallcaps_assets.domain.typed import PER_SECOND, PLAUSIBLE_S, decimal, text, utc
 from smallcaps_assets.errors import InputError
 
 # the vendor's own names
@@ -76,28 +76,15 @@ def _typed(own: str, found: pl.DataType | None, wanted: pl.DataType, timezone: s
     if found is None or found == pl.Null:
         return pl.lit(None) if found is None else pl.col(own)
     if wanted == UTC_NS:
-        return _nanoseconds(own) if found.is_integer() else utc("the file", own, found, timezone)
+        number = pl.col(own)
+        return plausible(number, number, "ns").cast(pl.Int64) if found.is_integer() else utc(own, found, timezone)
     if isinstance(wanted, pl.List):
         return _numbers(own, found)
     if wanted == pl.Float64:
-        return decimal("the file", own, found)
+        return decimal(own, found)
     if wanted == pl.String:
-        return pl.col(own).cast(pl.String) if found.is_integer() else text("the file", own, found)
-    return _whole(own, found)
-
-
-def _nanoseconds(own: str) -> pl.Expr:
-    first, last = (bound * PER_SECOND["ns"] for bound in PLAUSIBLE_S)
-    return pl.when(pl.col(own).is_between(first, last)).then(pl.col(own)).cast(pl.Int64)
-
-
-def _whole(own: str, found: pl.DataType) -> pl.Expr:
-    column = pl.col(own)
-    if found.is_integer():
-        return column
-    if found.is_float():
-        return pl.when(column.is_finite() & (column.round(0) == column)).then(column)
-    raise InputError(f"the file: column {own} is {found}, not a whole number")
+        return pl.col(own).cast(pl.String) if found.is_integer() else text(own, found)
+    return whole(own, found)
 
 
 def _numbers(own: str, found: pl.DataType) -> pl.Expr:
@@ -106,7 +93,7 @@ def _numbers(own: str, found: pl.DataType) -> pl.Expr:
         return pl.col(own).str.extract_all(_NUMBERS)
     if isinstance(found, pl.List | pl.Array):
         return pl.col(own)
-    raise InputError(f"the file: column {own} is {found}, not a list of numbers")
+    raise wrong_type(own, found, "a list of numbers")
 
 
 def _require_kept(before: pl.Series, after: pl.Series) -> None:

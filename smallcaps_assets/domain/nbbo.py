@@ -20,6 +20,10 @@ class Thinning(Params):
     by_change_only: bool
     max_hz: int = Field(gt=0, le=1_000)
 
+    def resolves(self, asked: "Thinning") -> bool:
+        """Whether a stream thinned so is of no less resolution than one thinned as `asked`."""
+        return self.max_hz >= asked.max_hz and (asked.by_change_only or not self.by_change_only)
+
 
 def changes() -> pl.Expr:
     """Whether a row's book differs from that of the row before (Boolean, never null)."""

@@ -55,6 +55,11 @@ class Lake:
         """What the vendor answered of single symbols."""
         return self.root / "reference" / "ticker_details.parquet"
 
+    @property
+    def imports(self) -> Path:
+        """Which kinds of things people brought into the lake."""
+        return self.root / "reference" / "imports.json"
+
     def manifests(self, profile: str) -> Path:
         """Folder of one profile's frozen manifests."""
         return self.root / "manifests" / profile

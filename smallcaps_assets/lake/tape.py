@@ -304,14 +304,9 @@ class TapeStore:
             return False
         if said.get("budget_hz") and self.budget and said["budget_mb"] < self.budget.event_mb:
             return False
-        return resolves(Thinning(**said["thinning"]), self.params.quotes)
+        return Thinning(**said["thinning"]).resolves(self.params.quotes)
 
 
 def _spent(record: Mapping[str, Any]) -> dict[str, int]:
     """Requests, retries and answers with 429 that a refusal tells of."""
     return {name: int(record.get(name, 0)) for name in EFFORT_NAMES}
-
-
-def resolves(kept: Thinning, asked: Thinning) -> bool:
-    """Whether a stream thinned as `kept` is of no less resolution than one thinned as `asked`."""
-    return kept.max_hz >= asked.max_hz and (asked.by_change_only or not kept.by_change_only)

@@ -14,6 +14,7 @@ from smallcaps_assets.domain.events import DetectionParams
 from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.publish import provenance_of, publish_changed
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.progress import with_progress
@@ -72,6 +73,8 @@ class EventsImport:
             causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
         said = {"what": ADOPTED_MARK, "timezone": self.timezone, "files": len(files) - len(problems)}
+        if out == self.bars.lake.adopted_events:
+            remember_import(self.bars.lake, "events")
         written = [publish_changed(out, adopted.events, said)]
         if adopted.refused.height or refused_to.is_file():
             written.append(publish_changed(refused_to, adopted.refused, said))
@@ -94,8 +97,10 @@ class EventsImport:
 
     def _rows_of(self, file: Path) -> pl.DataFrame:
         try:
-            typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), str(file), self.timezone)
+            typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), self.timezone)
             return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64)))
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.windows import WINDOWS, event_windows, merge_windows, uncovered
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, resolves, spans_of
+from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.pipeline.artefacts import Artefacts, utc_now
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -253,7 +253,7 @@ def require_resolution(given: Thinning | None, asked: Thinning) -> None:
     """
     if given is None:
         return
-    if not resolves(given, asked) or given.max_hz % asked.max_hz:
+    if not given.resolves(asked) or given.max_hz % asked.max_hz:
         words = "only changes of the book, " if asked.by_change_only else "every quote that is last in its interval, "
         raise InputError(
             f"--resolution: quotes at {given.max_hz} a second{', changes only' if given.by_change_only else ''} do not "

@@ -14,7 +14,7 @@ from smallcaps_assets.domain.tables import as_listed, symbol_is_safe
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.adoption import Adoption, Held
 from smallcaps_assets.lake.bars import DAY, BarsStore
-from smallcaps_assets.pipeline.bar_files import BarFiles, Source
+from smallcaps_assets.pipeline.bar_sources import BarSources, Source
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
@@ -39,7 +39,7 @@ class BarImport:
     """
 
     store: BarsStore
-    files: BarFiles
+    files: BarSources
     over: Sequence[date]
     replace: bool = False
     complete: bool = False

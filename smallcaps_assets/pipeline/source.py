@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from smallcaps_assets.domain.universe import composition
 from smallcaps_assets.errors import InputError, SettingsError
+from smallcaps_assets.lake.imports import Imported, imported
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
@@ -21,6 +22,7 @@ from smallcaps_assets.simulated.server import serve
 
 # how late a request may leave this machine, and arrive
 LATE_S: Final = 0.5
+_OWN_LAKE: Final = "a lake of its own: lake.path in the settings, or --lake DIR."
 # one vendor under its former and its present name
 VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 
@@ -93,7 +95,29 @@ def require_same_source(store: UniverseStore, source: SourceParams) -> None:
     if held not in (None, identity(source)):
         raise InputError(
             f"{store.lake.root}: holds data of another source ({held}, not {identity(source)}). "
-            "Give this source a lake of its own: lake.path in the settings, or --lake DIR."
+            f"Give this source {_OWN_LAKE}"
+        )
+    kinds = imported(store.lake)
+    if kinds and is_simulated(source):
+        raise InputError(
+            f"{store.lake.root}: holds data of another source (imported {', '.join(kinds)} of a real market, not "
+            f"{identity(source)}). Give the simulated market {_OWN_LAKE}"
+        )
+
+
+def require_real(store: UniverseStore, source: SourceParams, kind: Imported) -> None:
+    """Make sure that what people have of a real market does not enter a lake of the simulated one.
+
+    Raises:
+        InputError: it would, or the lake is of another source than settings say.
+    """
+    if store.source() is None:
+        return
+    require_same_source(store, source)
+    if is_simulated(source):
+        raise InputError(
+            f"{store.lake.root}: holds a simulated market, and {kind} of a real one must not mix with it. "
+            f"Give the real one {_OWN_LAKE}"
         )
 
 
@@ -121,6 +145,11 @@ def market_of(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
     if params.replay is not None:
         return ReplayMarket(Path(params.replay))
     return SimulatedMarket(seed=params.seed, symbols=params.symbols)
+
+
+def is_simulated(source: SourceParams) -> bool:
+    """Whether no data of it are of a real market."""
+    return source.kind == "embedded" and source.embedded.replay is None
 
 
 def identity(source: SourceParams) -> str:

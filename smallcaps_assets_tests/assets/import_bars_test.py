@@ -153,3 +153,15 @@ def test_a_simulated_market_takes_no_real_bars(home: Path, capsys: pytest.Captur
     assert "holds a simulated market" in capsys.readouterr().err
     assert main(["import", "bars", "../minute", "--lake", "other"]) == 0
     assert BarsStore(Lake(home / "other")).symbols() == NAMES
+
+
+def test_real_bars_take_no_simulated_market(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "bars", "../minute"]) == 0
+    capsys.readouterr()
+    before = files_below(home / "lake")
+    assert main(["demo", "--symbols", "8", "--sessions", "3"]) != 0
+    told = "".join(capsys.readouterr())
+    assert "holds data of another source (imported bars of a real market, not simulated market, seed" in told
+    assert "--lake DIR" in told
+    assert {path: files_below(home / "lake")[path] for path in before} == before
+    assert not lake_of(home).universe.exists()

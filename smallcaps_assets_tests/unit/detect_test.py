@@ -13,7 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.commands.bar_files import BarFiles
+from smallcaps_assets.commands.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.commands.experiment import Experiment
 from smallcaps_assets.domain.events import build_master, detect
 from smallcaps_assets.domain.quality import QUARANTINED_BARS
@@ -312,7 +312,7 @@ def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) ->
         Path("days").mkdir(exist_ok=True)
         rows.write_parquet(f"days/{day}.parquet")
     lowered = load_settings(overrides={"detectors": {"tape_speed": {"min_transactions": 20}}})
-    files = BarFiles.look_at(sorted(Path("days").iterdir()), lambda _: None, rows_at_once=1)
+    files = BarsBySymbol.look_at(sorted(Path("days").iterdir()), lambda _: None, rows_at_once=1)
     experiment = Experiment(files, SYMBOLS, None, None, [default_settings(), lowered], None)
     (tmp_path / "scratch").mkdir()
     told: list[str] = []

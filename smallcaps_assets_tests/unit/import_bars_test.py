@@ -19,9 +19,9 @@ from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline import bar_files
-from smallcaps_assets.pipeline.bar_files import SUFFIXES, BarFiles
 from smallcaps_assets.pipeline.bar_import import BarImport
+from smallcaps_assets.pipeline.bar_sources import BarSources
+from smallcaps_assets.pipeline.bar_tables import ROWS_AT_ONCE, SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import Row, bars_from, new_york, sessions_of
@@ -48,7 +48,7 @@ PRICES = ["open", "high", "low", "close", "vwap"]
 class Result(NamedTuple):
     outcomes: list[Outcome]
     problems: list[str]
-    files: BarFiles
+    files: BarSources
 
     @property
     def figures(self) -> Counter[str]:
@@ -58,8 +58,15 @@ class Result(NamedTuple):
         return total
 
 
-def importing(lake: Lake, path: object, form: BarForm | None = None, only: Any = None, **options: bool) -> Result:
-    files = BarFiles(form or BarForm(), only)
+def importing(
+    lake: Lake,
+    path: object,
+    form: BarForm | None = None,
+    only: Any = None,
+    rows_at_once: int = ROWS_AT_ONCE,
+    **options: bool,
+) -> Result:
+    files = BarSources(form or BarForm(), only, rows_at_once)
     work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
     problems: list[str] = []
     sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)
@@ -153,18 +160,15 @@ def test_a_file_or_a_pattern_may_be_named(lake: Lake, brought: Path) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 7])
-def test_a_file_larger_than_memory_is_read_in_whole_symbols(
-    at_once: int, lake: Lake, brought: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bar_files, "ROWS_AT_ONCE", at_once)
+def test_a_file_larger_than_memory_is_read_in_whole_symbols(at_once: int, lake: Lake, brought: Path) -> None:
     nameless = ONE.head(1).with_columns(symbol=pl.lit(None, dtype=pl.String))
     every = pl.concat([BOTH, of_symbol("CRVO"), nameless]).sort("timestamp")
     put(brought / "big.parquet", every)
-    assert importing(lake, brought).figures["bars_new"] == 18
+    assert importing(lake, brought, rows_at_once=at_once).figures["bars_new"] == 18
     assert_frame_equal(held(lake), pl.concat([BOTH, of_symbol("CRVO")]))
     assert quarantined(lake) == {"unnamed.parquet": {"symbol is not usable as a name": 1}}
     before = files_below(lake.root)
-    assert not importing(lake, brought).figures
+    assert not importing(lake, brought, rows_at_once=at_once).figures
     assert files_below(lake.root) == before
 
 
@@ -290,6 +294,18 @@ def test_a_wrong_unit_is_told(lake: Lake, brought: Path) -> None:
     assert f"{file}: not one of 6 rows is a usable bar of a session. Check --timezone, --unit" in told
 
 
+@pytest.mark.parametrize(("label", "of"), [("us", "ms"), ("us", "ns"), ("ns", "us"), ("ms", "us")])
+def test_times_of_another_unit_than_their_label_are_set_aside(label: Any, of: Any, lake: Lake, brought: Path) -> None:
+    """In 1970 where the label is of a finer unit, else far from now; `us` is how the lake labels its own."""
+    typed = pl.Datetime(label, "UTC")
+    right, wrong = STAMP.cast(typed), STAMP.dt.epoch(of).cast(typed)
+    bars = pl.concat([ONE.head(2).with_columns(wrong), ONE.tail(4).with_columns(right)])
+    put(brought / "AEMD.parquet", bars.drop("symbol"))
+    assert importing(lake, brought).figures["rows_quarantined"] == 2
+    assert_frame_equal(held(lake), ONE.tail(4))
+    assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+
+
 def test_text_that_is_no_time_is_set_aside(lake: Lake, brought: Path) -> None:
     text = ["2025-11-03 09:30:00", "2025-11-03 09:31:00 EST", "soon", "2025-11-03 09:32:00.123", "2025-13-03 09:33:00"]
     bars = pl.concat([ONE.head(1)] * 5).drop("symbol").with_columns(timestamp=pl.Series(text))
@@ -327,7 +343,7 @@ def test_whole_shares_other_names_and_what_vendors_leave_out(lake: Lake, brought
     [
         (ONE.drop("open", "close"), BarForm(), "no column open, close"),
         (ONE, BarForm(names={"open": "o"}), "no column o (said to be open)"),
-        (ONE.with_columns(pl.col("close").cast(pl.String)), BarForm(), "column close is String, not Float64"),
+        (ONE.with_columns(pl.col("close").cast(pl.String)), BarForm(), "column close is String, not a number"),
         (ONE.drop("symbol"), BarForm(), "no column symbol, and its name is none"),
     ],
 )
@@ -443,21 +459,18 @@ def test_a_session_is_covered_where_bars_came(lake: Lake, brought: Path) -> None
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_files_that_are_complete_cover_what_lies_between(
-    apart: bool, lake: Lake, brought: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_are_complete_cover_what_lies_between(apart: bool, lake: Lake, brought: Path) -> None:
     first = bars_from("2025-10-28 10:00", ROWS)
     if apart:  # in two files, imported one after the other
-        monkeypatch.setattr(bar_files, "ROWS_AT_ONCE", 2)
         put(brought / "1.parquet", first)
         put(brought / "2.parquet", bars_from("2025-11-04 10:00", ROWS))
     else:
         put(brought / "1.parquet", pl.concat([first, bars_from("2025-11-04 10:00", ROWS)]))
-    importing(lake, brought, complete=True)
+    importing(lake, brought, rows_at_once=2 if apart else ROWS_AT_ONCE, complete=True)
     between = {date(2025, 10, 28), date(2025, 10, 29), date(2025, 10, 30), FRI, MON, TUE}
     assert BarsStore(lake).covered("AEMD") == between
     before = files_below(lake.root)
-    assert not importing(lake, brought, complete=True).figures
+    assert not importing(lake, brought, rows_at_once=2 if apart else ROWS_AT_ONCE, complete=True).figures
     assert files_below(lake.root) == before
 
 

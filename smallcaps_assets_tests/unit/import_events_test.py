@@ -16,8 +16,10 @@ from smallcaps_assets.domain.events import build_master, detect
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, master_problems
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
 from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.imports import imported
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.history import sessions_between as bounds_between
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import default_settings, new_york
@@ -304,6 +306,21 @@ def test_what_is_not_of_an_import_is_never_overwritten(
     assert (home / "out.quarantine.parquet").is_file()
     assert take_in(shards, "--out", home / "out.parquet") == 0
     assert not master.exists()
+
+
+def test_a_simulated_market_takes_no_real_events(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = UniverseStore(Lake(home / "lake"))
+    store.replace(store.read(), {"source": "simulated market, seed 7"})
+    assert take_in(shards) == 2
+    assert "holds a simulated market, and events of a real one" in capsys.readouterr().err
+    assert not store.lake.adopted_events.exists()
+    assert take_in(shards, "--lake", home / "other") == 0
+    assert imported(Lake(home / "other")) == ["events"]
+
+
+def test_events_beside_the_lake_are_none_of_it(shards: Path, home: Path) -> None:
+    assert take_in(shards, "--out", home / "out.parquet") == 0
+    assert not imported(Lake(home / "lake"))
 
 
 def test_a_table_without_one_event_is_refused(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,12 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.commands.state import look_into_state
 from smallcaps_assets.domain.manifests import Selection
 from smallcaps_assets.domain.tables import TRADES
+from smallcaps_assets.lake.imports import imported
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.capture import Capture
 from smallcaps_assets.settings import load_settings
@@ -401,6 +403,21 @@ def test_what_files_do_not_say_is_not_guessed(
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *flags]) == 2
     assert words in capsys.readouterr().err
     assert tape_of(lake) == {}
+
+
+def test_a_simulated_market_takes_no_real_windows(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str], take_in: Import
+) -> None:
+    freeze(lake, HAND)
+    write(tmp_path / "old", "trades", "one", trades(0))
+    store = UniverseStore(lake)
+    store.replace(store.read(), {"source": "simulated market, seed 7"})
+    assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
+    assert "holds a simulated market, and windows of a real one" in capsys.readouterr().err
+    assert tape_of(lake) == {}
+    lake.universe.unlink()
+    assert take_in()["trades"]["adopted"] == 1
+    assert imported(lake) == ["windows"]
 
 
 def test_quotes_that_are_too_thin_for_a_profile_are_refused(

@@ -13,11 +13,12 @@ import pytest
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
+from smallcaps_assets.lake.imports import Imported, remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.source import identity, require_payable, require_same_source
+from smallcaps_assets.pipeline.source import identity, require_payable, require_real, require_same_source
 from smallcaps_assets.pipeline.ticker_details import BATCH
 from smallcaps_assets.pipeline.universe import UniverseBuilder
 from smallcaps_assets.sections import SourceParams
@@ -366,6 +367,7 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
 ALONE = """
 import sys
 from pathlib import Path
+from smallcaps_assets.lake.imports import Imported, remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
@@ -682,6 +684,26 @@ def test_data_of_different_sources_never_meet_in_a_lake(tmp_path: Path, changes:
     else:
         with pytest.raises(InputError, match="holds data of another source"):
             require_same_source(store, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [({}, True), ({"embedded": {"replay": "somewhere"}}, False), ({"kind": "vendor"}, False)],
+)
+def test_what_was_imported_never_meets_a_simulated_market(
+    tmp_path: Path, changes: dict[str, Any], refused: bool
+) -> None:
+    store = UniverseStore(Lake(tmp_path))
+    kinds: list[Imported] = ["windows", "bars", "bars"]
+    for kind in kinds:
+        remember_import(store.lake, kind)
+    source = load_settings(overrides={"source": changes}).source
+    require_real(store, source, "events")
+    if refused:
+        with pytest.raises(InputError, match="imported bars, windows of a real market, not simulated market, seed"):
+            require_same_source(store, source)
+    else:
+        require_same_source(store, source)
 
 
 def test_the_vendor_is_one_under_both_its_names_and_no_other() -> None:

@@ -1,41 +1,36 @@
-"""Files of minute bars that people bring: which belong together, and how they are read, however large."""
+"""Files of minute bars to import: which are read together, and how, however large, damaged or different."""
 
-import csv
-import gzip
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import polars as pl
-from pyarrow import ArrowException, parquet
+from pyarrow import parquet
 
-from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, as_bars, columns_of_bars
+from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars
 from smallcaps_assets.domain.tables import as_listed, as_listed_name, check_symbol
 from smallcaps_assets.errors import InputError
-
-SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
-# of one batch: up to about 1 GB with what is made of them
-ROWS_AT_ONCE: Final = 1_000_000
-# about what a row of text takes at least, so that few bytes never turn out to be too many rows
-BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
-_KEY: Final = "symbol="
-# a bare file name that is a symbol, such as BRK.B.parquet, and not bars.parquet or 2024-01-02.parquet
-_SYMBOL_AS_NAME: Final = r"[A-Z][A-Za-z]{0,9}([.+-][A-Za-z]{1,4})?"
-_LEAVE_OUT: Final = "Convert it, or leave it out."
-_UNREADABLE: Final = (
-    *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
-    *(OSError, EOFError, UnicodeDecodeError, csv.Error),
+from smallcaps_assets.pipeline.bar_tables import (
+    ROWS_AT_ONCE,
+    UNREADABLE,
+    damaged,
+    first_lines,
+    in_batches,
+    open_bars,
+    scanned,
+    suffix_of,
+    symbol_of_path,
+    unreadable,
 )
 
-
-class Table(NamedTuple):
-    """A table of bars (BARS) that is not read yet, and what its files hold beside."""
-
-    bars: pl.LazyFrame
-    extra: tuple[str, ...]
+# about what a row of text takes at least, so that few bytes never turn out to be too many rows
+BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
+# a bare file name that is a symbol, such as BRK.B.parquet, and not bars.parquet or 2024-01-02.parquet
+_SYMBOL_AS_NAME: Final = r"[A-Z][A-Za-z]{0,9}([.+-][A-Za-z]{1,4})?"
 
 
 @dataclass(frozen=True)
@@ -59,35 +54,8 @@ class Source:
         return f"{self.files[0]}{more}"
 
 
-def symbol_of_path(file: Path) -> str | None:
-    """The symbol that a folder or file names as `symbol=X`; None where none does."""
-    named = [part.removeprefix(_KEY) for part in file.parts if part.startswith(_KEY)]
-    return named[-1].removesuffix(_suffix(file)) if named else None
-
-
-def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without: Sequence[str] = OPTIONAL) -> Table:
-    """Bars of files of one schema; `symbol` fills in where no column says it, columns of `without` may be missing.
-
-    Raises:
-        InputError: the first file cannot be read, or is no table of bars; it is named.
-    """
-    first = files[0]
-    try:
-        frame = _scanned(files)
-        found = frame.collect_schema()
-        names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
-        bars = frame.select(as_bars(found, names, form, _example(first, frame, names["timestamp"])))
-    except InputError as error:
-        raise InputError(f"{first}: {error}") from None
-    except _UNREADABLE as error:
-        raise InputError(f"{first}: {_unreadable(first, error)}") from error
-    if symbol is not None:
-        bars = bars.with_columns(pl.col("symbol").fill_null(pl.lit(symbol)))
-    return Table(bars, tuple(name for name in found if name not in names.values()))
-
-
 @dataclass
-class BarFiles:
+class BarSources:
     """How files of bars are read; with `only`, bars of other symbols are left aside.
 
     What is wrong with a file is told to whoever asked and does not keep the others from being read; `extra` are the
@@ -96,6 +64,7 @@ class BarFiles:
 
     form: BarForm
     only: Collection[str] | None = None
+    rows_at_once: int = ROWS_AT_ONCE
     extra: set[str] = field(default_factory=set)
 
     def sources(self, files: Sequence[Path], options: str, problems: list[str]) -> list[Source]:
@@ -115,6 +84,9 @@ class BarFiles:
             except InputError as error:
                 problems.append(f"{file}: {error}")
                 continue
+            except UNREADABLE as error:
+                problems.append(str(unreadable(file, error)))
+                continue
             if listed is None:
                 mixed.append(file)
             elif self.only is None or listed in self.only:
@@ -128,7 +100,7 @@ class BarFiles:
 
         `problems` takes the files that cannot be read, with the reason.
         """
-        if source.symbol is None and source.rows > ROWS_AT_ONCE:
+        if source.symbol is None and source.rows > self.rows_at_once:
             yield from self._whole_symbols(source, problems)
             return
         frames = list(self._read(source.files, source.symbol, problems))
@@ -137,11 +109,8 @@ class BarFiles:
 
     def _symbol_of_name(self, file: Path) -> str | None:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
-        suffix = _suffix(file)
-        try:
-            names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else _first_lines(file)[0]
-        except (*_UNREADABLE, IndexError) as error:
-            raise InputError(_unreadable(file, error)) from error
+        suffix = suffix_of(file)
+        names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
         if "symbol" in columns_of_bars(names, self.form, (*OPTIONAL, "symbol")):
             return None
         stem = file.name.removesuffix(suffix)
@@ -153,18 +122,10 @@ class BarFiles:
         return stem
 
     def _fitting(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
-        """Consecutive files of one kind with at most ROWS_AT_ONCE rows together, or a single larger one."""
-        together: list[Path] = []
-        total = 0
-        for file in files:
-            rows = _rows(file)
-            if together and (total + rows > ROWS_AT_ONCE or _suffix(file) != _suffix(together[0])):
-                yield together, total
-                together, total = [], 0
-            together.append(file)
-            total += rows
-        if together:
-            yield together, total
+        """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""
+        for _, alike in groupby(files, suffix_of):
+            for batch in in_batches(((file, _rows(file)) for file in alike), self.rows_at_once):
+                yield [file for file, _ in batch], sum(rows for _, rows in batch)
 
     def _read(
         self, files: Sequence[Path], symbol: str | None, problems: list[str], *, alike: bool = False
@@ -172,7 +133,7 @@ class BarFiles:
         """Bars of files, as one table where their columns are the same; a damaged one is found by halves."""
         try:
             yield self._opened(files, symbol).collect()
-        except (*_UNREADABLE, InputError) as error:
+        except (*UNREADABLE, InputError) as error:
             if len(files) == 1 or (alike and isinstance(error, InputError)):
                 problems.append(_told(files, error))
                 return
@@ -193,51 +154,15 @@ class BarFiles:
         try:
             bars = self._opened(source.files, None)
             sizes = bars.group_by("symbol").len().sort("symbol").collect(engine="streaming")
-            numbered = sizes.with_columns(batch=(pl.col("len").cast(pl.Int64).cum_sum() - 1) // ROWS_AT_ONCE)
-            for batch in numbered.partition_by("batch"):
-                named = batch["symbol"].drop_nulls()
-                wanted = symbol.is_between(pl.lit(named.min(), pl.String), pl.lit(named.max(), pl.String))
-                nameless = bool(batch["symbol"].null_count())
+            sized: Iterator[tuple[str | None, int]] = sizes.iter_rows()
+            for batch in in_batches(sized, self.rows_at_once):
+                named = [name for name, _ in batch if name is not None]
+                first, last = min(named, default=None), max(named, default=None)
+                wanted = symbol.is_between(pl.lit(first, pl.String), pl.lit(last, pl.String))
+                nameless = len(named) < len(batch)
                 yield bars.filter(wanted | symbol.is_null() if nameless else wanted).collect(engine="streaming")
-        except (*_UNREADABLE, InputError) as error:
+        except (*UNREADABLE, InputError) as error:
             problems.append(_told(source.files, error))
-
-
-def _suffix(file: Path) -> str:
-    return next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), file.suffix)
-
-
-def _unreadable(file: Path, error: BaseException) -> str:
-    return f"is not a readable {_suffix(file).strip('.')} file ({_reason(error)}). {_LEAVE_OUT}"
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or (str(error).splitlines() or ["empty"])[0]
-
-
-def _scanned(files: Sequence[Path]) -> pl.LazyFrame:
-    if _suffix(files[0]).startswith(".csv"):
-        # as text, so that a symbol such as NA or TRUE stays one; `as_bars` makes numbers of what is to be numbers
-        return pl.scan_csv(list(files), infer_schema=False, glob=False)
-    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
-
-
-def _example(file: Path, frame: pl.LazyFrame, column: str) -> str | None:
-    """The first timestamp of a file, where they are text."""
-    if frame.collect_schema()[column] != pl.String:
-        return None
-    if not _suffix(file).startswith(".csv"):
-        first = frame.select(pl.col(column).drop_nulls().head(1)).collect(engine="streaming")
-        return None if first.is_empty() else str(first.item())
-    header, *rows = _first_lines(file)
-    return rows[0][header.index(column)] if rows and len(rows[0]) == len(header) else None
-
-
-def _first_lines(file: Path) -> list[list[str]]:
-    """Header and first row of a csv file."""
-    opened = gzip.open if file.suffix.lower() == ".gz" else open
-    with opened(file, "rt", encoding="utf-8-sig", newline="") as text:
-        return [values for values, _ in zip(csv.reader(text), range(2), strict=False)]
 
 
 def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int = 0) -> Source:
@@ -249,16 +174,14 @@ def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int =
 
 def _rows(file: Path) -> int:
     """How many rows a file has; of text about, rather more than less."""
-    if _suffix(file) in BYTES_PER_ROW:
-        return file.stat().st_size // BYTES_PER_ROW[_suffix(file)]
+    if suffix_of(file) in BYTES_PER_ROW:
+        return file.stat().st_size // BYTES_PER_ROW[suffix_of(file)]
     return int(parquet.read_metadata(file).num_rows)
 
 
 def _told(files: Sequence[Path], error: BaseException) -> str:
     more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
-    if isinstance(error, InputError):
-        return f"{error}{more}"
-    return f"{files[0]}: cannot be read to its end ({_reason(error)}). Write the damaged file again.{more}"
+    return f"{error if isinstance(error, InputError) else damaged(files[0], error)}{more}"
 
 
 def _by_schema(files: Sequence[Path]) -> list[list[Path]]:
@@ -266,8 +189,8 @@ def _by_schema(files: Sequence[Path]) -> list[list[Path]]:
     groups: dict[object, list[Path]] = {}
     for number, file in enumerate(files):
         try:
-            key: object = (_suffix(file), tuple(_scanned([file]).collect_schema().items()))
-        except _UNREADABLE:
+            key: object = (suffix_of(file), tuple(scanned([file]).collect_schema().items()))
+        except UNREADABLE:
             key = number
         groups.setdefault(key, []).append(file)
     return list(groups.values())

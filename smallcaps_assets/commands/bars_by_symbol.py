@@ -2,25 +2,32 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
-from pyarrow import ArrowException, parquet
+from pyarrow import parquet
 
-from smallcaps_assets.commands.files import scan_bars
+from smallcaps_assets.domain.foreign import PLAUSIBLE_S
+from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.pipeline.bar_files import symbol_of_path
+from smallcaps_assets.pipeline.bar_tables import (
+    ROWS_AT_ONCE,
+    UNREADABLE,
+    Table,
+    damaged,
+    in_batches,
+    open_bars,
+    symbol_of_path,
+    unreadable,
+)
 from smallcaps_assets.pipeline.progress import with_progress
 
-# About 1 GB with their features. A symbol of 750 sessions has a third of it.
-ROWS_AT_ONCE: Final = 1_000_000
 # Where reading all batches would read more than so many times what there is, rows are sorted into batches first.
 MOST_OVERREAD: Final = 3.0
 # of a run sorted by symbol, that can be read apart from one another
@@ -29,11 +36,14 @@ SYMBOL, TIMESTAMP = pl.col("symbol"), pl.col("timestamp")
 
 
 class Group(NamedTuple):
-    """A row group: how many rows, and the lowest and the highest symbol; None where the footer does not say."""
+    """A row group: bounds of its symbols and of its times in UTC; None where the footer does not say."""
 
     rows: int
     lowest: str | None
     highest: str | None
+    first: datetime | None
+    last: datetime | None
+    nameless: bool  # rows without a symbol are possible
 
     def may_hold(self, symbols: Sequence[str]) -> bool:
         """Whether one of `symbols`, which are sorted, may be in it."""
@@ -61,7 +71,7 @@ class BarFile(NamedTuple):
     @property
     def only_symbol(self) -> str | None:
         """The symbol of all its rows; None where there may be several."""
-        bounds = {bound for group in self.groups for bound in group[1:]}
+        bounds = {bound for group in self.groups for bound in (group.lowest, group.highest)}
         return bounds.pop() if len(bounds) == 1 and not self.nameless else None
 
     def may_reach(self, first: date | None, last: date | None) -> bool:
@@ -73,7 +83,7 @@ class BarFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BarFiles:
+class BarsBySymbol:
     """Files of bars. Rows of one symbol come in the order of files and of rows in them, wherever they lie."""
 
     own: dict[str, list[BarFile]]  # files of one symbol
@@ -82,11 +92,13 @@ class BarFiles:
     rows_at_once: int
 
     @classmethod
-    def look_at(cls, paths: Sequence[Path], log: Callable[[str], None], rows_at_once: int = ROWS_AT_ONCE) -> "BarFiles":
+    def look_at(
+        cls, paths: Sequence[Path], log: Callable[[str], None], rows_at_once: int = ROWS_AT_ONCE
+    ) -> "BarsBySymbol":
         """Read the footers of `paths`, and the symbols of those that hold several.
 
         Raises:
-            InputError: a file cannot be read, or holds no bars; see `scan_bars`.
+            InputError: a file cannot be read, or holds no bars; see `open_bars`.
         """
         own: dict[str, list[BarFile]] = {}
         shared: list[BarFile] = []
@@ -109,18 +121,15 @@ class BarFiles:
         self, symbols: Sequence[str], first: date | None = None, last: date | None = None
     ) -> Iterator[list[str]]:
         """`symbols`, in their order, in groups of about `rows_at_once` rows on the dates, one symbol at least."""
-        together: list[str] = []
-        rows = 0
-        for symbol in symbols:
-            own = sum(file.rows for file in self.own.get(symbol, ()) if file.may_reach(first, last))
-            size = own + self.counted.get(symbol, 0)
-            if together and rows + size > self.rows_at_once:
-                yield together
-                together, rows = [], 0
-            together.append(symbol)
-            rows += size
-        if together:
-            yield together
+        for batch in in_batches(
+            ((symbol, self._rows_of(symbol, first, last)) for symbol in symbols), self.rows_at_once
+        ):
+            yield [symbol for symbol, _ in batch]
+
+    def _rows_of(self, symbol: str, first: date | None, last: date | None) -> int:
+        """At most so many rows of a symbol are on the dates."""
+        own = sum(file.rows for file in self.own.get(symbol, ()) if file.may_reach(first, last))
+        return own + self.counted.get(symbol, 0)
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> pl.DataFrame:
         """Bars (BARS) of some symbols, sorted as given, on the ET dates from `first` to `last`, both included.
@@ -155,13 +164,13 @@ class BarFiles:
                 return True
         return False
 
-    def in_runs(self, batches: Sequence[Sequence[str]], folder: Path, log: Callable[[str], None]) -> "BarFiles":
+    def in_runs(self, batches: Sequence[Sequence[str]], folder: Path, log: Callable[[str], None]) -> "BarsBySymbol":
         """The same bars of `batches`, those of shared files written anew in `folder`, sorted by symbol in runs."""
         wanted, runs = SYMBOL.is_in([symbol for batch in batches for symbol in batch]), []
         parts = min(len(batches), MOST_PARTS)
         chunks = [(file, at) for file in self.shared for at in range(0, file.rows, self.rows_at_once)]
         for number, (file, at) in enumerate(with_progress(chunks, len(chunks), "runs sorted", log)):
-            rows = _collected(scan_bars(file.path).slice(at, self.rows_at_once).filter(wanted), file.path)
+            rows = _collected(_opened(file.path).bars.slice(at, self.rows_at_once).filter(wanted), file.path)
             if rows.is_empty():
                 continue
             path = folder / f"{number:09}.parquet"
@@ -173,32 +182,37 @@ class BarFiles:
         return replace(self, shared=runs)
 
 
+def _opened(path: Path) -> Table:
+    """A file whose columns are all there, under our names or those of the vendor's files."""
+    return open_bars([path], BarForm(), symbol_of_path(path), without=())
+
+
 def _footer(path: Path, place: int) -> BarFile:
     """What a footer says, once the columns are known to be those of bars."""
-    named = symbol_of_path(path)
-    scan_bars(path)
+    columns, named = _opened(path).columns, symbol_of_path(path)
     try:
         metadata = parquet.read_metadata(path)
-    except (ArrowException, OSError) as error:
-        raise InputError(f"{path}: its footer cannot be read ({error}). Write the file again.") from error
-    groups, nameless = [], False
-    firsts: list[Any] = []
-    lasts: list[Any] = []
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        said = {(column := group.column(at)).path_in_schema: column.statistics for at in range(group.num_columns)}
-        lowest = highest = named
-        if "symbol" in said:
-            lowest, highest = _bounds(said["symbol"], str)
-            nameless |= not _without_nulls(said["symbol"])
-        groups.append(Group(group.num_rows, lowest, highest))
-        dated = _without_nulls(said["timestamp"])
-        first, last = _bounds(said["timestamp"], datetime) if dated else (None, None)
-        firsts.append(first)
-        lasts.append(last)
-    begin = None if None in firsts else min(firsts, default=None)
-    end = None if None in lasts else max(lasts, default=None)
-    return BarFile(path, place, tuple(groups), begin, end, nameless)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    groups = tuple(_group(metadata.row_group(at), columns, named) for at in range(metadata.num_row_groups))
+    firsts = [group.first for group in groups if group.first is not None]
+    lasts = [group.last for group in groups if group.last is not None]
+    dated = len(firsts) == len(groups) > 0
+    nameless = any(group.nameless for group in groups)
+    return BarFile(path, place, groups, min(firsts) if dated else None, max(lasts) if dated else None, nameless)
+
+
+def _group(group: Any, columns: Mapping[str, str], named: str | None) -> Group:  # noqa: ANN401 -- pyarrow has no types
+    """What a footer says of a row group, whose symbol is `named` where no column says it."""
+    said = {(column := group.column(at)).path_in_schema: column.statistics for at in range(group.num_columns)}
+    first, last = _times(said[columns["timestamp"]])
+    if "symbol" not in columns:
+        return Group(group.num_rows, named, named, first, last, nameless=False)
+    symbols = said[columns["symbol"]]
+    nameless = not _without_nulls(symbols)
+    # what the path says stands where the column is null
+    lowest, highest = (None, None) if nameless and named is not None else _bounds(symbols, str)
+    return Group(group.num_rows, lowest, highest, first, last, nameless and named is None)
 
 
 def _bounds(said: Any, kind: type) -> tuple[Any, Any]:  # noqa: ANN401 -- pyarrow has no types
@@ -210,13 +224,23 @@ def _bounds(said: Any, kind: type) -> tuple[Any, Any]:  # noqa: ANN401 -- pyarro
     return bounds if isinstance(bounds[0], kind) else (None, None)
 
 
+def _times(said: Any) -> tuple[datetime | None, datetime | None]:  # noqa: ANN401 -- pyarrow has no types
+    """The first and the last time of a row group, in UTC; None where not every row is known to have one."""
+    first, last = _bounds(said, datetime) if _without_nulls(said) else (None, None)
+    if first is None or last is None:
+        return None, None
+    if not PLAUSIBLE_S[0] <= first.timestamp() <= last.timestamp() <= PLAUSIBLE_S[1]:
+        return None, None
+    return first.astimezone(UTC), last.astimezone(UTC)
+
+
 def _without_nulls(said: Any) -> bool:  # noqa: ANN401 -- pyarrow has no types
     return said is not None and said.null_count == 0
 
 
 def _counted(path: Path) -> Counter[str]:
     """How many rows each symbol has in a file."""
-    rows = _collected(scan_bars(path).filter(SYMBOL.is_not_null()).group_by("symbol").len(), path)
+    rows = _collected(_opened(path).bars.filter(SYMBOL.is_not_null()).group_by("symbol").len(), path)
     return Counter(dict(rows.iter_rows()))
 
 
@@ -225,13 +249,12 @@ def _rows(files: Sequence[BarFile], wanted: pl.Expr) -> pl.DataFrame:
     if not files:
         return BARS.to_frame()
     ordered = sorted(files, key=lambda file: (file.place, file.path))
-    return _collected(pl.concat(scan_bars(file.path).filter(wanted) for file in ordered), *(f.path for f in ordered))
+    return _collected(pl.concat(_opened(file.path).bars.filter(wanted) for file in ordered), *(f.path for f in ordered))
 
 
 def _collected(rows: pl.LazyFrame, *paths: Path) -> pl.DataFrame:
     try:
         return rows.collect()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).splitlines()[0]
-        named = str(paths[0]) if len(paths) == 1 else f"{paths[0]} or a file up to {paths[-1]}"
-        raise InputError(f"{named}: cannot be read to its end ({reason}). Write the damaged file again.") from error
+    except UNREADABLE as error:
+        name = paths[0] if len(paths) == 1 else f"{paths[0]} or a file up to {paths[-1]}"
+        raise damaged(name, error) from error

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.commands.bar_files import BarFiles
+from smallcaps_assets.commands.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import DAY
@@ -21,8 +21,8 @@ SYMBOLS = BARS_OF_FIVE["symbol"].unique().sort().to_list()
 ROWS_AT_ONCE = 1_500
 
 
-def looked(folder: Path, rows_at_once: int = ROWS_AT_ONCE) -> BarFiles:
-    return BarFiles.look_at(sorted(folder.rglob("*.parquet")), lambda _: None, rows_at_once)
+def looked(folder: Path, rows_at_once: int = ROWS_AT_ONCE) -> BarsBySymbol:
+    return BarsBySymbol.look_at(sorted(folder.rglob("*.parquet")), lambda _: None, rows_at_once)
 
 
 def put(path: Path, bars: pl.DataFrame, **options: int) -> None:
@@ -143,6 +143,37 @@ def test_a_timestamp_of_another_unit_than_its_label_is_no_crash(tmp_path: Path) 
     assert looked(tmp_path).read(["AEMD"], date(2025, 1, 1), date(2026, 1, 1))["timestamp"].to_list() == [None]
 
 
+def test_implausible_timestamps_are_never_left_out(tmp_path: Path) -> None:
+    milliseconds = pl.Series([datetime(2025, 11, 5, 15, tzinfo=UTC)]).dt.epoch("ms")
+    put(tmp_path / "bars.parquet", stamped(None).with_columns(timestamp=milliseconds.cast(BARS["timestamp"])))
+    assert looked(tmp_path).read(["AEMD"], date(2025, 1, 1), date(2026, 1, 1))["timestamp"].to_list() == [None]
+
+
+def test_dates_are_those_of_new_york_wherever_the_clocks_stood(tmp_path: Path) -> None:
+    """04:30 in New York on the sixth is the evening of the fifth in Honolulu."""
+    early = stamped(datetime(2025, 11, 6, 9, 30, tzinfo=UTC))
+    put(tmp_path / "bars.parquet", early.with_columns(pl.col("timestamp").dt.convert_time_zone("Pacific/Honolulu")))
+    assert looked(tmp_path).read(["AEMD"], date(2025, 11, 6), None).height == 1
+
+
+def test_files_under_the_names_of_the_vendor_are_read(tmp_path: Path) -> None:
+    theirs = BARS_OF_FIVE.rename({"symbol": "ticker", "timestamp": "window_start"})
+    put(tmp_path / "bars.parquet", theirs.with_columns(pl.col("window_start").dt.epoch("ns")), row_group_size=300)
+    files = looked(tmp_path)
+    assert files.symbols == SYMBOLS
+    assert not files.is_scattered([[symbol] for symbol in SYMBOLS])
+    assert files.read(SYMBOLS[:1]).equals(BARS_OF_FIVE.filter(symbol=SYMBOLS[0]))
+
+
+def test_the_symbol_of_the_path_stands_where_the_column_is_null(tmp_path: Path) -> None:
+    bars = pl.concat([bars_from("2025-11-05 10:00", flat(1), symbol) for symbol in ("A", "B")])
+    put(tmp_path / "symbol=A" / "bars.parquet", bars.with_columns(symbol=pl.Series([None, "B"])))
+    files = looked(tmp_path)
+    assert files.symbols == ["A", "B"]
+    assert [files.read([symbol]).height for symbol in files.symbols] == [1, 1]
+    assert not list(files.nameless())
+
+
 def test_rows_without_a_symbol_are_read_once(tmp_path: Path) -> None:
     bars = stamped(*(datetime(2025, 11, 5, hour, tzinfo=UTC) for hour in (15, 16, 17)))
     put(tmp_path / "bars.parquet", bars.with_columns(symbol=pl.Series(["B", None, "A"])))
@@ -170,5 +201,5 @@ def test_rows_come_in_the_order_of_files(tmp_path: Path) -> None:
 def test_a_few_files_say_nothing_of_progress_that_long_work_would(tmp_path: Path) -> None:
     told: list[str] = []
     in_one(tmp_path)
-    BarFiles.look_at(list(tmp_path.iterdir()), told.append)
+    BarsBySymbol.look_at(list(tmp_path.iterdir()), told.append)
     assert told[-1].startswith("files looked at: 1/1, ")

@@ -1,0 +1,119 @@
+"""Tables of minute bars that people bring: opened whatever their form, and what is wrong told with the file's name."""
+
+import csv
+import gzip
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import polars as pl
+from pyarrow import ArrowException
+
+from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, as_bars, columns_of_bars
+from smallcaps_assets.errors import InputError
+
+SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
+# Of one batch: about 1 GB with what is made of them. A symbol of 750 sessions has a third of it.
+ROWS_AT_ONCE: Final = 1_000_000
+# what is raised by a file that is damaged, or no table at all
+UNREADABLE: Final = (
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
+    *(OSError, EOFError, UnicodeDecodeError, csv.Error),
+)
+_KEY: Final = "symbol="
+Item = TypeVar("Item")
+
+
+class Table(NamedTuple):
+    """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made."""
+
+    bars: pl.LazyFrame
+    columns: Mapping[str, str]
+    extra: tuple[str, ...]
+
+
+def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without: Sequence[str] = OPTIONAL) -> Table:
+    """Bars of files of one schema; `symbol` fills in where no column says it, columns of `without` may be missing.
+
+    Raises:
+        InputError: the first file cannot be read, or is no table of bars; it is named.
+    """
+    first = files[0]
+    try:
+        frame = scanned(files)
+        found = frame.collect_schema()
+        names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
+        bars = frame.select(as_bars(found, names, form, _example(first, frame, names["timestamp"])))
+    except InputError as error:
+        raise InputError(f"{first}: {error}") from None
+    except UNREADABLE as error:
+        raise unreadable(first, error) from error
+    if symbol is not None:
+        bars = bars.with_columns(pl.col("symbol").fill_null(pl.lit(symbol)))
+    return Table(bars, names, tuple(name for name in found if name not in names.values()))
+
+
+def scanned(files: Sequence[Path]) -> pl.LazyFrame:
+    """Files of one kind as they are."""
+    if suffix_of(files[0]).startswith(".csv"):
+        # as text, so that a symbol such as NA or TRUE stays one; `as_bars` makes numbers of what is to be numbers
+        return pl.scan_csv(list(files), infer_schema=False, glob=False)
+    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
+
+
+def first_lines(file: Path) -> list[list[str]]:
+    """Header and first row of a csv file."""
+    opened = gzip.open if file.suffix.lower() == ".gz" else open
+    with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        return [values for values, _ in zip(csv.reader(lines), range(2), strict=False)]
+
+
+def suffix_of(file: Path) -> str:
+    """Which of SUFFIXES a name ends with."""
+    return next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), file.suffix)
+
+
+def symbol_of_path(file: Path) -> str | None:
+    """The symbol that a folder or file names as `symbol=X`; None where none does."""
+    named = [part.removeprefix(_KEY) for part in file.parts if part.startswith(_KEY)]
+    return named[-1].removesuffix(suffix_of(file)) if named else None
+
+
+def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tuple[Item, int]]]:
+    """Consecutive items, each with how many rows it has, with at most `rows` together; a single one may have more."""
+    together: list[tuple[Item, int]] = []
+    total = 0
+    for item, size in sized:
+        if together and total + size > rows:
+            yield together
+            together, total = [], 0
+        together.append((item, size))
+        total += size
+    if together:
+        yield together
+
+
+def unreadable(file: Path, error: BaseException) -> InputError:
+    """What to say of a file that is no table."""
+    kind = suffix_of(file).strip(".")
+    return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). Convert it, or leave it out.")
+
+
+def damaged(name: object, error: BaseException) -> InputError:
+    """What to say of a file that is a table, of which a part cannot be read."""
+    return InputError(f"{name}: cannot be read to its end ({_reason(error)}). Write the damaged file again.")
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or (str(error).splitlines() or ["empty"])[0]
+
+
+def _example(file: Path, frame: pl.LazyFrame, column: str) -> str | None:
+    """The first timestamp of a file, where they are text."""
+    if frame.collect_schema()[column] != pl.String:
+        return None
+    if not suffix_of(file).startswith(".csv"):
+        first = frame.select(pl.col(column).drop_nulls().head(1)).collect(engine="streaming")
+        return None if first.is_empty() else str(first.item())
+    header, *rows = first_lines(file)
+    return rows[0][header.index(column)] if rows and len(rows[0]) == len(header) else None
