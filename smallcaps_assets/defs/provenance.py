@@ -40,7 +40,7 @@ def provenance(instance: dg.DagsterInstance, code_version: str, upstream: Iterab
 def provenance_in(context: dg.AssetExecutionContext) -> Tags:
     """The same of the asset that a step makes; to be asked before it reads anything."""
     asset, defined = context.asset_key, context.assets_def
-    version = defined.code_versions_by_key.get(asset) or context.run_id
+    version = defined.code_versions_by_key.get(asset) or context.run.run_id
     return provenance(context.instance, version, defined.asset_deps[asset])
 
 

@@ -14,6 +14,7 @@ import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
+from smallcaps_assets.commands.ui import _sweep, _tell_if_refused
 from smallcaps_assets.defs.launcher import WatchedRunLauncher
 from smallcaps_assets.defs.orphans import fail_orphans
 from smallcaps_assets.defs.workers import PROCESS_TAG, process_tag, worker
@@ -163,3 +164,16 @@ def test_killed_runs_are_retried_and_failed_steps_are_not(instance: dg.DagsterIn
     of_a_command = instance.get_run_by_id(inside.run_id)
     assert of_a_command is not None
     assert of_a_command.tags["dagster/will_retry"] == "false"
+
+
+def test_what_a_state_refuses_is_told_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "runs.db").write_bytes(b"no database at all" * 100)
+    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
+    document["storage"]["sqlite"]["base_dir"] = str(tmp_path)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert not _tell_if_refused(_sweep)
+    assert "Dagster's state cannot be put in order for the moment" in capfd.readouterr().err
