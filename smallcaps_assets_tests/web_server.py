@@ -42,6 +42,10 @@ mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: 
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
 } }"""
 
+# the web server remembers what it knows of the code; this it has to ask
+_ASKS_CODE: Final = """
+query ($selector: PipelineSelector!) { runConfigSchemaOrError(selector: $selector, mode: "default") { __typename } }"""
+
 
 def until(what: str, condition: Callable[[], object], limit_s: float) -> None:
     """Ask until the answer is true."""
@@ -92,6 +96,16 @@ class WebUI:
     def wait_until_it_answers(self) -> None:
         """Wait until it serves our assets."""
         until("the web UI answers", self._answers, STARTS_S)
+
+    def wait_for_its_code(self) -> None:
+        """Wait until its code server answers, which may have been killed: nothing can be launched without it."""
+        selector = _selector(["minute_bars"])
+
+        def answers() -> bool:
+            told = self.ask(_ASKS_CODE, selector=selector)["runConfigSchemaOrError"]
+            return bool(told["__typename"] == "RunConfigSchema")
+
+        until("the code server answers", answers, STARTS_S)
 
     def stop(self) -> None:
         """End it as Ctrl-C does; what does not end by then is killed, and is a failure."""
@@ -175,17 +189,11 @@ class WebUI:
 
     def launch(self, assets: Sequence[str], first: str = "", last: str = "", **tags: str) -> str:
         """Launch one run of `assets`, over a range of symbols where they have partitions; returns its id."""
-        selector = {
-            "repositoryLocationName": "smallcaps_assets",
-            "repositoryName": "__repository__",
-            "pipelineName": "__ASSET_JOB",
-            "assetSelection": [{"path": asset.split("/")} for asset in assets],
-        }
         bounds = (
             {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last} if first else {}
         )
         listed = [{"key": key, "value": value} for key, value in (bounds | tags).items()]
-        params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": listed}}
+        params = {"selector": _selector(assets), "mode": "default", "executionMetadata": {"tags": listed}}
         launched = self.ask(_LAUNCH, params=params)["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run_id: str = launched["run"]["runId"]
@@ -195,3 +203,12 @@ class WebUI:
         """Materialize `assets` in one run of this UI's daemon."""
         self.launch(assets, first, last)
         until(f"the run of {', '.join(assets)} succeeds", lambda: self.last_run() == "SUCCESS", RUNS_S)
+
+
+def _selector(assets: Sequence[str]) -> dict[str, object]:
+    return {
+        "repositoryLocationName": "smallcaps_assets",
+        "repositoryName": "__repository__",
+        "pipelineName": "__ASSET_JOB",
+        "assetSelection": [{"path": asset.split("/")} for asset in assets],
+    }

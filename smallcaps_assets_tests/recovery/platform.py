@@ -127,6 +127,7 @@ class Platform:
         if self.ui.process.poll() is not None:
             self.start()
         self.ui.wait_until_it_answers()
+        self.ui.wait_for_its_code()
         until("nothing is under way", lambda: not self.runs(*UNDER_WAY), RUNS_S)
         shutil.rmtree(self.lake / "bars", ignore_errors=True)
         self.gate.rule = lambda path, query: None  # noqa: ARG005
