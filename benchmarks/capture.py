@@ -11,7 +11,6 @@ as well, each a whole capture with certificates, published to disk; the official
 import argparse
 import gzip
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from memory import peak_mb
 
 from smallcaps_assets.errors import Stopped
 from smallcaps_assets.lake.layout import Lake
@@ -222,7 +222,7 @@ def memory(base_url: str) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(threads) as pool:
         done = list(pool.map(one, [Path(root) / str(number) for number in range(48)]))
-    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "windows": float(len(done))}
+    return {"peak_mb": peak_mb(), "windows": float(len(done))}
 
 
 def child(name: str, **arguments: object) -> subprocess.Popen[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import event_lake
 import numpy as np
 import polars as pl
-import psutil
+from memory import peak_mb
 
 from smallcaps_assets.domain.events import build_master
 from smallcaps_assets.domain.manifests import profile_hash, select_events
@@ -116,18 +116,9 @@ def main() -> None:
         store = ManifestStore(lake.manifests("premium"), "premium")
         timed(checks_of_manifest(store, "premium", settings, sha256(lake.master)), "manifest", figures)
         timed(checks_of_bars(bars, universe, settings, NOW), "bars", figures)
-        figures["peak_mb"] = round(_peak_bytes() / 1e6)
+        figures["peak_mb"] = round(peak_mb())
         figures["read_and_sort_s"] = seconds(lambda: pl.read_parquet(lake.master).sort("symbol", "timestamp"))
     print(json.dumps(figures))
-
-
-def _peak_bytes() -> int:
-    """Memory of this process at its highest."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource  # noqa: PLC0415 -- not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

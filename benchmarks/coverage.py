@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import psutil
+from memory import peak_mb
 
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.universe import UNIVERSE
@@ -78,7 +78,7 @@ def measure(lake: Lake, settings: Settings) -> dict[str, float]:
     figures = {
         "footers_s": seconds(lambda: inventory.run(NOW, read_bars=False)),
         "all_s": seconds(lambda: found.append(inventory.run(NOW))),
-        "peak_mb": round(_peak_bytes() / 1e6),
+        "peak_mb": round(peak_mb()),
     }
     counted = found[0].figures()
     if any(counted[name] for name in ("symbol_sessions_missing", "minutes_lost", "symbol_sessions_doubled")):
@@ -109,15 +109,6 @@ def main() -> None:
         subprocess.run([sys.executable, *sys.argv, "--make", folder], check=True)
         figures = measure(Lake(Path(folder)), load_settings(None, {"history": history}))
     print(json.dumps({"symbols": arguments.symbols, "sessions": sessions.height, **figures}))
-
-
-def _peak_bytes() -> int:
-    """Memory of this process at its highest."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource  # noqa: PLC0415 -- not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import psutil
+from memory import peak_mb
 
 from smallcaps_assets.domain.events import BARS_READ
 from smallcaps_assets.domain.tables import BARS, REFERENCE
@@ -175,16 +175,6 @@ def work_here(work: str, folder: Path, symbols: Sequence[str]) -> None:
     figures = WORK[work](folder, symbols)
     told = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "peak_mb": peak_mb()}
     print(json.dumps(told | figures))
-
-
-def peak_mb() -> float:
-    """The most memory that this process has had, in MB."""
-    info = psutil.Process().memory_info()
-    if hasattr(info, "peak_wset"):  # Windows
-        return float(info.peak_wset) / 1e6
-    import resource  # noqa: PLC0415 -- not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def best(work: str, folder: Path, symbols: int, repeats: int) -> dict[str, float]:

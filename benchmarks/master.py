@@ -37,8 +37,8 @@ from typing import Any, Final
 import dagster as dg
 import event_lake
 import polars as pl
-import psutil
 import yaml
+from memory import peak_mb
 
 from smallcaps_assets import cli
 from smallcaps_assets.definitions import build_defs
@@ -166,16 +166,7 @@ def measure(name: str) -> Figures:
     figures: Figures = {}
     settings = load_settings()
     WORKS[name](Lake(lake_path(settings)), settings, figures)
-    return figures | {"peak_mb": round(_peak_bytes() / 1e6)}
-
-
-def _peak_bytes() -> int:
-    """Memory of this process at its highest."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource  # noqa: PLC0415 -- not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return figures | {"peak_mb": round(peak_mb())}
 
 
 def in_a_process(name: str) -> Figures:
