@@ -1,10 +1,15 @@
-"""Event shards: one file per symbol, whose footer names the sessions it covers and what they were detected with."""
+"""Event shards: one file per symbol, and beside it a small one that says what it covers and how it was detected.
 
+Most sessions of most symbols have no event: then only the small file is written anew. It names the content of the shard
+that it speaks of; where a killed process left the two at odds, the shard counts as none, and is found again.
+"""
+
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -13,7 +18,9 @@ from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, read_json
+
+CONTENT: Final = "content"
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Coverage:
     """What a shard covers: fingerprint and dollar volume of each session, and under which settings it was detected.
 
     `detections` has a hash of everything that decides the events of a type, by event type; `tiers` the least score of
-    each tier.
+    each tier. `content` tells the `events` that a shard holds from others; None of events that are not published yet.
     """
 
     detections: dict[str, str]
@@ -29,6 +36,7 @@ class Coverage:
     sessions: dict[date, str]
     dollar_volumes: dict[date, float]
     events: int
+    content: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,20 +46,20 @@ class ShardStore:
     lake: Lake
 
     def coverage(self, symbol: str) -> Coverage | None:
-        """What the shard of `symbol` covers; None where there is no shard."""
-        path = self.lake.shard(symbol)
-        if not path.is_file():
+        """What the shard of `symbol` covers; None where there is no shard, or it is not known what it covers."""
+        content, path = self.version(symbol), self._sidecar(symbol)
+        if content is None or not path.is_file():
             return None
-        provenance = provenance_of(path)
-        if provenance is None:
-            raise LakeError(f"{path}: does not say which sessions it covers. Remove it, its sessions are found again.")
+        told = read_json(path)
+        if told["content"] != content:
+            return None
         return Coverage(
-            # a shard of an earlier version says neither: it was detected under other settings than any
-            detections=provenance.get("detections", {}),
-            tiers=provenance.get("tiers", []),
-            sessions={date.fromisoformat(day): mark for day, mark in provenance["sessions"].items()},
-            dollar_volumes={date.fromisoformat(day): usd for day, usd in provenance["dollar_volumes"].items()},
-            events=provenance.get("events", 0),
+            detections=told["detections"],
+            tiers=told["tiers"],
+            sessions={date.fromisoformat(day): mark for day, mark in told["sessions"].items()},
+            dollar_volumes={date.fromisoformat(day): usd for day, usd in told["dollar_volumes"].items()},
+            events=told["events"],
+            content=content,
         )
 
     def read(self, symbol: str) -> pl.DataFrame:
@@ -67,10 +75,20 @@ class ShardStore:
             return self._scan(files).collect()
 
     def version(self, symbol: str) -> str | None:
-        """What tells the events of `symbol` from others, however they were found; None where there is no shard."""
+        """What tells the events of `symbol` from others, however they were found; None where there is no shard.
+
+        Raises:
+            LakeError: it cannot be read, or is a file of some other origin.
+        """
         path = self.lake.shard(symbol)
-        known = (provenance_of(path) or {}).get("content") if path.is_file() else None
-        return rows_digest(self.read(symbol)) if known is None and path.is_file() else known
+        if not path.is_file():
+            return None
+        provenance = provenance_of(path)
+        if provenance is None:
+            raise LakeError(f"{path}: is no shard that was detected here. Remove it, its sessions are found again.")
+        # one of an earlier version does not say; its sessions are found again
+        content: str | None = provenance.get(CONTENT)
+        return content
 
     def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
         """Publish the shard of `symbol` anew.
@@ -86,7 +104,7 @@ class ShardStore:
         """Publish the shards of several symbols anew, and return by symbol what was not published, and why.
 
         Args:
-            events: SHARD, one symbol after the other.
+            events: SHARD, one symbol after the other; of symbols whose coverage names a `content`, which stays, none.
             coverages: by symbol, what its shard covers.
         """
         events = events.match_to_schema(SHARD)
@@ -98,10 +116,26 @@ class ShardStore:
             try:
                 if symbol in suspects:
                     self._require_sound(symbol, of_symbol)
-                publish_frame(self.lake.shard(symbol), of_symbol, _provenance(of_symbol, coverage))
+                self._publish(symbol, of_symbol, coverage)
             except LakeError as error:
                 failed[symbol] = error
         return failed
+
+    def _publish(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
+        content = coverage.content
+        if content is None:
+            content = rows_digest(events)
+            if self._content(symbol) != content:
+                publish_frame(self.lake.shard(symbol), events, {CONTENT: content})
+        publish_text(self._sidecar(symbol), json.dumps({CONTENT: content} | _told(coverage)))
+
+    def _content(self, symbol: str) -> str | None:
+        path = self.lake.shard(symbol)
+        provenance = provenance_of(path) if path.is_file() else None
+        return provenance.get(CONTENT) if provenance else None
+
+    def _sidecar(self, symbol: str) -> Path:
+        return self.lake.shard(symbol).with_suffix(".json")
 
     def _require_sound(self, symbol: str, events: pl.DataFrame) -> None:
         if problems := shard_problems(events, [symbol]):
@@ -128,9 +162,8 @@ class ShardStore:
         return matched(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
 
 
-def _provenance(events: pl.DataFrame, coverage: Coverage) -> dict[str, Any]:
+def _told(coverage: Coverage) -> dict[str, Any]:
     return {
-        "content": rows_digest(events),
         "detections": coverage.detections,
         "tiers": coverage.tiers,
         "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},

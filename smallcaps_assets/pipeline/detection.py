@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import groupby
@@ -152,24 +152,33 @@ class Detector:
 
     def _renewed(self, works: Sequence[Work]) -> "_Renewed":
         """The shards of several symbols as they are to be: what stays of each, and what is found anew."""
-        found = self._detected(works)
-        stays, symbols = staying(works), [work.symbol for work in works if work.usable]
-        kept = self.shards.read_together(symbols).filter(stays)
+        found, stays = self._detected(works), staying(works)
         new = found.events.filter(~stays)
-        order = ("symbol", "timestamp", "event_type", "direction")
-        events = with_tiers(pl.concat([kept, new]), self.params).sort(order, descending=[False, False, False, True])
+        added = dict(new.group_by("symbol").len().iter_rows())
+        # most sessions of most symbols have no event: these shards need not be read
+        same = {
+            work.symbol: work.usable
+            for work in works
+            if work.usable and work.only_appends and work.symbol not in added and not self._other_tiers(work.usable)
+        }
+        kept = self.shards.read_together([work.symbol for work in works if work.usable and work.symbol not in same])
+        events = with_tiers(pl.concat([kept.filter(stays), new]), self.params).sort(
+            "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
+        )
         heights = dict(events.group_by("symbol").len().iter_rows())
         daily = {symbol: own for (symbol,), own in found.daily.group_by("symbol", maintain_order=True)}
-        coverages = {
-            work.symbol: self.covered(
+        coverages = {}
+        for work in works:
+            volumes = daily.get(work.symbol, NO_DAYS).select("day", "dollar_volume_day").iter_rows()
+            before = same.get(work.symbol)
+            covered = self.covered(
                 work.symbol,
                 work.marks,
-                work.volumes | dict(daily.get(work.symbol, NO_DAYS).select("day", "dollar_volume_day").iter_rows()),
-                heights.get(work.symbol, 0),
+                work.volumes | dict(volumes),
+                before.events if before else heights.get(work.symbol, 0),
             )
-            for work in works
-        }
-        return _Renewed(events, coverages, found.by_symbol, dict(new.group_by("symbol").len().iter_rows()))
+            coverages[work.symbol] = replace(covered, content=before.content if before else None)
+        return _Renewed(events, coverages, found.by_symbol, added)
 
     def _detected(self, works: Sequence[Work]) -> Detection:
         """What is found in the sessions and of the types that the works name."""
@@ -187,7 +196,7 @@ class Detector:
             sessions_between(first, last, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
-            earlier_days=pl.concat([work.history() for work in looked_at]),
+            earlier_days=pl.concat([work.history(self.params.features.rvol_days) for work in looked_at]),
             types=looked_at[0].types,
         )
 

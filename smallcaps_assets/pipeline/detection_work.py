@@ -52,10 +52,17 @@ class Work:
         detected = set(self.days)
         return {day: usd for day, usd in known.items() if day in self.marks and day not in detected}
 
-    def history(self) -> pl.DataFrame:
-        """Dollar volumes (DAILY) of the sessions before those to detect."""
-        days = {"symbol": [self.symbol] * len(self.volumes), "day": list(self.volumes)}
-        return pl.DataFrame(days | {"dollar_volume_day": list(self.volumes.values())}, schema=DAILY)
+    def history(self, days: int) -> pl.DataFrame:
+        """Dollar volumes (DAILY) of the last `days` with bars before those to detect."""
+        last = sorted(self.volumes)[-days:]
+        volumes = [self.volumes[day] for day in last]
+        return pl.DataFrame({"symbol": [self.symbol] * len(last), "day": last, "dollar_volume_day": volumes}, DAILY)
+
+    @property
+    def only_appends(self) -> bool:
+        """Whether all that is to be detected comes after what the shard covers."""
+        known = self.usable.sessions if self.usable else {}
+        return bool(known) and not self.stale and (self.changed is None or self.changed > max(known))
 
     def detected_alike(self, other: "Work") -> bool:
         """Whether the same is to be looked for, in all sessions or only from some on."""

@@ -246,6 +246,37 @@ def test_a_symbol_whose_sessions_have_no_bar_has_an_empty_shard(lake: Lake) -> N
     assert run(lake, ["HALT"])[0].figures["sessions_detected"] == 0
 
 
+def test_a_session_without_events_leaves_the_events_alone(lake: Lake) -> None:
+    store(lake, BARS_OF_ONE.filter(DAYS[-1] != DAY), DAYS[:-1])
+    run(lake, [ONE])
+    before = files_below(lake.shards)
+    quiet = BARS_OF_ONE.filter(DAYS[-1] == DAY).head(3)
+    store(lake, quiet, [DAYS[-1]])
+    (outcome,) = run(lake, [ONE])
+    assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
+    after = files_below(lake.shards)
+    shard = f"symbol={ONE}.parquet"
+    assert after[shard] == before[shard]
+    assert detector(lake).backlog(ONE).undetected == set()
+    assert run(lake, [ONE])[0].figures["sessions_detected"] == 0
+
+
+def test_a_shard_at_odds_with_what_is_said_of_it_is_found_again(detected: Lake) -> None:
+    """As a process leaves it that is killed after the events and before what they cover."""
+    path, told = detected.shard(ONE), detected.shard(ONE).with_suffix(".json")
+    before = path.read_bytes(), told.read_bytes()
+    stricter = altered(detectors={"flush": {"min_spike_x": 5.0}})
+    run(detected, [ONE], stricter)
+    assert path.read_bytes() != before[0]
+    told.write_bytes(before[1])  # speaks of the events of before
+    assert ShardStore(detected).coverage(ONE) is None
+    assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
+    assert (path.read_bytes(), told.read_bytes()) == before
+    told.unlink()
+    assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
+    assert (path.read_bytes(), told.read_bytes()) == before
+
+
 def test_a_lost_shard_is_found_again_to_the_byte(detected: Lake) -> None:
     path = detected.shard(ONE)
     before = path.read_bytes()
@@ -322,7 +353,7 @@ def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.Te
     assert together == alone
     assert sorted(figures["sessions_detected"] for figures in together.values()) == [1, 4, len(DAYS)]
     shards = [{name: content for name, (_, content) in files_below(lake.shards).items()} for lake in lakes]
-    assert len(shards[0]) == 3
+    assert len(shards[0]) == 2 * 3
     assert shards[0] == shards[1]
 
 
