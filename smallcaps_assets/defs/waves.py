@@ -215,12 +215,15 @@ def _captured(step: TapeStep, wave: str, config: WavesConfig, before: Tally) -> 
 def _recorded(step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Sequence[Pair]) -> Iterator[Outcome]:
     """Pass outcomes on, having recorded those that are whole and new; those with problems are marked at the end.
 
-    What is green and had nothing to fetch is not recorded again: that would cost more than to look.
+    What is green and had nothing to fetch is not recorded again: that would cost more than to look. But if it was
+    recorded before the manifest was made, it is once more, all at the end: it is whole under the new one as well.
     """
     asset = dg.AssetKey([step.profile, f"tape_{kind}"])
     made_of = _made_of(step.context, step.settings, asset, [[step.profile, "manifest"]])
     green = _green(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
-    failed = []
+    current = _recorded_since(step.context.instance, asset, dg.AssetKey([step.profile, "manifest"]))
+    failed: list[str] = []
+    older: dict[str, Outcome] = {}
     try:
         for outcome in outcomes:
             key = tape_key(*outcome.partition)
@@ -228,8 +231,11 @@ def _recorded(step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Se
                 failed.append(key)
             elif not outcome.left and (outcome.figures["spans_fetched"] or key not in green):
                 log_materializations(step.context, asset, {key: outcome}, made_of)
+            elif not outcome.left and key not in current:
+                older[key] = outcome
             yield outcome
     finally:
+        log_materializations(step.context, asset, older, made_of)
         mark_failed(step.context, asset, failed)
 
 
@@ -237,6 +243,12 @@ def _green(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]
     """Partitions that are materialized, and not failed since."""
     known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
     return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
+
+
+def _recorded_since(instance: dg.DagsterInstance, asset: dg.AssetKey, upstream: dg.AssetKey) -> set[str]:
+    """Partitions that were recorded since `upstream` was made last."""
+    made = instance.fetch_materializations(upstream, limit=1).records
+    return set(instance.get_materialized_partitions(asset, after_cursor=made[0].storage_id if made else None))
 
 
 def _tally(passed_on: dict[str, Any]) -> Tally:

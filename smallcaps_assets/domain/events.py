@@ -48,6 +48,15 @@ class FilterParams(Params):
         return self
 
 
+# what these decide of a symbol, `reference_verdicts` says
+OF_REFERENCE: Final = {
+    "min_float_bullish_shares",
+    "min_float_bearish_shares",
+    "max_short_interest_share",
+    "max_days_to_cover",
+}
+
+
 class CooldownParams(Params):
     """When events count as one."""
 
@@ -67,11 +76,15 @@ class DetectionParams(Params):
     tier_min_scores: list[float]
 
     def deciding(self, event_type: str) -> str:
-        """What decides the events of one type but their tier, as JSON: other detectors and groups do not."""
-        shared = self.model_dump(mode="json", exclude={"detectors", "tier_min_scores", "cooldown"})
+        """What decides the events of one type but their tier and what reference data says, as JSON.
+
+        Other detectors and groups do not.
+        """
+        shared = self.model_dump(mode="json", exclude={"detectors", "tier_min_scores", "cooldown", "filters"})
+        filters = self.filters.model_dump(mode="json", exclude=OF_REFERENCE)
         cooldown = self.cooldown.model_dump(mode="json", exclude={"group_window_min"})
         own: Params = getattr(self.detectors, event_type)
-        return json.dumps([shared, cooldown, own.model_dump(mode="json")], sort_keys=True)
+        return json.dumps([shared, filters, cooldown, own.model_dump(mode="json")], sort_keys=True)
 
 
 COUNTS: Final = ("bars_outside_sessions", "events_found", "events_filtered", "events_cooled_down", "reference_unknown")

@@ -105,7 +105,7 @@ def _may_spike(params: FeatureParams, least_spike_x: float) -> pl.Expr:
     # a little more than what is asked for, so that rounding rules nothing out
     enough = pl.col("volume") / (least_spike_x * (1 - 1e-9)) if least_spike_x else pl.lit(math.inf)
     bars, earlier = params.baseline_bars, pl.col("bar") - pl.col("day_start")
-    quiet = reduce(add, ((pl.col("volume").shift(back) <= enough).cast(pl.UInt8) for back in range(1, bars + 1)))
+    quiet = reduce(add, ((pl.col("volume").shift(back) <= enough).cast(pl.UInt16) for back in range(1, bars + 1)))
     return (earlier >= params.min_history) & ((earlier < bars) | (quiet >= (bars + 1) // 2))
 
 

@@ -61,10 +61,10 @@ def score(params: ScoreParams) -> pl.Expr:
 def _share(value: pl.Expr, full: float) -> pl.Expr:
     """`value` as a share of `full`.
 
-    Polars divides by a number as it multiplies by its inverse, but not in frames of one or two rows: the last digit
-    would differ with the rows around.
+    Divided by a column: by a number, Polars multiplies by its inverse, but not in frames of one or two rows, and the
+    last digit would differ with the rows around.
     """
-    return value * (1 / full)
+    return value / (0 * pl.col("close") + full)
 
 
 def tier(min_scores: list[float]) -> pl.Expr:

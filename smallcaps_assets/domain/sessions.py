@@ -82,13 +82,18 @@ def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame
         pl.col("close") + timedelta(minutes=params.afterhours_after_early_close_min),
         midnight.dt.convert_time_zone("UTC"),
     )
-    return calendar.select(
-        "date",
-        premarket_open=at(params.premarket_open),
-        regular_open=at(params.regular_open),
-        regular_close=pl.when(early).then("close").otherwise(at(params.regular_close)),
-        afterhours_close=pl.when(early).then(late).otherwise(at(params.afterhours_close)),
-    ).match_to_schema(SESSION_TABLE)
+    # where a configured open lies after an early close, the day has no regular hours
+    opened, until = at(params.regular_open), pl.when(early).then(late).otherwise(at(params.afterhours_close))
+    return (
+        calendar.with_columns(regular_open=opened, until=until)
+        .with_columns(
+            premarket_open=at(params.premarket_open),
+            regular_close=pl.max_horizontal(pl.when(early).then("close").otherwise(at(params.regular_close)), opened),
+        )
+        .with_columns(afterhours_close=pl.max_horizontal("until", "regular_close"))
+        .select(*SESSION_TABLE)
+        .match_to_schema(SESSION_TABLE)
+    )
 
 
 def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:

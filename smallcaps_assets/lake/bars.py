@@ -115,7 +115,7 @@ class BarsStore:
         Read in one go, which takes far less time than one symbol after the other where there is little of each.
 
         Args:
-            symbols: in the order wanted.
+            symbols: whose bars.
             first: the first ET date, the earliest there is if not given.
             last: the last ET date, the latest there is if not given.
             columns: of BARS, `symbol` and `timestamp` among them.
@@ -137,7 +137,7 @@ class BarsStore:
             bars = bars.filter(pl.col("timestamp") < midnight(last + timedelta(days=1)))
         with disk_errors("read", self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.root / "bars"):
             found = bars.collect()
-        return _in_order(found, symbols)
+        return _in_order(found)
 
     def add(
         self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, refused: pl.DataFrame
@@ -241,13 +241,13 @@ class BarsStore:
         return sorted(path for path in self.lake.bars(symbol).glob("*.parquet") if not path.name.startswith("."))
 
 
-def _in_order(bars: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
+def _in_order(bars: pl.DataFrame) -> pl.DataFrame:
     """`bars` as they are where they are sorted, which our own files are; files from elsewhere may not be."""
     timestamp, symbol = pl.col("timestamp"), pl.col("symbol")
     turns_back = (timestamp < timestamp.shift(1)) & (symbol == symbol.shift(1))
     if not bars.select(turns_back.any()).item():
         return bars
-    return bars.sort(symbol.cast(pl.Enum(symbols)), "timestamp")
+    return bars.sort("symbol", "timestamp", maintain_order=True)
 
 
 class _Month(NamedTuple):
@@ -276,7 +276,8 @@ def _sessions_of(path: Path) -> dict[date, str]:
     provenance = provenance_of(path)
     if provenance is not None:
         return _dated(provenance["sessions"])
-    return _fingerprints(pl.read_parquet(path, hive_partitioning=False))
+    with disk_errors("read", path):
+        return _fingerprints(pl.read_parquet(path, hive_partitioning=False))
 
 
 def _dated(sessions: Mapping[str, str]) -> dict[date, str]:

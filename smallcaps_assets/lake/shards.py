@@ -21,6 +21,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, read_json
 
 CONTENT: Final = "content"
+TOLD: Final = {"detections", "tiers", "sessions", "dollar_volumes", "events"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ShardStore:
         if content is None or not path.is_file():
             return None
         told = read_json(path)
-        if told["content"] != content:
+        if told.get(CONTENT) != content or not told.keys() >= TOLD:
             return None
         return Coverage(
             detections=told["detections"],
@@ -72,7 +73,13 @@ class ShardStore:
             return SHARD.to_frame()
         files = [self.lake.shard(symbol) for symbol in symbols]
         with disk_errors("read", files[0] if len(files) == 1 else self.lake.shards):
-            return self._scan(files).collect()
+            events = self._scan(files).collect()
+        if strangers := set(events["symbol"]) - set(symbols):
+            raise LakeError(
+                f"{files[0] if len(files) == 1 else self.lake.shards}: holds events of {strangers.pop()} under another "
+                "symbol. Remove that shard, its sessions are found again."
+            )
+        return events
 
     def version(self, symbol: str) -> str | None:
         """What tells the events of `symbol` from others, however they were found; None where there is no shard.

@@ -101,7 +101,7 @@ class Detector:
         for symbol in symbols:
             try:
                 found = self._work(symbol)
-            except LakeError as error:
+            except (LakeError, pl.exceptions.PolarsError) as error:
                 found = _failed(symbol, error)
             if not batch.has_room(found):
                 yield batch
@@ -136,7 +136,7 @@ class Detector:
             return batch.settled
         try:
             renewed = self._renewed(batch.works)
-        except (LakeError, InputError) as error:
+        except (LakeError, InputError, pl.exceptions.PolarsError) as error:
             if len(batch.works) == 1:
                 return [*batch.settled, _failed(batch.works[0].symbol, error)]
             alone = [outcome for work in batch.works for outcome in self._settle(Batch([work]))]
@@ -161,7 +161,9 @@ class Detector:
             for work in works
             if work.usable and work.only_appends and work.symbol not in added and not self._other_tiers(work.usable)
         }
-        kept = self.shards.read_together([work.symbol for work in works if work.usable and work.symbol not in same])
+        read = {work.symbol: work.usable.events for work in works if work.usable and work.symbol not in same}
+        kept = self.shards.read_together(list(read))
+        _require_all(kept, read, "events")
         events = with_tiers(pl.concat([kept.filter(stays), new]), self.params).sort(
             "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
         )
@@ -186,13 +188,14 @@ class Detector:
         if not looked_at:
             return Detection(SHARD.to_frame(), NO_DAYS, {})
         by_first = groupby(sorted(looked_at, key=attrgetter("first")), key=attrgetter("first"))
-        bars = [
+        bars = pl.concat(
             self.bars.read_together([work.symbol for work in together], first, columns=BARS_READ)
             for first, together in by_first
-        ]
+        )
+        _require_all(bars, {work.symbol: work.bars for work in looked_at}, "bars")
         first, last = min(work.days[0] for work in looked_at), max(work.days[-1] for work in looked_at)
         return detect(
-            pl.concat(bars),
+            bars,
             sessions_between(first, last, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
@@ -243,6 +246,24 @@ class _Renewed(NamedTuple):
             "events_detected": self.new.get(work.symbol, 0),
         }
         return Outcome((work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(COUNTS, 0)), rows=events)
+
+
+def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> None:
+    """Make sure that of each symbol as many rows were read as its files say: less would count as days without events.
+
+    Raises:
+        LakeError: files of a symbol hold fewer or more, or those of another symbol.
+    """
+    read = dict(rows.group_by("symbol").len().iter_rows())
+    for symbol, wanted in expected.items():
+        if (found := read.pop(symbol, 0)) != wanted:
+            asset = "minute_bars" if what == "bars" else "event_shards"
+            raise LakeError(
+                f"{what} of {symbol}: the files hold {found:,} of it, not {wanted:,}. Put back what was there, or "
+                f"remove the files and materialize {asset} of {symbol} again."
+            )
+    if read:
+        raise LakeError(f"{what} of {next(iter(expected))}: the files hold those of {next(iter(read))}. Remove them.")
 
 
 def _failed(symbol: str, error: Exception) -> Outcome:

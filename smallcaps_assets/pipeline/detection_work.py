@@ -75,7 +75,7 @@ def staying(works: Sequence[Work]) -> pl.Expr:
     if works[0].changed is None:
         return current
     changed = {work.symbol: f"{work.changed}" for work in works}
-    since = pl.col("symbol").replace_strict(changed, return_dtype=pl.String)
+    since = pl.col("symbol").replace_strict(changed, default=None, return_dtype=pl.String)
     return current & (pl.col("date") < since)
 
 

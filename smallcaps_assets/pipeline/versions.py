@@ -32,7 +32,7 @@ def code_versions(settings: Settings) -> dict[str, str]:
     of_shards = (detection.model_dump(mode="json", exclude={"cooldown": window}), settings.sessions)
     history, universe = settings.history, settings.universe
     return {
-        "universe": code_version(UNIVERSE, universe.model_dump(mode="json", exclude={"limits"})),
+        "universe": code_version(UNIVERSE, universe.model_dump(mode="json", exclude={"limits"}), history.first_session),
         "minute_bars": code_version(MINUTE_BARS, history.first_session, history.last_session),
         "coverage": code_version(COVERAGE, history.first_session, history.last_session, settings.checks.bars),
         "event_shards": code_version(CODE_VERSION, *of_shards),

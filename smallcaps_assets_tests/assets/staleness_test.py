@@ -166,3 +166,7 @@ def test_a_capture_by_waves_is_known_as_well(made: Platform) -> None:
     made.overrides["profiles"] = {"core": {"max_events": 1}}
     made.run(["core", "manifest"])
     assert set(stale(made).values()) >= {f"core/manifest {NEW_DATA}"}
+    # what was captured is whole under the new manifest as well, and is said to be
+    definitions = build_defs(load_settings(overrides=made.overrides))
+    assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
+    assert stale(made) == {}

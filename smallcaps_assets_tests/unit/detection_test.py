@@ -1,5 +1,6 @@
 """Shards grow day by day, and are what one detection over all days would find."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.events import build_master, detect
 from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import EVENT_TYPES, REFERENCE, SHARD
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -283,6 +285,49 @@ def test_a_lost_shard_is_found_again_to_the_byte(detected: Lake) -> None:
     path.unlink()
     run(detected, [ONE])
     assert path.read_bytes() == before
+
+
+def test_bars_of_another_symbol_are_told_in_company_as_well(lake: Lake) -> None:
+    """As after a ticker was renamed and its folder moved: an empty shard would say that there was nothing."""
+    bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
+    moved, *others = bars["symbol"].unique().sort().to_list()
+    store(lake, bars, DAYS)
+    lake.bars(moved).rename(lake.bars("NEWER"))
+    outcomes = {outcome.partition[0]: outcome for outcome in run(lake, ["NEWER", *others])}
+    (problem,) = outcomes.pop("NEWER").problems
+    assert "bars of NEWER: the files hold 0 of it" in problem
+    assert not lake.shard("NEWER").exists()
+    assert [outcome.problems for outcome in outcomes.values()] == [()] * 3
+    assert all(outcome.figures["events"] for outcome in outcomes.values())
+
+
+def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> None:
+    bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
+    thin, mixed, odd, sound = bars["symbol"].unique().sort().to_list()
+    store(lake, bars, DAYS)
+    november = bars.filter(pl.col("timestamp") >= midnight(date(2025, 11, 1)))
+    november.filter(symbol=thin).drop("transactions").write_parquet(lake.bars(thin) / "2025-11.parquet")
+    stranger = november.filter(symbol=mixed).reverse()
+    pl.concat([stranger, stranger.head(5).with_columns(symbol=pl.lit("ELSE"))]).write_parquet(
+        lake.bars(mixed) / "2025-11.parquet"
+    )
+    run(lake, [odd, sound])
+    pl.concat([ShardStore(lake).read(odd), ShardStore(lake).read(sound).head(1)]).write_parquet(
+        lake.shard(odd), metadata={"smallcaps": json.dumps({"content": ShardStore(lake).version(odd)})}
+    )
+    later = bars.filter(DAYS[-1] == DAY).with_columns(volume=pl.col("volume") + 1)
+    store(lake, later.filter(pl.col("symbol").is_in([odd, sound])), [DAYS[-1]])
+    outcomes = {outcome.partition[0]: outcome.problems for outcome in run(lake, [thin, mixed, odd, sound])}
+    assert outcomes.pop(sound) == ()
+    told = {symbol: problems[0] for symbol, problems in outcomes.items()}
+    assert all(problem.startswith(f"{symbol}: ") for symbol, problem in told.items())
+    assert f"holds events of {sound} under another symbol" in told[odd]
+
+
+def test_what_is_said_of_a_shard_may_be_lost_in_part(detected: Lake) -> None:
+    detected.shard(ONE).with_suffix(".json").write_text("{}")
+    assert ShardStore(detected).coverage(ONE) is None
+    assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
 
 
 # ------------------------------------------------------------------------------------------------- sessions due

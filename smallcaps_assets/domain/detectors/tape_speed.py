@@ -17,7 +17,7 @@ class TapeSpeedParams(Params):
 def tape_speed(params: TapeSpeedParams) -> Signals:
     """Edges of a burst of trades, in the direction of its bar; none where the number of trades is unknown."""
     transactions, close, open_ = pl.col("transactions"), pl.col("close"), pl.col("open")
-    fast = (transactions >= params.min_transactions) & (
-        transactions / pl.col("transactions_baseline") >= params.min_speed_x
-    )
+    # none over none is no speed, and Polars takes NaN for more than any number
+    speed_x = (transactions / pl.col("transactions_baseline")).fill_nan(None)
+    fast = (transactions >= params.min_transactions) & (speed_x >= params.min_speed_x)
     return Signals(up=Rule(fast & (close > open_)), down=Rule(fast & (close < open_)))
