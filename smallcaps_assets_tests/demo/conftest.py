@@ -77,6 +77,8 @@ class Home:
             elif folder.startswith("review"):
                 # the id of the manifest, and of the sample that it makes, tell the time as well
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
+            elif folder == "events/shards":
+                found[name] = json.loads(content)
             elif file != "current.json":
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"]
