@@ -97,6 +97,11 @@ def _events(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     parser.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: of the lake)")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="start over: give up the events of earlier imports (default: add to them)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

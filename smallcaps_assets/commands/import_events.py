@@ -3,8 +3,9 @@
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.workplace import enter
@@ -40,6 +41,7 @@ def run(arguments: Namespace) -> int:
         params=settings.detection,
         sessions=settings.sessions,
         timezone=arguments.timezone,
+        replace=arguments.replace,
         log=lambda line: print(line, file=sys.stderr),
     ).run(files, out, refused_to)
     if arguments.json:
@@ -70,6 +72,7 @@ def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
         )
     ]
     lines += [f"  quarantined: {count:>9,}  {reason}" for reason, count in told["quarantined_because"].items()]
+    lines.append(_union(told))
     share = 100 * told["sessions_changed"] / max(told["events"], 1)
     lines.append(
         f"{told['sessions_changed']:,} sessions changed ({share:.1f} %), by the New York clock and the calendar"
@@ -91,10 +94,27 @@ def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
             f"close x volume, {told['spike_x_unknown']:,} without spike_x"
         ),
     ]
-    if told["quarantined"]:
-        lines.append(f"{refused_to} holds the rows that were refused, each with its reason")
+    if told["left_quarantine"]:
+        lines.append(
+            f"{told['left_quarantine']:,} rows left the quarantine: their events are here now, or started over"
+        )
+    if told["in_quarantine"]:
+        lines.append(
+            f"{refused_to} holds the {told['in_quarantine']:,} different rows that were refused and of whose event no "
+            "other row tells, each with its reason"
+        )
     lines.append(f"{out} {'written' if done.written else 'is what it was: nothing written'}")
     return lines
+
+
+def _union(told: Mapping[str, Any]) -> str:
+    """What became of the events that were there."""
+    if told["events_left_out"]:
+        return f"--replace: {told['events_left_out']:,} events of earlier imports given up, {told['events']:,} now"
+    return (
+        f"{told['events_before']:,} events were there before, {told['events_before_replaced']:,} of them replaced by a "
+        f"better row; {told['events_new']:,} new, {told['events_in_all']:,} in all"
+    )
 
 
 def _next(lake: Lake, out: Path, profile: Profile) -> list[str]:

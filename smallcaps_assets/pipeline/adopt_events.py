@@ -8,14 +8,24 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.adopted_events import ROWS, TOLD, adopt, typed_events
+from smallcaps_assets.domain.adopted_events import (
+    ADOPTED,
+    REFUSED,
+    ROWS,
+    TOLD,
+    adopt,
+    as_rows,
+    still_refused,
+    typed_events,
+)
 from smallcaps_assets.domain.bar_facts import FACTS, bar_facts
 from smallcaps_assets.domain.events import DetectionParams
 from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams, new_york_date
+from smallcaps_assets.domain.tables import matched
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import remember_import
-from smallcaps_assets.lake.publish import provenance_of, publish_changed
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.progress import with_progress
 
@@ -45,6 +55,7 @@ class EventsImport:
         params: of detection; features, cooldown and tiers are used.
         sessions: bounds of the sessions.
         timezone: where the clocks of timestamps without a zone stood; None where all have one.
+        replace: whether what earlier imports brought is left out; otherwise events are added to it.
         log: takes lines about progress.
     """
 
@@ -52,12 +63,14 @@ class EventsImport:
     params: DetectionParams
     sessions: SessionParams
     timezone: str | None
+    replace: bool
     log: Callable[[str], None]
 
     def run(self, files: Sequence[Path], out: Path, refused_to: Path) -> EventsAdopted:
-        """Publish MASTER of the events of `files` to `out`, and the rows that are none to `refused_to`.
+        """Publish MASTER of the events of `files` and of `out` to `out`, and the rows that are none to `refused_to`.
 
-        A file that cannot be read is named and does not stop the others. The same files give the same bytes.
+        A file that cannot be read is named and does not stop the others. The same files give the same bytes, in
+        whatever order and in however many imports.
 
         Raises:
             InputError: not one event in them, or `out` holds something else; nothing was written.
@@ -65,20 +78,31 @@ class EventsImport:
         """
         _require_own(out)
         rows, problems = self._read(files)
+        before = _published(out, ADOPTED)
+        if not self.replace:
+            rows = pl.concat([rows, as_rows(before)])
         sessions = self._sessions_of(rows)
         adopted = adopt(rows, sessions, self._facts(rows, sessions), self.params.cooldown, self.params.tier_min_scores)
-        if adopted.events.is_empty():
+        if not adopted.repairs["events"]:
             told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
             more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
             causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
-        said = {"what": ADOPTED_MARK, "timezone": self.timezone, "files": len(files) - len(problems)}
         if out == self.bars.lake.adopted_events:
             remember_import(self.bars.lake, "events")
+        said = {"what": ADOPTED_MARK}
         written = [publish_changed(out, adopted.events, said)]
-        if adopted.refused.height or refused_to.is_file():
-            written.append(publish_changed(refused_to, adopted.refused, said))
-        return EventsAdopted(adopted.repairs, problems, any(written))
+        refused_before = _published(refused_to, REFUSED)
+        pieces = [adopted.refused] if self.replace else [adopted.refused, refused_before]
+        refused = still_refused(pl.concat(pieces), adopted.events)
+        if refused.height or refused_to.is_file():
+            written.append(publish_changed(refused_to, refused, said))
+        figures = {
+            "events_left_out": before.height if self.replace else 0,
+            "in_quarantine": refused.height,
+            "left_quarantine": refused_before.join(refused, on=list(REFUSED), how="anti", nulls_equal=True).height,
+        }
+        return EventsAdopted(adopted.repairs | figures, problems, any(written))
 
     def _read(self, files: Sequence[Path]) -> tuple[pl.DataFrame, list[str]]:
         """The distinct rows of all files (ROWS), and why some could not be read."""
@@ -98,7 +122,7 @@ class EventsImport:
     def _rows_of(self, file: Path) -> pl.DataFrame:
         try:
             typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), self.timezone)
-            return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64)))
+            return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64), here=pl.lit(value=False)))
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -137,7 +161,15 @@ class EventsImport:
 
 def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:
     """Rows (ROWS) with those that are alike as one."""
-    return rows.group_by(list(TOLD)).agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
+    return rows.group_by(*TOLD, "here").agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
+
+
+def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """What an earlier import published; empty where there was none."""
+    if not path.is_file():
+        return schema.to_frame()
+    with disk_errors("read", path):
+        return matched(pl.scan_parquet(path, hive_partitioning=False), schema, str(path)).collect()
 
 
 def _require_own(out: Path) -> None:

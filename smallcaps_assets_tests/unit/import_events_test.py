@@ -173,10 +173,13 @@ def test_every_repair_is_counted(shards: Path, home: Path, capsys: pytest.Captur
         "with_another_bar_in_the_lake": 0,
         "problems": [],
         "written": True,
+        "events_before": 0,
+        "events_new": 23,
+        "events_in_all": 23,
+        "in_quarantine": 16,
     }
     assert figures | expected == figures
     refused = pl.read_parquet(home / "lake" / "quarantine" / "events" / "adopted.parquet")
-    assert refused["copies"].sum() == 20
     assert refused.height == 16
     assert figures["out"] == str(home / "lake" / "events" / "adopted.parquet")
 
@@ -376,3 +379,79 @@ def test_bars_of_the_lake_fill_in_what_the_old_table_does_not_know(
     assert adopted[:1].select(pl.col(filled).null_count()).row(0) == (1,) * 6
     same = ["event_id", "event_group_id", "session", "date", *prices[:4], "known_at", "is_premarket", "event_bias"]
     assert_frame_equal(adopted[1:].select(same), master[1:].select(same))
+
+
+def imported_in(home: Path, parts: Sequence[pl.DataFrame], *flags: str) -> tuple[bytes, bytes]:
+    """The events and the quarantine of a new lake into which the parts were imported one after the other."""
+    lake = Lake(home / f"lake of {len(list(home.iterdir()))}")
+    for part in parts:
+        part.write_parquet(home / "part.parquet")
+        assert take_in(home / "part.parquet", "--lake", lake.root, *flags) == 0
+    return lake.adopted_events.read_bytes(), lake.quarantined(lake.adopted_events).read_bytes()
+
+
+def test_in_whatever_order_and_batches_files_come_the_result_is_the_same(home: Path) -> None:
+    whole = table(DIRTY)
+    # copies, rivals and bad rows of one event lie in different parts, and each part ranks by itself
+    parts = [whole[number::4] for number in range(4)]
+    at_once = imported_in(home, [whole])
+    assert imported_in(home, parts) == at_once
+    assert imported_in(home, [*parts[::-1], parts[2], whole]) == at_once
+
+
+def test_a_second_import_adds_to_the_first(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rows in (("one", [*REGULAR[:10], *EARLY]), ("two", [*REGULAR[8:], *LATE])):
+        table(rows).write_parquet(tmp_path / f"{name}.parquet")
+    assert take_in(tmp_path / "one.parquet") == 0
+    assert (
+        "0 events were there before, 0 of them replaced by a better row; 12 new, 12 in all" in capsys.readouterr().out
+    )
+    assert take_in(tmp_path / "two.parquet") == 0
+    assert (
+        "12 events were there before, 0 of them replaced by a better row; 11 new, 23 in all" in capsys.readouterr().out
+    )
+    events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    regular = events.filter(pl.col("session") == "RTH").sort("symbol")
+    scores = [1, 2, 3, 4.5, 4.5, *range(6, 21)]
+    assert regular["score"].to_list() == [rank / 20 for rank in scores]
+    before = files_below(home)
+    assert take_in(tmp_path / "one.parquet") == 0
+    assert files_below(home) == before
+    capsys.readouterr()
+    table([REGULAR[3] | {"score": 0.26}]).write_parquet(tmp_path / "better.parquet")
+    assert take_in(tmp_path / "better.parquet", "--json") == 0
+    figures = told(capsys)
+    assert [figures[f"events_{name}"] for name in ("before", "before_replaced", "new", "in_all")] == [23, 1, 0, 23]
+
+
+def test_replace_starts_over(shards: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert take_in(shards) == 0
+    table(LATE).write_parquet(tmp_path / "late.parquet")
+    capsys.readouterr()
+    assert take_in(tmp_path / "late.parquet", "--replace") == 0
+    said = capsys.readouterr().out
+    assert "--replace: 23 events of earlier imports given up, 1 now" in said
+    assert "16 rows left the quarantine" in said
+    lake = Lake(home / "lake")
+    assert pl.read_parquet(lake.adopted_events)["symbol"].to_list() == ["S22"]
+    assert pl.read_parquet(lake.quarantined(lake.adopted_events)).is_empty()
+
+
+def test_a_row_that_was_mended_leaves_the_quarantine(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = [old("2025-11-03 10:00", "S30", score=NAN), old("2025-11-03 10:00", "S31", close=INF)]
+    table([*GOOD, *bad]).write_parquet(tmp_path / "bad.parquet")
+    assert take_in(tmp_path / "bad.parquet") == 0
+    lake = Lake(home / "lake")
+    aside = lake.quarantined(lake.adopted_events)
+    assert pl.read_parquet(aside)["symbol"].to_list() == ["S30", "S31"]
+    table([old("2025-11-03 10:00", "S30")]).write_parquet(tmp_path / "mended.parquet")
+    capsys.readouterr()
+    assert take_in(tmp_path / "mended.parquet", "--json") == 0
+    figures = told(capsys)
+    assert (figures["left_quarantine"], figures["in_quarantine"]) == (1, 1)
+    assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
+    # and the bad row does not come back
+    assert take_in(tmp_path / "bad.parquet") == 0
+    assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
