@@ -102,6 +102,9 @@ def _events(parser: ArgumentParser) -> None:
         action="store_true",
         help="start over: give up the events of earlier imports (default: add to them)",
     )
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="also if many rows lie outside every session (default: refuse)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

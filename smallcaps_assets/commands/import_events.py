@@ -26,7 +26,7 @@ def run(arguments: Namespace) -> int:
     """Take in the events of PATH and say what was repaired; 1 where files could not be read.
 
     Raises:
-        InputError: no files, no time zone, not one event, or `--out` holds something else.
+        InputError: no files, no time zone or a wrong one, not one event, or `--out` holds something else.
         LakeError: the disk refuses.
     """
     require_timezone(arguments.timezone)
@@ -42,6 +42,7 @@ def run(arguments: Namespace) -> int:
         sessions=settings.sessions,
         timezone=arguments.timezone,
         replace=arguments.replace,
+        allow_outside=arguments.allow_outside,
         log=lambda line: print(line, file=sys.stderr),
     ).run(files, out, refused_to)
     if arguments.json:

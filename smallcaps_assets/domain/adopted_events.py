@@ -32,6 +32,8 @@ _BEST_FIRST: Final = ("score", "direction", "spike_x", "dollar_volume", "volume"
 _SAME_SHARE: Final = 1e-6
 _SAME_PRODUCT_SHARE: Final = 1e-4
 _MINUTE_US: Final = 60_000_000
+# fewer rows outside every session are no sign of a wrong clock
+_LEAST_OUTSIDE: Final = 5
 
 
 class Adoption(NamedTuple):
@@ -129,6 +131,19 @@ def still_refused(refused: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
 def in_order(refused: pl.DataFrame) -> pl.DataFrame:
     """Rows in the one order that they have, whatever order they came in."""
     return refused.sort(pl.all(), nulls_last=True)
+
+
+def share_outside(rows: pl.DataFrame, sessions: pl.DataFrame) -> float:
+    """Which share of the rows (ROWS) with a time lies outside every session; 0 of so few that it says nothing."""
+    placed = with_session(rows.select("timestamp").drop_nulls(), sessions)["session"]
+    return placed.null_count() / placed.len() if placed.null_count() >= _LEAST_OUTSIDE else 0.0
+
+
+def on_clocks_of(rows: pl.DataFrame, said: str, zone: str) -> pl.DataFrame:
+    """Rows whose times were read off clocks of the zone `said` as if those had stood in `zone`."""
+    shown = pl.col("timestamp").dt.convert_time_zone(said).dt.replace_time_zone(None)
+    moved = shown.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+    return rows.with_columns(moved)
 
 
 def _reason() -> pl.Expr:

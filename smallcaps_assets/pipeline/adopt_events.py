@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,12 +16,14 @@ from smallcaps_assets.domain.adopted_events import (
     TOLD,
     adopt,
     as_rows,
+    on_clocks_of,
+    share_outside,
     still_refused,
     typed_events,
 )
 from smallcaps_assets.domain.bar_facts import FACTS, bar_facts
 from smallcaps_assets.domain.events import DetectionParams
-from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams, new_york_date
+from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.tables import matched
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
@@ -32,6 +35,9 @@ from smallcaps_assets.pipeline.progress import with_progress
 ADOPTED_MARK: Final = "adopted events"
 # rows read since copies were last removed, so that a table and its own shards need the memory of one of them
 ROWS_AT_ONCE: Final = 1_000_000
+# Of rows that are right, those after the close of short days lie outside: less than 1 %. A clock that is wrong by five
+# hours puts a tenth or more there.
+MOST_OUTSIDE: Final = 0.02
 # files that an error names
 NAMED: Final = 3
 # calendar days that hold the trading days before, with which `rvol_day` compares
@@ -56,6 +62,7 @@ class EventsImport:
         sessions: bounds of the sessions.
         timezone: where the clocks of timestamps without a zone stood; None where all have one.
         replace: whether what earlier imports brought is left out; otherwise events are added to it.
+        allow_outside: whether many rows may lie outside every session.
         log: takes lines about progress.
     """
 
@@ -64,6 +71,7 @@ class EventsImport:
     sessions: SessionParams
     timezone: str | None
     replace: bool
+    allow_outside: bool
     log: Callable[[str], None]
 
     def run(self, files: Sequence[Path], out: Path, refused_to: Path) -> EventsAdopted:
@@ -73,11 +81,14 @@ class EventsImport:
         whatever order and in however many imports.
 
         Raises:
-            InputError: not one event in them, or `out` holds something else; nothing was written.
+            InputError: not one event in them, more than MOST_OUTSIDE of the rows outside every session, or `out` holds
+                something else; nothing was written.
             LakeError: the disk refuses.
         """
         _require_own(out)
         rows, problems = self._read(files)
+        if not self.allow_outside:
+            self._require_clock(rows)
         before = _published(out, ADOPTED)
         if not self.replace:
             rows = pl.concat([rows, as_rows(before)])
@@ -137,6 +148,38 @@ class EventsImport:
         if first is None:
             return SESSION_TABLE.to_frame()
         return sessions_between(first.date() - self._before(), last.date(), self.sessions)
+
+    def _require_clock(self, rows: pl.DataFrame) -> None:
+        """Make sure that the times of the rows can be what they are said to be."""
+        share = share_outside(rows, self._sessions_of(rows))
+        if share <= MOST_OUTSIDE:
+            return
+        raise InputError(
+            f"{share:.1%} of the rows lie outside every session, on days without one or at night in New York; so "
+            f"nothing was written. Most likely {self._likely(rows)}. Or give --allow-outside, if the times are right: "
+            "such rows are set aside then."
+        )
+
+    def _likely(self, rows: pl.DataFrame) -> str:
+        """What is wrong with the clock of the rows, and how it is put right."""
+        for said, zone in permutations(("UTC", NEW_YORK)) if self.timezone is None else self._others():
+            moved = on_clocks_of(rows, said, zone)
+            share = share_outside(moved, self._sessions_of(moved))
+            if share <= MOST_OUTSIDE:
+                return (
+                    f"clocks of {zone} were taken for those of {said}: then {share:.1%} lie outside. Give --timezone "
+                    f'{zone}, or, where the files name {said} themselves, .dt.replace_time_zone("{zone}") in Polars '
+                    "and write them again"
+                )
+        return (
+            "the clocks did not stand where it is said: give the --timezone in which they stood, or, where the files "
+            "name a zone themselves, put it right with .dt.replace_time_zone(...) in Polars and write them again"
+        )
+
+    def _others(self) -> list[tuple[str, str]]:
+        """Zones other than the one said in which clocks often stand, each after the one said."""
+        said = self.timezone or "UTC"
+        return [(said, zone) for zone in ("UTC", NEW_YORK) if zone != said]
 
     def _before(self) -> timedelta:
         return timedelta(days=1 + _DAYS_PER_TRADING_DAY * self.params.features.rvol_days)

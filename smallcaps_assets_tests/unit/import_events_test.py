@@ -455,3 +455,40 @@ def test_a_row_that_was_mended_leaves_the_quarantine(
     # and the bad row does not come back
     assert take_in(tmp_path / "bad.parquet") == 0
     assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
+
+
+# three events a day, of which the one before the open is at night by clocks that are five hours wrong
+EVERY_DAY = [
+    old(f"2025-11-{day:02} {clock}", "S00") for day in (3, 4, 5, 6, 7) for clock in ("07:30", "10:00", "15:00")
+]
+
+
+@pytest.mark.parametrize(
+    ("zone", "flags", "words"),
+    [
+        (
+            None,
+            ["--timezone", "America/New_York"],
+            (
+                "33.3% of the rows lie outside every session, on days without one or at night in New York; so "
+                "nothing was written. Most likely clocks of UTC were taken for those of America/New_York: then 0.0% lie "
+                "outside. Give --timezone UTC"
+            ),
+        ),
+        ("America/New_York", [], 'where the files name America/New_York themselves, .dt.replace_time_zone("UTC")'),
+        # Tokyo is fourteen hours before New York, of neither zone
+        ("UTC", ["--timezone", "UTC"], "give the --timezone in which they stood"),
+    ],
+)
+def test_a_wrong_clock_is_seen(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], *, zone: str | None, flags: list[str], words: str
+) -> None:
+    rows = table(EVERY_DAY).with_columns(pl.col("timestamp").dt.replace_time_zone(zone))
+    if zone == "UTC":
+        rows = rows.with_columns(pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo").dt.replace_time_zone("UTC"))
+    rows.write_parquet(tmp_path / "old.parquet")
+    assert main(["import", "events", str(tmp_path / "old.parquet"), *flags]) == 2
+    assert words in capsys.readouterr().err
+    assert not list((home / "lake").rglob("*.parquet"))
+    assert main(["import", "events", str(tmp_path / "old.parquet"), *flags, "--allow-outside"]) == 0
+    assert "outside every session" in capsys.readouterr().out
