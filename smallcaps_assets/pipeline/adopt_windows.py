@@ -206,7 +206,10 @@ class _Work:
             frame = pl.read_parquet(file.path, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
-        rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+        try:
+            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+        except pl.exceptions.PolarsError as error:
+            raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
             raise InputError(f"looks cut off: its {frame.height:,} rows are whole pages of the vendor's answers")
         start, end = window["held_start"], window["held_end"]

@@ -297,6 +297,15 @@ def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
         ("trades", trades(0, 1).with_columns(price=pl.lit("10.2")), "column price is String, not a number"),
         ("trades", trades(0, 1).with_columns(exchange=pl.lit(4.5)), "exchange cannot be Int64 in 2 of 2"),
         ("trades", trades(0, 0).with_columns(sequence_number=pl.lit(1)), "rows more than once: 2 of 2"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("a,b")), "in 2 of 2 rows, such as a,b"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("@ T")), "in 2 of 2 rows, such as @ T"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("[12, 37")), "such as [12, 37"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("[12.5, 37.0]")), "such as [12.5, 37.0]"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("1" * 20)), "such as 11111111111111111111"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit([1.5, 2.0])), "such as [1.5, 2.0]"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit(["12", "T"])), "such as ['12', 'T']"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit([True])), "conditions is List(Boolean), not a list"),
+        ("trades", trades(0, 1).with_columns(exchange=pl.lit(2**63, pl.UInt64)), "such as 9223372036854775808 ("),
         ("trades", pl.concat([trades(0)] * 50_000).with_row_index("n").select(
             pl.exclude("n", "sequence_number"), sequence_number="n"), "looks cut off: its 50,000 rows"),
         (
@@ -454,3 +463,36 @@ def test_a_file_among_those_of_another_symbol_is_refused(lake: Lake, tmp_path: P
     freeze(lake, HAND.with_columns(symbol=pl.lit("ATRA")))
     write(tmp_path / "old", "trades", "one", trades(0))
     assert take_in(code=1)["refused"][0]["reason"] == "lies among those of AEMD, but the event is of ATRA"
+
+
+@pytest.mark.parametrize(
+    ("said", "numbers"),
+    [
+        *[(text, [12, 37]) for text in ("12,37", "12 37", "[12, 37]", " [ 12 37 ] ", "[12.0, 37.0]", "12. ,37")],
+        ("[-1, 12]", [-1, 12]),
+        ("", []),
+        ("[]", []),
+        ([12.0, 37.0], [12, 37]),
+        (["12", " 37.0"], [12, 37]),
+        ([12, None], [12, None]),
+    ],
+)
+def test_conditions_are_read_exactly(
+    lake: Lake, tmp_path: Path, take_in: Import, *, said: object, numbers: list[int | None]
+) -> None:
+    freeze(lake, HAND)
+    told = pl.Series([said, None])
+    write(tmp_path / "old", "trades", "one", trades(0, 1).with_columns(conditions=told))
+    assert take_in()["trades"]["rows"] == 2
+    (found,) = tape_of(lake).values()
+    assert found["conditions"].to_list() == [numbers, None]
+
+
+def test_a_file_of_another_type_stops_no_other(lake: Lake, tmp_path: Path, take_in: Import) -> None:
+    freeze(lake, HAND)
+    write(tmp_path / "old", "trades", "one", trades(0, 1).with_columns(conditions=pl.lit([b"12"])))
+    write(tmp_path / "old", "trades", "near", trades(5, 6).with_columns(sequence_number=pl.lit(2**64 - 1, pl.UInt64)))
+    write(tmp_path / "old", "trades", "two", trades(59, 60))
+    said = take_in(code=1)
+    assert [row["event_id"] for row in said["refused"]] == ["one", "near"]
+    assert ledger(lake)["two"]["trades_rows"] == 2
