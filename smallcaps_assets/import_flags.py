@@ -115,6 +115,11 @@ def _windows(parser: ArgumentParser) -> None:
     held.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
     held.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
     held.add_argument("--manifest", type=Path, metavar="FILE", help="or the manifest they were downloaded for")
+    held.add_argument(
+        "--held-for-sure",
+        action="store_true",
+        help="also where no file has rows near the first and the last of these minutes (default: refuse them all)",
+    )
     held.add_argument("--resolution", metavar="HOW", help="of quotes: full, 20 (a second), or changes,5")
     held.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -68,6 +68,7 @@ def run(arguments: Namespace) -> int:
         tape=profile_tape(lake, profile, settings),
         manifest=manifest,
         held=_held(arguments, manifest),
+        sessions=None if arguments.held_for_sure else settings.sessions,
         resolution=_resolution(arguments, files, settings, profile),
         timezone=arguments.timezone,
         config_hash=sidecar["config_hash"],
@@ -86,6 +87,8 @@ def run(arguments: Namespace) -> int:
         print("\n".join(_text(done, ledger, told, aside)))
     for row in done.refused.head(MOST_SHOWN).to_dicts():
         print(f"refused: {row['file']}: {row['reason']}", file=sys.stderr)
+    if done.stopped is not None:
+        raise done.stopped
     return NOT_ALL if done.refused.height else 0
 
 

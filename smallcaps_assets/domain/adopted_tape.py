@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.foreign import decimal, only_whole, plausible, text, utc, whole, wrong_type
-from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 from smallcaps_assets.domain.tape_rules import KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
@@ -57,6 +57,21 @@ def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str 
         if typed[name].has_nulls():
             raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
     return sorted_tape(typed, kind)
+
+
+def tape_ends(frame: pl.LazyFrame, timezone: str | None) -> tuple[datetime, datetime] | None:
+    """The first and the last time of a file as `typed_tape` reads them; None where there is none.
+
+    Raises:
+        InputError: there is no such column, or it cannot be times.
+    """
+    found = frame.collect_schema()
+    own = _RAW["timestamp"] if _RAW["timestamp"] in found else "timestamp"
+    if own not in found:
+        raise InputError("no column timestamp")
+    times = frame.select(_typed(own, found[own], UTC_NS, timezone).cast(UTC_NS).cast(UTC_US).alias("at"))
+    first, last = times.select(first=pl.col("at").min(), last=pl.col("at").max()).collect().row(0)
+    return None if first is None else (first, last)
 
 
 def sorted_tape(rows: pl.DataFrame, kind: str) -> pl.DataFrame:

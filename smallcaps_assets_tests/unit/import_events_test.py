@@ -471,8 +471,8 @@ EVERY_DAY = [
             ["--timezone", "America/New_York"],
             (
                 "33.3% of the rows lie outside every session, on days without one or at night in New York; so "
-                "nothing was written. Most likely clocks of UTC were taken for those of America/New_York: then 0.0% lie "
-                "outside. Give --timezone UTC"
+                "nothing was written. Most likely clocks of UTC were taken for those of America/New_York: then 0.0% "
+                "lie outside. Give --timezone UTC"
             ),
         ),
         ("America/New_York", [], 'where the files name America/New_York themselves, .dt.replace_time_zone("UTC")'),
