@@ -28,7 +28,9 @@ bad bars are set aside with the reason. Run it again at any time: what is there 
 
 
 EVENTS_NEED: Final = """Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.
-Needs: parquet files with symbol, event_type, timestamp, direction, spike_x, prices, volumes and score."""
+Needs: parquet files with symbol (or symbol=X in their path), event_type, timestamp, direction, spike_x,
+open, high, low, close, volume, dollar_volume and score. Events of earlier imports stay; of two rows of
+an event the one with the higher score counts, and ranks are made anew over all of them."""
 WINDOWS_NEED: Final = """Take in trades and quotes of events of the current manifest; no capture asks for them again.
 Needs: symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."""
 
@@ -96,6 +98,7 @@ def _bars(parser: ArgumentParser) -> None:
 def _events(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     parser.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
+    parser.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="of timestamps that are numbers since 1970")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: of the lake)")
     parser.add_argument(
         "--replace",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.domain.adopted_clock import Clock
 from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
@@ -40,7 +41,7 @@ def run(arguments: Namespace) -> int:
         bars=BarsStore(lake),
         params=settings.detection,
         sessions=settings.sessions,
-        timezone=arguments.timezone,
+        clock=Clock(arguments.timezone, arguments.unit),
         replace=arguments.replace,
         allow_outside=arguments.allow_outside,
         log=lambda line: print(line, file=sys.stderr),

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.adopted_clock import Clock
 from smallcaps_assets.domain.bar_facts import FACTS
 from smallcaps_assets.domain.events import BAR_DURATION, CooldownParams, build_master, event_ids
-from smallcaps_assets.domain.foreign import decimal, text, utc
+from smallcaps_assets.domain.foreign import decimal, text, utc, utc_since_epoch
 from smallcaps_assets.domain.quality import PRICES
 from smallcaps_assets.domain.score import tier
 from smallcaps_assets.domain.sessions import with_session
@@ -32,8 +33,6 @@ _BEST_FIRST: Final = ("score", "direction", "spike_x", "dollar_volume", "volume"
 _SAME_SHARE: Final = 1e-6
 _SAME_PRODUCT_SHARE: Final = 1e-4
 _MINUTE_US: Final = 60_000_000
-# fewer rows outside every session are no sign of a wrong clock
-_LEAST_OUTSIDE: Final = 5
 
 
 class Adoption(NamedTuple):
@@ -44,34 +43,49 @@ class Adoption(NamedTuple):
     repairs: dict[str, Any]
 
 
-def typed_events(frame: pl.LazyFrame, timezone: str | None) -> pl.LazyFrame:
+def typed_events(frame: pl.LazyFrame, clock: Clock) -> pl.LazyFrame:
     """The columns of TOLD as they should be typed; conversions lose nothing, what cannot be a value becomes null.
 
     Args:
         frame: a table of the earlier system; columns that are made anew may be absent, others are left out.
-        timezone: where the clocks of timestamps without a zone stood.
+        clock: how timestamps are read that do not say it themselves.
 
     Raises:
-        InputError: a column is missing or cannot be what it should, or timestamps have no zone and none is given.
+        InputError: a column is missing or cannot be what it should, or it is not said how timestamps are to be read.
     """
     found = frame.collect_schema()
     missing = [name for name in TOLD if name not in found and name not in DERIVED]
     if missing:
-        raise InputError(f"no column {', '.join(missing)}. Events need {', '.join(TOLD)}.")
-    return frame.select(_typed(name, found.get(name), timezone) for name in TOLD)
+        needed = ", ".join(name for name in TOLD if name not in DERIVED)
+        raise InputError(
+            f"no column {', '.join(missing)}. Events need {needed}; {', '.join(DERIVED)} are made anew and may be "
+            "absent, and so may symbol where the path says symbol=X."
+        )
+    return frame.select(_typed(name, found.get(name), clock) for name in TOLD)
 
 
-def _typed(name: str, found: pl.DataType | None, timezone: str | None) -> pl.Expr:
+def _typed(name: str, found: pl.DataType | None, clock: Clock) -> pl.Expr:
     if found is None:
         return pl.lit(None, TOLD[name]).alias(name)
     if name == "timestamp":
-        return utc(name, found, timezone).cast(TOLD[name])
+        return _moment(found, clock).cast(TOLD[name])
     if name == "date":
         return _date(found)
     if name == "tier":
         known = found.is_numeric()
         return (pl.col(name).cast(pl.Int64, strict=False) if known else pl.lit(None, pl.Int64)).alias(name)
     return text(name, found) if TOLD[name] == pl.String else decimal(name, found)
+
+
+def _moment(found: pl.DataType, clock: Clock) -> pl.Expr:
+    if not found.is_integer():
+        return utc("timestamp", found, clock.timezone)
+    if clock.unit is None:
+        raise InputError(
+            f"column timestamp is {found}: whole numbers since 1970, and of which unit stands nowhere. Say it: --unit "
+            "s, ms, us or ns."
+        )
+    return utc_since_epoch(pl.col("timestamp"), clock.unit)
 
 
 def _date(found: pl.DataType) -> pl.Expr:
@@ -131,19 +145,6 @@ def still_refused(refused: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
 def in_order(refused: pl.DataFrame) -> pl.DataFrame:
     """Rows in the one order that they have, whatever order they came in."""
     return refused.sort(pl.all(), nulls_last=True)
-
-
-def share_outside(rows: pl.DataFrame, sessions: pl.DataFrame) -> float:
-    """Which share of the rows (ROWS) with a time lies outside every session; 0 of so few that it says nothing."""
-    placed = with_session(rows.select("timestamp").drop_nulls(), sessions)["session"]
-    return placed.null_count() / placed.len() if placed.null_count() >= _LEAST_OUTSIDE else 0.0
-
-
-def on_clocks_of(rows: pl.DataFrame, said: str, zone: str) -> pl.DataFrame:
-    """Rows whose times were read off clocks of the zone `said` as if those had stood in `zone`."""
-    shown = pl.col("timestamp").dt.convert_time_zone(said).dt.replace_time_zone(None)
-    moved = shown.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
-    return rows.with_columns(moved)
 
 
 def _reason() -> pl.Expr:

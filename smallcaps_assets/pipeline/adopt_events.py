@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.adopted_clock import Clock, on_clocks_of, share_outside
 from smallcaps_assets.domain.adopted_events import (
     ADOPTED,
     REFUSED,
@@ -16,8 +17,6 @@ from smallcaps_assets.domain.adopted_events import (
     TOLD,
     adopt,
     as_rows,
-    on_clocks_of,
-    share_outside,
     still_refused,
     typed_events,
 )
@@ -29,6 +28,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
+from smallcaps_assets.pipeline.bar_tables import symbol_of_path
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.progress import with_progress
 
@@ -38,6 +38,8 @@ ROWS_AT_ONCE: Final = 1_000_000
 # Of rows that are right, those after the close of short days lie outside: less than 1 %. A clock that is wrong by five
 # hours puts a tenth or more there.
 MOST_OUTSIDE: Final = 0.02
+# how every parquet file begins
+_MARK: Final = b"PAR1"
 # files that an error names
 NAMED: Final = 3
 # calendar days that hold the trading days before, with which `rvol_day` compares
@@ -60,7 +62,7 @@ class EventsImport:
         bars: of the lake; they fill in what the earlier table does not know.
         params: of detection; features, cooldown and tiers are used.
         sessions: bounds of the sessions.
-        timezone: where the clocks of timestamps without a zone stood; None where all have one.
+        clock: how timestamps are read that do not say it themselves.
         replace: whether what earlier imports brought is left out; otherwise events are added to it.
         allow_outside: whether many rows may lie outside every session.
         log: takes lines about progress.
@@ -69,7 +71,7 @@ class EventsImport:
     bars: BarsStore
     params: DetectionParams
     sessions: SessionParams
-    timezone: str | None
+    clock: Clock
     replace: bool
     allow_outside: bool
     log: Callable[[str], None]
@@ -132,7 +134,7 @@ class EventsImport:
 
     def _rows_of(self, file: Path) -> pl.DataFrame:
         try:
-            typed = typed_events(pl.scan_parquet(file, hive_partitioning=False), self.timezone)
+            typed = typed_events(_scanned(file), self.clock)
             return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64), here=pl.lit(value=False)))
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
@@ -162,7 +164,7 @@ class EventsImport:
 
     def _likely(self, rows: pl.DataFrame) -> str:
         """What is wrong with the clock of the rows, and how it is put right."""
-        for said, zone in permutations(("UTC", NEW_YORK)) if self.timezone is None else self._others():
+        for said, zone in permutations(("UTC", NEW_YORK)) if self.clock.timezone is None else self._others():
             moved = on_clocks_of(rows, said, zone)
             share = share_outside(moved, self._sessions_of(moved))
             if share <= MOST_OUTSIDE:
@@ -178,7 +180,7 @@ class EventsImport:
 
     def _others(self) -> list[tuple[str, str]]:
         """Zones other than the one said in which clocks often stand, each after the one said."""
-        said = self.timezone or "UTC"
+        said = self.clock.timezone or "UTC"
         return [(said, zone) for zone in ("UTC", NEW_YORK) if zone != said]
 
     def _before(self) -> timedelta:
@@ -200,6 +202,21 @@ class EventsImport:
         day = new_york_date(pl.col("timestamp"))
         first, last = minutes.select(a=day.min(), b=day.max()).row(0)
         return first, last
+
+
+def _scanned(file: Path) -> pl.LazyFrame:
+    """A table of events as it is; its symbol where only its path says it."""
+    with file.open("rb") as opened:
+        mark = opened.read(len(_MARK))
+    if mark != _MARK:
+        raise InputError(
+            "is no parquet file, and events are read from parquet only. Convert it: "
+            'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
+        )
+    frame, symbol = pl.scan_parquet(file, hive_partitioning=False), symbol_of_path(file)
+    if symbol is None or "symbol" in frame.collect_schema():
+        return frame
+    return frame.with_columns(symbol=pl.lit(symbol))
 
 
 def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:

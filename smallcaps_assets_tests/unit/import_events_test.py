@@ -492,3 +492,55 @@ def test_a_wrong_clock_is_seen(
     assert not list((home / "lake").rglob("*.parquet"))
     assert main(["import", "events", str(tmp_path / "old.parquet"), *flags, "--allow-outside"]) == 0
     assert "outside every session" in capsys.readouterr().out
+
+
+def test_a_shard_may_say_its_symbol_in_its_path(tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "shards" / "symbol=S01"
+    folder.mkdir(parents=True)
+    for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S01", folder / "part-0.parquet")):
+        table([old("2025-11-05 10:00", symbol)]).drop("symbol", "session", "date", "tier").write_parquet(path)
+    # a column says it better
+    table([old("2025-11-05 10:00", "S02")]).write_parquet(folder / "other.parquet")
+    assert take_in(tmp_path / "shards") == 0
+    events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    assert events["symbol"].to_list() == ["S00", "S01", "S02"]
+
+
+def test_only_columns_that_are_needed_are_asked_for(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(GOOD).drop("score", "symbol", "date").write_parquet(tmp_path / "one.parquet")
+    assert take_in(tmp_path / "one.parquet") == 2
+    assert (
+        "no column symbol, score. Events need symbol, event_type, timestamp, direction, spike_x, open, high, low, "
+        "close, volume, dollar_volume, score; session, date, event_bias, close_vs_open, tier are made anew"
+    ) in capsys.readouterr().err
+    assert not list((home / "lake").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_numbers_are_times_in_the_unit_that_is_said(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], unit: str, per_second: int
+) -> None:
+    moment = datetime(2025, 11, 5, 15, tzinfo=UTC)
+    rows = table([old("2025-11-05 10:00", "S00")]).with_columns(timestamp=pl.lit(int(moment.timestamp()) * per_second))
+    rows.write_parquet(tmp_path / "one.parquet")
+    assert main(["import", "events", str(tmp_path / "one.parquet")]) == 2
+    assert "column timestamp is Int" in capsys.readouterr().err
+    assert main(["import", "events", str(tmp_path / "one.parquet"), "--unit", unit]) == 0
+    events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    assert events["timestamp"].to_list() == [moment]
+    other = "ms" if unit == "ns" else "ns"
+    assert main(["import", "events", str(tmp_path / "one.parquet"), "--unit", other]) == 2
+    assert "timestamp is missing or implausible" in capsys.readouterr().err
+
+
+def test_events_in_text_are_told_to_be_converted(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(GOOD).write_csv(tmp_path / "old.csv")
+    assert take_in(tmp_path / "old.csv") == 2
+    assert "old.csv: is no parquet file, and events are read from parquet only. Convert it" in capsys.readouterr().err
+    assert take_in(tmp_path) == 2
+    assert "no parquet file there" in capsys.readouterr().err
+    assert not list((home / "lake").rglob("*.parquet"))
