@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
+from smallcaps_assets.commands.imports import choose_from
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.domain.adopted_clock import Clock
 from smallcaps_assets.domain.foreign import require_timezone
@@ -18,7 +19,7 @@ from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.adopt_events import EventsAdopted, EventsImport
 from smallcaps_assets.pipeline.source import require_real
-from smallcaps_assets.settings import Profile, lake_path
+from smallcaps_assets.settings import lake_path
 
 NOT_ALL: Final = 1
 
@@ -49,7 +50,11 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        print("\n".join([*_text(done, out, refused_to), *_next(lake, out, settings.active_profile)]))
+        print(
+            "\n".join(
+                [*_text(done, out, refused_to), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
+            )
+        )
     for problem in done.problems:
         print(f"not taken in: {problem}", file=sys.stderr)
     return NOT_ALL if done.problems else 0
@@ -117,9 +122,3 @@ def _union(told: Mapping[str, Any]) -> str:
         f"{told['events_before']:,} events were there before, {told['events_before_replaced']:,} of them replaced by a "
         f"better row; {told['events_new']:,} new, {told['events_in_all']:,} in all"
     )
-
-
-def _next(lake: Lake, out: Path, profile: Profile) -> list[str]:
-    """How a manifest is chosen from it, for a capture in this lake."""
-    folder = lake.manifests(profile)
-    return [f'choose from it: smallcaps manifest --master "{out}" --profile {profile} --out "{folder}"']

@@ -11,6 +11,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.commands.imports import choose_from
 from smallcaps_assets.commands.state import look_into_state
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
@@ -62,7 +63,14 @@ def run(arguments: Namespace) -> int:
             "quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."
         )
     require_real(UniverseStore(lake), settings.source, "windows")
-    manifest, sidecar = ManifestStore(lake.manifests(profile), profile).current()
+    store = ManifestStore(lake.manifests(profile), profile)
+    if store.current_id() is None:
+        raise InputError(
+            f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
+            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.adopted_events)}; else "
+            f"materialize {profile}/manifest."
+        )
+    manifest, sidecar = store.current()
     work = WindowsImport(
         folder=arguments.path,
         tape=profile_tape(lake, profile, settings),
@@ -133,7 +141,8 @@ def _resolution(
     match = re.fullmatch(_RESOLUTION, said or "")
     if match is None:
         raise InputError(
-            f"--resolution {said}: how quotes were thinned stands in no file, and is not guessed. Give full for every "
+            f"--resolution {'is missing' if said is None else said}: how quotes were thinned stands in no file, and is "
+            "not guessed. Give full for every "
             "quote the vendor has, 20 for the last of each twentieth of a second, or changes,5 for the same of fifths "
             "of a second without those that change nothing."
         )
@@ -188,9 +197,15 @@ def _document(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int]) 
     return {
         **{str(kind): figures for kind, figures in done.figures.items()},
         "refused": done.refused.to_dicts(),
+        "held": _held_by_kind(ledger),
         "events": dict(ledger.group_by("state").len().sort("state").iter_rows()),
         "partitions_told_to_dagster": told,
     }
+
+
+def _held_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
+    """Of how many events trades and quotes are here, be they none."""
+    return {str(kind): ledger[f"{kind}_rows"].count() for kind in KINDS}
 
 
 def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], aside: Path) -> list[str]:
@@ -206,6 +221,11 @@ def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], asid
         )
     states = ", ".join(f"{count:,} {state}" for state, count in ledger["state"].value_counts(sort=True).iter_rows())
     lines.append(f"ledger: {ledger.height:,} events: {states}")
+    held = _held_by_kind(ledger)
+    lines.append(f"  of them here: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
+    lacking = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
+    if lacking:
+        lines.append(f"  still to be captured: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
     lines.append(f"{sum(told.values()):,} partitions newly whole, told to Dagster")
     if done.refused.height:
         lines.append(f"{aside} names every file refused and why")

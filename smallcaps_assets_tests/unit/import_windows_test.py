@@ -399,7 +399,7 @@ def test_the_manifest_that_files_were_made_for_says_what_they_hold(lake: Lake, t
         ([], "--before MIN and --after MIN, or --manifest FILE"),
         (["--before", "3"], "--before MIN and --after MIN"),
         ([*HELD, "--manifest", "x.parquet"], "--before MIN and --after MIN"),
-        (HELD, "how quotes were thinned stands in no file"),
+        (HELD, "--resolution is missing: how quotes were thinned stands in no file"),
         ([*HELD, "--resolution", "fast"], "--resolution fast"),
         ([*HELD, "--resolution", "4"], "a multiple of that rate is needed"),
         ([*HELD, "--resolution", "7"], "a multiple of that rate is needed"),
@@ -582,3 +582,29 @@ def test_what_was_published_before_the_disk_refuses_is_certified(
         assert instance.get_materialized_partitions(AssetKey(["core", "tape_trades"])) == {"AVLO|PM"}
     blocked.unlink()
     assert take_in()["trades"]["adopted"] == 1
+
+
+def test_what_is_missing_is_said_by_kind(
+    lake: Lake, tmp_path: Path, take_in: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freeze(lake, HAND)
+    for name, minute in (("one", 0), ("two", 60)):
+        write(tmp_path / "old", "trades", name, trades(minute))
+    write(tmp_path / "old", "quotes", "two", quotes(60))
+    arguments = ["import", "windows", str(tmp_path / "old"), "--profile", "core", "--resolution", "full", *HELD]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "  of them here: trades of 2, quotes of 1" in said
+    assert "  still to be captured: trades of 1, quotes of 2" in said
+    assert take_in("--resolution", "full")["held"] == {"trades": 2, "quotes": 1}
+
+
+def test_without_a_manifest_it_is_said_how_to_choose_one(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "old", "trades", "one", trades(0))
+    assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
+    said = capsys.readouterr().err
+    folder = lake.manifests("core")
+    assert f'smallcaps manifest --master "{lake.adopted_events}" --profile core --out "{folder}"; else' in said
+    assert not lake.imports.exists()
