@@ -24,20 +24,22 @@ from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_changed
+from smallcaps_assets.lake.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.adopt_windows import (
     HELD,
+    REFUSED,
     TapeFile,
     WindowsAdopted,
     WindowsImport,
-    require_resolution,
+    still_refused,
     tape_files,
 )
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.pipeline.window_bounds import require_resolution
 from smallcaps_assets.settings import Profile, Settings, lake_path
 
 NOT_ALL: Final = 1
@@ -85,9 +87,9 @@ def run(arguments: Namespace) -> int:
     remember_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
-    if done.refused.height or aside.is_file():
-        publish_changed(aside, done.refused)
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
+    if done.refused.height or aside.is_file():
+        publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))
     told = _tell_dagster(settings, work, done, ledger)
     if arguments.json:
         print(json.dumps(_document(done, ledger, told)))
@@ -149,6 +151,14 @@ def _resolution(
     given = Thinning(by_change_only=match[1] is not None, max_hz=int(match[2]))
     require_resolution(given, settings.profiles[profile].quotes)
     return given
+
+
+def _refused_before(aside: Path) -> pl.DataFrame:
+    """The files (REFUSED) that earlier imports left to a capture."""
+    if not aside.is_file():
+        return REFUSED.to_frame()
+    with disk_errors("read", aside):
+        return matched(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
@@ -228,5 +238,5 @@ def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], asid
         lines.append(f"  still to be captured: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
     lines.append(f"{sum(told.values()):,} partitions newly whole, told to Dagster")
     if done.refused.height:
-        lines.append(f"{aside} names every file refused and why")
+        lines.append(f"{aside} names every file refused and why, those of earlier imports too that nothing replaced")
     return lines

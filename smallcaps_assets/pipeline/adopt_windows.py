@@ -227,7 +227,7 @@ class _Work:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
         try:
             rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
             raise InputError(f"looks cut off: its {frame.height:,} rows are whole pages of the vendor's answers")
@@ -267,18 +267,24 @@ class _Sound(NamedTuple):
     rows: pl.DataFrame
 
 
-def require_resolution(given: Thinning | None, asked: Thinning) -> None:
-    """Make sure that quotes thinned as `given` (None: not at all) can be kept as `asked`.
+def still_refused(
+    before: pl.DataFrame, now: pl.DataFrame, files: Sequence[TapeFile], ledger: pl.DataFrame
+) -> pl.DataFrame:
+    """Files (REFUSED) that were refused now, and those before whose event still lacks that kind and was not tried now.
 
-    Raises:
-        InputError: they cannot; says why.
+    Args:
+        before: what earlier imports refused.
+        now: what was refused of `files`.
+        files: of this import.
+        ledger: what is here after it.
     """
-    if given is None:
-        return
-    if not given.resolves(asked) or given.max_hz % asked.max_hz:
-        words = "only changes of the book, " if asked.by_change_only else "every quote that is last in its interval, "
-        raise InputError(
-            f"--resolution: quotes at {given.max_hz} a second{', changes only' if given.by_change_only else ''} do not "
-            f"make those the profile keeps ({words}{asked.max_hz} a second): a multiple of that rate is needed. Leave "
-            "the quotes out, they are captured then, or choose another profile."
-        )
+    key = ["kind", "event_id"]
+    tried = pl.DataFrame(
+        [(file.kind, file.event_id) for file in files], schema=dict.fromkeys(key, pl.String), orient="row"
+    )
+    here = (
+        ledger.filter(pl.col(f"{kind}_rows").is_not_null()).select(pl.lit(kind).alias("kind"), "event_id")
+        for kind in KINDS
+    )
+    left = before.join(pl.concat([tried, *here]), on=key, how="anti")
+    return pl.concat([left, now]).sort(pl.all())

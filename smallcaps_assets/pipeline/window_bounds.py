@@ -1,4 +1,4 @@
-"""Whether files of trades and quotes can hold the minutes that a person says they hold."""
+"""Whether files of trades and quotes can be what a person says of them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from smallcaps_assets.domain.adopted_tape import tape_ends
+from smallcaps_assets.domain.nbbo import Thinning
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
@@ -90,6 +91,23 @@ def require_trades(rows: pl.DataFrame, window: Mapping[str, Any], bars: BarsStor
         raise InputError(
             f"holds no trade from {window['start']:%Y-%m-%d %H:%M} to {window['end']:%H:%M} UTC, of which {told} a "
             f"volume of {volume:,.0f}; left to the capture"
+        )
+
+
+def require_resolution(given: Thinning | None, asked: Thinning) -> None:
+    """Make sure that quotes thinned as `given` (None: not at all) can be kept as `asked`.
+
+    Raises:
+        InputError: they cannot; says why.
+    """
+    if given is None:
+        return
+    if not given.resolves(asked) or given.max_hz % asked.max_hz:
+        words = "only changes of the book, " if asked.by_change_only else "every quote that is last in its interval, "
+        raise InputError(
+            f"--resolution: quotes at {given.max_hz} a second{', changes only' if given.by_change_only else ''} do not "
+            f"make those the profile keeps ({words}{asked.max_hz} a second): a multiple of that rate is needed. Leave "
+            "the quotes out, they are captured then, or choose another profile."
         )
 
 

@@ -608,3 +608,22 @@ def test_without_a_manifest_it_is_said_how_to_choose_one(
     folder = lake.manifests("core")
     assert f'smallcaps manifest --master "{lake.adopted_events}" --profile core --out "{folder}"; else' in said
     assert not lake.imports.exists()
+
+
+def test_a_refused_file_is_remembered_until_something_replaces_it(lake: Lake, tmp_path: Path, take_in: Import) -> None:
+    freeze(lake, HAND)
+    old = tmp_path / "old"
+    aside = lake.root / "quarantine" / "tape" / "core" / "adopted.parquet"
+    for name in ("one", "two"):
+        write(old, "trades", name, trades(0, 30))
+    take_in(code=1)
+    assert pl.read_parquet(aside)["event_id"].to_list() == ["one", "two"]
+    shutil.rmtree(old)
+    # another folder, with one of them mended
+    write(old, "trades", "two", trades(60))
+    said = take_in()
+    assert (said["trades"]["adopted"], said["refused"]) == (1, [])
+    assert pl.read_parquet(aside)["event_id"].to_list() == ["one"]
+    write(old, "trades", "one", trades(0))
+    take_in()
+    assert pl.read_parquet(aside).is_empty()
