@@ -22,7 +22,10 @@ MODULES = {"import": "imports"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
+    """Run one command; returns its exit code.
+
+    It is 0, 1 where it was done and something was refused, 2 for anything the user can mend, 130 when interrupted.
+    """
     arguments = _parser().parse_args(argv)
     try:
         result: int = import_module(f"smallcaps_assets.commands.{_module(arguments)}").run(arguments)

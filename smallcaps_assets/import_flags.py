@@ -28,7 +28,9 @@ bad bars are set aside with the reason. Run it again at any time: what is there 
 
 
 EVENTS_NEED: Final = """Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.
-Needs: parquet files with symbol, event_type, timestamp, direction, spike_x, prices, volumes and score."""
+Needs: parquet files with symbol (or symbol=X in their path), event_type, timestamp, direction, spike_x,
+open, high, low, close, volume, dollar_volume and score. Events of earlier imports stay; of two rows of
+an event the one with the higher score counts, and ranks are made anew over all of them."""
 WINDOWS_NEED: Final = """Take in trades and quotes of events of the current manifest; no capture asks for them again.
 Needs: symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."""
 
@@ -96,7 +98,16 @@ def _bars(parser: ArgumentParser) -> None:
 def _events(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     parser.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
+    parser.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="of timestamps that are numbers since 1970")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: of the lake)")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="start over: give up the events of earlier imports (default: add to them)",
+    )
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="also if many rows lie outside every session (default: refuse)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
@@ -107,6 +118,11 @@ def _windows(parser: ArgumentParser) -> None:
     held.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
     held.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
     held.add_argument("--manifest", type=Path, metavar="FILE", help="or the manifest they were downloaded for")
+    held.add_argument(
+        "--held-for-sure",
+        action="store_true",
+        help="also where no file has rows near the first and the last of these minutes (default: refuse them all)",
+    )
     held.add_argument("--resolution", metavar="HOW", help="of quotes: full, 20 (a second), or changes,5")
     held.add_argument("--timezone", metavar="ZONE", help="where clocks without a zone stood, such as UTC")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

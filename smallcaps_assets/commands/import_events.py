@@ -3,11 +3,14 @@
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
+from smallcaps_assets.commands.imports import choose_from
 from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.domain.adopted_clock import Clock
 from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
@@ -16,7 +19,7 @@ from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.adopt_events import EventsAdopted, EventsImport
 from smallcaps_assets.pipeline.source import require_real
-from smallcaps_assets.settings import Profile, lake_path
+from smallcaps_assets.settings import lake_path
 
 NOT_ALL: Final = 1
 
@@ -25,7 +28,7 @@ def run(arguments: Namespace) -> int:
     """Take in the events of PATH and say what was repaired; 1 where files could not be read.
 
     Raises:
-        InputError: no files, no time zone, not one event, or `--out` holds something else.
+        InputError: no files, no time zone or a wrong one, not one event, or `--out` holds something else.
         LakeError: the disk refuses.
     """
     require_timezone(arguments.timezone)
@@ -39,13 +42,19 @@ def run(arguments: Namespace) -> int:
         bars=BarsStore(lake),
         params=settings.detection,
         sessions=settings.sessions,
-        timezone=arguments.timezone,
+        clock=Clock(arguments.timezone, arguments.unit),
+        replace=arguments.replace,
+        allow_outside=arguments.allow_outside,
         log=lambda line: print(line, file=sys.stderr),
     ).run(files, out, refused_to)
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        print("\n".join([*_text(done, out, refused_to), *_next(lake, out, settings.active_profile)]))
+        print(
+            "\n".join(
+                [*_text(done, out, refused_to), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
+            )
+        )
     for problem in done.problems:
         print(f"not taken in: {problem}", file=sys.stderr)
     return NOT_ALL if done.problems else 0
@@ -70,6 +79,7 @@ def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
         )
     ]
     lines += [f"  quarantined: {count:>9,}  {reason}" for reason, count in told["quarantined_because"].items()]
+    lines.append(_union(told))
     share = 100 * told["sessions_changed"] / max(told["events"], 1)
     lines.append(
         f"{told['sessions_changed']:,} sessions changed ({share:.1f} %), by the New York clock and the calendar"
@@ -91,13 +101,24 @@ def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
             f"close x volume, {told['spike_x_unknown']:,} without spike_x"
         ),
     ]
-    if told["quarantined"]:
-        lines.append(f"{refused_to} holds the rows that were refused, each with its reason")
+    if told["left_quarantine"]:
+        lines.append(
+            f"{told['left_quarantine']:,} rows left the quarantine: their events are here now, or started over"
+        )
+    if told["in_quarantine"]:
+        lines.append(
+            f"{refused_to} holds the {told['in_quarantine']:,} different rows that were refused and of whose event no "
+            "other row tells, each with its reason"
+        )
     lines.append(f"{out} {'written' if done.written else 'is what it was: nothing written'}")
     return lines
 
 
-def _next(lake: Lake, out: Path, profile: Profile) -> list[str]:
-    """How a manifest is chosen from it, for a capture in this lake."""
-    folder = lake.manifests(profile)
-    return [f'choose from it: smallcaps manifest --master "{out}" --profile {profile} --out "{folder}"']
+def _union(told: Mapping[str, Any]) -> str:
+    """What became of the events that were there."""
+    if told["events_left_out"]:
+        return f"--replace: {told['events_left_out']:,} events of earlier imports given up, {told['events']:,} now"
+    return (
+        f"{told['events_before']:,} events were there before, {told['events_before_replaced']:,} of them replaced by a "
+        f"better row; {told['events_new']:,} new, {told['events_in_all']:,} in all"
+    )

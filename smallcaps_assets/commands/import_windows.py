@@ -11,6 +11,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.commands.imports import choose_from
 from smallcaps_assets.commands.state import look_into_state
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.defs.adopted import report
@@ -23,20 +24,22 @@ from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_changed
+from smallcaps_assets.lake.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.adopt_windows import (
     HELD,
+    REFUSED,
     TapeFile,
     WindowsAdopted,
     WindowsImport,
-    require_resolution,
+    still_refused,
     tape_files,
 )
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.pipeline.window_bounds import require_resolution
 from smallcaps_assets.settings import Profile, Settings, lake_path
 
 NOT_ALL: Final = 1
@@ -62,12 +65,20 @@ def run(arguments: Namespace) -> int:
             "quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."
         )
     require_real(UniverseStore(lake), settings.source, "windows")
-    manifest, sidecar = ManifestStore(lake.manifests(profile), profile).current()
+    store = ManifestStore(lake.manifests(profile), profile)
+    if store.current_id() is None:
+        raise InputError(
+            f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
+            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.adopted_events)}; else "
+            f"materialize {profile}/manifest."
+        )
+    manifest, sidecar = store.current()
     work = WindowsImport(
         folder=arguments.path,
         tape=profile_tape(lake, profile, settings),
         manifest=manifest,
         held=_held(arguments, manifest),
+        sessions=None if arguments.held_for_sure else settings.sessions,
         resolution=_resolution(arguments, files, settings, profile),
         timezone=arguments.timezone,
         config_hash=sidecar["config_hash"],
@@ -76,9 +87,9 @@ def run(arguments: Namespace) -> int:
     remember_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
-    if done.refused.height or aside.is_file():
-        publish_changed(aside, done.refused)
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
+    if done.refused.height or aside.is_file():
+        publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))
     told = _tell_dagster(settings, work, done, ledger)
     if arguments.json:
         print(json.dumps(_document(done, ledger, told)))
@@ -86,6 +97,8 @@ def run(arguments: Namespace) -> int:
         print("\n".join(_text(done, ledger, told, aside)))
     for row in done.refused.head(MOST_SHOWN).to_dicts():
         print(f"refused: {row['file']}: {row['reason']}", file=sys.stderr)
+    if done.stopped is not None:
+        raise done.stopped
     return NOT_ALL if done.refused.height else 0
 
 
@@ -130,13 +143,22 @@ def _resolution(
     match = re.fullmatch(_RESOLUTION, said or "")
     if match is None:
         raise InputError(
-            f"--resolution {said}: how quotes were thinned stands in no file, and is not guessed. Give full for every "
+            f"--resolution {'is missing' if said is None else said}: how quotes were thinned stands in no file, and is "
+            "not guessed. Give full for every "
             "quote the vendor has, 20 for the last of each twentieth of a second, or changes,5 for the same of fifths "
             "of a second without those that change nothing."
         )
     given = Thinning(by_change_only=match[1] is not None, max_hz=int(match[2]))
     require_resolution(given, settings.profiles[profile].quotes)
     return given
+
+
+def _refused_before(aside: Path) -> pl.DataFrame:
+    """The files (REFUSED) that earlier imports left to a capture."""
+    if not aside.is_file():
+        return REFUSED.to_frame()
+    with disk_errors("read", aside):
+        return matched(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
@@ -185,9 +207,15 @@ def _document(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int]) 
     return {
         **{str(kind): figures for kind, figures in done.figures.items()},
         "refused": done.refused.to_dicts(),
+        "held": _held_by_kind(ledger),
         "events": dict(ledger.group_by("state").len().sort("state").iter_rows()),
         "partitions_told_to_dagster": told,
     }
+
+
+def _held_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
+    """Of how many events trades and quotes are here, be they none."""
+    return {str(kind): ledger[f"{kind}_rows"].count() for kind in KINDS}
 
 
 def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], aside: Path) -> list[str]:
@@ -203,7 +231,12 @@ def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], asid
         )
     states = ", ".join(f"{count:,} {state}" for state, count in ledger["state"].value_counts(sort=True).iter_rows())
     lines.append(f"ledger: {ledger.height:,} events: {states}")
+    held = _held_by_kind(ledger)
+    lines.append(f"  of them here: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
+    lacking = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
+    if lacking:
+        lines.append(f"  still to be captured: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
     lines.append(f"{sum(told.values()):,} partitions newly whole, told to Dagster")
     if done.refused.height:
-        lines.append(f"{aside} names every file refused and why")
+        lines.append(f"{aside} names every file refused and why, those of earlier imports too that nothing replaced")
     return lines

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.adopted_clock import Clock
 from smallcaps_assets.domain.bar_facts import FACTS
 from smallcaps_assets.domain.events import BAR_DURATION, CooldownParams, build_master, event_ids
-from smallcaps_assets.domain.foreign import decimal, text, utc
+from smallcaps_assets.domain.foreign import decimal, text, utc, utc_since_epoch
 from smallcaps_assets.domain.quality import PRICES
 from smallcaps_assets.domain.score import tier
 from smallcaps_assets.domain.sessions import with_session
@@ -20,9 +21,9 @@ from smallcaps_assets.errors import InputError
 # What the earlier table tells; its other columns follow from these and are made anew.
 TOLD: Final = pl.Schema({name: dtype for name, dtype in EVENTS.items() if name in tuple(EVENTS)[:17]})
 DERIVED: Final = ("session", "date", "event_bias", "close_vs_open", "tier")
-# one row per distinct row of the files
-ROWS: Final = pl.Schema({**TOLD, "copies": pl.Int64()})
-REFUSED: Final = pl.Schema({**ROWS, "reason": pl.String()})
+# one row per distinct row of the files, and one per event of which it is known already
+ROWS: Final = pl.Schema({**TOLD, "copies": pl.Int64(), "here": pl.Boolean()})
+REFUSED: Final = pl.Schema({**TOLD, "reason": pl.String()})
 ADOPTED: Final = pl.Schema({**EVENTS, "score_raw": pl.Float64()})
 
 _KEY: Final = ("symbol", "event_type", "timestamp")
@@ -35,41 +36,56 @@ _MINUTE_US: Final = 60_000_000
 
 
 class Adoption(NamedTuple):
-    """Events (ADOPTED), the rows that are none (REFUSED), and what was repaired."""
+    """Events (ADOPTED), the rows that are none (REFUSED, each once), and what was repaired of those of the files."""
 
     events: pl.DataFrame
     refused: pl.DataFrame
     repairs: dict[str, Any]
 
 
-def typed_events(frame: pl.LazyFrame, timezone: str | None) -> pl.LazyFrame:
+def typed_events(frame: pl.LazyFrame, clock: Clock) -> pl.LazyFrame:
     """The columns of TOLD as they should be typed; conversions lose nothing, what cannot be a value becomes null.
 
     Args:
         frame: a table of the earlier system; columns that are made anew may be absent, others are left out.
-        timezone: where the clocks of timestamps without a zone stood.
+        clock: how timestamps are read that do not say it themselves.
 
     Raises:
-        InputError: a column is missing or cannot be what it should, or timestamps have no zone and none is given.
+        InputError: a column is missing or cannot be what it should, or it is not said how timestamps are to be read.
     """
     found = frame.collect_schema()
     missing = [name for name in TOLD if name not in found and name not in DERIVED]
     if missing:
-        raise InputError(f"no column {', '.join(missing)}. Events need {', '.join(TOLD)}.")
-    return frame.select(_typed(name, found.get(name), timezone) for name in TOLD)
+        needed = ", ".join(name for name in TOLD if name not in DERIVED)
+        raise InputError(
+            f"no column {', '.join(missing)}. Events need {needed}; {', '.join(DERIVED)} are made anew and may be "
+            "absent, and so may symbol where the path says symbol=X."
+        )
+    return frame.select(_typed(name, found.get(name), clock) for name in TOLD)
 
 
-def _typed(name: str, found: pl.DataType | None, timezone: str | None) -> pl.Expr:
+def _typed(name: str, found: pl.DataType | None, clock: Clock) -> pl.Expr:
     if found is None:
         return pl.lit(None, TOLD[name]).alias(name)
     if name == "timestamp":
-        return utc(name, found, timezone).cast(TOLD[name])
+        return _moment(found, clock).cast(TOLD[name])
     if name == "date":
         return _date(found)
     if name == "tier":
         known = found.is_numeric()
         return (pl.col(name).cast(pl.Int64, strict=False) if known else pl.lit(None, pl.Int64)).alias(name)
     return text(name, found) if TOLD[name] == pl.String else decimal(name, found)
+
+
+def _moment(found: pl.DataType, clock: Clock) -> pl.Expr:
+    if not found.is_integer():
+        return utc("timestamp", found, clock.timezone)
+    if clock.unit is None:
+        raise InputError(
+            f"column timestamp is {found}: whole numbers since 1970, and of which unit stands nowhere. Say it: --unit "
+            "s, ms, us or ns."
+        )
+    return utc_since_epoch(pl.col("timestamp"), clock.unit)
 
 
 def _date(found: pl.DataType) -> pl.Expr:
@@ -86,10 +102,12 @@ def adopt(
     cooldown: CooldownParams,
     tier_min_scores: list[float],
 ) -> Adoption:
-    """MASTER of the rows of an earlier one, and what was repaired.
+    """MASTER of the rows of an earlier one and of the events that are here, and what was repaired.
+
+    Everything is made anew from the distinct rows, so that it does not matter which of them came first.
 
     Args:
-        rows: ROWS, no row twice.
+        rows: ROWS, no row of the files twice.
         sessions: SESSION_TABLE that covers their dates.
         facts: FACTS of minutes of which bars are known.
         cooldown: when events make a group.
@@ -100,21 +118,33 @@ def adopt(
         .with_columns(reason=_reason())
         .drop("regular_open")
     )
-    refused = (
-        judged.filter(pl.col("reason").is_not_null())
-        .drop("session", "day")
-        .rename({"session_told": "session"})
-        .select(*REFUSED)
-        .sort(pl.all(), nulls_last=True)
-    )
+    refused = judged.filter(pl.col("reason").is_not_null())
     good = judged.filter(pl.col("reason").is_null()).drop("reason")
     best = _best_of_key(good)
     described = _described(best, facts, tier_min_scores)
     scores = described.select("event_id", score_raw="score_told")
     events = build_master(described.select(*SHARD).match_to_schema(SHARD), cooldown)
     events = events.join(scores, on="event_id", how="left", maintain_order="left").match_to_schema(ADOPTED)
-    repairs = _rows_repaired(rows, refused, good, best) | _columns_repaired(described)
-    return Adoption(events, refused, repairs)
+    of_files = described.filter(~pl.col("here"))
+    repairs = _rows_repaired(rows, refused, good) | _union(good, best) | _columns_repaired(of_files)
+    named = refused.drop("session").rename({"session_told": "session"})
+    return Adoption(events, in_order(named.select(*REFUSED)), repairs)
+
+
+def as_rows(events: pl.DataFrame) -> pl.DataFrame:
+    """Events (ADOPTED) as the rows (ROWS) of which they were made."""
+    told = events.with_columns(score="score_raw", copies=pl.lit(0, pl.Int64), here=pl.lit(value=True))
+    return told.select(*ROWS).match_to_schema(ROWS)
+
+
+def still_refused(refused: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows (REFUSED), each once, whose event is not known by another row."""
+    return in_order(refused.unique().join(events, on=_KEY, how="anti"))
+
+
+def in_order(refused: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the one order that they have, whatever order they came in."""
+    return refused.sort(pl.all(), nulls_last=True)
 
 
 def _reason() -> pl.Expr:
@@ -151,9 +181,9 @@ def _reason() -> pl.Expr:
 
 def _best_of_key(good: pl.DataFrame) -> pl.DataFrame:
     """One row per symbol, event_type and timestamp: the highest score, then direction up, then the other columns."""
-    rest = [name for name in good.columns if name not in (*_KEY, *_BEST_FIRST, "copies")]
-    order = [*_KEY, *_BEST_FIRST, *rest]
-    falling = [name not in _KEY for name in order]
+    rest = [name for name in good.columns if name not in (*_KEY, *_BEST_FIRST, "copies", "here")]
+    order = [*_KEY, *_BEST_FIRST, "here", *rest]
+    falling = [name not in (*_KEY, "here") for name in order]
     return good.sort(order, descending=falling, nulls_last=True).unique(_KEY, keep="first", maintain_order=True)
 
 
@@ -186,17 +216,30 @@ def _described(best: pl.DataFrame, facts: pl.DataFrame, tier_min_scores: list[fl
     )
 
 
-def _rows_repaired(rows: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame, best: pl.DataFrame) -> dict[str, Any]:
+def _rows_repaired(rows: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame) -> dict[str, Any]:
+    good = good.filter(~pl.col("here"))
     reasons = refused.group_by("reason").agg(pl.col("copies").sum()).sort("copies", "reason", descending=[True, False])
     of_key = good.group_by(_KEY).agg(pl.col("copies").sum())
     return {
         "rows": int(rows["copies"].sum()),
-        "events": best.height,
+        "events": of_key.height,
         "copies_removed": int(good["copies"].sum()) - good.height,
-        "differing_copies_removed": good.height - best.height,
+        "differing_copies_removed": good.height - of_key.height,
         "most_rows_of_one_event": of_key["copies"].max() or 0,
         "quarantined": int(refused["copies"].sum()),
         "quarantined_because": dict(reasons.iter_rows()),
+    }
+
+
+def _union(good: pl.DataFrame, best: pl.DataFrame) -> dict[str, int]:
+    """What the rows of the files made of the events that were here."""
+    here = good.filter("here")
+    same = here.join(best, on=[*_KEY, *_BEST_FIRST], how="semi", nulls_equal=True)
+    return {
+        "events_before": here.height,
+        "events_new": best.height - here.height,
+        "events_before_replaced": here.height - same.height,
+        "events_in_all": best.height,
     }
 
 

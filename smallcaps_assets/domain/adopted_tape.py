@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.foreign import decimal, plausible, text, utc, whole, wrong_type
-from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.foreign import decimal, only_whole, plausible, text, utc, whole, wrong_type
+from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 from smallcaps_assets.domain.tape_rules import KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
@@ -22,7 +22,11 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("timestamp", "sequence_number", "price", "size"),
     "quotes": ("timestamp", "sequence_number"),
 }
-_NUMBERS: Final = r"[0-9]+"
+# whole numbers also as 12.0; in a row with commas or blanks between them, with brackets around them or none
+_NUMBER: Final = r"-?[0-9]+(?:\.0*)?"
+_ROW: Final = rf"{_NUMBER}(?:(?:\s*,\s*|\s+){_NUMBER})*"
+_LIST: Final = rf"^\s*(?:\[\s*(?:{_ROW})?\s*\]|(?:{_ROW})?)\s*$"
+_FRACTION: Final = r"\.0*$"
 
 
 def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str | None) -> pl.DataFrame:
@@ -42,7 +46,8 @@ def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str 
     if missing:
         raise InputError(f"no column {', '.join(missing)}; {kind} need {', '.join(schema)}")
     typed = frame.select(
-        _typed(own, frame.schema.get(own), schema[name], timezone).cast(schema[name]).alias(name)
+        # what does not fit becomes null, which is seen
+        _typed(own, frame.schema.get(own), schema[name], timezone).cast(schema[name], strict=False).alias(name)
         for name, own in here.items()
     )
     for name, own in here.items():
@@ -52,6 +57,21 @@ def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str 
         if typed[name].has_nulls():
             raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
     return sorted_tape(typed, kind)
+
+
+def tape_ends(frame: pl.LazyFrame, timezone: str | None) -> tuple[datetime, datetime] | None:
+    """The first and the last time of a file as `typed_tape` reads them; None where there is none.
+
+    Raises:
+        InputError: there is no such column, or it cannot be times.
+    """
+    found = frame.collect_schema()
+    own = _RAW["timestamp"] if _RAW["timestamp"] in found else "timestamp"
+    if own not in found:
+        raise InputError("no column timestamp")
+    times = frame.select(_typed(own, found[own], UTC_NS, timezone).cast(UTC_NS).cast(UTC_US).alias("at"))
+    first, last = times.select(first=pl.col("at").min(), last=pl.col("at").max()).collect().row(0)
+    return None if first is None else (first, last)
 
 
 def sorted_tape(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
@@ -88,12 +108,35 @@ def _typed(own: str, found: pl.DataType | None, wanted: pl.DataType, timezone: s
 
 
 def _numbers(own: str, found: pl.DataType) -> pl.Expr:
-    """Lists of numbers, also as text such as `12,37` or `[12, 37]`."""
+    """Lists of whole numbers, also as text such as `12,37`, `12 37` or `[12, 37]`; null where one is none."""
+    column = pl.col(own)
     if found == pl.String:
-        return pl.col(own).str.extract_all(_NUMBERS)
+        numbers = pl.when(column.str.contains(_LIST)).then(column.str.extract_all(_NUMBER))
+        return numbers.list.eval(_whole_of_text())
     if isinstance(found, pl.List | pl.Array):
-        return pl.col(own)
-    raise wrong_type(own, found, "a list of numbers")
+        lists = column.arr.to_list() if isinstance(found, pl.Array) else column
+        if found.inner == pl.String:
+            one = pl.when(pl.element().str.contains(rf"^\s*{_NUMBER}\s*$")).then(_whole_of_text())
+            return lists.list.eval(one)
+        if found.inner.is_float():
+            return lists.list.eval(only_whole(pl.element()))
+        if found.inner.is_integer() or found.inner == pl.Null:
+            return lists
+    raise wrong_type(own, found, "a list of whole numbers")
+
+
+def _whole_of_text() -> pl.Expr:
+    """Elements as whole numbers of text that is known to be such."""
+    return pl.element().str.strip_chars().str.replace(_FRACTION, "").cast(pl.Int64, strict=False)
+
+
+def _unknown(values: pl.Series) -> pl.Series:
+    """How many elements of each list are null; 0 where there is no list."""
+    if isinstance(values.dtype, pl.Array):
+        values = values.arr.to_list()
+    if not isinstance(values.dtype, pl.List):
+        return pl.zeros(values.len(), pl.UInt32, eager=True)
+    return values.list.eval(pl.element().is_null()).list.sum().cast(pl.UInt32).fill_null(0)
 
 
 def _require_kept(before: pl.Series, after: pl.Series) -> None:
@@ -104,8 +147,10 @@ def _require_kept(before: pl.Series, after: pl.Series) -> None:
     if after.dtype == UTC_NS:
         known &= before.to_physical() != 0
     lost = known & after.is_null()
+    if isinstance(after.dtype, pl.List):
+        lost |= known & (_unknown(after) > _unknown(before))
     if lost.any():
-        such_as = before.filter(lost).to_physical()[0]
+        such_as = before.filter(lost).to_physical().to_list()[0]
         unit = ", nanoseconds read in another unit" if isinstance(before.dtype, pl.Datetime) else ""
         raise InputError(
             f"{after.name} cannot be {after.dtype} in {lost.sum():,} of {before.len():,} rows, such as {such_as} "

@@ -4,20 +4,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.adopted_tape import sorted_tape, tape_faults, typed_tape
 from smallcaps_assets.domain.nbbo import Thinning
+from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.windows import WINDOWS, event_windows, merge_windows, uncovered
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.pipeline.artefacts import Artefacts, utc_now
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.pipeline.window_bounds import Claim, require_bounds, require_trades
 
 Pair = tuple[str, str]
 
@@ -39,11 +42,15 @@ class TapeFile:
 
 
 class WindowsAdopted(NamedTuple):
-    """Figures of each kind (FIGURES), files that were refused (REFUSED), and the partitions that got something new."""
+    """Figures of each kind (FIGURES), files that were refused (REFUSED), and the partitions that got something new.
+
+    `stopped` is what ended it early; what is published by then stays.
+    """
 
     figures: Mapping[Kind, dict[str, int]]
     refused: pl.DataFrame
     changed: Mapping[Kind, set[Pair]]
+    stopped: LakeError | None
 
 
 def tape_files(folder: Path) -> list[TapeFile]:
@@ -76,6 +83,7 @@ class WindowsImport:
         tape: where they go.
         manifest: the current manifest (MANIFEST).
         held: HELD, of every event whose files may be taken in.
+        sessions: between whose bounds there is something to hold; None where what is held is known for sure.
         resolution: how quotes were thinned; None where they are the full stream.
         timezone: where the clocks of timestamps without a zone stood.
         config_hash: what decided the manifest, for the certificates.
@@ -87,6 +95,7 @@ class WindowsImport:
     tape: TapeStore
     manifest: pl.DataFrame
     held: pl.DataFrame
+    sessions: SessionParams | None
     resolution: Thinning | None
     timezone: str | None
     config_hash: str
@@ -97,18 +106,22 @@ class WindowsImport:
         """Publish the windows that files hold whole; a file that is not sound is named and stops no other.
 
         Raises:
-            LakeError: the disk refuses; what is published stays.
+            InputError: the files do not come near the minutes that they are said to hold; nothing is published.
         """
-        figures: dict[Kind, dict[str, int]] = {}
-        changed: dict[Kind, set[Pair]] = {}
-        refused: list[tuple[str, str, str, str]] = []
-        for kind in KINDS:
-            own = [file for file in files if file.kind == kind]
-            work = _Work(self, kind, own)
-            changed[kind] = set(work.pairs())
-            figures[kind], problems = work.figures, work.refused
-            refused += problems
-        return WindowsAdopted(figures, pl.DataFrame(refused, schema=REFUSED, orient="row"), changed)
+        works = [_Work(self, kind, [file for file in files if file.kind == kind]) for kind in KINDS]
+        if self.sessions is not None:
+            for work in works:
+                require_bounds(work.claims(), self.timezone, self.sessions)
+        changed: dict[Kind, set[Pair]] = {kind: set() for kind in KINDS}
+        stopped = None
+        try:
+            for work in works:
+                for pair in work.pairs():
+                    changed[work.kind].add(pair)
+        except LakeError as error:
+            stopped = error
+        refused = pl.DataFrame([row for work in works for row in work.refused], schema=REFUSED, orient="row")
+        return WindowsAdopted({work.kind: work.figures for work in works}, refused, changed, stopped)
 
     def whole(self, kind: Kind, pairs: Sequence[Pair]) -> list[Outcome]:
         """Those of `pairs` of (symbol, wave) of which every window is published, with their figures."""
@@ -134,7 +147,7 @@ class _Work:
             self.files.setdefault(file.event_id, []).append(file)
         self.refused: list[tuple[str, str, str, str]] = []
         self.figures = dict.fromkeys(FIGURES, 0) | {"files": len(files)}
-        windows = event_windows(plan.manifest).with_columns(plan.manifest["timestamp"])
+        windows = event_windows(plan.manifest).with_columns(plan.manifest["timestamp"], plan.manifest["volume"])
         before, after = (pl.duration(minutes=f"held_{side}") for side in ("before", "after"))
         named = pl.Series("event_id", list(self.files), dtype=pl.String).to_frame()
         self.windows = (
@@ -147,17 +160,23 @@ class _Work:
         self.figures["not_in_manifest"] = len(self.files) - self.windows.height
         self.artefacts = Artefacts(kind, plan.tape, windows, plan.config_hash, plan.clock)
 
-    def pairs(self) -> Iterator[Pair]:
-        """Publish what can be; the partitions that got something."""
         symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
         due = uncovered(self.windows.select(*WINDOWS), self.tape.published(self.kind, symbols))
         self.figures["there_already"] = self.windows.height - due.height
-        held = self.windows.join(due, on="event_id", how="semi").filter(
+        self.held = self.windows.join(due, on="event_id", how="semi").filter(
             (pl.col("held_start") <= pl.col("start")) & (pl.col("held_end") >= pl.col("end"))
         )
-        self.figures["shorter_than_the_window"] = due.height - held.height
-        progress = Progress(held.height, f"{self.kind} windows taken in", self.plan.log)
-        for span in spans_of(merge_windows(held.select(*WINDOWS))):
+        self.figures["shorter_than_the_window"] = due.height - self.held.height
+
+    def claims(self) -> list[Claim]:
+        """The files that are to be read, and what is said of them."""
+        rows = self.held.select("event_id", "timestamp", "held_start", "held_end").iter_rows()
+        return [Claim(file.path, *said) for event, *said in rows for file in self.files[event]]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Publish what can be; the partitions that got something."""
+        progress = Progress(self.held.height, f"{self.kind} windows taken in", self.plan.log)
+        for span in spans_of(merge_windows(self.held.select(*WINDOWS))):
             published = self._span(span)
             progress.add(len(span.events_merged))
             if published:
@@ -194,7 +213,7 @@ class _Work:
                 self._refuse(file, str(error))
         return None
 
-    def _rows(self, file: TapeFile, window: Mapping[str, object]) -> pl.DataFrame:
+    def _rows(self, file: TapeFile, window: Mapping[str, Any]) -> pl.DataFrame:
         """The rows of a file, over all that it is said to hold.
 
         Raises:
@@ -206,12 +225,13 @@ class _Work:
             frame = pl.read_parquet(file.path, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
-        rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+        try:
+            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
             raise InputError(f"looks cut off: its {frame.height:,} rows are whole pages of the vendor's answers")
         start, end = window["held_start"], window["held_end"]
-        assert isinstance(start, datetime)  # noqa: S101 -- as the schema says
-        assert isinstance(end, datetime)  # noqa: S101
         # whoever asked for all up to the end has what is at the end as well
         rows = rows.filter(pl.col("timestamp") != end)
         faults = tape_faults(rows, self.kind, start, end)
@@ -219,6 +239,8 @@ class _Work:
             times = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M:%S").drop_nulls()
             seen = f" (it goes from {times[0]} to {times[-1]} UTC)" if times.len() else ""
             raise InputError("; ".join(faults) + seen)
+        if self.kind == "trades":
+            require_trades(rows, window, BarsStore(self.tape.lake))
         return rows
 
     def _refuse_gaps(self, sound: dict[str, "_Sound"]) -> None:
@@ -245,18 +267,24 @@ class _Sound(NamedTuple):
     rows: pl.DataFrame
 
 
-def require_resolution(given: Thinning | None, asked: Thinning) -> None:
-    """Make sure that quotes thinned as `given` (None: not at all) can be kept as `asked`.
+def still_refused(
+    before: pl.DataFrame, now: pl.DataFrame, files: Sequence[TapeFile], ledger: pl.DataFrame
+) -> pl.DataFrame:
+    """Files (REFUSED) that were refused now, and those before whose event still lacks that kind and was not tried now.
 
-    Raises:
-        InputError: they cannot; says why.
+    Args:
+        before: what earlier imports refused.
+        now: what was refused of `files`.
+        files: of this import.
+        ledger: what is here after it.
     """
-    if given is None:
-        return
-    if not given.resolves(asked) or given.max_hz % asked.max_hz:
-        words = "only changes of the book, " if asked.by_change_only else "every quote that is last in its interval, "
-        raise InputError(
-            f"--resolution: quotes at {given.max_hz} a second{', changes only' if given.by_change_only else ''} do not "
-            f"make those the profile keeps ({words}{asked.max_hz} a second): a multiple of that rate is needed. Leave "
-            "the quotes out, they are captured then, or choose another profile."
-        )
+    key = ["kind", "event_id"]
+    tried = pl.DataFrame(
+        [(file.kind, file.event_id) for file in files], schema=dict.fromkeys(key, pl.String), orient="row"
+    )
+    here = (
+        ledger.filter(pl.col(f"{kind}_rows").is_not_null()).select(pl.lit(kind).alias("kind"), "event_id")
+        for kind in KINDS
+    )
+    left = before.join(pl.concat([tried, *here]), on=key, how="anti")
+    return pl.concat([left, now]).sort(pl.all())

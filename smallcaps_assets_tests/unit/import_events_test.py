@@ -173,10 +173,13 @@ def test_every_repair_is_counted(shards: Path, home: Path, capsys: pytest.Captur
         "with_another_bar_in_the_lake": 0,
         "problems": [],
         "written": True,
+        "events_before": 0,
+        "events_new": 23,
+        "events_in_all": 23,
+        "in_quarantine": 16,
     }
     assert figures | expected == figures
     refused = pl.read_parquet(home / "lake" / "quarantine" / "events" / "adopted.parquet")
-    assert refused["copies"].sum() == 20
     assert refused.height == 16
     assert figures["out"] == str(home / "lake" / "events" / "adopted.parquet")
 
@@ -376,3 +379,168 @@ def test_bars_of_the_lake_fill_in_what_the_old_table_does_not_know(
     assert adopted[:1].select(pl.col(filled).null_count()).row(0) == (1,) * 6
     same = ["event_id", "event_group_id", "session", "date", *prices[:4], "known_at", "is_premarket", "event_bias"]
     assert_frame_equal(adopted[1:].select(same), master[1:].select(same))
+
+
+def imported_in(home: Path, parts: Sequence[pl.DataFrame], *flags: str) -> tuple[bytes, bytes]:
+    """The events and the quarantine of a new lake into which the parts were imported one after the other."""
+    lake = Lake(home / f"lake of {len(list(home.iterdir()))}")
+    for part in parts:
+        part.write_parquet(home / "part.parquet")
+        assert take_in(home / "part.parquet", "--lake", lake.root, *flags) == 0
+    return lake.adopted_events.read_bytes(), lake.quarantined(lake.adopted_events).read_bytes()
+
+
+def test_in_whatever_order_and_batches_files_come_the_result_is_the_same(home: Path) -> None:
+    whole = table(DIRTY)
+    # copies, rivals and bad rows of one event lie in different parts, and each part ranks by itself
+    parts = [whole[number::4] for number in range(4)]
+    at_once = imported_in(home, [whole])
+    assert imported_in(home, parts) == at_once
+    assert imported_in(home, [*parts[::-1], parts[2], whole]) == at_once
+
+
+def test_a_second_import_adds_to_the_first(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rows in (("one", [*REGULAR[:10], *EARLY]), ("two", [*REGULAR[8:], *LATE])):
+        table(rows).write_parquet(tmp_path / f"{name}.parquet")
+    assert take_in(tmp_path / "one.parquet") == 0
+    assert (
+        "0 events were there before, 0 of them replaced by a better row; 12 new, 12 in all" in capsys.readouterr().out
+    )
+    assert take_in(tmp_path / "two.parquet") == 0
+    assert (
+        "12 events were there before, 0 of them replaced by a better row; 11 new, 23 in all" in capsys.readouterr().out
+    )
+    events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    regular = events.filter(pl.col("session") == "RTH").sort("symbol")
+    scores = [1, 2, 3, 4.5, 4.5, *range(6, 21)]
+    assert regular["score"].to_list() == [rank / 20 for rank in scores]
+    before = files_below(home)
+    assert take_in(tmp_path / "one.parquet") == 0
+    assert files_below(home) == before
+    capsys.readouterr()
+    table([REGULAR[3] | {"score": 0.26}]).write_parquet(tmp_path / "better.parquet")
+    assert take_in(tmp_path / "better.parquet", "--json") == 0
+    figures = told(capsys)
+    assert [figures[f"events_{name}"] for name in ("before", "before_replaced", "new", "in_all")] == [23, 1, 0, 23]
+
+
+def test_replace_starts_over(shards: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert take_in(shards) == 0
+    table(LATE).write_parquet(tmp_path / "late.parquet")
+    capsys.readouterr()
+    assert take_in(tmp_path / "late.parquet", "--replace") == 0
+    said = capsys.readouterr().out
+    assert "--replace: 23 events of earlier imports given up, 1 now" in said
+    assert "16 rows left the quarantine" in said
+    lake = Lake(home / "lake")
+    assert pl.read_parquet(lake.adopted_events)["symbol"].to_list() == ["S22"]
+    assert pl.read_parquet(lake.quarantined(lake.adopted_events)).is_empty()
+
+
+def test_a_row_that_was_mended_leaves_the_quarantine(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = [old("2025-11-03 10:00", "S30", score=NAN), old("2025-11-03 10:00", "S31", close=INF)]
+    table([*GOOD, *bad]).write_parquet(tmp_path / "bad.parquet")
+    assert take_in(tmp_path / "bad.parquet") == 0
+    lake = Lake(home / "lake")
+    aside = lake.quarantined(lake.adopted_events)
+    assert pl.read_parquet(aside)["symbol"].to_list() == ["S30", "S31"]
+    table([old("2025-11-03 10:00", "S30")]).write_parquet(tmp_path / "mended.parquet")
+    capsys.readouterr()
+    assert take_in(tmp_path / "mended.parquet", "--json") == 0
+    figures = told(capsys)
+    assert (figures["left_quarantine"], figures["in_quarantine"]) == (1, 1)
+    assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
+    # and the bad row does not come back
+    assert take_in(tmp_path / "bad.parquet") == 0
+    assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
+
+
+# three events a day, of which the one before the open is at night by clocks that are five hours wrong
+EVERY_DAY = [
+    old(f"2025-11-{day:02} {clock}", "S00") for day in (3, 4, 5, 6, 7) for clock in ("07:30", "10:00", "15:00")
+]
+
+
+@pytest.mark.parametrize(
+    ("zone", "flags", "words"),
+    [
+        (
+            None,
+            ["--timezone", "America/New_York"],
+            (
+                "33.3% of the rows lie outside every session, on days without one or at night in New York; so "
+                "nothing was written. Most likely clocks of UTC were taken for those of America/New_York: then 0.0% "
+                "lie outside. Give --timezone UTC"
+            ),
+        ),
+        ("America/New_York", [], 'where the files name America/New_York themselves, .dt.replace_time_zone("UTC")'),
+        # Tokyo is fourteen hours before New York, of neither zone
+        ("UTC", ["--timezone", "UTC"], "give the --timezone in which they stood"),
+    ],
+)
+def test_a_wrong_clock_is_seen(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], *, zone: str | None, flags: list[str], words: str
+) -> None:
+    rows = table(EVERY_DAY).with_columns(pl.col("timestamp").dt.replace_time_zone(zone))
+    if zone == "UTC":
+        rows = rows.with_columns(pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo").dt.replace_time_zone("UTC"))
+    rows.write_parquet(tmp_path / "old.parquet")
+    assert main(["import", "events", str(tmp_path / "old.parquet"), *flags]) == 2
+    assert words in capsys.readouterr().err
+    assert not list((home / "lake").rglob("*.parquet"))
+    assert main(["import", "events", str(tmp_path / "old.parquet"), *flags, "--allow-outside"]) == 0
+    assert "outside every session" in capsys.readouterr().out
+
+
+def test_a_shard_may_say_its_symbol_in_its_path(tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "shards" / "symbol=S01"
+    folder.mkdir(parents=True)
+    for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S01", folder / "part-0.parquet")):
+        table([old("2025-11-05 10:00", symbol)]).drop("symbol", "session", "date", "tier").write_parquet(path)
+    # a column says it better
+    table([old("2025-11-05 10:00", "S02")]).write_parquet(folder / "other.parquet")
+    assert take_in(tmp_path / "shards") == 0
+    events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    assert events["symbol"].to_list() == ["S00", "S01", "S02"]
+
+
+def test_only_columns_that_are_needed_are_asked_for(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(GOOD).drop("score", "symbol", "date").write_parquet(tmp_path / "one.parquet")
+    assert take_in(tmp_path / "one.parquet") == 2
+    assert (
+        "no column symbol, score. Events need symbol, event_type, timestamp, direction, spike_x, open, high, low, "
+        "close, volume, dollar_volume, score; session, date, event_bias, close_vs_open, tier are made anew"
+    ) in capsys.readouterr().err
+    assert not list((home / "lake").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_numbers_are_times_in_the_unit_that_is_said(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], unit: str, per_second: int
+) -> None:
+    moment = datetime(2025, 11, 5, 15, tzinfo=UTC)
+    rows = table([old("2025-11-05 10:00", "S00")]).with_columns(timestamp=pl.lit(int(moment.timestamp()) * per_second))
+    rows.write_parquet(tmp_path / "one.parquet")
+    assert main(["import", "events", str(tmp_path / "one.parquet")]) == 2
+    assert "column timestamp is Int" in capsys.readouterr().err
+    assert main(["import", "events", str(tmp_path / "one.parquet"), "--unit", unit]) == 0
+    events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    assert events["timestamp"].to_list() == [moment]
+    other = "ms" if unit == "ns" else "ns"
+    assert main(["import", "events", str(tmp_path / "one.parquet"), "--unit", other]) == 2
+    assert "timestamp is missing or implausible" in capsys.readouterr().err
+
+
+def test_events_in_text_are_told_to_be_converted(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(GOOD).write_csv(tmp_path / "old.csv")
+    assert take_in(tmp_path / "old.csv") == 2
+    assert "old.csv: is no parquet file, and events are read from parquet only. Convert it" in capsys.readouterr().err
+    assert take_in(tmp_path) == 2
+    assert "no parquet file there" in capsys.readouterr().err
+    assert not list((home / "lake").rglob("*.parquet"))

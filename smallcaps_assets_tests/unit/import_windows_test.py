@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.state import look_into_state
 from smallcaps_assets.domain.manifests import Selection
-from smallcaps_assets.domain.tables import TRADES
+from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.tables import BARS, TRADES
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import imported
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
@@ -297,6 +299,15 @@ def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
         ("trades", trades(0, 1).with_columns(price=pl.lit("10.2")), "column price is String, not a number"),
         ("trades", trades(0, 1).with_columns(exchange=pl.lit(4.5)), "exchange cannot be Int64 in 2 of 2"),
         ("trades", trades(0, 0).with_columns(sequence_number=pl.lit(1)), "rows more than once: 2 of 2"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("a,b")), "in 2 of 2 rows, such as a,b"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("@ T")), "in 2 of 2 rows, such as @ T"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("[12, 37")), "such as [12, 37"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("[12.5, 37.0]")), "such as [12.5, 37.0]"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit("1" * 20)), "such as 11111111111111111111"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit([1.5, 2.0])), "such as [1.5, 2.0]"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit(["12", "T"])), "such as ['12', 'T']"),
+        ("trades", trades(0, 1).with_columns(conditions=pl.lit([True])), "conditions is List(Boolean), not a list"),
+        ("trades", trades(0, 1).with_columns(exchange=pl.lit(2**63, pl.UInt64)), "such as 9223372036854775808 ("),
         ("trades", pl.concat([trades(0)] * 50_000).with_row_index("n").select(
             pl.exclude("n", "sequence_number"), sequence_number="n"), "looks cut off: its 50,000 rows"),
         (
@@ -388,7 +399,7 @@ def test_the_manifest_that_files_were_made_for_says_what_they_hold(lake: Lake, t
         ([], "--before MIN and --after MIN, or --manifest FILE"),
         (["--before", "3"], "--before MIN and --after MIN"),
         ([*HELD, "--manifest", "x.parquet"], "--before MIN and --after MIN"),
-        (HELD, "how quotes were thinned stands in no file"),
+        (HELD, "--resolution is missing: how quotes were thinned stands in no file"),
         ([*HELD, "--resolution", "fast"], "--resolution fast"),
         ([*HELD, "--resolution", "4"], "a multiple of that rate is needed"),
         ([*HELD, "--resolution", "7"], "a multiple of that rate is needed"),
@@ -454,3 +465,165 @@ def test_a_file_among_those_of_another_symbol_is_refused(lake: Lake, tmp_path: P
     freeze(lake, HAND.with_columns(symbol=pl.lit("ATRA")))
     write(tmp_path / "old", "trades", "one", trades(0))
     assert take_in(code=1)["refused"][0]["reason"] == "lies among those of AEMD, but the event is of ATRA"
+
+
+@pytest.mark.parametrize(
+    ("said", "numbers"),
+    [
+        *[(text, [12, 37]) for text in ("12,37", "12 37", "[12, 37]", " [ 12 37 ] ", "[12.0, 37.0]", "12. ,37")],
+        ("[-1, 12]", [-1, 12]),
+        ("", []),
+        ("[]", []),
+        ([12.0, 37.0], [12, 37]),
+        (["12", " 37.0"], [12, 37]),
+        ([12, None], [12, None]),
+    ],
+)
+def test_conditions_are_read_exactly(
+    lake: Lake, tmp_path: Path, take_in: Import, *, said: object, numbers: list[int | None]
+) -> None:
+    freeze(lake, HAND)
+    told = pl.Series([said, None])
+    write(tmp_path / "old", "trades", "one", trades(0, 1).with_columns(conditions=told))
+    assert take_in()["trades"]["rows"] == 2
+    (found,) = tape_of(lake).values()
+    assert found["conditions"].to_list() == [numbers, None]
+
+
+def test_a_file_of_another_type_stops_no_other(lake: Lake, tmp_path: Path, take_in: Import) -> None:
+    freeze(lake, HAND)
+    write(tmp_path / "old", "trades", "one", trades(0, 1).with_columns(conditions=pl.lit([b"12"])))
+    write(tmp_path / "old", "trades", "near", trades(5, 6).with_columns(sequence_number=pl.lit(2**64 - 1, pl.UInt64)))
+    write(tmp_path / "old", "trades", "two", trades(59, 60))
+    said = take_in(code=1)
+    assert [row["event_id"] for row in said["refused"]] == ["one", "near"]
+    assert ledger(lake)["two"]["trades_rows"] == 2
+
+
+# --------------------------------------------------------------------------- what files do not hold is not certified
+
+
+def bars_of(lake: Lake, *minutes: float) -> None:
+    """The session of the events, with bars of so many minutes after ten o'clock."""
+    rows = [{"symbol": "AEMD", "timestamp": moment, "volume": 100.0} for moment in at(*minutes)]
+    bars = pl.DataFrame(rows, schema=BARS, orient="row").with_columns(pl.col(pl.Float64).fill_null(1.0))
+    BarsStore(lake).add("AEMD", date(2025, 11, 1), [date(2025, 11, 5)], bars, QUARANTINED_BARS.to_frame())
+
+
+@pytest.mark.parametrize("rows", [trades(), trades(-9, 20)], ids=["no row", "none in the window"])
+def test_a_window_without_trades_is_believed_where_the_bars_say_the_same(
+    lake: Lake, tmp_path: Path, take_in: Import, rows: pl.DataFrame
+) -> None:
+    freeze(lake, HAND.with_columns(volume=pl.lit(50_000.0)))
+    write(tmp_path / "old", "trades", "one", rows)
+    held = ["--before", "10", "--after", "30"]
+    assert take_in(code=1, held=held)["refused"][0]["reason"] == (
+        "holds no trade from 2025-11-05 14:57 to 15:07 UTC, of which the event's own bar has a volume of 50,000; left "
+        "to the capture"
+    )
+    # minutes 3 and 6 are within [-3, 7), minute 7 is not
+    bars_of(lake, 3, 6, 7)
+    assert "the bars of the lake have a volume of 200;" in take_in(code=1, held=held)["refused"][0]["reason"]
+    assert ledger(lake)["one"]["trades_rows"] is None
+    shutil.rmtree(lake.bars("AEMD"))
+    bars_of(lake, 7, 8)
+    assert take_in(held=held)["trades"]["adopted"] == 1
+    assert ledger(lake)["one"]["trades_rows"] == 0
+
+
+# every half hour from half past nine to seven in the evening: 20 events
+MANY = [f"e{number:02}" for number in range(20)]
+DAY_LONG = manifest_of(
+    *(event(f"2025-11-05 {9 + (30 + 30 * n) // 60:02}:{30 * ((n + 1) % 2):02}", event_id=MANY[n]) for n in range(20))
+)
+
+
+def test_files_that_never_come_near_what_is_said_of_them_are_refused(
+    lake: Lake, tmp_path: Path, take_in: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freeze(lake, DAY_LONG)
+    for number, name in enumerate(MANY):
+        # from ten minutes before to twenty after, and a few seconds less
+        around = trades(*(30 * number - 30 + minute for minute in (-9.9 + number / 10, 0, 19.5)))
+        write(tmp_path / "old", "trades", name, around)
+    arguments = ["import", "windows", str(tmp_path / "old"), "--profile", "core"]
+    assert main([*arguments, "--before", "15", "--after", "30"]) == 2
+    said = capsys.readouterr().err
+    assert "20 that should reach to 15 minutes before their event, none comes within 60 seconds" in said
+    assert "the farthest reaches to 9.9; of 20 that should reach to 30 minutes after" in said
+    assert "They seem to hold --before 10 --after 20: give that" in said
+    assert tape_of(lake) == {}
+    said = take_in(held=["--before", "10", "--after", "20"])
+    assert said["trades"]["adopted"] == 20
+    shutil.rmtree(lake.root / "tape")
+    assert take_in("--held-for-sure", held=["--before", "15", "--after", "30"])["trades"]["adopted"] == 20
+    # one file fewer says nothing: they may all be of quiet minutes
+    shutil.rmtree(lake.root / "tape")
+    shutil.rmtree(tmp_path / "old" / "symbol=AEMD" / "event=e07")
+    assert take_in(held=["--before", "15", "--after", "30"])["trades"]["adopted"] == 19
+
+
+def test_what_was_published_before_the_disk_refuses_is_certified(
+    lake: Lake, tmp_path: Path, take_in: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freeze(lake, MARKET)
+    ten = datetime(2025, 11, 26, 15, tzinfo=UTC)
+    for name, minutes in (("AVLO_p_1", -120), ("AVLO_a_1", 0), ("CRVO_c_1", 60)):
+        rows = trades_at(ten + timedelta(minutes=minutes)).with_columns(exchange=pl.lit(4, pl.Int64))
+        write(tmp_path / "old", "trades", name, rows.with_columns(trade_id=pl.lit("t")), flat=True)
+    # the symbol after AVLO has no folder to be written into
+    blocked = lake.tape_wave("core", "trades", "RTH", "CRVO")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("no folder")
+    assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
+    assert "symbol=CRVO" in capsys.readouterr().err
+    assert {name for name, row in ledger(lake).items() if row["trades_rows"]} == {"AVLO_p_1", "AVLO_a_1"}
+    with look_into_state(load_settings()) as instance:
+        assert instance.get_materialized_partitions(AssetKey(["core", "tape_trades"])) == {"AVLO|PM"}
+    blocked.unlink()
+    assert take_in()["trades"]["adopted"] == 1
+
+
+def test_what_is_missing_is_said_by_kind(
+    lake: Lake, tmp_path: Path, take_in: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freeze(lake, HAND)
+    for name, minute in (("one", 0), ("two", 60)):
+        write(tmp_path / "old", "trades", name, trades(minute))
+    write(tmp_path / "old", "quotes", "two", quotes(60))
+    arguments = ["import", "windows", str(tmp_path / "old"), "--profile", "core", "--resolution", "full", *HELD]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "  of them here: trades of 2, quotes of 1" in said
+    assert "  still to be captured: trades of 1, quotes of 2" in said
+    assert take_in("--resolution", "full")["held"] == {"trades": 2, "quotes": 1}
+
+
+def test_without_a_manifest_it_is_said_how_to_choose_one(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "old", "trades", "one", trades(0))
+    assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
+    said = capsys.readouterr().err
+    folder = lake.manifests("core")
+    assert f'smallcaps manifest --master "{lake.adopted_events}" --profile core --out "{folder}"; else' in said
+    assert not lake.imports.exists()
+
+
+def test_a_refused_file_is_remembered_until_something_replaces_it(lake: Lake, tmp_path: Path, take_in: Import) -> None:
+    freeze(lake, HAND)
+    old = tmp_path / "old"
+    aside = lake.root / "quarantine" / "tape" / "core" / "adopted.parquet"
+    for name in ("one", "two"):
+        write(old, "trades", name, trades(0, 30))
+    take_in(code=1)
+    assert pl.read_parquet(aside)["event_id"].to_list() == ["one", "two"]
+    shutil.rmtree(old)
+    # another folder, with one of them mended
+    write(old, "trades", "two", trades(60))
+    said = take_in()
+    assert (said["trades"]["adopted"], said["refused"]) == (1, [])
+    assert pl.read_parquet(aside)["event_id"].to_list() == ["one"]
+    write(old, "trades", "one", trades(0))
+    take_in()
+    assert pl.read_parquet(aside).is_empty()
