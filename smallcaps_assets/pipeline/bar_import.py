@@ -14,7 +14,7 @@ from smallcaps_assets.domain.tables import as_listed, symbol_is_safe
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.adoption import Adoption, Held
 from smallcaps_assets.lake.bars import DAY, BarsStore
-from smallcaps_assets.pipeline.bar_sources import BarSources, Source
+from smallcaps_assets.pipeline.bar_sources import BarSources, Faults, Source
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
@@ -106,10 +106,11 @@ class BarImport:
 
         `progress` is told the bytes that were done.
         """
-        problems: list[str] = []
+        faults = Faults()
+        problems = faults.told
         seen = Counter[str]()
         last: _Own | None = None
-        for batch in self.files.batches(source, problems):
+        for batch in self.files.batches(source, faults):
             own = self._judged(batch, source, problems)
             seen.update(rows=batch.height, symbols=sum(one.has_bars for one in own))
             seen.update(not_over=sum(one.not_over for one in own))

@@ -11,12 +11,16 @@ from typing import Final
 import polars as pl
 from pyarrow import parquet
 
-from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars
-from smallcaps_assets.domain.tables import as_listed, as_listed_name, check_symbol
+from smallcaps_assets.domain.foreign import needs_unit
+from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars, question
+from smallcaps_assets.domain.tables import BARS, as_listed, as_listed_name, check_symbol
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.bar_tables import (
+    FILE,
     ROWS_AT_ONCE,
     UNREADABLE,
+    UNSAID,
+    Table,
     damaged,
     first_lines,
     in_batches,
@@ -52,6 +56,20 @@ class Source:
         """What to call it in a message."""
         more = f" and {len(self.files) - 1:,} more" if len(self.files) > 1 else ""
         return f"{self.files[0]}{more}"
+
+
+@dataclass
+class Faults:
+    """What is wrong with files, in words, and which files they are."""
+
+    told: list[str] = field(default_factory=list)
+    files: set[Path] = field(default_factory=set)
+
+    def add(self, files: Sequence[Path], what: str) -> None:
+        """Note what is wrong with the first of `files`, and that the others are like it."""
+        more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
+        self.told.append(f"{what}{more}")
+        self.files.update(files)
 
 
 @dataclass
@@ -95,15 +113,15 @@ class BarSources:
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
 
-    def batches(self, source: Source, problems: list[str]) -> Iterator[pl.DataFrame]:
+    def batches(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
         """All bars of a source (BARS), whole symbols together where it is larger than memory should hold.
 
-        `problems` takes the files that cannot be read, with the reason.
+        `faults` takes the files that cannot be read, or not without knowing more, with the reason.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
-            yield from self._whole_symbols(source, problems)
+            yield from self._whole_symbols(source, faults)
             return
-        frames = list(self._read(source.files, source.symbol, problems))
+        frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             yield pl.concat(frames)
 
@@ -128,31 +146,48 @@ class BarSources:
                 yield [file for file, _ in batch], sum(rows for _, rows in batch)
 
     def _read(
-        self, files: Sequence[Path], symbol: str | None, problems: list[str], *, alike: bool = False
+        self, files: Sequence[Path], symbol: str | None, faults: Faults, *, alike: bool = False
     ) -> Iterator[pl.DataFrame]:
         """Bars of files, as one table where their columns are the same; a damaged one is found by halves."""
         try:
-            yield self._opened(files, symbol).collect()
+            yield self._said(self._opened(files, symbol), faults)
         except (*UNREADABLE, InputError) as error:
             if len(files) == 1 or (alike and isinstance(error, InputError)):
-                problems.append(_told(files, error))
+                faults.add(files, _told(files[0], error))
                 return
             groups = [files[: len(files) // 2], files[len(files) // 2 :]] if alike else _by_schema(files)
             for group in groups:
-                yield from self._read(group, symbol, problems, alike=True)
+                yield from self._read(group, symbol, faults, alike=True)
 
-    def _opened(self, files: Sequence[Path], symbol: str | None) -> pl.LazyFrame:
+    def _opened(self, files: Sequence[Path], symbol: str | None) -> Table:
         table = open_bars(files, self.form, symbol)
         self.extra.update(table.extra)
         if symbol is not None or self.only is None:
-            return table.bars
-        return table.bars.filter(as_listed(pl.col("symbol")).is_in(list(self.only)))
+            return table
+        wanted = as_listed(pl.col("symbol")).is_in(list(self.only))
+        asking = None if table.asking is None else table.asking.filter(wanted)
+        return table._replace(bars=table.bars.filter(wanted), asking=asking)
 
-    def _whole_symbols(self, source: Source, problems: list[str]) -> Iterator[pl.DataFrame]:
+    def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
+        """The bars of a table without the files that leave open what their times mean."""
+        if table.asking is None:
+            return table.bars.collect()
+        bars = table.asking.collect()
+        asked = bars.filter(pl.col(UNSAID).is_not_null()).unique(FILE, keep="first", maintain_order=True)
+        questions: dict[bool, list[tuple[str, str]]] = {}
+        for file, value in asked.select(FILE, UNSAID).iter_rows():
+            questions.setdefault(needs_unit(value), []).append((file, value))
+        for alike in questions.values():
+            faults.add([Path(file) for file, _ in alike], f"{alike[0][0]}: {question(table.columns, alike[0][1])}")
+        return bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list())).select(*BARS)
+
+    def _whole_symbols(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
         """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
         symbol = pl.col("symbol")
         try:
-            bars = self._opened(source.files, None)
+            table = self._opened(source.files, None)
+            table.require_said()
+            bars = table.bars
             sizes = bars.group_by("symbol").len().sort("symbol").collect(engine="streaming")
             sized: Iterator[tuple[str | None, int]] = sizes.iter_rows()
             for batch in in_batches(sized, self.rows_at_once):
@@ -162,7 +197,7 @@ class BarSources:
                 nameless = len(named) < len(batch)
                 yield bars.filter(wanted | symbol.is_null() if nameless else wanted).collect(engine="streaming")
         except (*UNREADABLE, InputError) as error:
-            problems.append(_told(source.files, error))
+            faults.add(source.files, _told(source.files[0], error))
 
 
 def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int = 0) -> Source:
@@ -179,9 +214,8 @@ def _rows(file: Path) -> int:
     return int(parquet.read_metadata(file).num_rows)
 
 
-def _told(files: Sequence[Path], error: BaseException) -> str:
-    more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
-    return f"{error if isinstance(error, InputError) else damaged(files[0], error)}{more}"
+def _told(file: Path, error: BaseException) -> str:
+    return str(error if isinstance(error, InputError) else damaged(file, error))
 
 
 def _by_schema(files: Sequence[Path]) -> list[list[Path]]:

@@ -126,6 +126,8 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_imported(
     [
         (["nowhere"], ["nowhere: no csv.gz or csv or parquet file there"]),
         (["../minute", "--timezone", "New York"], ["--timezone New York: there is no such time zone"]),
+        (["../minute", "--timezone", ""], ["--timezone '': there is no such time zone"]),
+        (["../minute", "--timezone", "localtime"], ["--timezone localtime: there is no such time zone"]),
     ],
 )
 def test_what_cannot_be_imported_at_all(

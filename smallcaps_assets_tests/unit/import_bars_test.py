@@ -288,6 +288,59 @@ def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], 
     assert held(lake).is_empty()
 
 
+def in_csv(written: pl.Expr, day: date) -> pl.DataFrame:
+    return ONE.filter(day == DAY).drop("symbol").with_columns(timestamp=written)
+
+
+AS_ISO, AS_DIGITS = STAMP.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), STAMP.dt.epoch("ms").cast(pl.String)
+AS_CLOCK = NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize(
+    ("first_and_others", "form", "words"),
+    [
+        ((AS_ISO, AS_CLOCK), BarForm(ZONE), "'2025-11-03 09:30:00', has no time zone"),
+        ((AS_ISO, AS_DIGITS), BarForm(unit="ms"), "column timestamp is 1762180200000: since 1970, but in which unit"),
+        ((AS_DIGITS, AS_CLOCK), BarForm(ZONE, "ms"), "has no time zone"),
+    ],
+)
+def test_each_file_of_a_symbol_tells_time_in_its_own_way(
+    first_and_others: tuple[pl.Expr, pl.Expr], form: BarForm, words: str, lake: Lake, brought: Path
+) -> None:
+    folder, (first, others) = brought / "symbol=AEMD", first_and_others
+    put(folder / "1.csv", in_csv(first, FRI))
+    for name, day in (("2.csv", MON), ("3.csv", TUE)):
+        put(folder / name, in_csv(others, day))
+    asked = importing(lake, brought, BarForm(unit=form.unit if "zone" in words else None))
+    (told,) = asked.problems
+    assert told.startswith(f"{folder / '2.csv'}: ")
+    assert words in told
+    assert "1 more files are like it" in told
+    assert_frame_equal(held(lake), ONE.head(2))
+    assert not quarantined(lake)
+    assert not importing(lake, brought, form).problems
+    assert_frame_equal(held(lake), ONE)
+
+
+def test_a_first_file_without_rows_keeps_no_question_from_being_asked(lake: Lake, brought: Path) -> None:
+    folder = brought / "symbol=AEMD"
+    put(folder / "0.csv", in_csv(AS_CLOCK, FRI).clear())
+    put(folder / "1.csv", in_csv(AS_CLOCK, FRI))
+    (told,) = importing(lake, brought).problems
+    assert f"{folder / '1.csv'}: column timestamp, such as '2025-10-31 09:30:00', has no time zone" in told
+    assert not files_below(lake.root)
+
+
+@pytest.mark.parametrize("at_once", [2, ROWS_AT_ONCE])
+def test_a_file_of_two_ways_to_tell_time_is_asked_about(at_once: int, lake: Lake, brought: Path) -> None:
+    put(brought / "bars.csv", pl.concat([BOTH[:6].with_columns(AS_ISO), BOTH[6:].with_columns(AS_CLOCK)]))
+    (told,) = importing(lake, brought, rows_at_once=at_once).problems
+    assert "has no time zone" in told
+    assert not files_below(lake.root)
+    importing(lake, brought, BarForm(ZONE), rows_at_once=at_once)
+    assert_frame_equal(held(lake), BOTH)
+
+
 def test_a_wrong_unit_is_told(lake: Lake, brought: Path) -> None:
     file = put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch("ms")))
     (told,) = importing(lake, brought, BarForm(unit="us")).problems
