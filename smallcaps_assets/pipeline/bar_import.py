@@ -144,7 +144,7 @@ class BarImport:
         refused = pl.concat([clean.quarantined, odd])
         nameless = ~symbol_is_safe(pl.col("symbol"))
         if not (unnamed := refused.filter(nameless)).is_empty():
-            self.store.refuse(None, None, unnamed)
+            self.store.refuse(None, unnamed)
         good = clean.good.partition_by("symbol", as_dict=True)
         bad = refused.filter(~nameless).partition_by("symbol", as_dict=True)
         symbols = sorted({str(symbol) for (symbol,) in good.keys() | bad.keys()})
@@ -182,12 +182,14 @@ class BarImport:
         figures = Counter(
             rows_quarantined=own.refused.height, rows_on_other_days=own.on_other_days, rows_not_over=own.not_over
         )
-        for (month,), rows in own.refused.group_by(DAY.dt.truncate("1mo"), maintain_order=True):
-            self.store.refuse(own.symbol, month, rows)
-        bars = own.by_month()
+        refused = _by_month(own.refused.with_columns(day=DAY))
+        self.store.refuse(own.symbol, refused.pop(None, own.refused.clear()), own.bars)
+        bars = {month: rows for month, rows in _by_month(own.bars).items() if month is not None}
         covers = self._covers(own) if self.complete else {}
         marks: dict[date, str] = {}
-        for month in sorted(bars.keys() | covers.keys()):
+        months = {month for month in (*bars, *covers, *refused) if month is not None}
+        # the last month with bars comes last: it remembers
+        for month in sorted(months, key=lambda month: (month in bars, month)):
             last = signature is not None and month == max(bars, default=None)
             done = self.store.merge(
                 own.symbol,
@@ -196,6 +198,7 @@ class BarImport:
                 covers=covers.get(month, ()),
                 replace=self.replace,
                 adoption=Adoption(str(signature), of, dict(marks)) if last else None,
+                refused=refused.get(month, own.refused.clear()),
             )
             marks |= done.fingerprints
             figures.update(bars_new=done.new, bars_equal=done.equal, bars_differing=done.differing)
@@ -236,10 +239,11 @@ class _Own:
         """Whether there is a bar to merge."""
         return not self.bars.is_empty()
 
-    def by_month(self) -> dict[date, pl.DataFrame]:
-        """The bars of each month, by its first day."""
-        months = self.bars.with_columns(month=pl.col("day").dt.truncate("1mo")).partition_by("month", as_dict=True)
-        return {month: rows.drop("day", "month") for (month,), rows in months.items()}
+
+def _by_month(rows: pl.DataFrame) -> dict[date | None, pl.DataFrame]:
+    """Rows with a `day` by the first day of their month; None where they have no day."""
+    months = rows.with_columns(month=pl.col("day").dt.truncate("1mo")).partition_by("month", as_dict=True)
+    return {month: own.drop("day", "month") for (month,), own in months.items()}
 
 
 def _of_path(bars: pl.DataFrame, source: Source, problems: list[str]) -> pl.DataFrame:

@@ -580,6 +580,35 @@ def test_imports_that_overlap_end_in_one_state(lake: Lake, brought: Path) -> Non
     assert held(lake).height == 4
 
 
+def test_a_session_of_two_sources_is_read_again_once_and_no_more(lake: Lake, brought: Path) -> None:
+    put(brought / "a" / "morning.parquet", bars_from("2025-11-03 09:30", ROWS))
+    put(brought / "b" / "evening.parquet", bars_from("2025-11-03 15:00", ROWS))
+    importing(lake, brought / "a")
+    importing(lake, brought / "b")
+    assert importing(lake, brought / "a").figures["bars_equal"] == 2
+    assert not importing(lake, brought / "a").figures
+    assert not importing(lake, brought / "b").figures
+
+
+@pytest.mark.parametrize("month", [NOV, None])
+def test_rows_that_come_right_leave_the_quarantine(month: date | None, lake: Lake, brought: Path) -> None:
+    wrong = {"volume": pl.lit(0.0)} if month else {"timestamp": STAMP.dt.epoch("ms").cast(pl.Datetime("us", "UTC"))}
+    put(brought / "bars.parquet", pl.concat([ONE.head(2).with_columns(**wrong), ONE[2:]]))
+    importing(lake, brought)
+    never = bars_from("2025-11-05 10:00", [(9.0, 8.0, 9.0, 9.0, 5.0, 1)])
+    put(brought / "bars.parquet", pl.concat([ONE, ONE.head(1).with_columns(volume=pl.lit(9.0)), never]))
+    importing(lake, brought)
+    assert_frame_equal(held(lake), ONE)
+    assert quarantined(lake) == {
+        "symbol=AEMD/2025-10.parquet": {"repeats the minute of an earlier row": 1},
+        "symbol=AEMD/2025-11.parquet": {"high or low contradicts open and close": 1},
+    }
+    # nothing of the same minute takes the place of a row that only repeats it
+    put(brought / "bars.parquet", ONE.head(2))
+    importing(lake, brought)
+    assert len(quarantined(lake)) == 2
+
+
 KILLED = """
 import os, sys
 from itertools import count
@@ -602,7 +631,8 @@ def test_an_import_that_is_killed_again_and_again_ends_as_one_that_never_was(
     layout: str, lake: Lake, brought: Path
 ) -> None:
     LAYOUTS[layout](brought)
-    put(brought / "symbol=AEMD" / "bad.parquet", ONE.drop("symbol").with_columns(volume=pl.lit(0.0)))
+    bad = ONE.drop("symbol").with_columns(STAMP + timedelta(minutes=10), volume=pl.lit(0.0))
+    put(brought / "symbol=AEMD" / "bad.parquet", bad)
     # of six files, two of them in quarantine: each time one more is published before the next is not
     for last in (2, 3):
         command = [sys.executable, "-c", KILLED, str(lake.root), str(brought), str(last)]
