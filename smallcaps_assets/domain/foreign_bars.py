@@ -59,9 +59,18 @@ def columns_of_bars(found: Collection[str], form: BarForm, without: Sequence[str
     if lacking:
         raise InputError(
             f"no column {', '.join(lacking)}. Bars need {', '.join(BARS)}; vwap and transactions may be null. Found: "
-            f"{', '.join(found)}."
+            f"{', '.join(found)}. {_remedy(found)}"
         )
     return names
+
+
+def _remedy(found: Collection[str]) -> str:
+    """What to do about columns that are not there, if it can be seen."""
+    (first, *others) = [*found] or [""]
+    for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if sign in first and not others:
+            return f"Values are separated by {name}: write the file with commas."
+    return "If they have other names, say which: --columns timestamp=t,open=o of `smallcaps import bars`."
 
 
 def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: BarForm) -> list[pl.Expr]:

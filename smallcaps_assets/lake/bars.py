@@ -27,12 +27,14 @@ DAY = new_york_date(pl.col("timestamp"))
 class Merged(NamedTuple):
     """What merging bars into a month did: how many minutes were new, were there and agreed, and were there and not.
 
-    `fingerprints` are those of the sessions that the bars are of, as they are now.
+    `filled` are those of the equal ones that lacked vwap or transactions and have them now. `fingerprints` are those of
+    the sessions that the bars are of, as they are now.
     """
 
     new: int
     equal: int
     differing: int
+    filled: int
     covered: int  # sessions that were not covered before
     fingerprints: dict[date, str]
 
@@ -175,7 +177,8 @@ class BarsStore:
     ) -> Merged:
         """Merge bars of an ET month from elsewhere into what is here, minute by minute.
 
-        A minute that is here stays; with `replace` it is replaced where the bar differs in what both of them say.
+        A minute that is here stays; with `replace` it is replaced where the bar differs in what both of them say. What
+        only one of two bars that agree says of vwap and transactions is kept.
         Their sessions are covered from now on, and those of `covers`, all in the same month, as well. A file in which
         nothing changes is not written again. Nobody else changes the symbol meanwhile.
 
@@ -210,15 +213,24 @@ class BarsStore:
         found = compared(here.bars, bars)
         days = set(bars.select(DAY.unique()).to_series())
         uncovered = (days | set(covers)) - here.sessions.keys()
-        fresh = pl.concat([found.new, found.differing]) if replace else found.new
-        kept = here.bars.join(fresh, on="timestamp", how="anti") if replace else here.bars
+        changed = pl.concat([found.filled, found.differing]) if replace else found.filled
+        fresh = pl.concat([found.new, changed])
+        kept = here.bars if changed.is_empty() else here.bars.join(changed, on="timestamp", how="anti")
         stored = pl.concat([kept, fresh])
         own = _fingerprints(stored.filter(DAY.is_in(list(days))))
         imports = here.imports if adoption is None else here.imports | adoption.ended(own)
         if fresh.height or uncovered or imports != here.imports:
             marks = dict.fromkeys(uncovered, _no_bars()) | here.sessions | own
             self._publish(path, symbol, stored, marks, imports)
-        return Merged(found.new.height, found.equal, found.differing.height, len(uncovered), own)
+        return Merged(found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), own)
+
+    def agreement(self, symbol: str, bars: pl.DataFrame) -> tuple[int, int]:
+        """How many minutes of `bars` (BARS, unique by timestamp) are here as well, and how many of them differ."""
+        if not self._files(symbol) or bars.is_empty():
+            return 0, 0
+        days = bars.select(first=DAY.min(), last=DAY.max()).row(0)
+        found = compared(self.read(symbol, *days), bars)
+        return found.equal + found.differing.height, found.differing.height
 
     def imports(self, symbol: str) -> set[Held]:
         """The imports whose bars of `symbol` are all still here."""

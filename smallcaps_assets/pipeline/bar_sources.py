@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from smallcaps_assets.pipeline.bar_tables import (
     scanned,
     suffix_of,
     symbol_of_path,
+    timeless,
     unreadable,
 )
 
@@ -42,7 +43,8 @@ class Source:
     """Files that are read together.
 
     `symbol` is what their path says, None where a column says it; `rows` is about how many rows they have, where that
-    decides anything; `signature` changes with the files and with what is made of them.
+    decides anything; `signature` changes with the files and with what is made of them. One that is `left` of a source
+    that was imported is never remembered itself.
     """
 
     files: tuple[Path, ...]
@@ -50,6 +52,12 @@ class Source:
     signature: str
     size: int
     rows: int = 0
+    left: bool = False
+
+    def only(self, numbers: Sequence[int]) -> "Source":
+        """Some of its files, by number: those that could not be read before."""
+        files = tuple(self.files[number] for number in numbers)
+        return replace(self, files=files, size=sum(file.stat().st_size for file in files), left=True)
 
     @property
     def name(self) -> str:
@@ -60,16 +68,18 @@ class Source:
 
 @dataclass
 class Faults:
-    """What is wrong with files, in words, and which files they are."""
+    """What is wrong with files, in words: of single ones, so often, those in `files`; or of what they hold."""
 
     told: list[str] = field(default_factory=list)
     files: set[Path] = field(default_factory=set)
+    of_files: int = 0
 
     def add(self, files: Sequence[Path], what: str) -> None:
         """Note what is wrong with the first of `files`, and that the others are like it."""
         more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
         self.told.append(f"{what}{more}")
         self.files.update(files)
+        self.of_files += 1
 
 
 @dataclass
@@ -124,6 +134,19 @@ class BarSources:
         frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             yield pl.concat(frames)
+
+    def example(self, source: Source, row: pl.DataFrame) -> str:
+        """What a bad row (QUARANTINED_BARS) says, and where; of one without a time, how the file tells it."""
+        if row["timestamp"][0] is not None:
+            return f"{as_example(row)} in {source.name}"
+        for file in source.files:
+            try:
+                told = timeless(file, self.form, source.symbol)
+            except (*UNREADABLE, InputError):
+                continue
+            if told is not None:
+                return f"{told} in {file}"
+        return f"{as_example(row)} in {source.name}"
 
     def _symbol_of_name(self, file: Path) -> str | None:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
@@ -216,6 +239,15 @@ def _rows(file: Path) -> int:
 
 def _told(file: Path, error: BaseException) -> str:
     return str(error if isinstance(error, InputError) else damaged(file, error))
+
+
+def as_example(row: pl.DataFrame) -> str:
+    """What a row (QUARANTINED_BARS) says, in a line."""
+    said = row.row(0, named=True)
+    moment = said["timestamp"]
+    when = "without a time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    values = ", ".join(f"{name} {said[name]}" for name in ("open", "high", "low", "close", "volume"))
+    return f"{said['symbol']} {when}, {values},"
 
 
 def _by_schema(files: Sequence[Path]) -> list[list[Path]]:

@@ -82,6 +82,23 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
     return Table(bars.select(*BARS), names, extra, bars if is_text else None)
 
 
+def timeless(file: Path, form: BarForm, symbol: str | None) -> str | None:
+    """The first timestamp of a file of which nothing can be made, as the file has it; None where there is none.
+
+    Raises:
+        InputError: see `open_bars`.
+    """
+    table = open_bars([file], form, symbol)
+    name, found = table.columns["timestamp"], scanned([file]).collect_schema()
+    raw = scanned([file]).select(pl.col(name).alias(UNSAID))
+    both = pl.concat([raw, table.bars.select("timestamp")], how="horizontal")
+    first = both.filter(pl.col("timestamp").is_null()).head(1).collect()
+    if first.is_empty():
+        return None
+    value = first.select(pl.col(UNSAID).to_physical() if found[name].is_temporal() else UNSAID).item()
+    return f"{name} {value!r} ({found[name]})"
+
+
 def scanned(files: Sequence[Path], name_in: str | None = None) -> pl.LazyFrame:
     """Files of one kind as they are; the column `name_in`, if given, says of which file a row is."""
     if suffix_of(files[0]).startswith(".csv"):
