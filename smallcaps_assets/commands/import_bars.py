@@ -194,7 +194,7 @@ def _say(
     if figures["bars_off_hours"]:
         print(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
     if figures["rows_quarantined"]:
-        copies = f", of {figures['rows_copies']:,} more that say the same none" if figures["rows_copies"] else ""
+        copies = f" ({figures['rows_copies']:,} more say the same)" if figures["rows_copies"] else ""
         print(f"{figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}{copies}:")
         print("\n".join(work.refused.lines()))
     if work.files.extra:

@@ -1,5 +1,6 @@
 """`smallcaps import bars` as a person runs it: the lake, what Dagster knows of it, what is said of what went wrong."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +140,32 @@ def test_rows_that_are_bad_are_told_with_an_example_and_many_are_no_success(
     assert "      100  symbol is not usable as a name; such as A/B " in said.out
     assert "volume 0.0, in bars.parquet" in said.out
     assert (f"{bad:,} of 5,000 rows are bad" in said.err) == (bad > 250)
+
+
+def test_what_is_there_of_symbols_that_nobody_follows_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = home / "config" / "config.yaml"
+    text, number = re.subn(r"first_session: .*", "first_session: 2025-10-28", config.read_text(encoding="utf-8"))
+    assert number == 1
+    config.write_text(text, encoding="utf-8")
+    assert main(["import", "bars", "../minute"]) == 0
+    capsys.readouterr()
+    sessions = BARS_OF_ALL.select(pl.struct("symbol", day=DAY).n_unique()).item()
+    assert main(["status"]) == 0
+    told = capsys.readouterr().out
+    assert f"not followed: 3 symbols with {BARS_OF_ALL.height:,} bars in {sessions} symbol-sessions" in told
+    assert "events detected of 0; there is no universe yet" in told
+    assert main(["coverage", "--fast"]) == 0
+    told = capsys.readouterr().out
+    assert "3 are not followed: there is no universe yet" in told
+    first = BARS_OF_ALL.filter(DAYS[0] == DAY)["symbol"].n_unique()
+    assert f"beyond:   {first} symbol-sessions with bars lie outside of the history" in told
+
+
+@pytest.mark.parametrize("command", ["status", "coverage"])
+def test_a_lake_whose_name_is_mistyped_is_told(command: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--lake", "lacke"]) == 2
+    assert "--lake lacke: there is no such folder" in capsys.readouterr().err
+    assert not (home / "lacke").exists()
 
 
 def test_an_import_of_which_nothing_came_leaves_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
