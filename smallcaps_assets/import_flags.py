@@ -24,7 +24,9 @@ them finds wrong events, and compares them with a tape that is not adjusted.
 
 A session that has bars afterwards is not downloaded any more, also where the files hold only a part
 of it. Bars on days that are no session, or of a session that is not over, are left out and counted;
-bad bars are set aside with the reason. Run it again at any time: what is there is not read again."""
+bad bars are set aside with the reason. Files with many bars outside of every session, and symbols most
+of whose minutes differ from the lake's, are refused: most likely the time zone is wrong. Run it again
+at any time: what is there is not read again."""
 
 
 EVENTS_NEED: Final = """Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.
@@ -82,8 +84,13 @@ def _bars(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--on-conflict",
         choices=("keep", "replace"),
-        default="keep",
-        help="where a bar differs from that of the lake: keep the lake's (default), or replace it",
+        help="where a bar differs from that of the lake: keep the lake's (default), or replace it. Without it, symbols "
+        "of which most minutes differ are refused",
+    )
+    parser.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="take in files of which many bars lie outside 04:00 to 20:00 New York or on days without a session",
     )
     parser.add_argument(
         "--complete",

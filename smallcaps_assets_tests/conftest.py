@@ -114,11 +114,11 @@ def _filled_up(known: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder: when it was written, and its bytes."""
+    """Every file below a folder but locks: when it was written, and its bytes."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.suffix != ".lock"
     }
 
 

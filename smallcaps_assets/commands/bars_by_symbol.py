@@ -189,8 +189,10 @@ def _opened(path: Path) -> Table:
 
 def _footer(path: Path, place: int) -> BarFile:
     """What a footer says, once the columns are known to be those of bars."""
-    columns, named = _opened(path).columns, symbol_of_path(path)
+    table, named = _opened(path), symbol_of_path(path)
+    columns = table.columns
     try:
+        table.require_said()
         metadata = parquet.read_metadata(path)
     except UNREADABLE as error:
         raise unreadable(path, error) from error

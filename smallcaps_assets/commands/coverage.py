@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.commands.workplace import enter, existing_lake, flags_of
 from smallcaps_assets.domain.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.coverage import Coverage, Inventory
-from smallcaps_assets.settings import Settings, lake_path
+from smallcaps_assets.settings import Settings
 
 LACKING: Final = 1
 SHOWN: Final = 20
@@ -28,10 +28,10 @@ def run(arguments: Namespace) -> int:
     """Print what is there and what is left, then what is lacking; 1 where sessions are missing and `--strict` asks.
 
     Raises:
-        InputError: a symbol is neither followed nor has bars.
+        InputError: a symbol is neither followed nor has bars, or the lake that was named is not there.
     """
     settings = enter(arguments)
-    lake = Lake(lake_path(settings))
+    lake = existing_lake(arguments, settings)
     log = partial(print, file=sys.stderr, flush=True)
     inventory = Inventory(BarsStore(lake), UniverseStore(lake), settings, log)
     found = inventory.run(datetime.now(UTC), arguments.symbol, read_bars=not arguments.fast)
@@ -67,11 +67,18 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     others = f"{figures['symbols_without']:,} without a bar; {figures['symbols_not_followed']:,} are not followed"
     pct = f" ({100 * here / of:.1f} %)" if of else ""
     between = f"{figures['symbol_sessions_empty_between']:,} have no bar though there are bars before and after"
+    beyond = (
+        f"{figures['symbol_sessions_beyond']:,} symbol-sessions with bars lie outside of the history (from "
+        "history.first_session to last_session) or of a listing"
+    )
+    if figures["symbols"] == figures["symbols_not_followed"] > 0:
+        others += ": there is no universe yet, so each is expected from its first bar to its last"
     unknown = f"unknown of {figures['symbols_listing_unknown']:,} symbols"
     return [
         f"due:      {due}",
         f"symbols:  {figures['symbols']:,}: {states}, {others}",
         f"sessions: {here:,} of {of:,} symbol-sessions are here{pct}, {left:,} left; {between}",
+        *([f"beyond:   {beyond}"] if figures["symbol_sessions_beyond"] else []),
         f"bars:     {figures['bars']:,}; {_volumes(found, settings)}",
         f"minutes:  {_minutes(found)}",
         f"listing:  {unknown}, whose sessions are expected from {settings.history.first_session} on",

@@ -26,24 +26,34 @@ def table_files(path: str, suffixes: Sequence[str], but: Sequence[Path] = ()) ->
     """The same of files whose names end with one of `suffixes`.
 
     Raises:
-        InputError: there is none, or the one named would be overwritten.
+        InputError: there is none, the one named would be overwritten, or its name ends with none of them.
     """
     named, written = Path(path), {file.resolve() for file in but}
     if named.is_file():
         if named.resolve() in written:
             raise InputError(f"{path}: would be overwritten by its own result. Choose another --out.")
+        if not named.name.lower().endswith(tuple(suffixes)):
+            raise InputError(
+                f"{path}: the name does not say that it is {_kinds(suffixes)}. Rename it if it is, else convert it."
+            )
         return [named]
     try:
         found = [file for file in _matching(named, path, suffixes) if not file.name.startswith(".")]
     except ValueError as error:
         raise InputError(f"{path}: is no pattern ({error}). Use * within a name and ** for any folders.") from error
     files = sorted(file for file in found if file.is_file() and not (written and file.resolve() in written))
-    if not files:
-        kinds = " or ".join(suffix.strip(".") for suffix in suffixes)
+    usable = [file for file in files if file.name.lower().endswith(tuple(suffixes))]
+    if not usable:
+        others = f" ({len(files):,} others, such as {files[0].name})" if files else ""
         raise InputError(
-            f"{path}: no {kinds} file there. Give a file, a folder that holds some, or a pattern in quotes."
+            f"{path}: no {_kinds(suffixes)} file there{others}. Give a file, a folder that holds some, or a pattern in "
+            "quotes."
         )
-    return files
+    return usable
+
+
+def _kinds(suffixes: Sequence[str]) -> str:
+    return " or ".join(suffix.strip(".") for suffix in suffixes)
 
 
 def _matching(named: Path, pattern: str, suffixes: Sequence[str]) -> Iterator[Path]:

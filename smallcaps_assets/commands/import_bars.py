@@ -26,6 +26,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bar_import import BarImport
+from smallcaps_assets.pipeline.bar_judging import is_beyond
 from smallcaps_assets.pipeline.bar_sources import BarSources
 from smallcaps_assets.pipeline.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.history import sessions_due
@@ -41,14 +42,19 @@ EARLIEST: Final = date(1990, 1, 1)
 TOLD_AT_ONCE: Final = 100
 NAMED: Final = 10
 # figures of a symbol that say that its bars are not what they were
-CHANGES: Final = ("bars_new", "bars_replaced", "sessions_covered")
+CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
+NOT_ALL: Final = 1
+# A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
+MOST_BAD_PCT: Final = 5.0
 
 
 def run(arguments: Namespace) -> int:
     """Import every bar of `path` that is not in the lake, and say what came of them.
 
+    Returns 1 where some files or symbols could not be imported and others were, or where many rows are bad.
+
     Raises:
-        InputError: there is no file, or some could not be imported; the others were.
+        InputError: there is no file, or none could be imported.
     """
     settings = enter(arguments)
     form = _form(arguments)
@@ -56,19 +62,20 @@ def run(arguments: Namespace) -> int:
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "bars")
+    files = BarSources(form, only=_followed(universe) if arguments.followed_only else None)
     require_writable(lake.root)
-    files = BarSources(form, only=frozenset(universe.followed()) if arguments.followed_only else None)
     work = BarImport(
         store=BarsStore(lake),
         files=files,
         over=_sessions_over(settings),
         replace=arguments.on_conflict == "replace",
         complete=arguments.complete,
+        decided=arguments.on_conflict is not None,
+        allow_outside=arguments.allow_outside,
+        begin=lambda: remember_import(lake, "bars"),
     )
     problems: list[str] = []
     sources = files.sources(paths, work.options, problems)
-    if sources:
-        remember_import(lake, "bars")
     figures = Counter[str]()
     with open_state(settings) as instance:
         told = _Told(instance, settings, work.store, str(Path(arguments.path).resolve()))
@@ -79,14 +86,30 @@ def run(arguments: Namespace) -> int:
             for outcome in some:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
             figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
-    _say(paths, figures, told.symbols, files, universe)
+    _say(paths, figures, told.symbols, work, universe)
+    return _verdict(arguments.path, problems, figures, told.symbols, work)
+
+
+def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
+    """Say at the end what went wrong; returns the exit code."""
     if problems:
         print(first_lines(problems), file=sys.stderr)
-        raise InputError(
-            f"{arguments.path}: {len(problems):,} files or symbols, named above, could not be imported whole; "
-            "everything else is in the lake. Mend or remove them, then run the same again: only they are read."
+        many = f"{path}: {len(problems):,} problems with files or symbols, named above"
+        if not symbols:
+            raise InputError(f"{many}; not a bar was imported. Mend what they say, then run again.")
+        print(
+            f"{many}: what they name was not imported whole, everything else is in the lake. Mend or remove it, then "
+            "run the same again: what is imported and unchanged is not read again.",
+            file=sys.stderr,
         )
-    return 0
+    bad = is_beyond(work.refused.bad, figures["rows_read"], MOST_BAD_PCT)
+    if bad:
+        print(
+            f"{path}: {work.refused.bad:,} of {figures['rows_read']:,} rows are bad, for the reasons above. If they "
+            "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
+            file=sys.stderr,
+        )
+    return NOT_ALL if problems or bad else 0
 
 
 class _Told:
@@ -132,13 +155,28 @@ def _form(arguments: Namespace) -> BarForm:
     return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
 
 
+def _followed(universe: UniverseStore) -> frozenset[str]:
+    """The symbols that are followed.
+
+    Raises:
+        InputError: there are none, so that every file would be left aside.
+    """
+    followed = frozenset(universe.followed())
+    if not followed:
+        raise InputError(
+            f"--followed-only: the universe of {universe.lake.root} follows no symbol, so nothing would be imported. "
+            "Materialize universe first, or leave the flag out."
+        )
+    return followed
+
+
 def _sessions_over(settings: Settings) -> list[date]:
     since = settings.history.model_copy(update={"first_session": EARLIEST, "last_session": None})
     return sessions_due(since, settings.sessions, datetime.now(UTC))
 
 
 def _say(
-    paths: Sequence[Path], figures: Counter[str], symbols: set[str], files: BarSources, universe: UniverseStore
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], work: BarImport, universe: UniverseStore
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
     if figures["before"]:
@@ -147,12 +185,20 @@ def _say(
         f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
         f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
     )
+    if figures["bars_filled"]:
+        print(f"{figures['bars_filled']:,} bars that lacked vwap or transactions have them now")
     print(
         f"left out: {figures['rows_on_other_days']:,} bars on days without a session, {figures['rows_not_over']:,} of "
-        f"sessions that are not over; {figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}"
+        "sessions that are not over"
     )
-    if files.extra:
-        print(f"columns that nothing was made of: {', '.join(sorted(files.extra))}")
+    if figures["bars_off_hours"]:
+        print(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
+    if figures["rows_quarantined"]:
+        copies = f" ({figures['rows_copies']:,} more say the same)" if figures["rows_copies"] else ""
+        print(f"{figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}{copies}:")
+        print("\n".join(work.refused.lines()))
+    if work.files.extra:
+        print(f"columns that nothing was made of: {', '.join(sorted(work.files.extra))}")
     strange = sorted(symbols - universe.followed().keys())
     if strange:
         more = f" and {len(strange) - NAMED:,} more" if len(strange) > NAMED else ""

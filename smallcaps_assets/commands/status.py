@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.commands.workplace import enter, existing_lake
 from smallcaps_assets.domain.tables import matched
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -19,15 +20,19 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_due
 from smallcaps_assets.pipeline.nightly import BEHIND
-from smallcaps_assets.settings import PROFILES, Settings, lake_path
+from smallcaps_assets.settings import PROFILES, Settings
 
 NAMED: Final = 5
 
 
 def run(arguments: Namespace) -> int:
-    """Print the state of the lake, the active profile first."""
+    """Print the state of the lake, the active profile first.
+
+    Raises:
+        InputError: the lake that was named is not there.
+    """
     settings = enter(arguments)
-    lake = Lake(lake_path(settings))
+    lake = existing_lake(arguments, settings)
     print(_history(lake, settings))
     if lake.nightly_report.is_file():
         print(_night(lake.nightly_report))
@@ -56,7 +61,8 @@ def _night(report: Path) -> str:
 
 def _history(lake: Lake, settings: Settings) -> str:
     due = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
-    followed = {symbol: {day for day in due if day <= last} for symbol, last in UniverseStore(lake).followed().items()}
+    universe = UniverseStore(lake).followed()
+    followed = {symbol: {day for day in due if day <= last} for symbol, last in universe.items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
     detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
     told = Counter[str]()
@@ -76,6 +82,22 @@ def _history(lake: Lake, settings: Settings) -> str:
         f"bars:   {told['fetched']:,} of {wanted:,} symbol-sessions, {wanted - told['fetched']:,} left\n"
         f"events: {told['detected']:,} of {wanted:,} symbol-sessions detected, {wanted - told['detected']:,} left\n"
         f"shards: {told['shards']:,}{_out_of_date(told['others'], told['behind'])}"
+        f"{_others(bars, shards, universe)}"
+    )
+
+
+def _others(bars: BarsStore, shards: ShardStore, universe: Collection[str]) -> str:
+    """What is there of symbols that are not followed, such as of imported ones; nothing is fetched for them."""
+    others = [symbol for symbol in bars.symbols() if symbol not in universe]
+    if not others:
+        return ""
+    sessions = bars.session_bars(others).filter(pl.col("bars") > 0)
+    detected = len({*others} & {*shards.symbols()})
+    more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+    why = "" if universe else "; there is no universe yet, so no symbol is followed: materialize universe"
+    return (
+        f"\nnot followed: {len(others):,} symbols with {sessions['bars'].sum():,} bars in {sessions.height:,} "
+        f"symbol-sessions ({', '.join(others[:NAMED])}{more}), events detected of {detected:,}{why}"
     )
 
 

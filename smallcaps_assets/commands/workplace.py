@@ -5,11 +5,13 @@ from datetime import date
 from typing import Any, Final
 
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.settings import (
     Settings,
     config_path,
     hand_down,
+    lake_path,
     load_settings,
 )
 from smallcaps_assets.simulated.replay import ReplayMarket
@@ -41,6 +43,18 @@ def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
     settings = load_settings(config, changes)
     hand_down(config, changes)
     return settings
+
+
+def existing_lake(arguments: Namespace, settings: Settings) -> Lake:
+    """The lake to look into.
+
+    Raises:
+        InputError: it was named, and is not there.
+    """
+    lake = Lake(lake_path(settings))
+    if arguments.lake is not None and not lake.root.is_dir():
+        raise InputError(f"--lake {arguments.lake}: there is no such folder. Correct the path.")
+    return lake
 
 
 def flags_of(arguments: Namespace) -> str:

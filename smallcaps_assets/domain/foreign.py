@@ -1,7 +1,7 @@
 """Columns of tables from elsewhere as our schemas want them; conversions lose nothing, and nothing is guessed."""
 
-import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +17,7 @@ PER_SECOND: Final[Mapping[str, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "n
 PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _ZONE: Final = r"(Z|[+-]\d{2}:?\d{2})$"
+_DIGITS: Final = r"^\s*-?\d+\s*$"
 _AFTER_THE_MINUTE: Final = r"^(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}:?\d{2})?$"
 _UP_TO_THE_MINUTE: Final = 16
 
@@ -27,12 +28,16 @@ def require_timezone(timezone: str | None) -> None:
     Raises:
         InputError: it does not.
     """
+    if timezone is None:
+        return
     try:
-        ZoneInfo(timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        ZoneInfo(timezone)
+        # names such as localtime, which only this machine knows, are none of Polars'
+        pl.Series([datetime(2000, 1, 1, tzinfo=UTC)]).dt.convert_time_zone(timezone)
+    except (ZoneInfoNotFoundError, pl.exceptions.ComputeError, ValueError, OSError) as error:
         raise InputError(
-            f"--timezone {timezone}: there is no such time zone. Give a name of the zone database, such as "
-            "America/New_York or UTC."
+            f"--timezone {timezone or repr(timezone)}: there is no such time zone. Give a name of the zone database, "
+            "such as America/New_York or UTC."
         ) from error
 
 
@@ -67,17 +72,55 @@ def utc(name: str, found: pl.DataType, timezone: str | None) -> pl.Expr:
     return _by_clock(moment, _said(timezone, f"column {name}"))
 
 
-def utc_of_text(name: str, example: str | None, timezone: str | None) -> pl.Expr:
-    """Times in UTC of ISO text, with `T` or a space between, up to the minute or the second, with or without an offset.
+def utc_of_text(name: str, timezone: str | None, unit: Unit | None) -> pl.Expr:
+    """Times in UTC of text, each value by its own form: whole numbers since the epoch, or ISO.
 
-    Raises:
-        InputError: `example`, one of the values, has no offset, and no time zone is given.
+    ISO is with `T` or a space between, up to the minute or the second, with or without an offset. What cannot be read
+    is null, and so is what leaves open what it means: see `unsaid`.
     """
-    if example is not None and re.search(_ZONE, example.strip()) is None:
-        _said(timezone, f"column {name}, such as {example.strip()!r},")
+    iso = _utc_of_iso(name, timezone)
+    if unit is None:
+        return iso
+    number = pl.col(name).str.strip_chars().cast(pl.Int64, strict=False)
+    return pl.when(pl.col(name).str.contains(_DIGITS)).then(utc_since_epoch(number, unit)).otherwise(iso)
+
+
+def unsaid(name: str, timezone: str | None, unit: Unit | None) -> pl.Expr:
+    """The values of a column of text that need a time zone or a unit that nobody said; the others are null."""
+    column = pl.col(name)
+    wanting = pl.lit(value=False)
+    if unit is None:
+        wanting |= column.str.contains(_DIGITS)
+    if timezone is None:
+        naive, rest = _parts(name)
+        wanting |= _to_the_second(naive, rest).is_not_null() & ~rest.str.contains(_ZONE)
+    return pl.when(wanting).then(column)
+
+
+def needs_unit(value: str) -> bool:
+    """Whether a value of `unsaid` is a number, and so lacks a unit and not a time zone."""
+    return value.strip().lstrip("-").isdecimal()
+
+
+def without_zone(what: str) -> InputError:
+    """What to say of times without a zone where none is given."""
+    return InputError(
+        f"{what} has no time zone. Say where its clocks stood: --timezone UTC if they were UTC clocks, or "
+        '--timezone America/New_York, of `smallcaps import`; or in Polars .dt.replace_time_zone("UTC") and write '
+        "the file again."
+    )
+
+
+def _parts(name: str) -> tuple[pl.Expr, pl.Expr]:
+    """What text tells up to the minute, and after it."""
     told = pl.col(name).str.strip_chars()
-    rest = told.str.slice(_UP_TO_THE_MINUTE)
-    naive = _to_the_second(told.str.slice(0, _UP_TO_THE_MINUTE).str.replace("T", " ", literal=True), rest)
+    upto = told.str.slice(0, _UP_TO_THE_MINUTE).str.replace("T", " ", literal=True)
+    return upto, told.str.slice(_UP_TO_THE_MINUTE)
+
+
+def _utc_of_iso(name: str, timezone: str | None) -> pl.Expr:
+    upto, rest = _parts(name)
+    naive = _to_the_second(upto, rest)
     offset = rest.str.extract(_ZONE, 1).str.replace("Z", "+00:00", literal=True).str.replace(":", "", literal=True)
     minutes = offset.str.slice(1, 2).cast(pl.Int64) * 60 + offset.str.slice(3, 2).cast(pl.Int64)
     signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
@@ -146,11 +189,7 @@ def text(name: str, found: pl.DataType) -> pl.Expr:
 def _said(timezone: str | None, what: str) -> str:
     """The time zone that a person said."""
     if timezone is None:
-        raise InputError(
-            f"{what} has no time zone. Say where its clocks stood: --timezone UTC if they were UTC clocks, or "
-            '--timezone America/New_York, of `smallcaps import`; or in Polars .dt.replace_time_zone("UTC") and write '
-            "the file again."
-        )
+        raise without_zone(what)
     return timezone
 
 

@@ -1,6 +1,5 @@
 """Minute bars as others keep them: columns by other names, other widths and units, times without a zone, text."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,12 +10,15 @@ import polars as pl
 from smallcaps_assets.domain.foreign import (
     Unit,
     decimal,
+    needs_unit,
     only_whole,
     text,
+    unsaid,
     utc,
     utc_of_text,
     utc_since_epoch,
     whole,
+    without_zone,
     wrong_type,
 )
 from smallcaps_assets.domain.tables import BARS, UTC_US
@@ -57,24 +59,31 @@ def columns_of_bars(found: Collection[str], form: BarForm, without: Sequence[str
     if lacking:
         raise InputError(
             f"no column {', '.join(lacking)}. Bars need {', '.join(BARS)}; vwap and transactions may be null. Found: "
-            f"{', '.join(found)}."
+            f"{', '.join(found)}. {_remedy(found)}"
         )
     return names
 
 
-def as_bars(
-    found: Mapping[str, pl.DataType], names: Mapping[str, str], form: BarForm, example: str | None = None
-) -> list[pl.Expr]:
+def _remedy(found: Collection[str]) -> str:
+    """What to do about columns that are not there, if it can be seen."""
+    (first, *others) = [*found] or [""]
+    for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if sign in first and not others:
+            return f"Values are separated by {name}: write the file with commas."
+    return "If they have other names, say which: --columns timestamp=t,open=o of `smallcaps import bars`."
+
+
+def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: BarForm) -> list[pl.Expr]:
     """Expressions that make BARS of a table; columns that `names` does not hold become null.
 
     Prices of 32 bits become the shortest decimal that they stand for: 12.34, not 12.340000152587890625. Text is read
-    as numbers where the timestamp is text as well, as in csv. A value that cannot be read becomes null.
+    as numbers where the timestamp is text as well, as in csv. A value that cannot be read becomes null; of times as
+    text, each is read by its own form, and those that leave open what they mean are `unsaid_times`.
 
     Args:
         found: the columns of the table.
         names: which of them holds which column of BARS.
         form: what the table does not say itself.
-        example: a timestamp of the table, where those are text.
 
     Raises:
         InputError: a column is of a type that cannot be one of bars, or times leave open what they mean.
@@ -85,7 +94,7 @@ def as_bars(
         if ours not in names:
             columns.append(pl.lit(None, dtype=wanted).alias(ours))
         elif ours == "timestamp":
-            columns.append(_moment(names[ours], found[names[ours]], form, example).alias(ours))
+            columns.append(_moment(names[ours], found[names[ours]], form).alias(ours))
         else:
             columns.append(_value(names[ours], found[names[ours]], wanted, is_text=is_text).alias(ours))
     return columns
@@ -101,28 +110,46 @@ def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool)
     return whole(name, found).cast(wanted) if wanted.is_integer() else decimal(name, found)
 
 
-def _moment(name: str, found: pl.DataType, form: BarForm, example: str | None) -> pl.Expr:
+def _moment(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:
     """The start of the minute in UTC."""
     if isinstance(found, pl.Datetime):
         moment = utc(name, found, form.timezone).cast(UTC_US)
     elif found.is_integer():
         moment = utc_since_epoch(pl.col(name), _unit(name, found, form))
-    elif found == pl.String and re.fullmatch(r"\s*-?\d+\s*", example or ""):
-        number = pl.col(name).str.strip_chars().cast(pl.Int64, strict=False)
-        moment = utc_since_epoch(number, _unit(name, example, form))
     elif found == pl.String:
-        moment = utc_of_text(name, example, form.timezone)
+        moment = utc_of_text(name, form.timezone, _known_unit(name, form))
     else:
         raise wrong_type(name, found, UTC_US)
     return moment - timedelta(minutes=1) if form.labels == "end" else moment
 
 
+def unsaid_times(names: Mapping[str, str], form: BarForm) -> pl.Expr:
+    """The times of a column of text that leave open what they mean; null where `form` or they themselves say it."""
+    name = names["timestamp"]
+    return unsaid(name, form.timezone, _known_unit(name, form))
+
+
+def question(names: Mapping[str, str], value: str) -> InputError:
+    """What to ask about a value of `unsaid_times`."""
+    name = names["timestamp"]
+    if needs_unit(value):
+        return _unknown_unit(name, value.strip())
+    return without_zone(f"column {name}, such as {value.strip()!r},")
+
+
+def _known_unit(name: str, form: BarForm) -> Unit | None:
+    return form.unit or ("ns" if name == FLAT_FILE_TIMESTAMP else None)
+
+
 def _unit(name: str, found: object, form: BarForm) -> Unit:
-    if form.unit is not None:
-        return form.unit
-    if name == FLAT_FILE_TIMESTAMP:
-        return "ns"
-    raise InputError(
+    unit = _known_unit(name, form)
+    if unit is None:
+        raise _unknown_unit(name, found)
+    return unit
+
+
+def _unknown_unit(name: str, found: object) -> InputError:
+    return InputError(
         f"column {name} is {found}: since 1970, but in which unit? Say it: --unit s, ms, us or ns of "
         "`smallcaps import bars`."
     )

@@ -9,6 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SESSIONS, matched, symbol_is_safe
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
+REPEATED: Final = "repeats the minute of an earlier row"
 PRICES: Final = ("open", "high", "low", "close")
 
 
@@ -49,7 +50,7 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
     usable = judged.filter(pl.col("reason").is_null())
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
-        again = usable.filter(repeated).with_columns(reason=pl.lit("repeats the minute of an earlier row"))
+        again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
         usable = usable.filter(~repeated)
     else:
         again = usable.clear()

@@ -12,12 +12,16 @@ Imports = dict[str, dict[str, Any]]
 
 
 class Held(NamedTuple):
-    """An import whose bars of a symbol are all still here: how many symbols it was of, its first and last session."""
+    """An import whose bars of a symbol are all still here: how many symbols it was of, its first and last session.
+
+    `left` are the numbers of its files that could not be read.
+    """
 
     signature: str
     symbols: int
     first: date
     last: date
+    left: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,21 @@ class Adoption:
 
     `signature` is that of the files and of what was made of them. `of` is how many symbols it was of, told by the last
     of them; 0 with the others. `before` are the fingerprints of the sessions that were merged so far. The last month to
-    be merged remembers it.
+    be merged remembers it. `left` are the numbers of its files that could not be read.
     """
 
     signature: str
     of: int
     before: Mapping[date, str]
+    left: tuple[int, ...] = ()
 
     def ended(self, own: Mapping[date, str]) -> Imports:
         """What to remember, with the last sessions merged: which sessions it was, and what their bars were then."""
         marks = {**self.before, **own}
         first = min(marks)
         days = sum(1 << (day - first).days for day in marks)
-        return {self.signature: {"first": f"{first}", "days": f"{days:x}", "bars": _digest(marks), "symbols": self.of}}
+        said = {"first": f"{first}", "days": f"{days:x}", "bars": _digest(marks), "symbols": self.of}
+        return {self.signature: said | ({"left": list(self.left)} if self.left else {})}
 
 
 def held(imports: Imports, marks: Mapping[date, str]) -> Iterator[Held]:
@@ -48,7 +54,7 @@ def held(imports: Imports, marks: Mapping[date, str]) -> Iterator[Held]:
         numbers = [number for number in range(days.bit_length()) if days >> number & 1]
         known = {day: marks.get(day, "") for day in (first + timedelta(days=number) for number in numbers)}
         if _digest(known) == said["bars"]:
-            yield Held(signature, said["symbols"], first, max(known))
+            yield Held(signature, said["symbols"], first, max(known), tuple(said.get("left", ())))
 
 
 def _digest(marks: Mapping[date, str]) -> str:

@@ -4,36 +4,37 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.adopted_bars import compared
 from smallcaps_assets.domain.bar_checks import SESSION_BARS
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, bar_problems
+from smallcaps_assets.domain.quality import bar_problems
 from smallcaps_assets.domain.sessions import midnight, new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.adoption import IMPORTS, Adoption, Held, Imports, held
+from smallcaps_assets.lake.bar_quarantine import BarQuarantine
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.locks import alone_with
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 DAY = new_york_date(pl.col("timestamp"))
-# where rows lie that cannot be put into a month, or not even to a symbol
-UNDATED: Final = "undated.parquet"
-UNNAMED: Final = "unnamed.parquet"
 
 
 class Merged(NamedTuple):
     """What merging bars into a month did: how many minutes were new, were there and agreed, and were there and not.
 
-    `fingerprints` are those of the sessions that the bars are of, as they are now.
+    `filled` are those of the equal ones that lacked vwap or transactions and have them now. `fingerprints` are those of
+    the sessions that the bars are of, as they are now.
     """
 
     new: int
     equal: int
     differing: int
+    filled: int
     covered: int  # sessions that were not covered before
     fingerprints: dict[date, str]
 
@@ -145,14 +146,20 @@ class BarsStore:
         """Store what the vendor gave for `sessions`, which all lie in the ET month of `month`.
 
         Bars of sessions that are here already stay as they are; those of `sessions` are replaced. Refused rows go to
-        the quarantine first, so that a bar is never in neither place.
+        the quarantine first, so that a bar is never in neither place. Nobody else changes the symbol meanwhile.
         """
+        with alone_with(self.lake, symbol):
+            self._add(symbol, month, sessions, bars, refused)
+
+    def _add(
+        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, refused: pl.DataFrame
+    ) -> None:
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
         new = DAY.is_in(list(sessions))
         here = _month(path)
         kept = here.bars.filter(~new)
         known = {day: mark for day, mark in here.sessions.items() if day not in sessions}
-        self._quarantine(self.lake.quarantined(path), sessions, refused)
+        BarQuarantine(self.lake).replace(symbol, month, sessions, refused)
         fresh = bars.filter(new)
         marks = known | dict.fromkeys(sessions, _no_bars()) | _fingerprints(fresh)
         self._publish(path, symbol, pl.concat([kept, fresh]), marks, here.imports)
@@ -166,12 +173,14 @@ class BarsStore:
         covers: Collection[date] = (),
         replace: bool = False,
         adoption: Adoption | None = None,
+        refused: pl.DataFrame | None = None,
     ) -> Merged:
         """Merge bars of an ET month from elsewhere into what is here, minute by minute.
 
-        A minute that is here stays; with `replace` it is replaced where the bar differs in what both of them say.
+        A minute that is here stays; with `replace` it is replaced where the bar differs in what both of them say. What
+        only one of two bars that agree says of vwap and transactions is kept.
         Their sessions are covered from now on, and those of `covers`, all in the same month, as well. A file in which
-        nothing changes is not written again.
+        nothing changes is not written again. Nobody else changes the symbol meanwhile.
 
         Args:
             symbol: whose bars.
@@ -180,21 +189,48 @@ class BarsStore:
             covers: sessions that are covered although they may have no bars.
             replace: which of two bars that differ is kept.
             adoption: the import, to be remembered here as done.
+            refused: rows (QUARANTINED_BARS) of the month that came with them and go to the quarantine; what is there
+                of minutes that have a good bar now leaves it.
         """
+        with alone_with(self.lake, symbol):
+            if refused is not None:
+                BarQuarantine(self.lake).add(symbol, month, refused)
+                BarQuarantine(self.lake).relieve(symbol, month, bars, refused)
+            return self._merge(symbol, month, bars, covers, adoption, replace=replace)
+
+    def _merge(  # noqa: PLR0913
+        self,
+        symbol: str,
+        month: date,
+        bars: pl.DataFrame,
+        covers: Collection[date],
+        adoption: Adoption | None,
+        *,
+        replace: bool,
+    ) -> Merged:
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
         here = _month(path)
         found = compared(here.bars, bars)
         days = set(bars.select(DAY.unique()).to_series())
         uncovered = (days | set(covers)) - here.sessions.keys()
-        fresh = pl.concat([found.new, found.differing]) if replace else found.new
-        kept = here.bars.join(fresh, on="timestamp", how="anti") if replace else here.bars
+        changed = pl.concat([found.filled, found.differing]) if replace else found.filled
+        fresh = pl.concat([found.new, changed])
+        kept = here.bars if changed.is_empty() else here.bars.join(changed, on="timestamp", how="anti")
         stored = pl.concat([kept, fresh])
         own = _fingerprints(stored.filter(DAY.is_in(list(days))))
         imports = here.imports if adoption is None else here.imports | adoption.ended(own)
-        if fresh.height or uncovered or imports.keys() != here.imports.keys():
+        if fresh.height or uncovered or imports != here.imports:
             marks = dict.fromkeys(uncovered, _no_bars()) | here.sessions | own
             self._publish(path, symbol, stored, marks, imports)
-        return Merged(found.new.height, found.equal, found.differing.height, len(uncovered), own)
+        return Merged(found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), own)
+
+    def agreement(self, symbol: str, bars: pl.DataFrame) -> tuple[int, int]:
+        """How many minutes of `bars` (BARS, unique by timestamp) are here as well, and how many of them differ."""
+        if not self._files(symbol) or bars.is_empty():
+            return 0, 0
+        days = bars.select(first=DAY.min(), last=DAY.max()).row(0)
+        found = compared(self.read(symbol, *days), bars)
+        return found.equal + found.differing.height, found.differing.height
 
     def imports(self, symbol: str) -> set[Held]:
         """The imports whose bars of `symbol` are all still here."""
@@ -202,16 +238,13 @@ class BarsStore:
         marks = {day: mark for file in files for day, mark in _dated(file["sessions"]).items()}
         return {found for file in files for found in held(file.get(IMPORTS, {}), marks)}
 
-    def refuse(self, symbol: str | None, month: date | None, refused: pl.DataFrame) -> None:
-        """Add rows (QUARANTINED_BARS) to the quarantine of a month; None where they tell no month, or no symbol."""
-        folder = self.lake.root / "bars" / "minute" if symbol is None else self.lake.bars(symbol)
-        name = UNNAMED if symbol is None else UNDATED if month is None else f"{month:%Y-%m}.parquet"
-        path = self.lake.quarantined(folder / name)
-        with disk_errors("read", path):
-            here = pl.read_parquet(path, hive_partitioning=False) if path.is_file() else QUARANTINED_BARS.to_frame()
-        rows = pl.concat([here, refused.match_to_schema(QUARANTINED_BARS)]).unique(maintain_order=True)
-        if rows.height > here.height:
-            publish_frame(path, rows.sort("timestamp", maintain_order=True))
+    def refuse(self, symbol: str | None, refused: pl.DataFrame, good: pl.DataFrame | None = None) -> None:
+        """Put rows (QUARANTINED_BARS) that tell no month, or no symbol, into quarantine; `good` came with them."""
+        with alone_with(self.lake, symbol or ""):
+            quarantine = BarQuarantine(self.lake)
+            quarantine.add(symbol, None, refused)
+            if symbol is not None and good is not None:
+                quarantine.relieve(symbol, None, good, refused)
 
     def _publish(
         self, path: Path, symbol: str, bars: pl.DataFrame, marks: Mapping[date, str], imports: Imports
@@ -225,17 +258,6 @@ class BarsStore:
             )
         sessions = {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}
         publish_frame(path, stored, {"sessions": sessions} | ({IMPORTS: imports} if imports else {}))
-
-    def _quarantine(self, path: Path, sessions: Collection[date], refused: pl.DataFrame) -> None:
-        new = DAY.is_in(list(sessions))
-        rows = refused.filter(new.fill_null(value=True))
-        if path.is_file():
-            with disk_errors("read", path):
-                earlier = pl.read_parquet(path, hive_partitioning=False)
-            rows = pl.concat([earlier.filter(~new.fill_null(value=False)), rows]).unique(maintain_order=True)
-        elif rows.is_empty():
-            return
-        publish_frame(path, rows.match_to_schema(QUARANTINED_BARS).sort("timestamp"))
 
     def _files(self, symbol: str) -> list[Path]:
         return sorted(path for path in self.lake.bars(symbol).glob("*.parquet") if not path.name.startswith("."))

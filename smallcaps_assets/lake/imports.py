@@ -4,6 +4,7 @@ import json
 from typing import Literal
 
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.locks import alone_with
 from smallcaps_assets.lake.publish import publish_text, read_json
 
 Imported = Literal["bars", "events", "windows"]
@@ -16,6 +17,8 @@ def imported(lake: Lake) -> list[str]:
 
 def remember_import(lake: Lake, kind: Imported) -> None:
     """Remember that things of a kind are imported; before the first of them is here, so that none is ever unknown."""
-    known = imported(lake)
-    if kind not in known:
-        publish_text(lake.imports, json.dumps({"kinds": sorted([*known, kind])}) + "\n")
+    if kind in imported(lake):
+        return
+    with alone_with(lake, lake.imports.name):
+        known = {*imported(lake), kind}
+        publish_text(lake.imports, json.dumps({"kinds": sorted(known)}) + "\n")

@@ -12,6 +12,11 @@ class Lake:
 
     root: Path
 
+    @property
+    def locks(self) -> Path:
+        """Folder of the empty files by which processes wait for one another."""
+        return self.root / ".locks"
+
     def bars(self, symbol: str) -> Path:
         """Folder of one symbol's month files."""
         return self.root / "bars" / "minute" / f"symbol={check_symbol(symbol)}"

@@ -9,12 +9,11 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, clean_bars
-from smallcaps_assets.domain.tables import as_listed, symbol_is_safe
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.adoption import Adoption, Held
 from smallcaps_assets.lake.bars import DAY, BarsStore
-from smallcaps_assets.pipeline.bar_sources import BarSources, Source
+from smallcaps_assets.pipeline.bar_judging import Judged, Own, Refused, by_month, differing, judged
+from smallcaps_assets.pipeline.bar_sources import BarSources, Faults, Source
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
@@ -24,9 +23,8 @@ SYMBOLS_AT_ONCE: Final = 2
 # of one table, stored at the same time: each waits for the disk
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
-NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
 # raise it with every change of what is made of files: those imported before are then read again
-_VERSION: Final = "1"
+_VERSION: Final = "2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +33,9 @@ class BarImport:
 
     `over` are the XNYS sessions that are over, sorted: bars of other days are left out and counted. A session that has
     imported bars is covered, and so never asked of the vendor; with `complete` those without, between a symbol's first
-    bar and its last, are as well. `replace` decides between two bars of one minute that differ, else the lake's stays.
+    bar and its last, are as well. `replace` decides between two bars of one minute that differ, else the lake's stays;
+    unless that was `decided`, symbols of which most minutes differ are refused. So are files with many bars outside of
+    every session, unless they may be (`allow_outside`). `begin` is called before anything is written.
     """
 
     store: BarsStore
@@ -43,6 +43,10 @@ class BarImport:
     over: Sequence[date]
     replace: bool = False
     complete: bool = False
+    decided: bool = False
+    allow_outside: bool = False
+    begin: Callable[[], None] = lambda: None
+    refused: Refused = field(default_factory=Refused)
     _ranges: dict[str, tuple[date, date]] = field(default_factory=dict, init=False)
     _spellings: dict[str, str] = field(default_factory=dict, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
@@ -64,8 +68,9 @@ class BarImport:
         self._spellings.update((symbol.casefold(), symbol) for symbol in self.store.symbols())
         held = self._held(sources)
         for source in sources:
-            yield from (Outcome((symbol,)) for symbol in sorted(held.get(source, ())))
-        due = [source for source in sources if source not in held]
+            yield from (Outcome((symbol,)) for symbol in sorted({one for one, _ in held.get(source, ())}))
+        due = [source if source not in held else source.only(_left(held[source])) for source in sources]
+        due = [source for source in due if source.files]
         progress = _Megabytes(sum(source.size for source in due), log)
         named = [source for source in due if source.symbol is not None]
         for source, outcomes in in_threads(self._import_all, named, SYMBOLS_AT_ONCE, tick=progress.tick):
@@ -76,17 +81,17 @@ class BarImport:
             if source.symbol is None:
                 yield from self._import(source, progress.add)
 
-    def _held(self, sources: Sequence[Source]) -> dict[Source, set[str]]:
-        """The sources that were imported and whose bars are all still here, each with its symbols."""
+    def _held(self, sources: Sequence[Source]) -> dict[Source, set[tuple[str, Held]]]:
+        """The sources that were imported and whose bars are all still here, each with what its symbols remember."""
         mixed = any(source.symbol is None for source in sources)
         symbols = self.store.symbols() if mixed else [source.symbol for source in sources if source.symbol]
-        found: dict[str, set[str]] = {}
+        found: dict[str, set[tuple[str, Held]]] = {}
         wanted: dict[str, int] = {}
         ours = {source.signature for source in sources}
         for symbol in symbols:
             for one in self._imports(symbol):
                 if one.signature in ours:
-                    found.setdefault(one.signature, set()).add(symbol)
+                    found.setdefault(one.signature, set()).add((symbol, one))
                     wanted[one.signature] = max(one.symbols, wanted.get(one.signature, 0))
                     self._extend(symbol, one.first, one.last)
         whole = {signature for signature, symbols in found.items() if 0 < wanted[signature] <= len(symbols)}
@@ -106,62 +111,75 @@ class BarImport:
 
         `progress` is told the bytes that were done.
         """
-        problems: list[str] = []
+        faults = Faults()
+        problems = faults.told
         seen = Counter[str]()
-        last: _Own | None = None
-        for batch in self.files.batches(source, problems):
-            own = self._judged(batch, source, problems)
-            seen.update(rows=batch.height, symbols=sum(one.has_bars for one in own))
-            seen.update(not_over=sum(one.not_over for one in own))
+        last: Own | None = None
+        signature = None if source.left else source.signature
+        for batch in self.files.batches(source, faults):
+            found = judged(batch, source, self.over, problems)
+            seen.update(rows=batch.height, copies=found.copies)
+            outside = None if self.allow_outside else found.outside(source)
+            if outside is not None:
+                problems.append(outside)
+                break
+            own = self._agreeing(found, source, problems)
+            self._set_aside(found, own, source)
+            seen.update(symbols=sum(one.has_bars for one in own), nameless=found.nameless.height)
+            seen.update(not_over=sum(one.not_over for one in own), off_hours=sum(one.off_hours for one in own))
             ready = [one for one in [last, *own] if one is not None]
             last = next((one for one in reversed(ready) if one.has_bars), None)
             others = [one for one in ready if one is not last]
-            yield from in_threads(lambda one: self._stored(one, source.signature, 0), others, STORED_AT_ONCE)
+            yield from in_threads(lambda one: self._stored(one, signature, 0), others, STORED_AT_ONCE)
             share = min(source.size * batch.height // max(source.rows, 1), source.size - seen["bytes"])
             seen.update(bytes=share)
             progress(share)
-        if seen["rows"] and not (seen["symbols"] or seen["not_over"]):
+        if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
             problems.append(
                 f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
-                "--unit and what the columns hold."
+                f"--unit and what the columns hold. {self.refused.first()}"
             )
         if last is not None:
-            whole = not problems and not seen["not_over"]
-            yield self._stored(last, source.signature if whole else None, seen["symbols"])
-        if problems:
-            yield Outcome((), {}, tuple(problems))
+            # files that cannot be read do not keep the others from being remembered: only they are read again
+            whole = len(problems) == faults.of_files and not seen["not_over"] and not source.left
+            left = tuple(number for number, file in enumerate(source.files) if file in faults.files)
+            yield self._stored(last, source.signature if whole else None, seen["symbols"], left)
+        figures = {"rows_read": seen["rows"], "rows_quarantined": seen["nameless"], "rows_copies": seen["copies"]}
+        if seen["rows"] or problems:
+            yield Outcome((), {**figures, "bars_off_hours": seen["off_hours"]}, tuple(problems))
         progress(source.size - seen["bytes"])
 
-    def _judged(self, batch: pl.DataFrame, source: Source, problems: list[str]) -> "list[_Own]":
-        """The usable bars of each symbol of a batch, sorted by symbol; what belongs to none is put into quarantine."""
-        listed = batch.with_columns(symbol=as_listed(pl.col("symbol")))
-        if source.symbol is not None:
-            listed = _of_path(listed, source, problems)
-        on_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
-        clean = clean_bars(listed.filter(on_minute))
-        odd = listed.filter(~on_minute).with_columns(reason=pl.lit(NOT_A_MINUTE)).match_to_schema(QUARANTINED_BARS)
-        refused = pl.concat([clean.quarantined, odd])
-        nameless = ~symbol_is_safe(pl.col("symbol"))
-        if not (unnamed := refused.filter(nameless)).is_empty():
-            self.store.refuse(None, None, unnamed)
-        good = clean.good.partition_by("symbol", as_dict=True)
-        bad = refused.filter(~nameless).partition_by("symbol", as_dict=True)
-        symbols = sorted({str(symbol) for (symbol,) in good.keys() | bad.keys()})
-        return [self._own(symbol, good.get((symbol,)), bad.get((symbol,))) for symbol in symbols]
+    def _agreeing(self, found: Judged, source: Source, problems: list[str]) -> list[Own]:
+        """The symbols of which the lake does not have other bars, or of which it was decided which stay."""
+        if self.decided:
+            return found.own
+        compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
+        bad, told = differing(source, dict(compared), self.store.lake.root / "bars" / "minute")
+        if told is not None:
+            problems.append(told)
+        return [one for one in found.own if one.symbol not in bad]
 
-    def _own(self, symbol: str, good: pl.DataFrame | None, bad: pl.DataFrame | None) -> "_Own":
-        bars = QUARANTINED_BARS.to_frame().drop("reason") if good is None else good
-        refused = QUARANTINED_BARS.to_frame() if bad is None else bad
-        dated = bars.with_columns(day=DAY)
-        late = dated.filter(pl.col("day") > self.over[-1]).height
-        usable = dated.filter(pl.col("day").is_in(list(self.over)))
-        return _Own(symbol, usable, refused, on_other_days=bars.height - usable.height - late, not_over=late)
+    def _agreement(self, own: Own) -> tuple[str, tuple[int, int]]:
+        try:
+            return own.symbol, self.store.agreement(own.symbol, own.bars.drop("day"))
+        except LakeError:  # told when it is merged into
+            return own.symbol, (0, 0)
 
-    def _stored(self, own: "_Own", signature: str | None, of: int) -> Outcome:
+    def _set_aside(self, found: Judged, own: Sequence[Own], source: Source) -> None:
+        """Count what is refused, with an example of each reason, and store what no symbol can be found for."""
+        rows = pl.concat([found.nameless, *(one.refused for one in own)])
+        for reason, row in self.refused.add(rows).items():
+            self.refused.examples[reason] = self.files.example(source, row)
+        if not found.nameless.is_empty():
+            self.begin()
+            self.store.refuse(None, found.nameless)
+
+    def _stored(self, own: Own, signature: str | None, of: int, left: tuple[int, ...] = ()) -> Outcome:
         """Merge the bars of one symbol, month by month; the last month remembers the import."""
         try:
             self._require_one_spelling(own.symbol)
-            figures = self._merged(own, None if own.not_over else signature, of)
+            self.begin()
+            figures = self._merged(own, None if own.not_over else signature, of, left)
         except DiskFull:
             raise
         except LakeError as error:
@@ -177,16 +195,18 @@ class BarImport:
                 "one of them out."
             )
 
-    def _merged(self, own: "_Own", signature: str | None, of: int) -> Counter[str]:
+    def _merged(self, own: Own, signature: str | None, of: int, left: tuple[int, ...]) -> Counter[str]:
         figures = Counter(
             rows_quarantined=own.refused.height, rows_on_other_days=own.on_other_days, rows_not_over=own.not_over
         )
-        for (month,), rows in own.refused.group_by(DAY.dt.truncate("1mo"), maintain_order=True):
-            self.store.refuse(own.symbol, month, rows)
-        bars = own.by_month()
+        refused = by_month(own.refused.with_columns(day=DAY))
+        self.store.refuse(own.symbol, refused.pop(None, own.refused.clear()), own.bars)
+        bars = {month: rows for month, rows in by_month(own.bars).items() if month is not None}
         covers = self._covers(own) if self.complete else {}
         marks: dict[date, str] = {}
-        for month in sorted(bars.keys() | covers.keys()):
+        months = {month for month in (*bars, *covers, *refused) if month is not None}
+        # the last month with bars comes last: it remembers
+        for month in sorted(months, key=lambda month: (month in bars, month)):
             last = signature is not None and month == max(bars, default=None)
             done = self.store.merge(
                 own.symbol,
@@ -194,15 +214,17 @@ class BarImport:
                 bars.get(month, own.bars.drop("day").clear()),
                 covers=covers.get(month, ()),
                 replace=self.replace,
-                adoption=Adoption(str(signature), of, dict(marks)) if last else None,
+                adoption=Adoption(str(signature), of, dict(marks), left) if last else None,
+                refused=refused.get(month, own.refused.clear()),
             )
             marks |= done.fingerprints
             figures.update(bars_new=done.new, bars_equal=done.equal, bars_differing=done.differing)
+            figures.update(bars_filled=done.filled)
             figures.update(bars_replaced=done.differing if self.replace else 0, sessions_covered=done.covered)
         figures["sessions"] = len(marks)
         return figures
 
-    def _covers(self, own: "_Own") -> dict[date, list[date]]:
+    def _covers(self, own: Own) -> dict[date, list[date]]:
         """The sessions between the first bar of a symbol and the last, of all its files so far, by month."""
         if not own.has_bars:
             return {}
@@ -220,36 +242,9 @@ class BarImport:
         return self._ranges[symbol]
 
 
-@dataclass(frozen=True)
-class _Own:
-    """What a batch holds of one symbol: bars (BARS and `day`) of sessions that are over, and what is not used."""
-
-    symbol: str
-    bars: pl.DataFrame
-    refused: pl.DataFrame
-    on_other_days: int
-    not_over: int
-
-    @property
-    def has_bars(self) -> bool:
-        """Whether there is a bar to merge."""
-        return not self.bars.is_empty()
-
-    def by_month(self) -> dict[date, pl.DataFrame]:
-        """The bars of each month, by its first day."""
-        months = self.bars.with_columns(month=pl.col("day").dt.truncate("1mo")).partition_by("month", as_dict=True)
-        return {month: rows.drop("day", "month") for (month,), rows in months.items()}
-
-
-def _of_path(bars: pl.DataFrame, source: Source, problems: list[str]) -> pl.DataFrame:
-    """Bars of the symbol that the path says."""
-    others = bars.filter(pl.col("symbol") != source.symbol)["symbol"].unique().sort().to_list()
-    if others:
-        problems.append(
-            f"{source.name}: the path says symbol {source.symbol}, the column symbol {', '.join(others[:5])}. Rows of "
-            "another symbol than the path's are left out: rename the folder or file, or correct the column."
-        )
-    return bars.filter(pl.col("symbol") == source.symbol)
+def _left(held: set[tuple[str, Held]]) -> list[int]:
+    """The files of a source that could not be read when it was imported."""
+    return sorted({number for _, one in held for number in one.left})
 
 
 class _Megabytes:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -11,12 +11,16 @@ from typing import Final
 import polars as pl
 from pyarrow import parquet
 
-from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars
-from smallcaps_assets.domain.tables import as_listed, as_listed_name, check_symbol
+from smallcaps_assets.domain.foreign import needs_unit
+from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars, question
+from smallcaps_assets.domain.tables import BARS, as_listed, as_listed_name, check_symbol
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.bar_tables import (
+    FILE,
     ROWS_AT_ONCE,
     UNREADABLE,
+    UNSAID,
+    Table,
     damaged,
     first_lines,
     in_batches,
@@ -24,6 +28,7 @@ from smallcaps_assets.pipeline.bar_tables import (
     scanned,
     suffix_of,
     symbol_of_path,
+    timeless,
     unreadable,
 )
 
@@ -38,7 +43,8 @@ class Source:
     """Files that are read together.
 
     `symbol` is what their path says, None where a column says it; `rows` is about how many rows they have, where that
-    decides anything; `signature` changes with the files and with what is made of them.
+    decides anything; `signature` changes with the files and with what is made of them. One that is `left` of a source
+    that was imported is never remembered itself.
     """
 
     files: tuple[Path, ...]
@@ -46,12 +52,34 @@ class Source:
     signature: str
     size: int
     rows: int = 0
+    left: bool = False
+
+    def only(self, numbers: Sequence[int]) -> "Source":
+        """Some of its files, by number: those that could not be read before."""
+        files = tuple(self.files[number] for number in numbers)
+        return replace(self, files=files, size=sum(file.stat().st_size for file in files), left=True)
 
     @property
     def name(self) -> str:
         """What to call it in a message."""
         more = f" and {len(self.files) - 1:,} more" if len(self.files) > 1 else ""
         return f"{self.files[0]}{more}"
+
+
+@dataclass
+class Faults:
+    """What is wrong with files, in words: of single ones, so often, those in `files`; or of what they hold."""
+
+    told: list[str] = field(default_factory=list)
+    files: set[Path] = field(default_factory=set)
+    of_files: int = 0
+
+    def add(self, files: Sequence[Path], what: str) -> None:
+        """Note what is wrong with the first of `files`, and that the others are like it."""
+        more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
+        self.told.append(f"{what}{more}")
+        self.files.update(files)
+        self.of_files += 1
 
 
 @dataclass
@@ -95,17 +123,30 @@ class BarSources:
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
 
-    def batches(self, source: Source, problems: list[str]) -> Iterator[pl.DataFrame]:
+    def batches(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
         """All bars of a source (BARS), whole symbols together where it is larger than memory should hold.
 
-        `problems` takes the files that cannot be read, with the reason.
+        `faults` takes the files that cannot be read, or not without knowing more, with the reason.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
-            yield from self._whole_symbols(source, problems)
+            yield from self._whole_symbols(source, faults)
             return
-        frames = list(self._read(source.files, source.symbol, problems))
+        frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             yield pl.concat(frames)
+
+    def example(self, source: Source, row: pl.DataFrame) -> str:
+        """What a bad row (QUARANTINED_BARS) says, and where; of one without a time, how the file tells it."""
+        if row["timestamp"][0] is not None:
+            return f"{as_example(row)} in {source.name}"
+        for file in source.files:
+            try:
+                told = timeless(file, self.form, source.symbol)
+            except (*UNREADABLE, InputError):
+                continue
+            if told is not None:
+                return f"{told} in {file}"
+        return f"{as_example(row)} in {source.name}"
 
     def _symbol_of_name(self, file: Path) -> str | None:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
@@ -128,31 +169,48 @@ class BarSources:
                 yield [file for file, _ in batch], sum(rows for _, rows in batch)
 
     def _read(
-        self, files: Sequence[Path], symbol: str | None, problems: list[str], *, alike: bool = False
+        self, files: Sequence[Path], symbol: str | None, faults: Faults, *, alike: bool = False
     ) -> Iterator[pl.DataFrame]:
         """Bars of files, as one table where their columns are the same; a damaged one is found by halves."""
         try:
-            yield self._opened(files, symbol).collect()
+            yield self._said(self._opened(files, symbol), faults)
         except (*UNREADABLE, InputError) as error:
             if len(files) == 1 or (alike and isinstance(error, InputError)):
-                problems.append(_told(files, error))
+                faults.add(files, _told(files[0], error))
                 return
             groups = [files[: len(files) // 2], files[len(files) // 2 :]] if alike else _by_schema(files)
             for group in groups:
-                yield from self._read(group, symbol, problems, alike=True)
+                yield from self._read(group, symbol, faults, alike=True)
 
-    def _opened(self, files: Sequence[Path], symbol: str | None) -> pl.LazyFrame:
+    def _opened(self, files: Sequence[Path], symbol: str | None) -> Table:
         table = open_bars(files, self.form, symbol)
         self.extra.update(table.extra)
         if symbol is not None or self.only is None:
-            return table.bars
-        return table.bars.filter(as_listed(pl.col("symbol")).is_in(list(self.only)))
+            return table
+        wanted = as_listed(pl.col("symbol")).is_in(list(self.only))
+        asking = None if table.asking is None else table.asking.filter(wanted)
+        return table._replace(bars=table.bars.filter(wanted), asking=asking)
 
-    def _whole_symbols(self, source: Source, problems: list[str]) -> Iterator[pl.DataFrame]:
+    def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
+        """The bars of a table without the files that leave open what their times mean."""
+        if table.asking is None:
+            return table.bars.collect()
+        bars = table.asking.collect()
+        asked = bars.filter(pl.col(UNSAID).is_not_null()).unique(FILE, keep="first", maintain_order=True)
+        questions: dict[bool, list[tuple[str, str]]] = {}
+        for file, value in asked.select(FILE, UNSAID).iter_rows():
+            questions.setdefault(needs_unit(value), []).append((file, value))
+        for alike in questions.values():
+            faults.add([Path(file) for file, _ in alike], f"{alike[0][0]}: {question(table.columns, alike[0][1])}")
+        return bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list())).select(*BARS)
+
+    def _whole_symbols(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
         """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
         symbol = pl.col("symbol")
         try:
-            bars = self._opened(source.files, None)
+            table = self._opened(source.files, None)
+            table.require_said()
+            bars = table.bars
             sizes = bars.group_by("symbol").len().sort("symbol").collect(engine="streaming")
             sized: Iterator[tuple[str | None, int]] = sizes.iter_rows()
             for batch in in_batches(sized, self.rows_at_once):
@@ -162,7 +220,7 @@ class BarSources:
                 nameless = len(named) < len(batch)
                 yield bars.filter(wanted | symbol.is_null() if nameless else wanted).collect(engine="streaming")
         except (*UNREADABLE, InputError) as error:
-            problems.append(_told(source.files, error))
+            faults.add(source.files, _told(source.files[0], error))
 
 
 def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int = 0) -> Source:
@@ -179,9 +237,17 @@ def _rows(file: Path) -> int:
     return int(parquet.read_metadata(file).num_rows)
 
 
-def _told(files: Sequence[Path], error: BaseException) -> str:
-    more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
-    return f"{error if isinstance(error, InputError) else damaged(files[0], error)}{more}"
+def _told(file: Path, error: BaseException) -> str:
+    return str(error if isinstance(error, InputError) else damaged(file, error))
+
+
+def as_example(row: pl.DataFrame) -> str:
+    """What a row (QUARANTINED_BARS) says, in a line."""
+    said = row.row(0, named=True)
+    moment = said["timestamp"]
+    when = "without a time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    values = ", ".join(f"{name} {said[name]}" for name in ("open", "high", "low", "close", "volume"))
+    return f"{said['symbol']} {when}, {values},"
 
 
 def _by_schema(files: Sequence[Path]) -> list[list[Path]]:

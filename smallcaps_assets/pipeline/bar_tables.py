@@ -9,7 +9,15 @@ from typing import Final, NamedTuple, TypeVar
 import polars as pl
 from pyarrow import ArrowException
 
-from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, as_bars, columns_of_bars
+from smallcaps_assets.domain.foreign_bars import (
+    OPTIONAL,
+    BarForm,
+    as_bars,
+    columns_of_bars,
+    question,
+    unsaid_times,
+)
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
@@ -20,16 +28,34 @@ UNREADABLE: Final = (
     *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
     *(OSError, EOFError, UnicodeDecodeError, csv.Error),
 )
+# beside the bars of files whose times are text: the file, and the time where it leaves open what it means
+FILE: Final = " file"
+UNSAID: Final = " unsaid"
 _KEY: Final = "symbol="
 Item = TypeVar("Item")
 
 
 class Table(NamedTuple):
-    """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made."""
+    """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made.
+
+    `asking` are the same bars where times are text, with UNSAID and FILE: text may leave open what it means.
+    """
 
     bars: pl.LazyFrame
     columns: Mapping[str, str]
     extra: tuple[str, ...]
+    asking: pl.LazyFrame | None
+
+    def require_said(self) -> None:
+        """Make sure that no time leaves open what it means; reads the times where they are text.
+
+        Raises:
+            InputError: one does; the file is named.
+        """
+        if self.asking is not None:
+            asked = self.asking.filter(pl.col(UNSAID).is_not_null()).select(FILE, UNSAID).head(1)
+            for file, value in asked.collect(engine="streaming").iter_rows():
+                raise InputError(f"{file}: {question(self.columns, value)}")
 
 
 def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without: Sequence[str] = OPTIONAL) -> Table:
@@ -43,22 +69,42 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         frame = scanned(files)
         found = frame.collect_schema()
         names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
-        bars = frame.select(as_bars(found, names, form, _example(first, frame, names["timestamp"])))
+        is_text = found[names["timestamp"]] == pl.String
+        asked = [unsaid_times(names, form).alias(UNSAID), pl.col(FILE)] if is_text else []
+        bars = (scanned(files, FILE) if is_text else frame).select(*as_bars(found, names, form), *asked)
     except InputError as error:
         raise InputError(f"{first}: {error}") from None
     except UNREADABLE as error:
         raise unreadable(first, error) from error
     if symbol is not None:
         bars = bars.with_columns(pl.col("symbol").fill_null(pl.lit(symbol)))
-    return Table(bars, names, tuple(name for name in found if name not in names.values()))
+    extra = tuple(name for name in found if name not in names.values())
+    return Table(bars.select(*BARS), names, extra, bars if is_text else None)
 
 
-def scanned(files: Sequence[Path]) -> pl.LazyFrame:
-    """Files of one kind as they are."""
+def timeless(file: Path, form: BarForm, symbol: str | None) -> str | None:
+    """The first timestamp of a file of which nothing can be made, as the file has it; None where there is none.
+
+    Raises:
+        InputError: see `open_bars`.
+    """
+    table = open_bars([file], form, symbol)
+    name, found = table.columns["timestamp"], scanned([file]).collect_schema()
+    raw = scanned([file]).select(pl.col(name).alias(UNSAID))
+    both = pl.concat([raw, table.bars.select("timestamp")], how="horizontal")
+    first = both.filter(pl.col("timestamp").is_null()).head(1).collect()
+    if first.is_empty():
+        return None
+    value = first.select(pl.col(UNSAID).to_physical() if found[name].is_temporal() else UNSAID).item()
+    return f"{name} {value!r} ({found[name]})"
+
+
+def scanned(files: Sequence[Path], name_in: str | None = None) -> pl.LazyFrame:
+    """Files of one kind as they are; the column `name_in`, if given, says of which file a row is."""
     if suffix_of(files[0]).startswith(".csv"):
         # as text, so that a symbol such as NA or TRUE stays one; `as_bars` makes numbers of what is to be numbers
-        return pl.scan_csv(list(files), infer_schema=False, glob=False)
-    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
+        return pl.scan_csv(list(files), infer_schema=False, glob=False, include_file_paths=name_in)
+    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, include_file_paths=name_in)
 
 
 def first_lines(file: Path) -> list[list[str]]:
@@ -106,14 +152,3 @@ def damaged(name: object, error: BaseException) -> InputError:
 
 def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or (str(error).splitlines() or ["empty"])[0]
-
-
-def _example(file: Path, frame: pl.LazyFrame, column: str) -> str | None:
-    """The first timestamp of a file, where they are text."""
-    if frame.collect_schema()[column] != pl.String:
-        return None
-    if not suffix_of(file).startswith(".csv"):
-        first = frame.select(pl.col(column).drop_nulls().head(1)).collect(engine="streaming")
-        return None if first.is_empty() else str(first.item())
-    header, *rows = first_lines(file)
-    return rows[0][header.index(column)] if rows and len(rows[0]) == len(header) else None

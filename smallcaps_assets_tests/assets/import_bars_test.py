@@ -1,5 +1,6 @@
 """`smallcaps import bars` as a person runs it: the lake, what Dagster knows of it, what is said of what went wrong."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
@@ -114,18 +116,76 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_imported(
 ) -> None:
     bad = home.parent / "minute" / f"symbol={NAMES[0]}" / "broken.parquet"
     bad.write_bytes(b"no parquet")
-    assert main(["import", "bars", "../minute"]) == 2
+    assert main(["import", "bars", "../minute"]) == 1
     said = capsys.readouterr()
     assert f"{bad.name}: is not a readable parquet file" in said.err
-    assert "1 files or symbols, named above, could not be imported whole" in said.err
+    assert "1 problems with files or symbols, named above: what they name was not imported whole" in said.err
     assert sum(BarsStore(lake_of(home)).read(symbol).height for symbol in NAMES) == BARS_OF_ALL.height
+
+
+@pytest.mark.parametrize("bad", [260, 240])
+def test_rows_that_are_bad_are_told_with_an_example_and_many_are_no_success(
+    bad: int, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 5,000 rows, 250 are the 5 % that may be."""
+    bars = BARS_OF_ALL.head(4_900)
+    volume = pl.when(pl.int_range(pl.len()) < bad - 100).then(0.0).otherwise("volume").alias("volume")
+    nameless = bars.tail(100).with_columns(symbol=pl.lit("a/b"))
+    pl.concat([bars.with_columns(volume), nameless]).write_parquet(home / "bars.parquet")
+    assert main(["import", "bars", "bars.parquet"]) == int(bad > 250)
+    said = capsys.readouterr()
+    first = BARS_OF_ALL.row(0, named=True)
+    assert f"{bad:,} bad rows set aside in {home / 'lake' / 'quarantine'}:" in said.out
+    assert f"{bad - 100:>9,}  volume is missing or not positive; such as {first['symbol']} " in said.out
+    assert "      100  symbol is not usable as a name; such as A/B " in said.out
+    assert "volume 0.0, in bars.parquet" in said.out
+    assert (f"{bad:,} of 5,000 rows are bad" in said.err) == (bad > 250)
+
+
+def test_what_is_there_of_symbols_that_nobody_follows_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = home / "config" / "config.yaml"
+    text, number = re.subn(r"first_session: .*", "first_session: 2025-10-28", config.read_text(encoding="utf-8"))
+    assert number == 1
+    config.write_text(text, encoding="utf-8")
+    assert main(["import", "bars", "../minute"]) == 0
+    capsys.readouterr()
+    sessions = BARS_OF_ALL.select(pl.struct("symbol", day=DAY).n_unique()).item()
+    assert main(["status"]) == 0
+    told = capsys.readouterr().out
+    assert f"not followed: 3 symbols with {BARS_OF_ALL.height:,} bars in {sessions} symbol-sessions" in told
+    assert "events detected of 0; there is no universe yet" in told
+    assert main(["coverage", "--fast"]) == 0
+    told = capsys.readouterr().out
+    assert "3 are not followed: there is no universe yet" in told
+    first = BARS_OF_ALL.filter(DAYS[0] == DAY)["symbol"].n_unique()
+    assert f"beyond:   {first} symbol-sessions with bars lie outside of the history" in told
+
+
+@pytest.mark.parametrize("command", ["status", "coverage"])
+def test_a_lake_whose_name_is_mistyped_is_told(command: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--lake", "lacke"]) == 2
+    assert "--lake lacke: there is no such folder" in capsys.readouterr().err
+    assert not (home / "lacke").exists()
+
+
+def test_an_import_of_which_nothing_came_leaves_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "AEMD.csv").write_text("symbol,close\n")
+    assert main(["import", "bars", "AEMD.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "not a bar was imported" in said
+    assert "in the lake" not in said
+    assert not lake_of(home).imports.exists()
+    assert not BarsStore(lake_of(home)).symbols()
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
+        (["../minute", "--followed-only"], ["--followed-only: the universe of", "follows no symbol"]),
         (["nowhere"], ["nowhere: no csv.gz or csv or parquet file there"]),
         (["../minute", "--timezone", "New York"], ["--timezone New York: there is no such time zone"]),
+        (["../minute", "--timezone", ""], ["--timezone '': there is no such time zone"]),
+        (["../minute", "--timezone", "localtime"], ["--timezone localtime: there is no such time zone"]),
     ],
 )
 def test_what_cannot_be_imported_at_all(

@@ -1,7 +1,10 @@
 """What the lake says it holds of bars and of shards, and what stays when more comes."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from threading import Barrier
 from typing import Any
 
 import polars as pl
@@ -192,6 +195,22 @@ def test_a_refused_row_without_a_time_outlasts_the_sessions_that_come_later(stor
     store.add("AEMD", NOV, [MON], day(3), timeless)
     store.add("AEMD", NOV, [TUE], day(4), NOTHING)
     assert quarantine(lake)["reason"].to_list() == ["no timestamp"]
+
+
+def test_what_is_added_and_merged_at_the_same_time_is_all_there(store: BarsStore) -> None:
+    """Into one month, by several: each reads it, and publishes it with its own."""
+    work = [lambda number=number: store.merge("AEMD", NOV, day(number)) for number in (3, 4, 5, 6)]
+    work.append(lambda: store.add("AEMD", NOV, [date(2025, 11, 7)], day(7), NOTHING))
+    together = Barrier(len(work))
+
+    def begin(one: Callable[[], object]) -> None:
+        together.wait()
+        one()
+
+    with ThreadPoolExecutor(len(work)) as threads:
+        list(threads.map(begin, work))
+    assert_frame_equal(store.read("AEMD"), pl.concat(day(number) for number in (3, 4, 5, 6, 7)))
+    assert len(store.covered("AEMD")) == 5
 
 
 def test_no_quarantine_file_without_refused_rows(store: BarsStore, lake: Lake) -> None:

@@ -658,6 +658,7 @@ def bars_for_replay() -> pl.DataFrame:
 
 def test_a_replay_names_its_own_sessions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     put("capture/bars.parquet", bars_for_replay())
+    Path("lake").mkdir()
     assert main(["status", "--replay", "capture", "--lake", "lake"]) == 0
     days = bars_for_replay().select(DAY.unique()).to_series()
     due = len([day for day in DAYS if days.min() <= day <= days.max()])  # type: ignore[operator]

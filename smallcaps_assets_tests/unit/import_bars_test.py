@@ -17,6 +17,7 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.bar_import import BarImport
@@ -208,7 +209,16 @@ def test_a_column_that_contradicts_the_path_is_told(lake: Lake, brought: Path) -
     put(brought / "symbol=AEMD" / "all.parquet", BOTH)
     (told,) = importing(lake, brought).problems
     assert "the path says symbol AEMD, the column symbol BRK.B" in told
+    assert "The 6 rows of another symbol than the path's are set aside" in told
     assert_frame_equal(held(lake), ONE)
+    assert quarantined(lake) == {
+        "symbol=BRK.B/2025-10.parquet": {"the path says another symbol": 2},
+        "symbol=BRK.B/2025-11.parquet": {"the path says another symbol": 4},
+    }
+    put(brought / "symbol=BRK.B" / "all.parquet", OTHER)
+    (brought / "symbol=AEMD" / "all.parquet").unlink()
+    assert not importing(lake, brought).problems
+    assert not quarantined(lake)
 
 
 def test_symbols_that_nobody_follows_may_be_left_out(lake: Lake, brought: Path) -> None:
@@ -288,10 +298,64 @@ def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], 
     assert held(lake).is_empty()
 
 
+def in_csv(written: pl.Expr, day: date) -> pl.DataFrame:
+    return ONE.filter(day == DAY).drop("symbol").with_columns(timestamp=written)
+
+
+AS_ISO, AS_DIGITS = STAMP.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), STAMP.dt.epoch("ms").cast(pl.String)
+AS_CLOCK = NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize(
+    ("first_and_others", "form", "words"),
+    [
+        ((AS_ISO, AS_CLOCK), BarForm(ZONE), "'2025-11-03 09:30:00', has no time zone"),
+        ((AS_ISO, AS_DIGITS), BarForm(unit="ms"), "column timestamp is 1762180200000: since 1970, but in which unit"),
+        ((AS_DIGITS, AS_CLOCK), BarForm(ZONE, "ms"), "has no time zone"),
+    ],
+)
+def test_each_file_of_a_symbol_tells_time_in_its_own_way(
+    first_and_others: tuple[pl.Expr, pl.Expr], form: BarForm, words: str, lake: Lake, brought: Path
+) -> None:
+    folder, (first, others) = brought / "symbol=AEMD", first_and_others
+    put(folder / "1.csv", in_csv(first, FRI))
+    for name, day in (("2.csv", MON), ("3.csv", TUE)):
+        put(folder / name, in_csv(others, day))
+    asked = importing(lake, brought, BarForm(unit=form.unit if "zone" in words else None))
+    (told,) = asked.problems
+    assert told.startswith(f"{folder / '2.csv'}: ")
+    assert words in told
+    assert "1 more files are like it" in told
+    assert_frame_equal(held(lake), ONE.head(2))
+    assert not quarantined(lake)
+    assert not importing(lake, brought, form).problems
+    assert_frame_equal(held(lake), ONE)
+
+
+def test_a_first_file_without_rows_keeps_no_question_from_being_asked(lake: Lake, brought: Path) -> None:
+    folder = brought / "symbol=AEMD"
+    put(folder / "0.csv", in_csv(AS_CLOCK, FRI).clear())
+    put(folder / "1.csv", in_csv(AS_CLOCK, FRI))
+    (told,) = importing(lake, brought).problems
+    assert f"{folder / '1.csv'}: column timestamp, such as '2025-10-31 09:30:00', has no time zone" in told
+    assert not files_below(lake.root)
+
+
+@pytest.mark.parametrize("at_once", [2, ROWS_AT_ONCE])
+def test_a_file_of_two_ways_to_tell_time_is_asked_about(at_once: int, lake: Lake, brought: Path) -> None:
+    put(brought / "bars.csv", pl.concat([BOTH[:6].with_columns(AS_ISO), BOTH[6:].with_columns(AS_CLOCK)]))
+    (told,) = importing(lake, brought, rows_at_once=at_once).problems
+    assert "has no time zone" in told
+    assert not files_below(lake.root)
+    importing(lake, brought, BarForm(ZONE), rows_at_once=at_once)
+    assert_frame_equal(held(lake), BOTH)
+
+
 def test_a_wrong_unit_is_told(lake: Lake, brought: Path) -> None:
     file = put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch("ms")))
     (told,) = importing(lake, brought, BarForm(unit="us")).problems
     assert f"{file}: not one of 6 rows is a usable bar of a session. Check --timezone, --unit" in told
+    assert f"timestamp is missing or implausible; such as timestamp 1761917400000 (Int64) in {file}" in told
 
 
 @pytest.mark.parametrize(("label", "of"), [("us", "ms"), ("us", "ns"), ("ns", "us"), ("ms", "us")])
@@ -310,7 +374,10 @@ def test_text_that_is_no_time_is_set_aside(lake: Lake, brought: Path) -> None:
     text = ["2025-11-03 09:30:00", "2025-11-03 09:31:00 EST", "soon", "2025-11-03 09:32:00.123", "2025-13-03 09:33:00"]
     bars = pl.concat([ONE.head(1)] * 5).drop("symbol").with_columns(timestamp=pl.Series(text))
     put(brought / "AEMD.csv", bars)
-    assert importing(lake, brought, BarForm(ZONE)).figures["rows_quarantined"] == 4
+    figures = importing(lake, brought, BarForm(ZONE)).figures
+    # what tells them apart cannot be kept, so that they are one row
+    assert (figures["rows_quarantined"], figures["rows_copies"]) == (1, 3)
+    assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 1}}
     assert held(lake)["timestamp"].to_list() == [new_york("2025-11-03 09:30")]
 
 
@@ -338,9 +405,30 @@ def test_whole_shares_other_names_and_what_vendors_leave_out(lake: Lake, brought
     assert result.files.extra == {"otc", "date"}
 
 
+@pytest.mark.parametrize("name", ["bars.txt", "bars.tsv", "AEMD"])
+def test_a_file_of_another_kind_is_refused_by_its_name(name: str, lake: Lake, brought: Path) -> None:
+    brought.mkdir()
+    BOTH.write_csv(brought / name)
+    with pytest.raises(InputError, match=r"does not say that it is csv.gz or csv or parquet\. Rename it"):
+        importing(lake, brought / name)
+    with pytest.raises(InputError, match=rf"no csv.gz or csv or parquet file there \(1 others, such as {name}\)"):
+        importing(lake, brought / "*")
+    put(brought / "OTHER.csv", BOTH)
+    assert importing(lake, brought / "*").figures["bars_new"] == 12
+
+
+@pytest.mark.parametrize(("sign", "word"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_than_the_comma_is_told(sign: str, word: str, lake: Lake, brought: Path) -> None:
+    brought.mkdir()
+    ONE.write_csv(brought / "AEMD.csv", separator=sign)
+    (told,) = importing(lake, brought).problems
+    assert f"Values are separated by {word}: write the file with commas" in told
+
+
 @pytest.mark.parametrize(
     ("bars", "form", "words"),
     [
+        (ONE.rename({"open": "o"}), BarForm(), "If they have other names, say which: --columns"),
         (ONE.drop("open", "close"), BarForm(), "no column open, close"),
         (ONE, BarForm(names={"open": "o"}), "no column o (said to be open)"),
         (ONE.with_columns(pl.col("close").cast(pl.String)), BarForm(), "column close is String, not a number"),
@@ -379,7 +467,7 @@ def test_bad_rows_are_set_aside_with_the_reason(lake: Lake, brought: Path) -> No
         },
         "unnamed.parquet": {"symbol is not usable as a name": 1},
     }
-    assert result.figures["rows_quarantined"] == 5
+    assert result.figures["rows_quarantined"] == 6
     # a day whose bars are all bad is due
     assert BarsStore(lake).covered("AEMD") == {FRI, MON, TUE}
 
@@ -450,6 +538,88 @@ def test_what_files_leave_out_or_tell_in_32_bits_is_no_difference(replace: bool,
     assert_frame_equal(store.read("AEMD"), bars_from("2025-11-03 09:30", ROWS))
     # the file now knows of the import, and nothing else
     assert files_below(lake.bars("AEMD")).keys() == before.keys()
+
+
+FULL: list[Row] = [(12.0, 12.5, 11.9, 12.2, 100.0 + minute, 7) for minute in range(180)]
+
+
+def without(bars: pl.DataFrame, *names: str) -> pl.DataFrame:
+    return bars.with_columns(pl.lit(None, dtype=BARS[name]).alias(name) for name in names)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_one_of_two_equal_bars_lacks_is_filled_in_from_the_other(replace: bool, lake: Lake, brought: Path) -> None:
+    whole = bars_from("2025-11-03 09:30", FULL[:4])
+    half = pl.concat([without(whole[:2], "vwap"), without(whole[2:], "transactions")])
+    put(brought / "1" / "bars.parquet", half)
+    importing(lake, brought / "1")
+    # the second differs in its volume, the fourth in its vwap: what it does not say of transactions is kept
+    later = pl.concat([whole[:3], whole[3:].with_columns(pl.col("vwap") + 1)])
+    later = later.with_columns(volume=pl.when(pl.int_range(4) == 1).then(9.0).otherwise("volume"))
+    put(brought / "2" / "bars.parquet", without(later, "transactions"))
+    figures = importing(lake, brought / "2", replace=replace).figures
+    assert [figures[f"bars_{name}"] for name in ("equal", "filled", "differing")] == [2, 1, 2]
+    other = pl.concat([without(later[1:2], "transactions"), half[2:3], without(later[3:], "transactions")])
+    expected = pl.concat([whole[:1], other if replace else half[1:]])
+    assert_frame_equal(held(lake), expected)
+    put(brought / "3" / "bars.parquet", whole[3:])
+    assert importing(lake, brought / "3").figures["bars_filled"] == int(not replace)
+
+
+def test_bars_outside_of_every_session_are_refused_unless_they_may_be(lake: Lake, brought: Path) -> None:
+    """07:00 to 10:00 in New York, read as UTC: 02:00 to 05:00, of which two hours are outside."""
+    bars = bars_from("2025-11-03 07:00", FULL, "AEMD")
+    put(brought / "AEMD.parquet", bars.drop("symbol").with_columns(timestamp=NAIVE))
+    put(brought / "BRK.B.parquet", OTHER.drop("symbol"))
+    (told,) = importing(lake, brought, BarForm("UTC")).problems
+    assert f"{brought / 'AEMD.parquet'}: 120 of 180 bars (67 %) lie outside 04:00 to 20:00 New York" in told
+    assert all(word in told for word in ("--timezone", "--unit", "--allow-outside"))
+    assert_frame_equal(held(lake), OTHER)
+    taken = importing(lake, brought, BarForm("UTC"), allow_outside=True)
+    assert (taken.figures["bars_new"], taken.figures["bars_off_hours"]) == (180, 120)
+    right = Lake(lake.root.with_name("right"))
+    assert not importing(right, brought, BarForm(ZONE)).problems
+    assert_frame_equal(held(right), pl.concat([bars, OTHER]))
+
+
+@pytest.mark.parametrize(("outside", "problems"), [(9, 0), (10, 1)])
+def test_a_few_bars_outside_are_taken(outside: int, problems: int, lake: Lake, brought: Path) -> None:
+    """Of 180, 9 are the 5 % that may be."""
+    night = bars_from("2025-11-03 03:00", FULL[:outside], "AEMD")
+    put(brought / "AEMD.parquet", pl.concat([night, bars_from("2025-11-03 09:30", FULL[outside:], "AEMD")]))
+    result = importing(lake, brought)
+    assert len(result.problems) == problems
+    assert result.figures["bars_off_hours"] == (0 if problems else outside)
+
+
+def test_symbols_most_of_whose_minutes_differ_are_refused_unless_it_was_said_which_stay(
+    lake: Lake, brought: Path
+) -> None:
+    """As of prices that are adjusted, or of another time zone."""
+    before = pl.concat([bars_from("2025-11-03 09:30", FULL, name) for name in ("AEMD", "BRK.B", "CRVO")])
+    put(brought / "1" / "bars.parquet", before)
+    importing(lake, brought / "1")
+    # of CRVO 36 of 180 differ, the 20 % that may be
+    adjusted = pl.col("symbol") == "AEMD"
+    some = (pl.col("symbol") == "CRVO") & (datetime(2025, 11, 3, 15, 6, tzinfo=UTC) > STAMP)
+    volume = pl.when(adjusted | some).then(pl.col("volume") * 2).otherwise("volume")
+    put(brought / "2" / "bars.parquet", before.with_columns(volume=volume))
+    result = importing(lake, brought / "2")
+    # together 216 of 540 are beyond as well
+    (told,) = result.problems
+    assert "216 of the 540 minutes of AEMD, BRK.B, CRVO that the lake has as well differ (40 %)" in told
+    assert "--on-conflict" in told
+    assert_frame_equal(held(lake), before)
+    # of many, a single one
+    more = pl.concat([bars_from("2025-11-03 09:30", FULL, f"X{letter}") for letter in "ABCDEFGH"])
+    put(brought / "1" / "more.parquet", more)
+    importing(lake, brought / "1")
+    put(brought / "3" / "bars.parquet", pl.concat([before.with_columns(volume=volume), more]))
+    result = importing(lake, brought / "3")
+    (told,) = result.problems
+    assert "180 of the 180 minutes of AEMD that the lake has as well differ (100 %)" in told
+    assert (result.figures["bars_differing"], result.figures["bars_equal"]) == (36, 9 * 180 + 144)
+    assert importing(lake, brought / "2", decided=True, replace=True).figures["bars_replaced"] == 216
 
 
 def test_a_session_is_covered_where_bars_came(lake: Lake, brought: Path) -> None:
@@ -527,6 +697,35 @@ def test_imports_that_overlap_end_in_one_state(lake: Lake, brought: Path) -> Non
     assert held(lake).height == 4
 
 
+def test_a_session_of_two_sources_is_read_again_once_and_no_more(lake: Lake, brought: Path) -> None:
+    put(brought / "a" / "morning.parquet", bars_from("2025-11-03 09:30", ROWS))
+    put(brought / "b" / "evening.parquet", bars_from("2025-11-03 15:00", ROWS))
+    importing(lake, brought / "a")
+    importing(lake, brought / "b")
+    assert importing(lake, brought / "a").figures["bars_equal"] == 2
+    assert not importing(lake, brought / "a").figures
+    assert not importing(lake, brought / "b").figures
+
+
+@pytest.mark.parametrize("month", [NOV, None])
+def test_rows_that_come_right_leave_the_quarantine(month: date | None, lake: Lake, brought: Path) -> None:
+    wrong = {"volume": pl.lit(0.0)} if month else {"timestamp": STAMP.dt.epoch("ms").cast(pl.Datetime("us", "UTC"))}
+    put(brought / "bars.parquet", pl.concat([ONE.head(2).with_columns(**wrong), ONE[2:]]))
+    importing(lake, brought)
+    never = bars_from("2025-11-05 10:00", [(9.0, 8.0, 9.0, 9.0, 5.0, 1)])
+    put(brought / "bars.parquet", pl.concat([ONE, ONE.head(1).with_columns(volume=pl.lit(9.0)), never]))
+    importing(lake, brought)
+    assert_frame_equal(held(lake), ONE)
+    assert quarantined(lake) == {
+        "symbol=AEMD/2025-10.parquet": {"repeats the minute of an earlier row": 1},
+        "symbol=AEMD/2025-11.parquet": {"high or low contradicts open and close": 1},
+    }
+    # nothing of the same minute takes the place of a row that only repeats it
+    put(brought / "bars.parquet", ONE.head(2))
+    importing(lake, brought)
+    assert len(quarantined(lake)) == 2
+
+
 KILLED = """
 import os, sys
 from itertools import count
@@ -549,7 +748,8 @@ def test_an_import_that_is_killed_again_and_again_ends_as_one_that_never_was(
     layout: str, lake: Lake, brought: Path
 ) -> None:
     LAYOUTS[layout](brought)
-    put(brought / "symbol=AEMD" / "bad.parquet", ONE.drop("symbol").with_columns(volume=pl.lit(0.0)))
+    bad = ONE.drop("symbol").with_columns(STAMP + timedelta(minutes=10), volume=pl.lit(0.0))
+    put(brought / "symbol=AEMD" / "bad.parquet", bad)
     # of six files, two of them in quarantine: each time one more is published before the next is not
     for last in (2, 3):
         command = [sys.executable, "-c", KILLED, str(lake.root), str(brought), str(last)]
@@ -582,6 +782,10 @@ def test_a_damaged_file_does_not_stop_the_others(lake: Lake, brought: Path) -> N
     result = importing(lake, brought)
     assert sorted(Path(told.split(": ")[0]).name for told in result.problems) == ["a.parquet", f"date={MON}.parquet"]
     assert_frame_equal(held(lake), pl.concat([ONE.filter(DAY != MON), OTHER]))
+    again = importing(lake, brought)
+    assert again.problems == result.problems
+    # only they are read again
+    assert not any(again.figures.values())
     # mended
     (brought / "symbol=AEMD" / "a.parquet").unlink()
     (brought / "symbol=AEMD" / f"date={MON}.parquet").write_bytes(good)

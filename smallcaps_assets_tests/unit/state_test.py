@@ -1,13 +1,15 @@
 """Dagster's state of a lake, where it does not lie in a folder of that lake's own."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 import yaml
 
-from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.state import look_into_state, open_state
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.settings import Settings, load_settings
 
@@ -48,6 +50,20 @@ def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
     one.rename(other)  # a lake that was moved takes its state along
     with open_state(settings_of(home, other, storage)) as instance:
         assert list(instance.get_dynamic_partitions("symbols")) == ["AVLO"]
+
+
+def test_a_state_may_be_made_by_several_at_once(tmp_path: Path) -> None:
+    settings, together = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}}), Barrier(3)
+
+    def begin(number: int) -> None:
+        together.wait()
+        with look_into_state(settings) as instance:
+            instance.add_dynamic_partitions("symbols", [f"S{number}"])
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(begin, range(3)))
+    with look_into_state(settings) as instance:
+        assert sorted(instance.get_dynamic_partitions("symbols")) == ["S0", "S1", "S2"]
 
 
 def test_a_state_that_cannot_be_opened_names_the_file_that_asks_for_it(home: Path, tmp_path: Path) -> None:
