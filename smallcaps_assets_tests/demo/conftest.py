@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets_tests.conftest import files_below
 
 REPOSITORY = Path(__file__).parents[2]
 # the last 12 sessions hold the half day after Thanksgiving
@@ -56,9 +57,8 @@ class Home:
         return output
 
     def bytes_of_lake(self) -> dict[str, bytes]:
-        """Every file of the lake."""
-        root = self.lake.root
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        """Every file of the lake but locks."""
+        return {name: content for name, (_, content) in files_below(self.lake.root).items()}
 
     def tables_of_lake(self) -> dict[str, object]:
         """Every file of the lake, less what tells when and under which number it was made."""
