@@ -540,7 +540,14 @@ def test_events_in_text_are_told_to_be_converted(
 ) -> None:
     table(GOOD).write_csv(tmp_path / "old.csv")
     assert take_in(tmp_path / "old.csv") == 2
-    assert "old.csv: is no parquet file, and events are read from parquet only. Convert it" in capsys.readouterr().err
+    assert (
+        "old.csv: the name does not say that it is parquet. Rename it if it is, else convert it"
+        in capsys.readouterr().err
+    )
+    (tmp_path / "old.csv").rename(tmp_path / "old.parquet")
+    assert take_in(tmp_path / "old.parquet") == 2
+    assert "old.parquet: is no" in capsys.readouterr().err
+    (tmp_path / "old.parquet").unlink()
     assert take_in(tmp_path) == 2
     assert "no parquet file there" in capsys.readouterr().err
     assert not list((home / "lake").rglob("*.parquet"))
