@@ -73,7 +73,8 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     )
     if figures["symbols"] == figures["symbols_not_followed"] > 0:
         others += ": there is no universe yet, so each is expected from its first bar to its last"
-    unknown = f"unknown of {figures['symbols_listing_unknown']:,} symbols"
+    unknown = figures["symbols_listing_unknown"]
+    since = f"unknown of {unknown:,} symbols, whose sessions are expected from {settings.history.first_session} on"
     return [
         f"due:      {due}",
         f"symbols:  {figures['symbols']:,}: {states}, {others}",
@@ -81,7 +82,7 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
         *([f"beyond:   {beyond}"] if figures["symbol_sessions_beyond"] else []),
         f"bars:     {figures['bars']:,}; {_volumes(found, settings)}",
         f"minutes:  {_minutes(found)}",
-        f"listing:  {unknown}, whose sessions are expected from {settings.history.first_session} on",
+        *([f"listing:  {since}"] if unknown else []),
     ]
 
 
