@@ -100,5 +100,7 @@ def test_a_baseline_may_reach_over_most_of_a_day(baseline: int) -> None:
 
 def test_no_trades_over_no_trades_are_no_speed() -> None:
     changes = {"detectors": {"tape_speed": {"min_transactions": 0}}}
-    silent = [(*row[:5], 0) for row in flat(60, volume=100_000.0)]
-    assert master_of(bars_from("2025-11-05 10:00", silent), changes).filter(event_type="tape_speed").is_empty()
+    green, red = (10.0, 10.02, 9.98, 10.01, 100_000.0, 0), (10.0, 10.02, 9.98, 9.99, 100_000.0, 0)
+    assert (
+        master_of(bars_from("2025-11-05 10:00", [green, red] * 30), changes).filter(event_type="tape_speed").is_empty()
+    )
