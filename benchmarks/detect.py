@@ -1,9 +1,10 @@
 """Detection of synthetic symbols of 750 sessions through `Detector`, beside the time to read the same files.
 
 python benchmarks/detect.py [--symbols 20 60 180] [--sessions 750] [--nights 200]
-Makes a lake, then measures in fresh processes: a scan of the same columns, detection from nothing, the same as runs of
-asset `event_shards` with Dagster's state on SQLite, one new session for every symbol, and one changed threshold. The
-last line is one JSON object; ratios are what travels between machines.
+Makes a lake, then measures in fresh processes: a scan of the same columns; detection from nothing, with the settings as
+they are and with none of the days ruled out by its dollar volume; the first of the two as runs of asset `event_shards`
+with Dagster's state on SQLite; one new session for every symbol; and one changed threshold. The last line is one JSON
+object; ratios are what travels between machines.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -152,9 +153,11 @@ def assets(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
     return {"steps_s": inside}
 
 
+NO_DOLLARS = {f"min_dollar_volume_day_{bias}_usd": 0 for bias in ("bullish", "bearish")}
 WORK: dict[str, Callable[[Path, Sequence[str]], dict[str, float]]] = {
     "scan": scan,
     "detect": run,
+    "every_day": lambda folder, symbols: run(folder, symbols, filters=NO_DOLLARS),
     "assets": assets,
     "threshold": lambda folder, symbols: run(folder, symbols, detectors={"flush": {"min_spike_x": 5.0}}),
 }
@@ -181,7 +184,7 @@ def best(work: str, folder: Path, symbols: int, repeats: int) -> dict[str, float
     """The quickest of some runs, from no shard where events are detected."""
     runs = []
     for _ in range(repeats):
-        if work in {"detect", "assets"}:
+        if work in {"detect", "every_day", "assets"}:
             shutil.rmtree(Lake(folder).shards, ignore_errors=True)
         runs.append(measured(work, folder, symbols))
     return min(runs, key=lambda figures: figures["wall_s"])
@@ -230,23 +233,19 @@ def write_lake(folder: Path, symbols: Sequence[str], sessions: pl.DataFrame) -> 
 
 def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
     """Every figure."""
-    by_symbols = {}
+    by_symbols: dict[int, dict[str, Any]] = {}
     for number in sorted({*arguments.symbols, arguments.nights}):
         read = best("scan", night.folder, number, arguments.repeats)
-        found = best("detect", night.folder, number, arguments.repeats)
         by_symbols[number] = {
             "bars": int(read["bars"]),
-            "events_before_cooldown_share": round(found["events_found"] / read["bars"], 4),
-            "events": int(found["events"]),
-            "detect_s_per_symbol": round(found["wall_s"] / number, 4),
-            "detect_cpu_s_per_symbol": round(found["cpu_s"] / number, 4),
             "scan_s_per_symbol": round(read["wall_s"] / number, 4),
-            "ratio_to_scan": round(found["wall_s"] / read["wall_s"], 2),
-            "ratio_to_scan_cpu": round(found["cpu_s"] / read["cpu_s"], 2),
-            "peak_mb": round(found["peak_mb"]),
+            **{
+                work: beside(read, best(work, night.folder, number, arguments.repeats), number)
+                for work in ("detect", "every_day")
+            },
         }
         print(number, by_symbols[number], flush=True)
-    per_symbol = by_symbols[max(by_symbols)]["detect_s_per_symbol"]
+    per_symbol = by_symbols[arguments.nights]["detect"]["s_per_symbol"]
     whole = best("assets", night.folder, arguments.nights, 1)
     return {
         "sessions": night.sessions.height,
@@ -256,6 +255,20 @@ def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
         "assets_symbols_per_hour": round(3600 * arguments.nights / whole["wall_s"]),
         "dagsters_share_pct": round(100 * (1 - arguments.nights * per_symbol / whole["wall_s"]), 1),
         **changes(night, arguments.nights, arguments.repeats),
+    }
+
+
+def beside(read: dict[str, float], found: dict[str, float], symbols: int) -> dict[str, float]:
+    """What detection took, beside what reading the same bars did."""
+    return {
+        "days_looked_at_share": round(1 - found["days_filtered"] / found["sessions"], 3),
+        "events_before_cooldown_share": round((found["events_found"] - found["events_filtered"]) / read["bars"], 4),
+        "events": int(found["events"]),
+        "s_per_symbol": round(found["wall_s"] / symbols, 4),
+        "cpu_s_per_symbol": round(found["cpu_s"] / symbols, 4),
+        "ratio_to_scan": round(found["wall_s"] / read["wall_s"], 2),
+        "ratio_to_scan_cpu": round(found["cpu_s"] / read["cpu_s"], 2),
+        "peak_mb": round(found["peak_mb"]),
     }
 
 

@@ -31,7 +31,8 @@ SHOWN: Final = 5
 _OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session and left out"
 _OF_EVENTS: Final = (
     "{events_found:,} events found, {events_filtered:,} below the global filters, {events_cooled_down:,} within a "
-    "cooldown; {reference_unknown:,} passed without reference data"
+    "cooldown; {reference_unknown:,} passed without reference data; nothing is looked for on days below the dollar "
+    "volume that events need, {days_filtered:,} here"
 )
 
 

@@ -115,7 +115,7 @@ def adopt(
     """
     judged = (
         with_session(rows.rename({"session": "session_told"}), sessions)
-        .with_columns(reason=_reason())
+        .with_columns(pl.col("session").cast(pl.String), reason=_reason())
         .drop("regular_open")
     )
     refused = judged.filter(pl.col("reason").is_not_null())

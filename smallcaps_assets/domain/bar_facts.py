@@ -8,6 +8,7 @@ from smallcaps_assets.domain.features import (
     FeatureParams,
     daily_dollar_volume,
     relative_volume,
+    with_days,
     with_features,
     with_windows,
 )
@@ -40,7 +41,7 @@ def bar_facts(bars: pl.DataFrame, sessions: pl.DataFrame, minutes: pl.DataFrame,
         params: look-back lengths.
     """
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
-    features = with_features(inside, params)
+    features = with_features(with_days(inside), params)
     asked = features.join(minutes, on=["symbol", "timestamp"], how="semi", maintain_order="left")
     days = relative_volume(daily_dollar_volume(features).lazy(), params)
     return (

@@ -1,7 +1,8 @@
 """From the features of every bar to the bars at which something happens: cheap questions first, dear ones of few."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.detectors import DetectorParams, Rule, happens, signals
@@ -29,9 +30,13 @@ def find_events(
     own = {name: column for of_type in by_type.values() for name, column in of_type.features.items()}
     windows = {name: window for of_type in by_type.values() for name, window in of_type.windows.items()}
 
-    rows = features.with_columns(**own).with_columns(**{name: _candidate(rule) for name, rule in rules.items()})
-    rows = with_spikes(_of_any(rows, rules), features, look_back)
-    rows = rows.with_columns(**{name: _spikes(name, rule) for name, rule in rules.items()})
+    every = features.with_columns(**own)
+    candidates = {name: rule.candidate.fill_null(value=False) for name, rule in rules.items()}
+    # most candidates do not spike: only what it takes to know that is copied of them
+    rows = _of_any(every.select("bar", "day_start", "session", "volume", **candidates), rules)
+    rows = with_spikes(rows, features, look_back)
+    rows = _of_any(rows.with_columns(**{name: _spikes(name, rule) for name, rule in rules.items()}), rules)
+    rows = every[rows["bar"]].hstack(rows.select("volume_baseline", "spike_x", *rules))
     # rules that look at no window are done, and only their events need the windows
     at_once = {name: happens(pl.col(name), rule.since) for name, rule in rules.items() if rule.confirmed is None}
     rows = with_windows(_of_any(rows.with_columns(**at_once), rules), features, look_back, windows)
@@ -40,18 +45,12 @@ def find_events(
         for name, rule in rules.items()
         if rule.confirmed is not None
     }
-    rows = rows.with_columns(**confirmed)
-    return pl.concat(_labelled(rows, name).drop(*rules, *own) for name in rules)
+    return _labelled(rows.with_columns(**confirmed), list(rules)).drop(*rules, *own)
 
 
 def _of_any(rows: pl.DataFrame, rules: Mapping[str, Rule]) -> pl.DataFrame:
     """The rows that hold what was asked so far by any rule; each has a Boolean column of its name."""
     return rows.filter(pl.any_horizontal(*rules))
-
-
-def _candidate(rule: Rule) -> pl.Expr:
-    may = rule.candidate if rule.min_spike_x is None else pl.col("may_spike") & rule.candidate
-    return may.fill_null(value=False)
 
 
 def _spikes(name: str, rule: Rule) -> pl.Expr:
@@ -60,6 +59,8 @@ def _spikes(name: str, rule: Rule) -> pl.Expr:
     return pl.col(name) & (pl.col("spike_x") >= rule.min_spike_x).fill_null(value=False)
 
 
-def _labelled(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    event_type, direction = name.split("/")
-    return rows.filter(pl.col(name)).with_columns(event_type=pl.lit(event_type), direction=pl.lit(direction))
+def _labelled(rows: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
+    """One row per row and rule that holds there, rule by rule."""
+    rule, row = np.nonzero(rows.select(rules).to_numpy().T)
+    names = pl.DataFrame([name.split("/") for name in rules], schema=["event_type", "direction"], orient="row")
+    return rows[row].hstack(names[rule])

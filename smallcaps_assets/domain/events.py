@@ -10,12 +10,14 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.candidates import find_events
-from smallcaps_assets.domain.detectors import DetectorParams, least_spike_x
+from smallcaps_assets.domain.detectors import DetectorParams
 from smallcaps_assets.domain.features import (
     DAILY,
     FeatureParams,
     daily_dollar_volume,
+    on_days,
     relative_volume,
+    with_days,
     with_features,
 )
 from smallcaps_assets.domain.greedy import window_numbers
@@ -46,6 +48,11 @@ class FilterParams(Params):
         if self.min_close_usd > self.max_close_usd:
             raise ValueError(f"min_close_usd {self.min_close_usd} exceeds max_close_usd {self.max_close_usd}")
         return self
+
+    @property
+    def least_dollar_volume_day_usd(self) -> float:
+        """What a day needs for any event: nothing is looked for on days below it."""
+        return min(self.min_dollar_volume_day_bullish_usd, self.min_dollar_volume_day_bearish_usd)
 
 
 # what these decide of a symbol, `reference_verdicts` says
@@ -87,7 +94,14 @@ class DetectionParams(Params):
         return json.dumps([shared, filters, cooldown, own.model_dump(mode="json")], sort_keys=True)
 
 
-COUNTS: Final = ("bars_outside_sessions", "events_found", "events_filtered", "events_cooled_down", "reference_unknown")
+COUNTS: Final = (
+    "bars_outside_sessions",
+    "days_filtered",
+    "events_found",
+    "events_filtered",
+    "events_cooled_down",
+    "reference_unknown",
+)
 
 
 class Detection(NamedTuple):
@@ -126,10 +140,11 @@ def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
         Events sorted by symbol, timestamp, event_type, and COUNTS.
     """
     labelled = with_session(bars.select(*BARS_READ), sessions)
-    inside = labelled.filter(pl.col("session").is_not_null())
-    features = with_features(inside, params.features, least_spike_x(params.detectors))
+    all_days = with_days(labelled.filter(pl.col("day").is_not_null()))
+    daily = daily_dollar_volume(all_days)
+    lively = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
+    features = with_features(on_days(all_days, lively), params.features)
     found = find_events(features, params.detectors, params.features, types)
-    daily = daily_dollar_volume(features)
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
@@ -146,7 +161,14 @@ def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
     return Detection(
         events=_as_shard(kept, params.tier_min_scores),
         daily=daily,
-        by_symbol=_counts(labelled, found, passed, kept),
+        by_symbol=_counts(
+            outside=labelled.filter(pl.col("day").is_null()),
+            days=daily,
+            lively_days=daily.filter(lively),
+            found=found,
+            passed=passed,
+            kept=kept,
+        ),
     )
 
 
@@ -155,18 +177,23 @@ def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
     return events.with_columns(tier=tier(params.tier_min_scores))
 
 
-def _counts(
-    labelled: pl.DataFrame, found: pl.DataFrame, passed: pl.DataFrame, kept: pl.DataFrame
-) -> dict[str, dict[str, int]]:
-    """What each rule took of each symbol (COUNTS)."""
-    outside = labelled.filter(pl.col("session").is_null())
-    unknown = passed.filter(~pl.col("float_known").fill_null(value=False))
-    rows = [dict(frame.group_by("symbol").len().iter_rows()) for frame in (outside, found, passed, kept, unknown)]
+def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """What each rule took of each symbol (COUNTS), from the rows that each step left."""
+    unknown = steps["passed"].filter(~pl.col("float_known").fill_null(value=False))
+    left = {
+        name: dict(rows.group_by("symbol").len().iter_rows()) for name, rows in (steps | {"unknown": unknown}).items()
+    }
     told = {}
-    for symbol in labelled["symbol"].unique(maintain_order=True):
-        left_out, all_found, all_passed, all_kept, of_unknown = (of_symbol.get(symbol, 0) for of_symbol in rows)
-        values = (left_out, all_found, all_found - all_passed, all_passed - all_kept, of_unknown)
-        told[symbol] = dict(zip(COUNTS, values, strict=True))
+    for symbol in left["outside"] | left["days"]:
+        of = {name: rows.get(symbol, 0) for name, rows in left.items()}
+        told[symbol] = {
+            "bars_outside_sessions": of["outside"],
+            "days_filtered": of["days"] - of["lively_days"],
+            "events_found": of["found"],
+            "events_filtered": of["found"] - of["passed"],
+            "events_cooled_down": of["passed"] - of["kept"],
+            "reference_unknown": of["unknown"],
+        }
     return told
 
 
@@ -222,6 +249,7 @@ def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFram
         known_at=pl.col("timestamp") + BAR_DURATION,
         vwap_at_event="vwap_session",
         flatness_score="flatness",
+        session=pl.col("session").cast(pl.String),
         is_premarket=pl.col("session") == "PM",
         is_afterhours=pl.col("session") == "AH",
     )

@@ -7,14 +7,18 @@ ranges of the bars before, which are not, only for bars that may be events (`wit
 
 import math
 from collections.abc import Mapping
-from functools import reduce
-from operator import add
 from typing import Final, Literal, NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 # One row per symbol and day with bars: what detecting a later day needs of the earlier ones.
 DAILY: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "dollar_volume_day": pl.Float64()})
@@ -56,10 +60,47 @@ def before(expression: pl.Expr, bars: int = 1) -> pl.Expr:
     return pl.when(pl.col("bar") - bars >= pl.col("day_start")).then(expression.shift(bars))
 
 
-def daily_dollar_volume(features: pl.DataFrame) -> pl.DataFrame:
-    """Dollar volume of each symbol and day (DAILY), in order of symbol and day: what was traded up to the last bar."""
+def _first_of(begins: pl.Expr) -> pl.Expr:
+    """Number of the last bar up to here that `begins` something."""
+    return _rising(pl.when(begins).then("bar").forward_fill())
+
+
+def _rising(numbers: pl.Expr) -> pl.Expr:
+    """Numbers that never fall, which grouping by them is told, as it is quicker then."""
+    return numbers.set_sorted()
+
+
+def with_days(bars: pl.DataFrame) -> pl.DataFrame:
+    """Bars inside the sessions, sorted by (symbol, timestamp), with `day` and `session`: where days begin, and dollars.
+
+    Adds `bar` (running number), `day_start` (number of the first bar of its day), `dollar_volume` and
+    `dollar_volume_to_event`.
+    """
+    changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]
+    return (
+        bars.with_columns(bar=pl.int_range(pl.len(), dtype=pl.Int64))
+        .with_columns(
+            day_start=_first_of(pl.any_horizontal(changes).fill_null(True)),
+            dollar_volume=pl.col("close") * pl.col("volume"),
+        )
+        .with_columns(dollar_volume_to_event=pl.col("dollar_volume").cum_sum().over("day_start"))
+    )
+
+
+def daily_dollar_volume(days: pl.DataFrame) -> pl.DataFrame:
+    """Dollar volume of each symbol and day (DAILY) of `with_days`, in its order: what was traded up to the last bar."""
     last = (pl.col("day_start") != pl.col("day_start").shift(-1)).fill_null(value=True)
-    return features.filter(last).select("symbol", "day", dollar_volume_day="dollar_volume_to_event")
+    return days.filter(last).select("symbol", "day", dollar_volume_day="dollar_volume_to_event")
+
+
+def on_days(days: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
+    """Of `with_days` the days that are `wanted` (Boolean, one value per day, in order), as if there were no others."""
+    if wanted.all():
+        return days
+    starts = np.flatnonzero((days["bar"] == days["day_start"]).to_numpy())
+    kept = days.filter(pl.Series(np.repeat(wanted.to_numpy(), np.diff(starts, append=days.height))))
+    bar = pl.int_range(pl.len(), dtype=pl.Int64)
+    return kept.with_columns(bar=bar, day_start=_rising(pl.col("day_start") - pl.col("bar") + bar))
 
 
 def relative_volume(daily: pl.LazyFrame, params: FeatureParams) -> pl.LazyFrame:
@@ -96,52 +137,30 @@ def _transactions_baseline(least: int) -> pl.Expr:
     return pl.when(known >= least).then(traded / known)
 
 
-def _may_spike(params: FeatureParams, least_spike_x: float) -> pl.Expr:
-    """False only where `spike_x` cannot reach `least_spike_x`, which takes no median to know.
+def with_features(days: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
+    """Bars of `with_days` with cheap features added.
 
-    A median that is small enough has half of its bars at or below it, and they are counted. With fewer bars before
-    than a full window, only a missing baseline rules a bar out.
+    Besides features of the specification there are `range_share` ((high - low) / open) and `transactions_baseline`
+    (mean of the bars before).
     """
-    # a little more than what is asked for, so that rounding rules nothing out
-    enough = pl.col("volume") / (least_spike_x * (1 - 1e-9)) if least_spike_x else pl.lit(math.inf)
-    bars, earlier = params.baseline_bars, pl.col("bar") - pl.col("day_start")
-    quiet = reduce(add, ((pl.col("volume").shift(back) <= enough).cast(pl.UInt16) for back in range(1, bars + 1)))
-    return (earlier >= params.min_history) & ((earlier < bars) | (quiet >= (bars + 1) // 2))
-
-
-def with_features(bars: pl.DataFrame, params: FeatureParams, least_spike_x: float = 0) -> pl.DataFrame:
-    """Bars inside the sessions, sorted by (symbol, timestamp), with `day` and `session`, and cheap features added.
-
-    Besides features of the specification there are `bar` (running number), `day_start` (number of the first bar of
-    its day), `range_share` ((high - low) / open), `transactions_baseline` (mean of the bars before) and `may_spike`,
-    which is false only where `spike_x` (see `with_spikes`) is below `least_spike_x` or unknown.
-    """
-    open_, high, low, close, volume = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))
-    changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]
+    open_, high, low, close = (pl.col(name) for name in ("open", "high", "low", "close"))
     regular, first = pl.col("session") != "PM", pl.col("bar") == pl.col("day_start")
     return (
-        bars.with_columns(bar=pl.int_range(pl.len(), dtype=pl.Int64))
-        .with_columns(
-            day_start=pl.when(pl.any_horizontal(changes).fill_null(True)).then("bar").forward_fill(),
+        days.with_columns(
             typical=(high + low + close) / 3,
-            dollar_volume=close * volume,
             range_share=(high - low) / open_,
-        )
-        .with_columns(
-            vwap_start=pl.when(first | (regular & ~regular.shift(1))).then("bar").forward_fill(),
+            vwap_start=_first_of(first | (regular & ~regular.shift(1))),
             baseline_start=pl.max_horizontal(pl.col("bar") - params.baseline_bars, "day_start").cast(pl.UInt32),
             transactions_before=_total_before(pl.col("transactions").fill_null(0)),
             known_before=_total_before(pl.col("transactions").is_not_null().cast(pl.Int32)),
         )
         .with_columns(
             day_high=high.cum_max().over("day_start"),
-            dollar_volume_to_event=pl.col("dollar_volume").cum_sum().over("day_start"),
             vwap_session=_vwap(params.vwap_decimals),
             green_run=consecutive(close > open_),
             red_run=consecutive(close < open_),
             return_5=close / before(close, params.return_bars) - 1,
             transactions_baseline=_transactions_baseline(params.min_history),
-            may_spike=_may_spike(params, least_spike_x),
         )
         .with_columns(vwap_rth=pl.when(regular).then("vwap_session"))
         .drop("typical", "vwap_start", "baseline_start", "transactions_before", "known_before")
@@ -179,20 +198,33 @@ def with_windows(
 
 
 def _looking_back(rows: pl.DataFrame, features: pl.DataFrame, windows: Mapping[str, Window]) -> pl.DataFrame:
-    """Each window of each row: the bars before are gathered by their numbers."""
-    reach = max(window.bars for window in windows.values())
-    bar, earlier = pl.col("bar"), pl.col("bar") - pl.col("day_start")
-    numbers = rows.select(pl.when(earlier >= back).then(bar - back).alias(f"{back}") for back in range(1, reach + 1))
+    """Each window of each row: the bars before are laid out as a row of a matrix, which NumPy sorts and reduces."""
+    bar = rows["bar"].to_numpy()
+    earlier = bar - rows["day_start"].to_numpy()
+    found = {
+        name: pl.Series(name, _statistic(features[window.column], window, bar, earlier)).set(
+            pl.Series(earlier < window.least), None
+        )
+        for name, window in windows.items()
+    }
+    return pl.DataFrame(found)
 
-    def statistic(window: Window) -> pl.Expr:
-        known = pl.lit(features[window.column])
-        values = [known.gather(pl.col(f"{back}")) for back in range(1, window.bars + 1)]
-        if not values:
-            return pl.lit(None, dtype=pl.Float64)
-        if window.statistic == "median":
-            return pl.concat_arr(values).arr.median()
-        return (pl.max_horizontal if window.statistic == "max" else pl.min_horizontal)(values)
 
-    found = numbers.select(statistic(window).alias(name) for name, window in windows.items())
-    enough = rows.select((earlier >= window.least).alias(name) for name, window in windows.items())
-    return found.select(pl.when(enough[name]).then(name).alias(name) for name in windows)
+def _statistic(column: pl.Series, window: Window, bar: Integers, earlier: Integers) -> Floats:
+    """One window of some bars, by their numbers and how many come before them on their day."""
+    if not window.bars or not len(bar):
+        return np.full(len(bar), np.nan)
+    # what is not of the day: sorts last, and is never the most or the least
+    none = -np.inf if window.statistic == "max" else np.inf
+    padded = np.concatenate((np.full(window.bars, none), column.to_numpy()))
+    values: Floats = sliding_window_view(padded, window.bars)[bar]
+    known = np.minimum(earlier, window.bars)
+    few = np.flatnonzero(known < window.bars)
+    values[few] = np.where(np.arange(window.bars) < window.bars - known[few, None], none, values[few])
+    if window.statistic == "median":
+        values.sort(axis=1)
+        row = np.arange(len(bar))
+        found = (values[row, (known - 1) // 2] + values[row, known // 2 % window.bars]) / 2
+    else:
+        found = (np.max if window.statistic == "max" else np.min)(values, axis=1)
+    return np.asarray(found, dtype=np.float64)

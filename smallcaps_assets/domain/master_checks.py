@@ -59,14 +59,14 @@ def session_clock(master: pl.LazyFrame, sessions: pl.DataFrame) -> Finding:
     stated = master.select("event_id", "timestamp", *(pl.col(name).alias(f"{name}_told") for name in told))
     rows = with_session(stated.collect(engine="streaming"), sessions)
     recomputed = {
-        "session": pl.col("session"),
+        "session": pl.col("session").cast(pl.String),
         "date": pl.col("day").dt.to_string("%Y-%m-%d"),
         "is_premarket": (pl.col("session") == "PM"),
         "is_afterhours": (pl.col("session") == "AH"),
     }
     wrong = pl.any_horizontal(pl.col(f"{name}_told").ne_missing(value) for name, value in recomputed.items())
     breaking = rows.filter(wrong | pl.col("session").is_null()).select(
-        "event_id", "timestamp", "session_told", "session", "date_told", date=recomputed["date"]
+        "event_id", "timestamp", "session_told", recomputed["session"], "date_told", date=recomputed["date"]
     )
     return finding("session_clock", breaking)
 

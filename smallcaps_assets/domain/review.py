@@ -6,7 +6,14 @@ from typing import Final, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.features import FeatureParams, before, with_features, with_spikes, with_windows
+from smallcaps_assets.domain.features import (
+    FeatureParams,
+    before,
+    with_days,
+    with_features,
+    with_spikes,
+    with_windows,
+)
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
@@ -126,7 +133,7 @@ def chart_frames(events: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFram
     """
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     base_start = before(pl.col("timestamp"), rules.features.base_bars)
-    features = with_features(inside, rules.features).with_columns(base_start=base_start)
+    features = with_features(with_days(inside), rules.features).with_columns(base_start=base_start)
     computed = with_windows(with_spikes(features, features, rules.features), features, rules.features).lazy()
     own = events.lazy().select(
         "event_id", "symbol", "event_type", at="timestamp", day=pl.col("date").str.to_date("%Y-%m-%d")
@@ -143,7 +150,8 @@ def chart_frames(events: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFram
     shown = day.join(zones, on="event_id", how="left", maintain_order="left").filter(
         pl.col("minute").is_between(first, pl.lit(rules.review.minutes_after))
     )
-    return Charts(shown.select(*CHART_BARS).match_to_schema(CHART_BARS), charts.select(*CHARTS).match_to_schema(CHARTS))
+    named = shown.with_columns(pl.col("session").cast(pl.String))
+    return Charts(named.select(*CHART_BARS).match_to_schema(CHART_BARS), charts.select(*CHARTS).match_to_schema(CHARTS))
 
 
 def _minutes(moment: pl.Expr) -> pl.Expr:

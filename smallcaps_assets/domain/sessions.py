@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import BeforeValidator, Field, model_validator
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tables import SESSIONS, UTC_US
 
 NEW_YORK: Final = "America/New_York"
 
@@ -99,6 +99,8 @@ def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame
 def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     """`rows` with `day` (ET Date), `session` and `regular_open` (UTC) of their `timestamp`; null outside every session.
 
+    A `session` is one of SESSIONS, as an Enum: a comparison with it takes a fraction of what one with text takes.
+
     Args:
         rows: anything with a `timestamp` (UTC), in any order.
         sessions: SESSION_TABLE that covers the dates of the rows.
@@ -107,12 +109,10 @@ def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     bounds = ordered.select(pl.concat_list("premarket_open", "regular_open", "regular_close", "afterhours_close"))
     moments = bounds.to_series().explode(empty_as_null=False)
     # before the first bound no session; after each of the four of a day one of these, the last again none
-    of_day = ordered.select("date", "regular_open", session=pl.lit(["PM", "RTH", "AH", None])).explode("session")
+    names = pl.lit([*SESSIONS, None], dtype=pl.List(pl.Enum(SESSIONS)))
+    of_day = ordered.select("date", "regular_open", session=names).explode("session")
     inside = of_day.with_columns(pl.when(pl.col("session").is_not_null()).then(pl.col("date", "regular_open")))
     table = pl.concat([inside.clear(1), inside])
-    place = moments.search_sorted(rows["timestamp"].cast(moments.dtype), side="right")
-    return rows.with_columns(
-        day=table["date"].gather(place),
-        session=table["session"].gather(place),
-        regular_open=table["regular_open"].gather(place),
-    )
+    timestamps = rows["timestamp"].cast(moments.dtype)
+    place = moments.to_physical().to_numpy().searchsorted(timestamps.to_physical().to_numpy(), side="right")
+    return rows.hstack(table[place].rename({"date": "day"}).select("day", "session", "regular_open"))

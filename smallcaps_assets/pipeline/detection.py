@@ -36,7 +36,7 @@ from smallcaps_assets.pipeline.outcome import Outcome
 CODE_VERSION: Final = "1"
 
 # detections at the same time, each of some 200 MB
-THREADS: Final = min(4, os.cpu_count() or 1)
+THREADS: Final = min(4, os.cpu_count() or 1) + 1
 NO_DAYS: Final = DAILY.to_frame()
 
 

@@ -1,6 +1,7 @@
 """Which sessions exist, and which are over for good."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 import polars as pl
 
@@ -9,6 +10,7 @@ from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.sections import HistoryParams
 
 
+@lru_cache(maxsize=8)
 def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataFrame:
     """Bounds (SESSION_TABLE) of the XNYS sessions from `first` to `last`, both included."""
     return session_table(xnys_calendar(first, last), params)

@@ -26,20 +26,6 @@ class DetectorParams(Params):
     flush: FlushParams
 
 
-def least_spike_x(params: DetectorParams) -> float:
-    """The smallest spike_x that any detector asks for: bars below it are candidates of none that asks."""
-    return min(
-        params.volume_spike.regular.min_spike_x,
-        params.volume_spike.extended.min_spike_x,
-        params.vwap_break.up_min_spike_x,
-        params.vwap_break.down_min_spike_x,
-        params.price_momentum.up_min_spike_x,
-        params.consolidation_break.min_spike_x,
-        params.opening_range_break.min_spike_x,
-        params.flush.min_spike_x,
-    )
-
-
 def signals(params: DetectorParams) -> Mapping[str, Signals]:
     """What each detector looks for, by event type."""
     return {
@@ -53,4 +39,4 @@ def signals(params: DetectorParams) -> Mapping[str, Signals]:
     }
 
 
-__all__: Final = ["DetectorParams", "Rule", "Signals", "happens", "least_spike_x", "signals"]
+__all__: Final = ["DetectorParams", "Rule", "Signals", "happens", "signals"]

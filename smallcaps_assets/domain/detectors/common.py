@@ -13,9 +13,9 @@ class Rule(NamedTuple):
     """When an event happens: at the edges of everything that is asked for here.
 
     What is cheap to know is asked first, and of every bar: `candidate`, a Boolean expression over its features. Only of
-    candidates is `spike_x` computed, which must reach `min_spike_x`, and only of those that are left the other windows
-    (see `with_windows`), over which `confirmed` is. With `since`, a bar number, an event is not an edge, but the first
-    bar from there on that holds everything.
+    candidates is `spike_x` computed, which must reach `min_spike_x` (a number, or one by `session`), and only of those
+    that are left the other windows (see `with_windows`), over which `confirmed` is. With `since`, a bar number, an
+    event is not an edge, but the first bar from there on that holds everything.
     """
 
     candidate: pl.Expr

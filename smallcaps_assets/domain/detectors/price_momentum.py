@@ -22,11 +22,12 @@ class PriceMomentumParams(Params):
 def price_momentum(params: PriceMomentumParams) -> Signals:
     """Edges of a close outside the recent range after a fast move: a rise on volume, a fall that accelerates."""
     close, change = pl.col("close"), pl.col("return_5")
-    earlier = before(change, params.down_acceleration_bars).abs()
+    earlier = pl.col("earlier_return").abs()
     # max_horizontal passes over nulls, but an unknown earlier return must stay unknown
     base = pl.when(earlier.is_not_null()).then(pl.max_horizontal(earlier, params.down_min_earlier_return))
     accelerates = change.abs() / base >= params.down_min_acceleration_x
     return Signals(
         up=Rule(change >= params.up_min_return, params.up_min_spike_x, confirmed=close > pl.col("high_20")),
-        down=Rule((change <= params.down_max_return) & accelerates, confirmed=close < pl.col("low_20")),
+        down=Rule(change <= params.down_max_return, confirmed=accelerates & (close < pl.col("low_20"))),
+        features={"earlier_return": before(change, params.down_acceleration_bars)},
     )
