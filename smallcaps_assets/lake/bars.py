@@ -137,7 +137,8 @@ class BarsStore:
         if last is not None:
             bars = bars.filter(pl.col("timestamp") < midnight(last + timedelta(days=1)))
         with disk_errors("read", self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.root / "bars"):
-            found = bars.collect()
+            # a chunk per file would make every later step a step per file
+            found = bars.collect().rechunk()
         return _in_order(found)
 
     def add(
@@ -265,6 +266,8 @@ class BarsStore:
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:
     """`bars` as they are where they are sorted, which our own files are; files from elsewhere may not be."""
+    if bars["timestamp"].is_sorted():
+        return bars
     timestamp, symbol = pl.col("timestamp"), pl.col("symbol")
     turns_back = (timestamp < timestamp.shift(1)) & (symbol == symbol.shift(1))
     if not bars.select(turns_back.any()).item():

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -254,7 +255,10 @@ def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> 
     Raises:
         LakeError: files of a symbol hold fewer or more, or those of another symbol.
     """
-    read = dict(rows.group_by("symbol").len().iter_rows())
+    read = Counter[str]()
+    # rows of one symbol lie together, so that there are few runs of equal ones
+    for length, symbol in rows["symbol"].rle().struct.unnest().iter_rows():
+        read[symbol] += length
     for symbol, wanted in expected.items():
         if (found := read.pop(symbol, 0)) != wanted:
             asset = "minute_bars" if what == "bars" else "event_shards"
