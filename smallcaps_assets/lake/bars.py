@@ -1,5 +1,6 @@
 """Minute bars: one file per symbol and ET month, whose footer names the sessions it covers."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -261,7 +262,12 @@ class BarsStore:
         publish_frame(path, stored, {"sessions": sessions} | ({IMPORTS: imports} if imports else {}))
 
     def _files(self, symbol: str) -> list[Path]:
-        return sorted(path for path in self.lake.bars(symbol).glob("*.parquet") if not path.name.startswith("."))
+        folder = self.lake.bars(symbol)
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 -- a tenth of the time that pathlib takes
+        except FileNotFoundError:
+            return []
+        return [folder / name for name in sorted(names) if name.endswith(".parquet") and not name.startswith(".")]
 
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:

@@ -71,8 +71,10 @@ def _missing(path: Path, needs: int | None) -> str:
     )
 
 
-def publish(path: Path, write: Callable[[Path], None], needs: int | None = None) -> None:
+def publish(path: Path, write: Callable[[Path], None], needs: int | None = None, *, sweeps: bool = True) -> None:
     """Let `write` make a file beside `path`, of about `needs` bytes, then move it there.
+
+    Without `sweeps` the caller removes what killed writers left: once, where it publishes many files in one folder.
 
     Raises:
         LakeError: the disk refuses; `path` is as it was before.
@@ -86,7 +88,8 @@ def publish(path: Path, write: Callable[[Path], None], needs: int | None = None)
             os.replace(part, path)  # noqa: PTH105 -- the one call that replaces on every system
         finally:
             part.unlink(missing_ok=True)
-        sweep(path)
+        if sweeps:
+            sweep(path)
 
 
 def sweep(path: Path) -> None:
@@ -107,8 +110,12 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:
+def publish_frame(
+    path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None, *, sweeps: bool = True
+) -> None:
     """Publish `frame` as parquet (zstd, statistics) with `provenance` in its footer; checked by reading it back.
+
+    See `publish` for `sweeps`.
 
     Raises:
         LakeError: the disk refuses, or what was written does not read back as it should.
@@ -119,7 +126,7 @@ def publish_frame(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any]
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _require_whole(path, part, frame.schema, frame.height)
 
-    publish(path, write, needs=int(frame.estimated_size()))
+    publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps)
 
 
 def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> bool:
@@ -158,13 +165,13 @@ def _require_whole(path: Path, part: Path, schema: pl.Schema, rows: int) -> None
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
-def publish_text(path: Path, text: str) -> None:
-    """Publish a small text file (UTF-8, line feeds on every system)."""
+def publish_text(path: Path, text: str, *, sweeps: bool = True) -> None:
+    """Publish a small text file (UTF-8, line feeds on every system). See `publish` for `sweeps`."""
 
     def write(part: Path) -> None:
         part.write_bytes(text.encode())
 
-    publish(path, write, needs=len(text.encode()))
+    publish(path, write, needs=len(text.encode()), sweeps=sweeps)
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:

@@ -18,7 +18,14 @@ from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, read_json
+from smallcaps_assets.lake.publish import (
+    disk_errors,
+    provenance_of,
+    publish_frame,
+    publish_text,
+    read_json,
+    sweep_below,
+)
 
 CONTENT: Final = "content"
 TOLD: Final = {"detections", "tiers", "sessions", "dollar_volumes", "events"}
@@ -117,15 +124,17 @@ class ShardStore:
         events = events.match_to_schema(SHARD)
         suspects = coverages if shard_problems(events, coverages) else ()
         own = events.partition_by("symbol", as_dict=True, maintain_order=True)
+        none = events.clear()
         failed: dict[str, LakeError] = {}
         for symbol, coverage in coverages.items():
-            of_symbol = own.get((symbol,), SHARD.to_frame()) if len(coverages) > 1 else events
+            of_symbol = own.get((symbol,), none) if len(coverages) > 1 else events
             try:
                 if symbol in suspects:
                     self._require_sound(symbol, of_symbol)
                 self._publish(symbol, of_symbol, coverage)
             except LakeError as error:
                 failed[symbol] = error
+        sweep_below(self.lake.shards, ".symbol=*.part")
         return failed
 
     def _publish(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
@@ -133,8 +142,8 @@ class ShardStore:
         if content is None:
             content = rows_digest(events)
             if self._content(symbol) != content:
-                publish_frame(self.lake.shard(symbol), events, {CONTENT: content})
-        publish_text(self._sidecar(symbol), json.dumps({CONTENT: content} | _told(coverage)))
+                publish_frame(self.lake.shard(symbol), events, {CONTENT: content}, sweeps=False)
+        publish_text(self._sidecar(symbol), json.dumps({CONTENT: content} | _told(coverage)), sweeps=False)
 
     def _content(self, symbol: str) -> str | None:
         path = self.lake.shard(symbol)
@@ -173,7 +182,7 @@ def _told(coverage: Coverage) -> dict[str, Any]:
     return {
         "detections": coverage.detections,
         "tiers": coverage.tiers,
-        "sessions": {f"{day}": coverage.sessions[day] for day in sorted(coverage.sessions)},
+        "sessions": {day.isoformat(): mark for day, mark in sorted(coverage.sessions.items())},
         "events": coverage.events,
-        "dollar_volumes": {f"{day}": coverage.dollar_volumes[day] for day in sorted(coverage.dollar_volumes)},
+        "dollar_volumes": {day.isoformat(): usd for day, usd in sorted(coverage.dollar_volumes.items())},
     }

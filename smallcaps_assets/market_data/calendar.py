@@ -1,23 +1,28 @@
 """Sessions of the New York Stock Exchange and their official closes, from exchange_calendars."""
 
 from datetime import date
-from functools import lru_cache
 
 import polars as pl
 
 from smallcaps_assets.domain.sessions import CALENDAR
 
+_calendars: dict[tuple[int, int], pl.DataFrame] = {}
 
-@lru_cache(maxsize=8)
+
 def _calendar(first_year: int, last_year: int) -> pl.DataFrame:
+    """Official closes (CALENDAR) of some years at least; making them takes a fifth of a second, so they are kept."""
+    for (first, last), known in [*_calendars.items()]:
+        if first <= first_year and last_year <= last:
+            return known
     import exchange_calendars  # noqa: PLC0415 -- takes most of a second and pulls in pandas
 
     calendar = exchange_calendars.get_calendar("XNYS", start=f"{first_year}-01-01", end=f"{last_year}-12-31")
     closes = calendar.schedule["close"]
-    return pl.DataFrame(
+    made = pl.DataFrame(
         {"date": [day.date() for day in closes.index], "close": [close.to_pydatetime() for close in closes]},
         schema=CALENDAR,
     )
+    return _calendars.setdefault((first_year, last_year), made)
 
 
 def xnys_calendar(first: date, last: date) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted
 from smallcaps_assets.lake.shards import Coverage, ShardStore
-from smallcaps_assets.pipeline.detection_work import Batch, Work, staying
+from smallcaps_assets.pipeline.detection_work import Batch, Work, history, staying
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -169,15 +169,16 @@ class Detector:
             "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
         )
         heights = dict(events.group_by("symbol").len().iter_rows())
-        daily = {symbol: own for (symbol,), own in found.daily.group_by("symbol", maintain_order=True)}
+        volumes: dict[str, dict[date, float]] = {work.symbol: dict(work.volumes) for work in works}
+        for symbol, day, usd in found.daily.iter_rows():
+            volumes[symbol][day] = usd
         coverages = {}
         for work in works:
-            volumes = daily.get(work.symbol, NO_DAYS).select("day", "dollar_volume_day").iter_rows()
             before = same.get(work.symbol)
             covered = self.covered(
                 work.symbol,
                 work.marks,
-                work.volumes | dict(volumes),
+                volumes[work.symbol],
                 before.events if before else heights.get(work.symbol, 0),
             )
             coverages[work.symbol] = replace(covered, content=before.content if before else None)
@@ -200,7 +201,7 @@ class Detector:
             sessions_between(first, last, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
-            earlier_days=pl.concat([work.history(self.params.features.rvol_days) for work in looked_at]),
+            earlier_days=history(looked_at, self.params.features.rvol_days),
             types=looked_at[0].types,
         )
 

@@ -52,12 +52,6 @@ class Work:
         detected = set(self.days)
         return {day: usd for day, usd in known.items() if day in self.marks and day not in detected}
 
-    def history(self, days: int) -> pl.DataFrame:
-        """Dollar volumes (DAILY) of the last `days` with bars before those to detect."""
-        last = sorted(self.volumes)[-days:]
-        volumes = [self.volumes[day] for day in last]
-        return pl.DataFrame({"symbol": [self.symbol] * len(last), "day": last, "dollar_volume_day": volumes}, DAILY)
-
     @property
     def only_appends(self) -> bool:
         """Whether all that is to be detected comes after what the shard covers."""
@@ -67,6 +61,12 @@ class Work:
     def detected_alike(self, other: "Work") -> bool:
         """Whether the same is to be looked for, in all sessions or only from some on."""
         return self.stale == other.stale and (self.changed is None) == (other.changed is None)
+
+
+def history(works: Sequence[Work], days: int) -> pl.DataFrame:
+    """Dollar volumes (DAILY) of the last `days` with bars before those to detect, of each symbol."""
+    rows = [(work.symbol, day, usd) for work in works for day, usd in sorted(work.volumes.items())[-days:]]
+    return pl.DataFrame(rows, DAILY, orient="row")
 
 
 def staying(works: Sequence[Work]) -> pl.Expr:
