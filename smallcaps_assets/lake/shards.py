@@ -8,8 +8,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import polars as pl
 
@@ -18,6 +20,7 @@ from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.months import Month
 from smallcaps_assets.lake.publish import (
     disk_errors,
     provenance_of,
@@ -28,7 +31,9 @@ from smallcaps_assets.lake.publish import (
 )
 
 CONTENT: Final = "content"
-TOLD: Final = {"detections", "tiers", "sessions", "dollar_volumes", "events"}
+TOLD: Final = {"detections", "tiers", "months", "events"}
+# a file that was changed so shortly before it was looked at may have been changed again within the same tick of a clock
+TICK_NS: Final = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,44 @@ class Coverage:
     """What a shard covers: fingerprint and dollar volume of each session, and under which settings it was detected.
 
     `detections` has a hash of everything that decides the events of a type, by event type; `tiers` the least score of
-    each tier. `content` tells the `events` that a shard holds from others; None of events that are not published yet.
+    each tier; `months` the sessions by the names of the files of bars. `content` tells the `events` that a shard holds
+    from others; None of events that are not published yet.
     """
 
     detections: dict[str, str]
     tiers: list[float]
-    sessions: dict[date, str]
-    dollar_volumes: dict[date, float]
+    months: dict[str, Month]
     events: int
     content: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        detections: dict[str, str],
+        tiers: list[float],
+        sessions: Mapping[date, str],
+        dollar_volumes: Mapping[date, float],
+        events: int,
+    ) -> Self:
+        """A shard of sessions with these fingerprints and dollar volumes."""
+        by_month = groupby(sorted(sessions), key=lambda day: f"{day:%Y-%m}")
+        months = {name: Month.of(None, {day: sessions[day] for day in days}, dollar_volumes) for name, days in by_month}
+        return cls(detections, tiers, months, events)
+
+    @cached_property
+    def sessions(self) -> dict[date, str]:
+        """The fingerprint of each session."""
+        return {day: mark for name in sorted(self.months) for day, mark in self.months[name].marks().items()}
+
+    @property
+    def dollar_volumes(self) -> dict[date, float]:
+        """What was traded in each session that has bars."""
+        return {day: usd for name in sorted(self.months) for day, usd in self.months[name].dollar_volumes().items()}
+
+    @property
+    def last(self) -> date | None:
+        """The last session."""
+        return max((month.last for month in self.months.values() if month.last), default=None)
 
 
 @dataclass(frozen=True)
@@ -61,11 +95,12 @@ class ShardStore:
         told = read_json(path)
         if told.get(CONTENT) != content or not told.keys() >= TOLD:
             return None
+        told_at = path.stat().st_mtime_ns
+        months = {name: Month.from_json(month) for name, month in told["months"].items()}
         return Coverage(
             detections=told["detections"],
             tiers=told["tiers"],
-            sessions={date.fromisoformat(day): mark for day, mark in told["sessions"].items()},
-            dollar_volumes={date.fromisoformat(day): usd for day, usd in told["dollar_volumes"].items()},
+            months={name: month.unless_since(told_at - TICK_NS) for name, month in months.items()},
             events=told["events"],
             content=content,
         )
@@ -182,7 +217,6 @@ def _told(coverage: Coverage) -> dict[str, Any]:
     return {
         "detections": coverage.detections,
         "tiers": coverage.tiers,
-        "sessions": {day.isoformat(): mark for day, mark in sorted(coverage.sessions.items())},
         "events": coverage.events,
-        "dollar_volumes": {day.isoformat(): usd for day, usd in sorted(coverage.dollar_volumes.items())},
+        "months": {name: month.as_json() for name, month in sorted(coverage.months.items())},
     }

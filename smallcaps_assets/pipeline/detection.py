@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from itertools import groupby
@@ -26,9 +26,10 @@ from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.bars import BarsStore, bars_counted
+from smallcaps_assets.lake.bars import BarsStore, MonthFile, bars_counted
+from smallcaps_assets.lake.months import Month
 from smallcaps_assets.lake.shards import Coverage, ShardStore
-from smallcaps_assets.pipeline.detection_work import Batch, Work, history, staying
+from smallcaps_assets.pipeline.detection_work import Batch, Covered, Work, history, staying
 from smallcaps_assets.pipeline.history import sessions_between
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -87,14 +88,17 @@ class Detector:
         Raises:
             LakeError: a file cannot be read.
         """
-        marks, before = self.bars.fingerprints(symbol), self.shards.coverage(symbol)
+        before = self.shards.coverage(symbol)
+        known = before.months if before else {}
+        files = {name: _marks(file, known.get(name)) for name, file in self._files(symbol, before).items()}
+        marks = {day: mark for name in sorted(files) for day, mark in files[name].items()}
         if before is None or not self.is_current(symbol, before):
             return Backlog(set(marks), set(marks))
         return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
 
     def covered(self, symbol: str, marks: Mapping[date, str], volumes: Mapping[date, float], events: int) -> Coverage:
         """What a shard of so many events of these sessions, detected with these settings, says of itself."""
-        return Coverage(self._identities(symbol), self.params.tier_min_scores, dict(marks), dict(volumes), events)
+        return Coverage.of(self._identities(symbol), self.params.tier_min_scores, marks, volumes, events)
 
     def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         """The work that `symbols` need, cut into what is detected at once."""
@@ -113,23 +117,34 @@ class Detector:
 
     def _work(self, symbol: str) -> Work | Outcome:
         """What is to be detected of a symbol, or its outcome where there is nothing to detect."""
-        marks = self.bars.fingerprints(symbol)
         before = self.shards.coverage(symbol)
+        files, known = self._files(symbol, before), before.months if before else {}
         stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
-        changed = None if before is None else _first_difference(marks, before.sessions)
+        changed = None if before is None else _first_difference(files, known)
         if before and not stale and changed is None and not self._other_tiers(before):
             nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
-            return Outcome((symbol,), {"sessions": len(marks), **nothing_detected}, rows=before.events)
-        days = [*marks] if stale else [day for day in marks if changed and day >= changed]
+            sessions = sum(map(len, known.values()))
+            return Outcome((symbol,), {"sessions": sessions, **nothing_detected}, rows=before.events)
+        # all sessions from this one on are detected
+        first = date.min if stale else changed or date.max
+        before_that = {name: month for name, month in known.items() if name in files and month.ends_before(first)}
+        kept = {name: month for name, month in before_that.items() if files[name].marks is None}
+        others = {name: _covered(files[name], known.get(name), first) for name in files if name not in kept}
+        detected = {day: mark for file in others.values() for day, mark in file.marks.items() if day >= first}
         return Work(
             symbol=symbol,
-            marks=marks,
             usable=before if before and len(stale) < len(EVENT_TYPES) else None,
             stale=stale,
             changed=changed,
-            days=tuple(sorted(days)),
-            bars=sum(bars_counted(marks[day]) for day in days),
+            kept=kept,
+            files=others,
+            days=tuple(sorted(detected)),
+            bars=sum(map(bars_counted, detected.values())),
         )
+
+    def _files(self, symbol: str, before: Coverage | None) -> dict[str, MonthFile]:
+        """The files of bars; those that look as they did when the shard was detected are not opened."""
+        return self.bars.months(symbol, {name: month.stamp for name, month in before.months.items()} if before else {})
 
     def _settle(self, batch: Batch) -> list[Outcome]:
         """Detect the symbols of a batch together and publish their shards; alone, where one cannot be read."""
@@ -169,19 +184,19 @@ class Detector:
             "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
         )
         heights = dict(events.group_by("symbol").len().iter_rows())
-        volumes: dict[str, dict[date, float]] = {work.symbol: dict(work.volumes) for work in works}
+        volumes: dict[str, dict[date, float]] = {work.symbol: {} for work in works}
         for symbol, day, usd in found.daily.iter_rows():
             volumes[symbol][day] = usd
         coverages = {}
         for work in works:
             before = same.get(work.symbol)
-            covered = self.covered(
-                work.symbol,
-                work.marks,
-                volumes[work.symbol],
-                before.events if before else heights.get(work.symbol, 0),
+            coverages[work.symbol] = Coverage(
+                detections=self._identities(work.symbol),
+                tiers=self.params.tier_min_scores,
+                months=work.months(volumes[work.symbol]),
+                events=before.events if before else heights.get(work.symbol, 0),
+                content=before.content if before else None,
             )
-            coverages[work.symbol] = replace(covered, content=before.content if before else None)
         return _Renewed(events, coverages, found.by_symbol, added)
 
     def _detected(self, works: Sequence[Work]) -> Detection:
@@ -241,7 +256,7 @@ class _Renewed(NamedTuple):
         """What was done for one symbol, once it is published."""
         events = self.coverages[work.symbol].events
         figures: dict[str, int | float] = {
-            "sessions": len(work.marks),
+            "sessions": work.sessions,
             "sessions_detected": len(work.days),
             "event_types_detected": len(work.types) if work.days else 0,
             "events": events,
@@ -279,6 +294,24 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _first_difference(marks: Mapping[date, str], known: Mapping[date, str]) -> date | None:
+def _marks(file: MonthFile | None, known: Month | None) -> dict[date, str]:
+    """The fingerprints of the sessions of a file, which are those known of it where it looks as it did."""
+    if file is not None and file.marks is not None:
+        return file.marks
+    return known.marks() if known else {}
+
+
+def _covered(file: MonthFile, known: Month | None, first: date) -> Covered:
+    """A file with sessions that are detected from `first` on, and what was traded in the others."""
+    volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
+    return Covered(file.stamp, _marks(file, known), volumes)
+
+
+def _first_difference(files: Mapping[str, MonthFile], known: Mapping[str, Month]) -> date | None:
     """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
-    return min((day for day in marks.keys() | known.keys() if marks.get(day) != known.get(day)), default=None)
+    differing = set[date]()
+    for name in files.keys() | known.keys():
+        if name not in files or files[name].marks is not None:
+            now, before = files[name].marks or {} if name in files else {}, _marks(None, known.get(name))
+            differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
+    return min(differing, default=None)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.tables import EVENT_TYPES
+from smallcaps_assets.lake.months import Month, Stamp
 from smallcaps_assets.lake.shards import Coverage
 from smallcaps_assets.pipeline.outcome import Outcome
 
@@ -19,19 +19,29 @@ BARS_AT_ONCE: Final = 250_000
 SYMBOLS_AT_ONCE: Final = 100
 
 
+class Covered(NamedTuple):
+    """A file of bars, its sessions with their fingerprints, and the dollar volumes of those that are not detected."""
+
+    stamp: Stamp
+    marks: dict[date, str]
+    dollar_volumes: dict[date, float]
+
+
 @dataclass(frozen=True)
 class Work:
     """What is to be detected of one symbol, and what of its shard is usable.
 
     Event types that are `stale` are detected in all sessions, as their settings changed. From the session `changed`
-    on, the first that is new, different or gone, all types are; None where there is none.
+    on, the first that is new, different or gone, all types are; None where there is none. Of the files of bars, those
+    that are `kept` have no session to detect.
     """
 
     symbol: str
-    marks: Mapping[date, str]
     usable: Coverage | None
     stale: frozenset[str]
     changed: date | None
+    kept: Mapping[str, Month]
+    files: Mapping[str, Covered]
     days: tuple[date, ...]
     bars: int
 
@@ -45,18 +55,32 @@ class Work:
         """The event types to look for."""
         return self.stale if self.changed is None else frozenset(EVENT_TYPES)
 
-    @cached_property
-    def volumes(self) -> dict[date, float]:
-        """Dollar volume of the sessions that are not detected."""
-        known = self.usable.dollar_volumes if self.usable else {}
-        detected = set(self.days)
-        return {day: usd for day, usd in known.items() if day in self.marks and day not in detected}
+    @property
+    def sessions(self) -> int:
+        """How many sessions have been fetched."""
+        return sum(map(len, self.kept.values())) + sum(len(file.marks) for file in self.files.values())
+
+    def history(self, days: int) -> list[tuple[date, float]]:
+        """Dollar volumes of the last `days` with bars before those to detect."""
+        volumes = {day: usd for file in self.files.values() for day, usd in file.dollar_volumes.items()}
+        for month in sorted(self.kept.values(), key=lambda month: month.last or date.min, reverse=True):
+            if len(volumes) >= days:
+                break
+            volumes |= month.dollar_volumes()
+        return sorted(volumes.items())[-days:]
+
+    def months(self, found: dict[date, float]) -> dict[str, Month]:
+        """What the shard covers once the dollar volumes of the detected sessions are `found`."""
+        anew = {
+            name: Month.of(file.stamp, file.marks, file.dollar_volumes | found) for name, file in self.files.items()
+        }
+        return {**self.kept, **anew}
 
     @property
     def only_appends(self) -> bool:
         """Whether all that is to be detected comes after what the shard covers."""
-        known = self.usable.sessions if self.usable else {}
-        return bool(known) and not self.stale and (self.changed is None or self.changed > max(known))
+        last = self.usable.last if self.usable else None
+        return last is not None and not self.stale and (self.changed is None or self.changed > last)
 
     def detected_alike(self, other: "Work") -> bool:
         """Whether the same is to be looked for, in all sessions or only from some on."""
@@ -65,7 +89,7 @@ class Work:
 
 def history(works: Sequence[Work], days: int) -> pl.DataFrame:
     """Dollar volumes (DAILY) of the last `days` with bars before those to detect, of each symbol."""
-    rows = [(work.symbol, day, usd) for work in works for day, usd in sorted(work.volumes.items())[-days:]]
+    rows = [(work.symbol, day, usd) for work in works for day, usd in work.history(days)]
     return pl.DataFrame(rows, DAILY, orient="row")
 
 

@@ -195,7 +195,7 @@ def followed(tmp_path: Path) -> Lake:
 
 def brought(lake: Lake, session: date) -> None:
     BarsStore(lake).add("AAA", session.replace(day=1), [session], BARS.to_frame(), BARS.to_frame())
-    ShardStore(lake).replace("AAA", SHARD.to_frame(), Coverage({}, [], {session: "0-0"}, {}, 0))
+    ShardStore(lake).replace("AAA", SHARD.to_frame(), Coverage.of({}, [], {session: "0-0"}, {}, 0))
     lake.master.write_bytes(b"a table")
 
 

@@ -225,7 +225,7 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([{name: row[name] for name in SHARD} for row in rows], schema=SHARD, orient="row")
 
 
-COVERAGE = Coverage({"flush": "abc"}, [0.6, 0.5], {WED: "3-ff", MON: "0-00"}, {WED: 0.1 + 0.2, MON: 1e6}, 2)
+COVERAGE = Coverage.of({"flush": "abc"}, [0.6, 0.5], {WED: "3-ff", MON: "0-00"}, {WED: 0.1 + 0.2, MON: 1e6}, 2)
 
 
 def test_a_shard_comes_back_as_it_went(lake: Lake) -> None:

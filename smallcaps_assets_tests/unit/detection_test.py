@@ -1,6 +1,8 @@
 """Shards grow day by day, and are what one detection over all days would find."""
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -96,6 +98,52 @@ def test_nothing_new_touches_nothing(detected: Lake) -> None:
     assert files_below(detected.root) == before
     assert outcome.figures["sessions_detected"] == 0
     assert outcome.figures["events"] == ShardStore(detected).read(ONE).height
+
+
+def scribble(lake: Lake, month: str, *, modified_ns: int | None = None) -> None:
+    """Make a month file of bars unreadable without changing its size, nor when it was changed if that is given."""
+    path = lake.bars(ONE) / f"{month}.parquet"
+    path.write_bytes(b"?" * path.stat().st_size)
+    if modified_ns is not None:
+        os.utime(path, ns=(modified_ns, modified_ns))
+
+
+def age(lake: Lake, month: str, seconds: int) -> int:
+    """Let a month file of bars be that old; returns its time of change in nanoseconds."""
+    path = lake.bars(ONE) / f"{month}.parquet"
+    then = path.stat().st_mtime_ns - seconds * 1_000_000_000
+    os.utime(path, ns=(then, then))
+    return then
+
+
+def test_a_file_of_bars_that_looks_as_it_did_is_not_opened_again(lake: Lake) -> None:
+    store(lake, BARS_OF_ONE, DAYS)
+    then = age(lake, "2025-10", seconds=10)
+    run(lake, [ONE])
+    scribble(lake, "2025-10", modified_ns=then)
+    (outcome,) = run(lake, [ONE])
+    assert (outcome.problems, outcome.figures["sessions_detected"]) == ((), 0)
+    assert outcome.figures["sessions"] == len(DAYS)
+    assert detector(lake).backlog(ONE) == (set(DAYS), set())
+    scribble(lake, "2025-10")
+    assert "2025-10.parquet: cannot be read" in run(lake, [ONE])[0].problems[0]
+
+
+def test_a_file_of_bars_that_was_new_when_it_was_read_is_opened_again(lake: Lake) -> None:
+    store(lake, BARS_OF_ONE, DAYS)
+    then = age(lake, "2025-10", seconds=1)
+    run(lake, [ONE])
+    scribble(lake, "2025-10", modified_ns=then)
+    assert "2025-10.parquet: cannot be read" in run(lake, [ONE])[0].problems[0]
+
+
+def test_a_month_of_bars_that_is_gone_takes_its_events_along(detected: Lake) -> None:
+    (detected.bars(ONE) / "2025-10.parquet").unlink()
+    run(detected, [ONE])
+    dates = ShardStore(detected).read(ONE)["date"]
+    assert dates.min() >= "2025-11"
+    assert detector(detected).backlog(ONE).undetected == set()
+    assert not [day for day in ShardStore(detected).coverage(ONE).sessions if day < date(2025, 11, 1)]
 
 
 def of_type(events: pl.DataFrame, *types: str) -> pl.DataFrame:
@@ -397,7 +445,10 @@ def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.Te
     alone = {outcome.partition: outcome.figures for symbol in symbols for outcome in run(lakes[1], [symbol])}
     assert together == alone
     assert sorted(figures["sessions_detected"] for figures in together.values()) == [1, 4, len(DAYS)]
-    shards = [{name: content for name, (_, content) in files_below(lake.shards).items()} for lake in lakes]
+    stamp = re.compile(rb'"stamp": [^"]*')  # of the files of bars, which are others
+    shards = [
+        {name: stamp.sub(b"", content) for name, (_, content) in files_below(lake.shards).items()} for lake in lakes
+    ]
     assert len(shards[0]) == 2 * 3
     assert shards[0] == shards[1]
 

@@ -52,7 +52,7 @@ def fetch(lake: Lake, *symbols: str) -> None:
 
 def detect(lake: Lake, *symbols: str) -> None:
     for symbol in symbols:
-        ShardStore(lake).replace(symbol, SHARD.to_frame(), Coverage({}, [], {SESSION: "0-0"}, {}, 0))
+        ShardStore(lake).replace(symbol, SHARD.to_frame(), Coverage.of({}, [], {SESSION: "0-0"}, {}, 0))
 
 
 def watch(lake: Lake, *symbols: str, session: date | None = SESSION) -> Watch:
