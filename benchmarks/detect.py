@@ -43,7 +43,6 @@ EPISODES = {"hot": 0.0095, "dull": 0.0014}
 SHARES = {"hot": 8_000, "dull": 40}
 EPISODE_MIN, BURSTS = 12, 0.5
 REPEATS = 3
-QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 
 def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFrame:
@@ -134,19 +133,23 @@ def assets(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
 
     from smallcaps_assets.definitions import build_defs  # noqa: PLC0415
     from smallcaps_assets.defs.partitions import range_tags  # noqa: PLC0415
+    from smallcaps_assets.defs.run_log import RUN_LOG  # noqa: PLC0415
 
     settings = load_settings(overrides={"lake": {"path": str(folder)}})
-    state = folder.with_name("state")
-    state.mkdir(exist_ok=True)
     job, key = build_defs(settings).resolve_implicit_global_asset_job_def(), dg.AssetKey("event_shards")
     size = settings.partitions_per_run
     inside = 0.0
-    with dg.DagsterInstance.local_temp(str(state), {"telemetry": {"enabled": False}}) as instance:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        dg.DagsterInstance.local_temp(state, {"telemetry": {"enabled": False}}) as instance,
+    ):
         instance.add_dynamic_partitions("symbols", list(symbols))
         for first in range(0, len(symbols), size):
             part = symbols[first : first + size]
             tags = range_tags(part[0], part[-1])
-            result = job.execute_in_process(run_config=QUIET, instance=instance, asset_selection=[key], tags=tags)
+            result = job.execute_in_process(
+                run_config={"loggers": {RUN_LOG: {}}}, instance=instance, asset_selection=[key], tags=tags
+            )
             (stats,) = (one for one in instance.get_run_step_stats(result.run_id) if one.step_key == "event_shards")
             inside += (stats.end_time or 0) - (stats.start_time or 0)
         done = len(instance.get_materialized_partitions(key))
