@@ -90,7 +90,7 @@ def _drawn(count: int, symbols: list[str], sessions: pl.DataFrame, rng: np.rando
             "lot": (symbol[of] * sessions.height + day[of]) * 2_654_435_761 % 2**32,
         }
     ).unique(["symbol", "event_type", "timestamp"], keep="first", maintain_order=True)
-    return with_session(drawn, sessions).drop("regular_open")
+    return with_session(drawn, sessions).with_columns(pl.col("session").cast(pl.String)).drop("regular_open")
 
 
 def _described(events: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:

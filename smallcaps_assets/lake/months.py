@@ -1,7 +1,7 @@
 """What the files of a symbol's bars cover, a text per file: as most of them never change, it is seldom read."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple, Self
@@ -18,14 +18,6 @@ class Stamp(NamedTuple):
         """A file as its folder lists it."""
         state = file.stat()
         return cls(state.st_size, state.st_mtime_ns)
-
-
-class Session(NamedTuple):
-    """A session that a file covers, its fingerprint, and what was traded; None without a bar."""
-
-    day: date
-    mark: str
-    dollar_volume: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +47,15 @@ class Month:
         """What JSON can hold."""
         return {"stamp": self.stamp, "sessions": self.lines}
 
-    def sessions(self) -> Iterator[Session]:
-        """Every session, the earliest first."""
-        for line in self.lines.splitlines():
-            day, mark, *usd = line.split(" ")
-            yield Session(date.fromisoformat(day), mark, float(usd[0]) if usd else None)
-
     def marks(self) -> dict[date, str]:
-        """The fingerprint of each session."""
-        return {session.day: session.mark for session in self.sessions()}
+        """The fingerprint of each session, the earliest first."""
+        sessions = (line.split(" ") for line in self.lines.splitlines())
+        return {date.fromisoformat(session[0]): session[1] for session in sessions}
 
     def dollar_volumes(self) -> dict[date, float]:
         """What was traded in each session that has bars."""
-        return {day: usd for day, _, usd in self.sessions() if usd is not None}
+        sessions = (line.split(" ") for line in self.lines.splitlines())
+        return {date.fromisoformat(session[0]): float(session[2]) for session in sessions if session[2:]}
 
     def unless_since(self, moment_ns: int) -> Self:
         """Without the stamp of a file that was changed after a moment, so that it is opened again."""

@@ -71,6 +71,11 @@ class Coverage:
         return {day: mark for name in sorted(self.months) for day, mark in self.months[name].marks().items()}
 
     @property
+    def session_count(self) -> int:
+        """How many sessions, which is known without reading each."""
+        return sum(map(len, self.months.values()))
+
+    @property
     def dollar_volumes(self) -> dict[date, float]:
         """What was traded in each session that has bars."""
         return {day: usd for name in sorted(self.months) for day, usd in self.months[name].dollar_volumes().items()}

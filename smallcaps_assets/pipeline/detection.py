@@ -71,7 +71,7 @@ class Detector:
     def survey(self) -> pl.DataFrame:
         """Every shard: `symbol`, `sessions` (how many it covers), `current` (detected with these settings)."""
         rows = [
-            (symbol, len(coverage.sessions), self.is_current(symbol, coverage))
+            (symbol, coverage.session_count, self.is_current(symbol, coverage))
             for symbol in self.shards.symbols()
             if (coverage := self.shards.coverage(symbol))
         ]
@@ -123,8 +123,7 @@ class Detector:
         changed = None if before is None else _first_difference(files, known)
         if before and not stale and changed is None and not self._other_tiers(before):
             nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
-            sessions = sum(map(len, known.values()))
-            return Outcome((symbol,), {"sessions": sessions, **nothing_detected}, rows=before.events)
+            return Outcome((symbol,), {"sessions": before.session_count, **nothing_detected}, rows=before.events)
         # all sessions from this one on are detected
         first = date.min if stale else changed or date.max
         before_that = {name: month for name, month in known.items() if name in files and month.ends_before(first)}
