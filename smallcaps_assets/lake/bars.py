@@ -73,10 +73,10 @@ class BarsStore:
         """What the files of `symbol` cover, by their names (`YYYY-MM`); those that look as `known` are not opened."""
         folder = self.lake.bars(symbol)
         with disk_errors("read", folder):
-            stamps = {name: (Stamp.of(file), folder / file.name) for name, file in self._listed(symbol).items()}
+            stamps = {name: Stamp.of(file) for name, file in self._listed(symbol).items()}
         return {
-            name: MonthFile(stamp, None if stamp == known.get(name) else _sessions_of(path))
-            for name, (stamp, path) in stamps.items()
+            name: MonthFile(stamp, None if stamp == known.get(name) else _sessions_of(folder / f"{name}{_SUFFIX}"))
+            for name, stamp in stamps.items()
         }
 
     def version(self, symbol: str) -> str:

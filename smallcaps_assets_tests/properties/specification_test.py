@@ -101,6 +101,33 @@ def test_thinning_is_what_the_specification_says(quotes: pl.DataFrame, by_change
     assert_frame_equal(thinned, slow_spec.thin(quotes, by_change=by_change, hz=hz))
 
 
+def with_dull_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """`bars` with the volumes of some days a fraction of what they were: days lie on both sides of the limits."""
+    day = pl.struct("symbol", new_york_date(pl.col("timestamp")))
+    draw = day.hash(seed) % 4
+    share = pl.when(draw == 0).then(1.0).when(draw == 1).then(0.1).when(draw == 2).then(0.03).otherwise(0.003)
+    return bars.with_columns(volume=(pl.col("volume") * share).ceil())
+
+
+@SLOW
+@given(bars_frames(), st.integers(0, 1_000))
+def test_days_that_trade_too_little_are_what_the_specification_says(bars: pl.DataFrame, seed: int) -> None:
+    dull = with_dull_days(bars, seed)
+    assert_same(master_of(dull), slow_spec.master(dull))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lively_days_among_dull_ones(seed: int) -> None:
+    days = [date(2025, 10, 30) + timedelta(days=offset) for offset in range(34)]
+    trading = [day for day in days if day in slow_spec.xnys(days[0], days[-1])]
+    bars = with_dull_days(lively_bars(seed, 3, trading), seed)
+    sessions = sessions_between(trading[0], trading[-1], default_settings().sessions)
+    found = detect(clean_bars(bars).good, sessions, default_settings().detection)
+    assert_same(build_master(found.events, default_settings().cooldown), slow_spec.master(bars))
+    assert found.counts["days_filtered"] > 10
+    assert found.events["date"].n_unique() > 5
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_lively_weeks_with_a_half_day_and_daylight_saving(seed: int) -> None:
     days = [date(2025, 10, 30) + timedelta(days=offset) for offset in range(34)]

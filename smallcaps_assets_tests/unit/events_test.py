@@ -156,6 +156,19 @@ def test_a_fall_needs_a_million_dollars_that_day() -> None:
     assert directions_of([*flat(1, volume=9.0), *flat(20, volume=1_050.0), *fall]) == set()
 
 
+def test_nothing_is_looked_for_on_days_below_every_dollar_volume_but_they_are_counted() -> None:
+    spike: Row = (10.0, 10.2, 10.0, 10.2, 30_000.0, 40)  # 306,000 $
+    shares = {"2025-11-04": 323.0, "2025-11-05": 324.0, "2025-11-06": 10.0}  # of 60 minutes at 10 $ each
+    days = [bars_from(f"{day} 10:00", [*flat(60, volume=each), spike]) for day, each in shares.items()]
+    other = bars_from("2025-11-05 10:00", flat(3, volume=1.0), symbol="B")
+    found = detect(pl.concat([*days, other]), sessions_of(*shares), default_settings().detection)
+    assert found.daily["dollar_volume_day"].round().to_list() == [499_800, 500_400, 312_000, 30]
+    assert set(found.events["date"]) == {"2025-11-05"}
+    assert {symbol: counts["days_filtered"] for symbol, counts in found.by_symbol.items()} == {"AEMD": 2, "B": 1}
+    assert found.counts["events_found"] > 0
+    assert found.by_symbol["B"]["events_found"] == 0
+
+
 def test_a_price_outside_the_limits_is_no_event_and_counted() -> None:
     cheap: Row = (0.9, 0.918, 0.9, 0.918, 600_000.0, 40)
     settings = default_settings()
