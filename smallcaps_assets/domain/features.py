@@ -224,7 +224,7 @@ def _statistic(column: pl.Series, window: Window, bar: Integers, earlier: Intege
     if window.statistic == "median":
         values.sort(axis=1)
         row = np.arange(len(bar))
-        found = (values[row, (known - 1) // 2] + values[row, known // 2 % window.bars]) / 2
+        found = (values[row, (known - 1) // 2] + values[row, known // 2]) / 2
     else:
         found = (np.max if window.statistic == "max" else np.min)(values, axis=1)
     return np.asarray(found, dtype=np.float64)

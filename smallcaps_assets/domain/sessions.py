@@ -115,4 +115,4 @@ def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     table = pl.concat([inside.clear(1), inside])
     timestamps = rows["timestamp"].cast(moments.dtype)
     place = moments.to_physical().to_numpy().searchsorted(timestamps.to_physical().to_numpy(), side="right")
-    return rows.hstack(table[place].rename({"date": "day"}).select("day", "session", "regular_open"))
+    return rows.with_columns(table[place].rename({"date": "day"}).get_columns())

@@ -1,6 +1,7 @@
 """Minute bars: one file per symbol and ET month, whose footer names the sessions it covers."""
 
 import os
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -25,6 +26,8 @@ from smallcaps_assets.lake.months import Stamp
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 _SUFFIX: Final = ".parquet"
+# the coarsest clock of a file system
+TICK_NS: Final = 2_000_000_000
 DAY = new_york_date(pl.col("timestamp"))
 
 
@@ -44,9 +47,12 @@ class Merged(NamedTuple):
 
 
 class MonthFile(NamedTuple):
-    """A file of bars as it looks now, and the fingerprints of the sessions it covers; None if it looks as known."""
+    """A file of bars as it looks now, and the fingerprints of the sessions it covers; None if it looks as known.
 
-    stamp: Stamp
+    `stamp` is None of a file that was changed so shortly before that a later version may bear the same.
+    """
+
+    stamp: Stamp | None
     marks: dict[date, str] | None
 
 
@@ -74,8 +80,12 @@ class BarsStore:
         folder = self.lake.bars(symbol)
         with disk_errors("read", folder):
             stamps = {name: Stamp.of(file) for name, file in self._listed(symbol).items()}
+        still = time.time_ns() - TICK_NS
         return {
-            name: MonthFile(stamp, None if stamp == known.get(name) else _sessions_of(folder / f"{name}{_SUFFIX}"))
+            name: MonthFile(
+                stamp if stamp.modified_ns < still else None,
+                None if stamp == known.get(name) else _sessions_of(folder / f"{name}{_SUFFIX}"),
+            )
             for name, stamp in stamps.items()
         }
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, Self
 
@@ -56,11 +56,6 @@ class Month:
         """What was traded in each session that has bars."""
         sessions = (line.split(" ") for line in self.lines.splitlines())
         return {date.fromisoformat(session[0]): float(session[2]) for session in sessions if session[2:]}
-
-    def unless_since(self, moment_ns: int) -> Self:
-        """Without the stamp of a file that was changed after a moment, so that it is opened again."""
-        changed = self.stamp is not None and self.stamp.modified_ns > moment_ns
-        return replace(self, stamp=None) if changed else self
 
     def __len__(self) -> int:
         """How many sessions."""

@@ -11,8 +11,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -97,12 +97,21 @@ def sweep(path: Path) -> None:
     sweep_below(path.parent, f".{path.name}.*.part")
 
 
-def sweep_below(folder: Path, pattern: str) -> None:
-    """Remove what killed writers left of the files that match; those that are still writing keep theirs."""
+def sweep_below(folder: Path, pattern: str, of: Collection[str] | None = None) -> None:
+    """Remove what killed writers left of the files that match; those that are still writing keep theirs.
+
+    What cannot be removed now, such as what a virus scanner looks at, stays until the next time: it harms nobody.
+
+    Args:
+        folder: where to look.
+        pattern: of the hidden files.
+        of: names of the files whose remains are removed; of all if not given.
+    """
     for left in folder.glob(pattern):
-        writer = left.name.split(".")[-3]
-        if not is_alive(writer):
-            left.unlink(missing_ok=True)
+        name, writer, *_ = left.name.removeprefix(".").rsplit(".", 3)
+        if (of is None or name in of) and not is_alive(writer):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -32,8 +32,6 @@ from smallcaps_assets.lake.publish import (
 
 CONTENT: Final = "content"
 TOLD: Final = {"detections", "tiers", "months", "events"}
-# a file that was changed so shortly before it was looked at may have been changed again within the same tick of a clock
-TICK_NS: Final = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,10 @@ class ShardStore:
         told = read_json(path)
         if told.get(CONTENT) != content or not told.keys() >= TOLD:
             return None
-        told_at = path.stat().st_mtime_ns
-        months = {name: Month.from_json(month) for name, month in told["months"].items()}
         return Coverage(
             detections=told["detections"],
             tiers=told["tiers"],
-            months={name: month.unless_since(told_at - TICK_NS) for name, month in months.items()},
+            months={name: Month.from_json(month) for name, month in told["months"].items()},
             events=told["events"],
             content=content,
         )
@@ -174,7 +170,8 @@ class ShardStore:
                 self._publish(symbol, of_symbol, coverage)
             except LakeError as error:
                 failed[symbol] = error
-        sweep_below(self.lake.shards, ".symbol=*.part")
+        places = (place for symbol in coverages for place in (self.lake.shard(symbol), self._sidecar(symbol)))
+        sweep_below(self.lake.shards, ".symbol=*.part", of={place.name for place in places})
         return failed
 
     def _publish(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:

@@ -22,7 +22,7 @@ SYMBOLS_AT_ONCE: Final = 100
 class Covered(NamedTuple):
     """A file of bars, its sessions with their fingerprints, and the dollar volumes of those that are not detected."""
 
-    stamp: Stamp
+    stamp: Stamp | None
     marks: dict[date, str]
     dollar_volumes: dict[date, float]
 
@@ -62,12 +62,14 @@ class Work:
 
     def history(self, days: int) -> list[tuple[date, float]]:
         """Dollar volumes of the last `days` with bars before those to detect."""
-        volumes = {day: usd for file in self.files.values() for day, usd in file.dollar_volumes.items()}
+        kept: dict[date, float] = {}
         for month in sorted(self.kept.values(), key=lambda month: month.last or date.min, reverse=True):
-            if len(volumes) >= days:
+            if len(kept) >= days:
                 break
-            volumes |= month.dollar_volumes()
-        return sorted(volumes.items())[-days:]
+            kept |= month.dollar_volumes()
+        # of any month: an old file may have been written again
+        others = {day: usd for file in self.files.values() for day, usd in file.dollar_volumes.items()}
+        return sorted((kept | others).items())[-days:]
 
     def months(self, found: dict[date, float]) -> dict[str, Month]:
         """What the shard covers once the dollar volumes of the detected sessions are `found`."""

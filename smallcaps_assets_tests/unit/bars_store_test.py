@@ -248,6 +248,17 @@ def test_all_shards_together(lake: Lake) -> None:
     assert len(files_below(lake.root)) == 4
 
 
+def test_what_killed_writers_left_of_a_shard_is_swept_and_of_no_other(lake: Lake) -> None:
+    lake.shards.mkdir(parents=True)
+    left = [
+        lake.shards / f".symbol={name}.0123abcd.0a.part" for name in ("A.parquet", "A.json", "A.B.json", "B.parquet")
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    ShardStore(lake).replace("A", shard(), COVERAGE)
+    assert [path.exists() for path in left] == [False, False, True, True]
+
+
 def test_a_shard_that_does_not_say_what_it_covers_is_refused(lake: Lake) -> None:
     lake.shards.mkdir(parents=True)
     shard(event()).write_parquet(lake.shard("AEMD"))

@@ -137,13 +137,25 @@ def test_a_file_of_bars_that_was_new_when_it_was_read_is_opened_again(lake: Lake
     assert "2025-10.parquet: cannot be read" in run(lake, [ONE])[0].problems[0]
 
 
-def test_a_month_of_bars_that_is_gone_takes_its_events_along(detected: Lake) -> None:
-    (detected.bars(ONE) / "2025-10.parquet").unlink()
-    run(detected, [ONE])
-    dates = ShardStore(detected).read(ONE)["date"]
-    assert dates.min() >= "2025-11"
-    assert detector(detected).backlog(ONE).undetected == set()
-    assert not [day for day in ShardStore(detected).coverage(ONE).sessions if day < date(2025, 11, 1)]
+@pytest.mark.parametrize("how", ["touched", "filled"])
+def test_an_old_month_written_again_leaves_the_days_before_a_new_session_as_they_are(lake: Lake, how: str) -> None:
+    days = sessions_between(date(2025, 8, 1), date(2025, 11, 4))
+    many = pl.when(date(2025, 9, 1) > DAY).then(50.0).otherwise(1.0)
+    bars = lively_bars(6, 1, days).filter(DAY.is_in(days)).with_columns(volume=pl.col("volume") * many)
+    first = pl.int_range(pl.len()) == 0
+    one, told = bars["symbol"][0], bars.with_columns(vwap=pl.when(~first).then(pl.col("vwap").fill_null(1.0)))
+    store(lake, told, days[:-1])
+    run(lake, [one])
+    if how == "filled":
+        assert BarsStore(lake).merge(one, days[0], bars.head(1).with_columns(vwap=1.0)).filled == 1
+    else:
+        (lake.bars(one) / "2025-08.parquet").touch()
+    store(lake, told, days)
+    (outcome,) = run(lake, [one])
+    assert outcome.figures["sessions_detected"] == 1
+    grown = ShardStore(lake).read(one)
+    assert_frame_equal(grown, expected_of(lake, symbol=one), rel_tol=1e-9, abs_tol=1e-9)
+    assert grown.filter(pl.col("date") == f"{days[-1]}").height > 0
 
 
 def of_type(events: pl.DataFrame, *types: str) -> pl.DataFrame:
@@ -232,13 +244,13 @@ def test_what_reference_data_says_of_a_symbol_detects_it_again(detected: Lake) -
     assert (outcome.figures["sessions_detected"], outcome.figures["events"]) == (len(DAYS), 0)
 
 
-def expected_of(lake: Lake, settings: Settings | None = None) -> pl.DataFrame:
+def expected_of(lake: Lake, settings: Settings | None = None, symbol: str = ONE) -> pl.DataFrame:
     """What a lake with the same bars and no shard would find."""
     fresh = Lake(lake.root.with_name("fresh"))
     bars = BarsStore(lake)
-    store(fresh, bars.read(ONE), sorted(bars.covered(ONE)))
-    run(fresh, [ONE], settings)
-    return ShardStore(fresh).read(ONE)
+    store(fresh, bars.read(symbol), sorted(bars.covered(symbol)))
+    run(fresh, [symbol], settings)
+    return ShardStore(fresh).read(symbol)
 
 
 def test_a_changed_session_is_detected_again_with_all_that_follow(detected: Lake) -> None:

@@ -32,9 +32,3 @@ def test_dollar_volumes_of_other_sessions_are_not_told() -> None:
     first, second = date(2025, 1, 2), date(2025, 1, 3)
     assert Month.of(None, {first: "1-00"}, {first: 0.1 + 0.2, second: 1.0}).dollar_volumes() == {first: 0.1 + 0.2}
     assert Month.of(None, {first: "1-00"}, {first: 0.1 + 0.2}).lines == "2025-01-02 1-00 0.30000000000000004"
-
-
-def test_a_stamp_counts_only_of_a_file_that_was_old_enough() -> None:
-    month = Month.of(Stamp(7, 100), {}, {})
-    assert month.unless_since(100).stamp == Stamp(7, 100)
-    assert month.unless_since(99).stamp is None

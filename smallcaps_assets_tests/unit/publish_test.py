@@ -217,3 +217,9 @@ def test_two_threads_publish_one_path_and_each_time_one_of_them_wins(tmp_path: P
 def test_text_has_line_feeds_on_every_system(tmp_path: Path) -> None:
     publish_text(tmp_path / "a.json", "é\n")
     assert (tmp_path / "a.json").read_bytes() == b"\xc3\xa9\n"
+
+
+def test_what_cannot_be_removed_now_stays_and_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / ".table.parquet.0123abcd.0a.part").mkdir()  # refuses to be unlinked, as a file held open on Windows
+    publish_text(tmp_path / "table.parquet", "whole")
+    assert (tmp_path / "table.parquet").read_text() == "whole"
