@@ -150,7 +150,7 @@ def test_an_old_month_written_again_leaves_the_days_before_a_new_session_as_they
         assert BarsStore(lake).merge(one, days[0], bars.head(1).with_columns(vwap=1.0)).filled == 1
     else:
         (lake.bars(one) / "2025-08.parquet").touch()
-    store(lake, told, days)
+    store(lake, told.filter(DAY == days[-1]), days[-1:])
     (outcome,) = run(lake, [one])
     assert outcome.figures["sessions_detected"] == 1
     grown = ShardStore(lake).read(one)

@@ -46,5 +46,5 @@ def test_no_moment_lies_in_no_session_and_columns_of_these_names_are_replaced() 
     placed = with_session(pl.DataFrame({"timestamp": timestamps, "session": ["a", "b", "c"]}), SESSIONS)
     assert placed["session"].to_list() == [None, "RTH", None]
     nothing = with_session(pl.DataFrame({"timestamp": timestamps.clear()}), SESSIONS)
-    assert nothing.columns == ["timestamp", "day", "session", "regular_open"]
+    assert set(nothing.columns) == {"timestamp", "day", "session", "regular_open"}
     assert with_session(pl.DataFrame({"timestamp": timestamps}), SESSIONS.clear())["session"].to_list() == [None] * 3
