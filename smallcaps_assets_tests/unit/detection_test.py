@@ -108,9 +108,9 @@ def scribble(lake: Lake, month: str, *, modified_ns: int | None = None) -> None:
         os.utime(path, ns=(modified_ns, modified_ns))
 
 
-def age(lake: Lake, month: str, seconds: int) -> int:
+def age(lake: Lake, month: str, seconds: int, symbol: str = ONE) -> int:
     """Let a month file of bars be that old; returns its time of change in nanoseconds."""
-    path = lake.bars(ONE) / f"{month}.parquet"
+    path = lake.bars(symbol) / f"{month}.parquet"
     then = path.stat().st_mtime_ns - seconds * 1_000_000_000
     os.utime(path, ns=(then, then))
     return then
@@ -145,6 +145,8 @@ def test_an_old_month_written_again_leaves_the_days_before_a_new_session_as_they
     first = pl.int_range(pl.len()) == 0
     one, told = bars["symbol"][0], bars.with_columns(vwap=pl.when(~first).then(pl.col("vwap").fill_null(1.0)))
     store(lake, told, days[:-1])
+    for month in ("2025-08", "2025-09", "2025-10"):
+        age(lake, month, 10, one)
     run(lake, [one])
     if how == "filled":
         assert BarsStore(lake).merge(one, days[0], bars.head(1).with_columns(vwap=1.0)).filled == 1
