@@ -32,6 +32,13 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 
 
+@pytest.fixture(autouse=True, params=["young", "old"])
+def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of bars as young as those of a test are, which are opened each time, and the same as if they were old."""
+    if request.param == "old":
+        monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", -1_000_000_000_000)
+
+
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
     """What the ingestion of these sessions leaves behind."""
     held = BarsStore(lake)
@@ -129,7 +136,10 @@ def test_a_file_of_bars_that_looks_as_it_did_is_not_opened_again(lake: Lake) -> 
     assert "2025-10.parquet: cannot be read" in run(lake, [ONE])[0].problems[0]
 
 
-def test_a_file_of_bars_that_was_new_when_it_was_read_is_opened_again(lake: Lake) -> None:
+def test_a_file_of_bars_that_was_new_when_it_was_read_is_opened_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=1)
     run(lake, [ONE])
@@ -152,7 +162,7 @@ def test_an_old_month_written_again_leaves_the_days_before_a_new_session_as_they
         assert BarsStore(lake).merge(one, days[0], bars.head(1).with_columns(vwap=1.0)).filled == 1
     else:
         (lake.bars(one) / "2025-08.parquet").touch()
-    store(lake, told.filter(DAY == days[-1]), days[-1:])
+    store(lake, told.filter(days[-1] == DAY), days[-1:])
     (outcome,) = run(lake, [one])
     assert outcome.figures["sessions_detected"] == 1
     grown = ShardStore(lake).read(one)
