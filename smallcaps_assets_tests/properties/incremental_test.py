@@ -1,0 +1,131 @@
+"""Whatever happens to bars, shards and settings in whatever order: a shard is what one detection of its bars finds."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.events import detect
+from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.pipeline.detection import Detector
+from smallcaps_assets.pipeline.history import sessions_between as bounds_between
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+
+# four months, in one of which daylight saving ends; longer than the days of rvol twice over
+DAYS = sessions_between(date(2025, 8, 20), date(2025, 11, 28))
+BARS = lively_bars(7, 1, DAYS).filter(DAY.is_in(DAYS))
+SYMBOL = BARS["symbol"][0]
+SETTINGS = [
+    load_settings(overrides=changes)
+    for changes in (
+        {},
+        {"detectors": {"flush": {"min_spike_x": 5.0}}},
+        {"profiles": {"core": {"min_event_score": 0.7}}},
+        {"detectors": {"volume_spike": {"min_range_share": 0.03}, "tape_speed": {"min_speed_x": 3.5}}},
+    )
+]
+PLACES = st.integers(0, 10_000)
+
+
+class ShardOfChangingBars(RuleBasedStateMachine):
+    """One symbol of a lake; after every step its shard is brought up to date and compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lake = Lake(Path(tempfile.mkdtemp()))
+        self.bars, self.shards, self.settings = BarsStore(self.lake), ShardStore(self.lake), SETTINGS[0]
+        self.clock = itertools.count(10**18, 10**9)
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.lake.root)
+
+    def held(self) -> list[date]:
+        return sorted(self.bars.covered(SYMBOL))
+
+    def months(self) -> list[Path]:
+        return sorted(self.lake.bars(SYMBOL).glob("*.parquet"))
+
+    def store(self, days: list[date], bars: pl.DataFrame) -> None:
+        for month, own in itertools.groupby(days, key=lambda day: day.replace(day=1)):
+            sessions = list(own)
+            self.bars.add(SYMBOL, month, sessions, bars.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
+
+    @initialize(days=st.integers(0, 60))
+    def history(self, days: int) -> None:
+        self.store(DAYS[:days], BARS)
+
+    def is_written_again(self, place: int) -> None:
+        path = self.months()[place % len(self.months())]
+        now = next(self.clock)
+        os.utime(path, ns=(now, now))
+
+    @rule(days=st.integers(1, 8), rewritten=st.lists(PLACES, max_size=2))
+    def sessions_come(self, days: int, rewritten: list[int]) -> None:
+        for place in rewritten if self.months() else ():
+            self.is_written_again(place)
+        self.store([day for day in DAYS if day not in self.held()][:days], BARS)
+
+    @rule(days=st.integers(1, 3))
+    def later_sessions_come(self, days: int) -> None:
+        self.store([day for day in DAYS if day not in self.held()][-days:], BARS)
+
+    @precondition(lambda self: self.held())
+    @rule(place=PLACES, share=st.sampled_from([0.0, 0.001, 0.5, 3.0]))
+    def a_session_changes(self, place: int, share: float) -> None:
+        day = self.held()[place % len(self.held())]
+        own = BARS.filter(day == DAY).with_columns((pl.col("volume") * share).ceil())
+        self.store([day], own.filter(pl.col("volume") > 0))
+
+    @precondition(lambda self: self.months())
+    @rule(place=PLACES)
+    def a_month_is_lost(self, place: int) -> None:
+        self.months()[place % len(self.months())].unlink()
+
+    @rule(sidecar=st.booleans())
+    def a_file_of_the_shard_is_lost(self, sidecar: bool) -> None:
+        path = self.lake.shard(SYMBOL)
+        (path.with_suffix(".json") if sidecar else path).unlink(missing_ok=True)
+
+    @rule(place=st.integers(0, len(SETTINGS) - 1))
+    def settings_change(self, place: int) -> None:
+        self.settings = SETTINGS[place]
+
+    @invariant()
+    def the_shard_is_what_its_bars_say(self) -> None:
+        for path in self.months():  # as old as in a lake that is in use, or they would be opened each time
+            if path.stat().st_mtime_ns > 1.6e18:
+                now = next(self.clock)
+                os.utime(path, ns=(now, now))
+        own = self.settings
+        detector = Detector(self.bars, self.shards, own.detection, own.sessions, REFERENCE.to_frame())
+        (outcome,) = detector.run([SYMBOL])
+        bars, bounds = self.bars.read(SYMBOL), bounds_between(DAYS[0], DAYS[-1], own.sessions)
+        once = detect(bars, bounds, own.detection)
+        assert_frame_equal(self.shards.read(SYMBOL), once.events, rel_tol=1e-9, abs_tol=1e-9)
+        covered, volumes = self.shards.coverage(SYMBOL), dict(once.daily.select("day", "dollar_volume_day").iter_rows())
+        assert covered is not None
+        assert covered.sessions == self.bars.fingerprints(SYMBOL)
+        assert covered.dollar_volumes == volumes
+        assert outcome.figures["sessions"] == len(covered.sessions)
+        assert detector.backlog(SYMBOL) == (set(covered.sessions), set())
+        (again,) = detector.run([SYMBOL])
+        assert again.figures["sessions_detected"] == again.figures["event_types_detected"] == 0
+
+
+TestShardOfChangingBars = ShardOfChangingBars.TestCase
+TestShardOfChangingBars.settings = settings(
+    deadline=None, max_examples=25, stateful_step_count=8, suppress_health_check=[HealthCheck.too_slow]
+)
