@@ -67,7 +67,8 @@ def _history(lake: Lake, settings: Settings) -> str:
     detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
     told = Counter[str]()
     for symbol, days in followed.items():
-        marks, coverage = bars.fingerprints(symbol), shards.coverage(symbol)
+        coverage = shards.coverage(symbol)
+        marks = detector.fetched(symbol, coverage)
         told += Counter(fetched=len(days & marks.keys()))
         if coverage is None:
             continue

@@ -89,12 +89,23 @@ class Detector:
             LakeError: a file cannot be read.
         """
         before = self.shards.coverage(symbol)
-        known = before.months if before else {}
-        files = {name: _marks(file, known.get(name)) for name, file in self._files(symbol, before).items()}
-        marks = {day: mark for name in sorted(files) for day, mark in files[name].items()}
+        marks = self.fetched(symbol, before)
         if before is None or not self.is_current(symbol, before):
             return Backlog(set(marks), set(marks))
         return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
+
+    def fetched(self, symbol: str, before: Coverage | None) -> dict[date, str]:
+        """The fingerprints of the sessions of `symbol` that have been fetched, as `BarsStore.fingerprints` has them.
+
+        Files of bars that look as they did when its shard was detected are not opened.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        known, files = before.months if before else {}, self._files(symbol, before)
+        if before and files.keys() == known.keys() and all(file.marks is None for file in files.values()):
+            return before.sessions
+        return {day: mark for name in sorted(files) for day, mark in _marks(files[name], known.get(name)).items()}
 
     def covered(self, symbol: str, marks: Mapping[date, str], volumes: Mapping[date, float], events: int) -> Coverage:
         """What a shard of so many events of these sessions, detected with these settings, says of itself."""
