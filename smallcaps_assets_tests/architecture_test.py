@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "flag_types": {"domain.tables"},
     "errors": set(),
 }
-PURE = {"polars", "pydantic"}
+# of NumPy its arithmetic
+PURE = {"polars", "pydantic", "numpy"}
 
 
 def imports(file: Path) -> set[str]:
