@@ -34,8 +34,12 @@ from smallcaps_assets.pipeline.bar_tables import (
 
 # about what a row of text takes at least, so that few bytes never turn out to be too many rows
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
-# a bare file name that is a symbol, such as BRK.B.parquet, and not bars.parquet or 2024-01-02.parquet
-_SYMBOL_AS_NAME: Final = r"[A-Z][A-Za-z]{0,9}([.+-][A-Za-z]{1,4})?"
+# a bare file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, and not bars.parquet or Jan.parquet
+_SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
+# a column that may hold symbols under a name that is not known, such as stock_symbol
+_LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
+# raise it with every change of how files are read: those imported before are then read again
+_VERSION: Final = "2"
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class BarSources:
                 mixed.append(file)
             elif self.only is None or listed in self.only:
                 by_symbol.setdefault(listed, []).append(file)
-        known = f"{self.form} {options} {None if self.only is None else sorted(self.only)}"
+        known = f"{_VERSION} {self.form} {options} {None if self.only is None else sorted(self.only)}"
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
 
@@ -152,13 +156,20 @@ class BarSources:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
         suffix = suffix_of(file)
         names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
-        if "symbol" in columns_of_bars(names, self.form, (*OPTIONAL, "symbol")):
+        columns = columns_of_bars(names, self.form, (*OPTIONAL, "symbol"))
+        if "symbol" in columns:
             return None
         stem = file.name.removesuffix(suffix)
+        by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
+        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
+        if like:
+            raise InputError(
+                f"column {like[0]} may hold the symbols. Say so: --columns symbol={like[0]}; if it does not, {by_path}."
+            )
         if re.fullmatch(_SYMBOL_AS_NAME, stem) is None:
             raise InputError(
-                f"no column symbol, and its name is none. Put it into a folder `symbol=X`, name it `symbol=X{suffix}`, "
-                "or say which column it is: --columns symbol=NAME."
+                f"no column symbol, and its name is none: {stem!r} is not in capitals as tickers are. Say which column "
+                f"it is: --columns symbol=NAME; if there is none, {by_path}."
             )
         return stem
 

@@ -198,6 +198,78 @@ def test_symbols_in_small_letters_are_capitals(lake: Lake, brought: Path) -> Non
     assert_frame_equal(held(lake), BOTH)
 
 
+@pytest.mark.parametrize("write", [str.title, str.upper])
+@pytest.mark.parametrize("symbol", ["symbol", "ticker", "sym"])
+@pytest.mark.parametrize("name", ["BARS.csv", "BARS.parquet"])
+def test_columns_are_known_regardless_of_case(
+    name: str, symbol: str, write: Callable[[str], str], lake: Lake, brought: Path
+) -> None:
+    """A file of many symbols is none of a symbol that is its name."""
+    put(brought / name, BOTH.rename({"symbol": symbol}).rename(write))
+    result = importing(lake, brought)
+    assert not result.problems
+    assert not result.files.extra
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_flat_files_are_known_regardless_of_case(lake: Lake, brought: Path) -> None:
+    bars = BOTH.with_columns(timestamp=STAMP.dt.epoch("ns")).rename({"symbol": "Ticker", "timestamp": "Window_Start"})
+    put(brought / "flat.csv", bars)
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_columns_that_differ_only_in_case_are_asked_about(lake: Lake, brought: Path) -> None:
+    file = put(brought / "bars.parquet", BOTH.with_columns(Open=pl.col("close"), note=pl.lit(1), NOTE=pl.lit(2)))
+    (told,) = importing(lake, brought).problems
+    assert f"{file}: columns open and Open differ only in case, and each may be open. Say which it is" in told
+    assert "--columns open=open" in told
+    assert not importing(lake, brought, BarForm(names={"open": "open"})).problems
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_a_name_that_was_said_is_exact(lake: Lake, brought: Path) -> None:
+    """Some vendors write T for the ticker and t for the time."""
+    bars = ONE.rename({"symbol": "T", "timestamp": "t"})
+    form = BarForm(names={"symbol": "T", "timestamp": "t"})
+    put(brought / "1" / "bars.parquet", bars.drop("T"))
+    (told,) = importing(lake, brought / "1", form).problems
+    assert "no column T (said to be symbol)" in told
+    put(brought / "2" / "bars.parquet", bars)
+    assert not importing(lake, brought / "2", form).problems
+    assert_frame_equal(held(lake), ONE)
+
+
+@pytest.mark.parametrize("column", ["stock_symbol", "Ticker Name"])
+def test_a_column_that_may_hold_symbols_is_asked_about(column: str, lake: Lake, brought: Path) -> None:
+    file = put(brought / "BARS.csv", BOTH.rename({"symbol": column}))
+    (told,) = importing(lake, brought).problems
+    assert f"{file}: column {column} may hold the symbols. Say so: --columns symbol={column}" in told
+    assert "name it `symbol=X.csv`" in told
+    assert not importing(lake, brought, BarForm(names={"symbol": column})).problems
+    assert_frame_equal(held(lake), BOTH)
+    # what the path says is not asked
+    put(brought / "symbol=CRVO.csv", of_symbol("CRVO").rename({"symbol": column}))
+    assert not importing(lake, brought / "symbol=CRVO.csv").problems
+
+
+@pytest.mark.parametrize("name", ["Jan", "Apr", "Bars", "minute", "AEMd", "2025"])
+def test_a_name_that_is_no_ticker_is_refused(name: str, lake: Lake, brought: Path) -> None:
+    file = put(brought / "AEMD" / f"{name}.parquet", ONE.drop("symbol"))
+    (told,) = importing(lake, brought).problems
+    assert f"{file}: no column symbol, and its name is none: {name!r} is not in capitals" in told
+    assert "--columns symbol=NAME" in told
+    assert "name it `symbol=X.parquet`" in told
+    assert held(lake).is_empty()
+
+
+@pytest.mark.parametrize("name", ["A", "BRK.B", "KIMpL", "BACp", "XYZw", "ABC.WS"])
+def test_a_name_that_is_a_ticker_is_one(name: str, lake: Lake, brought: Path) -> None:
+    put(brought / f"{name}.parquet", ONE.drop("symbol"))
+    assert not importing(lake, brought).problems
+    assert BarsStore(lake).symbols() == [name]
+
+
 def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", pl.concat([of_symbol("KIMpL"), of_symbol("KIMPL")]))
     result = importing(lake, brought)
