@@ -30,6 +30,7 @@ from smallcaps_assets.pipeline.bar_tables import (
     symbol_of_path,
     timeless,
     unreadable,
+    without_suffix,
 )
 
 # about what a row of text takes at least, so that few bytes never turn out to be too many rows
@@ -159,7 +160,7 @@ class BarSources:
         columns = columns_of_bars(names, self.form, (*OPTIONAL, "symbol"))
         if "symbol" in columns:
             return None
-        stem = file.name.removesuffix(suffix)
+        stem = without_suffix(file.name, suffix)
         by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
         like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
         if like:

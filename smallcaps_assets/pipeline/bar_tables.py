@@ -119,10 +119,15 @@ def suffix_of(file: Path) -> str:
     return next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), file.suffix)
 
 
+def without_suffix(name: str, suffix: str) -> str:
+    """`name` without `suffix`, in capitals or not."""
+    return name[: len(name) - len(suffix)] if name.lower().endswith(suffix.lower()) else name
+
+
 def symbol_of_path(file: Path) -> str | None:
     """The symbol that a folder or file names as `symbol=X`; None where none does."""
     named = [part.removeprefix(_KEY) for part in file.parts if part.startswith(_KEY)]
-    return named[-1].removesuffix(suffix_of(file)) if named else None
+    return without_suffix(named[-1], suffix_of(file)) if named else None
 
 
 def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tuple[Item, int]]]:

@@ -270,6 +270,17 @@ def test_a_name_that_is_a_ticker_is_one(name: str, lake: Lake, brought: Path) ->
     assert BarsStore(lake).symbols() == [name]
 
 
+@pytest.mark.parametrize("name", ["AEMD{}", "symbol=AEMD{}", "symbol=AEMD{}/bars{}", "symbol=AEMD/bars{}"])
+@pytest.mark.parametrize("suffix", [".CSV", ".Csv.Gz", ".csv.GZ", ".PARQUET"])
+def test_capitals_at_the_end_of_a_name_are_no_part_of_a_symbol(
+    suffix: str, name: str, lake: Lake, brought: Path
+) -> None:
+    file = brought / name.format(suffix, suffix)
+    put(file.with_name("written" + suffix.lower()), ONE.drop("symbol")).rename(file)
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), ONE)
+
+
 def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", pl.concat([of_symbol("KIMpL"), of_symbol("KIMPL")]))
     result = importing(lake, brought)
