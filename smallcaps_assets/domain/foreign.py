@@ -1,7 +1,7 @@
 """Columns of tables from elsewhere as our schemas want them; conversions lose nothing, and nothing is guessed."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,6 +15,8 @@ PER_SECOND: Final[Mapping[str, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "n
 # 1990 to 2100, seconds since the epoch. A timestamp outside is of another unit than its label: read as a finer one,
 # today is in 1970. It becomes null, which is counted.
 PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
+# New York's offset from UTC in winter and in summer, in hours
+_NEW_YORK: Final = (-5, -4)
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _ZONE: Final = r"(Z|[+-]\d{2}:?\d{2})$"
 _DIGITS: Final = r"^\s*-?\d+\s*$"
@@ -23,15 +25,15 @@ _UP_TO_THE_MINUTE: Final = 16
 
 
 def require_timezone(timezone: str | None) -> None:
-    """Make sure that a time zone exists.
+    """Make sure that a time zone exists, and is none that is New York's for half of the year only.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not, or it is.
     """
     if timezone is None:
         return
     try:
-        ZoneInfo(timezone)
+        zone = ZoneInfo(timezone)
         # names such as localtime, which only this machine knows, are none of Polars'
         pl.Series([datetime(2000, 1, 1, tzinfo=UTC)]).dt.convert_time_zone(timezone)
     except (ZoneInfoNotFoundError, pl.exceptions.ComputeError, ValueError, OSError) as error:
@@ -39,6 +41,13 @@ def require_timezone(timezone: str | None) -> None:
             f"--timezone {timezone or repr(timezone)}: there is no such time zone. Give a name of the zone database, "
             "such as America/New_York or UTC."
         ) from error
+    winter, summer = (datetime(2024, month, 1, tzinfo=zone).utcoffset() for month in (1, 7))
+    if winter == summer and winter in [timedelta(hours=hours) for hours in _NEW_YORK]:
+        raise InputError(
+            f"--timezone {timezone}: is without summer time, and so an hour off New York's for half of the year. "
+            "Give --timezone America/New_York if the times are those of the exchange. If the clocks did stand so all "
+            "year, convert the times to UTC, write the file again and give --timezone UTC."
+        )
 
 
 def wrong_type(name: str, found: object, wanted: object) -> InputError:

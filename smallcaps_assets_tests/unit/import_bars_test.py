@@ -1,6 +1,7 @@
 """Minute bars in every shape that people keep them in: what comes into the lake of them, and what does not."""
 
 import gzip
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.commands.files import table_files
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
 from smallcaps_assets.domain.tables import BARS
@@ -360,6 +362,19 @@ def test_times_that_a_clock_shows_twice_or_never_are_set_aside(suffix: str, lake
     assert_frame_equal(held(lake), ONE)
     assert result.figures["rows_quarantined"] == 2
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+
+
+@pytest.mark.parametrize("zone", ["EST", "Etc/GMT+5", "Etc/GMT+4", "America/Panama", "America/Puerto_Rico"])
+def test_a_zone_that_is_new_yorks_for_half_of_the_year_is_refused(zone: str) -> None:
+    with pytest.raises(InputError, match=f"--timezone {re.escape(zone)}: is without summer time.*America/New_York"):
+        require_timezone(zone)
+
+
+@pytest.mark.parametrize(
+    "zone", [None, "UTC", "Etc/UTC", ZONE, "EST5EDT", "America/Halifax", "America/Phoenix", "Asia/Tokyo"]
+)
+def test_a_zone_that_is_another_all_year_is_believed(zone: str | None) -> None:
+    require_timezone(zone)
 
 
 @pytest.mark.parametrize(
