@@ -18,10 +18,12 @@ PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
 # New York's offset from UTC in winter and in summer, in hours
 _NEW_YORK: Final = (-5, -4)
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
-_ZONE: Final = r"(Z|[+-]\d{2}:?\d{2})$"
+_ZONE: Final = r"(Z|[+-]\d{2}(:?\d{2})?)$"
 _DIGITS: Final = r"^\s*-?\d+\s*$"
-_AFTER_THE_MINUTE: Final = r"^(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}:?\d{2})?$"
+_ISO: Final = r"^\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?\s*$"
 _UP_TO_THE_MINUTE: Final = 16
+# +HHMM
+_OFFSET: Final = 5
 
 
 def require_timezone(timezone: str | None) -> None:
@@ -84,8 +86,8 @@ def utc(name: str, found: pl.DataType, timezone: str | None) -> pl.Expr:
 def utc_of_text(name: str, timezone: str | None, unit: Unit | None) -> pl.Expr:
     """Times in UTC of text, each value by its own form: whole numbers since the epoch, or ISO.
 
-    ISO is with `T` or a space between, up to the minute or the second, with or without an offset. What cannot be read
-    is null, and so is what leaves open what it means: see `unsaid`.
+    ISO is with `T` or a space between, up to the minute or the second, with or without an offset, which may be of hours
+    alone. What cannot be read is null, and so is what leaves open what it means: see `unsaid` and `shapeless`.
     """
     iso = _utc_of_iso(name, timezone)
     if unit is None:
@@ -102,8 +104,14 @@ def unsaid(name: str, timezone: str | None, unit: Unit | None) -> pl.Expr:
         wanting |= column.str.contains(_DIGITS)
     if timezone is None:
         naive, rest = _parts(name)
-        wanting |= _to_the_second(naive, rest).is_not_null() & ~rest.str.contains(_ZONE)
+        wanting |= column.str.contains(_ISO) & _to_the_second(naive, rest).is_not_null() & ~rest.str.contains(_ZONE)
     return pl.when(wanting).then(column)
+
+
+def shapeless(name: str) -> pl.Expr:
+    """The values of a column of text that no time zone and no unit make times; the others are null."""
+    column = pl.col(name)
+    return pl.when(~column.str.contains(_ISO) & ~column.str.contains(_DIGITS)).then(column)
 
 
 def needs_unit(value: str) -> bool:
@@ -120,6 +128,14 @@ def without_zone(what: str) -> InputError:
     )
 
 
+def without_shape(what: str) -> InputError:
+    """What to say of values of `shapeless`."""
+    return InputError(
+        f"{what} is in no form that is read. Write times as YYYY-MM-DD HH:MM[:SS], with an offset such as +00:00 or "
+        "with --timezone, or as whole numbers with --unit."
+    )
+
+
 def _parts(name: str) -> tuple[pl.Expr, pl.Expr]:
     """What text tells up to the minute, and after it."""
     told = pl.col(name).str.strip_chars()
@@ -130,13 +146,14 @@ def _parts(name: str) -> tuple[pl.Expr, pl.Expr]:
 def _utc_of_iso(name: str, timezone: str | None) -> pl.Expr:
     upto, rest = _parts(name)
     naive = _to_the_second(upto, rest)
-    offset = rest.str.extract(_ZONE, 1).str.replace("Z", "+00:00", literal=True).str.replace(":", "", literal=True)
+    offset = rest.str.extract(_ZONE, 1).str.replace("Z", "+00", literal=True).str.replace(":", "", literal=True)
+    offset = offset.str.pad_end(_OFFSET, "0")
     minutes = offset.str.slice(1, 2).cast(pl.Int64) * 60 + offset.str.slice(3, 2).cast(pl.Int64)
     signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
     with_offset = (naive - pl.duration(minutes=signed)).dt.replace_time_zone("UTC")
     without = pl.lit(None, dtype=UTC_US) if timezone is None else _by_clock(naive, timezone)
     return (
-        pl.when(~rest.str.contains(_AFTER_THE_MINUTE))
+        pl.when(~pl.col(name).str.contains(_ISO))
         .then(None)
         .when(offset.is_not_null())
         .then(with_offset)

@@ -12,12 +12,14 @@ from smallcaps_assets.domain.foreign import (
     decimal,
     needs_unit,
     only_whole,
+    shapeless,
     text,
     unsaid,
     utc,
     utc_of_text,
     utc_since_epoch,
     whole,
+    without_shape,
     without_zone,
     wrong_type,
 )
@@ -145,6 +147,16 @@ def unsaid_times(names: Mapping[str, str], form: BarForm) -> pl.Expr:
     """The times of a column of text that leave open what they mean; null where `form` or they themselves say it."""
     name = names["timestamp"]
     return unsaid(name, form.timezone, _known_unit(name, form))
+
+
+def shapeless_times(names: Mapping[str, str]) -> pl.Expr:
+    """The times of a column of text that no `form` makes times; null where one does."""
+    return shapeless(names["timestamp"])
+
+
+def objection(names: Mapping[str, str], value: str) -> InputError:
+    """What to say about a value of `shapeless_times`."""
+    return without_shape(f"column {names['timestamp']}, such as {value.strip()!r},")
 
 
 def question(names: Mapping[str, str], value: str) -> InputError:

@@ -12,12 +12,13 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.domain.foreign import needs_unit
-from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars, question
+from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars, objection, question
 from smallcaps_assets.domain.tables import BARS, as_listed, as_listed_name, check_symbol
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.bar_tables import (
     FILE,
     ROWS_AT_ONCE,
+    SHAPELESS,
     UNREADABLE,
     UNSAID,
     Table,
@@ -204,17 +205,24 @@ class BarSources:
         return table._replace(bars=table.bars.filter(wanted), asking=asking)
 
     def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
-        """The bars of a table without the files that leave open what their times mean."""
+        """The bars of a table without files that leave open what their times mean, or have none that can be read."""
         if table.asking is None:
             return table.bars.collect()
         bars = table.asking.collect()
-        asked = bars.filter(pl.col(UNSAID).is_not_null()).unique(FILE, keep="first", maintain_order=True)
+        asked = _first_of_each(bars, UNSAID)
         questions: dict[bool, list[tuple[str, str]]] = {}
         for file, value in asked.select(FILE, UNSAID).iter_rows():
             questions.setdefault(needs_unit(value), []).append((file, value))
         for alike in questions.values():
             faults.add([Path(file) for file, _ in alike], f"{alike[0][0]}: {question(table.columns, alike[0][1])}")
-        return bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list())).select(*BARS)
+        bars = bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list()))
+        unread = _first_of_each(bars, SHAPELESS)
+        if not unread.is_empty():
+            unread = unread.join(bars.filter(pl.col("timestamp").is_not_null()), FILE, "anti", maintain_order="left")
+        files = unread[FILE].to_list()
+        if files:
+            faults.add([Path(file) for file in files], f"{files[0]}: {objection(table.columns, unread[SHAPELESS][0])}")
+        return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS)
 
     def _whole_symbols(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
         """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
@@ -240,6 +248,11 @@ def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int =
     known = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
     signature = hashlib.sha256(f"{options}\n{known}".encode()).hexdigest()[:16]
     return Source(tuple(files), symbol, signature, sum(state.st_size for _, state in states), rows)
+
+
+def _first_of_each(bars: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The first row of each file that has a value in a column."""
+    return bars.filter(pl.col(name).is_not_null()).unique(FILE, keep="first", maintain_order=True)
 
 
 def _rows(file: Path) -> int:

@@ -331,6 +331,15 @@ TIMES: Mapping[str, tuple[pl.Expr, BarForm]] = {
     "text with Z": (STAMP.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), BarForm()),
     "text with an offset": (STAMP.dt.convert_time_zone(ZONE).dt.strftime("%Y-%m-%d %H:%M:%S%:z"), BarForm()),
     "text with a short offset": (STAMP.dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m-%d %H:%M%z"), BarForm()),
+    "text as of PostgreSQL": (STAMP.dt.strftime("%Y-%m-%d %H:%M:%S+00"), BarForm()),
+    "text with an offset in hours": (
+        STAMP.dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m-%dT%H:%M+09"),
+        BarForm(ZONE),
+    ),
+    "text with an offset in hours to the west": (
+        (STAMP - timedelta(hours=5)).dt.strftime("%Y-%m-%d %H:%M:%S.000-05"),
+        BarForm(),
+    ),
     "text without a zone": (NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S"), BarForm(ZONE)),
     "text up to the minute": (NAIVE.dt.strftime(" %Y-%m-%d %H:%M "), BarForm(ZONE)),
     "text with a fraction": (NAIVE.dt.strftime("%Y-%m-%dT%H:%M:%S.000"), BarForm(ZONE)),
@@ -466,6 +475,40 @@ def test_times_of_another_unit_than_their_label_are_set_aside(label: Any, of: An
     assert importing(lake, brought).figures["rows_quarantined"] == 2
     assert_frame_equal(held(lake), ONE.tail(4))
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+
+
+@pytest.mark.parametrize("form", [BarForm(), BarForm(ZONE, "ms")])
+@pytest.mark.parametrize("at_once", [2, ROWS_AT_ONCE])
+@pytest.mark.parametrize(
+    "written",
+    [
+        NAIVE.dt.strftime("%m/%d/%Y %H:%M"),
+        STAMP.dt.epoch("ms").cast(pl.Float64).cast(pl.String),
+        NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S EST"),
+    ],
+)
+def test_text_of_a_form_that_no_flag_makes_times_is_told(
+    written: pl.Expr, at_once: int, form: BarForm, lake: Lake, brought: Path
+) -> None:
+    bars = BOTH.with_columns(timestamp=written)
+    file = put(brought / "1.csv", bars)
+    (told,) = importing(lake, brought, form, rows_at_once=at_once).problems
+    assert f"{file}: column timestamp, such as '{bars['timestamp'][0]}', is in no form that is read" in told
+    assert "Write times as YYYY-MM-DD HH:MM[:SS]" in told
+    assert "Check" not in told
+    assert not files_below(lake.root)
+
+
+def test_files_of_a_form_that_no_flag_makes_times_are_told_once_and_stop_no_other(lake: Lake, brought: Path) -> None:
+    folder = brought / "symbol=AEMD"
+    put(folder / "1.csv", in_csv(AS_ISO, FRI))
+    put(folder / "2.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), MON))
+    put(folder / "3.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), TUE))
+    (told,) = importing(lake, brought).problems
+    assert told.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is in no form")
+    assert told.endswith("1 more files are like it.")
+    assert_frame_equal(held(lake), ONE.head(2))
+    assert not quarantined(lake)
 
 
 def test_text_that_is_no_time_is_set_aside(lake: Lake, brought: Path) -> None:
