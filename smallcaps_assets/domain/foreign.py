@@ -22,6 +22,7 @@ _ZONE: Final = r"(Z|[+-]\d{2}(:?\d{2})?)$"
 _DIGITS: Final = r"^\s*-?\d+\s*$"
 _ISO: Final = r"^\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?\s*$"
 _UP_TO_THE_MINUTE: Final = 16
+_BEYOND: Final = 2.0**63
 # +HHMM
 _OFFSET: Final = 5
 
@@ -184,7 +185,7 @@ def decimal(name: str, found: pl.DataType) -> pl.Expr:
 
 
 def whole(name: str, found: pl.DataType) -> pl.Expr:
-    """A column of whole numbers; null where a float is none.
+    """A column of whole numbers; null where a float or a decimal is none.
 
     Raises:
         InputError: no numbers.
@@ -193,12 +194,15 @@ def whole(name: str, found: pl.DataType) -> pl.Expr:
         return pl.col(name)
     if found.is_float():
         return only_whole(pl.col(name))
+    if found.is_decimal():
+        column = pl.col(name)
+        return pl.when(column.round(0) == column).then(column.cast(pl.Int64, strict=False))
     raise wrong_type(name, found, "a whole number")
 
 
 def only_whole(number: pl.Expr) -> pl.Expr:
-    """Floats that are whole numbers; else null."""
-    return pl.when(number.is_finite() & (number.round(0) == number)).then(number)
+    """Floats that are whole numbers of 64 bits; else null."""
+    return pl.when((number.abs() < _BEYOND) & (number.round(0) == number)).then(number)
 
 
 def text(name: str, found: pl.DataType) -> pl.Expr:

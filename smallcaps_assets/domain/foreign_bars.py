@@ -136,6 +136,9 @@ def _moment(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:
         moment = utc(name, found, form.timezone).cast(UTC_US)
     elif found.is_integer():
         moment = utc_since_epoch(pl.col(name), _unit(name, found, form))
+    elif found == pl.Float64 or found.is_decimal():
+        # of 64 bits: whole seconds are exact in every unit; of 32 not even minutes are
+        moment = utc_since_epoch(whole(name, found), _unit(name, found, form))
     elif found == pl.String:
         moment = utc_of_text(name, form.timezone, _known_unit(name, form))
     else:

@@ -394,7 +394,9 @@ def test_a_zone_that_is_another_all_year_is_believed(zone: str | None) -> None:
         (STAMP.dt.epoch("ms"), ["column timestamp is Int64", "--unit"]),
         (STAMP.dt.epoch("ms").cast(pl.String), ["column timestamp is 1761917400000", "--unit"]),
         (STAMP.dt.date(), ["column timestamp is Date"]),
-        (STAMP.dt.epoch("s").cast(pl.Float64), ["column timestamp is Float64"]),
+        (STAMP.dt.epoch("s").cast(pl.Float64), ["column timestamp is Float64", "--unit"]),
+        (STAMP.dt.epoch("s").cast(pl.Float32), ["column timestamp is Float32, not"]),
+        (STAMP.dt.epoch("s").cast(pl.Decimal(20, 2)), ["column timestamp is Decimal(precision=20, scale=2)", "--unit"]),
     ],
 )
 def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], lake: Lake, brought: Path) -> None:
@@ -403,6 +405,36 @@ def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], 
     for word in [str(file), *words]:
         assert word in told
     assert held(lake).is_empty()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", [pl.Float64(), pl.Decimal(20, 0), pl.Decimal(38, 2)])
+def test_numbers_since_1970_may_be_of_a_type_with_fractions(
+    kind: pl.DataType, unit: Any, lake: Lake, brought: Path
+) -> None:
+    put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch(unit).cast(kind)))
+    assert not importing(lake, brought, BarForm(unit=unit)).problems
+    assert_frame_equal(held(lake), ONE)
+
+
+def test_a_number_since_1970_that_is_not_whole_is_set_aside(lake: Lake, brought: Path) -> None:
+    half = STAMP.dt.epoch("s").cast(pl.Float64) + pl.when(pl.int_range(6) < 2).then(0.5).otherwise(0.0)
+    put(brought / "1" / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=half))
+    assert importing(lake, brought / "1", BarForm(unit="s")).figures["rows_quarantined"] == 2
+    assert_frame_equal(held(lake), ONE[2:])
+    assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+    for number, beyond in enumerate((float("nan"), float("inf"), 1e300, -(2.0**63))):
+        file = put(brought / str(number) / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=pl.lit(beyond)))
+        (told,) = importing(lake, file, BarForm(unit="s")).problems
+        assert f"timestamp {beyond!r} (Float64) in {file}" in told
+
+
+@pytest.mark.parametrize("scale", [0, 2])
+def test_transactions_may_be_decimals(scale: int, lake: Lake, brought: Path) -> None:
+    exact = ONE.with_columns(pl.col("transactions").cast(pl.Decimal(30, scale)))
+    put(brought / "AEMD.parquet", exact.with_columns(pl.col("open").cast(pl.Decimal(12, 2))))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), ONE)
 
 
 def in_csv(written: pl.Expr, day: date) -> pl.DataFrame:
