@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     Subparsers = _SubParsersAction[ArgumentParser]
 
 BARS_NEED: Final = """Take in minute bars. Needs: parquet, csv or csv.gz files; symbol=X/date=Y.parquet, one file per
-symbol (X.parquet, symbol=X.parquet), or files of many symbols with a column symbol. Columns: symbol,
-timestamp, open, high, low, close, volume, and vwap and transactions where there are any; the vendor's
-flat files (ticker, window_start) are read as they are. Others are left out. A price of 32 bits becomes
-the shortest decimal that it stands for: 12.34, not 12.340000152587890625.
+symbol (X.parquet in capitals, symbol=X.parquet), or files of many symbols with a column symbol. Columns,
+in capitals or not: symbol, timestamp, open, high, low, close, volume, and vwap and transactions where
+there are any; the vendor's flat files (ticker, window_start) are read as they are. Others are left out.
+A price of 32 bits becomes the shortest decimal that it stands for: 12.34, not 12.340000152587890625.
 
 Bars must be as traded. Split-adjusted prices cannot be told from prices as traded: whoever imports
 them finds wrong events, and compares them with a tape that is not adjusted.

@@ -1,7 +1,7 @@
 """Columns of tables from elsewhere as our schemas want them; conversions lose nothing, and nothing is guessed."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,23 +15,28 @@ PER_SECOND: Final[Mapping[str, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "n
 # 1990 to 2100, seconds since the epoch. A timestamp outside is of another unit than its label: read as a finer one,
 # today is in 1970. It becomes null, which is counted.
 PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
+# New York's offset from UTC in winter and in summer, in hours
+_NEW_YORK: Final = (-5, -4)
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
-_ZONE: Final = r"(Z|[+-]\d{2}:?\d{2})$"
+_ZONE: Final = r"(Z|[+-]\d{2}(:?\d{2})?)$"
 _DIGITS: Final = r"^\s*-?\d+\s*$"
-_AFTER_THE_MINUTE: Final = r"^(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}:?\d{2})?$"
+_ISO: Final = r"^\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?\s*$"
 _UP_TO_THE_MINUTE: Final = 16
+_BEYOND: Final = 2.0**63
+# +HHMM
+_OFFSET: Final = 5
 
 
 def require_timezone(timezone: str | None) -> None:
-    """Make sure that a time zone exists.
+    """Make sure that a time zone exists, and is none that is New York's for half of the year only.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not, or it is.
     """
     if timezone is None:
         return
     try:
-        ZoneInfo(timezone)
+        zone = ZoneInfo(timezone)
         # names such as localtime, which only this machine knows, are none of Polars'
         pl.Series([datetime(2000, 1, 1, tzinfo=UTC)]).dt.convert_time_zone(timezone)
     except (ZoneInfoNotFoundError, pl.exceptions.ComputeError, ValueError, OSError) as error:
@@ -39,6 +44,13 @@ def require_timezone(timezone: str | None) -> None:
             f"--timezone {timezone or repr(timezone)}: there is no such time zone. Give a name of the zone database, "
             "such as America/New_York or UTC."
         ) from error
+    winter, summer = (datetime(2024, month, 1, tzinfo=zone).utcoffset() for month in (1, 7))
+    if winter == summer and winter in [timedelta(hours=hours) for hours in _NEW_YORK]:
+        raise InputError(
+            f"--timezone {timezone}: is without summer time, and so an hour off New York's for half of the year. "
+            "Give --timezone America/New_York if the times are those of the exchange. If the clocks did stand so all "
+            "year, convert the times to UTC, write the file again and give --timezone UTC."
+        )
 
 
 def wrong_type(name: str, found: object, wanted: object) -> InputError:
@@ -75,8 +87,8 @@ def utc(name: str, found: pl.DataType, timezone: str | None) -> pl.Expr:
 def utc_of_text(name: str, timezone: str | None, unit: Unit | None) -> pl.Expr:
     """Times in UTC of text, each value by its own form: whole numbers since the epoch, or ISO.
 
-    ISO is with `T` or a space between, up to the minute or the second, with or without an offset. What cannot be read
-    is null, and so is what leaves open what it means: see `unsaid`.
+    ISO is with `T` or a space between, up to the minute or the second, with or without an offset, which may be of hours
+    alone. What cannot be read is null, and so is what leaves open what it means: see `unsaid` and `shapeless`.
     """
     iso = _utc_of_iso(name, timezone)
     if unit is None:
@@ -93,8 +105,14 @@ def unsaid(name: str, timezone: str | None, unit: Unit | None) -> pl.Expr:
         wanting |= column.str.contains(_DIGITS)
     if timezone is None:
         naive, rest = _parts(name)
-        wanting |= _to_the_second(naive, rest).is_not_null() & ~rest.str.contains(_ZONE)
+        wanting |= column.str.contains(_ISO) & _to_the_second(naive, rest).is_not_null() & ~rest.str.contains(_ZONE)
     return pl.when(wanting).then(column)
+
+
+def shapeless(name: str) -> pl.Expr:
+    """The values of a column of text that no time zone and no unit make times; the others are null."""
+    column = pl.col(name)
+    return pl.when(~column.str.contains(_ISO) & ~column.str.contains(_DIGITS)).then(column)
 
 
 def needs_unit(value: str) -> bool:
@@ -111,6 +129,14 @@ def without_zone(what: str) -> InputError:
     )
 
 
+def without_shape(what: str) -> InputError:
+    """What to say of values of `shapeless`."""
+    return InputError(
+        f"{what} is in no form that is read. Write times as YYYY-MM-DD HH:MM[:SS], with an offset such as +00:00 or "
+        "with --timezone, or as whole numbers with --unit."
+    )
+
+
 def _parts(name: str) -> tuple[pl.Expr, pl.Expr]:
     """What text tells up to the minute, and after it."""
     told = pl.col(name).str.strip_chars()
@@ -121,13 +147,14 @@ def _parts(name: str) -> tuple[pl.Expr, pl.Expr]:
 def _utc_of_iso(name: str, timezone: str | None) -> pl.Expr:
     upto, rest = _parts(name)
     naive = _to_the_second(upto, rest)
-    offset = rest.str.extract(_ZONE, 1).str.replace("Z", "+00:00", literal=True).str.replace(":", "", literal=True)
+    offset = rest.str.extract(_ZONE, 1).str.replace("Z", "+00", literal=True).str.replace(":", "", literal=True)
+    offset = offset.str.pad_end(_OFFSET, "0")
     minutes = offset.str.slice(1, 2).cast(pl.Int64) * 60 + offset.str.slice(3, 2).cast(pl.Int64)
     signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
     with_offset = (naive - pl.duration(minutes=signed)).dt.replace_time_zone("UTC")
     without = pl.lit(None, dtype=UTC_US) if timezone is None else _by_clock(naive, timezone)
     return (
-        pl.when(~rest.str.contains(_AFTER_THE_MINUTE))
+        pl.when(~pl.col(name).str.contains(_ISO))
         .then(None)
         .when(offset.is_not_null())
         .then(with_offset)
@@ -158,7 +185,7 @@ def decimal(name: str, found: pl.DataType) -> pl.Expr:
 
 
 def whole(name: str, found: pl.DataType) -> pl.Expr:
-    """A column of whole numbers; null where a float is none.
+    """A column of whole numbers; null where a float or a decimal is none.
 
     Raises:
         InputError: no numbers.
@@ -167,12 +194,15 @@ def whole(name: str, found: pl.DataType) -> pl.Expr:
         return pl.col(name)
     if found.is_float():
         return only_whole(pl.col(name))
+    if found.is_decimal():
+        column = pl.col(name)
+        return pl.when(column.round(0) == column).then(column.cast(pl.Int64, strict=False))
     raise wrong_type(name, found, "a whole number")
 
 
 def only_whole(number: pl.Expr) -> pl.Expr:
-    """Floats that are whole numbers; else null."""
-    return pl.when(number.is_finite() & (number.round(0) == number)).then(number)
+    """Floats that are whole numbers of 64 bits; else null."""
+    return pl.when((number.abs() < _BEYOND) & (number.round(0) == number)).then(number)
 
 
 def text(name: str, found: pl.DataType) -> pl.Expr:

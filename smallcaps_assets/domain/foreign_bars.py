@@ -12,12 +12,14 @@ from smallcaps_assets.domain.foreign import (
     decimal,
     needs_unit,
     only_whole,
+    shapeless,
     text,
     unsaid,
     utc,
     utc_of_text,
     utc_since_epoch,
     whole,
+    without_shape,
     without_zone,
     wrong_type,
 )
@@ -29,7 +31,8 @@ FLAT_FILE_SYMBOL: Final = "ticker"
 FLAT_FILE_TIMESTAMP: Final = "window_start"
 # vendors leave them out; a bar without them is whole
 OPTIONAL: Final = ("vwap", "transactions")
-_OTHER_NAMES: Final = {"symbol": FLAT_FILE_SYMBOL, "timestamp": FLAT_FILE_TIMESTAMP}
+# `sym` is what kdb+ calls it
+_OTHER_NAMES: Final = {"symbol": (FLAT_FILE_SYMBOL, "sym"), "timestamp": (FLAT_FILE_TIMESTAMP,)}
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,13 @@ class BarForm:
 def columns_of_bars(found: Collection[str], form: BarForm, without: Sequence[str] = ()) -> dict[str, str]:
     """Which of the columns that were found holds which column of BARS; those of `without` may be missing.
 
+    Names are known regardless of case; one that was said is exact.
+
     Raises:
-        InputError: one is missing, or not there under the name that was said.
+        InputError: one is missing, not there under the name that was said, or there twice but for case.
     """
-    wanted = {ours: form.names.get(ours) or (ours if ours in found else _OTHER_NAMES.get(ours, ours)) for ours in BARS}
+    known = {ours: _known(ours, found) for ours in BARS if ours not in form.names}
+    wanted = {ours: form.names.get(ours) or known[ours] for ours in BARS}
     names = {ours: theirs for ours, theirs in wanted.items() if theirs in found}
     lacking = [f"{theirs} (said to be {ours})" for ours, theirs in form.names.items() if theirs not in found]
     lacking += [name for name in BARS if name not in (*names, *without, *form.names)]
@@ -62,6 +68,20 @@ def columns_of_bars(found: Collection[str], form: BarForm, without: Sequence[str
             f"{', '.join(found)}. {_remedy(found)}"
         )
     return names
+
+
+def _known(ours: str, found: Collection[str]) -> str:
+    """The column that holds one of BARS by its name; `ours` where none does."""
+    for name in (ours, *_OTHER_NAMES.get(ours, ())):
+        alike = [theirs for theirs in found if theirs.casefold() == name]
+        if len(alike) > 1:
+            raise InputError(
+                f"columns {' and '.join(alike)} differ only in case, and each may be {ours}. Say which it is: "
+                f"--columns {ours}={alike[0]} of `smallcaps import bars`."
+            )
+        if alike:
+            return alike[0]
+    return ours
 
 
 def _remedy(found: Collection[str]) -> str:
@@ -116,6 +136,9 @@ def _moment(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:
         moment = utc(name, found, form.timezone).cast(UTC_US)
     elif found.is_integer():
         moment = utc_since_epoch(pl.col(name), _unit(name, found, form))
+    elif found == pl.Float64 or found.is_decimal():
+        # of 64 bits: whole seconds are exact in every unit; of 32 not even minutes are
+        moment = utc_since_epoch(whole(name, found), _unit(name, found, form))
     elif found == pl.String:
         moment = utc_of_text(name, form.timezone, _known_unit(name, form))
     else:
@@ -129,6 +152,16 @@ def unsaid_times(names: Mapping[str, str], form: BarForm) -> pl.Expr:
     return unsaid(name, form.timezone, _known_unit(name, form))
 
 
+def shapeless_times(names: Mapping[str, str]) -> pl.Expr:
+    """The times of a column of text that no `form` makes times; null where one does."""
+    return shapeless(names["timestamp"])
+
+
+def objection(names: Mapping[str, str], value: str) -> InputError:
+    """What to say about a value of `shapeless_times`."""
+    return without_shape(f"column {names['timestamp']}, such as {value.strip()!r},")
+
+
 def question(names: Mapping[str, str], value: str) -> InputError:
     """What to ask about a value of `unsaid_times`."""
     name = names["timestamp"]
@@ -138,7 +171,7 @@ def question(names: Mapping[str, str], value: str) -> InputError:
 
 
 def _known_unit(name: str, form: BarForm) -> Unit | None:
-    return form.unit or ("ns" if name == FLAT_FILE_TIMESTAMP else None)
+    return form.unit or ("ns" if name.casefold() == FLAT_FILE_TIMESTAMP else None)
 
 
 def _unit(name: str, found: object, form: BarForm) -> Unit:

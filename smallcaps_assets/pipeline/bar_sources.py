@@ -12,12 +12,13 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.domain.foreign import needs_unit
-from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars, question
+from smallcaps_assets.domain.foreign_bars import OPTIONAL, BarForm, columns_of_bars, objection, question
 from smallcaps_assets.domain.tables import BARS, as_listed, as_listed_name, check_symbol
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.bar_tables import (
     FILE,
     ROWS_AT_ONCE,
+    SHAPELESS,
     UNREADABLE,
     UNSAID,
     Table,
@@ -30,12 +31,17 @@ from smallcaps_assets.pipeline.bar_tables import (
     symbol_of_path,
     timeless,
     unreadable,
+    without_suffix,
 )
 
 # about what a row of text takes at least, so that few bytes never turn out to be too many rows
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
-# a bare file name that is a symbol, such as BRK.B.parquet, and not bars.parquet or 2024-01-02.parquet
-_SYMBOL_AS_NAME: Final = r"[A-Z][A-Za-z]{0,9}([.+-][A-Za-z]{1,4})?"
+# a bare file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, and not bars.parquet or Jan.parquet
+_SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
+# a column that may hold symbols under a name that is not known, such as stock_symbol
+_LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
+# raise it with every change of how files are read: those imported before are then read again
+_VERSION: Final = "2"
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class BarSources:
                 mixed.append(file)
             elif self.only is None or listed in self.only:
                 by_symbol.setdefault(listed, []).append(file)
-        known = f"{self.form} {options} {None if self.only is None else sorted(self.only)}"
+        known = f"{_VERSION} {self.form} {options} {None if self.only is None else sorted(self.only)}"
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
 
@@ -152,13 +158,20 @@ class BarSources:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
         suffix = suffix_of(file)
         names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
-        if "symbol" in columns_of_bars(names, self.form, (*OPTIONAL, "symbol")):
+        columns = columns_of_bars(names, self.form, (*OPTIONAL, "symbol"))
+        if "symbol" in columns:
             return None
-        stem = file.name.removesuffix(suffix)
+        stem = without_suffix(file.name, suffix)
+        by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
+        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
+        if like:
+            raise InputError(
+                f"column {like[0]} may hold the symbols. Say so: --columns symbol={like[0]}; if it does not, {by_path}."
+            )
         if re.fullmatch(_SYMBOL_AS_NAME, stem) is None:
             raise InputError(
-                f"no column symbol, and its name is none. Put it into a folder `symbol=X`, name it `symbol=X{suffix}`, "
-                "or say which column it is: --columns symbol=NAME."
+                f"no column symbol, and its name is none: {stem!r} is not in capitals as tickers are. Say which column "
+                f"it is: --columns symbol=NAME; if there is none, {by_path}."
             )
         return stem
 
@@ -192,17 +205,24 @@ class BarSources:
         return table._replace(bars=table.bars.filter(wanted), asking=asking)
 
     def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
-        """The bars of a table without the files that leave open what their times mean."""
+        """The bars of a table without files that leave open what their times mean, or have none that can be read."""
         if table.asking is None:
             return table.bars.collect()
         bars = table.asking.collect()
-        asked = bars.filter(pl.col(UNSAID).is_not_null()).unique(FILE, keep="first", maintain_order=True)
+        asked = _first_of_each(bars, UNSAID)
         questions: dict[bool, list[tuple[str, str]]] = {}
         for file, value in asked.select(FILE, UNSAID).iter_rows():
             questions.setdefault(needs_unit(value), []).append((file, value))
         for alike in questions.values():
             faults.add([Path(file) for file, _ in alike], f"{alike[0][0]}: {question(table.columns, alike[0][1])}")
-        return bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list())).select(*BARS)
+        bars = bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list()))
+        unread = _first_of_each(bars, SHAPELESS)
+        if not unread.is_empty():
+            unread = unread.join(bars.filter(pl.col("timestamp").is_not_null()), FILE, "anti", maintain_order="left")
+        files = unread[FILE].to_list()
+        if files:
+            faults.add([Path(file) for file in files], f"{files[0]}: {objection(table.columns, unread[SHAPELESS][0])}")
+        return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS)
 
     def _whole_symbols(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
         """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
@@ -228,6 +248,11 @@ def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int =
     known = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
     signature = hashlib.sha256(f"{options}\n{known}".encode()).hexdigest()[:16]
     return Source(tuple(files), symbol, signature, sum(state.st_size for _, state in states), rows)
+
+
+def _first_of_each(bars: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The first row of each file that has a value in a column."""
+    return bars.filter(pl.col(name).is_not_null()).unique(FILE, keep="first", maintain_order=True)
 
 
 def _rows(file: Path) -> int:

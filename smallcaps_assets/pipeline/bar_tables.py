@@ -14,7 +14,9 @@ from smallcaps_assets.domain.foreign_bars import (
     BarForm,
     as_bars,
     columns_of_bars,
+    objection,
     question,
+    shapeless_times,
     unsaid_times,
 )
 from smallcaps_assets.domain.tables import BARS
@@ -28,9 +30,11 @@ UNREADABLE: Final = (
     *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
     *(OSError, EOFError, UnicodeDecodeError, csv.Error),
 )
-# beside the bars of files whose times are text: the file, and the time where it leaves open what it means
+# beside the bars of files whose times are text: the file, the time where it leaves open what it means, and where it is
+# in no form that is read
 FILE: Final = " file"
 UNSAID: Final = " unsaid"
+SHAPELESS: Final = " shapeless"
 _KEY: Final = "symbol="
 Item = TypeVar("Item")
 
@@ -38,7 +42,7 @@ Item = TypeVar("Item")
 class Table(NamedTuple):
     """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made.
 
-    `asking` are the same bars where times are text, with UNSAID and FILE: text may leave open what it means.
+    `asking` are the same bars where times are text, with UNSAID, SHAPELESS and FILE: text may leave open what it means.
     """
 
     bars: pl.LazyFrame
@@ -47,15 +51,24 @@ class Table(NamedTuple):
     asking: pl.LazyFrame | None
 
     def require_said(self) -> None:
-        """Make sure that no time leaves open what it means; reads the times where they are text.
+        """Make sure that no time leaves open what it means, and that one can be read; reads them where they are text.
 
         Raises:
-            InputError: one does; the file is named.
+            InputError: one does, or none can; the file is named.
         """
-        if self.asking is not None:
-            asked = self.asking.filter(pl.col(UNSAID).is_not_null()).select(FILE, UNSAID).head(1)
-            for file, value in asked.collect(engine="streaming").iter_rows():
-                raise InputError(f"{file}: {question(self.columns, value)}")
+        for file, value in self._first(UNSAID):
+            raise InputError(f"{file}: {question(self.columns, value)}")
+        if not self._first("timestamp"):
+            for file, value in self._first(SHAPELESS):
+                raise InputError(f"{file}: {objection(self.columns, value)}")
+
+    def _first(self, name: str) -> list[tuple[str, str]]:
+        """The first value of a column of `asking`, and its file."""
+        if self.asking is None:
+            return []
+        return (
+            self.asking.filter(pl.col(name).is_not_null()).select(FILE, name).head(1).collect(engine="streaming").rows()
+        )
 
 
 def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without: Sequence[str] = OPTIONAL) -> Table:
@@ -70,8 +83,10 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         found = frame.collect_schema()
         names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
         is_text = found[names["timestamp"]] == pl.String
-        asked = [unsaid_times(names, form).alias(UNSAID), pl.col(FILE)] if is_text else []
-        bars = (scanned(files, FILE) if is_text else frame).select(*as_bars(found, names, form), *asked)
+        asked = [unsaid_times(names, form).alias(UNSAID), shapeless_times(names).alias(SHAPELESS), pl.col(FILE)]
+        bars = (scanned(files, FILE) if is_text else frame).select(
+            *as_bars(found, names, form), *(asked if is_text else ())
+        )
     except InputError as error:
         raise InputError(f"{first}: {error}") from None
     except UNREADABLE as error:
@@ -119,10 +134,15 @@ def suffix_of(file: Path) -> str:
     return next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), file.suffix)
 
 
+def without_suffix(name: str, suffix: str) -> str:
+    """`name` without `suffix`, in capitals or not."""
+    return name[: len(name) - len(suffix)] if name.lower().endswith(suffix.lower()) else name
+
+
 def symbol_of_path(file: Path) -> str | None:
     """The symbol that a folder or file names as `symbol=X`; None where none does."""
     named = [part.removeprefix(_KEY) for part in file.parts if part.startswith(_KEY)]
-    return named[-1].removesuffix(suffix_of(file)) if named else None
+    return without_suffix(named[-1], suffix_of(file)) if named else None
 
 
 def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tuple[Item, int]]]:

@@ -186,6 +186,7 @@ def test_an_import_of_which_nothing_came_leaves_nothing(home: Path, capsys: pyte
         (["../minute", "--timezone", "New York"], ["--timezone New York: there is no such time zone"]),
         (["../minute", "--timezone", ""], ["--timezone '': there is no such time zone"]),
         (["../minute", "--timezone", "localtime"], ["--timezone localtime: there is no such time zone"]),
+        (["../minute", "--timezone", "EST"], ["--timezone EST: is without summer time", "America/New_York"]),
     ],
 )
 def test_what_cannot_be_imported_at_all(

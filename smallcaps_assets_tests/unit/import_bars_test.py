@@ -1,6 +1,7 @@
 """Minute bars in every shape that people keep them in: what comes into the lake of them, and what does not."""
 
 import gzip
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.commands.files import table_files
+from smallcaps_assets.domain.foreign import require_timezone
 from smallcaps_assets.domain.foreign_bars import BarForm
 from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
 from smallcaps_assets.domain.tables import BARS
@@ -198,6 +200,89 @@ def test_symbols_in_small_letters_are_capitals(lake: Lake, brought: Path) -> Non
     assert_frame_equal(held(lake), BOTH)
 
 
+@pytest.mark.parametrize("write", [str.title, str.upper])
+@pytest.mark.parametrize("symbol", ["symbol", "ticker", "sym"])
+@pytest.mark.parametrize("name", ["BARS.csv", "BARS.parquet"])
+def test_columns_are_known_regardless_of_case(
+    name: str, symbol: str, write: Callable[[str], str], lake: Lake, brought: Path
+) -> None:
+    """A file of many symbols is none of a symbol that is its name."""
+    put(brought / name, BOTH.rename({"symbol": symbol}).rename(write))
+    result = importing(lake, brought)
+    assert not result.problems
+    assert not result.files.extra
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_flat_files_are_known_regardless_of_case(lake: Lake, brought: Path) -> None:
+    bars = BOTH.with_columns(timestamp=STAMP.dt.epoch("ns")).rename({"symbol": "Ticker", "timestamp": "Window_Start"})
+    put(brought / "flat.csv", bars)
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_columns_that_differ_only_in_case_are_asked_about(lake: Lake, brought: Path) -> None:
+    file = put(brought / "bars.parquet", BOTH.with_columns(Open=pl.col("close"), note=pl.lit(1), NOTE=pl.lit(2)))
+    (told,) = importing(lake, brought).problems
+    assert f"{file}: columns open and Open differ only in case, and each may be open. Say which it is" in told
+    assert "--columns open=open" in told
+    assert not importing(lake, brought, BarForm(names={"open": "open"})).problems
+    assert_frame_equal(held(lake), BOTH)
+
+
+def test_a_name_that_was_said_is_exact(lake: Lake, brought: Path) -> None:
+    """Some vendors write T for the ticker and t for the time."""
+    bars = ONE.rename({"symbol": "T", "timestamp": "t"})
+    form = BarForm(names={"symbol": "T", "timestamp": "t"})
+    put(brought / "1" / "bars.parquet", bars.drop("T"))
+    (told,) = importing(lake, brought / "1", form).problems
+    assert "no column T (said to be symbol)" in told
+    put(brought / "2" / "bars.parquet", bars)
+    assert not importing(lake, brought / "2", form).problems
+    assert_frame_equal(held(lake), ONE)
+
+
+@pytest.mark.parametrize("column", ["stock_symbol", "Ticker Name"])
+def test_a_column_that_may_hold_symbols_is_asked_about(column: str, lake: Lake, brought: Path) -> None:
+    file = put(brought / "BARS.csv", BOTH.rename({"symbol": column}))
+    (told,) = importing(lake, brought).problems
+    assert f"{file}: column {column} may hold the symbols. Say so: --columns symbol={column}" in told
+    assert "name it `symbol=X.csv`" in told
+    assert not importing(lake, brought, BarForm(names={"symbol": column})).problems
+    assert_frame_equal(held(lake), BOTH)
+    # what the path says is not asked
+    put(brought / "symbol=CRVO.csv", of_symbol("CRVO").rename({"symbol": column}))
+    assert not importing(lake, brought / "symbol=CRVO.csv").problems
+
+
+@pytest.mark.parametrize("name", ["Jan", "Apr", "Bars", "minute", "AEMd", "2025"])
+def test_a_name_that_is_no_ticker_is_refused(name: str, lake: Lake, brought: Path) -> None:
+    file = put(brought / "AEMD" / f"{name}.parquet", ONE.drop("symbol"))
+    (told,) = importing(lake, brought).problems
+    assert f"{file}: no column symbol, and its name is none: {name!r} is not in capitals" in told
+    assert "--columns symbol=NAME" in told
+    assert "name it `symbol=X.parquet`" in told
+    assert held(lake).is_empty()
+
+
+@pytest.mark.parametrize("name", ["A", "BRK.B", "KIMpL", "BACp", "XYZw", "ABC.WS"])
+def test_a_name_that_is_a_ticker_is_one(name: str, lake: Lake, brought: Path) -> None:
+    put(brought / f"{name}.parquet", ONE.drop("symbol"))
+    assert not importing(lake, brought).problems
+    assert BarsStore(lake).symbols() == [name]
+
+
+@pytest.mark.parametrize("name", ["AEMD{}", "symbol=AEMD{}", "symbol=AEMD{}/bars{}", "symbol=AEMD/bars{}"])
+@pytest.mark.parametrize("suffix", [".CSV", ".Csv.Gz", ".csv.GZ", ".PARQUET"])
+def test_capitals_at_the_end_of_a_name_are_no_part_of_a_symbol(
+    suffix: str, name: str, lake: Lake, brought: Path
+) -> None:
+    file = brought / name.format(suffix, suffix)
+    put(file.with_name("written" + suffix.lower()), ONE.drop("symbol")).rename(file)
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), ONE)
+
+
 def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", pl.concat([of_symbol("KIMpL"), of_symbol("KIMPL")]))
     result = importing(lake, brought)
@@ -246,6 +331,15 @@ TIMES: Mapping[str, tuple[pl.Expr, BarForm]] = {
     "text with Z": (STAMP.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), BarForm()),
     "text with an offset": (STAMP.dt.convert_time_zone(ZONE).dt.strftime("%Y-%m-%d %H:%M:%S%:z"), BarForm()),
     "text with a short offset": (STAMP.dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m-%d %H:%M%z"), BarForm()),
+    "text as of PostgreSQL": (STAMP.dt.strftime("%Y-%m-%d %H:%M:%S+00"), BarForm()),
+    "text with an offset in hours": (
+        STAMP.dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m-%dT%H:%M+09"),
+        BarForm(ZONE),
+    ),
+    "text with an offset in hours to the west": (
+        (STAMP - timedelta(hours=5)).dt.strftime("%Y-%m-%d %H:%M:%S.000-05"),
+        BarForm(),
+    ),
     "text without a zone": (NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S"), BarForm(ZONE)),
     "text up to the minute": (NAIVE.dt.strftime(" %Y-%m-%d %H:%M "), BarForm(ZONE)),
     "text with a fraction": (NAIVE.dt.strftime("%Y-%m-%dT%H:%M:%S.000"), BarForm(ZONE)),
@@ -279,6 +373,19 @@ def test_times_that_a_clock_shows_twice_or_never_are_set_aside(suffix: str, lake
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
 
 
+@pytest.mark.parametrize("zone", ["EST", "Etc/GMT+5", "Etc/GMT+4", "America/Panama", "America/Puerto_Rico"])
+def test_a_zone_that_is_new_yorks_for_half_of_the_year_is_refused(zone: str) -> None:
+    with pytest.raises(InputError, match=f"--timezone {re.escape(zone)}: is without summer time.*America/New_York"):
+        require_timezone(zone)
+
+
+@pytest.mark.parametrize(
+    "zone", [None, "UTC", "Etc/UTC", ZONE, "EST5EDT", "America/Halifax", "America/Phoenix", "Asia/Tokyo"]
+)
+def test_a_zone_that_is_another_all_year_is_believed(zone: str | None) -> None:
+    require_timezone(zone)
+
+
 @pytest.mark.parametrize(
     ("written", "words"),
     [
@@ -287,7 +394,9 @@ def test_times_that_a_clock_shows_twice_or_never_are_set_aside(suffix: str, lake
         (STAMP.dt.epoch("ms"), ["column timestamp is Int64", "--unit"]),
         (STAMP.dt.epoch("ms").cast(pl.String), ["column timestamp is 1761917400000", "--unit"]),
         (STAMP.dt.date(), ["column timestamp is Date"]),
-        (STAMP.dt.epoch("s").cast(pl.Float64), ["column timestamp is Float64"]),
+        (STAMP.dt.epoch("s").cast(pl.Float64), ["column timestamp is Float64", "--unit"]),
+        (STAMP.dt.epoch("s").cast(pl.Float32), ["column timestamp is Float32, not"]),
+        (STAMP.dt.epoch("s").cast(pl.Decimal(20, 2)), ["column timestamp is Decimal(precision=20, scale=2)", "--unit"]),
     ],
 )
 def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], lake: Lake, brought: Path) -> None:
@@ -296,6 +405,36 @@ def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], 
     for word in [str(file), *words]:
         assert word in told
     assert held(lake).is_empty()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", [pl.Float64(), pl.Decimal(20, 0), pl.Decimal(38, 2)])
+def test_numbers_since_1970_may_be_of_a_type_with_fractions(
+    kind: pl.DataType, unit: Any, lake: Lake, brought: Path
+) -> None:
+    put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch(unit).cast(kind)))
+    assert not importing(lake, brought, BarForm(unit=unit)).problems
+    assert_frame_equal(held(lake), ONE)
+
+
+def test_a_number_since_1970_that_is_not_whole_is_set_aside(lake: Lake, brought: Path) -> None:
+    half = STAMP.dt.epoch("s").cast(pl.Float64) + pl.when(pl.int_range(6) < 2).then(0.5).otherwise(0.0)
+    put(brought / "1" / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=half))
+    assert importing(lake, brought / "1", BarForm(unit="s")).figures["rows_quarantined"] == 2
+    assert_frame_equal(held(lake), ONE[2:])
+    assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+    for number, beyond in enumerate((float("nan"), float("inf"), 1e300, -(2.0**63))):
+        file = put(brought / str(number) / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=pl.lit(beyond)))
+        (told,) = importing(lake, file, BarForm(unit="s")).problems
+        assert f"timestamp {beyond!r} (Float64) in {file}" in told
+
+
+@pytest.mark.parametrize("scale", [0, 2])
+def test_transactions_may_be_decimals(scale: int, lake: Lake, brought: Path) -> None:
+    exact = ONE.with_columns(pl.col("transactions").cast(pl.Decimal(30, scale)))
+    put(brought / "AEMD.parquet", exact.with_columns(pl.col("open").cast(pl.Decimal(12, 2))))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), ONE)
 
 
 def in_csv(written: pl.Expr, day: date) -> pl.DataFrame:
@@ -368,6 +507,40 @@ def test_times_of_another_unit_than_their_label_are_set_aside(label: Any, of: An
     assert importing(lake, brought).figures["rows_quarantined"] == 2
     assert_frame_equal(held(lake), ONE.tail(4))
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
+
+
+@pytest.mark.parametrize("form", [BarForm(), BarForm(ZONE, "ms")])
+@pytest.mark.parametrize("at_once", [2, ROWS_AT_ONCE])
+@pytest.mark.parametrize(
+    "written",
+    [
+        NAIVE.dt.strftime("%m/%d/%Y %H:%M"),
+        STAMP.dt.epoch("ms").cast(pl.Float64).cast(pl.String),
+        NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S EST"),
+    ],
+)
+def test_text_of_a_form_that_no_flag_makes_times_is_told(
+    written: pl.Expr, at_once: int, form: BarForm, lake: Lake, brought: Path
+) -> None:
+    bars = BOTH.with_columns(timestamp=written)
+    file = put(brought / "1.csv", bars)
+    (told,) = importing(lake, brought, form, rows_at_once=at_once).problems
+    assert f"{file}: column timestamp, such as '{bars['timestamp'][0]}', is in no form that is read" in told
+    assert "Write times as YYYY-MM-DD HH:MM[:SS]" in told
+    assert "Check" not in told
+    assert not files_below(lake.root)
+
+
+def test_files_of_a_form_that_no_flag_makes_times_are_told_once_and_stop_no_other(lake: Lake, brought: Path) -> None:
+    folder = brought / "symbol=AEMD"
+    put(folder / "1.csv", in_csv(AS_ISO, FRI))
+    put(folder / "2.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), MON))
+    put(folder / "3.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), TUE))
+    (told,) = importing(lake, brought).problems
+    assert told.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is in no form")
+    assert told.endswith("1 more files are like it.")
+    assert_frame_equal(held(lake), ONE.head(2))
+    assert not quarantined(lake)
 
 
 def test_text_that_is_no_time_is_set_aside(lake: Lake, brought: Path) -> None:

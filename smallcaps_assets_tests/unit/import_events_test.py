@@ -291,6 +291,8 @@ def test_a_clock_is_never_guessed(shards: Path, home: Path, capsys: pytest.Captu
     assert "--timezone UTC" in said
     assert main(["import", "events", str(shards), "--timezone", "Mars"]) == 2
     assert "--timezone Mars" in capsys.readouterr().err
+    assert main(["import", "events", str(shards), "--timezone", "EST"]) == 2
+    assert "--timezone EST: is without summer time" in capsys.readouterr().err
     assert not list(home.rglob("*.parquet"))
 
 

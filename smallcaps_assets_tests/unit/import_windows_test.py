@@ -404,6 +404,7 @@ def test_the_manifest_that_files_were_made_for_says_what_they_hold(lake: Lake, t
         ([*HELD, "--resolution", "4"], "a multiple of that rate is needed"),
         ([*HELD, "--resolution", "7"], "a multiple of that rate is needed"),
         ([*HELD, "--resolution", "full", "--timezone", "Mars"], "--timezone Mars"),
+        ([*HELD, "--resolution", "full", "--timezone", "EST"], "--timezone EST: is without summer time"),
     ],
 )
 def test_what_files_do_not_say_is_not_guessed(
