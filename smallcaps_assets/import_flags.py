@@ -115,6 +115,11 @@ def _events(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allow-outside", action="store_true", help="also if many rows lie outside every session (default: refuse)"
     )
+    parser.add_argument(
+        "--allow-other-bars",
+        action="store_true",
+        help="also if most events lie on no bar of the lake with their close and volume (default: refuse)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

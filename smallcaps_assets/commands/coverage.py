@@ -40,7 +40,7 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(_document(found, figures, lake), default=_iso))
     else:
         print(f"lake {lake.root}")
-        print("\n".join([*_summary(found, figures, settings), *_details(found, arguments)]))
+        print("\n".join([*_summary(found, figures, settings), *_details(found, arguments, settings)]))
     return LACKING if arguments.strict and figures["symbol_sessions_missing"] else 0
 
 
@@ -52,6 +52,7 @@ def _document(found: Coverage, figures: dict[str, int], lake: Lake) -> dict[str,
     return {
         "lake": str(lake.root),
         **figures,
+        "first_bar_before_history": found.first_bar,
         "symbols_in_all": by_symbol(found.table).drop("lacking").to_dicts(),
         "holes": found.holes.to_dicts(),
         "lost_minutes": found.lost.to_dicts(),
@@ -62,21 +63,23 @@ def _document(found: Coverage, figures: dict[str, int], lake: Lake) -> dict[str,
 
 def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> list[str]:
     of, here, left = (figures[f"symbol_sessions_{name}"] for name in ("expected", "here", "missing"))
-    due = f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
     states = f"{figures['symbols_complete']:,} complete, {figures['symbols_holes']:,} with holes"
+    if figures["symbols_beyond"]:
+        states += f", {figures['symbols_beyond']:,} with bars where none are due"
     others = f"{figures['symbols_without']:,} without a bar; {figures['symbols_not_followed']:,} are not followed"
+    if 0 < figures["symbols_not_followed"] < figures["symbols"]:
+        others += ": due of these is what lies between the first bar and the last"
     pct = f" ({100 * here / of:.1f} %)" if of else ""
     between = f"{figures['symbol_sessions_empty_between']:,} have no bar though there are bars before and after"
     beyond = (
-        f"{figures['symbol_sessions_beyond']:,} symbol-sessions with bars lie outside of the history (from "
-        "history.first_session to last_session) or of a listing"
+        f"{figures['symbol_sessions_beyond']:,} symbol-sessions with bars lie after history.last_session or outside of "
+        "a listing"
     )
-    if figures["symbols"] == figures["symbols_not_followed"] > 0:
-        others += ": there is no universe yet, so each is expected from its first bar to its last"
     unknown = figures["symbols_listing_unknown"]
     since = f"unknown of {unknown:,} symbols, whose sessions are expected from {settings.history.first_session} on"
     return [
-        f"due:      {due}",
+        f"due:      {_due(found, figures)}",
+        *([f"earlier:  {_earlier(found, settings)}"] if found.first_bar else []),
         f"symbols:  {figures['symbols']:,}: {states}, {others}",
         f"sessions: {here:,} of {of:,} symbol-sessions are here{pct}, {left:,} left; {between}",
         *([f"beyond:   {beyond}"] if figures["symbol_sessions_beyond"] else []),
@@ -84,6 +87,23 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
         f"minutes:  {_minutes(found)}",
         *([f"listing:  {since}"] if unknown else []),
     ]
+
+
+def _due(found: Coverage, figures: dict[str, int]) -> str:
+    """Which sessions are due; where no symbol is followed the bars say it."""
+    if figures["symbols"] == figures["symbols_not_followed"] > 0:
+        return "of each symbol from its first bar to its last, as none of them is followed"
+    return f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+
+
+def _earlier(found: Coverage, settings: Settings) -> str:
+    """What is due before the history, and how it is filled."""
+    return (
+        f"{found.symbols_before:,} symbols have bars from {found.first_bar} on, before history.first_session "
+        f"{settings.history.first_session}: due there is what lies between the first bar of each and its last. Nothing "
+        f"so early is fetched by itself: set history.first_session to {found.first_bar} to have holes of symbols that "
+        "are followed filled"
+    )
 
 
 def _volumes(found: Coverage, settings: Settings) -> str:
@@ -104,7 +124,7 @@ def _minutes(found: Coverage) -> str:
     return f"{lost:,} of {judged:,} regular minutes are lacking of most active symbols"
 
 
-def _details(found: Coverage, arguments: Namespace) -> list[str]:
+def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[str]:
     """Everything that is lacking, or the first of it."""
     parts = (
         ("cannot be read", [f"  {cause}" for cause in found.causes.values()]),
@@ -118,7 +138,7 @@ def _details(found: Coverage, arguments: Namespace) -> list[str]:
         more = len(told) - len(shown)
         lines += [f"{title}:", *shown] if told else []
         lines += [f"  and {more:,} more: `smallcaps coverage{_again(arguments)} --missing` lists all"] if more else []
-    return lines + _remedy(found)
+    return lines + _remedy(found, settings)
 
 
 def _again(arguments: Namespace) -> str:
@@ -151,9 +171,9 @@ def _hole_lines(holes: pl.DataFrame) -> list[str]:
     ]
 
 
-def _remedy(found: Coverage) -> list[str]:
-    """What to do about sessions that are missing of symbols that are followed."""
-    missing = pl.col("sessions_missing") > 0
+def _remedy(found: Coverage, settings: Settings) -> list[str]:
+    """What to do about sessions of the history that are missing of symbols that are followed."""
+    missing = pl.col("last_missing") >= settings.history.first_session
     symbols = found.table.filter(missing & pl.col("active"))["symbol"].unique().sort()
     if symbols.is_empty():
         return []

@@ -87,6 +87,11 @@ def run(arguments: Namespace) -> int:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
             figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
     _say(paths, figures, told.symbols, work, universe)
+    if told.first and told.first < settings.history.first_session:
+        print(
+            f"bars from {told.first} on lie before history.first_session {settings.history.first_session}: nothing so "
+            f"early is fetched by itself; set it to {told.first} to have holes filled, which `smallcaps coverage` shows"
+        )
     return _verdict(arguments.path, problems, figures, told.symbols, work)
 
 
@@ -119,6 +124,8 @@ class _Told:
         self._instance, self._settings, self._store, self._path = instance, settings, store, path
         self._known = set(instance.get_materialized_partitions(MINUTE_BARS))
         self.symbols: set[str] = set()
+        # the first session with bars of the symbols that changed
+        self.first: date | None = None
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Make partitions of the symbols, and record those that changed, or that Dagster never heard of."""
@@ -146,6 +153,8 @@ class _Told:
 
     def _outcome(self, symbol: str, figures: Mapping[str, int]) -> Outcome:
         marks = self._store.fingerprints(symbol)
+        with_bars = [day for day, mark in marks.items() if bars_counted(mark)]
+        self.first = min([*with_bars, *([self.first] if self.first else [])], default=None)
         rows = sum(map(bars_counted, marks.values()))
         return Outcome((symbol,), {**figures, "sessions_in_lake": len(marks)}, rows=rows, version=version_of(marks))
 

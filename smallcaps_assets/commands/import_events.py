@@ -28,7 +28,8 @@ def run(arguments: Namespace) -> int:
     """Take in the events of PATH and say what was repaired; 1 where files could not be read.
 
     Raises:
-        InputError: no files, no time zone or a wrong one, not one event, or `--out` holds something else.
+        InputError: no files, no time zone or a wrong one, not one event, bars that contradict most of them, or `--out`
+            holds something else.
         LakeError: the disk refuses.
     """
     require_timezone(arguments.timezone)
@@ -45,6 +46,7 @@ def run(arguments: Namespace) -> int:
         clock=Clock(arguments.timezone, arguments.unit),
         replace=arguments.replace,
         allow_outside=arguments.allow_outside,
+        allow_other_bars=arguments.allow_other_bars,
         log=lambda line: print(line, file=sys.stderr),
     ).run(files, out, refused_to)
     if arguments.json:

@@ -36,7 +36,8 @@ def coverage(
     """Which sessions every symbol should have in every month, and which are there; lost minutes, doubled volumes.
 
     Expected are the sessions that are due, from the day of listing, where it is known, to the last day that a symbol is
-    followed. Reads all bars once, a few hundred million in minutes; `smallcaps coverage` shows the same in a terminal.
+    followed; before history.first_session, and of symbols that nobody follows, those from the first bar to the last.
+    Reads all bars once, a few hundred million in minutes; `smallcaps coverage` shows the same in a terminal.
     """
     made = Inventory(lake.bars(), lake.universe(), settings.load(), context.log.info).run(settings.now())
     partitions = context.instance.get_dynamic_partitions(SYMBOLS.name or "")
@@ -55,6 +56,8 @@ def _figures(made: Coverage, partitions: list[str]) -> Metadata:
         "idle_partitions": ", ".join(idle[:SHOWN]) or "none",
     }
     worst = symbols.filter((pl.col("state") != "complete") | (pl.col("sessions_doubled") > 0)).select(WORST).head(SHOWN)
+    if made.first_bar:
+        figures["first_bar_before_history"] = str(made.first_bar)
     if not worst.is_empty():
         figures["worst"] = table(worst)
     if made.causes:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.adopted_clock import Clock
+from smallcaps_assets.domain.adopted_clock import Clock, same_bar
 from smallcaps_assets.domain.bar_facts import FACTS
 from smallcaps_assets.domain.events import BAR_DURATION, CooldownParams, build_master, event_ids
 from smallcaps_assets.domain.foreign import decimal, text, utc, utc_since_epoch
@@ -29,8 +29,6 @@ ADOPTED: Final = pl.Schema({**EVENTS, "score_raw": pl.Float64()})
 _KEY: Final = ("symbol", "event_type", "timestamp")
 # Of rows with the same key the first stays; all columns take part, so that the order of the files never matters.
 _BEST_FIRST: Final = ("score", "direction", "spike_x", "dollar_volume", "volume", "close", "open", "high", "low")
-# A figure in 32 bits has seven digits.
-_SAME_SHARE: Final = 1e-6
 _SAME_PRODUCT_SHARE: Final = 1e-4
 _MINUTE_US: Final = 60_000_000
 
@@ -194,13 +192,10 @@ def _described(best: pl.DataFrame, facts: pl.DataFrame, tier_min_scores: list[fl
     told = {name: f"{name}_told" for name in (*DERIVED, "score") if name != "session"}
     by = ("event_type", "session")
     known = [name for name in FACTS if name not in _KEY]
-    same = pl.all_horizontal(
-        (pl.col(name) - pl.col(f"bar_{name}")).abs() <= _SAME_SHARE * pl.col(name) for name in ("close", "volume")
-    ).fill_null(value=False)
     return (
         best.rename(told)
         .join(facts, on=["symbol", "timestamp"], how="left", maintain_order="left")
-        .with_columns(bar_is_known=pl.col("bar_close").is_not_null(), bar_is_same=same)
+        .with_columns(bar_is_known=pl.col("bar_close").is_not_null(), bar_is_same=same_bar())
         .with_columns(pl.when("bar_is_same").then(pl.col(name)) for name in known)
         .with_columns(
             score=pl.col("score_told").rank("average").over(by) / pl.len().over(by),

@@ -42,8 +42,8 @@ COVERAGE: Final = pl.Schema(
 HOLES: Final = pl.Schema(
     {"symbol": pl.String(), "hole": pl.String(), "first": pl.Date(), "last": pl.Date(), "sessions": pl.Int64()}
 )
-# what a symbol is in all: nothing lacking, something, or not one bar
-STATES_OF_SYMBOLS: Final = ("complete", "holes", "without")
+# what a symbol is in all: nothing lacking, something, not one bar, or only bars of sessions of which none is expected
+STATES_OF_SYMBOLS: Final = ("complete", "holes", "without", "beyond")
 STATES: Final = pl.Schema({**EXPECTED, "expected": pl.Boolean(), "bars": pl.Int64(), "hole": pl.String()})
 MONTH: Final = pl.col("day").dt.month_start()
 
@@ -57,25 +57,46 @@ def placed(listings: pl.DataFrame, here: pl.DataFrame) -> pl.DataFrame:
         listings: LISTINGS of the universe.
         here: SESSION_BARS.
     """
-    own = here.group_by("symbol").agg(
-        first=pl.col("day").filter(pl.col("bars") > 0).min(), last=pl.col("day").filter(pl.col("bars") > 0).max()
+    known = listings.join(_first_and_last(here), on="symbol", how="full", coalesce=True).with_columns(
+        pl.col("active").fill_null(False)
     )
-    known = listings.join(own, on="symbol", how="full", coalesce=True).with_columns(pl.col("active").fill_null(False))
     followed = known.filter("active").select(*LISTINGS)
     others = known.filter(~pl.col("active"), pl.col("symbol").is_in(here["symbol"].unique().implode()))
     bounded = others.with_columns(listed=pl.coalesce("first", pl.lit(date.max)), delisted="last")
     return pl.concat([followed, bounded.select(*LISTINGS)]).sort("symbol")
 
 
-def session_states(symbols: pl.DataFrame, here: pl.DataFrame, due: Sequence[date]) -> pl.DataFrame:
+def _first_and_last(here: pl.DataFrame) -> pl.DataFrame:
+    """The first and the last day with bars of each symbol, null where there is none."""
+    traded = pl.col("day").filter(pl.col("bars") > 0)
+    return here.group_by("symbol").agg(first=traded.min(), last=traded.max())
+
+
+def session_states(
+    symbols: pl.DataFrame, here: pl.DataFrame, due: Sequence[date], calendar: Sequence[date], since: date
+) -> pl.DataFrame:
     """Every session that is expected, or here, with what is lacking (STATES): `bars` is null where it is not here.
+
+    Expected of a symbol that is followed are the sessions due, and before `since` those from its first bar to its last;
+    of any other all from its first bar to its last.
 
     Args:
         symbols: LISTINGS of `placed`.
         here: SESSION_BARS.
         due: the XNYS sessions to follow that are over.
+        calendar: the XNYS sessions from the first that is due or here to the last.
+        since: the day from which symbols are followed.
     """
-    expected = expected_sessions(symbols, due).with_columns(expected=pl.lit(value=True))
+    followed = symbols.filter("active")
+    with_bars = followed.join(_first_and_last(here).drop_nulls(), on="symbol").with_columns(
+        listed=pl.max_horizontal("listed", "first"), delisted=pl.min_horizontal("delisted", "last")
+    )
+    pieces = [
+        expected_sessions(followed, due),
+        expected_sessions(with_bars, [day for day in calendar if day < since]),
+        expected_sessions(symbols.filter(~pl.col("active")), calendar),
+    ]
+    expected = pl.concat(pieces).with_columns(expected=pl.lit(value=True))
     traded = pl.col("day").filter(pl.col("bars") > 0)
     between = pl.col("day").is_between(traded.min().over("symbol"), traded.max().over("symbol"))
     hole = (
@@ -124,14 +145,14 @@ def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def holes(states: pl.DataFrame, due: Sequence[date]) -> pl.DataFrame:
+def holes(states: pl.DataFrame, calendar: Sequence[date]) -> pl.DataFrame:
     """Stretches of sessions that are missing or empty (HOLES), by symbol and day.
 
     Args:
         states: STATES.
-        due: the sessions by which two are in a row.
+        calendar: the sessions by which two are in a row.
     """
-    numbers = pl.DataFrame({"day": sorted(due)}, schema={"day": pl.Date}).with_row_index("number")
+    numbers = pl.DataFrame({"day": sorted(calendar)}, schema={"day": pl.Date}).with_row_index("number")
     lacking = states.filter(pl.col("hole").is_not_null()).join(numbers, on="day").sort("symbol", "hole", "day")
     place = pl.int_range(pl.len()).over("symbol", "hole")
     return (
@@ -204,7 +225,14 @@ def by_symbol(table: pl.DataFrame) -> pl.DataFrame:
     """COVERAGE summed up by symbol, with `state`, one of STATES_OF_SYMBOLS, the worst first."""
     counts = [name for name, dtype in COVERAGE.items() if dtype == pl.Int64]
     lacking = pl.col("sessions_missing") + pl.col("sessions_empty_between")
-    state = pl.when(pl.col("bars") == 0).then(pl.lit("without")).when(lacking > 0).then(pl.lit("holes"))
+    state = (
+        pl.when(pl.col("bars") == 0)
+        .then(pl.lit("without"))
+        .when(lacking > 0)
+        .then(pl.lit("holes"))
+        .when(pl.col("sessions_expected") == 0)
+        .then(pl.lit("beyond"))
+    )
     return (
         table.group_by("symbol", "active", "listed", "delisted", "cause")
         .agg(pl.col(counts).sum(), pl.col("first_missing").min(), pl.col("last_missing").max())

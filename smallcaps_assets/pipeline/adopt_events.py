@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import permutations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.adopted_clock import Clock, on_clocks_of, share_outside
+from smallcaps_assets.domain.adopted_clock import Agreement, Clock, agreement, on_clocks_of, share_outside
 from smallcaps_assets.domain.adopted_events import (
     ADOPTED,
     REFUSED,
@@ -38,12 +37,19 @@ ROWS_AT_ONCE: Final = 1_000_000
 # Of rows that are right, those after the close of short days lie outside: less than 1 %. A clock that is wrong by five
 # hours puts a tenth or more there.
 MOST_OUTSIDE: Final = 0.02
+# Of events on days with bars, nearly all lie on a bar with their close and volume, or hardly any does.
+LEAST_ON_BARS: Final = 0.5
 # how every parquet file begins
 _MARK: Final = b"PAR1"
 # files that an error names
 NAMED: Final = 3
 # calendar days that hold the trading days before, with which `rvol_day` compares
 _DAYS_PER_TRADING_DAY: Final = 3
+# of a bar, what an event is held against
+_BARS_HELD: Final = ("symbol", "timestamp", "close", "volume")
+# of an event, what is held against bars
+_HELD: Final = ("symbol", "event_type", "timestamp", "close", "volume")
+_DAYS: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date()})
 
 
 class EventsAdopted(NamedTuple):
@@ -65,6 +71,7 @@ class EventsImport:
         clock: how timestamps are read that do not say it themselves.
         replace: whether what earlier imports brought is left out; otherwise events are added to it.
         allow_outside: whether many rows may lie outside every session.
+        allow_other_bars: whether the bars of the lake may contradict most events.
         log: takes lines about progress.
     """
 
@@ -74,6 +81,7 @@ class EventsImport:
     clock: Clock
     replace: bool
     allow_outside: bool
+    allow_other_bars: bool
     log: Callable[[str], None]
 
     def run(self, files: Sequence[Path], out: Path, refused_to: Path) -> EventsAdopted:
@@ -83,8 +91,9 @@ class EventsImport:
         whatever order and in however many imports.
 
         Raises:
-            InputError: not one event in them, more than MOST_OUTSIDE of the rows outside every session, or `out` holds
-                something else; nothing was written.
+            InputError: not one event in them, more than MOST_OUTSIDE of the rows outside every session, fewer than
+                LEAST_ON_BARS of the events on bars with their close and volume, or `out` holds something else; nothing
+                was written.
             LakeError: the disk refuses.
         """
         _require_own(out)
@@ -95,7 +104,10 @@ class EventsImport:
         if not self.replace:
             rows = pl.concat([rows, as_rows(before)])
         sessions = self._sessions_of(rows)
-        adopted = adopt(rows, sessions, self._facts(rows, sessions), self.params.cooldown, self.params.tier_min_scores)
+        facts, days = self._facts(rows, sessions)
+        if not self.allow_other_bars:
+            self._require_bars(rows.filter(~pl.col("here")).select(_HELD), sessions, facts, days)
+        adopted = adopt(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
         if not adopted.repairs["events"]:
             told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
             more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
@@ -164,15 +176,11 @@ class EventsImport:
 
     def _likely(self, rows: pl.DataFrame) -> str:
         """What is wrong with the clock of the rows, and how it is put right."""
-        for said, zone in permutations(("UTC", NEW_YORK)) if self.clock.timezone is None else self._others():
+        for said, zone in self._others():
             moved = on_clocks_of(rows, said, zone)
             share = share_outside(moved, self._sessions_of(moved))
             if share <= MOST_OUTSIDE:
-                return (
-                    f"clocks of {zone} were taken for those of {said}: then {share:.1%} lie outside. Give --timezone "
-                    f'{zone}, or, where the files name {said} themselves, .dt.replace_time_zone("{zone}") in Polars '
-                    "and write them again"
-                )
+                return _taken_for(said, zone, f"{share:.1%} lie outside")
         return (
             "the clocks did not stand where it is said: give the --timezone in which they stood, or, where the files "
             "name a zone themselves, put it right with .dt.replace_time_zone(...) in Polars and write them again"
@@ -180,28 +188,91 @@ class EventsImport:
 
     def _others(self) -> list[tuple[str, str]]:
         """Zones other than the one said in which clocks often stand, each after the one said."""
-        said = self.clock.timezone or "UTC"
+        said = self.clock.timezone
+        if said is None:
+            return [("UTC", NEW_YORK), (NEW_YORK, "UTC")]
         return [(said, zone) for zone in ("UTC", NEW_YORK) if zone != said]
 
     def _before(self) -> timedelta:
         return timedelta(days=1 + _DAYS_PER_TRADING_DAY * self.params.features.rvol_days)
 
-    def _facts(self, rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-        """What the bars of the lake tell of the minutes of the rows (FACTS), one symbol after the other."""
+    def _require_bars(
+        self, events: pl.DataFrame, sessions: pl.DataFrame, facts: pl.DataFrame, days: pl.DataFrame
+    ) -> None:
+        """Make sure that the bars of the lake do not contradict most events."""
+        found = agreement(events, sessions, facts, days)
+        if found.share >= LEAST_ON_BARS:
+            return
+        raise InputError(
+            f"{found.held:,} events lie on days of which the lake has bars of their symbol, and only {found.same:,} of "
+            f"them ({found.same / found.held:.1%}) on a bar with the same close and volume; so nothing was written. "
+            f"{self._likely_by_bars(events)}. Or give --allow-other-bars, if the times are right."
+        )
+
+    def _likely_by_bars(self, events: pl.DataFrame) -> str:
+        """At which of the other clocks most events lie on their bars, and how it is put right."""
+        zones = self._others()
+        found = dict(zip(zones, self._agreements(events, zones), strict=True))
+        (said, zone), best = max(found.items(), key=lambda item: item[1].same)
+        if best.held and best.same >= LEAST_ON_BARS * best.held:
+            then = f"{best.same:,} of {best.held:,} ({best.same / best.held:.1%}) lie on such a bar"
+            return f"Most likely {_taken_for(said, zone, then)}"
+        tried = " or ".join(zone for _, zone in zones)
+        return (
+            f"Nor are there enough with clocks of {tried}: the clocks stood elsewhere, or the prices are adjusted for "
+            "splits, or the bars are those of another vendor. Give the --timezone in which the clocks stood, or prices "
+            "as traded"
+        )
+
+    def _agreements(self, events: pl.DataFrame, zones: Sequence[tuple[str, str]]) -> list[Agreement]:
+        """How many events lie on their bars where clocks of the second zone were taken for those of the first."""
+        known = set(self.bars.symbols())
+        moved = [on_clocks_of(events, said, zone).drop_nulls("timestamp") for said, zone in zones]
+        sessions = [self._sessions_of(one) for one in moved]
+        found = [Agreement(0, 0)] * len(zones)
+        symbols = sorted(known.intersection(pl.concat(moved)["symbol"].unique()))
+        by_symbol = [one.partition_by("symbol", as_dict=True) for one in moved]
+        for symbol in with_progress(symbols, len(symbols), "symbols held against their bars on other clocks", self.log):
+            own = [one.get((symbol,), events.clear()) for one in by_symbol]
+            first, last = self._days_of(pl.concat(own))
+            bars = self.bars.read_together([symbol], first, last, _BARS_HELD)
+            bars, days = bars.rename({"close": "bar_close", "volume": "bar_volume"}), _days_with(bars)
+            found = [
+                so_far.plus(agreement(one, of_zone, bars, days))
+                for so_far, one, of_zone in zip(found, own, sessions, strict=True)
+            ]
+        return found
+
+    def _facts(self, rows: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What the bars of the lake tell of the minutes of the rows (FACTS), and days that have bars (_DAYS)."""
         minutes = rows.select("symbol", "timestamp").drop_nulls().unique().sort("symbol", "timestamp")
         known = set(self.bars.symbols())
         of_symbols = [own for own in minutes.partition_by("symbol", maintain_order=True) if own["symbol"][0] in known]
-        found = [FACTS.to_frame()]
+        found, days = [FACTS.to_frame()], [_DAYS.to_frame()]
         for own in with_progress(of_symbols, len(of_symbols), "symbols held against their bars", self.log):
             first, last = self._days_of(own)
             bars = self.bars.read(own["symbol"][0], first - self._before(), last)
             found.append(bar_facts(bars, sessions, own, self.params.features))
-        return pl.concat(found)
+            days.append(_days_with(bars).join(_days_with(own), on=list(_DAYS), how="semi"))
+        return pl.concat(found), pl.concat(days)
 
     def _days_of(self, minutes: pl.DataFrame) -> tuple[date, date]:
         day = new_york_date(pl.col("timestamp"))
         first, last = minutes.select(a=day.min(), b=day.max()).row(0)
         return first, last
+
+
+def _days_with(minutes: pl.DataFrame) -> pl.DataFrame:
+    """The days (_DAYS) of minutes."""
+    return minutes.select("symbol", day=new_york_date(pl.col("timestamp"))).unique()
+
+
+def _taken_for(said: str, zone: str, then: str) -> str:
+    """What is wrong with clocks, what is so where they stand in `zone`, and how it is put right."""
+    return (
+        f"clocks of {zone} were taken for those of {said}: then {then}. Give --timezone {zone}, or, where the files "
+        f'name {said} themselves, .dt.replace_time_zone("{zone}") in Polars and write them again'
+    )
 
 
 def _scanned(file: Path) -> pl.LazyFrame:

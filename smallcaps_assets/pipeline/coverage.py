@@ -45,7 +45,9 @@ class Coverage(NamedTuple):
     table: pl.DataFrame  # COVERAGE
     holes: pl.DataFrame  # HOLES
     lost: pl.DataFrame  # LOST
-    due: list[date]
+    due: list[date]  # of symbols that are followed
+    first_bar: date | None  # the first session with bars before history.first_session
+    symbols_before: int  # with bars before history.first_session
     causes: dict[str, str]  # why the files of a symbol cannot be read
     # of the bars themselves; none where they were not read
     findings: tuple[Finding, ...]
@@ -62,6 +64,7 @@ class Coverage(NamedTuple):
             "symbols_not_followed": symbols.filter(~pl.col("active")).height,
             "symbols_listing_unknown": symbols.filter(pl.col("active"), pl.col("listed").is_null()).height,
             "symbols_unreadable": len(self.causes),
+            "symbols_before_history": self.symbols_before,
             **{f"symbol_sessions_{name}": int(table[f"sessions_{name}"].sum()) for name in counted},
             "symbol_sessions_doubled": int(table["sessions_doubled"].sum()),
             "bars": int(table["bars"].sum()),
@@ -98,7 +101,9 @@ class Inventory:
         wanted = sorted({*followed, *stored}) if symbols is None else _known(symbols, {*followed, *stored})
         here = pl.concat([SESSION_BARS.to_frame(), *self._footers(wanted, causes)])
         placed_symbols = placed(listings, here).filter(pl.col("symbol").is_in(wanted))
-        states = session_states(placed_symbols, here, due)
+        since, calendar = self.settings.history.first_session, self._calendar(due, here)
+        states = session_states(placed_symbols, here, due, calendar, since)
+        before = here.filter(pl.col("bars") > 0, pl.col("day") < since)
         table, minutes, findings = coverage_table(states, placed_symbols), MINUTES.to_frame(), list[Finding]()
         if read_bars:
             volumes, minutes = self._read(here, causes, by_minute=symbols is None)
@@ -106,7 +111,21 @@ class Inventory:
             findings += [doubled_volumes(table, params), missing_minutes(minutes, params)]
         told = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
         table = table.drop("cause").join(told, on="symbol", how="left", maintain_order="left")
-        return Coverage(table, holes(states, due), lost_stretches(minutes, params), due, causes, tuple(findings))
+        return Coverage(
+            table=table,
+            holes=holes(states, calendar),
+            lost=lost_stretches(minutes, params),
+            due=due,
+            first_bar=before["day"].min(),  # type: ignore[arg-type]
+            symbols_before=before["symbol"].n_unique(),
+            causes=causes,
+            findings=tuple(findings),
+        )
+
+    def _calendar(self, due: Sequence[date], here: pl.DataFrame) -> list[date]:
+        """The sessions from the first that is due or here to the last."""
+        days = [*due[:1], *due[-1:], *here["day"].unique()]
+        return sessions_between(min(days), max(days), self.settings.sessions)["date"].to_list() if days else []
 
     def _footers(self, symbols: Sequence[str], causes: dict[str, str]) -> Iterator[pl.DataFrame]:
         """The sessions (SESSION_BARS) of each symbol, from footers."""

@@ -13,7 +13,7 @@ from smallcaps_assets.settings import PROFILES, Profile, Settings
 
 UNIVERSE: Final = "1"
 MINUTE_BARS: Final = "1"
-COVERAGE: Final = "1"
+COVERAGE: Final = "2"
 MASTER: Final = "1"
 MANIFEST: Final = "1"
 TAPE: Final = "1"

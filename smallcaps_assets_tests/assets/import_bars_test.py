@@ -102,6 +102,25 @@ def test_importing_again_changes_nothing_in_the_lake_or_in_dagster(
         assert len(instance.fetch_materializations(MINUTE_BARS, limit=10).records) == 3
 
 
+def test_bars_before_the_history_are_told_with_the_day_to_set(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = home / "config" / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    # the first bars are those of the second day
+    for file in (home.parent / "minute").rglob(f"date={DAYS[0]}.parquet"):
+        file.unlink()
+    for first, said in ((DAYS[1], False), (DAYS[2], True)):
+        assert text.count("first_session: 2025-10-20") == 1
+        config.write_text(text.replace("2025-10-20", f"{first}"), encoding="utf-8")
+        shutil.rmtree(home / "lake", ignore_errors=True)
+        assert main(["import", "bars", "../minute"]) == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        line = (
+            f"bars from {DAYS[1]} on lie before history.first_session {DAYS[2]}: nothing so early is fetched by itself"
+        )
+        assert last.startswith(line) == said
+        assert (f"set it to {DAYS[1]} to have holes filled" in last) == said
+
+
 def test_what_dagster_never_heard_of_is_told_although_the_files_are_there(home: Path) -> None:
     """As where a process was killed between the two."""
     assert main(["import", "bars", "../minute"]) == 0
@@ -156,9 +175,11 @@ def test_what_is_there_of_symbols_that_nobody_follows_is_told(home: Path, capsys
     assert "events detected of 0; there is no universe yet" in told
     assert main(["coverage", "--fast"]) == 0
     told = capsys.readouterr().out
-    assert "3 are not followed: there is no universe yet" in told
+    assert "due:      of each symbol from its first bar to its last, as none of them is followed" in told
+    assert "3 are not followed" in told
     first = BARS_OF_ALL.filter(DAYS[0] == DAY)["symbol"].n_unique()
-    assert f"beyond:   {first} symbol-sessions with bars lie outside of the history" in told
+    assert f"earlier:  {first} symbols have bars from {DAYS[0]} on, before history.first_session 2025-10-28" in told
+    assert "beyond:" not in told
 
 
 @pytest.mark.parametrize("command", ["status", "coverage"])

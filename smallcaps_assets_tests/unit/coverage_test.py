@@ -61,7 +61,7 @@ def here(**bars: str) -> pl.DataFrame:
 def states_of(symbols: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The symbols to take stock of, and the states of their sessions."""
     stock = placed(symbols, sessions)
-    return stock, session_states(stock, sessions, DUE)
+    return stock, session_states(stock, sessions, DUE, DUE, DUE[0])
 
 
 def counted(symbols: pl.DataFrame, sessions: pl.DataFrame) -> dict[tuple[str, date], dict[str, Any]]:
@@ -136,6 +136,54 @@ def test_holes_are_stretches_of_sessions_in_a_row() -> None:
         ("AAA", "missing", date(2025, 11, 6), date(2025, 11, 6), 1),
         ("AAA", "missing", date(2025, 11, 10), date(2025, 11, 10), 1),
     ]
+
+
+def test_before_the_history_what_lies_between_bars_is_due() -> None:
+    universe = listed(
+        ("AAA", True, None, None),
+        ("EARLY", True, None, None),
+        ("LATE", True, None, None),
+        ("NEW", True, date(2025, 10, 29), None),
+        ("OLD", True, None, date(2025, 10, 29)),
+    )
+    sessions = here(
+        AAA="b.be.b....b",
+        EARLY=".b.b.......",
+        LATE="e....bbbbbb",
+        NEW="b.b.bbbbbbb",
+        OLD="b...b......",
+        OWN="b.b..b.....",
+    )
+    stock = placed(universe, sessions)
+    # the history begins in November
+    states = session_states(stock, sessions, DUE[5:], DUE, NOVEMBER)
+    rows = coverage_table(states, stock).to_dicts()
+    assert {(row["symbol"], row["month"]): told(row) for row in rows} == {
+        ("AAA", OCTOBER): (5, 3, 2, 1, 1, 2, 0),
+        ("AAA", NOVEMBER): (6, 2, 2, 0, 0, 4, 0),
+        # from its first bar to its last, and the whole history
+        ("EARLY", OCTOBER): (3, 2, 2, 0, 0, 1, 0),
+        ("EARLY", NOVEMBER): (6, 0, 0, 0, 0, 6, 0),
+        # no bar so early, and nothing expected
+        ("LATE", NOVEMBER): (6, 6, 6, 0, 0, 0, 0),
+        # listings bound it as they bound the history
+        ("NEW", OCTOBER): (3, 2, 2, 0, 0, 1, 1),
+        ("NEW", NOVEMBER): (6, 6, 6, 0, 0, 0, 0),
+        ("OLD", OCTOBER): (3, 1, 1, 0, 0, 2, 1),
+        ("OWN", OCTOBER): (5, 2, 2, 0, 0, 3, 0),
+        ("OWN", NOVEMBER): (1, 1, 1, 0, 0, 0, 0),
+    }
+    # Friday of October and Monday of November are in a row
+    missing = holes(states, DUE).filter(symbol="EARLY").select("first", "last", "sessions").rows()
+    assert missing == [(date(2025, 10, 29), date(2025, 10, 29), 1), (date(2025, 11, 3), date(2025, 11, 10), 6)]
+    assert holes(states, DUE).filter(symbol="AAA")["sessions"].to_list() == [1, 1, 1, 4]
+
+
+def test_where_nothing_is_expected_nothing_is_complete() -> None:
+    universe = listed(("GONE", True, None, date(2020, 1, 2)))
+    stock, states = states_of(universe, here(GONE="bb........."))
+    symbols = by_symbol(coverage_table(states, stock))
+    assert symbols.select("symbol", "state", "sessions_beyond").rows() == [("GONE", "beyond", 2)]
 
 
 def test_a_symbol_is_complete_or_has_holes_or_has_nothing() -> None:
@@ -291,6 +339,8 @@ def test_a_lake_is_counted_in_one_go(mixed: Lake) -> None:
         "symbols_complete": 2,
         "symbols_holes": 2,
         "symbols_without": 1,
+        "symbols_beyond": 0,
+        "symbols_before_history": 0,
         "symbols_not_followed": 1,
         "symbols_listing_unknown": 2,
         "symbols_unreadable": 0,
@@ -401,10 +451,12 @@ def test_a_half_day_lacks_nothing_in_the_afternoon(lake: Lake) -> None:
 def test_before_the_first_session_is_over_nothing_is_expected(mixed: Lake) -> None:
     found: Coverage = inventory(mixed).run(datetime(2025, 10, 27, 12, tzinfo=UTC))
     assert found.due == []
-    assert found.figures()["symbol_sessions_expected"] == 0
-    # everything that is here lies beyond
-    assert found.figures()["symbol_sessions_beyond"] == 11 + 7 + 4 + 2
-    assert found.holes.is_empty()
+    # but what lies between the bars of a symbol that is not followed
+    assert found.figures()["symbol_sessions_expected"] == 3
+    # everything else that is here lies beyond
+    assert found.figures()["symbol_sessions_beyond"] == 11 + 7 + 4
+    assert found.figures()["symbols_beyond"] == 3
+    assert found.holes["symbol"].to_list() == ["LEFT"]
 
 
 # ------------------------------------------------------------------------------------------------- the command
@@ -448,9 +500,10 @@ def test_the_summary_comes_first_and_then_the_holes(command: Command) -> None:
     code, told = command()
     assert code == 0
     lines, between = told.splitlines(), "1 have no bar though there are bars before and after"
+    others = "due of these is what lies between the first bar and the last"
     assert lines[1:7] == [
         "due:      11 from 2025-10-27 to 2025-11-10",
-        "symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed",
+        f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed: {others}",
         f"sessions: 25 of 40 symbol-sessions are here (62.5 %), 15 left; {between}",
         "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
         "minutes:  5 of 3,120 regular minutes are lacking of most active symbols",
@@ -478,6 +531,46 @@ def test_strict_makes_what_is_missing_an_error(command: Command) -> None:
     assert "symbols:  2: 2 complete" in told
     assert "minutes:  nothing can be said" in told
     assert "holes:" not in told
+    assert "next:" not in told
+
+
+def history_from(config: Path, day: str) -> None:
+    text = config.read_text(encoding="utf-8")
+    assert text.count("first_session: 2025-10-27") == 1
+    config.write_text(text.replace("first_session: 2025-10-27", f"first_session: {day}"), encoding="utf-8")
+
+
+def test_bars_before_the_history_show_what_they_lack(mixed: Lake, command: Command, config: Path) -> None:
+    publish_universe(mixed)
+    history_from(config, "2025-11-10")
+    code, told = command("--strict", "--symbol", "FULL", "--symbol", "GAP", "--fast")
+    assert code == 1
+    lines = told.splitlines()
+    assert lines[1] == "due:      of each symbol from its first bar to its last, as none of them is followed"
+    assert lines[2].startswith(
+        "earlier:  2 symbols have bars from 2025-10-27 on, before history.first_session 2025-11-10"
+    )
+    assert "set history.first_session to 2025-10-27 to have holes of symbols that are followed filled" in lines[2]
+    assert lines[3] == "symbols:  2: 1 complete, 1 with holes, 0 without a bar; 2 are not followed"
+    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are here (90.5 %), 2 left; 1 have no bar")
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in lines
+    assert "next:" not in told
+    document = json.loads(command("--json", "--fast", "--symbol", "GAP")[1])
+    assert [document[name] for name in ("first_bar_before_history", "symbols_before_history")] == ["2025-10-27", 1]
+
+
+def test_nothing_is_materialized_for_what_lies_before_the_history(command: Command, config: Path) -> None:
+    history_from(config, "2025-11-04")
+    _, told = command("--fast")
+    # NONE lacks sessions of the history, GAP one of them, LEFT is not followed
+    assert "next: materialize minute_bars of GAP, NONE; only" in told
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in told
+    _, told = command("--fast", "--symbol", "FULL")
+    assert "earlier:  1 symbols have bars from 2025-10-27 on" in told
+    shorter = config.read_text(encoding="utf-8").replace("last_session: 2025-11-10", "last_session: 2025-11-07")
+    config.write_text(shorter, encoding="utf-8")
+    _, told = command("--fast", "--symbol", "GAP")
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in told
     assert "next:" not in told
 
 

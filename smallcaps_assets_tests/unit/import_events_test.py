@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.history import sessions_between as bounds_between
 from smallcaps_assets_tests.conftest import files_below
-from smallcaps_assets_tests.scenarios import default_settings, new_york
+from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 REPOSITORY = Path(__file__).parents[2]
@@ -553,3 +553,107 @@ def test_events_in_text_are_told_to_be_converted(
     assert take_in(tmp_path) == 2
     assert "no parquet file there" in capsys.readouterr().err
     assert not list((home / "lake").rglob("*.parquet"))
+
+
+def minutes_of(day: str, symbol: str) -> pl.DataFrame:
+    """Bars of every minute from 04:00 to 20:00, each with a volume that no other minute of the day has."""
+    volumes = pl.int_range(pl.len()).cast(pl.Float64) + 1_000
+    return bars_from(f"{day} 04:00", flat(960, price=12.34), symbol).with_columns(volume=volumes)
+
+
+def on_bars(bars: pl.DataFrame) -> pl.DataFrame:
+    """Events of minutes of regular hours, as the earlier system wrote them: by clocks of New York that name no zone."""
+    clock = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
+    rows = bars.with_columns(
+        clock.dt.cast_time_unit("ms").alias("timestamp"),
+        event_type=pl.lit("volume_spike"),
+        direction=pl.lit("up"),
+        spike_x=7.5,
+        dollar_volume=pl.col("close") * pl.col("volume"),
+        score=pl.lit(0.5),
+    )
+    told = ["symbol", "event_type", "timestamp", "direction", "spike_x", "open", "high", "low", "close", "volume"]
+    regular = pl.col("timestamp").dt.time().is_between(time(9, 30), time(15, 59))
+    return rows.filter(regular).select(*told, "dollar_volume", "score")
+
+
+# winter time, and with it another distance from UTC, begins between them
+TRADED = ("2025-10-30", "2025-10-31", "2025-11-03", "2025-11-04")
+
+
+@pytest.fixture
+def with_bars(home: Path) -> pl.DataFrame:
+    """A lake with the bars of S00 on four days; returns the events on them, 65 a day."""
+    bars = pl.concat([minutes_of(day, "S00") for day in TRADED])
+    for month in (date(2025, 10, 1), date(2025, 11, 1)):
+        days = [date.fromisoformat(day) for day in TRADED if day[:7] == f"{month:%Y-%m}"]
+        of_month = bars.filter(DAY.is_in(days))
+        BarsStore(Lake(home / "lake")).add("S00", month, days, of_month, QUARANTINED_BARS.to_frame())
+    return on_bars(bars).filter(pl.int_range(pl.len()).over(pl.col("timestamp").dt.date()) % 6 == 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "flags", "held", "words"),
+    [
+        # these clocks are an hour wrong in October and right in November
+        (None, ["--timezone", "UTC"], 0, "clocks of America/New_York were taken for those of UTC: then 195 of 195"),
+        (None, ["--timezone", "EST"], 65, "clocks of America/New_York were taken for those of EST: then 195 of 195"),
+        ("UTC", [], 0, "(100.0%) lie on such a bar. Give --timezone America/New_York, or, where the files name UTC"),
+    ],
+)
+def test_a_clock_that_the_bars_of_the_lake_contradict_is_seen(
+    tmp_path: Path,
+    home: Path,
+    with_bars: pl.DataFrame,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    zone: str | None,
+    flags: list[str],
+    held: int,
+    words: str,
+) -> None:
+    # a symbol and a day without bars tell nothing
+    other = with_bars.with_columns(symbol=pl.lit("S01"))
+    rows = with_bars.filter(pl.col("timestamp").dt.date() != date(2025, 11, 4))
+    rows = pl.concat([rows, other]).with_columns(pl.col("timestamp").dt.replace_time_zone(zone))
+    rows.write_parquet(tmp_path / "old.parquet")
+    assert main(["import", "events", str(tmp_path / "old.parquet"), *flags]) == 2
+    said = capsys.readouterr().err
+    assert f"195 events lie on days of which the lake has bars of their symbol, and only {held} of them" in said
+    assert words in said
+    assert not Lake(home / "lake").adopted_events.exists()
+    assert main(["import", "events", str(tmp_path / "old.parquet"), *flags, "--allow-other-bars"]) == 0
+    assert pl.read_parquet(Lake(home / "lake").adopted_events).height == 195 + 260
+    # what is there already is not judged again
+    right = rows.with_columns(pl.col("timestamp").dt.replace_time_zone(None))
+    right.write_parquet(tmp_path / "old.parquet")
+    assert main(["import", "events", str(tmp_path / "old.parquet"), "--timezone", "America/New_York"]) == 0
+
+
+def test_events_that_no_clock_brings_onto_the_bars_are_told_as_such(
+    tmp_path: Path, home: Path, with_bars: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = ["open", "high", "low", "close"]
+    with_bars.with_columns(pl.col(prices) / 10).write_parquet(tmp_path / "old.parquet")
+    assert main(["import", "events", str(tmp_path / "old.parquet"), "--timezone", "America/New_York"]) == 2
+    said = capsys.readouterr().err
+    assert "only 0 of them (0.0%)" in said
+    assert "Nor are there enough with clocks of UTC" in said
+    assert "the prices are adjusted for splits" in said
+    assert not Lake(home / "lake").adopted_events.exists()
+
+
+def test_of_few_events_and_of_half_of_them_the_bars_say_nothing(
+    tmp_path: Path, home: Path, with_bars: pl.DataFrame
+) -> None:
+    def code(rows: pl.DataFrame) -> int:
+        rows.write_parquet(tmp_path / "old.parquet")
+        flags = ("--timezone", "America/New_York", "--out", home / "out.parquet", "--replace")
+        return main(["import", "events", str(tmp_path / "old.parquet"), *map(str, flags)])
+
+    def halved(count: int, of: int) -> pl.DataFrame:
+        few = pl.int_range(pl.len()) < count
+        return with_bars[:of].with_columns(volume=pl.when(few).then(pl.col("volume") / 2).otherwise("volume"))
+
+    assert [code(halved(99, 99)), code(halved(100, 100))] == [0, 2]
+    assert [code(halved(60, 120)), code(halved(61, 120))] == [0, 2]
