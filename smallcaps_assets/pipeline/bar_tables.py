@@ -28,7 +28,7 @@ UNREADABLE: Final = (
     *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
     *(OSError, EOFError, UnicodeDecodeError, csv.Error),
 )
-# beside the bars of files whose times are text: the file, and the time where it leaves open what it means
+# beside bars: the file; and, where times are text, the time where it leaves open what it means
 FILE: Final = " file"
 UNSAID: Final = " unsaid"
 _KEY: Final = "symbol="
@@ -38,12 +38,14 @@ Item = TypeVar("Item")
 class Table(NamedTuple):
     """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made.
 
-    `asking` are the same bars where times are text, with UNSAID and FILE: text may leave open what it means.
+    `of_files` are the same bars with FILE; `asking`, where times are text, with UNSAID and FILE: text may leave open
+    what it means.
     """
 
     bars: pl.LazyFrame
     columns: Mapping[str, str]
     extra: tuple[str, ...]
+    of_files: pl.LazyFrame
     asking: pl.LazyFrame | None
 
     def require_said(self) -> None:
@@ -70,8 +72,8 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         found = frame.collect_schema()
         names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
         is_text = found[names["timestamp"]] == pl.String
-        asked = [unsaid_times(names, form).alias(UNSAID), pl.col(FILE)] if is_text else []
-        bars = (scanned(files, FILE) if is_text else frame).select(*as_bars(found, names, form), *asked)
+        asked = [unsaid_times(names, form).alias(UNSAID)] if is_text else []
+        bars = scanned(files, FILE).select(*as_bars(found, names, form), FILE, *asked)
     except InputError as error:
         raise InputError(f"{first}: {error}") from None
     except UNREADABLE as error:
@@ -79,7 +81,7 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
     if symbol is not None:
         bars = bars.with_columns(pl.col("symbol").fill_null(pl.lit(symbol)))
     extra = tuple(name for name in found if name not in names.values())
-    return Table(bars.select(*BARS), names, extra, bars if is_text else None)
+    return Table(bars.select(*BARS), names, extra, bars.select(*BARS, FILE), bars if is_text else None)
 
 
 def timeless(file: Path, form: BarForm, symbol: str | None) -> str | None:
