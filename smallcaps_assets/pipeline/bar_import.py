@@ -121,7 +121,7 @@ class BarImport:
         for batch in self.files.batches(source, faults, self._outside):
             found = judged(batch, source, self.over, problems, last=self.replace)
             seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
-            own = self._agreeing(found, source, problems)
+            own = self._agreeing(found, batch, problems)
             self._set_aside(found, own, source)
             seen.update(symbols=sum(one.has_bars for one in own), nameless=found.nameless.height)
             seen.update(not_over=sum(one.not_over for one in own), off_hours=sum(one.off_hours for one in own))
@@ -151,13 +151,13 @@ class BarImport:
     def _outside(self, bars: pl.LazyFrame) -> dict[str, str]:
         return {} if self.allow_outside else outside(bars, self.over)
 
-    def _agreeing(self, found: Judged, source: Source, problems: list[str]) -> list[Own]:
+    def _agreeing(self, found: Judged, batch: pl.DataFrame, problems: list[str]) -> list[Own]:
         """The symbols with the sessions whose bars do not differ too often, or where it was decided which stay."""
         if self.decided:
             return found.own
         compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
         lake = pl.concat([MINUTES.to_frame(), *compared])
-        bad, told = disputed(source, lake, found.minutes, self.store.lake.root / "bars" / "minute")
+        bad, told = disputed(batch, lake, found.minutes, self.store.lake.root / "bars" / "minute")
         problems += told
         days = dict(bad.group_by("symbol").agg("day").iter_rows())
         own = [one.without(days[one.symbol]) if one.symbol in days else one for one in found.own]

@@ -27,7 +27,7 @@ LEAST: Final = 100
 MOST_OUTSIDE_PCT: Final = 5.0
 # Two vendors differ in a few bars of a day; another time zone, or adjusted prices, in most of them.
 MOST_DIFFERING_PCT: Final = 20.0
-# sessions that a message names
+# sessions or files that a message names
 NAMED: Final = 5
 
 
@@ -109,33 +109,44 @@ class Disputed(NamedTuple):
     told: list[str]
 
 
-def disputed(source: Source, lake: pl.DataFrame, own: pl.DataFrame, folder: object) -> Disputed:
+def disputed(batch: pl.DataFrame, lake: pl.DataFrame, own: pl.DataFrame, folder: object) -> Disputed:
     """The sessions whose bars differ too often from those of the lake, or from one another.
 
     Args:
-        source: what they came from.
+        batch: the bars (BARS and FILE).
         lake: of how many minutes the lake has a bar as well (MINUTES).
-        own: of how many minutes the source has several bars (MINUTES).
+        own: of how many minutes the batch has several bars (MINUTES).
         folder: where the lake keeps its bars.
     """
     from_lake = beyond(lake, "other", "both", MOST_DIFFERING_PCT)
     apart = beyond(own, "other", "both", MOST_DIFFERING_PCT)
     told = []
     if not from_lake.is_empty():
+        shares = _shares(from_lake, "that the lake has as well differ")
         told.append(
-            f"{source.name}: {_shares(from_lake, 'that the lake has as well differ')}. Is --timezone or --timestamp-is "
-            "wrong, are prices adjusted, or are the bars of the lake wrong, as of a file that was imported before and "
-            "is corrected now? Nothing of these sessions was taken in. Correct it; or say which bars stay: "
-            "--on-conflict keep, or replace; or, so that no minute stays that only the lake has, remove the folders of "
-            f"the symbols in {folder} and import everything again."
+            f"{_files_of(batch, from_lake)}: {shares}. Is --timezone or --timestamp-is wrong, are prices adjusted, or "
+            "are the bars of the lake wrong, as of a file that was imported before and is corrected now? Nothing of "
+            "these sessions was taken in. Correct it; or say which bars stay: --on-conflict keep, or replace; or, so "
+            f"that no minute stays that only the lake has, remove the folders of the symbols in {folder} and import "
+            "everything again."
         )
     if not apart.is_empty():
+        shares = _shares(apart, "that have several bars have different ones")
         told.append(
-            f"{source.name}: {_shares(apart, 'that have several bars have different ones')}. Are some of them "
-            "adjusted, or of another time zone? Nothing of these sessions was taken in. Leave out the file that is "
-            "wrong; or say which bars stay: --on-conflict keep for the first, or replace for the last."
+            f"{_files_of(batch, apart)}: {shares}. Are some of them adjusted, or of another time zone? Nothing of "
+            "these sessions was taken in. Leave out the file that is wrong; or say which bars stay: --on-conflict keep "
+            "for the first, or replace for the last."
         )
     return Disputed(pl.concat([from_lake, apart]).select("symbol", "day").unique(), told)
+
+
+def _files_of(batch: pl.DataFrame, sessions: pl.DataFrame) -> str:
+    """The files of a batch that have rows of sessions (`symbol`, `day`)."""
+    rows = batch.lazy().select(FILE, symbol=as_listed(pl.col("symbol")), day=DAY)
+    files = rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(pl.col(FILE).unique().sort())
+    names = files.collect()[FILE].to_list()
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _shares(found: pl.DataFrame, how: str) -> str:

@@ -695,6 +695,7 @@ def test_one_session_that_was_imported_wrongly_is_seen_among_many(lake: Lake, br
     result = importing(lake, brought)
     (told,) = result.problems
     assert "120 of the 120 minutes of AEMD on 2025-11-04 that the lake has as well differ (100 %)" in told
+    assert told.startswith(f"{brought / f'{TUE}.parquet'}: ")
     assert "a file that was imported before and is corrected now" in told
     assert (result.figures["bars_new"], result.figures["bars_equal"]) == (0, 8 * 180)
 
