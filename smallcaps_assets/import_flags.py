@@ -24,9 +24,9 @@ them finds wrong events, and compares them with a tape that is not adjusted.
 
 A session that has bars afterwards is not downloaded any more, also where the files hold only a part
 of it. Bars on days that are no session, or of a session that is not over, are left out and counted;
-bad bars are set aside with the reason. Files with many bars outside of every session, and symbols most
-of whose minutes differ from the lake's, are refused: most likely the time zone is wrong. Run it again
-at any time: what is there is not read again."""
+bad bars are set aside with the reason. A file with many bars outside of every session, and a session
+many of whose minutes differ from the lake's or among the files, are refused: most likely the time zone
+is wrong. Run it again at any time: what is there is not read again."""
 
 
 EVENTS_NEED: Final = """Make MASTER of that of an earlier system, or of its shards: a manifest can be chosen from it.
@@ -84,8 +84,8 @@ def _bars(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--on-conflict",
         choices=("keep", "replace"),
-        help="where a bar differs from that of the lake: keep the lake's (default), or replace it. Without it, symbols "
-        "of which most minutes differ are refused",
+        help="where bars of a minute differ: keep the lake's, or else the first of the files (default), or replace it "
+        "by the last. Without it, sessions of which many minutes differ are refused",
     )
     parser.add_argument(
         "--allow-outside",

@@ -202,6 +202,8 @@ def _say(
     )
     if figures["bars_off_hours"]:
         print(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
+    if figures["rows_repeated"]:
+        print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
     if figures["rows_quarantined"]:
         copies = f" ({figures['rows_copies']:,} more say the same)" if figures["rows_copies"] else ""
         print(f"{figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}{copies}:")

@@ -10,6 +10,8 @@ from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SESSIONS, matched,
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 REPEATED: Final = "repeats the minute of an earlier row"
+# of rows that are known not to say the same
+ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
 
 
@@ -27,6 +29,19 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
     price, `high` or `low` that contradict open and close, a volume that is null or not positive, or because a usable
     row of the same symbol and timestamp came before it.
     """
+    usable, refused = usable_rows(bars)
+    repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
+    if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
+        again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
+        refused, usable = pl.concat([refused, again]), usable.filter(~repeated)
+    return CleanBars(usable.sort("symbol", "timestamp"), refused.sort("symbol", "timestamp"))
+
+
+def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
+    """Rows that may be used, and those that may not, as in `clean_bars`, but not unique and as they come.
+
+    `beside` are further columns, of text, that rows that may be used keep.
+    """
     floats = [name for name, dtype in BARS.items() if dtype == pl.Float64]
     low, high, volume = pl.col("low"), pl.col("high"), pl.col("volume")
     reason = (
@@ -42,22 +57,13 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
         .then(pl.lit("volume is missing or not positive"))
     )
     judged = (
-        matched(bars.lazy(), BARS, "bars")
+        matched(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
         .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
         .with_columns(reason=reason)
         .collect()
     )
-    usable = judged.filter(pl.col("reason").is_null())
-    repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
-    if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
-        again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
-        usable = usable.filter(~repeated)
-    else:
-        again = usable.clear()
-    refused = pl.concat([judged.filter(pl.col("reason").is_not_null()), again]).match_to_schema(QUARANTINED_BARS)
-    return CleanBars(
-        good=usable.drop("reason").sort("symbol", "timestamp"), quarantined=refused.sort("symbol", "timestamp")
-    )
+    is_bad = pl.col("reason").is_not_null()
+    return CleanBars(judged.filter(~is_bad).drop("reason"), judged.filter(is_bad).select(*QUARANTINED_BARS))
 
 
 def reasons(quarantined: pl.DataFrame) -> dict[str, int]:

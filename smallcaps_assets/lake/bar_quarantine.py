@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, REPEATED
+from smallcaps_assets.domain.quality import ANOTHER, QUARANTINED_BARS, REPEATED
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.layout import Lake
@@ -58,7 +58,8 @@ class BarQuarantine:
             return
         by = list(_SAID) if month is None else ["timestamp"]
         here = _read(path)
-        gone = here.filter(pl.col("reason") != REPEATED).join(good, on=by, how="semi", nulls_equal=True)
+        repeats = pl.col("reason").is_in([REPEATED, ANOTHER])
+        gone = here.filter(~repeats).join(good, on=by, how="semi", nulls_equal=True)
         every = list(QUARANTINED_BARS)
         gone = gone.join(still.match_to_schema(QUARANTINED_BARS), on=every, how="anti", nulls_equal=True)
         if gone.is_empty():

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.adopted_bars import compared
+from smallcaps_assets.domain.adopted_bars import MINUTES, compared, counted
 from smallcaps_assets.domain.bar_checks import SESSION_BARS
 from smallcaps_assets.domain.quality import bar_problems
 from smallcaps_assets.domain.sessions import midnight, new_york_date
@@ -256,13 +256,18 @@ class BarsStore:
             self._publish(path, symbol, stored, marks, imports)
         return Merged(found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), own)
 
-    def agreement(self, symbol: str, bars: pl.DataFrame) -> tuple[int, int]:
-        """How many minutes of `bars` (BARS, unique by timestamp) are here as well, and how many of them differ."""
+    def agreement(self, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
+        """Of how many minutes of `bars` (BARS, unique by timestamp) there is a bar here, and how many differ (MINUTES).
+
+        Sessions without such a minute are not told.
+        """
         if not self._files(symbol) or bars.is_empty():
-            return 0, 0
+            return MINUTES.to_frame()
         days = bars.select(first=DAY.min(), last=DAY.max()).row(0)
-        found = compared(self.read(symbol, *days), bars)
-        return found.equal + found.differing.height, found.differing.height
+        here = self.read(symbol, *days)
+        both = bars.join(here.select("timestamp"), on="timestamp", how="semi")
+        other = compared(here, bars).differing.select("timestamp", differs=pl.lit(1))
+        return counted(both.join(other, on="timestamp", how="left"), pl.col("differs").is_not_null())
 
     def imports(self, symbol: str) -> set[Held]:
         """The imports whose bars of `symbol` are all still here."""

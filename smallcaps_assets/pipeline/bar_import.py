@@ -9,10 +9,11 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.adopted_bars import MINUTES
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.adoption import Adoption, Held
 from smallcaps_assets.lake.bars import DAY, BarsStore
-from smallcaps_assets.pipeline.bar_judging import Judged, Own, Refused, by_month, differing, judged
+from smallcaps_assets.pipeline.bar_judging import Judged, Own, Refused, by_month, disputed, judged, outside
 from smallcaps_assets.pipeline.bar_sources import BarSources, Faults, Source
 from smallcaps_assets.pipeline.in_flight import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -24,7 +25,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of what is made of files: those imported before are then read again
-_VERSION: Final = "2"
+_VERSION: Final = "3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,10 @@ class BarImport:
 
     `over` are the XNYS sessions that are over, sorted: bars of other days are left out and counted. A session that has
     imported bars is covered, and so never asked of the vendor; with `complete` those without, between a symbol's first
-    bar and its last, are as well. `replace` decides between two bars of one minute that differ, else the lake's stays;
-    unless that was `decided`, symbols of which most minutes differ are refused. So are files with many bars outside of
-    every session, unless they may be (`allow_outside`). `begin` is called before anything is written.
+    bar and its last, are as well. Of two bars of one minute that differ, the one that came first stays, be it the
+    lake's or a file's; with `replace` the one that came last. Unless that was `decided`, sessions of which too many
+    minutes differ are refused. So are files with many bars outside of every session, unless they may be
+    (`allow_outside`). `begin` is called before anything is written.
     """
 
     store: BarsStore
@@ -116,14 +118,10 @@ class BarImport:
         seen = Counter[str]()
         last: Own | None = None
         signature = None if source.left else source.signature
-        for batch in self.files.batches(source, faults):
-            found = judged(batch, source, self.over, problems)
-            seen.update(rows=batch.height, copies=found.copies)
-            outside = None if self.allow_outside else found.outside(source)
-            if outside is not None:
-                problems.append(outside)
-                break
-            own = self._agreeing(found, source, problems)
+        for batch in self.files.batches(source, faults, self._outside):
+            found = judged(batch, source, self.over, problems, last=self.replace)
+            seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
+            own = self._agreeing(found, batch, problems)
             self._set_aside(found, own, source)
             seen.update(symbols=sum(one.has_bars for one in own), nameless=found.nameless.height)
             seen.update(not_over=sum(one.not_over for one in own), off_hours=sum(one.off_hours for one in own))
@@ -144,26 +142,32 @@ class BarImport:
             whole = len(problems) == faults.of_files and not seen["not_over"] and not source.left
             left = tuple(number for number, file in enumerate(source.files) if file in faults.files)
             yield self._stored(last, source.signature if whole else None, seen["symbols"], left)
-        figures = {"rows_read": seen["rows"], "rows_quarantined": seen["nameless"], "rows_copies": seen["copies"]}
+        figures: dict[str, float] = {"rows_read": seen["rows"], "rows_quarantined": seen["nameless"]}
+        figures |= {"rows_copies": seen["copies"], "rows_repeated": seen["repeats"]}
         if seen["rows"] or problems:
-            yield Outcome((), {**figures, "bars_off_hours": seen["off_hours"]}, tuple(problems))
+            yield Outcome((), figures | {"bars_off_hours": seen["off_hours"]}, tuple(problems))
         progress(source.size - seen["bytes"])
 
-    def _agreeing(self, found: Judged, source: Source, problems: list[str]) -> list[Own]:
-        """The symbols of which the lake does not have other bars, or of which it was decided which stay."""
+    def _outside(self, bars: pl.LazyFrame) -> dict[str, str]:
+        return {} if self.allow_outside else outside(bars, self.over)
+
+    def _agreeing(self, found: Judged, batch: pl.DataFrame, problems: list[str]) -> list[Own]:
+        """The symbols with the sessions whose bars do not differ too often, or where it was decided which stay."""
         if self.decided:
             return found.own
         compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
-        bad, told = differing(source, dict(compared), self.store.lake.root / "bars" / "minute")
-        if told is not None:
-            problems.append(told)
-        return [one for one in found.own if one.symbol not in bad]
+        lake = pl.concat([MINUTES.to_frame(), *compared])
+        bad, told = disputed(batch, lake, found.minutes, self.store.lake.root / "bars" / "minute")
+        problems += told
+        days = dict(bad.group_by("symbol").agg("day").iter_rows())
+        own = [one.without(days[one.symbol]) if one.symbol in days else one for one in found.own]
+        return [one for one in own if one.symbol not in days or one.has_bars or not one.refused.is_empty()]
 
-    def _agreement(self, own: Own) -> tuple[str, tuple[int, int]]:
+    def _agreement(self, own: Own) -> pl.DataFrame:
         try:
-            return own.symbol, self.store.agreement(own.symbol, own.bars.drop("day"))
+            return self.store.agreement(own.symbol, own.bars.drop("day"))
         except LakeError:  # told when it is merged into
-            return own.symbol, (0, 0)
+            return MINUTES.to_frame()
 
     def _set_aside(self, found: Judged, own: Sequence[Own], source: Source) -> None:
         """Count what is refused, with an example of each reason, and store what no symbol can be found for."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -36,12 +36,12 @@ from smallcaps_assets.pipeline.bar_tables import (
 
 # about what a row of text takes at least, so that few bytes never turn out to be too many rows
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
+# files that a message names beside the first
+NAMED: Final = 5
 # a bare file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, and not bars.parquet or Jan.parquet
 _SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
 # a column that may hold symbols under a name that is not known, such as stock_symbol
 _LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
-# raise it with every change of how files are read: those imported before are then read again
-_VERSION: Final = "2"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Faults:
 
     def add(self, files: Sequence[Path], what: str) -> None:
         """Note what is wrong with the first of `files`, and that the others are like it."""
-        more = f" {len(files) - 1:,} more files are like it." if len(files) > 1 else ""
+        names = ", ".join(map(str, files[1 : NAMED + 1])) + (", ..." if len(files) > NAMED + 1 else "")
+        more = f" {len(files) - 1:,} more files are like it: {names}." if len(files) > 1 else ""
         self.told.append(f"{what}{more}")
         self.files.update(files)
         self.of_files += 1
@@ -125,21 +126,30 @@ class BarSources:
                 mixed.append(file)
             elif self.only is None or listed in self.only:
                 by_symbol.setdefault(listed, []).append(file)
-        known = f"{_VERSION} {self.form} {options} {None if self.only is None else sorted(self.only)}"
+        known = f"{self.form} {options} {None if self.only is None else sorted(self.only)}"
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
 
-    def batches(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
-        """All bars of a source (BARS), whole symbols together where it is larger than memory should hold.
+    def batches(
+        self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
+    ) -> Iterator[pl.DataFrame]:
+        """All bars of a source (BARS and FILE), whole symbols together where it is larger than memory should hold.
 
-        `faults` takes the files that cannot be read, or not without knowing more, with the reason.
+        `faults` takes the files that cannot be read, or not without knowing more, with the reason; and those of
+        `refusing`: which of some bars (BARS and FILE) may not be used, and why. It is asked before any is yielded.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
-            yield from self._whole_symbols(source, faults)
+            yield from self._whole_symbols(source, faults, refusing)
             return
         frames = list(self._read(source.files, source.symbol, faults))
         if frames:
-            yield pl.concat(frames)
+            bars = pl.concat(frames)
+            refused = refusing(bars.lazy())
+            if refused:
+                first = next(iter(refused))
+                faults.add([Path(file) for file in refused], f"{first}: {refused[first]}")
+                bars = bars.filter(~pl.col(FILE).is_in(list(refused)))
+            yield bars
 
     def example(self, source: Source, row: pl.DataFrame) -> str:
         """What a bad row (QUARANTINED_BARS) says, and where; of one without a time, how the file tells it."""
@@ -202,12 +212,12 @@ class BarSources:
             return table
         wanted = as_listed(pl.col("symbol")).is_in(list(self.only))
         asking = None if table.asking is None else table.asking.filter(wanted)
-        return table._replace(bars=table.bars.filter(wanted), asking=asking)
+        return table._replace(of_files=table.of_files.filter(wanted), asking=asking)
 
     def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
         """The bars of a table without files that leave open what their times mean, or have none that can be read."""
         if table.asking is None:
-            return table.bars.collect()
+            return table.of_files.collect()
         bars = table.asking.collect()
         asked = _first_of_each(bars, UNSAID)
         questions: dict[bool, list[tuple[str, str]]] = {}
@@ -222,15 +232,20 @@ class BarSources:
         files = unread[FILE].to_list()
         if files:
             faults.add([Path(file) for file in files], f"{files[0]}: {objection(table.columns, unread[SHAPELESS][0])}")
-        return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS)
+        return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
 
-    def _whole_symbols(self, source: Source, faults: Faults) -> Iterator[pl.DataFrame]:
+    def _whole_symbols(
+        self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
+    ) -> Iterator[pl.DataFrame]:
         """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
         symbol = pl.col("symbol")
         try:
             table = self._opened(source.files, None)
             table.require_said()
-            bars = table.bars
+            bars = table.of_files
+            for file, why in refusing(bars).items():
+                faults.add([Path(file)], f"{file}: {why}")
+                return
             sizes = bars.group_by("symbol").len().sort("symbol").collect(engine="streaming")
             sized: Iterator[tuple[str | None, int]] = sizes.iter_rows()
             for batch in in_batches(sized, self.rows_at_once):

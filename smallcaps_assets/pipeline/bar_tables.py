@@ -30,8 +30,8 @@ UNREADABLE: Final = (
     *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
     *(OSError, EOFError, UnicodeDecodeError, csv.Error),
 )
-# beside the bars of files whose times are text: the file, the time where it leaves open what it means, and where it is
-# in no form that is read
+# beside bars: the file; and, where times are text, the time where it leaves open what it means, and where it is in no
+# form that is read
 FILE: Final = " file"
 UNSAID: Final = " unsaid"
 SHAPELESS: Final = " shapeless"
@@ -42,12 +42,14 @@ Item = TypeVar("Item")
 class Table(NamedTuple):
     """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made.
 
-    `asking` are the same bars where times are text, with UNSAID, SHAPELESS and FILE: text may leave open what it means.
+    `of_files` are the same bars with FILE; `asking`, where times are text, with UNSAID, SHAPELESS and FILE: text may
+    leave open what it means.
     """
 
     bars: pl.LazyFrame
     columns: Mapping[str, str]
     extra: tuple[str, ...]
+    of_files: pl.LazyFrame
     asking: pl.LazyFrame | None
 
     def require_said(self) -> None:
@@ -83,10 +85,8 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         found = frame.collect_schema()
         names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
         is_text = found[names["timestamp"]] == pl.String
-        asked = [unsaid_times(names, form).alias(UNSAID), shapeless_times(names).alias(SHAPELESS), pl.col(FILE)]
-        bars = (scanned(files, FILE) if is_text else frame).select(
-            *as_bars(found, names, form), *(asked if is_text else ())
-        )
+        asked = [unsaid_times(names, form).alias(UNSAID), shapeless_times(names).alias(SHAPELESS)] if is_text else []
+        bars = scanned(files, FILE).select(*as_bars(found, names, form), FILE, *asked)
     except InputError as error:
         raise InputError(f"{first}: {error}") from None
     except UNREADABLE as error:
@@ -94,7 +94,7 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
     if symbol is not None:
         bars = bars.with_columns(pl.col("symbol").fill_null(pl.lit(symbol)))
     extra = tuple(name for name in found if name not in names.values())
-    return Table(bars.select(*BARS), names, extra, bars if is_text else None)
+    return Table(bars.select(*BARS), names, extra, bars.select(*BARS, FILE), bars if is_text else None)
 
 
 def timeless(file: Path, form: BarForm, symbol: str | None) -> str | None:

@@ -629,10 +629,7 @@ def test_bad_rows_are_set_aside_with_the_reason(lake: Lake, brought: Path) -> No
     assert not result.problems
     assert_frame_equal(held(lake), ONE)
     assert quarantined(lake) == {
-        "symbol=AEMD/2025-10.parquet": {
-            "a price is missing or not positive": 1,
-            "repeats the minute of an earlier row": 1,
-        },
+        "symbol=AEMD/2025-10.parquet": {"a price is missing or not positive": 1},
         "symbol=AEMD/2025-11.parquet": {
             "volume is missing or not positive": 1,
             "timestamp is not the start of a minute": 1,
@@ -640,7 +637,7 @@ def test_bad_rows_are_set_aside_with_the_reason(lake: Lake, brought: Path) -> No
         },
         "unnamed.parquet": {"symbol is not usable as a name": 1},
     }
-    assert result.figures["rows_quarantined"] == 6
+    assert (result.figures["rows_quarantined"], result.figures["rows_repeated"]) == (5, 1)
     # a day whose bars are all bad is due
     assert BarsStore(lake).covered("AEMD") == {FRI, MON, TUE}
 
@@ -765,7 +762,82 @@ def test_a_few_bars_outside_are_taken(outside: int, problems: int, lake: Lake, b
     assert result.figures["bars_off_hours"] == (0 if problems else outside)
 
 
-def test_symbols_most_of_whose_minutes_differ_are_refused_unless_it_was_said_which_stay(
+WRONG = STAMP + timedelta(hours=-5)  # what a clock in New York shows in winter, taken for UTC
+WEEKS = [day for day in OVER if date(2025, 11, 3) <= day <= date(2025, 11, 13)]
+
+
+def of_day(day: date, symbol: str = "AEMD", rows: int = 180) -> pl.DataFrame:
+    """Bars from 07:00 in New York."""
+    return bars_from(f"{day} 07:00", FULL[:rows], symbol)
+
+
+@pytest.mark.parametrize("name", ["symbol=AEMD/{}.parquet", "symbol=AEMD/{}.csv", "{}.parquet", "{}.csv.gz"])
+def test_of_many_files_the_one_of_another_time_zone_is_refused(name: str, lake: Lake, brought: Path) -> None:
+    """Of nine files of a symbol, or of many, 120 of 1,620 bars in all would not tell."""
+    for day in WEEKS:
+        put(brought / name.format(day), of_day(day).with_columns(WRONG if day == TUE else STAMP))
+    (told,) = importing(lake, brought).problems
+    assert told.startswith(f"{brought / name.format(TUE)}: 120 of 180 bars (67 %) lie outside 04:00 to 20:00 New York")
+    right = pl.concat(of_day(day) for day in WEEKS)
+    assert_frame_equal(held(lake), right.filter(DAY != TUE))
+    # only that one is read again
+    again = importing(lake, brought)
+    assert again.problems == [told]
+    assert not any(again.figures.values())
+    put(brought / name.format(TUE), of_day(TUE))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), right)
+
+
+def test_files_that_are_refused_are_named(lake: Lake, brought: Path) -> None:
+    for day in WEEKS:
+        put(brought / f"{day}.parquet", of_day(day).with_columns(STAMP if day > TUE else WRONG))
+    (told,) = importing(lake, brought).problems
+    assert told.startswith(f"{brought / f'{MON}.parquet'}: ")
+    assert told.endswith(f"1 more files are like it: {brought / f'{TUE}.parquet'}.")
+    assert BarsStore(lake).covered("AEMD") == set(WEEKS) - {MON, TUE}
+
+
+@pytest.mark.parametrize(("wrong", "refused"), [(1, 0), (9, 9)])
+def test_files_of_few_bars_are_judged_together(wrong: int, refused: int, lake: Lake, brought: Path) -> None:
+    """Of 18 bars each, one outside; more than 5 % of 162 if all have one."""
+    for number, day in enumerate(WEEKS):
+        bars = of_day(day, rows=18)
+        night = pl.when(pl.int_range(18) == 0).then(STAMP - timedelta(hours=6)).otherwise(STAMP)
+        put(brought / f"{day}.parquet", bars.with_columns(night if number < wrong else STAMP))
+    result = importing(lake, brought)
+    assert len(result.problems) == bool(refused)
+    assert len(BarsStore(lake).covered("AEMD")) == 9 - refused
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_of_a_file_larger_than_memory_nothing_is_taken_in_if_it_is_refused(
+    replace: bool, lake: Lake, brought: Path
+) -> None:
+    """Although the symbols that come first are right."""
+    right = pl.concat(of_day(MON, symbol) for symbol in ("AEMD", "BRK.B"))
+    file = put(brought / "big.parquet", pl.concat([right, of_day(MON, "CRVO").with_columns(WRONG)]))
+    result = importing(lake, brought, rows_at_once=200, decided=replace, replace=replace)
+    (told,) = result.problems
+    assert told.startswith(f"{file}: 120 of 540 bars (22 %) lie outside")
+    assert not files_below(lake.root)
+
+
+def test_rows_for_minutes_without_a_trade_are_no_bars_outside(lake: Lake, brought: Path) -> None:
+    """As of vendors that have a row for every minute of the day."""
+    day = bars_from("2025-11-03 00:00", [(12.0, 12.0, 12.0, 12.0, 0.0, None)] * 1440, "AEMD")
+    trades = of_day(MON)
+    put(brought / "AEMD.parquet", pl.concat([day.join(trades, on="timestamp", how="anti"), trades]))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(held(lake), trades)
+
+
+def doubled(symbol: str, *, until: date | datetime = date(2100, 1, 1)) -> pl.Expr:
+    is_it = (pl.col("symbol") == symbol) & (pl.lit(until) > STAMP)
+    return pl.when(is_it).then(pl.col("volume") * 2).otherwise("volume").alias("volume")
+
+
+def test_sessions_most_of_whose_minutes_differ_are_refused_unless_it_was_said_which_stay(
     lake: Lake, brought: Path
 ) -> None:
     """As of prices that are adjusted, or of another time zone."""
@@ -773,26 +845,103 @@ def test_symbols_most_of_whose_minutes_differ_are_refused_unless_it_was_said_whi
     put(brought / "1" / "bars.parquet", before)
     importing(lake, brought / "1")
     # of CRVO 36 of 180 differ, the 20 % that may be
-    adjusted = pl.col("symbol") == "AEMD"
-    some = (pl.col("symbol") == "CRVO") & (datetime(2025, 11, 3, 15, 6, tzinfo=UTC) > STAMP)
-    volume = pl.when(adjusted | some).then(pl.col("volume") * 2).otherwise("volume")
-    put(brought / "2" / "bars.parquet", before.with_columns(volume=volume))
+    later = before.with_columns(doubled("AEMD")).with_columns(
+        doubled("CRVO", until=datetime(2025, 11, 3, 15, 6, tzinfo=UTC))
+    )
+    put(brought / "2" / "bars.parquet", pl.concat([later, of_day(TUE)]))
     result = importing(lake, brought / "2")
-    # together 216 of 540 are beyond as well
     (told,) = result.problems
-    assert "216 of the 540 minutes of AEMD, BRK.B, CRVO that the lake has as well differ (40 %)" in told
+    assert "180 of the 180 minutes of AEMD on 2025-11-03 that the lake has as well differ (100 %)" in told
     assert "--on-conflict" in told
-    assert_frame_equal(held(lake), before)
-    # of many, a single one
-    more = pl.concat([bars_from("2025-11-03 09:30", FULL, f"X{letter}") for letter in "ABCDEFGH"])
-    put(brought / "1" / "more.parquet", more)
-    importing(lake, brought / "1")
-    put(brought / "3" / "bars.parquet", pl.concat([before.with_columns(volume=volume), more]))
-    result = importing(lake, brought / "3")
-    (told,) = result.problems
-    assert "180 of the 180 minutes of AEMD that the lake has as well differ (100 %)" in told
-    assert (result.figures["bars_differing"], result.figures["bars_equal"]) == (36, 9 * 180 + 144)
+    assert (result.figures["bars_differing"], result.figures["bars_equal"]) == (36, 180 + 144)
+    assert_frame_equal(held(lake), pl.concat([before[:180], of_day(TUE), before[180:]]))
     assert importing(lake, brought / "2", decided=True, replace=True).figures["bars_replaced"] == 216
+
+
+def test_one_session_that_was_imported_wrongly_is_seen_among_many(lake: Lake, brought: Path) -> None:
+    """A file that was on another clock, all inside of the day, and is corrected."""
+    late = STAMP - timedelta(hours=1)
+    for day in WEEKS:
+        put(brought / f"{day}.parquet", of_day(day).with_columns(late if day == TUE else STAMP))
+    importing(lake, brought)
+    put(brought / f"{TUE}.parquet", of_day(TUE))
+    result = importing(lake, brought)
+    (told,) = result.problems
+    assert "120 of the 120 minutes of AEMD on 2025-11-04 that the lake has as well differ (100 %)" in told
+    assert told.startswith(f"{brought / f'{TUE}.parquet'}: ")
+    assert "a file that was imported before and is corrected now" in told
+    assert (result.figures["bars_new"], result.figures["bars_equal"]) == (0, 8 * 180)
+
+
+@pytest.mark.parametrize(("minutes", "problems"), [(19, 0), (20, 1)])
+def test_sessions_of_few_minutes_tell_nothing_alone(minutes: int, problems: int, lake: Lake, brought: Path) -> None:
+    put(brought / "1" / "bars.parquet", of_day(MON, rows=minutes))
+    put(brought / "2" / "bars.parquet", of_day(MON, rows=minutes).with_columns(doubled("AEMD")))
+    importing(lake, brought / "1")
+    assert len(importing(lake, brought / "2").problems) == problems
+
+
+def test_sessions_of_few_minutes_are_judged_together(lake: Lake, brought: Path) -> None:
+    every = pl.concat(of_day(day, rows=15) for day in WEEKS)
+    put(brought / "1" / "bars.parquet", every)
+    put(brought / "2" / "bars.parquet", every.with_columns(doubled("AEMD", until=date(2025, 11, 6))))
+    importing(lake, brought / "1")
+    (told,) = importing(lake, brought / "2").problems
+    assert "45 of the 45 minutes of AEMD on 2025-11-03, AEMD on 2025-11-04, AEMD on 2025-11-05 that the lake" in told
+
+
+# ------------------------------------------------------------------------------------------------- one beside the other
+
+
+def two_files(brought: Path, layout: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The same minutes at other prices. Those between the first and the last have columns of their own."""
+    first, second = of_day(MON), of_day(MON).with_columns(pl.col(*PRICES) * 2)
+    put(brought / layout.format("a"), first)
+    put(brought / layout.format("b"), first.with_columns(pl.col(*PRICES) * 3, extra=pl.lit(1)))
+    put(brought / layout.format("c"), second[:90])
+    put(brought / layout.format("d"), second[90:])
+    return first, second
+
+
+SEVERAL = ["symbol=AEMD/{}.parquet", "{}.parquet", "{}.csv"]
+
+
+@pytest.mark.parametrize("layout", SEVERAL)
+@pytest.mark.parametrize("at_once", [100, 180, ROWS_AT_ONCE])
+def test_of_bars_of_one_import_that_differ_the_first_or_the_last_stays(
+    layout: str, at_once: int, lake: Lake, brought: Path
+) -> None:
+    first, second = two_files(brought, layout)
+    kept = importing(lake, brought, rows_at_once=at_once, decided=True)
+    assert not kept.problems
+    assert_frame_equal(held(lake), first)
+    other = Lake(lake.root.with_name("other"))
+    assert not importing(other, brought, rows_at_once=at_once, decided=True, replace=True).problems
+    assert_frame_equal(held(other), second)
+
+
+@pytest.mark.parametrize("layout", SEVERAL)
+@pytest.mark.parametrize("at_once", [100, ROWS_AT_ONCE])
+def test_bars_of_one_import_that_differ_are_asked_about(layout: str, at_once: int, lake: Lake, brought: Path) -> None:
+    two_files(brought, layout)
+    told = " ".join(importing(lake, brought, rows_at_once=at_once).problems)
+    assert "180 of the 180 minutes of AEMD on 2025-11-03 that" in told or "of the 90 minutes of AEMD" in told
+    assert "--on-conflict keep" in told
+    assert held(lake).is_empty() or at_once == 100
+    assert not quarantined(lake)
+
+
+def test_other_bars_of_a_minute_are_set_aside_and_copies_are_counted(lake: Lake, brought: Path) -> None:
+    bars = of_day(MON)
+    few = bars[:9].with_columns(doubled("AEMD"))
+    put(brought / "symbol=AEMD" / "1.parquet", without(bars, "vwap"))
+    put(brought / "symbol=AEMD" / "2.parquet", without(pl.concat([few, bars[9:]]), "transactions"))
+    result = importing(lake, brought)
+    assert not result.problems
+    assert (result.figures["rows_repeated"], result.figures["rows_quarantined"]) == (171, 9)
+    assert quarantined(lake) == {"symbol=AEMD/2025-11.parquet": {"another bar of a minute that has one": 9}}
+    # what one of two that agree lacks is filled in from the other
+    assert_frame_equal(held(lake), pl.concat([without(bars[:9], "vwap"), bars[9:]]))
 
 
 def test_a_session_is_covered_where_bars_came(lake: Lake, brought: Path) -> None:
@@ -890,7 +1039,7 @@ def test_rows_that_come_right_leave_the_quarantine(month: date | None, lake: Lak
     importing(lake, brought)
     assert_frame_equal(held(lake), ONE)
     assert quarantined(lake) == {
-        "symbol=AEMD/2025-10.parquet": {"repeats the minute of an earlier row": 1},
+        "symbol=AEMD/2025-10.parquet": {"another bar of a minute that has one": 1},
         "symbol=AEMD/2025-11.parquet": {"high or low contradicts open and close": 1},
     }
     # nothing of the same minute takes the place of a row that only repeats it
