@@ -538,7 +538,7 @@ def test_files_of_a_form_that_no_flag_makes_times_are_told_once_and_stop_no_othe
     put(folder / "3.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), TUE))
     (told,) = importing(lake, brought).problems
     assert told.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is in no form")
-    assert told.endswith("1 more files are like it.")
+    assert told.endswith(f"1 more files are like it: {folder / '3.csv'}.")
     assert_frame_equal(held(lake), ONE.head(2))
     assert not quarantined(lake)
 
