@@ -78,7 +78,10 @@ class Home:
                 # the id of the manifest, and of the sample that it makes, tell the time as well
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
             elif folder == "events/shards":
-                found[name] = json.loads(content)
+                sidecar = json.loads(content)
+                for month in sidecar["months"].values():
+                    del month["stamp"]  # when the bars were written
+                found[name] = sidecar
             elif file != "current.json":
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"]
