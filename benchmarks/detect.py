@@ -176,9 +176,12 @@ def measured(work: str, folder: Path, symbols: int) -> dict[str, float]:
 
 
 def work_here(work: str, folder: Path, symbols: Sequence[str]) -> None:
-    """What `measured` starts: imports and the first query are not counted."""
-    pl.DataFrame({"a": [1.0]}).lazy().select(pl.col("a").rolling_mean(1)).collect()
-    sessions_between(FIRST, LAST, load_settings(overrides={}).sessions)
+    """What `measured` starts: imports, and a first detection elsewhere, are not counted."""
+    sessions = sessions_between(FIRST, LAST, load_settings(overrides={}).sessions).head(2)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        write_symbol(BarsStore(Lake(Path(elsewhere))), "WARM", synthetic_bars("WARM", 0, sessions), sessions)
+        scan(Path(elsewhere), ["WARM"])
+        run(Path(elsewhere), ["WARM"])
     started, cpu = time.perf_counter(), time.process_time()
     figures = WORK[work](folder, symbols)
     told = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "peak_mb": peak_mb()}
@@ -285,8 +288,7 @@ def changes(night: Night, symbols: int, repeats: int) -> dict[str, float]:
     measured("detect", night.folder, symbols)
     for symbol, bars in list(night.last_bars.items())[:symbols]:
         write_symbol(BarsStore(Lake(night.folder)), symbol, bars, night.sessions.tail(1))
-    new = measured("detect", night.folder, symbols)
-    require(new["sessions_detected"] == symbols, new)
+    new = quickest_night(night.folder, symbols, repeats)
     nothing = min(measured("detect", night.folder, symbols)["wall_s"] for _ in range(repeats))
     return {
         "full_s": round(full["wall_s"], 2),
@@ -296,6 +298,19 @@ def changes(night: Night, symbols: int, repeats: int) -> dict[str, float]:
         "one_threshold_share_pct": round(100 * threshold["wall_s"] / full["wall_s"], 1),
         "nothing_new_s": round(nothing, 3),
     }
+
+
+def quickest_night(folder: Path, symbols: int, repeats: int) -> dict[str, float]:
+    """The quickest of some detections of the one session that the shards lack; they are put back each time."""
+    shards, runs = Lake(folder).shards, []
+    with tempfile.TemporaryDirectory() as aside:
+        before = shutil.copytree(shards, Path(aside) / "shards")
+        for _ in range(repeats):
+            shutil.rmtree(shards)
+            shutil.copytree(before, shards)
+            runs.append(measured("detect", folder, symbols))
+            require(runs[-1]["sessions_detected"] == symbols, runs[-1])
+    return min(runs, key=lambda figures: figures["wall_s"])
 
 
 if __name__ == "__main__":
