@@ -153,11 +153,12 @@ class BarsStore:
             columns: of BARS, `symbol` and `timestamp` among them.
         """
         wanted = {name: BARS[name] for name in columns}
+        since, until = (f"{day:%Y-%m}" if day else None for day in (first, last))
         files = [
             self.lake.bars(symbol) / file.name
             for symbol in symbols
             for name, file in self._listed(symbol).items()
-            if (first is None or name >= f"{first:%Y-%m}") and (last is None or name <= f"{last:%Y-%m}")
+            if (since is None or name >= since) and (until is None or name <= until)
         ]
         if not files:
             return pl.DataFrame(schema=wanted)

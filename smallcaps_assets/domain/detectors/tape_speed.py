@@ -20,4 +20,8 @@ def tape_speed(params: TapeSpeedParams) -> Signals:
     # none over none is no speed, and Polars takes NaN for more than any number
     speed_x = (transactions / pl.col("transactions_baseline")).fill_nan(None)
     fast = (transactions >= params.min_transactions) & (speed_x >= params.min_speed_x)
-    return Signals(up=Rule(fast & (close > open_)), down=Rule(fast & (close < open_)))
+    return Signals(
+        up=Rule(pl.col("fast") & (close > open_)),
+        down=Rule(pl.col("fast") & (close < open_)),
+        features={"fast": fast},
+    )

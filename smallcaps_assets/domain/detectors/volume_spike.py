@@ -43,6 +43,7 @@ def volume_spike(params: VolumeSpikeParams) -> Signals:
         (day_high - close) / day_high >= params.down_min_drop_share
     )
     return Signals(
-        up=Rule(moves & (close > pl.col("open")), min_spike_x),
-        down=Rule(moves & (close < pl.col("open")) & fallen, min_spike_x),
+        up=Rule(pl.col("moves") & (close > pl.col("open")), min_spike_x),
+        down=Rule(pl.col("moves") & (close < pl.col("open")) & fallen, min_spike_x),
+        features={"moves": moves},
     )
