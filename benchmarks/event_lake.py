@@ -14,7 +14,7 @@ from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD, UTC_US
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import PROVENANCE
-from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.shards import Coverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.pipeline.detection import Detector
 from smallcaps_assets.pipeline.history import sessions_between
@@ -150,7 +150,8 @@ def make_shards(
     detector = Detector(BarsStore(lake), store, settings.detection, settings.sessions, reference)
     for symbol in symbols:
         found = own.get((symbol,), SHARD.to_frame())
-        store.replace(symbol, found, detector.covered(symbol, marks, volumes, found.height))
+        tiers = settings.detection.tier_min_scores
+        store.replace(symbol, found, Coverage.of(detector.identities(symbol), tiers, marks, volumes, found.height))
 
 
 def make_bars(lake: Lake, symbols: list[str], days: list[date], months: int) -> None:

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.quality import ANOTHER, QUARANTINED_BARS, reasons, 
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import BARS, as_listed, symbol_is_safe
 from smallcaps_assets.lake.bars import DAY
-from smallcaps_assets.pipeline.bar_sources import Source
+from smallcaps_assets.pipeline.bar_sources import NAMED, Source
 from smallcaps_assets.pipeline.bar_tables import FILE
 
 NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
@@ -27,8 +27,6 @@ LEAST: Final = 100
 MOST_OUTSIDE_PCT: Final = 5.0
 # Two vendors differ in a few bars of a day; another time zone, or adjusted prices, in most of them.
 MOST_DIFFERING_PCT: Final = 20.0
-# sessions or files that a message names
-NAMED: Final = 5
 
 
 @dataclass(frozen=True)

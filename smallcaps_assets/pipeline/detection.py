@@ -107,10 +107,6 @@ class Detector:
             return before.sessions
         return {day: mark for name in sorted(files) for day, mark in _marks(files[name], known.get(name)).items()}
 
-    def covered(self, symbol: str, marks: Mapping[date, str], volumes: Mapping[date, float], events: int) -> Coverage:
-        """What a shard of so many events of these sessions, detected with these settings, says of itself."""
-        return Coverage.of(self._identities(symbol), self.params.tier_min_scores, marks, volumes, events)
-
     def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         """The work that `symbols` need, cut into what is detected at once."""
         batch = Batch()
@@ -201,7 +197,7 @@ class Detector:
         for work in works:
             before = same.get(work.symbol)
             coverages[work.symbol] = Coverage(
-                detections=self._identities(work.symbol),
+                detections=self.identities(work.symbol),
                 tiers=self.params.tier_min_scores,
                 months=work.months(volumes[work.symbol]),
                 events=before.events if before else heights.get(work.symbol, 0),
@@ -232,13 +228,13 @@ class Detector:
 
     def _stale_types(self, symbol: str, coverage: Coverage) -> frozenset[str]:
         """The event types that a shard holds as other settings would have them."""
-        now = self._identities(symbol)
+        now = self.identities(symbol)
         return frozenset(name for name in EVENT_TYPES if coverage.detections.get(name) != now[name])
 
     def _other_tiers(self, coverage: Coverage) -> bool:
         return coverage.tiers != self.params.tier_min_scores
 
-    def _identities(self, symbol: str) -> dict[str, str]:
+    def identities(self, symbol: str) -> dict[str, str]:
         """By event type, what decides its events: code, settings, sessions, what reference data allows."""
         allowed = self._verdicts.get(symbol, "unknown")
         return {name: _digest(f"{text}\n{allowed}") for name, text in self._deciding.items()}
@@ -304,9 +300,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _marks(file: MonthFile | None, known: Month | None) -> dict[date, str]:
+def _marks(file: MonthFile, known: Month | None) -> dict[date, str]:
     """The fingerprints of the sessions of a file, which are those known of it where it looks as it did."""
-    if file is not None and file.marks is not None:
+    if file.marks is not None:
         return file.marks
     return known.marks() if known else {}
 
@@ -321,7 +317,8 @@ def _first_difference(files: Mapping[str, MonthFile], known: Mapping[str, Month]
     """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
     differing = set[date]()
     for name in files.keys() | known.keys():
-        if name not in files or files[name].marks is not None:
-            now, before = files[name].marks or {} if name in files else {}, _marks(None, known.get(name))
+        now = files[name].marks if name in files else {}
+        if now is not None:
+            before = known[name].marks() if name in known else {}
             differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
     return min(differing, default=None)
