@@ -22,7 +22,7 @@ from smallcaps_assets.lake.adoption import IMPORTS, Adoption, Held, Imports, hel
 from smallcaps_assets.lake.bar_quarantine import BarQuarantine
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import alone_with
-from smallcaps_assets.lake.months import Stamp
+from smallcaps_assets.lake.months import Month, Stamp
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 
 _SUFFIX: Final = ".parquet"
@@ -47,13 +47,20 @@ class Merged(NamedTuple):
 
 
 class MonthFile(NamedTuple):
-    """A file of bars as it looks now, and the fingerprints of the sessions it covers; None if it looks as known.
+    """A file of bars as it looks now, and the fingerprints of the sessions it covers.
 
     `stamp` is None of a file that was changed so shortly before that a later version may bear the same.
     """
 
     stamp: Stamp | None
-    marks: dict[date, str] | None
+    marks: dict[date, str]
+
+
+class MonthFiles(NamedTuple):
+    """The files of a symbol by their names (`YYYY-MM`): those that look as they are known, and what the others are."""
+
+    same: list[str]
+    opened: dict[str, MonthFile]
 
 
 @dataclass(frozen=True)
@@ -75,19 +82,20 @@ class BarsStore:
         """What tells one version of a session's bars from another, by session."""
         return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}
 
-    def months(self, symbol: str, known: Mapping[str, Stamp | None]) -> dict[str, MonthFile]:
-        """What the files of `symbol` cover, by their names (`YYYY-MM`); those that look as `known` are not opened."""
+    def months(self, symbol: str, known: Mapping[str, Month]) -> MonthFiles:
+        """What the files of `symbol` cover; those that look as they are `known` are not opened."""
         folder = self.lake.bars(symbol)
         with disk_errors("read", folder):
-            stamps = {name: Stamp.of(file) for name, file in self._listed(symbol).items()}
+            stamps = {file.name.removesuffix(_SUFFIX): Stamp.of(file) for file in self._listed(symbol)}
+        same = [name for name, stamp in stamps.items() if name in known and known[name].stamp == stamp]
         still = time.time_ns() - TICK_NS
-        return {
+        opened = {
             name: MonthFile(
-                stamp if stamp.modified_ns < still else None,
-                None if stamp == known.get(name) else _sessions_of(folder / f"{name}{_SUFFIX}"),
+                stamps[name] if stamps[name].modified_ns < still else None, _sessions_of(folder / f"{name}{_SUFFIX}")
             )
-            for name, stamp in stamps.items()
+            for name in stamps.keys() - same
         }
+        return MonthFiles(same, opened)
 
     def version(self, symbol: str) -> str:
         """What tells the bars of `symbol` from others; reads footers only."""
@@ -157,8 +165,8 @@ class BarsStore:
         files = [
             self.lake.bars(symbol) / file.name
             for symbol in symbols
-            for name, file in self._listed(symbol).items()
-            if (since is None or name >= since) and (until is None or name <= until)
+            for file in sorted(self._listed(symbol), key=attrgetter("name"))
+            if (since is None or file.name >= since) and (until is None or file.name <= f"{until}{_SUFFIX}")
         ]
         if not files:
             return pl.DataFrame(schema=wanted)
@@ -299,16 +307,15 @@ class BarsStore:
 
     def _files(self, symbol: str) -> list[Path]:
         folder = self.lake.bars(symbol)
-        return [folder / file.name for file in self._listed(symbol).values()]
+        return [folder / file.name for file in sorted(self._listed(symbol), key=attrgetter("name"))]
 
-    def _listed(self, symbol: str) -> dict[str, os.DirEntry[str]]:
-        """The month files of `symbol` by the names of their months, in their order."""
+    def _listed(self, symbol: str) -> list[os.DirEntry[str]]:
+        """The month files of `symbol`, in any order."""
         try:
             with os.scandir(self.lake.bars(symbol)) as files:
-                months = [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
+                return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
         except FileNotFoundError:
-            return {}
-        return {file.name.removesuffix(_SUFFIX): file for file in sorted(months, key=attrgetter("name"))}
+            return []
 
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:

@@ -31,7 +31,7 @@ from smallcaps_assets.lake.publish import (
 )
 
 CONTENT: Final = "content"
-TOLD: Final = {"detections", "tiers", "months", "events"}
+TOLD: Final = {"detections", "tiers", "files", "events"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Coverage:
     @property
     def last(self) -> date | None:
         """The last session."""
-        return max((month.last for month in self.months.values() if month.last), default=None)
+        last = max((month.last for month in self.months.values()), default="")
+        return date.fromisoformat(last) if last else None
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class ShardStore:
         return Coverage(
             detections=told["detections"],
             tiers=told["tiers"],
-            months={name: Month.from_json(month) for name, month in told["months"].items()},
+            months={name: Month.from_json(month) for name, month in told["files"].items()},
             events=told["events"],
             content=content,
         )
@@ -220,5 +221,5 @@ def _told(coverage: Coverage) -> dict[str, Any]:
         "detections": coverage.detections,
         "tiers": coverage.tiers,
         "events": coverage.events,
-        "months": {name: month.as_json() for name, month in sorted(coverage.months.items())},
+        "files": {name: month.as_json() for name, month in sorted(coverage.months.items())},
     }

@@ -26,7 +26,7 @@ from smallcaps_assets.domain.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.bars import BarsStore, MonthFile, bars_counted
+from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles, bars_counted
 from smallcaps_assets.lake.months import Month
 from smallcaps_assets.lake.shards import Coverage, ShardStore
 from smallcaps_assets.pipeline.detection_work import Batch, Covered, Work, history, staying
@@ -102,10 +102,13 @@ class Detector:
         Raises:
             LakeError: a file cannot be read.
         """
-        known, files = before.months if before else {}, self._files(symbol, before)
-        if before and files.keys() == known.keys() and all(file.marks is None for file in files.values()):
+        known = before.months if before else {}
+        files = self.bars.months(symbol, known)
+        if before and not files.opened and len(files.same) == len(known):
             return before.sessions
-        return {day: mark for name in sorted(files) for day, mark in _marks(files[name], known.get(name)).items()}
+        marks = {name: known[name].marks() for name in files.same}
+        marks |= {name: file.marks for name, file in files.opened.items()}
+        return {day: mark for name in sorted(marks) for day, mark in marks[name].items()}
 
     def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         """The work that `symbols` need, cut into what is detected at once."""
@@ -125,7 +128,8 @@ class Detector:
     def _work(self, symbol: str) -> Work | Outcome:
         """What is to be detected of a symbol, or its outcome where there is nothing to detect."""
         before = self.shards.coverage(symbol)
-        files, known = self._files(symbol, before), before.months if before else {}
+        known = before.months if before else {}
+        files = self.bars.months(symbol, known)
         stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
         changed = None if before is None else _first_difference(files, known)
         if before and not stale and changed is None and not self._other_tiers(before):
@@ -133,9 +137,12 @@ class Detector:
             return Outcome((symbol,), {"sessions": before.session_count, **nothing_detected}, rows=before.events)
         # all sessions from this one on are detected
         first = date.min if stale else changed or date.max
-        before_that = {name: month for name, month in known.items() if name in files and month.ends_before(first)}
-        kept = {name: month for name, month in before_that.items() if files[name].marks is None}
-        others = {name: _covered(files[name], known.get(name), first) for name in files if name not in kept}
+        since = first.isoformat()
+        kept = {name: known[name] for name in files.same if known[name].last < since}
+        again = {
+            name: MonthFile(known[name].stamp, known[name].marks()) for name in files.same if name not in kept
+        } | files.opened
+        others = {name: _covered(file, known.get(name), first) for name, file in again.items()}
         detected = {day: mark for file in others.values() for day, mark in file.marks.items() if day >= first}
         return Work(
             symbol=symbol,
@@ -147,10 +154,6 @@ class Detector:
             days=tuple(sorted(detected)),
             bars=sum(map(bars_counted, detected.values())),
         )
-
-    def _files(self, symbol: str, before: Coverage | None) -> dict[str, MonthFile]:
-        """The files of bars; those that look as they did when the shard was detected are not opened."""
-        return self.bars.months(symbol, {name: month.stamp for name, month in before.months.items()} if before else {})
 
     def _settle(self, batch: Batch) -> list[Outcome]:
         """Detect the symbols of a batch together and publish their shards; alone, where one cannot be read."""
@@ -300,25 +303,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _marks(file: MonthFile, known: Month | None) -> dict[date, str]:
-    """The fingerprints of the sessions of a file, which are those known of it where it looks as it did."""
-    if file.marks is not None:
-        return file.marks
-    return known.marks() if known else {}
-
-
 def _covered(file: MonthFile, known: Month | None, first: date) -> Covered:
     """A file with sessions that are detected from `first` on, and what was traded in the others."""
     volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
-    return Covered(file.stamp, _marks(file, known), volumes)
+    return Covered(*file, volumes)
 
 
-def _first_difference(files: Mapping[str, MonthFile], known: Mapping[str, Month]) -> date | None:
+def _first_difference(files: MonthFiles, known: Mapping[str, Month]) -> date | None:
     """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
     differing = set[date]()
-    for name in files.keys() | known.keys():
-        now = files[name].marks if name in files else {}
-        if now is not None:
-            before = known[name].marks() if name in known else {}
-            differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
+    for name in files.opened.keys() | known.keys() - files.same:
+        now = files.opened[name].marks if name in files.opened else {}
+        before = known[name].marks() if name in known else {}
+        differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
     return min(differing, default=None)

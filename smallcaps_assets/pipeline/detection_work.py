@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -63,7 +64,7 @@ class Work:
     def history(self, days: int) -> list[tuple[date, float]]:
         """Dollar volumes of the last `days` with bars before those to detect."""
         kept: dict[date, float] = {}
-        for month in sorted(self.kept.values(), key=lambda month: month.last or date.min, reverse=True):
+        for month in sorted(self.kept.values(), key=attrgetter("last"), reverse=True):
             if len(kept) >= days:
                 break
             kept |= month.dollar_volumes()

@@ -79,7 +79,7 @@ class Home:
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
             elif folder == "events/shards":
                 sidecar = json.loads(content)
-                for month in sidecar["months"].values():
+                for month in sidecar["files"].values():
                     del month["stamp"]  # when the bars were written
                 found[name] = sidecar
             elif file != "current.json":
