@@ -180,13 +180,12 @@ def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
 def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
     """What each rule took of each symbol (COUNTS), from the rows that each step left."""
     unknown = steps["passed"].filter(~pl.col("float_known").fill_null(value=False))
-    left = {
-        name: dict(rows.group_by("symbol").len().iter_rows()) for name, rows in (steps | {"unknown": unknown}).items()
-    }
+    steps |= {"unknown": unknown}
+    rows = pl.concat(left.select("symbol", step=pl.lit(name)) for name, left in steps.items())
+    left_of = {name: (pl.col("step") == name).sum() for name in steps}
     told = {}
-    for symbol in left["outside"] | left["days"]:
-        of = {name: rows.get(symbol, 0) for name, rows in left.items()}
-        told[symbol] = {
+    for of in rows.group_by("symbol").agg(**left_of).iter_rows(named=True):
+        told[of["symbol"]] = {
             "bars_outside_sessions": of["outside"],
             "days_filtered": of["days"] - of["lively_days"],
             "events_found": of["found"],

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
 
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
 
 # One row per symbol and day with bars: what detecting a later day needs of the earlier ones.
@@ -78,7 +78,7 @@ def with_days(bars: pl.DataFrame) -> pl.DataFrame:
     """
     changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]
     return (
-        bars.with_columns(bar=pl.int_range(pl.len(), dtype=pl.Int64))
+        bars.with_columns(bar=pl.int_range(pl.len(), dtype=pl.Int32))
         .with_columns(
             day_start=_first_of(pl.any_horizontal(changes).fill_null(True)),
             dollar_volume=pl.col("close") * pl.col("volume"),
@@ -99,7 +99,7 @@ def on_days(days: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
         return days
     starts = np.flatnonzero((days["bar"] == days["day_start"]).to_numpy())
     kept = days.filter(pl.Series(np.repeat(wanted.to_numpy(), np.diff(starts, append=days.height))))
-    bar = pl.int_range(pl.len(), dtype=pl.Int64)
+    bar = pl.int_range(pl.len(), dtype=pl.Int32)
     return kept.with_columns(bar=bar, day_start=_rising(pl.col("day_start") - pl.col("bar") + bar))
 
 

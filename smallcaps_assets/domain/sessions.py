@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final, Self
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -106,13 +107,14 @@ def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         sessions: SESSION_TABLE that covers the dates of the rows.
     """
     ordered = sessions.sort("date")
-    bounds = ordered.select(pl.concat_list("premarket_open", "regular_open", "regular_close", "afterhours_close"))
-    moments = bounds.to_series().explode(empty_as_null=False)
     # before the first bound no session; after each of the four of a day one of these, the last again none
-    names = pl.lit([*SESSIONS, None], dtype=pl.List(pl.Enum(SESSIONS)))
-    of_day = ordered.select("date", "regular_open", session=names).explode("session")
-    inside = of_day.with_columns(pl.when(pl.col("session").is_not_null()).then(pl.col("date", "regular_open")))
+    names = pl.Series("session", [*SESSIONS, None], dtype=pl.Enum(SESSIONS))
+    bound = np.arange(len(names) * ordered.height)
+    after = ordered.select("regular_open", day="date")[bound // len(names)].hstack([names[bound % len(names)]])
+    inside = after.with_columns(pl.when(pl.col("session").is_not_null()).then(pl.col("day", "regular_open")))
     table = pl.concat([inside.clear(1), inside])
-    timestamps = rows["timestamp"].cast(moments.dtype)
-    place = moments.to_physical().to_numpy().searchsorted(timestamps.to_physical().to_numpy(), side="right")
-    return rows.with_columns(table[place].rename({"date": "day"}).get_columns())
+    opens_and_closes = ordered.select("premarket_open", "regular_open", "regular_close", "afterhours_close")
+    moments = opens_and_closes.select(pl.all().to_physical()).to_numpy().ravel()
+    timestamps = rows["timestamp"].cast(ordered.schema["regular_open"])
+    place = moments.searchsorted(timestamps.to_physical().to_numpy(), side="right")
+    return rows.with_columns(table[place].get_columns())
