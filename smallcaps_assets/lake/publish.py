@@ -71,10 +71,13 @@ def _missing(path: Path, needs: int | None) -> str:
     )
 
 
-def publish(path: Path, write: Callable[[Path], None], needs: int | None = None, *, sweeps: bool = True) -> None:
+def publish(
+    path: Path, write: Callable[[Path], None], needs: int | None = None, *, sweeps: bool = True, flushes: bool = True
+) -> None:
     """Let `write` make a file beside `path`, of about `needs` bytes, then move it there.
 
     Without `sweeps` the caller removes what killed writers left: once, where it publishes many files in one folder.
+    Without `flushes` a failure of power, not of a process, may tear the file: its readers can do without it.
 
     Raises:
         LakeError: the disk refuses; `path` is as it was before.
@@ -84,7 +87,8 @@ def publish(path: Path, write: Callable[[Path], None], needs: int | None = None,
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(part)
-            _flush(part)
+            if flushes:
+                _flush(part)
             os.replace(part, path)  # noqa: PTH105 -- the one call that replaces on every system
         finally:
             part.unlink(missing_ok=True)
@@ -174,13 +178,13 @@ def _require_whole(path: Path, part: Path, schema: pl.Schema, rows: int) -> None
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
-def publish_text(path: Path, text: str, *, sweeps: bool = True) -> None:
-    """Publish a small text file (UTF-8, line feeds on every system). See `publish` for `sweeps`."""
+def publish_text(path: Path, text: str, *, sweeps: bool = True, flushes: bool = True) -> None:
+    """Publish a small text file (UTF-8, line feeds on every system). See `publish` for `sweeps` and `flushes`."""
 
     def write(part: Path) -> None:
         part.write_bytes(text.encode())
 
-    publish(path, write, needs=len(text.encode()), sweeps=sweeps)
+    publish(path, write, needs=len(text.encode()), sweeps=sweeps, flushes=flushes)
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:

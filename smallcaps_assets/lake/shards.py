@@ -1,7 +1,8 @@
 """Event shards: one file per symbol, and beside it a small one that says what it covers and how it was detected.
 
 Most sessions of most symbols have no event: then only the small file is written anew. It names the content of the shard
-that it speaks of; where a killed process left the two at odds, the shard counts as none, and is found again.
+that it speaks of. Where a killed process left the two at odds, or a failure of power tore the small one, which is not
+flushed to disk for the many there are, the shard counts as none, and is found again.
 """
 
 import json
@@ -26,7 +27,6 @@ from smallcaps_assets.lake.publish import (
     provenance_of,
     publish_frame,
     publish_text,
-    read_json,
     sweep_below,
 )
 
@@ -96,7 +96,12 @@ class ShardStore:
         content, path = self.version(symbol), self._sidecar(symbol)
         if content is None or not path.is_file():
             return None
-        told = read_json(path)
+        with disk_errors("read", path):
+            text = path.read_bytes()
+        try:
+            told = json.loads(text)
+        except ValueError:
+            return None
         if told.get(CONTENT) != content or not told.keys() >= TOLD:
             return None
         return Coverage(
@@ -181,7 +186,8 @@ class ShardStore:
             content = rows_digest(events)
             if self._content(symbol) != content:
                 publish_frame(self.lake.shard(symbol), events, {CONTENT: content}, sweeps=False)
-        publish_text(self._sidecar(symbol), json.dumps({CONTENT: content} | _told(coverage)), sweeps=False)
+        text = json.dumps({CONTENT: content} | _told(coverage))
+        publish_text(self._sidecar(symbol), text, sweeps=False, flushes=False)
 
     def _content(self, symbol: str) -> str | None:
         path = self.lake.shard(symbol)

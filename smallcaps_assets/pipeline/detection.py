@@ -240,7 +240,14 @@ class Detector:
     def identities(self, symbol: str) -> dict[str, str]:
         """By event type, what decides its events: code, settings, sessions, what reference data allows."""
         allowed = self._verdicts.get(symbol, "unknown")
-        return {name: _digest(f"{text}\n{allowed}") for name, text in self._deciding.items()}
+        if allowed not in self._identities:
+            self._identities[allowed] = {name: _digest(f"{text}\n{allowed}") for name, text in self._deciding.items()}
+        return self._identities[allowed]
+
+    @cached_property
+    def _identities(self) -> dict[str, dict[str, str]]:
+        """By what reference data allows, of which there are few kinds."""
+        return {}
 
     @cached_property
     def _deciding(self) -> dict[str, str]:

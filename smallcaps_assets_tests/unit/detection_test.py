@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -396,10 +396,26 @@ def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> Non
     assert f"holds events of {sound} under another symbol" in told[odd]
 
 
-def test_what_is_said_of_a_shard_may_be_lost_in_part(detected: Lake) -> None:
-    detected.shard(ONE).with_suffix(".json").write_text("{}")
+@pytest.mark.parametrize(
+    "torn",
+    [
+        lambda _: b"{}",
+        lambda _: b"",
+        lambda told: told[: len(told) // 2],
+        lambda told: bytes(len(told)),
+        lambda told: told[:600] + bytes(100) + told[700:],
+        lambda told: told[:600] + b"\xff\xfe" + told[602:],
+    ],
+    ids=["nothing said", "empty", "half", "zeros", "a hole", "no text"],
+)
+def test_what_is_said_of_a_shard_may_be_lost_in_part(detected: Lake, torn: Callable[[bytes], bytes]) -> None:
+    """As a failure of power may leave it, which is not flushed to disk."""
+    path = detected.shard(ONE).with_suffix(".json")
+    before = path.read_bytes()
+    path.write_bytes(torn(before))
     assert ShardStore(detected).coverage(ONE) is None
     assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
+    assert path.read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------- sessions due
