@@ -63,7 +63,7 @@ def _place(key: dg.AssetKey, lake: Lake) -> Path | None:
     profile, name = key.path[0], key.path[-1]
     places = {
         "universe": lake.universe,
-        "minute_bars": lake.root / "bars" / "minute",
+        "minute_bars": lake.minute_bars,
         "event_shards": lake.shards,
         "master_events": lake.master,
         "manifest": lake.manifests(profile),

@@ -72,7 +72,7 @@ class BarQuarantine:
             publish_frame(path, left)
 
     def _path(self, symbol: str | None, month: date | None) -> Path:
-        folder = self.lake.root / "bars" / "minute" if symbol is None else self.lake.bars(symbol)
+        folder = self.lake.minute_bars if symbol is None else self.lake.bars(symbol)
         name = UNNAMED if symbol is None else UNDATED if month is None else f"{month:%Y-%m}.parquet"
         return self.lake.quarantined(folder / name)
 

@@ -115,7 +115,7 @@ class BarsStore:
     def regular_minutes(self, sessions: pl.DataFrame) -> pl.DataFrame:
         """`symbol` and `timestamp` of the bars of all symbols in regular hours of `sessions` (SESSION_TABLE)."""
         wanted = ("symbol", "timestamp")
-        with disk_errors("read", self.lake.root / "bars"):
+        with disk_errors("read", self.lake.minute_bars):
             bars = self.scan(self.symbols(), wanted, sessions["date"].dt.strftime("%Y-%m").unique().to_list())
             inside = pl.col("timestamp").is_between(sessions["regular_open"].min(), sessions["regular_close"].max())
             bounds = sessions.lazy().select("date", "regular_open", "regular_close")
@@ -132,11 +132,11 @@ class BarsStore:
         files = [path for path in paths if months is None or path.stem in months]
         if not files:
             return pl.LazyFrame(schema=wanted)
-        return matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.root / "bars"))
+        return matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.minute_bars))
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
-        folders = (self.lake.root / "bars" / "minute").glob("symbol=*")
+        folders = self.lake.minute_bars.glob("symbol=*")
         return sorted(folder.name.removeprefix("symbol=") for folder in folders)
 
     def read(self, symbol: str, first: date | None = None, last: date | None = None) -> pl.DataFrame:
@@ -176,7 +176,7 @@ class BarsStore:
             bars = bars.filter(pl.col("timestamp") >= midnight(first))
         if last is not None:
             bars = bars.filter(pl.col("timestamp") < midnight(last + timedelta(days=1)))
-        with disk_errors("read", self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.root / "bars"):
+        with disk_errors("read", self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.minute_bars):
             # a chunk per file would make every later step a step per file
             found = bars.collect().rechunk()
         return _in_order(found)

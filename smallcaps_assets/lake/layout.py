@@ -1,6 +1,7 @@
 """Where everything lies in the lake. Names are safe on every system; users and other programs read it directly."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from smallcaps_assets.domain.tables import check_symbol
@@ -17,11 +18,16 @@ class Lake:
         """Folder of the empty files by which processes wait for one another."""
         return self.root / ".locks"
 
+    @cached_property
+    def minute_bars(self) -> Path:
+        """Folder of the folders of all symbols."""
+        return self.root / "bars" / "minute"
+
     def bars(self, symbol: str) -> Path:
         """Folder of one symbol's month files."""
-        return self.root / "bars" / "minute" / f"symbol={check_symbol(symbol)}"
+        return self.minute_bars / f"symbol={check_symbol(symbol)}"
 
-    @property
+    @cached_property
     def shards(self) -> Path:
         """Folder of all event shards."""
         return self.root / "events" / "shards"

@@ -78,12 +78,6 @@ class Coverage:
         """What was traded in each session that has bars."""
         return {day: usd for name in sorted(self.months) for day, usd in self.months[name].dollar_volumes().items()}
 
-    @property
-    def last(self) -> date | None:
-        """The last session."""
-        last = max((month.last for month in self.months.values()), default="")
-        return date.fromisoformat(last) if last else None
-
 
 @dataclass(frozen=True)
 class ShardStore:
@@ -123,7 +117,7 @@ class ShardStore:
         files = [self.lake.shard(symbol) for symbol in symbols]
         with disk_errors("read", files[0] if len(files) == 1 else self.lake.shards):
             events = self._scan(files).collect()
-        if strangers := set(events["symbol"]) - set(symbols):
+        if strangers := set(events["symbol"].unique()) - set(symbols):
             raise LakeError(
                 f"{files[0] if len(files) == 1 else self.lake.shards}: holds events of {strangers.pop()} under another "
                 "symbol. Remove that shard, its sessions are found again."

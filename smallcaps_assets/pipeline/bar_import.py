@@ -157,7 +157,7 @@ class BarImport:
             return found.own
         compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
         lake = pl.concat([MINUTES.to_frame(), *compared])
-        bad, told = disputed(batch, lake, found.minutes, self.store.lake.root / "bars" / "minute")
+        bad, told = disputed(batch, lake, found.minutes, self.store.lake.minute_bars)
         problems += told
         days = dict(bad.group_by("symbol").agg("day").iter_rows())
         own = [one.without(days[one.symbol]) if one.symbol in days else one for one in found.own]

@@ -155,7 +155,7 @@ class Inventory:
     def _readable(self, symbols: Sequence[str], causes: dict[str, str]) -> Iterator[pl.DataFrame]:
         """The bars of `symbols`, in one frame if they can be read, else of each that can."""
         try:
-            with disk_errors("read", self.bars.lake.root / "bars"):
+            with disk_errors("read", self.bars.lake.minute_bars):
                 yield self.bars.scan(symbols, ("symbol", "timestamp", "volume")).collect()
         except LakeError as error:
             if len(symbols) == 1:

@@ -153,6 +153,7 @@ class Detector:
             files=others,
             days=tuple(sorted(detected)),
             bars=sum(map(bars_counted, detected.values())),
+            only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
         )
 
     def _settle(self, batch: Batch) -> list[Outcome]:
@@ -189,9 +190,13 @@ class Detector:
         read = {work.symbol: work.usable.events for work in works if work.usable and work.symbol not in same}
         kept = self.shards.read_together(list(read))
         _require_all(kept, read, "events")
-        events = with_tiers(pl.concat([kept.filter(stays), new]), self.params).sort(
-            "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
-        )
+        events = with_tiers(pl.concat([kept.filter(stays), new]), self.params)
+        if all(work.only_appends for work in works):  # what is new comes last of its symbol
+            events = events.sort("symbol", maintain_order=True)
+        else:
+            events = events.sort(
+                "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
+            )
         heights = dict(events.group_by("symbol").len().iter_rows())
         volumes: dict[str, dict[date, float]] = {work.symbol: {} for work in works}
         for symbol, day, usd in found.daily.iter_rows():

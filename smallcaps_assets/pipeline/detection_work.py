@@ -34,7 +34,8 @@ class Work:
 
     Event types that are `stale` are detected in all sessions, as their settings changed. From the session `changed`
     on, the first that is new, different or gone, all types are; None where there is none. Of the files of bars, those
-    that are `kept` have no session to detect.
+    that are `kept` have no session to detect. The work `only_appends` where all that is to be detected comes after what
+    the shard covers.
     """
 
     symbol: str
@@ -45,6 +46,7 @@ class Work:
     files: Mapping[str, Covered]
     days: tuple[date, ...]
     bars: int
+    only_appends: bool
 
     @property
     def first(self) -> date:
@@ -78,12 +80,6 @@ class Work:
             name: Month.of(file.stamp, file.marks, file.dollar_volumes | found) for name, file in self.files.items()
         }
         return {**self.kept, **anew}
-
-    @property
-    def only_appends(self) -> bool:
-        """Whether all that is to be detected comes after what the shard covers."""
-        last = self.usable.last if self.usable else None
-        return last is not None and not self.stale and (self.changed is None or self.changed > last)
 
     def detected_alike(self, other: "Work") -> bool:
         """Whether the same is to be looked for, in all sessions or only from some on."""

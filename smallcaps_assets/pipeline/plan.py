@@ -131,7 +131,7 @@ class Planner:
         files = [file for file in files if file.is_file()]
         if not files:
             return _COUNTED.to_frame()
-        folder = lake.root / "bars" / "minute"
+        folder = lake.minute_bars
         first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
         with disk_errors("read", folder):
             return (
