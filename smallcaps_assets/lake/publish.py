@@ -187,6 +187,16 @@ def publish_text(path: Path, text: str, *, sweeps: bool = True, flushes: bool = 
     publish(path, write, needs=len(text.encode()), sweeps=sweeps, flushes=flushes)
 
 
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a text file in place. A process that is killed, or a failure of power, may leave a part of it.
+
+    Only for files whose readers do without such a line: it takes a tenth of the time of a file made anew.
+    """
+    line = f"\n{text}".encode()
+    with disk_errors("written", path, len(line)), path.open("ab") as file:
+        file.write(line)
+
+
 def provenance_of(path: Path) -> dict[str, Any] | None:
     """What the footer of a parquet file of the lake says; None where it says nothing. Reads the footer only."""
     with disk_errors("read", path):

@@ -1,10 +1,12 @@
 """Event shards: one file per symbol, and beside it a small one that says what it covers and how it was detected.
 
-Most sessions of most symbols have no event: then only the small file is written anew. It names the content of the shard
-that it speaks of. Where a killed process left the two at odds, or a failure of power tore the small one, which is not
-flushed to disk for the many there are, the shard counts as none, and is found again.
+Most sessions of most symbols have no event: then the small file grows by a line that says what of it changed, and is
+written anew after some of these. It names the content of the shard that it speaks of. Where a killed process left the
+two at odds, or a failure of power tore the small one, which is not flushed to disk for the many there are, the shard
+counts as none, and is found again; a line that is torn counts as none, and its sessions are looked at again.
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from datetime import date
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
@@ -23,6 +25,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import Month
 from smallcaps_assets.lake.publish import (
+    append_line,
     disk_errors,
     provenance_of,
     publish_frame,
@@ -31,7 +34,17 @@ from smallcaps_assets.lake.publish import (
 )
 
 CONTENT: Final = "content"
-TOLD: Final = {"detections", "tiers", "files", "events"}
+TOLD: Final = {"id", "detections", "tiers", "files", "events"}
+# then what is covered is written anew; about a month of sessions
+MOST_LINES: Final = 25
+
+
+class Document(NamedTuple):
+    """What the small file of a shard says: its `id`, the `lines` that were added to it, and the files of bars."""
+
+    id: str
+    lines: int
+    months: Mapping[str, Month]
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Coverage:
 
     `detections` has a hash of everything that decides the events of a type, by event type; `tiers` the least score of
     each tier; `months` the sessions by the names of the files of bars. `content` tells the `events` that a shard holds
-    from others; None of events that are not published yet.
+    from others; None of events that are not published yet. `document` is where it was read.
     """
 
     detections: dict[str, str]
@@ -48,6 +61,7 @@ class Coverage:
     months: dict[str, Month]
     events: int
     content: str | None = None
+    document: Document | None = None
 
     @classmethod
     def of(
@@ -91,19 +105,24 @@ class ShardStore:
         if content is None or not path.is_file():
             return None
         with disk_errors("read", path):
-            text = path.read_bytes()
+            first, *lines = path.read_bytes().split(b"\n")
         try:
-            told = json.loads(text)
+            told = json.loads(first)
         except ValueError:
             return None
         if told.get(CONTENT) != content or not told.keys() >= TOLD:
             return None
+        files = told["files"]
+        for line in lines:
+            files |= _files_of(line, told["id"])
+        months = {name: Month.from_json(month) for name, month in files.items()}
         return Coverage(
             detections=told["detections"],
             tiers=told["tiers"],
-            months={name: Month.from_json(month) for name, month in told["files"].items()},
+            months=months,
             events=told["events"],
             content=content,
+            document=Document(told["id"], len(lines), months),
         )
 
     def read(self, symbol: str) -> pl.DataFrame:
@@ -175,13 +194,20 @@ class ShardStore:
         return failed
 
     def _publish(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
-        content = coverage.content
+        content, document = coverage.content, coverage.document
         if content is None:
             content = rows_digest(events)
             if self._content(symbol) != content:
                 publish_frame(self.lake.shard(symbol), events, {CONTENT: content}, sweeps=False)
-        text = json.dumps({CONTENT: content} | _told(coverage))
-        publish_text(self._sidecar(symbol), text, sweeps=False, flushes=False)
+        elif document and document.lines < MOST_LINES and document.months.keys() <= coverage.months.keys():
+            before = document.months
+            changed = {name: month for name, month in coverage.months.items() if month is not before.get(name)}
+            append_line(self._sidecar(symbol), json.dumps({"of": document.id, "files": _as_json(changed)}))
+            return
+        told = json.dumps({CONTENT: content} | _told(coverage))
+        # so that lines of another document are not taken for its own
+        own = hashlib.sha256(told.encode()).hexdigest()[:16]
+        publish_text(self._sidecar(symbol), f'{{"id": "{own}", {told[1:]}', sweeps=False, flushes=False)
 
     def _content(self, symbol: str) -> str | None:
         path = self.lake.shard(symbol)
@@ -189,7 +215,7 @@ class ShardStore:
         return provenance.get(CONTENT) if provenance else None
 
     def _sidecar(self, symbol: str) -> Path:
-        return self.lake.shard(symbol).with_suffix(".json")
+        return self.lake.shard(symbol).with_suffix(".jsonl")
 
     def _require_sound(self, symbol: str, events: pl.DataFrame) -> None:
         if problems := shard_problems(events, [symbol]):
@@ -221,5 +247,18 @@ def _told(coverage: Coverage) -> dict[str, Any]:
         "detections": coverage.detections,
         "tiers": coverage.tiers,
         "events": coverage.events,
-        "files": {name: month.as_json() for name, month in sorted(coverage.months.items())},
+        "files": _as_json(coverage.months),
     }
+
+
+def _as_json(months: Mapping[str, Month]) -> dict[str, Any]:
+    return {name: month.as_json() for name, month in sorted(months.items())}
+
+
+def _files_of(line: bytes, document: str) -> dict[str, Any]:
+    """What a line that was added says of files of bars; nothing where it is torn or not of this document."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return dict(told["files"]) if told["of"] == document else {}

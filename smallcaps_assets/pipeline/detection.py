@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import groupby
@@ -203,13 +203,16 @@ class Detector:
             volumes[symbol][day] = usd
         coverages = {}
         for work in works:
-            before = same.get(work.symbol)
-            coverages[work.symbol] = Coverage(
-                detections=self.identities(work.symbol),
-                tiers=self.params.tier_min_scores,
-                months=work.months(volumes[work.symbol]),
-                events=before.events if before else heights.get(work.symbol, 0),
-                content=before.content if before else None,
+            months, before = work.months(volumes[work.symbol]), same.get(work.symbol)
+            coverages[work.symbol] = (
+                replace(before, months=months)
+                if before
+                else Coverage(
+                    detections=self.identities(work.symbol),
+                    tiers=self.params.tier_min_scores,
+                    months=months,
+                    events=heights.get(work.symbol, 0),
+                )
             )
         return _Renewed(events, coverages, found.by_symbol, added)
 

@@ -78,10 +78,13 @@ class Home:
                 # the id of the manifest, and of the sample that it makes, tell the time as well
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
             elif folder == "events/shards":
-                sidecar = json.loads(content)
-                for month in sidecar["files"].values():
+                told, *lines = map(json.loads, content.splitlines())
+                for line in lines:
+                    told["files"] |= line["files"]
+                for month in told["files"].values():
                     del month["stamp"]  # when the bars were written
-                found[name] = sidecar
+                del told["id"]  # a hash of that and of the rest
+                found[name] = told
             elif file != "current.json":
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"]

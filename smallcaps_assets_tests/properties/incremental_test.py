@@ -82,6 +82,10 @@ class ShardOfChangingBars(RuleBasedStateMachine):
     def later_sessions_come(self, days: int) -> None:
         self.store([day for day in DAYS if day not in self.held()][-days:], BARS)
 
+    @rule(days=st.integers(1, 3))
+    def sessions_without_an_event_come(self, days: int) -> None:
+        self.store([day for day in DAYS if day not in self.held()][:days], BARS.with_columns(volume=pl.lit(1.0)))
+
     @precondition(lambda self: self.held())
     @rule(place=PLACES, share=st.sampled_from([0.0, 0.001, 0.5, 3.0]))
     def a_session_changes(self, place: int, share: float) -> None:
@@ -97,7 +101,13 @@ class ShardOfChangingBars(RuleBasedStateMachine):
     @rule(sidecar=st.booleans())
     def a_file_of_the_shard_is_lost(self, sidecar: bool) -> None:
         path = self.lake.shard(SYMBOL)
-        (path.with_suffix(".json") if sidecar else path).unlink(missing_ok=True)
+        (path.with_suffix(".jsonl") if sidecar else path).unlink(missing_ok=True)
+
+    @rule(torn=st.integers(1, 400))
+    def what_is_said_of_the_shard_is_torn(self, torn: int) -> None:
+        path = self.lake.shard(SYMBOL).with_suffix(".jsonl")
+        if path.exists():
+            path.write_bytes(path.read_bytes()[:-torn])
 
     @rule(place=st.integers(0, len(SETTINGS) - 1))
     def settings_change(self, place: int) -> None:

@@ -329,15 +329,26 @@ def test_a_session_without_events_leaves_the_events_alone(lake: Lake) -> None:
     (outcome,) = run(lake, [ONE])
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
     after = files_below(lake.shards)
-    shard = f"symbol={ONE}.parquet"
+    shard, told = f"symbol={ONE}.parquet", f"symbol={ONE}.jsonl"
     assert after[shard] == before[shard]
+    (_, whole), (_, grown) = before[told], after[told]
+    assert grown.startswith(whole + b"\n")
     assert detector(lake).backlog(ONE).undetected == set()
     assert run(lake, [ONE])[0].figures["sessions_detected"] == 0
+    # a line that a killed process did not end is none: its sessions are looked at again
+    path = lake.shard(ONE).with_suffix(".jsonl")
+    path.write_bytes(grown[:-40])
+    assert detector(lake).backlog(ONE).undetected == {DAYS[-1]}
+    (outcome,) = run(lake, [ONE])
+    assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
+    assert files_below(lake.shards)[shard][1] == before[shard][1]
+    assert path.read_bytes() == grown[:-40] + b"\n" + grown[len(whole) + 1 :]
+    assert detector(lake).backlog(ONE).undetected == set()
 
 
 def test_a_shard_at_odds_with_what_is_said_of_it_is_found_again(detected: Lake) -> None:
     """As a process leaves it that is killed after the events and before what they cover."""
-    path, told = detected.shard(ONE), detected.shard(ONE).with_suffix(".json")
+    path, told = detected.shard(ONE), detected.shard(ONE).with_suffix(".jsonl")
     before = path.read_bytes(), told.read_bytes()
     stricter = altered(detectors={"flush": {"min_spike_x": 5.0}})
     run(detected, [ONE], stricter)
@@ -410,7 +421,7 @@ def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> Non
 )
 def test_what_is_said_of_a_shard_may_be_lost_in_part(detected: Lake, torn: Callable[[bytes], bytes]) -> None:
     """As a failure of power may leave it, which is not flushed to disk."""
-    path = detected.shard(ONE).with_suffix(".json")
+    path = detected.shard(ONE).with_suffix(".jsonl")
     before = path.read_bytes()
     path.write_bytes(torn(before))
     assert ShardStore(detected).coverage(ONE) is None
@@ -485,9 +496,9 @@ def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.Te
     alone = {outcome.partition: outcome.figures for symbol in symbols for outcome in run(lakes[1], [symbol])}
     assert together == alone
     assert sorted(figures["sessions_detected"] for figures in together.values()) == [1, 4, len(DAYS)]
-    stamp = re.compile(rb'"stamp": [^"]*')  # of the files of bars, which are others
+    others = re.compile(rb'"stamp": [^"]*|"id": "[0-9a-f]*"')  # the stamps of the files of bars, and a hash of them
     shards = [
-        {name: stamp.sub(b"", content) for name, (_, content) in files_below(lake.shards).items()} for lake in lakes
+        {name: others.sub(b"", content) for name, (_, content) in files_below(lake.shards).items()} for lake in lakes
     ]
     assert len(shards[0]) == 2 * 3
     assert shards[0] == shards[1]
