@@ -1,6 +1,6 @@
 """Detection of synthetic symbols of 750 sessions through `Detector`, beside the time to read the same files.
 
-python benchmarks/detect.py [--symbols 20 60 180] [--sessions 750] [--nights 200]
+python benchmarks/detect.py [--symbols 20 60 180] [--sessions 750] [--nights 200] [--hot-days 0.13]
 Makes a lake, then measures in fresh processes: a scan of the same columns; detection from nothing, with the settings as
 they are and with none of the days ruled out by its dollar volume; the first of the two as runs of asset `event_shards`
 with Dagster's state on SQLite; one new session for every symbol; and one changed threshold. The last line is one JSON
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,10 +46,10 @@ EPISODE_MIN, BURSTS = 12, 0.5
 REPEATS = 3
 
 
-def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Random minutes of dull days and hot ones."""
+def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame, hot_share: float = HOT_DAYS) -> pl.DataFrame:
+    """Random minutes of dull days and, as a share of them, hot ones."""
     rng = np.random.default_rng(seed)
-    hot_days = rng.random(sessions.height) < HOT_DAYS
+    hot_days = rng.random(sessions.height) < hot_share
     minutes = sessions.select(
         pl.datetime_ranges("premarket_open", "afterhours_close", "1m", closed="left", time_unit="us").alias(
             "timestamp"
@@ -118,10 +119,10 @@ def require(holds: bool, told: object) -> None:  # noqa: FBT001
         raise SystemExit(f"not what is to be measured: {told}")
 
 
-def run(folder: Path, symbols: Sequence[str], **changes: object) -> dict[str, float]:
+def run(ready: Detector, symbols: Sequence[str]) -> dict[str, float]:
     """Bring the shards up to date."""
     figures: dict[str, float] = {}
-    for outcome in detector(folder, **changes).run(symbols):
+    for outcome in ready.run(symbols):
         require(not outcome.problems, outcome.problems)
         for name, value in outcome.figures.items():
             figures[name] = figures.get(name, 0) + value
@@ -159,12 +160,14 @@ def assets(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
 
 
 NO_DOLLARS = {f"min_dollar_volume_day_{bias}_usd": 0 for bias in ("bullish", "bearish")}
-WORK: dict[str, Callable[[Path, Sequence[str]], dict[str, float]]] = {
-    "scan": scan,
-    "detect": run,
-    "every_day": lambda folder, symbols: run(folder, symbols, filters=NO_DOLLARS),
-    "assets": assets,
-    "threshold": lambda folder, symbols: run(folder, symbols, detectors={"flush": {"min_spike_x": 5.0}}),
+WORK: dict[str, Callable[[Path, Sequence[str]], Callable[[], dict[str, float]]]] = {
+    "scan": partial(partial, scan),
+    "detect": lambda folder, symbols: partial(run, detector(folder), symbols),
+    "every_day": lambda folder, symbols: partial(run, detector(folder, filters=NO_DOLLARS), symbols),
+    "assets": partial(partial, assets),
+    "threshold": lambda folder, symbols: partial(
+        run, detector(folder, detectors={"flush": {"min_spike_x": 5.0}}), symbols
+    ),
 }
 
 
@@ -176,15 +179,16 @@ def measured(work: str, folder: Path, symbols: int) -> dict[str, float]:
 
 
 def work_here(work: str, folder: Path, symbols: Sequence[str]) -> None:
-    """What `measured` starts: imports, and a first detection and a first night elsewhere, are not counted."""
+    """What `measured` starts: imports, settings, and a first detection and night elsewhere, are not counted."""
     first, second = sessions_between(FIRST, LAST, load_settings(overrides={}).sessions).head(2).iter_slices(1)
     with tempfile.TemporaryDirectory() as elsewhere:
         for seed, session in enumerate((first, second)):
             write_symbol(BarsStore(Lake(Path(elsewhere))), "WARM", synthetic_bars("WARM", seed, session), session)
             scan(Path(elsewhere), ["WARM"])
-            run(Path(elsewhere), ["WARM"])
+            run(detector(Path(elsewhere)), ["WARM"])
+    ready = WORK[work](folder, symbols)
     started, cpu = time.perf_counter(), time.process_time()
-    figures = WORK[work](folder, symbols)
+    figures = ready()
     told = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "peak_mb": peak_mb()}
     print(json.dumps(told | figures))
 
@@ -206,6 +210,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=750)
     parser.add_argument("--nights", type=int, default=200, help="symbols that get one new session")
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--hot-days", type=float, default=HOT_DAYS, help="share of the days that are hot")
     parser.add_argument("--work", choices=WORK)
     parser.add_argument("--lake", type=Path)
     arguments = parser.parse_args()
@@ -216,7 +221,7 @@ def main() -> None:
         return
     sessions = sessions_between(FIRST, LAST, load_settings(overrides={}).sessions).head(arguments.sessions)
     with tempfile.TemporaryDirectory() as folder:
-        figures = benchmark(write_lake(Path(folder), symbols, sessions), arguments)
+        figures = benchmark(write_lake(Path(folder), symbols, sessions, arguments.hot_days), arguments)
     print(json.dumps(figures))
 
 
@@ -228,12 +233,12 @@ class Night(NamedTuple):
     last_bars: dict[str, pl.DataFrame]
 
 
-def write_lake(folder: Path, symbols: Sequence[str], sessions: pl.DataFrame) -> Night:
+def write_lake(folder: Path, symbols: Sequence[str], sessions: pl.DataFrame, hot_days: float) -> Night:
     """Every session of every symbol but the last one."""
     store, last_bars = BarsStore(Lake(folder)), {}
     told = with_progress(symbols, len(symbols), "symbols written", lambda line: print(line, flush=True))
     for number, symbol in enumerate(told):
-        bars = synthetic_bars(symbol, number, sessions)
+        bars = synthetic_bars(symbol, number, sessions, hot_days)
         new = pl.col("timestamp") >= sessions["premarket_open"][-1]
         write_symbol(store, symbol, bars.filter(~new), sessions.head(-1))
         last_bars[symbol] = bars.filter(new)

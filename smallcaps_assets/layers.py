@@ -22,15 +22,6 @@ class Layer(NamedTuple):
     settings: Mapping[str, Any]
 
 
-def from_yaml(text: str) -> Any:  # noqa: ANN401 -- whatever it says
-    """What a YAML document says; every command reads settings, and the parser in C, where there is one, is quick.
-
-    Raises:
-        yaml.YAMLError: it is none.
-    """
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 -- both are safe
-
-
 def file_layer(file: Path) -> Layer:
     """The settings of a YAML file.
 
@@ -44,7 +35,7 @@ def file_layer(file: Path) -> Layer:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     try:
-        document = from_yaml(text)
+        document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"{file}: is not valid YAML. {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
@@ -63,7 +54,7 @@ def argument_layer(text: str) -> Layer:
     if not separator or not all(names):
         raise SettingsError(f"--set {text}: give KEY=VALUE, such as detectors.volume_spike.regular.min_spike_x=5.")
     try:
-        settings = from_yaml(value)
+        settings = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise SettingsError(f"--set {text}: the value is not valid YAML. {' '.join(str(error).split())}") from error
     for name in reversed(names):

@@ -23,7 +23,7 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.layers import Layer, argument_layer, explained, file_layer, from_yaml, laid_over
+from smallcaps_assets.layers import Layer, argument_layer, explained, file_layer, laid_over
 from smallcaps_assets.sections import CaptureParams, CheckParams, DagsterParams, HistoryParams, LakeParams, SourceParams
 
 Profile = Literal["core", "plus", "premium"]
@@ -166,7 +166,7 @@ def instance_config(template: Path, folder: Path, over: Path | None = None) -> s
     Raises:
         SettingsError: `over` cannot be read, or names an environment variable that is not set.
     """
-    document = from_yaml(template.read_text(encoding="utf-8"))
+    document = yaml.safe_load(template.read_text(encoding="utf-8"))
     if over is not None:
         document |= _sections(over)
     if "sqlite" in document["storage"]:
@@ -178,7 +178,7 @@ def instance_config(template: Path, folder: Path, over: Path | None = None) -> s
 def _sections(file: Path) -> dict[str, Any]:
     """The sections of a part of a dagster.yaml; what it takes from the environment is there."""
     try:
-        document = from_yaml(file.read_text(encoding="utf-8"))
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SettingsError(
             f"{file}: cannot be read ({' '.join(str(error).split())}). Correct dagster.laid_over, which names it."

@@ -185,7 +185,7 @@ def _name(arguments: Namespace) -> str:
 def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
     if arguments.bars:
         return BarsBySymbol.look_at(parquet_files(arguments.bars, but), of_long_work(say))
-    folder = lake.root / "bars" / "minute"
+    folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
     return BarsBySymbol.look_at(parquet_files(str(folder), but), of_long_work(say))

@@ -1,7 +1,8 @@
 """The one way a file comes into being: written beside its place, checked, flushed to disk, renamed into it.
 
 A file at its final path is complete by definition. A killed process leaves at most a hidden `.part` file, which the
-next publication of the same file removes.
+next publication of the same file removes. Where there are too many small files for that, what their readers can do
+without is not flushed, or added as a line.
 """
 
 import errno
@@ -188,13 +189,19 @@ def publish_text(path: Path, text: str, *, sweeps: bool = True, flushes: bool = 
 
 
 def append_line(path: Path, text: str) -> None:
-    """Add a line to a text file in place. A process that is killed, or a failure of power, may leave a part of it.
+    """Add a line to a text file in place, which takes a fraction of the time of a file made anew.
 
-    Only for files whose readers do without such a line: it takes a tenth of the time of a file made anew.
+    Only for files whose readers do without a line of which a killed process, or a failure of power, left a part.
+
+    Raises:
+        LakeError: the disk refuses; the file is as it was before.
     """
     line = f"\n{text}".encode()
-    with disk_errors("written", path, len(line)), path.open("ab") as file:
-        file.write(line)
+    with disk_errors("written", path, len(line)), path.open("ab", buffering=0) as file:
+        before = file.tell()
+        if file.write(line) < len(line):
+            file.truncate(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:

@@ -106,15 +106,13 @@ class ShardStore:
             return None
         with disk_errors("read", path):
             first, *lines = path.read_bytes().split(b"\n")
-        try:
-            told = json.loads(first)
-        except ValueError:
-            return None
+        told = _object(first)
         if told.get(CONTENT) != content or not told.keys() >= TOLD:
             return None
         files = told["files"]
-        for line in lines:
-            files |= _files_of(line, told["id"])
+        for place, line in enumerate(map(_object, lines)):
+            if (line.get("of"), line.get("after")) == (told["id"], place):
+                files |= line["files"]
         months = {name: Month.from_json(month) for name, month in files.items()}
         return Coverage(
             detections=told["detections"],
@@ -202,7 +200,9 @@ class ShardStore:
         elif document and document.lines < MOST_LINES and document.months.keys() <= coverage.months.keys():
             before = document.months
             changed = {name: month for name, month in coverage.months.items() if month is not before.get(name)}
-            append_line(self._sidecar(symbol), json.dumps({"of": document.id, "files": _as_json(changed)}))
+            # a line counts only after those that its writer knew of: of two processes one is heard
+            line = {"of": document.id, "after": document.lines, "files": _as_json(changed)}
+            append_line(self._sidecar(symbol), json.dumps(line))
             return
         told = json.dumps({CONTENT: content} | _told(coverage))
         # so that lines of another document are not taken for its own
@@ -255,10 +255,10 @@ def _as_json(months: Mapping[str, Month]) -> dict[str, Any]:
     return {name: month.as_json() for name, month in sorted(months.items())}
 
 
-def _files_of(line: bytes, document: str) -> dict[str, Any]:
-    """What a line that was added says of files of bars; nothing where it is torn or not of this document."""
+def _object(line: bytes) -> dict[str, Any]:
+    """What a line of JSON says; nothing where it is torn."""
     try:
         told = json.loads(line)
     except ValueError:
         return {}
-    return dict(told["files"]) if told["of"] == document else {}
+    return told if isinstance(told, dict) else {}

@@ -342,7 +342,7 @@ def test_a_session_without_events_leaves_the_events_alone(lake: Lake) -> None:
     (outcome,) = run(lake, [ONE])
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
     assert files_below(lake.shards)[shard][1] == before[shard][1]
-    assert path.read_bytes() == grown[:-40] + b"\n" + grown[len(whole) + 1 :]
+    assert path.read_bytes().startswith(grown[:-40] + b"\n")
     assert detector(lake).backlog(ONE).undetected == set()
 
 

@@ -92,6 +92,21 @@ def test_lines_of_another_document_are_not_its_own(store: ShardStore) -> None:
     assert found.months == {"2025-01": month("1-a")}
 
 
+def test_of_two_lines_that_know_nothing_of_each_other_one_is_heard(store: ShardStore) -> None:
+    """What both say together neither has seen; the sessions of the other are looked at again."""
+    early = store.coverage(ONE)
+    assert early is not None
+    grow(store, **{"2025-01": month("1-a", "2-b")})
+    store.replace(ONE, SHARD.to_frame(), replace(early, months=early.months | {"2025-02": month("3-c")}))
+    found = store.coverage(ONE)
+    assert found is not None
+    assert found.months == {"2024-12": month(), "2025-01": month("1-a", "2-b")}
+    grow(store, **{"2025-02": month("3-c")})
+    found = store.coverage(ONE)
+    assert found is not None
+    assert list(found.months) == ["2024-12", "2025-01", "2025-02"]
+
+
 @pytest.mark.parametrize("kept", [0, 1, 30, -1])
 def test_a_torn_line_is_none_and_the_next_one_counts(store: ShardStore, kept: int) -> None:
     whole = path_of(store).read_bytes()
