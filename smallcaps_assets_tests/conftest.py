@@ -13,6 +13,8 @@ from smallcaps_assets.domain.tables import EVENTS, MANIFEST, QUOTES_ALL, TRADES_
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.pipeline import source
+from smallcaps_assets.sections import SourceParams
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import serve
@@ -20,6 +22,12 @@ from smallcaps_assets.simulated.wire import Reply
 from smallcaps_assets_tests.scenarios import new_york
 
 LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def close_client(named: SourceParams) -> None:
+    """End the client of this process for a source that ends: the system may give its port to a later one."""
+    source.market_data_client(named).close()
+    source._client.cache_clear()
 
 
 def event(at: str = "2025-11-05 10:00", **values: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ counts as none, and is found again; a line that is torn counts as none, and its 
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from itertools import groupby
@@ -61,7 +61,7 @@ class Coverage:
     months: dict[str, Month]
     events: int
     content: str | None = None
-    document: Document | None = None
+    document: Document | None = field(default=None, compare=False)
 
     @classmethod
     def of(

@@ -259,7 +259,7 @@ def test_a_file_that_cannot_be_read_turns_its_checks_red(damaged: Platform) -> N
     (damaged.lake.bars(FIRST) / "2025-11.parquet").write_bytes(b"PAR1 no more")
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == BARS - {"up_to_date"}  # which looks at the newest month
-    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "bars: cannot be read")):
+    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "minute: cannot be read")):
         assert place in verdicts[name].metadata["cannot_be_read"].value
 
 

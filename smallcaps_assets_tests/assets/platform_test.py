@@ -26,13 +26,12 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.nightly import BEHIND
-from smallcaps_assets.pipeline.source import market_data_client
 from smallcaps_assets.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.market import SimulatedMarket
 from smallcaps_assets.simulated.server import serve
 from smallcaps_assets.simulated.wire import Reply
-from smallcaps_assets_tests.conftest import Gate, files_below, refusal
+from smallcaps_assets_tests.conftest import Gate, close_client, files_below, refusal
 
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
@@ -113,7 +112,7 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
             "fetch_threads": 2,
         }
         yield Platform(gate, folder / "lake", instance, overrides)
-        market_data_client(load_settings(overrides=overrides).source).close()
+        close_client(load_settings(overrides=overrides).source)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +152,7 @@ def test_every_table_lies_where_the_layout_says(platform: Platform) -> None:
         f"symbol={symbol}" for symbol in SYMBOLS_OF_MARKET
     ]
     assert [path.name for path in sorted(lake.shards.iterdir())] == [
-        f"symbol={symbol}.{kind}" for symbol in SYMBOLS_OF_MARKET for kind in ("json", "parquet")
+        f"symbol={symbol}.{kind}" for symbol in SYMBOLS_OF_MARKET for kind in ("jsonl", "parquet")
     ]
     for profile in PROFILES:
         assert ManifestStore(lake.manifests(profile), profile).load().schema == MANIFEST

@@ -34,10 +34,18 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import Span, TapeStore
 from smallcaps_assets.pipeline.plan import Plan, Planner, free_bytes, require_room
-from smallcaps_assets.pipeline.source import market_data_client
 from smallcaps_assets.sections import FreeDiskParams
 from smallcaps_assets.settings import load_settings
-from smallcaps_assets_tests.conftest import Gate, event, files_below, manifest_of, quotes_at, refusal, trades_at
+from smallcaps_assets_tests.conftest import (
+    Gate,
+    close_client,
+    event,
+    files_below,
+    manifest_of,
+    quotes_at,
+    refusal,
+    trades_at,
+)
 from smallcaps_assets_tests.listings import publish_untyped
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
 
@@ -468,7 +476,7 @@ def vendor(home: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     file = config(home, ("kind: embedded", "kind: vendor"), ("https://api.massive.com", gate.base_url))
     yield file
     monkeypatch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
-    market_data_client(load_settings(Path(file), {}).source).close()
+    close_client(load_settings(Path(file), {}).source)
 
 
 def test_the_vendor_is_asked_with_two_requests(vendor: str, gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
