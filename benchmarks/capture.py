@@ -32,15 +32,15 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import Kind, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.pipeline.capture import Capture
 from smallcaps_assets.pipeline.source import LATE_S, share
-from smallcaps_assets.settings import Settings, load_settings
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.faults import FaultyExchange, fault_script
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets.simulated.hours import sessions_between
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.faults import FaultyExchange, fault_script
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 
 LATENCY_S = 0.04
 PACES = (60, 600, 6_000)

@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 from memory import peak_mb
 
-from smallcaps_assets.domain.events import build_master
-from smallcaps_assets.domain.manifests import profile_hash, select_events
+from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -29,10 +29,10 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.checks import Checks, checks_of_bars, checks_of_manifest, checks_of_master
-from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.settings.settings import Settings, load_settings
 
 SHARE_OF_MINUTES = 0.7  # that a symbol trades in
 NOW = datetime(2025, 12, 1, 12, tzinfo=UTC)

@@ -24,9 +24,9 @@ from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.coverage import Coverage, Inventory
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import Settings, load_settings
 
 SHARE_OF_REGULAR, SHARE_OF_OTHERS = 0.85, 0.14  # of minutes that a symbol trades in; active, so that all are judged
 FIRST, LAST = date(2022, 1, 3), date(2025, 11, 28)

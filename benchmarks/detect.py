@@ -24,15 +24,15 @@ import numpy as np
 import polars as pl
 from memory import peak_mb
 
-from smallcaps_assets.domain.events import BARS_READ
+from smallcaps_assets.domain.events.detection import BARS_READ
 from smallcaps_assets.domain.tables import BARS, REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.history import sessions_between
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.progress import with_progress
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.settings.settings import load_settings
 
 FIRST, LAST = date(2022, 1, 3), date(2024, 12, 31)
 # Small-cap life: few days are hot, the others dull and below the dollars that an event needs. On a hot day more minutes
@@ -135,7 +135,7 @@ def assets(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
 
     from smallcaps_assets.definitions import build_defs  # noqa: PLC0415
     from smallcaps_assets.defs.partitions import range_tags  # noqa: PLC0415
-    from smallcaps_assets.defs.run_log import RUN_LOG  # noqa: PLC0415
+    from smallcaps_assets.defs.runs.run_log import RUN_LOG  # noqa: PLC0415
 
     settings = load_settings(overrides={"lake": {"path": str(folder)}})
     job, key = build_defs(settings).resolve_implicit_global_asset_job_def(), dg.AssetKey("event_shards")

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.events import BAR_DURATION, event_ids
-from smallcaps_assets.domain.greedy import window_numbers
+from smallcaps_assets.domain.events.cooldown import window_numbers
+from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD, UTC_US
 from smallcaps_assets.lake.bars import BarsStore
@@ -16,9 +16,9 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import PROVENANCE
 from smallcaps_assets.lake.shards import Coverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
-from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.settings.settings import Settings
 
 LAST: Final = date(2025, 11, 28)
 BOUNDS: Final = ("premarket_open", "regular_open", "regular_close", "afterhours_close")

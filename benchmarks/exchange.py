@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime
 from itertools import cycle
 from urllib.parse import urlsplit
 
-from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.hours import midnight_ns, sessions_between
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
 
 FIRST, LAST = date(2025, 10, 20), date(2025, 12, 1)
 CROWDED_DAY = "2025-11-12"

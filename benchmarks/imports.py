@@ -21,8 +21,8 @@ import polars as pl
 import psutil
 from detect import FIRST, LAST, synthetic_bars
 
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import load_settings
 
 REPOSITORY = Path(__file__).parents[1]
 ZONE = "America/New_York"

@@ -21,24 +21,24 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.manifests import Selection
+from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.tape import KINDS, TapeStore
-from smallcaps_assets.lake.verify import verify
+from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.pipeline.capture import Capture
-from smallcaps_assets.settings import load_settings
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.faults import FaultyExchange, fault_script
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.hours import sessions_between
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.faults import FaultyExchange, fault_script
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 
 LATENCY = {"fault": "latency", "rate": 1, "seconds": 0.04}
 # one request in five, of every kind that a later request can make good

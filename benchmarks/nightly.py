@@ -29,15 +29,15 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import hand_down, instance_config, load_settings, use_dagster_home
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import hand_down, instance_config, load_settings, use_dagster_home
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 
 REPOSITORY = Path(__file__).parents[1]
 NIGHT = date(2025, 11, 28)
@@ -116,9 +116,9 @@ def night() -> dict[str, Any]:
     import dagster as dg  # noqa: PLC0415 -- part of what a run's process takes
 
     from smallcaps_assets.definitions import defs  # noqa: PLC0415
-    from smallcaps_assets.defs.nightly import night_request  # noqa: PLC0415
+    from smallcaps_assets.defs.assets.nightly import night_request  # noqa: PLC0415
     from smallcaps_assets.defs.resources import LakeResource  # noqa: PLC0415
-    from smallcaps_assets.settings import lake_path  # noqa: PLC0415
+    from smallcaps_assets.settings.settings import lake_path  # noqa: PLC0415
 
     settings = load_settings()
     with dg.DagsterInstance.get() as instance:

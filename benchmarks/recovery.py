@@ -20,7 +20,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
-from smallcaps_assets.lake.processes import is_running, wait_until_gone
+from smallcaps_assets.runtime.processes import is_running, wait_until_gone
 from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, Held, Platform
 from smallcaps_assets_tests.web_server import RUNS_S
 

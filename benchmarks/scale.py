@@ -42,19 +42,19 @@ import requests
 import yaml
 from capture import client_of, exchange
 
-from smallcaps_assets.commands.state import open_state
-from smallcaps_assets.domain.manifests import Selection
+from smallcaps_assets.commands.services.state import open_state
+from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
-from smallcaps_assets.pipeline.capture import Capture
-from smallcaps_assets.pipeline.plan import Planner, require_room
 from smallcaps_assets.pipeline.source import identity, profile_tape
-from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
+from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets.simulated.hours import sessions_between
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 
 REPOSITORY = Path(__file__).parents[1]
 SUBSET = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.nbbo import thin
 from smallcaps_assets.domain.tables import QUOTES_ALL
+from smallcaps_assets.domain.tape.nbbo import thin
 from smallcaps_assets.lake.tape import SCHEMAS
-from smallcaps_assets.settings import PROFILES, load_settings
+from smallcaps_assets.settings.settings import PROFILES, load_settings
 
 OPEN_NS = int(datetime(2025, 11, 5, 14, 30, tzinfo=UTC).timestamp()) * 10**9
 SECONDS = 6.5 * 3600

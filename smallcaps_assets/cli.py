@@ -9,16 +9,16 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 
+from smallcaps_assets.commands.flag_types import port_number, positive_number
+from smallcaps_assets.commands.imports.flags import add_kinds
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import SmallcapsError
-from smallcaps_assets.flag_types import port_number, positive_number
-from smallcaps_assets.import_flags import add_kinds
-from smallcaps_assets.settings import PROFILES
+from smallcaps_assets.settings.settings import PROFILES
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130
 # commands whose name is no name of a module
-MODULES = {"import": "imports"}
+MODULES = {"import": "imports.command"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

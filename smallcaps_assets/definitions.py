@@ -5,21 +5,21 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from smallcaps_assets.defs.asset_checks import published_checks
+from smallcaps_assets.defs.assets.bars import minute_bars_asset
+from smallcaps_assets.defs.assets.coverage import coverage
+from smallcaps_assets.defs.assets.events import event_shards_asset, master_events
+from smallcaps_assets.defs.assets.nightly import nightly_report
+from smallcaps_assets.defs.assets.profiles import profile_assets
+from smallcaps_assets.defs.assets.review import review_sheet_asset
+from smallcaps_assets.defs.assets.universe import universe
 from smallcaps_assets.defs.automation import automation
-from smallcaps_assets.defs.bars import minute_bars_asset
-from smallcaps_assets.defs.catalog import catalogued
-from smallcaps_assets.defs.checks import published_checks
-from smallcaps_assets.defs.coverage import coverage
-from smallcaps_assets.defs.events import event_shards_asset, master_events
-from smallcaps_assets.defs.io import LakeTableIOManager
+from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.lateness import WATCHED, up_to_date_check
-from smallcaps_assets.defs.nightly import nightly_report
-from smallcaps_assets.defs.profiles import profile_assets
+from smallcaps_assets.defs.registry import catalogued
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
-from smallcaps_assets.defs.review import review_sheet_asset
-from smallcaps_assets.defs.run_log import RUN_LOG, people_logger
-from smallcaps_assets.defs.universe import universe
-from smallcaps_assets.settings import PROFILES, Settings, lake_path, load_settings
+from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger
+from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings
 
 # Dagster calls backfill policies beta; its version is pinned and what we lean on has tests. The other is its own doing
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")

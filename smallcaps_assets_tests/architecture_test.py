@@ -13,14 +13,13 @@ ROOT = Path(smallcaps_assets.__file__).parent
 # what a room may import of ours; `errors` is everybody's
 MAY_IMPORT = {
     "domain": {"domain"},
-    "sections": {"domain"},
-    "layers": set(),
-    "settings": {"layers", "sections", "domain"},
+    "settings": {"settings", "domain"},
+    "runtime": {"runtime"},
     "market_data": {"market_data", "domain"},
-    "lake": {"lake", "domain"},
+    "lake": {"lake", "runtime", "domain"},
     "simulated": {"simulated", "domain.tables"},
-    "pipeline": {"pipeline", "lake", "market_data", "domain", "sections", "settings", "simulated"},
-    "defs": {"defs", "pipeline", "lake", "domain", "sections", "settings", "market_data.client"},
+    "pipeline": {"pipeline", "lake", "market_data", "domain", "settings", "simulated"},
+    "defs": {"defs", "pipeline", "lake", "runtime", "domain", "settings", "market_data.client"},
     "definitions": {"defs", "settings"},
     "commands": {
         "commands",
@@ -28,15 +27,13 @@ MAY_IMPORT = {
         "defs",
         "pipeline",
         "lake",
+        "runtime",
         "market_data",
         "domain",
-        "layers",
         "settings",
         "simulated",
     },
-    "cli": {"settings", "domain.tables", "flag_types", "import_flags"},
-    "import_flags": {"settings", "flag_types"},
-    "flag_types": {"domain.tables"},
+    "cli": {"settings", "domain.tables", "commands.flag_types", "commands.imports.flags"},
     "errors": set(),
 }
 # of NumPy its arithmetic

@@ -14,11 +14,11 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.pipeline import source
-from smallcaps_assets.sections import SourceParams
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.settings.sections import SourceParams
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.scenarios import new_york
 
 LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ import polars as pl
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import refusal
 
 DETAILS_OF: Final = "/v3/reference/tickers/"

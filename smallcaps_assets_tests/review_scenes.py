@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.manifests import Selection
-from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore

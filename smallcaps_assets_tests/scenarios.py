@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import Settings, load_settings
 
 NEW_YORK = ZoneInfo("America/New_York")
 

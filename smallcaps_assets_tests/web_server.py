@@ -17,8 +17,8 @@ import psutil
 import requests
 
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets_tests.repository import REPOSITORY
 
-REPOSITORY: Final = Path(__file__).parents[1]
 HOST: Final = "127.0.0.1"
 # a run takes 10 s to start, a backfill up to 30 s more; a busy machine takes a multiple of that
 STARTS_S: Final = 120

@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.defs.pool import vendor_slot
 from smallcaps_assets.defs.resources import client_of
+from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.audit import Audit
 from smallcaps_assets.pipeline.source import require_payable
-from smallcaps_assets.settings import Profile, lake_path
+from smallcaps_assets.pipeline.tape.audit import Audit
+from smallcaps_assets.settings.settings import Profile, lake_path
 
 SEEDS: Final = 1_000_000
 _CHANGES: Final = ("added", "removed", "altered")

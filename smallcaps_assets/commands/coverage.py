@@ -11,13 +11,13 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.commands.workplace import enter, existing_lake, flags_of
-from smallcaps_assets.domain.coverage import by_symbol, doubled_months
+from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.coverage import Coverage, Inventory
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
+from smallcaps_assets.settings.settings import Settings
 
 LACKING: Final = 1
 SHOWN: Final = 20

@@ -9,18 +9,18 @@ from typing import NamedTuple
 import dagster as dg
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
-from smallcaps_assets.defs.run_log import RUN_LOG, was_interrupted
-from smallcaps_assets.defs.workers import process_tag
+from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
+from smallcaps_assets.defs.runs.workers import process_tag
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.settings import PROFILES, lake_path
+from smallcaps_assets.settings.settings import PROFILES, lake_path
 
 
 class Stage(NamedTuple):

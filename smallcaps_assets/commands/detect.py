@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.bars_by_symbol import BarsBySymbol
-from smallcaps_assets.commands.comparison import Comparison, Other
-from smallcaps_assets.commands.experiment import Batch, Experiment, sample
+from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
+from smallcaps_assets.commands.detecting.comparison import Comparison, Other
+from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
+from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
-from smallcaps_assets.commands.spool import Spool
-from smallcaps_assets.domain.events import COUNTS
-from smallcaps_assets.domain.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.domain.events.detection import COUNTS
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.progress import of_long_work
-from smallcaps_assets.pipeline.symbol_file import read_symbols
-from smallcaps_assets.settings import config_path, lake_path, trial_settings
+from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
+from smallcaps_assets.settings.settings import config_path, lake_path, trial_settings
 
 CONFIGURATIONS: Final = (".yaml", ".yml")
 ASIDE: Final = "quarantine"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.source import market_of
-from smallcaps_assets.settings import load_settings
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.faults import Fault, FaultyExchange, fault_script
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import ExchangeServer, serve
-from smallcaps_assets.simulated.wire import Answering
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.faults import Fault, FaultyExchange, fault_script
+from smallcaps_assets.simulated.protocol.server import ExchangeServer, serve
+from smallcaps_assets.simulated.protocol.wire import Answering
 
 
 def run(arguments: Namespace) -> int:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import master_problems
+from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, matched
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.pipeline.bar_tables import UNREADABLE, unreadable
+from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, unreadable
 
 
 def parquet_files(path: str, but: Sequence[Path]) -> list[Path]:

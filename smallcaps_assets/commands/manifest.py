@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from smallcaps_assets.commands.files import read_master
-from smallcaps_assets.domain.manifests import Selection, profile_hash, select_events, session_distribution
+from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.checks import require_sound_manifest
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.settings.settings import load_settings
 
 
 def run(arguments: Namespace) -> int:

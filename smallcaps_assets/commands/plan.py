@@ -8,21 +8,21 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import enter, flags_of
-from smallcaps_assets.defs.pool import vendor_slot
 from smallcaps_assets.defs.resources import client_of
-from smallcaps_assets.domain.manifests import trial
-from smallcaps_assets.domain.plan import Rate
+from smallcaps_assets.defs.runs.pool import vendor_slot
+from smallcaps_assets.domain.manifests.selection import trial
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS, Span
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.plan import BYTES_PER_GB, Plan, Planner, require_room
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
-from smallcaps_assets.settings import Profile, Settings, lake_path
+from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, Plan, Planner, require_room
+from smallcaps_assets.settings.settings import Profile, Settings, lake_path
 
 DENIED: Final = 2
 ALLOWED: Final = "allowed"

@@ -5,14 +5,14 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.kpis import capture_kpis, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import capture_kpis, state_counts, verdict
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, effort
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS
-from smallcaps_assets.pipeline.review import Review
+from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
-from smallcaps_assets.settings import Profile, Settings
+from smallcaps_assets.settings.settings import Profile, Settings
 
 RECENT: Final = timedelta(minutes=5)
 

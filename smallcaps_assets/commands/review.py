@@ -4,16 +4,16 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from smallcaps_assets.commands.state import open_state
+from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.defs.review import report_review
-from smallcaps_assets.domain.marks import MarksFile, parse_marks, require_sample
+from smallcaps_assets.defs.assets.review import report_review
+from smallcaps_assets.domain.review.marks import MarksFile, parse_marks, require_sample
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import Sheet
-from smallcaps_assets.pipeline.review import Review, Reviewed
-from smallcaps_assets.settings import Profile, lake_path
+from smallcaps_assets.pipeline.review.review import Review, Reviewed
+from smallcaps_assets.settings.settings import Profile, lake_path
 
 
 def run(arguments: Namespace) -> int:

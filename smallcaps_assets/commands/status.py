@@ -17,10 +17,10 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.history import sessions_due
-from smallcaps_assets.pipeline.nightly import BEHIND
-from smallcaps_assets.settings import PROFILES, Settings
+from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.settings.settings import PROFILES, Settings
 
 NAMED: Final = 5
 

@@ -16,15 +16,15 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from smallcaps_assets.commands.processes import daemons, end_leftovers, ui_mark
-from smallcaps_assets.commands.services import CodeServer, Service, end
-from smallcaps_assets.commands.state import look_into_state, remove_states_of_gone_lakes, state_folder
+from smallcaps_assets.commands.services.processes import daemons, end_leftovers, ui_mark
+from smallcaps_assets.commands.services.services import CodeServer, Service, end
+from smallcaps_assets.commands.services.state import look_into_state, remove_states_of_gone_lakes, state_folder
 from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.defs.orphans import fail_orphans
-from smallcaps_assets.defs.pool import free_slots_of_the_dead
+from smallcaps_assets.defs.runs.orphans import fail_orphans
+from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.processes import is_alive, own_mark
-from smallcaps_assets.settings import Settings, lake_path, use_ui_mark
+from smallcaps_assets.runtime.processes import is_alive, own_mark
+from smallcaps_assets.settings.settings import Settings, lake_path, use_ui_mark
 
 LOOK_S: Final = 1.0
 SCRATCH: Final = "ui-"

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from smallcaps_assets.commands.workplace import enter, flags_of
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.certificates import Finding
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import TapeStore
-from smallcaps_assets.lake.verify import Verification, verify
-from smallcaps_assets.settings import PROFILES, Profile, Settings, lake_path
+from smallcaps_assets.lake.verification.certificates import Finding
+from smallcaps_assets.lake.verification.verify import Verification, verify
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 DOES_NOT_HOLD: Final = 1
 MOST_SHOWN: Final = 50

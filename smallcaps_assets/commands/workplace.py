@@ -7,14 +7,14 @@ from typing import Any, Final
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.calendar import xnys_calendar
-from smallcaps_assets.settings import (
+from smallcaps_assets.settings.settings import (
     Settings,
     config_path,
     hand_down,
     lake_path,
     load_settings,
 )
-from smallcaps_assets.simulated.replay import ReplayMarket
+from smallcaps_assets.simulated.replay.market import ReplayMarket
 
 # the vendor's data begins in this year
 EARLIEST: Final = date(2003, 1, 1)

@@ -5,11 +5,11 @@ from types import MappingProxyType
 
 import dagster as dg
 
-from smallcaps_assets.defs.metadata import described
+from smallcaps_assets.defs.code_versions import code_versions
 from smallcaps_assets.defs.provenance import partition_tags, provenance, version_tags
+from smallcaps_assets.defs.recording import described
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.versions import code_versions
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings.settings import Settings
 
 
 def report(  # noqa: PLR0913

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from smallcaps_assets.defs.assets.nightly import nightly_job, nightly_schedule
+from smallcaps_assets.defs.jobs import capture_sensor, waves_job
 from smallcaps_assets.defs.lateness import lateness
-from smallcaps_assets.defs.nightly import nightly_job, nightly_schedule
-from smallcaps_assets.defs.notices import failure_notice
-from smallcaps_assets.defs.waves import capture_sensor, waves_job
-from smallcaps_assets.settings import PROFILES, Settings
+from smallcaps_assets.defs.sensors import failure_notice
+from smallcaps_assets.settings.settings import PROFILES, Settings
 
 
 @dataclass(frozen=True)

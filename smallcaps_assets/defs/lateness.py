@@ -6,9 +6,9 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.checks import evaluation
+from smallcaps_assets.defs.asset_checks import evaluation
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.pipeline.lateness import Lateness, Watch, session_expected
+from smallcaps_assets.pipeline.operations.lateness import Lateness, Watch, session_expected
 
 UP_TO_DATE: Final = "up_to_date"
 EVERY_S: Final = 600

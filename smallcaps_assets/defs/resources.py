@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from smallcaps_assets.defs.pool import vendor_slots
+from smallcaps_assets.defs.runs.pool import vendor_slots
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -14,10 +14,10 @@ from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.detection import Detector
+from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
-from smallcaps_assets.sections import SourceParams
-from smallcaps_assets.settings import Profile, Settings
+from smallcaps_assets.settings.sections import SourceParams
+from smallcaps_assets.settings.settings import Profile, Settings
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):

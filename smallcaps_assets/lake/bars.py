@@ -11,19 +11,19 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.adopted_bars import MINUTES, compared, counted
-from smallcaps_assets.domain.bar_checks import SESSION_BARS
-from smallcaps_assets.domain.quality import bar_problems
+from smallcaps_assets.domain.bars.checks import SESSION_BARS
+from smallcaps_assets.domain.bars.quality import bar_problems
+from smallcaps_assets.domain.imports.conflicts import MINUTES, compared, counted
 from smallcaps_assets.domain.sessions import midnight, new_york_date
 from smallcaps_assets.domain.tables import BARS, matched
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.adoption import IMPORTS, Adoption, Held, Imports, held
-from smallcaps_assets.lake.bar_quarantine import BarQuarantine
+from smallcaps_assets.lake.import_records import IMPORTS, Adoption, Held, Imports, held
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import alone_with
 from smallcaps_assets.lake.months import Month, Stamp
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.quarantine import BarQuarantine
 
 _SUFFIX: Final = ".parquet"
 # the coarsest clock of a file system

@@ -6,9 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.budget import BYTES_PER_MB
-from smallcaps_assets.domain.kpis import EFFORT, LEDGER
-from smallcaps_assets.domain.windows import event_windows, pieces, uncovered
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
+from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER
+from smallcaps_assets.domain.tape.windows import event_windows, pieces, uncovered
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.manifests import Selection, session_distribution
+from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256

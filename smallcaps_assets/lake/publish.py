@@ -21,7 +21,7 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, LakeError
-from smallcaps_assets.lake.processes import is_alive, own_mark
+from smallcaps_assets.runtime.processes import is_alive, own_mark
 
 # The footer entry under which a parquet file of the lake says where it comes from, as JSON.
 PROVENANCE: Final = "smallcaps"

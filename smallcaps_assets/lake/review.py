@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.marks import MarksFile, latest, parse_marks
-from smallcaps_assets.domain.review import SAMPLE, STRATUM
+from smallcaps_assets.domain.review.marks import MarksFile, latest, parse_marks
+from smallcaps_assets.domain.review.sample import SAMPLE, STRATUM
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_text, read_json

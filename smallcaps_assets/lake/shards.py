@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import shard_problems
+from smallcaps_assets.domain.bars.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, matched
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import LakeError

@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from smallcaps_assets.domain.budget import SizeBudget
-from smallcaps_assets.domain.manifests import ProfileParams
-from smallcaps_assets.domain.nbbo import Thinning
+from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_NS, UTC_US
+from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.domain.tape.nbbo import Thinning
+from smallcaps_assets.domain.tape.windows import event_windows, merge_windows, pieces, uncovered
 from smallcaps_assets.domain.versions import digest
-from smallcaps_assets.domain.windows import event_windows, merge_windows, pieces, uncovered
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore

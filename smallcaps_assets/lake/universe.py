@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.coverage import LISTINGS
+from smallcaps_assets.domain.bars.coverage import LISTINGS
 from smallcaps_assets.domain.tables import REFERENCE, matched
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.domain.versions import digest

@@ -11,7 +11,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.market_data import wire
-from smallcaps_assets.market_data.downloads import Fetched, Question, day_ms, fetched, quoted
+from smallcaps_assets.market_data.pages import Fetched, Question, day_ms, fetched, quoted
 from smallcaps_assets.market_data.reference import ReferenceClient
 from smallcaps_assets.market_data.transport import Tally
 

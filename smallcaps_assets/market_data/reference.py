@@ -9,7 +9,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import check_symbol
 from smallcaps_assets.market_data import reference_wire as wire
-from smallcaps_assets.market_data.downloads import Downloads, Fetched, Question, day_ms, fetched, quoted
+from smallcaps_assets.market_data.pages import Downloads, Fetched, Question, day_ms, fetched, quoted
 from smallcaps_assets.market_data.transport import Tally
 from smallcaps_assets.market_data.wire import Page
 

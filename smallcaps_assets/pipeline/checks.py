@@ -6,22 +6,24 @@ from functools import cache
 
 import polars as pl
 
-from smallcaps_assets.domain import bar_checks, manifest_checks, master_checks
-from smallcaps_assets.domain.events import build_master
+from smallcaps_assets.domain.bars import checks as bar_checks
+from smallcaps_assets.domain.bars.quality import master_problems
+from smallcaps_assets.domain.events import checks as master_checks
+from smallcaps_assets.domain.events.detection import build_master
 from smallcaps_assets.domain.findings import Finding, finding
-from smallcaps_assets.domain.kpis import STATES
-from smallcaps_assets.domain.manifests import ProfileParams, RankingParams, profile_hash
-from smallcaps_assets.domain.quality import master_problems
+from smallcaps_assets.domain.manifests import checks as manifest_checks
+from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, profile_hash
 from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST, matched
+from smallcaps_assets.domain.tape.kpis import STATES
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, sha256
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.history import sessions_between, sessions_due
-from smallcaps_assets.settings import Profile, Settings
+from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.settings.settings import Profile, Settings
 
 Checks = Mapping[str, Callable[[], Finding]]
 # no calendar is made for a timestamp outside: it is in no session

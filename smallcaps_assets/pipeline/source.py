@@ -13,12 +13,12 @@ from smallcaps_assets.lake.tape import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.sections import EmbeddedParams, SourceParams
-from smallcaps_assets.settings import Profile, Settings, api_key
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.replay import ReplayMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.settings.sections import EmbeddedParams, SourceParams
+from smallcaps_assets.settings.settings import Profile, Settings, api_key
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.replay.market import ReplayMarket
 
 # how late a request may leave this machine, and arrive
 LATE_S: Final = 0.5

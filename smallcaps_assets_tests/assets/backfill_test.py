@@ -14,10 +14,10 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
-from smallcaps_assets.domain.manifests import Selection
+from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings import load_settings
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import CORE_TAPES, SYMBOLS_OF_MARKET, Platform, by_path, opened
 from smallcaps_assets_tests.conftest import event, manifest_of
 

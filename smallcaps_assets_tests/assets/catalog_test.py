@@ -10,9 +10,9 @@ import pytest
 
 import smallcaps_assets
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.domain.kpis import LEDGER
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.domain.tape.kpis import LEDGER
+from smallcaps_assets.settings.settings import load_settings
 
 DEFINITIONS = build_defs(load_settings(overrides={"lake": {"path": "a-lake"}}))
 GRAPH = DEFINITIONS.resolve_asset_graph()

@@ -14,8 +14,8 @@ from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings import load_settings
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
 
 MASTER = {

@@ -8,8 +8,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.coverage import COVERAGE
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.domain.bars.coverage import COVERAGE
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, metadata_of, opened
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]

@@ -9,8 +9,8 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from smallcaps_assets.defs.metadata import mark_failed
 from smallcaps_assets.defs.provenance import RECORDED, provenance, version_tags
+from smallcaps_assets.defs.recording import mark_failed
 
 LETTERS = dg.DynamicPartitionsDefinition(name="letters")
 GRID = dg.MultiPartitionsDefinition({"letter": LETTERS, "wave": dg.StaticPartitionsDefinition(["PM", "AH", "RTH"])})

@@ -18,11 +18,11 @@ from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
-REPOSITORY = Path(__file__).parents[2]
 DAYS = sessions_between(date(2025, 10, 27), date(2025, 11, 7))
 BARS_OF_ALL = lively_bars(5, 3, DAYS).filter(DAY.is_in(DAYS))
 NAMES = BARS_OF_ALL["symbol"].unique().sort().to_list()

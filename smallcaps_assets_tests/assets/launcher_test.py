@@ -15,12 +15,12 @@ from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
 from smallcaps_assets.commands.ui import _sweep, _tell_if_refused
-from smallcaps_assets.defs.launcher import WatchedRunLauncher
-from smallcaps_assets.defs.orphans import fail_orphans
-from smallcaps_assets.defs.workers import PROCESS_TAG, process_tag, worker
-from smallcaps_assets.lake.processes import CLOCK_SLACK_S, _began, is_alive, process_of
+from smallcaps_assets.defs.runs.launcher import WatchedRunLauncher
+from smallcaps_assets.defs.runs.orphans import fail_orphans
+from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag, worker
+from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _began, is_alive, process_of
+from smallcaps_assets_tests.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 SLEEPS = "import time; print(flush=True); time.sleep(600)"

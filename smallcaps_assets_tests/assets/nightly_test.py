@@ -14,12 +14,12 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.nightly import RUN_CONFIG, SESSION_TAG, night_request
+from smallcaps_assets.defs.assets.nightly import RUN_CONFIG, SESSION_TAG, night_request
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings import PROFILES, Settings, load_settings
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.settings.settings import PROFILES, Settings, load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import (
     SYMBOLS_OF_MARKET,
     Platform,

@@ -15,19 +15,19 @@ import pytest
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.lateness import lateness
-from smallcaps_assets.defs.notices import failure_notice
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.defs.sensors import failure_notice
 from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import Coverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
-from smallcaps_assets.settings import HOME_VARIABLE, load_settings
+from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
+from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import new_york
 
-REPOSITORY = Path(__file__).parents[2]
 SECRET = "/services/T0/hush-hush"  # noqa: S105 -- of nobody
 URL_VARIABLE = "SMALLCAPS_NOTICE_URL"
 

@@ -18,19 +18,19 @@ import pytest
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
-from smallcaps_assets.domain.coverage import COVERAGE
-from smallcaps_assets.domain.kpis import KPIS, LEDGER, ledger_problems
+from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
+from smallcaps_assets.domain.tape.kpis import KPIS, LEDGER, ledger_problems
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UNIVERSE
-from smallcaps_assets.pipeline.nightly import BEHIND
-from smallcaps_assets.settings import PROFILES, load_settings
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.settings.settings import PROFILES, load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, close_client, files_below, refusal
 
 BEGAN = datetime.now(UTC)

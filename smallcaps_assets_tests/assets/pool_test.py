@@ -13,7 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from smallcaps_assets.defs.pool import (
+from smallcaps_assets.defs.resources import client_of
+from smallcaps_assets.defs.runs.pool import (
     COMMAND,
     VENDOR_POOL,
     free_slots_of_the_dead,
@@ -21,12 +22,10 @@ from smallcaps_assets.defs.pool import (
     vendor_slot,
     vendor_slots,
 )
-from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.source import share
-from smallcaps_assets.settings import load_settings
-
-REPOSITORY = Path(__file__).parents[2]
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets_tests.repository import REPOSITORY
 
 
 @pytest.fixture
@@ -118,8 +117,8 @@ def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(insta
 STEP = textwrap.dedent("""
     import signal, time
     import dagster as dg
-    from smallcaps_assets.defs.workers import process_tag
-    from smallcaps_assets.defs.pool import VENDOR_POOL
+    from smallcaps_assets.defs.runs.workers import process_tag
+    from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 
     # a shell that starts tests in the background lets its children ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -160,7 +159,7 @@ def test_a_step_that_is_called_off_frees_its_slot(instance: dg.DagsterInstance, 
 
 
 def test_the_slot_of_a_killed_step_is_freed_by_the_next_command(instance: dg.DagsterInstance, home: Path) -> None:
-    from smallcaps_assets.defs.orphans import fail_orphans  # noqa: PLC0415
+    from smallcaps_assets.defs.runs.orphans import fail_orphans  # noqa: PLC0415
 
     with at_work(home) as process:
         process.kill()

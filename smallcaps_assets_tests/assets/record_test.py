@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from smallcaps_assets.defs.metadata import GoOn, record
 from smallcaps_assets.defs.partitions import range_tags
+from smallcaps_assets.defs.recording import GoOn, record
 from smallcaps_assets.pipeline.outcome import Outcome
 
 KEYS = dg.StaticPartitionsDefinition(["A", "B", "C", "D"])

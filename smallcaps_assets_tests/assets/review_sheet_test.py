@@ -12,12 +12,12 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.domain.manifests import Selection
+from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import ReviewStore
-from smallcaps_assets.pipeline.review import Review
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.pipeline.review.review import Review
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import LATER, event, files_below, manifest_of
 from smallcaps_assets_tests.demo.conftest import Home
 from smallcaps_assets_tests.review_scenes import MANIFEST_ID, fill_lake, scene_manifest

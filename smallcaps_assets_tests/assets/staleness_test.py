@@ -12,12 +12,12 @@ from dagster._core.loader import LoadingContextForTest
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import tape_key
-from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings import BATCH_SIZE, BATCH_VARIABLE, load_settings
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE, load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import Platform, failure, metadata_of, opened
 from smallcaps_assets_tests.listings import Listings, ticker
 

@@ -15,8 +15,8 @@ from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings import load_settings
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
 from smallcaps_assets_tests.conftest import files_below
 

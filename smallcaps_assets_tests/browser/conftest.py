@@ -11,12 +11,13 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets_tests.browser.web_ui import BROWSER_FLAGS, AssetPage, find_browser
 from smallcaps_assets_tests.conftest import Gate
-from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI, until
+from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.web_server import RUNS_S, WebUI, until
 
 SYMBOLS = 44
 # what a page shows comes by polling, and slowly on a busy machine

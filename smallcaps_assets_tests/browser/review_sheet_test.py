@@ -11,17 +11,17 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from smallcaps_assets.domain.events import build_master, detect
-from smallcaps_assets.domain.manifests import select_events
-from smallcaps_assets.domain.review import ChartRules, chart_frames, draw_sample
+from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.manifests.selection import select_events
+from smallcaps_assets.domain.review.sample import ChartRules, chart_frames, draw_sample
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.pipeline.ingest import ingest_bars
-from smallcaps_assets.pipeline.review import Review
-from smallcaps_assets.pipeline.review_page import Heading, page_of
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.pipeline.bars.ingest import ingest_bars
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.review.page import Heading, page_of
+from smallcaps_assets.pipeline.review.review import Review
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.browser.web_ui import screenshot
 from smallcaps_assets_tests.conftest import event, manifest_of
 from smallcaps_assets_tests.demo.conftest import Home

@@ -9,7 +9,8 @@ from typing import Final
 
 from playwright.sync_api import Locator, Page, expect
 
-from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI
+from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.web_server import RUNS_S, WebUI
 
 BROWSER_FLAGS: Final = (
     "--headless",

@@ -12,8 +12,8 @@ from smallcaps_assets.domain.tables import EVENT_TYPES, WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.history import sessions_due
-from smallcaps_assets.settings import PROFILES, load_settings
+from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets_tests.browser.conftest import Desk
 from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
 from smallcaps_assets_tests.conftest import refusal

@@ -29,8 +29,8 @@ from smallcaps_assets.errors import (
     VendorUnavailable,
 )
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.downloads import MAX_PAGES, Fetched
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.pages import MAX_PAGES, Fetched
 
 KEY = "sEcReT_key-0123456789"
 START = datetime(2025, 10, 14, 11, 29, tzinfo=UTC)

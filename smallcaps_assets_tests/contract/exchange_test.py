@@ -11,10 +11,10 @@ import massive
 import polygon
 import pytest
 
-from smallcaps_assets.simulated.exchange import Exchange
 from smallcaps_assets.simulated.hours import midnight_ns
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DAY = "2025-11-13"

@@ -15,11 +15,11 @@ from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.tape import Kind, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.pipeline.capture import Capture
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.faults import KINDS, FaultyExchange, fault_script
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.faults import KINDS, FaultyExchange, fault_script
+from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets_tests.conftest import event, manifest_of
 from smallcaps_assets_tests.scenarios import default_settings
 

@@ -3,9 +3,8 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from smallcaps_assets_tests.repository import REPOSITORY
 
 
 def test_kills_under_faults_leave_the_frames_of_an_undisturbed_capture() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 # the last 12 sessions hold the half day after Thanksgiving
 # columns and figures that tell when, and under which number, something was made
 TIMELY = ["manifest_id"]

@@ -10,14 +10,14 @@ import pytest
 from massive import RESTClient
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.windows import event_windows
+from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import TapeStore
-from smallcaps_assets.settings import PROFILES
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
+from smallcaps_assets.settings.settings import PROFILES
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.slow_spec import detect as slow_detect

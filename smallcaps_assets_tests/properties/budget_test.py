@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.budget import SizeBudget, events_over_budget, fit, thin_after
-from smallcaps_assets.domain.nbbo import BOOK, Thinning
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tape.budget import SizeBudget, events_over_budget, fit, thin_after
+from smallcaps_assets.domain.tape.nbbo import BOOK, Thinning
 from smallcaps_assets_tests.slow_spec.tape import interval_of
 from smallcaps_assets_tests.strategies import quote_streams
 

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.events import detect
-from smallcaps_assets.domain.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.pipeline.detection import Detector
-from smallcaps_assets.pipeline.history import sessions_between as bounds_between
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 # four months, in one of which daylight saving ends; longer than the days of rvol twice over

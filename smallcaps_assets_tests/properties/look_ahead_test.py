@@ -12,15 +12,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain import candidates
+from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.domain.detectors import DetectorParams, Signals, signals
-from smallcaps_assets.domain.events import DetectionParams, detect
-from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.domain.events import candidates
+from smallcaps_assets.domain.events.detection import DetectionParams, detect
+from smallcaps_assets.domain.events.detectors import DetectorParams, Signals, signals
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.strategies import bars_frames, lively_bars
 from smallcaps_assets_tests.strategies import sessions_between as trading_days
 

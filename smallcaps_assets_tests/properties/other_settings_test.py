@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.events import build_master, detect
-from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.domain.bars.quality import clean_bars
+from smallcaps_assets.domain.events.detection import build_master, detect
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.properties.specification_test import assert_same
 from smallcaps_assets_tests.scenarios import bars_from, flat

@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.events import build_master, detect
-from smallcaps_assets.domain.manifests import profile_hash, select_events
+from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import Settings, load_settings
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.strategies import lively_bars, lively_master
 

@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.events import build_master, detect
-from smallcaps_assets.domain.manifests import select_events
-from smallcaps_assets.domain.nbbo import Thinning, thin
-from smallcaps_assets.domain.quality import clean_bars
+from smallcaps_assets.domain.bars.quality import clean_bars
+from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.windows import event_windows, merge_windows
-from smallcaps_assets.pipeline.history import sessions_between
-from smallcaps_assets.settings import PROFILES
+from smallcaps_assets.domain.tape.nbbo import Thinning, thin
+from smallcaps_assets.domain.tape.windows import event_windows, merge_windows
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import (

@@ -14,7 +14,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from smallcaps_assets.lake.processes import is_running, wait_until_gone
+from smallcaps_assets.runtime.processes import is_running, wait_until_gone
 from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, UNDER_WAY, Platform
 from smallcaps_assets_tests.web_server import RUNS_S, until
 

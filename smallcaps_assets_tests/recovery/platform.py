@@ -18,15 +18,16 @@ import dagster as dg
 import psutil
 import yaml
 
-from smallcaps_assets.defs.pool import VENDOR_POOL
-from smallcaps_assets.defs.workers import worker
-from smallcaps_assets.settings import HOME_VARIABLE
-from smallcaps_assets.simulated.exchange import Exchange
-from smallcaps_assets.simulated.market import SimulatedMarket
-from smallcaps_assets.simulated.server import serve
-from smallcaps_assets.simulated.wire import Reply
+from smallcaps_assets.defs.runs.pool import VENDOR_POOL
+from smallcaps_assets.defs.runs.workers import worker
+from smallcaps_assets.settings.settings import HOME_VARIABLE
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate
-from smallcaps_assets_tests.web_server import REPOSITORY, RUNS_S, WebUI, until
+from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.web_server import RUNS_S, WebUI, until
 
 SYMBOLS: Final = 6
 PER_RUN: Final = 2

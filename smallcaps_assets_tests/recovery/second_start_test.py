@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smallcaps_assets.commands.processes import SERVICES, daemons, end_leftovers, ui_mark, works_on
-from smallcaps_assets.lake.processes import own_mark
-from smallcaps_assets.settings import HOME_VARIABLE, UI_VARIABLE
+from smallcaps_assets.commands.services.processes import SERVICES, daemons, end_leftovers, ui_mark, works_on
+from smallcaps_assets.runtime.processes import own_mark
+from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.web_server import WebUI
 

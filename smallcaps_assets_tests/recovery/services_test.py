@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from smallcaps_assets.commands.services import STARTS, Service, answers, free_port
+from smallcaps_assets.commands.services.services import STARTS, Service, answers, free_port
 from smallcaps_assets.errors import ServiceEnded
 
 

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from smallcaps_assets.simulated.market import SimulatedMarket
+from smallcaps_assets.simulated.market.market import SimulatedMarket
 
 LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

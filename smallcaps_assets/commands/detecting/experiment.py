@@ -1,0 +1,147 @@
+"""Bars of part of the universe, read once and batch by batch, and what configurations find in them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
+from smallcaps_assets.domain.bars.quality import clean_bars
+from smallcaps_assets.domain.events.detection import Detection, build_master, detect
+from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.settings.settings import Settings
+
+# the calendar's own bounds
+FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
+ONE_DAY: Final = timedelta(days=1)
+DAY: Final = new_york_date(pl.col("timestamp"))
+
+
+class Found(NamedTuple):
+    """What one configuration finds in a batch."""
+
+    master: pl.DataFrame  # EVENTS
+    days: pl.DataFrame  # symbol and date of each day with bars in its sessions
+    counts: Counter[str]
+
+
+class Batch(NamedTuple):
+    """What is found in the bars of some symbols."""
+
+    symbols: list[str]
+    rows: int
+    refused: pl.DataFrame  # QUARANTINED_BARS
+    found: list[Found]  # one for each configuration; none where no bar is usable
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), several times at once."""
+
+    files: BarsBySymbol
+    symbols: list[str]  # sorted
+    first: date | None
+    last: date | None
+    configurations: list[Settings]
+    reference: pl.DataFrame | None
+
+    def run(self, folder: Path, log: Callable[[str], None]) -> Iterator[Batch]:
+        """What is found, batch by batch in order of symbols; each bar is read once.
+
+        Args:
+            folder: an empty folder for bars that have to be sorted by symbol first.
+            log: takes lines about the progress.
+        """
+        batches = list(self.files.batches(self.symbols, self._since(), self.last))
+        files = self.files
+        if files.is_scattered(batches):
+            files = files.in_runs(batches, folder, log)
+        progress = Progress(len(self.symbols), "symbols detected", log)
+        for symbols in batches:
+            yield self._batch(files, symbols)
+            progress.add(len(symbols))
+        for rows in files.nameless():
+            yield Batch([], rows.height, clean_bars(rows).quarantined, [])
+
+    def _since(self) -> date | None:
+        """The first day whose bars are read: as many sessions before the first as relative volumes look back."""
+        if self.first is None:
+            return None
+        days = max(settings.features.rvol_days for settings in self.configurations)
+        begin = max(FIRST_DATE, self.first - (2 * days + 30) * ONE_DAY)
+        before = sessions_between(begin, self.first - ONE_DAY, self.configurations[0].sessions)["date"]
+        return before.tail(days).min() or self.first  # type: ignore[return-value]
+
+    def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
+        clean = clean_bars(files.read(symbols, self._since(), self.last))
+        asked = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
+        bars, refused = clean.good.filter(asked), clean.quarantined.filter(asked)
+        found: list[Found] = []
+        if bars.height:
+            before = clean.good.filter(~asked)
+            for settings in self.configurations:
+                same = [
+                    of_other
+                    for other, of_other in zip(self.configurations, found, strict=False)
+                    if _detects_alike(settings, other)
+                ]
+                found.append(same[0] if same else self._found(files, bars, before, settings))
+        return Batch(symbols, bars.height + refused.height, refused, found)
+
+    def _found(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
+        earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
+        detection = _detected(bars, settings, self.reference, earlier)
+        days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
+        return Found(build_master(detection.events, settings.cooldown), days, Counter(detection.counts))
+
+    def _earlier_days(
+        self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
+    ) -> pl.DataFrame:
+        """DAILY of the days before the first; from further back for symbols that did not trade on every session."""
+        daily = _daily(before, settings)
+        days = dict(daily.group_by("symbol").len().iter_rows())
+        since = self._since()
+        assert since is not None  # noqa: S101 -- there is a first day
+        older = [
+            _daily(clean_bars(files.read([symbol], None, since - ONE_DAY)).good, settings)
+            for symbol in bars["symbol"].unique(maintain_order=True)
+            if days.get(symbol, 0) < settings.features.rvol_days
+        ]
+        return pl.concat([daily, *older])
+
+
+def _detects_alike(one: Settings, other: Settings) -> bool:
+    return one.detection == other.detection and one.sessions == other.sessions
+
+
+def _daily(bars: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    return _detected(bars, settings).daily if bars.height else DAILY.to_frame()
+
+
+def _detected(
+    bars: pl.DataFrame,
+    settings: Settings,
+    reference: pl.DataFrame | None = None,
+    earlier_days: pl.DataFrame | None = None,
+) -> Detection:
+    known = bars.filter(DAY.is_between(FIRST_DATE, LAST_DATE))
+    first, last = known.select(first=DAY.min(), last=DAY.max()).row(0) if known.height else (FIRST_DATE, FIRST_DATE)
+    sessions = sessions_between(first, last, settings.sessions)
+    return detect(bars, sessions, settings.detection, reference=reference, earlier_days=earlier_days)
+
+
+def sample(symbols: Sequence[str], size: int, seed: int) -> list[str]:
+    """`size` of `symbols`, sorted: the same for a seed, nearly so when others come in, a larger one holds a smaller."""
+
+    def chance(symbol: str) -> str:
+        return hashlib.sha256(f"{seed}|{symbol}".encode()).hexdigest()
+
+    return sorted(sorted(symbols, key=chance)[:size])

@@ -1,0 +1,221 @@
+"""`smallcaps import bars`: minute bars that people have, into the lake and its assets."""
+
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+
+from smallcaps_assets.commands.files import table_files
+from smallcaps_assets.commands.services.state import open_state
+from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.adopted import report
+from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.defs.recording import first_lines
+from smallcaps_assets.domain.imports.bars import BarForm
+from smallcaps_assets.domain.imports.columns import require_timezone
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.bars import BarsStore, bars_counted, version_of
+from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import require_writable
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.imports.bar_files import BarSources
+from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
+from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
+from smallcaps_assets.pipeline.imports.bars import BarImport
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.source import require_real
+from smallcaps_assets.settings.settings import Settings, lake_path
+
+UNIVERSE: Final = dg.AssetKey("universe")
+MINUTE_BARS: Final = dg.AssetKey("minute_bars")
+# no bars of US stocks by the minute are older
+EARLIEST: Final = date(1990, 1, 1)
+# symbols whose bars are told to Dagster together, so that little is untold when a process is killed
+TOLD_AT_ONCE: Final = 100
+NAMED: Final = 10
+# figures of a symbol that say that its bars are not what they were
+CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
+NOT_ALL: Final = 1
+# A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
+MOST_BAD_PCT: Final = 5.0
+
+
+def run(arguments: Namespace) -> int:
+    """Import every bar of `path` that is not in the lake, and say what came of them.
+
+    Returns 1 where some files or symbols could not be imported and others were, or where many rows are bad.
+
+    Raises:
+        InputError: there is no file, or none could be imported.
+    """
+    settings = enter(arguments)
+    form = _form(arguments)
+    paths = table_files(arguments.path, SUFFIXES)
+    lake = Lake(lake_path(settings))
+    universe = UniverseStore(lake)
+    require_real(universe, settings.source, "bars")
+    files = BarSources(form, only=_followed(universe) if arguments.followed_only else None)
+    require_writable(lake.root)
+    work = BarImport(
+        store=BarsStore(lake),
+        files=files,
+        over=_sessions_over(settings),
+        replace=arguments.on_conflict == "replace",
+        complete=arguments.complete,
+        decided=arguments.on_conflict is not None,
+        allow_outside=arguments.allow_outside,
+        begin=lambda: remember_import(lake, "bars"),
+    )
+    problems: list[str] = []
+    sources = files.sources(paths, work.options, problems)
+    figures = Counter[str]()
+    with open_state(settings) as instance:
+        told = _Told(instance, settings, work.store, str(Path(arguments.path).resolve()))
+        outcomes = work.run(sources, lambda line: print(line, flush=True))
+        while some := list(islice(outcomes, TOLD_AT_ONCE)):
+            told.tell(some)
+            problems += [problem for outcome in some for problem in outcome.problems]
+            for outcome in some:
+                figures.update({name: int(count) for name, count in outcome.figures.items()})
+            figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
+    _say(paths, figures, told.symbols, work, universe)
+    if told.first and told.first < settings.history.first_session:
+        print(
+            f"bars from {told.first} on lie before history.first_session {settings.history.first_session}: nothing so "
+            f"early is fetched by itself; set it to {told.first} to have holes filled, which `smallcaps coverage` shows"
+        )
+    return _verdict(arguments.path, problems, figures, told.symbols, work)
+
+
+def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
+    """Say at the end what went wrong; returns the exit code."""
+    if problems:
+        print(first_lines(problems), file=sys.stderr)
+        many = f"{path}: {len(problems):,} problems with files or symbols, named above"
+        if not symbols:
+            raise InputError(f"{many}; not a bar was imported. Mend what they say, then run again.")
+        print(
+            f"{many}: what they name was not imported whole, everything else is in the lake. Mend or remove it, then "
+            "run the same again: what is imported and unchanged is not read again.",
+            file=sys.stderr,
+        )
+    bad = is_beyond(work.refused.bad, figures["rows_read"], MOST_BAD_PCT)
+    if bad:
+        print(
+            f"{path}: {work.refused.bad:,} of {figures['rows_read']:,} rows are bad, for the reasons above. If they "
+            "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
+            file=sys.stderr,
+        )
+    return NOT_ALL if problems or bad else 0
+
+
+class _Told:
+    """What Dagster knows of the symbols that are imported."""
+
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings, store: BarsStore, path: str) -> None:
+        self._instance, self._settings, self._store, self._path = instance, settings, store, path
+        self._known = set(instance.get_materialized_partitions(MINUTE_BARS))
+        self.symbols: set[str] = set()
+        # the first session with bars of the symbols that changed
+        self.first: date | None = None
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Make partitions of the symbols, and record those that changed, or that Dagster never heard of."""
+        held = {outcome.partition[0] for outcome in outcomes if outcome.partition and self._has_bars(outcome)}
+        self._instance.add_dynamic_partitions(SYMBOLS.name or "", sorted(held))
+        by_symbol: dict[str, Counter[str]] = {symbol: Counter() for symbol in held}
+        for outcome in outcomes:
+            for symbol in held.intersection(outcome.partition):
+                by_symbol[symbol].update({name: int(count) for name, count in outcome.figures.items()})
+        changed = {symbol for symbol, figures in by_symbol.items() if any(figures[name] for name in CHANGES)}
+        untold = sorted(changed | (held - self._known))
+        report(
+            self._instance,
+            self._settings,
+            MINUTE_BARS,
+            {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in untold},
+            upstream=[UNIVERSE],
+            more={"imported_from": dg.MetadataValue.path(self._path)},
+        )
+        self._known |= held
+        self.symbols |= held
+
+    def _has_bars(self, outcome: Outcome) -> bool:
+        return not outcome.problems and bool(not outcome.figures or outcome.figures["sessions"])
+
+    def _outcome(self, symbol: str, figures: Mapping[str, int]) -> Outcome:
+        marks = self._store.fingerprints(symbol)
+        with_bars = [day for day, mark in marks.items() if bars_counted(mark)]
+        self.first = min([*with_bars, *([self.first] if self.first else [])], default=None)
+        rows = sum(map(bars_counted, marks.values()))
+        return Outcome((symbol,), {**figures, "sessions_in_lake": len(marks)}, rows=rows, version=version_of(marks))
+
+
+def _form(arguments: Namespace) -> BarForm:
+    require_timezone(arguments.timezone)
+    return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
+
+
+def _followed(universe: UniverseStore) -> frozenset[str]:
+    """The symbols that are followed.
+
+    Raises:
+        InputError: there are none, so that every file would be left aside.
+    """
+    followed = frozenset(universe.followed())
+    if not followed:
+        raise InputError(
+            f"--followed-only: the universe of {universe.lake.root} follows no symbol, so nothing would be imported. "
+            "Materialize universe first, or leave the flag out."
+        )
+    return followed
+
+
+def _sessions_over(settings: Settings) -> list[date]:
+    since = settings.history.model_copy(update={"first_session": EARLIEST, "last_session": None})
+    return sessions_due(since, settings.sessions, datetime.now(UTC))
+
+
+def _say(
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], work: BarImport, universe: UniverseStore
+) -> None:
+    kept = figures["bars_differing"] - figures["bars_replaced"]
+    if figures["before"]:
+        print("files that were imported before, and whose bars are all there, were not read again")
+    print(
+        f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
+        f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
+    )
+    if figures["bars_filled"]:
+        print(f"{figures['bars_filled']:,} bars that lacked vwap or transactions have them now")
+    print(
+        f"left out: {figures['rows_on_other_days']:,} bars on days without a session, {figures['rows_not_over']:,} of "
+        "sessions that are not over"
+    )
+    if figures["bars_off_hours"]:
+        print(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
+    if figures["rows_repeated"]:
+        print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
+    if figures["rows_quarantined"]:
+        copies = f" ({figures['rows_copies']:,} more say the same)" if figures["rows_copies"] else ""
+        print(f"{figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}{copies}:")
+        print("\n".join(work.refused.lines()))
+    if work.files.extra:
+        print(f"columns that nothing was made of: {', '.join(sorted(work.files.extra))}")
+    strange = sorted(symbols - universe.followed().keys())
+    if strange:
+        more = f" and {len(strange) - NAMED:,} more" if len(strange) > NAMED else ""
+        print(
+            f"{len(strange):,} symbols that the universe does not follow: {', '.join(strange[:NAMED])}{more}. Their "
+            "bars are used as they are, and nothing is asked for them"
+        )
+    if any(figures[name] for name in CHANGES):
+        print("next: materialize event_shards of these symbols, then master_events and the manifests")

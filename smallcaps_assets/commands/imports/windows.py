@@ -1,0 +1,242 @@
+"""`smallcaps import windows`: trades and quotes of events that were downloaded before, taken in as the lake's own."""
+
+import json
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.commands.imports.command import choose_from
+from smallcaps_assets.commands.services.state import look_into_state
+from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.defs.adopted import report
+from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.domain.imports.columns import require_timezone
+from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.domain.tape.nbbo import Thinning
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import disk_errors, publish_changed
+from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.checks import require_whole_ledger
+from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
+from smallcaps_assets.pipeline.imports.windows import (
+    HELD,
+    REFUSED,
+    TapeFile,
+    WindowsAdopted,
+    WindowsImport,
+    still_refused,
+    tape_files,
+)
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.settings.settings import Profile, Settings, lake_path
+
+NOT_ALL: Final = 1
+MOST_SHOWN: Final = 50
+_RESOLUTION: Final = r"(changes,)?([1-9][0-9]{0,2}|1000)"
+
+
+def run(arguments: Namespace) -> int:
+    """Take in the files below PATH, certify them in the ledger, tell Dagster; 1 where files were refused.
+
+    Raises:
+        InputError: no files, no manifest, or what the files hold is not said.
+        LakeError: the disk refuses.
+    """
+    require_timezone(arguments.timezone)
+    settings = enter(arguments)
+    profile: Profile = arguments.profile or settings.active_profile
+    lake = Lake(lake_path(settings))
+    files = tape_files(arguments.path)
+    if not files:
+        raise InputError(
+            f"{arguments.path}: no files of events there. They are named symbol=X/event=ID/trades.parquet and "
+            "quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."
+        )
+    require_real(UniverseStore(lake), settings.source, "windows")
+    store = ManifestStore(lake.manifests(profile), profile)
+    if store.current_id() is None:
+        raise InputError(
+            f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
+            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.adopted_events)}; else "
+            f"materialize {profile}/manifest."
+        )
+    manifest, sidecar = store.current()
+    work = WindowsImport(
+        folder=arguments.path,
+        tape=profile_tape(lake, profile, settings),
+        manifest=manifest,
+        held=_held(arguments, manifest),
+        sessions=None if arguments.held_for_sure else settings.sessions,
+        resolution=_resolution(arguments, files, settings, profile),
+        timezone=arguments.timezone,
+        config_hash=sidecar["config_hash"],
+        log=lambda line: print(line, file=sys.stderr),
+    )
+    remember_import(lake, "windows")
+    done = work.run(files)
+    aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
+    ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
+    if done.refused.height or aside.is_file():
+        publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))
+    told = _tell_dagster(settings, work, done, ledger)
+    if arguments.json:
+        print(json.dumps(_document(done, ledger, told)))
+    else:
+        print("\n".join(_text(done, ledger, told, aside)))
+    for row in done.refused.head(MOST_SHOWN).to_dicts():
+        print(f"refused: {row['file']}: {row['reason']}", file=sys.stderr)
+    if done.stopped is not None:
+        raise done.stopped
+    return NOT_ALL if done.refused.height else 0
+
+
+def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
+    """What the user says that the files hold (HELD).
+
+    Raises:
+        InputError: nothing, or two things.
+    """
+    minutes = (arguments.before, arguments.after)
+    if arguments.manifest is None and None not in minutes:
+        both = {"held_before": pl.lit(arguments.before, pl.Int64), "held_after": pl.lit(arguments.after, pl.Int64)}
+        return manifest.select("event_id", **both)
+    if arguments.manifest is None or minutes != (None, None):
+        raise InputError(
+            "which minutes the files hold around each event stands in none of them, and is not guessed: give "
+            "--before MIN and --after MIN, or --manifest FILE, a parquet file with event_id, window_before_min and "
+            "window_after_min."
+        )
+    columns = {name: MANIFEST[name] for name in ("event_id", "window_before_min", "window_after_min")}
+    try:
+        scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False).cast(
+            {name: pl.Int64 for name in columns if name != "event_id"}
+        )
+        told = matched(scanned, columns, str(arguments.manifest)).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"--manifest {arguments.manifest}: {str(error).splitlines()[0]}") from error
+    return told.unique("event_id", keep="none").rename(dict(zip(columns, HELD, strict=True)))
+
+
+def _resolution(
+    arguments: Namespace, files: Sequence[TapeFile], settings: Settings, profile: Profile
+) -> Thinning | None:
+    """How quotes were thinned, as the user says; None: not at all.
+
+    Raises:
+        InputError: there are quotes and nothing is said, or they are too thin for the profile.
+    """
+    said = arguments.resolution
+    if said == "full" or (said is None and all(file.kind != "quotes" for file in files)):
+        return None
+    match = re.fullmatch(_RESOLUTION, said or "")
+    if match is None:
+        raise InputError(
+            f"--resolution {'is missing' if said is None else said}: how quotes were thinned stands in no file, and is "
+            "not guessed. Give full for every "
+            "quote the vendor has, 20 for the last of each twentieth of a second, or changes,5 for the same of fifths "
+            "of a second without those that change nothing."
+        )
+    given = Thinning(by_change_only=match[1] is not None, max_hz=int(match[2]))
+    require_resolution(given, settings.profiles[profile].quotes)
+    return given
+
+
+def _refused_before(aside: Path) -> pl.DataFrame:
+    """The files (REFUSED) that earlier imports left to a capture."""
+    if not aside.is_file():
+        return REFUSED.to_frame()
+    with disk_errors("read", aside):
+        return matched(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
+
+
+def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
+    """Bring the ledger up to date."""
+    ledger = build_ledger(manifest, tape, manifest_id)
+    require_whole_ledger(ledger, manifest)
+    publish_changed(lake.ledger(profile), ledger)
+    return ledger
+
+
+def _tell_dagster(
+    settings: Settings, work: WindowsImport, done: WindowsAdopted, ledger: pl.DataFrame
+) -> dict[str, int]:
+    """Record partitions with windows taken in as materialized where they are whole; how many there are to tell of."""
+    whole = {kind: _by_key(work.whole(kind, _pairs(kind, ledger))) for kind in KINDS}
+    if not any(whole.values()):
+        return {str(kind): 0 for kind in KINDS}
+    told: dict[str, int] = {}
+    with look_into_state(settings) as instance:
+        for kind, outcomes in whole.items():
+            key = dg.AssetKey([work.tape.profile, f"tape_{kind}"])
+            known = instance.get_materialized_partitions(key)
+            news = {
+                name: outcome
+                for name, outcome in outcomes.items()
+                if name not in known or outcome.partition in done.changed[kind]
+            }
+            instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
+            report(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
+            told[kind] = len(news)
+    return told
+
+
+def _pairs(kind: Kind, ledger: pl.DataFrame) -> list[tuple[str, str]]:
+    """The partitions with windows that were taken in."""
+    taken_in = ledger.filter(pl.col(f"{kind}_adopted_from").list.len() > 0)
+    return taken_in.select("symbol", "wave").unique().sort(pl.all()).rows()
+
+
+def _by_key(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
+    symbol_and_wave = (outcome.partition for outcome in outcomes)
+    return {tape_key(symbol, wave): one for (symbol, wave), one in zip(symbol_and_wave, outcomes, strict=True)}
+
+
+def _document(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int]) -> dict[str, Any]:
+    return {
+        **{str(kind): figures for kind, figures in done.figures.items()},
+        "refused": done.refused.to_dicts(),
+        "held": _held_by_kind(ledger),
+        "events": dict(ledger.group_by("state").len().sort("state").iter_rows()),
+        "partitions_told_to_dagster": told,
+    }
+
+
+def _held_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
+    """Of how many events trades and quotes are here, be they none."""
+    return {str(kind): ledger[f"{kind}_rows"].count() for kind in KINDS}
+
+
+def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], aside: Path) -> list[str]:
+    lines = []
+    for kind, figures in done.figures.items():
+        lines.append(
+            f"{kind}: {figures['files']:,} files, {figures['adopted']:,} windows taken in ({figures['rows']:,} rows), "
+            f"{figures['there_already']:,} there already, {figures['refused']:,} files refused"
+        )
+        lines.append(
+            f"  left out: {figures['not_in_manifest']:,} events that are not in the manifest, "
+            f"{figures['shorter_than_the_window']:,} whose files hold less than the window, which is to be captured"
+        )
+    states = ", ".join(f"{count:,} {state}" for state, count in ledger["state"].value_counts(sort=True).iter_rows())
+    lines.append(f"ledger: {ledger.height:,} events: {states}")
+    held = _held_by_kind(ledger)
+    lines.append(f"  of them here: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
+    lacking = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
+    if lacking:
+        lines.append(f"  still to be captured: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
+    lines.append(f"{sum(told.values()):,} partitions newly whole, told to Dagster")
+    if done.refused.height:
+        lines.append(f"{aside} names every file refused and why, those of earlier imports too that nothing replaced")
+    return lines

@@ -1,0 +1,115 @@
+"""Dagster's state of a lake: where it lies, how a command opens it, and when it is no longer needed."""
+
+import hashlib
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+
+from smallcaps_assets.commands.services.processes import works_on
+from smallcaps_assets.defs.runs.orphans import fail_orphans
+from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead, settle_limit
+from smallcaps_assets.errors import InputError, SettingsError
+from smallcaps_assets.lake.locks import alone
+from smallcaps_assets.lake.publish import publish_text
+from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
+
+DEFAULT_LAKE: Final = "lake"
+# says in a state whose it is
+LAKE_FILE: Final = "lake.txt"
+# says the same in the storage itself, which may be a database that other lakes know as well
+LAKE_KEY: Final = "smallcaps/lake"
+# a lake on a disk that is not there today may be there tomorrow
+KEPT_S: Final = 30 * 86_400.0
+
+
+def open_state(settings: Settings) -> dg.DagsterInstance:
+    """Dagster's state of the lake, which this process and its children then use; closes what dead processes left.
+
+    Raises:
+        InputError: the state is that of another lake.
+        SettingsError: it cannot be opened as `dagster.laid_over` says.
+    """
+    instance = look_into_state(settings)
+    fail_orphans(instance)
+    free_slots_of_the_dead(instance)
+    settle_limit(instance)
+    return instance
+
+
+def look_into_state(settings: Settings) -> dg.DagsterInstance:
+    """The same as it is, with nothing closed."""
+    folder, lake = state_folder(settings), lake_path(settings)
+    over = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
+    # one that is not there yet is made: by one process at a time
+    with alone(folder / "opening.lock"):
+        publish_text(folder / "dagster.yaml", instance_config(home() / "dagster.yaml", folder, over))
+        publish_text(folder / LAKE_FILE, str(lake))
+        use_dagster_home(folder)
+        instance = _opened(over)
+        if over is not None:  # else it lies in a folder of the lake's own
+            _require_same_lake(instance, lake)
+    return instance
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where Dagster's state of the lake lies.
+
+    It is `.dagster` of the repository, or a folder of it for another lake than the repository's own. The dagster.yaml
+    there is the repository's with absolute paths, so that it does not matter where a process starts, and with what
+    settings lay over it.
+    """
+    root, lake = home(), lake_path(settings)
+    folder = root / ".dagster"
+    if lake == root / DEFAULT_LAKE:
+        return folder
+    return folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
+
+
+def remove_states_of_gone_lakes(now: float | None = None) -> list[Path]:
+    """Remove states whose lake is gone, that nothing changed for a month and that nothing works on; returns them."""
+    oldest = (time.time() if now is None else now) - KEPT_S
+    folders = (home() / ".dagster" / "lakes").glob("*")
+    gone = [folder for folder in folders if _lake_is_gone(folder) and _last_change(folder) < oldest]
+    removed = [folder for folder in gone if not works_on(folder)]
+    for folder in removed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return removed
+
+
+def _lake_is_gone(folder: Path) -> bool:
+    """False where the state does not say whose it is."""
+    file = folder / LAKE_FILE
+    return file.is_file() and not Path(file.read_text(encoding="utf-8")).exists()
+
+
+def _last_change(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+def _opened(over: Path | None) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except Exception as error:
+        if over is None:
+            raise
+        # a storage is a plug-in: its errors have no root of their own
+        raise SettingsError(
+            f"{over}: Dagster's state cannot be opened ({' '.join(str(error).split())}). Check what the file names: is "
+            "it installed, does the server run, are user, password and database right?"
+        ) from error
+
+
+def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
+    """Make sure that a state which does not lie in the lake's own folder, such as a database, is of this lake."""
+    store = instance.daemon_cursor_storage
+    known = store.get_cursor_values({LAKE_KEY}).get(LAKE_KEY)
+    if known not in (None, str(lake)) and Path(known).is_dir():
+        raise InputError(
+            f"Dagster's state is that of the lake {known}, not of {lake}: its partitions would mix. Give each lake a "
+            "database of its own."
+        )
+    if known != str(lake):
+        store.set_cursor_values({LAKE_KEY: str(lake)})

@@ -1,0 +1,67 @@
+"""Asset `coverage`: which bars should be there, and which are."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.asset_checks import COVERAGE_CHECKS, reported, specs
+from smallcaps_assets.defs.charts import coverage_pictures
+from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.defs.recording import OWNERS, Metadata, column_schema, first_lines, table
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol
+from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
+
+SHOWN: Final = 50
+WORST: Final = (
+    *("symbol", "state", "active", "sessions_expected", "sessions_missing", "first_missing", "last_missing"),
+    *("sessions_empty_between", "sessions_beyond", "sessions_doubled", "cause"),
+)
+
+
+@dg.asset(
+    deps=["minute_bars"],
+    group_name="bars",
+    kinds={"polars", "parquet"},
+    owners=OWNERS,
+    io_manager_key="lake_tables",
+    metadata=column_schema(COVERAGE),
+    check_specs=specs(dg.AssetKey("coverage"), COVERAGE_CHECKS),
+)
+def coverage(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
+    """Which sessions every symbol should have in every month, and which are there; lost minutes, doubled volumes.
+
+    Expected are the sessions that are due, from the day of listing, where it is known, to the last day that a symbol is
+    followed; before history.first_session, and of symbols that nobody follows, those from the first bar to the last.
+    Reads all bars once, a few hundred million in minutes; `smallcaps coverage` shows the same in a terminal.
+    """
+    made = Inventory(lake.bars(), lake.universe(), settings.load(), context.log.info).run(settings.now())
+    partitions = context.instance.get_dynamic_partitions(SYMBOLS.name or "")
+    yield dg.MaterializeResult(value=made.table, metadata=_figures(made, partitions))
+    yield from reported(context.asset_key, made.findings)
+
+
+def _figures(made: Coverage, partitions: list[str]) -> Metadata:
+    symbols = by_symbol(made.table)
+    # nothing is expected of them, and nothing is there
+    idle = sorted(set(partitions) - set(symbols["symbol"]))
+    figures: Metadata = {
+        "dagster/row_count": made.table.height,
+        **made.figures(),
+        "partitions_idle": len(idle),
+        "idle_partitions": ", ".join(idle[:SHOWN]) or "none",
+    }
+    worst = symbols.filter((pl.col("state") != "complete") | (pl.col("sessions_doubled") > 0)).select(WORST).head(SHOWN)
+    if made.first_bar:
+        figures["first_bar_before_history"] = str(made.first_bar)
+    if not worst.is_empty():
+        figures["worst"] = table(worst)
+    if made.causes:
+        figures["unreadable"] = first_lines([f"{symbol}: {cause}" for symbol, cause in made.causes.items()])
+    if not made.lost.is_empty():
+        figures["lost_minutes"] = table(made.lost.head(SHOWN))
+    return figures | coverage_pictures(made.table)

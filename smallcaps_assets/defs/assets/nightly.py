@@ -1,0 +1,195 @@
+"""The night: one run that brings everything up to the manifests up to date, and its report."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from smallcaps_assets.defs.partitions import SYMBOLS, in_range, range_tags
+from smallcaps_assets.defs.recording import OWNERS, PROBLEMS, GoOn, Metadata, column_schema, first_lines, table
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.operations.nightly import BEHIND, Stocktaking, night_of
+from smallcaps_assets.settings.settings import PROFILES, Settings
+
+NIGHTLY: Final = "nightly"
+SESSION_TAG: Final = "smallcaps/session"
+UNFINISHED: Final = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+BY_SYMBOL: Final = ("minute_bars", "event_shards")
+RUN_CONFIG: Final = {"ops": {step: {"config": GoOn(go_on=True).model_dump()} for step in BY_SYMBOL}}
+# what a symbol failed of is tried again by the next night, a run whose process died by Dagster
+# and then does all steps again, which skip what is there: its report tells of the whole night
+TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
+SHOWN: Final = 100
+
+
+@dg.asset(
+    deps=[dg.AssetKey([profile, "manifest"]) for profile in PROFILES],
+    group_name=NIGHTLY,
+    kinds={"polars", "parquet"},
+    owners=OWNERS,
+    io_manager_key="lake_tables",
+    metadata=column_schema(BEHIND),
+)
+def nightly_report(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> Iterator[dg.MaterializeResult[object]]:
+    """What the night brought, how long it took, and the symbols that are behind.
+
+    One row for each symbol that lacks sessions that are due, whether it failed in this night or before. Where there is
+    one the run fails at its very end, after MASTER and the manifests were built from all others; what is missing is
+    due again in the next night. A symbol that joined the universe in this run is
+    not behind: its first night is the next.
+    """
+    loaded, run, instance = settings.load(), context.run, context.instance
+    active = lake.universe().followed()
+    in_run = set(in_range(instance.get_dynamic_partitions(SYMBOLS.name or ""), run.tags))
+    followed = {symbol: last for symbol, last in active.items() if symbol in in_run}
+    due = sessions_due(loaded.history, loaded.sessions, settings.now())
+    done = _materialized(instance, run.run_id)
+    causes = _causes(done)
+    behind = Stocktaking(lake.detector(loaded), due, causes).behind(followed)
+    figures: Metadata = {
+        "dagster/row_count": behind.height,
+        "session": f"{due[-1]}" if due else "none",
+        "symbols": len(followed),
+        "symbols_behind": behind.height,
+        "symbols_new": len(active) - len(followed),
+        "new_symbols_next_night": ", ".join([symbol for symbol in active if symbol not in in_run][:SHOWN]) or "none",
+        "behind": table(behind.head(SHOWN).with_columns(pl.col("first_missing").cast(pl.String))),
+        **_brought(done),
+        **_seconds(instance, run.run_id),
+    }
+    yield dg.MaterializeResult(value=behind, metadata=figures)
+    if not behind.is_empty():
+        raise CaptureIncomplete(_told(behind, len(followed)))
+    if causes:  # of symbols that are followed no more
+        raise CaptureIncomplete(f"symbols that left the universe failed:\n{first_lines(list(causes.values()))}")
+
+
+def nightly_job() -> UnresolvedAssetJobDefinition:
+    """Universe, bars, events, MASTER, manifests and report, in this order, in one run and one process."""
+    keys = ["universe", *BY_SYMBOL, "master_events", *([profile, "manifest"] for profile in PROFILES), "nightly_report"]
+    return dg.define_asset_job(
+        NIGHTLY,
+        selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in keys)),
+        config=RUN_CONFIG,
+        tags=TAGS,
+        executor_def=dg.in_process_executor,
+        description="Brings the universe, minute bars, events, MASTER and the manifests up to date; asks only for "
+        "sessions that are missing. A symbol that fails is named in nightly_report and stops no other.",
+    )
+
+
+def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Every evening of a session, at `nightly.start`."""
+    start = settings.nightly.start
+
+    @dg.schedule(
+        name=NIGHTLY,
+        job=job,
+        cron_schedule=f"{start.minute} {start.hour} * * *",
+        execution_timezone=NEW_YORK,
+        description=f"At {start:%H:%M} New York time after each session: everything from the universe to the "
+        "manifests. Missed nights are caught up by the next.",
+    )
+    def nightly(
+        context: dg.ScheduleEvaluationContext, settings: SettingsResource, lake: LakeResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        return night_request(context.instance, settings.load(), lake, context.scheduled_execution_time)
+
+    return nightly
+
+
+def night_request(
+    instance: dg.DagsterInstance, settings: Settings, lake: LakeResource, at: datetime
+) -> dg.RunRequest | dg.SkipReason:
+    """The run of the night of a moment, one for each session; or why there is none."""
+    night = night_of(at, settings.history, settings.sessions)
+    if night.session is None:
+        return dg.SkipReason(night.reason)
+    active = set(lake.universe().read().filter("active")["symbol"])
+    followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
+    if not followed:
+        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
+    going_on = instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1)
+    if going_on:
+        return dg.SkipReason(f"The run {going_on[0].run_id} of an earlier night is not finished yet.")
+    return dg.RunRequest(
+        run_key=f"{night.session}",
+        run_config=RUN_CONFIG,
+        tags={SESSION_TAG: f"{night.session}", **TAGS, **range_tags(followed[0], followed[-1])},
+    )
+
+
+def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:
+    """What the run has materialized so far."""
+    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return [log.asset_materialization for log in logs if log.asset_materialization]
+
+
+def _causes(done: list[dg.AssetMaterialization]) -> dict[str, str]:
+    """What went wrong, by symbol, the first of it."""
+    found = [(str(one.partition), one.metadata[PROBLEMS]) for one in done if PROBLEMS in one.metadata]
+    return {symbol: str(cause.value) for symbol, cause in reversed(found)}
+
+
+def _brought(done: list[dg.AssetMaterialization]) -> Metadata:
+    """What came in, summed over symbols."""
+
+    def total(asset: str, figure: str) -> int:
+        of_asset = (one.metadata for one in done if one.asset_key == dg.AssetKey(asset))
+        return sum(_number(metadata, figure) for metadata in of_asset)
+
+    fetched = [one.metadata for one in done if one.asset_key == dg.AssetKey("minute_bars")]
+    return {
+        "sessions": max((_number(metadata, "sessions_fetched") for metadata in fetched), default=0),
+        "symbol_sessions": total("minute_bars", "sessions_fetched"),
+        "bars": total("minute_bars", "rows"),
+        "bars_quarantined": total("minute_bars", "rows_quarantined"),
+        "requests": total("minute_bars", "requests"),
+        "symbol_sessions_detected": total("event_shards", "sessions_detected"),
+        "events_detected": total("event_shards", "events_detected"),
+        "master_rows": total("master_events", "dagster/row_count"),
+    }
+
+
+def _number(metadata: Mapping[str, dg.MetadataValue[Any]], name: str) -> int:
+    value = metadata[name].value if name in metadata else 0
+    return value if isinstance(value, int) else 0
+
+
+def _seconds(instance: dg.DagsterInstance, run_id: str) -> Metadata:
+    """How long each step of the run took so far, as the event log tells, and what Dagster took around them."""
+    stats = [step for step in instance.get_run_step_stats(run_id) if step.start_time and step.end_time]
+    took = {step.step_key: (step.end_time or 0) - (step.start_time or 0) for step in stats}
+    if not stats:
+        return {}
+    first, last = (min(step.start_time or 0 for step in stats), max(step.end_time or 0 for step in stats))
+    record = instance.get_run_record_by_id(run_id)
+    began = (record.start_time if record else None) or first
+    figures: Metadata = {f"seconds/{step}": round(seconds, 2) for step, seconds in took.items()}
+    return figures | {"seconds/between_steps": round(max(0.0, last - began - sum(took.values())), 2)}
+
+
+def _told(behind: pl.DataFrame, of: int) -> str:
+    lines = [
+        f"{row['symbol']}: {row['sessions_missing']} sessions missing, {row['sessions_undetected']} not detected: "
+        f"{row['cause']}"
+        for row in behind.to_dicts()
+    ]
+    return (
+        f"{behind.height} of {of} symbols are behind; MASTER and the manifests are built from everything else. "
+        f"The next night asks for what is missing.\n{first_lines(lines)}"
+    )

@@ -1,0 +1,241 @@
+"""Coverage of minute bars: which sessions every symbol should have, which are there, and whose volumes are doubled."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.checks import EXPECTED, BarCheckParams, expected_sessions
+from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.sessions import new_york_date
+
+# Whether a symbol is followed, and the days of its listing; null where unknown, or listed still.
+LISTINGS: Final = pl.Schema({"symbol": pl.String(), "active": pl.Boolean(), "listed": pl.Date(), "delisted": pl.Date()})
+# Of one symbol and session: bars whose volume tells odd from even, and those of them with an odd one.
+VOLUMES: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "judged": pl.Int64(), "odd": pl.Int64()})
+# One row per symbol and ET month in which sessions are expected, or bars are there.
+COVERAGE: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "month": pl.Date(),
+        "active": pl.Boolean(),
+        "listed": pl.Date(),
+        "delisted": pl.Date(),
+        "sessions_expected": pl.Int64(),
+        "sessions_here": pl.Int64(),
+        "sessions_with_bars": pl.Int64(),
+        "sessions_empty": pl.Int64(),
+        "sessions_empty_between": pl.Int64(),
+        "sessions_missing": pl.Int64(),
+        "first_missing": pl.Date(),
+        "last_missing": pl.Date(),
+        "sessions_beyond": pl.Int64(),
+        "bars": pl.Int64(),
+        "volumes_judged": pl.Int64(),
+        "volumes_odd": pl.Int64(),
+        "sessions_doubled": pl.Int64(),
+        "cause": pl.String(),
+    }
+)
+# Sessions in a row that a symbol lacks: `missing` were never stored, `empty` lie between sessions with bars.
+HOLES: Final = pl.Schema(
+    {"symbol": pl.String(), "hole": pl.String(), "first": pl.Date(), "last": pl.Date(), "sessions": pl.Int64()}
+)
+# what a symbol is in all: nothing lacking, something, not one bar, or only bars of sessions of which none is expected
+STATES_OF_SYMBOLS: Final = ("complete", "holes", "without", "beyond")
+STATES: Final = pl.Schema({**EXPECTED, "expected": pl.Boolean(), "bars": pl.Int64(), "hole": pl.String()})
+MONTH: Final = pl.col("day").dt.month_start()
+
+
+def placed(listings: pl.DataFrame, here: pl.DataFrame) -> pl.DataFrame:
+    """The symbols (LISTINGS) to take stock of: those that are followed, and those that have sessions here.
+
+    Of a symbol that is not followed nothing is expected before its first bar or after its last.
+
+    Args:
+        listings: LISTINGS of the universe.
+        here: SESSION_BARS.
+    """
+    known = listings.join(_first_and_last(here), on="symbol", how="full", coalesce=True).with_columns(
+        pl.col("active").fill_null(False)
+    )
+    followed = known.filter("active").select(*LISTINGS)
+    others = known.filter(~pl.col("active"), pl.col("symbol").is_in(here["symbol"].unique().implode()))
+    bounded = others.with_columns(listed=pl.coalesce("first", pl.lit(date.max)), delisted="last")
+    return pl.concat([followed, bounded.select(*LISTINGS)]).sort("symbol")
+
+
+def _first_and_last(here: pl.DataFrame) -> pl.DataFrame:
+    """The first and the last day with bars of each symbol, null where there is none."""
+    traded = pl.col("day").filter(pl.col("bars") > 0)
+    return here.group_by("symbol").agg(first=traded.min(), last=traded.max())
+
+
+def session_states(
+    symbols: pl.DataFrame, here: pl.DataFrame, due: Sequence[date], calendar: Sequence[date], since: date
+) -> pl.DataFrame:
+    """Every session that is expected, or here, with what is lacking (STATES): `bars` is null where it is not here.
+
+    Expected of a symbol that is followed are the sessions due, and before `since` those from its first bar to its last;
+    of any other all from its first bar to its last.
+
+    Args:
+        symbols: LISTINGS of `placed`.
+        here: SESSION_BARS.
+        due: the XNYS sessions to follow that are over.
+        calendar: the XNYS sessions from the first that is due or here to the last.
+        since: the day from which symbols are followed.
+    """
+    followed = symbols.filter("active")
+    with_bars = followed.join(_first_and_last(here).drop_nulls(), on="symbol").with_columns(
+        listed=pl.max_horizontal("listed", "first"), delisted=pl.min_horizontal("delisted", "last")
+    )
+    pieces = [
+        expected_sessions(followed, due),
+        expected_sessions(with_bars, [day for day in calendar if day < since]),
+        expected_sessions(symbols.filter(~pl.col("active")), calendar),
+    ]
+    expected = pl.concat(pieces).with_columns(expected=pl.lit(value=True))
+    traded = pl.col("day").filter(pl.col("bars") > 0)
+    between = pl.col("day").is_between(traded.min().over("symbol"), traded.max().over("symbol"))
+    hole = (
+        pl.when(pl.col("bars").is_null())
+        .then(pl.lit("missing"))
+        .when((pl.col("bars") == 0) & between)
+        .then(pl.lit("empty"))
+    )
+    return (
+        expected.join(here, on=["symbol", "day"], how="full", coalesce=True)
+        .with_columns(pl.col("expected").fill_null(False))
+        .with_columns(hole=pl.when("expected").then(hole))
+        .match_to_schema(STATES)
+        .sort("symbol", "day")
+    )
+
+
+def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
+    """STATES summed up by symbol and ET month (COVERAGE); volumes and causes are null.
+
+    Args:
+        states: STATES.
+        symbols: LISTINGS; the days of the listing are told of those that are followed.
+    """
+    expected, bars, missing = pl.col("expected"), pl.col("bars"), pl.col("hole") == "missing"
+    days = pl.col("day").filter(missing)
+    by_month = states.group_by("symbol", MONTH.alias("month")).agg(
+        sessions_expected=expected.sum(),
+        sessions_here=(expected & bars.is_not_null()).sum(),
+        sessions_with_bars=(expected & (bars > 0)).sum(),
+        sessions_empty=(expected & (bars == 0)).sum(),
+        sessions_empty_between=(pl.col("hole") == "empty").sum(),
+        sessions_missing=missing.sum(),
+        first_missing=days.min(),
+        last_missing=days.max(),
+        sessions_beyond=(~expected & (bars > 0)).sum(),
+        bars=bars.sum(),
+    )
+    told = symbols.with_columns(pl.when("active").then(name).alias(name) for name in ("listed", "delisted"))
+    return (
+        by_month.filter((pl.col("sessions_expected") > 0) | (pl.col("sessions_beyond") > 0))
+        .join(told, on="symbol")
+        .with_columns(pl.col(name).cast(dtype) for name, dtype in COVERAGE.items() if name in by_month.columns)
+        .match_to_schema(COVERAGE, missing_columns="insert")
+        .sort("symbol", "month")
+    )
+
+
+def holes(states: pl.DataFrame, calendar: Sequence[date]) -> pl.DataFrame:
+    """Stretches of sessions that are missing or empty (HOLES), by symbol and day.
+
+    Args:
+        states: STATES.
+        calendar: the sessions by which two are in a row.
+    """
+    numbers = pl.DataFrame({"day": sorted(calendar)}, schema={"day": pl.Date}).with_row_index("number")
+    lacking = states.filter(pl.col("hole").is_not_null()).join(numbers, on="day").sort("symbol", "hole", "day")
+    place = pl.int_range(pl.len()).over("symbol", "hole")
+    return (
+        lacking.with_columns(stretch=pl.col("number").cast(pl.Int64) - place)
+        .group_by("symbol", "hole", "stretch")
+        .agg(first=pl.col("day").min(), last=pl.col("day").max(), sessions=pl.len().cast(pl.Int64))
+        .sort("symbol", "first")
+        .select(*HOLES)
+    )
+
+
+def session_volumes(bars: pl.LazyFrame) -> pl.LazyFrame:
+    """How many volumes of each session tell odd from even, and how many are odd (VOLUMES).
+
+    Volumes that are multiples of ten tell nothing: round lots are even whatever happened to them. Neither do fractions.
+
+    Args:
+        bars: `symbol`, `timestamp` and `volume`.
+    """
+    shares = pl.col("volume").cast(pl.Int64, strict=False)
+    judged = (shares == pl.col("volume")) & (shares % 10 != 0)
+    return (
+        bars.group_by("symbol", day=new_york_date(pl.col("timestamp")))
+        .agg(judged=judged.sum(), odd=(judged & (shares % 2 == 1)).sum())
+        .select(pl.col(name).cast(dtype) for name, dtype in VOLUMES.items())
+    )
+
+
+def with_volumes(table: pl.DataFrame, volumes: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
+    """COVERAGE with what volumes (VOLUMES) say.
+
+    Sums of trades are odd about as often as even. Where nearly all of `min_volumes` and more are even, something has
+    counted every share twice: such a session, or all sessions of a month that together are so, count as doubled. What
+    is doubled in some of its minutes, or has fewer such volumes in a whole month, cannot be told.
+    """
+    even = (pl.col("judged") >= params.min_volumes) & (100 * pl.col("odd") <= params.max_odd_pct * pl.col("judged"))
+    by_month = volumes.group_by("symbol", MONTH.alias("month")).agg(
+        pl.col("judged", "odd").sum(), sessions=pl.len().cast(pl.Int64), doubled=even.sum().cast(pl.Int64)
+    )
+    seen = by_month.select(
+        "symbol",
+        "month",
+        volumes_judged="judged",
+        volumes_odd="odd",
+        sessions_doubled=pl.when(even).then("sessions").otherwise("doubled"),
+    )
+    found = ("volumes_judged", "volumes_odd", "sessions_doubled")
+    return table.drop(found).join(seen, on=["symbol", "month"], how="left").select(*COVERAGE).sort("symbol", "month")
+
+
+def doubled_volumes(table: pl.DataFrame, params: BarCheckParams) -> Finding:
+    """No volumes of COVERAGE look as if every share was counted twice."""
+    judged = table.filter(pl.col("volumes_judged") >= params.min_volumes)
+    figures = {
+        "symbol_months": table.height,
+        "judged_as_a_whole": judged.height,
+        "sessions_doubled": int(table["sessions_doubled"].sum()),
+        "at_most_odd_pct": params.max_odd_pct,
+    }
+    return finding("doubled_volumes", doubled_months(table), figures, severe=False)
+
+
+def doubled_months(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of COVERAGE with doubled volumes, and what tells so."""
+    told = ("symbol", "month", "sessions_doubled", "sessions_with_bars", "volumes_judged", "volumes_odd")
+    return table.filter(pl.col("sessions_doubled") > 0).select(told)
+
+
+def by_symbol(table: pl.DataFrame) -> pl.DataFrame:
+    """COVERAGE summed up by symbol, with `state`, one of STATES_OF_SYMBOLS, the worst first."""
+    counts = [name for name, dtype in COVERAGE.items() if dtype == pl.Int64]
+    lacking = pl.col("sessions_missing") + pl.col("sessions_empty_between")
+    state = (
+        pl.when(pl.col("bars") == 0)
+        .then(pl.lit("without"))
+        .when(lacking > 0)
+        .then(pl.lit("holes"))
+        .when(pl.col("sessions_expected") == 0)
+        .then(pl.lit("beyond"))
+    )
+    return (
+        table.group_by("symbol", "active", "listed", "delisted", "cause")
+        .agg(pl.col(counts).sum(), pl.col("first_missing").min(), pl.col("last_missing").max())
+        .with_columns(lacking=lacking, state=state.otherwise(pl.lit("complete")))
+        .sort("lacking", "symbol", descending=[True, False])
+    )

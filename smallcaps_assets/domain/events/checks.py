@@ -1,0 +1,145 @@
+"""Checks of MASTER, each recomputed from what is published; the table is scanned, never held in memory whole."""
+
+from datetime import timedelta
+from typing import Final, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.bars.quality import bad_values
+from smallcaps_assets.domain.events.detection import CooldownParams
+from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.sessions import with_session
+
+MINUTE: Final = timedelta(minutes=1)
+
+
+class MeanEventsParams(Params):
+    """Bounds of the mean number of events of a symbol on a session."""
+
+    min: float = Field(ge=0)
+    max: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} exceeds max {self.max}")
+        return self
+
+
+class MasterCheckParams(Params):
+    """When MASTER looks wrong. Per cent, events."""
+
+    max_type_share_pct: float = Field(gt=0, le=100)
+    min_events_for_shares: int = Field(ge=0)
+    max_events_per_symbol_session: int = Field(gt=0)
+    mean_events_per_symbol_session: MeanEventsParams
+
+
+def unique_events(master: pl.LazyFrame) -> Finding:
+    """No event_id is there twice."""
+    repeated = master.group_by("event_id").agg(rows=pl.len()).filter(pl.col("rows") > 1).sort("event_id")
+    return finding("unique_events", repeated.collect(engine="streaming"))
+
+
+def complete_rows(master: pl.LazyFrame) -> Finding:
+    """Nothing is missing, NaN or infinite where it must not be."""
+    return finding("complete_rows", bad_values(master))
+
+
+def session_clock(master: pl.LazyFrame, sessions: pl.DataFrame) -> Finding:
+    """Session, date and flags of each event are those of its timestamp by the New York clock and the calendar.
+
+    Args:
+        master: EVENTS.
+        sessions: SESSION_TABLE that covers the dates of the events.
+    """
+    told = ("session", "date", "is_premarket", "is_afterhours")
+    stated = master.select("event_id", "timestamp", *(pl.col(name).alias(f"{name}_told") for name in told))
+    rows = with_session(stated.collect(engine="streaming"), sessions)
+    recomputed = {
+        "session": pl.col("session").cast(pl.String),
+        "date": pl.col("day").dt.to_string("%Y-%m-%d"),
+        "is_premarket": (pl.col("session") == "PM"),
+        "is_afterhours": (pl.col("session") == "AH"),
+    }
+    wrong = pl.any_horizontal(pl.col(f"{name}_told").ne_missing(value) for name, value in recomputed.items())
+    breaking = rows.filter(wrong | pl.col("session").is_null()).select(
+        "event_id", "timestamp", "session_told", recomputed["session"], "date_told", date=recomputed["date"]
+    )
+    return finding("session_clock", breaking)
+
+
+def type_shares(master: pl.LazyFrame, params: MasterCheckParams) -> Finding:
+    """No type makes up more than its share of all events; few events say nothing about shares, and pass."""
+    counts = master.group_by("event_type").agg(events=pl.len()).collect(engine="streaming")
+    events = int(counts["events"].sum())
+    shares = counts.with_columns(pct=100 * pl.col("events") / pl.col("events").sum()).sort(
+        "pct", "event_type", descending=[True, False]
+    )
+    large = shares.filter(pl.col("pct") > params.max_type_share_pct)
+    figures = {f"pct/{row['event_type']}": round(row["pct"], 2) for row in shares.to_dicts()}
+    return finding(
+        "type_shares",
+        large if events >= params.min_events_for_shares else large.clear(),
+        {"events": events, "at_most_pct": params.max_type_share_pct, **figures},
+        severe=False,
+    )
+
+
+def events_per_session(master: pl.LazyFrame, symbol_sessions: int, params: MasterCheckParams) -> Finding:
+    """No symbol has implausibly many events on one day, and in the mean there are neither too many nor too few.
+
+    Args:
+        master: EVENTS.
+        symbol_sessions: how many sessions of how many symbols were detected, added up.
+        params: the bounds.
+    """
+    counts = master.group_by("symbol", "date").agg(events=pl.len()).collect(engine="streaming")
+    most, bounds = params.max_events_per_symbol_session, params.mean_events_per_symbol_session
+    many = counts.filter(pl.col("events") > most).sort("events", "symbol", "date", descending=[True, False, False])
+    mean = int(counts["events"].sum()) / symbol_sessions if symbol_sessions else None
+    found = finding(
+        "events_per_session",
+        many,
+        {
+            "most_on_one_day": counts.select(pl.col("events").max()).item() or 0,
+            "at_most": most,
+            "symbol_sessions": symbol_sessions,
+            "mean": mean,
+            "mean_at_least": bounds.min,
+            "mean_at_most": bounds.max,
+        },
+        severe=False,
+    )
+    return found._replace(holds=found.holds and (mean is None or bounds.min <= mean <= bounds.max))
+
+
+def cooldown(master: pl.LazyFrame, params: CooldownParams) -> Finding:
+    """Events of one symbol and type that are too near each other cannot all have survived the cooldown.
+
+    MASTER does not hold the events that the cooldown took, and one of those may have opened a window. So windows
+    cannot be drawn again from it, but this holds wherever they lie: between two neighbours of which one scores too low
+    beside the other, a window ended; and windows end at least their length apart.
+    """
+    by = ("symbol", "event_type", "date")
+    rows = (
+        master.select("event_id", *by, "timestamp", "score")
+        .sort(*by, "timestamp")
+        .with_columns(pl.col("timestamp", "score", "event_id").shift(1).name.suffix("_before"), follows=_same(by))
+    )
+    low, high = pl.min_horizontal("score", "score_before"), pl.max_horizontal("score", "score_before")
+    ends = rows.filter(pl.col("follows") & (low < params.keep_share_of_best * high)).with_columns(
+        # a window ended after one event, and the next ended no later than another: both are known to the minute
+        apart=pl.col("timestamp") - pl.col("timestamp_before").shift(1) - MINUTE,
+        follows=_same(by),
+    )
+    near = ends.filter(pl.col("follows") & (pl.col("apart") < timedelta(minutes=params.window_min)))
+    breaking = near.select("event_id_before", "event_id", "timestamp", "score_before", "score")
+    return finding("cooldown", breaking.collect(), {"window_min": params.window_min})
+
+
+def _same(by: tuple[str, ...]) -> pl.Expr:
+    """Whether a row is of the same group as the row before it."""
+    return pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in by).fill_null(value=False)

@@ -1,0 +1,154 @@
+"""Two tables of events side by side: what one configuration finds that another does not.
+
+`before` is what is there, `after` the experiment. An event is gained where only `after` has its id, lost where only
+`before` has it, and the same event where both do.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, select_events
+from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SESSIONS
+
+KEYS: Final = ("event_type", "direction", "session", "month")
+COUNTS: Final = ("before", "after", "gained", "lost")
+# How many events of a kind there are, and how many of them only one side has.
+CELLS: Final = pl.Schema(dict.fromkeys(KEYS, pl.String()) | dict.fromkeys(COUNTS, pl.Int64()))
+QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
+# Figures found over other bars around may differ in their last digits; that is no change.
+SAME_SCORE: Final = 1e-9
+EXAMPLES: Final = 5
+
+_ORDER: Final = {
+    "event_type": pl.Enum(EVENT_TYPES),
+    "direction": pl.Enum(DIRECTIONS),
+    "session": pl.Enum(SESSIONS),
+    "month": pl.String(),
+}
+
+
+class Changes:
+    """What is gained, lost and changed, added up over parts of the universe; a symbol is in one part only."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._cells = CELLS.to_frame()
+        self._scores: dict[str, list[pl.Series]] = {side: [pl.Series("score", [], pl.Float64)] for side in COUNTS}
+        self._strongest = {side: EVENTS.to_frame() for side in ("gained", "lost")}
+        self.same = self.rescored = self.retiered = self.turned = 0
+
+    def add(self, before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Add a part of two MASTER tables (EVENTS); returns the events that it gained and lost."""
+        gained = after.join(before, on="event_id", how="anti", maintain_order="left")
+        lost = before.join(after, on="event_id", how="anti", maintain_order="left")
+        sides = dict(zip(COUNTS, (before, after, gained, lost), strict=True))
+        self._cells = _added([self._cells, *(_cells(side, events) for side, events in sides.items())])
+        for side, events in sides.items():
+            self._scores[side].append(events["score"])
+        for side in self._strongest:
+            self._strongest[side] = _strongest(pl.concat([self._strongest[side], sides[side]]))
+        self._count_changed(before, after)
+        return gained, lost
+
+    def totals(self) -> dict[str, int]:
+        """Events before, after, gained, lost, the same, and of these with another score, tier or direction."""
+        sums = self._cells.select(*COUNTS).sum().row(0, named=True)
+        changed = {"rescored": self.rescored, "retiered": self.retiered, "turned": self.turned}
+        return {name: int(rows) for name, rows in sums.items()} | {"same": self.same} | changed
+
+    def by(self, *keys: str) -> pl.DataFrame:
+        """COUNTS by some of KEYS, with `difference` and `percent` (of before; null where there was none)."""
+        difference = pl.col("after") - pl.col("before")
+        return (
+            self._cells.group_by(keys)
+            .agg(pl.col(COUNTS).sum())
+            .sort(pl.col(key).cast(_ORDER[key], strict=False) for key in keys)
+            .with_columns(
+                difference=difference, percent=pl.when(pl.col("before") > 0).then(100 * difference / pl.col("before"))
+            )
+        )
+
+    def score_quantiles(self) -> dict[str, dict[str, float | None]]:
+        """QUANTILES of the score of each side; None where a side has no events."""
+        scores = {side: pl.concat(parts) for side, parts in self._scores.items()}
+        return {
+            side: {f"p{share * 100:.0f}": values.quantile(share, "linear") for share in QUANTILES}
+            for side, values in scores.items()
+        }
+
+    def strongest(self, side: str) -> pl.DataFrame:
+        """The EXAMPLES events (EVENTS) with the highest scores that were `gained` or `lost`."""
+        return self._strongest[side]
+
+    def _count_changed(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
+        told = ("event_id", "score", "tier", "direction")
+        both = before.select(told).join(after.select(told), on="event_id")
+        self.same += both.height
+        score = (pl.col("score_right") - pl.col("score")).abs() > SAME_SCORE
+        changed = both.select(
+            score.sum(),
+            tier=pl.col("tier").ne_missing(pl.col("tier_right")).sum(),
+            direction=pl.col("direction").ne_missing(pl.col("direction_right")).sum(),
+        )
+        rescored, retiered, turned = changed.row(0)
+        self.rescored += rescored
+        self.retiered += retiered
+        self.turned += turned
+
+
+class Choice(NamedTuple):
+    """What a configuration chooses events by."""
+
+    profiles: Mapping[str, ProfileParams]
+    ranking: RankingParams
+
+
+class Chosen:
+    """What the profiles would choose of two MASTER tables, part by part; a symbol is in one part only.
+
+    All steps of a selection but the last judge a symbol by itself: what they leave of each part is all that the last
+    step needs.
+    """
+
+    def __init__(self, before: Choice, after: Choice) -> None:
+        """Begin with nothing; both sides know the same profiles."""
+        self._sides = (before, after)
+        self._left = [{name: [EVENTS.to_frame()] for name in side.profiles} for side in self._sides]
+
+    def add(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
+        """Add a part of two MASTER tables (EVENTS)."""
+        for (profiles, ranking), left, master in zip(self._sides, self._left, (before, after), strict=True):
+            for name, profile in profiles.items():
+                unlimited = profile.model_copy(update={"max_events": max(1, master.height)})
+                left[name].append(select_events(master, unlimited, ranking).manifest.select(*EVENTS))
+
+    def rows(self) -> dict[str, dict[str, int]]:
+        """How many events each profile chooses on either side, and how many of them on both."""
+        told = {}
+        for name in self._left[0]:
+            before, after = (
+                select_events(pl.concat(left[name]), profiles[name], ranking).manifest["event_id"]
+                for (profiles, ranking), left in zip(self._sides, self._left, strict=True)
+            )
+            both = int(before.is_in(after.implode()).sum())
+            told[name] = {"before": before.len(), "after": after.len(), "same": both}
+        return told
+
+
+def _cells(side: str, events: pl.DataFrame) -> pl.DataFrame:
+    month = pl.col("date").str.slice(0, 7)
+    return (
+        events.group_by("event_type", "direction", "session", month=month)
+        .agg(pl.len().cast(pl.Int64).alias(side))
+        .match_to_schema(CELLS, missing_columns="insert")
+    )
+
+
+def _added(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(parts).group_by(KEYS).agg(pl.col(COUNTS).sum()).match_to_schema(CELLS)
+
+
+def _strongest(events: pl.DataFrame) -> pl.DataFrame:
+    return events.sort("score", "event_id", descending=[True, False]).head(EXAMPLES)

@@ -1,0 +1,306 @@
+"""From minute bars to events, and from the events of all symbols to MASTER (specification, sections 2 to 4)."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final, NamedTuple, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.events.candidates import find_events
+from smallcaps_assets.domain.events.cooldown import window_numbers
+from smallcaps_assets.domain.events.detectors import DetectorParams
+from smallcaps_assets.domain.events.features import (
+    DAILY,
+    FeatureParams,
+    daily_dollar_volume,
+    on_days,
+    relative_volume,
+    with_days,
+    with_features,
+)
+from smallcaps_assets.domain.events.score import ScoreParams, score, tier
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.sessions import with_session
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, REFERENCE, SHARD
+
+BAR_DURATION: Final = timedelta(minutes=1)
+# all that detection reads of a bar: the bars' own VWAP is not used
+BARS_READ: Final = tuple(name for name in BARS if name != "vwap")
+
+
+class FilterParams(Params):
+    """What every event must meet, whatever found it. Dollars, shares, fractions of 1, days."""
+
+    min_close_usd: float = Field(ge=0)
+    max_close_usd: float = Field(gt=0)
+    min_dollar_volume_day_bullish_usd: float = Field(ge=0)
+    min_dollar_volume_day_bearish_usd: float = Field(ge=0)
+    min_float_bullish_shares: float = Field(ge=0)
+    min_float_bearish_shares: float = Field(ge=0)
+    max_short_interest_share: float = Field(ge=0)
+    max_days_to_cover: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _closes_in_order(self) -> Self:
+        if self.min_close_usd > self.max_close_usd:
+            raise ValueError(f"min_close_usd {self.min_close_usd} exceeds max_close_usd {self.max_close_usd}")
+        return self
+
+    @property
+    def least_dollar_volume_day_usd(self) -> float:
+        """What a day needs for any event: nothing is looked for on days below it."""
+        return min(self.min_dollar_volume_day_bullish_usd, self.min_dollar_volume_day_bearish_usd)
+
+
+# what these decide of a symbol, `reference_verdicts` says
+OF_REFERENCE: Final = {
+    "min_float_bullish_shares",
+    "min_float_bearish_shares",
+    "max_short_interest_share",
+    "max_days_to_cover",
+}
+
+
+class CooldownParams(Params):
+    """When events count as one."""
+
+    window_min: int = Field(gt=0, le=1440)
+    keep_share_of_best: float = Field(ge=0, le=1)
+    group_window_min: int = Field(gt=0, le=1440)
+
+
+class DetectionParams(Params):
+    """Everything that decides which events exist and what they say."""
+
+    features: FeatureParams
+    detectors: DetectorParams
+    filters: FilterParams
+    score: ScoreParams
+    cooldown: CooldownParams
+    tier_min_scores: list[float]
+
+    def deciding(self, event_type: str) -> str:
+        """What decides the events of one type but their tier and what reference data says, as JSON.
+
+        Other detectors and groups do not.
+        """
+        shared = self.model_dump(mode="json", exclude={"detectors", "tier_min_scores", "cooldown", "filters"})
+        filters = self.filters.model_dump(mode="json", exclude=OF_REFERENCE)
+        cooldown = self.cooldown.model_dump(mode="json", exclude={"group_window_min"})
+        own: Params = getattr(self.detectors, event_type)
+        return json.dumps([shared, filters, cooldown, own.model_dump(mode="json")], sort_keys=True)
+
+
+COUNTS: Final = (
+    "bars_outside_sessions",
+    "days_filtered",
+    "events_found",
+    "events_filtered",
+    "events_cooled_down",
+    "reference_unknown",
+)
+
+
+class Detection(NamedTuple):
+    """Events after cooldown (SHARD), the dollar volume of each day (DAILY), and what each rule took, by symbol."""
+
+    events: pl.DataFrame
+    daily: pl.DataFrame
+    by_symbol: dict[str, dict[str, int]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What each rule took of all symbols."""
+        return {name: sum(of_symbol[name] for of_symbol in self.by_symbol.values()) for name in COUNTS}
+
+
+def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    params: DetectionParams,
+    *,
+    reference: pl.DataFrame | None = None,
+    earlier_days: pl.DataFrame | None = None,
+    types: Collection[str] = EVENT_TYPES,
+) -> Detection:
+    """Events of clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
+
+    Args:
+        bars: usable bars, see `quality.clean_bars`.
+        sessions: SESSION_TABLE that covers the dates of the bars; bars outside it are dropped and counted.
+        params: thresholds.
+        reference: REFERENCE of the symbols it knows; what is unknown passes and is counted.
+        earlier_days: DAILY of days before the first bar, so that one day is detected as it would be among all.
+        types: event types to look for.
+
+    Returns:
+        Events sorted by symbol, timestamp, event_type, and COUNTS.
+    """
+    labelled = with_session(bars.select(*BARS_READ), sessions)
+    all_days = with_days(labelled.filter(pl.col("day").is_not_null()))
+    daily = daily_dollar_volume(all_days)
+    lively = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
+    features = with_features(on_days(all_days, lively), params.features)
+    found = find_events(features, params.detectors, params.features, types)
+    history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
+    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
+    verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
+    passed = (
+        found.lazy()
+        .join(days, on=["symbol", "day"], how="left")
+        .join(verdicts.lazy(), on="symbol", how="left")
+        .filter(_passes(params.filters))
+        .with_columns(score=score(params.score))
+        .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
+        .collect()
+    )
+    kept = _after_cooldown(passed, params.cooldown)
+    return Detection(
+        events=_as_shard(kept, params.tier_min_scores),
+        daily=daily,
+        by_symbol=_counts(
+            outside=labelled.filter(pl.col("day").is_null()),
+            days=daily,
+            lively_days=daily.filter(lively),
+            found=found,
+            passed=passed,
+            kept=kept,
+        ),
+    )
+
+
+def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
+    """`events` (SHARD) in the tiers that their scores put them in."""
+    return events.with_columns(tier=tier(params.tier_min_scores))
+
+
+def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """What each rule took of each symbol (COUNTS), from the rows that each step left."""
+    unknown = steps["passed"].filter(~pl.col("float_known").fill_null(value=False))
+    steps |= {"unknown": unknown}
+    rows = pl.concat(left.select("symbol", step=pl.lit(name)) for name, left in steps.items())
+    left_of = {name: (pl.col("step") == name).sum() for name in steps}
+    told = {}
+    for of in rows.group_by("symbol").agg(**left_of).iter_rows(named=True):
+        told[of["symbol"]] = {
+            "bars_outside_sessions": of["outside"],
+            "days_filtered": of["days"] - of["lively_days"],
+            "events_found": of["found"],
+            "events_filtered": of["found"] - of["passed"],
+            "events_cooled_down": of["passed"] - of["kept"],
+            "reference_unknown": of["unknown"],
+        }
+    return told
+
+
+def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:
+    """What reference data (REFERENCE) allows: `symbol`, `may_rise`, `may_fall`, `float_known`. The unknown passes."""
+
+    def holds(condition: pl.Expr) -> pl.Expr:
+        return condition.fill_null(value=True)
+
+    float_shares = pl.col("float_shares")
+    short_share = pl.col("short_interest_shares") / float_shares
+    return reference.select(
+        "symbol",
+        may_rise=holds(float_shares >= params.min_float_bullish_shares),
+        may_fall=holds(float_shares >= params.min_float_bearish_shares)
+        & holds(short_share <= params.max_short_interest_share)
+        & holds(pl.col("days_to_cover") <= params.max_days_to_cover),
+        float_known=float_shares.is_not_null(),
+    )
+
+
+def _passes(params: FilterParams) -> pl.Expr:
+    bullish = pl.col("direction") == "up"
+    needed_dollars = (
+        pl.when(bullish)
+        .then(params.min_dollar_volume_day_bullish_usd)
+        .otherwise(params.min_dollar_volume_day_bearish_usd)
+    )
+    return (
+        pl.col("close").is_between(params.min_close_usd, params.max_close_usd)
+        & (pl.col("dollar_volume_day") >= needed_dollars)
+        & pl.when(bullish).then("may_rise").otherwise("may_fall").fill_null(value=True)
+    )
+
+
+def _after_cooldown(events: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
+    """Of each window per symbol, type and day, the events that come close to its best."""
+    by = ["symbol", "event_type", "day"]
+    window = window_numbers(events, by, timedelta(minutes=params.window_min))
+    best = pl.col("score").max().over("window")
+    return events.with_columns(window=window).filter(pl.col("score") >= params.keep_share_of_best * best)
+
+
+def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
+    """The published columns of events, with their ids, sorted by symbol, timestamp, event_type."""
+    close, open_ = pl.col("close"), pl.col("open")
+    colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))
+    described = events.with_columns(
+        date=pl.col("day").dt.to_string("%Y-%m-%d"),
+        event_bias=pl.when(pl.col("direction") == "up").then(pl.lit("bullish")).otherwise(pl.lit("bearish")),
+        close_vs_open=colour.otherwise(pl.lit("flat")),
+        tier=tier(tier_min_scores),
+        known_at=pl.col("timestamp") + BAR_DURATION,
+        vwap_at_event="vwap_session",
+        flatness_score="flatness",
+        session=pl.col("session").cast(pl.String),
+        is_premarket=pl.col("session") == "PM",
+        is_afterhours=pl.col("session") == "AH",
+    )
+    return (
+        described.with_columns(event_id=event_ids(described))
+        .select(*SHARD)
+        .match_to_schema(SHARD)
+        .sort("symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True])
+    )
+
+
+def event_ids(events: pl.DataFrame) -> pl.Series:
+    """`{symbol}_{event_type}_{YYYYMMDD_HHMMSS}_{h}`: UTC, `h` = the first 8 hex digits of a SHA-1.
+
+    The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`. Polars has no SHA-1, so this
+    visits events one by one.
+    """
+    timestamp = pl.col("timestamp")
+    whole_second = timestamp.dt.microsecond() == 0
+    iso = (
+        pl.when(whole_second)
+        .then(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S"))
+        .otherwise(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
+    )
+    parts = events.select(
+        key=pl.concat_str("symbol", "event_type", iso + "+00:00", separator="|"),
+        stem=pl.concat_str("symbol", "event_type", timestamp.dt.strftime("%Y%m%d_%H%M%S"), separator="_"),
+    )
+    digests = [hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:8] for key in parts["key"]]
+    return (parts["stem"] + "_" + pl.Series(digests, dtype=pl.String)).alias("event_id")
+
+
+def build_master(shards: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
+    """MASTER (EVENTS): one row per event_id, the highest score first and on a tie `up`, with event groups.
+
+    Sorted by symbol, timestamp, event_type. A group is the events of one symbol and ET date within the group window
+    of its first event, and bears that event's symbol and UTC time.
+    """
+    # shards come in order: where all of a column lies in one piece, that is seen at once
+    rows = _one_of_each(shards.rechunk()).sort("symbol", "timestamp", "event_type", maintain_order=True)
+    group = window_numbers(rows, ["symbol", "date"], timedelta(minutes=params.group_window_min))
+    opened = pl.when(group.diff().fill_null(1) > 0).then("timestamp").forward_fill()
+    named = pl.concat_str("symbol", opened.dt.strftime("%Y%m%d_%H%M%S"), separator="_")
+    return rows.with_columns(event_group_id=named).select(*EVENTS).match_to_schema(EVENTS)
+
+
+def _one_of_each(shards: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows that share an event_id that with the highest score, of equals one that goes up; where they were."""
+    repeated = (
+        shards.select("event_id", "score", "direction", row=pl.int_range(pl.len()))
+        .filter(pl.col("event_id").is_duplicated())
+        .sort("event_id", "score", "direction", descending=[False, True, True], maintain_order=True)
+    )
+    worse = repeated.filter(~pl.col("event_id").is_first_distinct())["row"]
+    return shards.filter(~pl.int_range(pl.len()).is_in(worse.implode())) if worse.len() else shards

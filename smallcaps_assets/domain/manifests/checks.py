@@ -1,0 +1,134 @@
+"""Checks of a manifest: its limits, order and windows, recomputed from its own rows."""
+
+from typing import Any
+
+import polars as pl
+
+from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.manifests.selection import FLOOR_GUARD, ProfileParams, RankingParams
+from smallcaps_assets.domain.sessions import NEW_YORK
+
+
+def caps(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
+    """No more events than the profile allows: in all, per symbol, per symbol and day, per event and per group."""
+    limits: dict[str, tuple[list[str], int]] = {
+        "max_per_symbol": (["symbol"], profile.max_per_symbol),
+        "max_per_symbol_day": (["symbol", "date"], profile.max_per_symbol_day),
+        "events_of_a_group": (["event_group_id"], 1),
+        "rows_of_an_event": (["event_id"], 1),
+    }
+    beyond = [
+        manifest.group_by(by)
+        .agg(rows=pl.len().cast(pl.Int64))
+        .filter(pl.col("rows") > most)
+        .select(limit=pl.lit(name), at_most=pl.lit(most, pl.Int64), of=pl.concat_str(by, separator=" "), rows="rows")
+        for name, (by, most) in limits.items()
+    ]
+    whole = pl.DataFrame({"limit": ["max_events"], "at_most": [profile.max_events], "of": ["all"]}).with_columns(
+        rows=pl.lit(manifest.height, pl.Int64)
+    )
+    breaking = pl.concat([whole.filter(pl.col("rows") > pl.col("at_most")), *beyond]).sort("limit", "of")
+    return finding("caps", breaking, {"events": manifest.height, "max_events": profile.max_events})
+
+
+def ranks(manifest: pl.DataFrame, ranking: RankingParams) -> Finding:
+    """Ranks count from 1, and a better rank never goes to a weaker event."""
+    value = pl.col("score") * pl.col("event_type").replace_strict(
+        ranking.type_weights, default=None, return_dtype=pl.Float64
+    )
+    order = ("value", "rvol_day", "dollar_volume", "event_id")
+    rows = manifest.with_columns(value=value)
+    best = rows.sort(*order, descending=[True, True, True, False], nulls_last=True)
+    wrong = (pl.col("rank") != pl.int_range(1, pl.len() + 1)) | (pl.col("event_id") != best["event_id"])
+    return finding("ranks", rows.filter(wrong.fill_null(value=True)).select("rank", *order))
+
+
+def windows(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
+    """Every window is positive and one of the profile's two, and no more are extended than allowed."""
+    own = pl.struct("window_before_min", "window_after_min")
+    longer, ordinary = (
+        pl.struct(
+            window_before_min=pl.lit(params.before_min, pl.Int64), window_after_min=pl.lit(params.after_min, pl.Int64)
+        )
+        for params in (profile.extended_window, profile.window)
+    )
+    wrong = pl.when("extended").then(own.ne_missing(longer)).otherwise(own.ne_missing(ordinary))
+    odd = pl.any_horizontal(pl.col("window_before_min", "window_after_min") <= 0) | wrong
+    breaking = manifest.filter(odd.fill_null(value=True)).select(
+        "event_id", "extended", "window_before_min", "window_after_min"
+    )
+    extended = int(manifest["extended"].sum())
+    most = int(profile.extension.max_extended_share * manifest.height + FLOOR_GUARD)
+    found = finding("windows", breaking, {"extended": extended, "extended_at_most": most})
+    return found._replace(holds=found.holds and extended <= most)
+
+
+def buckets(manifest: pl.DataFrame, sidecar: dict[str, Any], profile: ProfileParams, ranking: RankingParams) -> Finding:
+    """Every event is in the stretch of the day it belongs to, and each stretch got the places it is guaranteed.
+
+    A stretch that offered fewer events than it is guaranteed gives all of them; the sidecar says how many it offered.
+    """
+    belongs = _stretches(ranking)
+    clock = manifest.select(
+        "event_id", "session", "time_bucket", clock=pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.time()
+    )
+    placed = clock.join(belongs, on="session", how="left").filter(
+        (pl.col("clock") >= pl.col("from")).fill_null(value=True)
+        & (pl.col("clock") < pl.col("until")).fill_null(value=True)
+    )
+    misplaced = placed.filter(pl.col("time_bucket").ne_missing(pl.col("belongs")))
+    counts = dict(manifest.group_by("time_bucket").len().iter_rows())
+    offered = offered_by(sidecar)
+    short = []
+    for bucket in ranking.time_buckets:
+        guaranteed = min(int(bucket.share * profile.max_events + FLOOR_GUARD), offered.get(bucket.name, 0))
+        if counts.get(bucket.name, 0) < guaranteed:
+            short.append(f"{bucket.name}: {counts.get(bucket.name, 0)} of {guaranteed}")
+    figures = {f"events/{bucket.name}": counts.get(bucket.name, 0) for bucket in ranking.time_buckets}
+    found = finding("buckets", misplaced, {"too_few_of": "; ".join(short) or "none", **figures})
+    return found._replace(holds=found.holds and not short)
+
+
+def offered_by(sidecar: dict[str, Any]) -> dict[str, int]:
+    """How many events each time bucket offered before max_events; empty where the sidecar does not say."""
+    last = sidecar["funnel"][-1] if sidecar["funnel"] else {}
+    return {name.removeprefix("offered_"): rows for name, rows in last.items() if name.startswith("offered_")}
+
+
+def _stretches(ranking: RankingParams) -> pl.DataFrame:
+    """session, from (included), until (excluded, null: no bound), belongs: the time buckets in order."""
+    rows, begins = [], dict.fromkeys(("PM", "RTH", "AH"))
+    for bucket in ranking.time_buckets:
+        rows.append((bucket.session, begins[bucket.session], bucket.until, bucket.name))
+        begins[bucket.session] = bucket.until
+    schema = {"session": pl.String, "from": pl.Time, "until": pl.Time, "belongs": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def unchanged(sidecar: dict[str, Any], found_sha256: str, rows: int) -> Finding:
+    """The file is the one that its sidecar describes, byte for byte."""
+    said = pl.DataFrame(
+        {
+            "what": ["sha256", "rows"],
+            "sidecar": [sidecar["sha256"], str(sidecar["rows"])],
+            "file": [found_sha256, str(rows)],
+        }
+    )
+    return finding("unchanged", said.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
+
+
+def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str) -> Finding:
+    """The manifest was chosen from the MASTER that is there now, with the settings in force."""
+    said = pl.DataFrame(
+        {
+            "what": ["MASTER", "settings"],
+            "manifest": [sidecar["master_sha256"], sidecar["config_hash"]],
+            "now": [master_sha256, config_hash],
+        }
+    )
+    return finding(
+        "up_to_date",
+        said.filter(pl.col("manifest") != pl.col("now")),
+        {"manifest_id": sidecar["manifest_id"]},
+        severe=False,
+    )

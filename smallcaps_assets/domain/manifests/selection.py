@@ -1,0 +1,292 @@
+"""Which events are worth their bytes: a profile's selection, funnel and windows (specification, section 5)."""
+
+import hashlib
+import json
+from datetime import date
+from typing import Annotated, Final, Literal, NamedTuple, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.sessions import NEW_YORK, Clock
+from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
+from smallcaps_assets.domain.tape.nbbo import Thinning
+
+Session = Literal["PM", "RTH", "AH"]
+CalendarDay = Annotated[date, Field(strict=False)]
+# guards floor(share x rows) against products such as 0.29 x 100 = 28.999...
+FLOOR_GUARD: Final = 1e-9
+# what a step looks at and may be null: it passes, and is counted
+_MAY_BE_UNKNOWN: Final = {"bar_liquidity": "vwap_at_event", "day_liquidity": "dollar_volume_day"}
+
+
+class WindowParams(Params):
+    """Minutes before and after the event."""
+
+    before_min: int = Field(gt=0)
+    after_min: int = Field(gt=0)
+
+
+class ExtensionParams(Params):
+    """Which events get the longer window."""
+
+    speed_percentile: float = Field(ge=0, le=100)
+    spread_percentile: float = Field(ge=0, le=100)
+    min_spike_x: float = Field(ge=0)
+    max_extended_share: float = Field(ge=0, le=1)
+
+
+class ProfileParams(Params):
+    """One way to choose events: from few and strong to many. Dollars, shares, per cent of VWAP, minutes."""
+
+    first_date: CalendarDay | None
+    last_date: CalendarDay | None
+    sessions: list[Session] = Field(min_length=1)
+    min_event_score: float = Field(ge=0, le=1)
+    max_events: int = Field(gt=0)
+    max_per_symbol: int = Field(gt=0)
+    max_per_symbol_day: int = Field(gt=0)
+    min_bar_dollar_volume_usd: float = Field(ge=0)
+    min_bar_volume_shares: float = Field(ge=0)
+    max_bar_spread_pct: float = Field(gt=0)
+    min_day_dollar_volume_usd: float = Field(ge=0)
+    min_day_rvol: float = Field(ge=0)
+    window: WindowParams
+    extended_window: WindowParams
+    extension: ExtensionParams
+    quotes: Thinning
+    columns: Literal["minimal", "all"]
+
+    @model_validator(mode="after")
+    def _windows_in_order(self) -> Self:
+        longer = self.extended_window
+        if longer.before_min < self.window.before_min or longer.after_min < self.window.after_min:
+            raise ValueError("extended_window must hold window: give it at least as many minutes on both sides")
+        return self
+
+    @model_validator(mode="after")
+    def _dates_in_order(self) -> Self:
+        if self.first_date and self.last_date and self.first_date > self.last_date:
+            raise ValueError(f"first_date {self.first_date} is after last_date {self.last_date}: exchange them")
+        return self
+
+
+class BucketParams(Params):
+    """A stretch of the day, up to `until` (ET, excluded; null: no bound), and its guaranteed share of max_events."""
+
+    name: str
+    session: Session
+    until: Clock | None
+    share: float = Field(ge=0, le=1)
+
+
+class RankingParams(Params):
+    """What makes one event rank before another, and how the day is divided."""
+
+    type_weights: dict[str, float]
+    time_buckets: list[BucketParams] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.type_weights) != set(EVENT_TYPES):
+            wrong = sorted(set(self.type_weights) ^ set(EVENT_TYPES))
+            raise ValueError(f"type_weights must name each event type once; missing or unknown: {', '.join(wrong)}")
+        total = sum(bucket.share for bucket in self.time_buckets)
+        if total > 1 + FLOOR_GUARD:
+            raise ValueError(f"the shares of time_buckets add up to {total:g}: lower them to 1 or less in all")
+        names = [bucket.name for bucket in self.time_buckets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"time_buckets need names of their own, found {', '.join(names)}")
+        for session in SESSIONS:
+            own = [bucket.until for bucket in self.time_buckets if bucket.session == session]
+            ends = [until for until in own if until is not None]
+            if own.count(None) != 1 or own[-1] is not None or ends != sorted(set(ends)):
+                raise ValueError(f"the buckets of {session} must end in order, and only the last without `until`")
+        return self
+
+
+class Selection(NamedTuple):
+    """A manifest (MANIFEST) and how it came about."""
+
+    manifest: pl.DataFrame
+    funnel: list[dict[str, int | str]]
+    extension: dict[str, float | int | None]
+
+
+def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
+    """First 16 hex digits of the SHA-256 of everything that decides a selection, as canonical JSON."""
+    effective = {"profile": profile.model_dump(mode="json"), "ranking": ranking.model_dump(mode="json")}
+    text = json.dumps(effective, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> Selection:
+    """Choose the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
+
+    Rows come in rank order. The funnel names the rows left after each step; after the day step also how many of them
+    have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer. Events that
+    were found elsewhere may lack VWAP and dollar volume of the day: what is unknown passes, and is counted as well.
+    """
+    good = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
+    funnel: list[dict[str, int | str]] = []
+    for step in good.columns[:-1]:
+        good = good.filter(step)
+        funnel.append({"step": step, "rows": good.height})
+        if unknown := _unknown(master, step, good["row"]):
+            funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
+    rows = _ranked(master.select(*_RANKED).with_row_index("row")[good["row"]], ranking)
+    funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
+    for step, keep in _limits(profile).items():
+        rows = rows.filter(keep)
+        funnel.append({"step": step, "rows": rows.height})
+    rows = master[rows["row"]].with_columns(time_bucket=_time_bucket(ranking))
+    offered = rows.group_by("time_bucket").len().sort("time_bucket").iter_rows()
+    rows = _fill_buckets(rows, profile.max_events, ranking)
+    funnel.append({"step": "max_events", "rows": rows.height})
+    funnel[-1].update({f"offered_{name}": events for name, events in offered})
+    extended, figures = _extended(rows, profile.extension)
+    manifest = (
+        rows.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), extended=extended)
+        .with_columns(
+            window_before_min=_minutes(profile.extended_window.before_min, profile.window.before_min),
+            window_after_min=_minutes(profile.extended_window.after_min, profile.window.after_min),
+        )
+        .select(*MANIFEST)
+        .match_to_schema(MANIFEST)
+    )
+    return Selection(manifest, funnel, figures)
+
+
+def _unknown(master: pl.DataFrame, step: str, rows: pl.Series) -> int:
+    """How many of `rows` passed a step since what it looks at is unknown of them."""
+    column = _MAY_BE_UNKNOWN.get(step)
+    if column is None or not master[column].null_count():
+        return 0
+    return master[column].gather(rows).null_count()
+
+
+def session_distribution(manifest: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Rows and percentage of each session."""
+    counts = dict(manifest.group_by("session").len().iter_rows())
+    return {
+        session: {
+            "count": counts.get(session, 0),
+            "percentage": 100 * counts.get(session, 0) / manifest.height if manifest.height else 0.0,
+        }
+        for session in SESSIONS
+    }
+
+
+def trial(manifest: pl.DataFrame, best: int | None, one_per_symbol: bool) -> pl.DataFrame:  # noqa: FBT001
+    """The rows of a trial before the real thing, in rank order: all of them where neither is asked.
+
+    Args:
+        manifest: a manifest (MANIFEST).
+        best: only so many of the best-ranked rows; of those that `one_per_symbol` leaves.
+        one_per_symbol: only the best-ranked row of each symbol.
+    """
+    rows = manifest.sort("rank")
+    if one_per_symbol:
+        rows = rows.unique("symbol", keep="first", maintain_order=True)
+    return rows if best is None else rows.head(best)
+
+
+def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 1 to 4: what a row must meet."""
+    day = pl.col("date").str.to_date("%Y-%m-%d")
+    in_range = pl.col("session").is_in(profile.sessions)
+    if profile.first_date:
+        in_range &= day >= profile.first_date
+    if profile.last_date:
+        in_range &= day <= profile.last_date
+    return {
+        "range_and_sessions": in_range,
+        "min_event_score": pl.col("score") >= profile.min_event_score,
+        "bar_liquidity": (pl.col("dollar_volume") >= profile.min_bar_dollar_volume_usd)
+        & (pl.col("volume") >= profile.min_bar_volume_shares)
+        & (_bar_spread() <= profile.max_bar_spread_pct / 100).fill_null(value=True),
+        "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd).fill_null(value=True)
+        & (pl.col("rvol_day") >= profile.min_day_rvol).fill_null(value=True),
+    }
+
+
+# what the rank and the limits of a row hang on
+_RANKED: Final = ("symbol", "date", "event_group_id", "event_type", "score", "rvol_day", "dollar_volume", "event_id")
+
+
+def _ranked(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
+    """Rows in rank order. Few have equals in value, and only of these is there more to compare."""
+    weight = pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64)
+    valued = rows.with_columns(value=pl.col("score") * weight)
+    tied = valued["value"].is_duplicated()
+    ties = valued.filter(tied).sort(
+        "value", "rvol_day", "dollar_volume", "event_id", descending=[True, True, True, False], nulls_last=True
+    )
+    return pl.concat([valued.filter(~tied), ties]).sort("value", descending=True, nulls_last=True, maintain_order=True)
+
+
+def _limits(profile: ProfileParams) -> dict[str, pl.Expr]:
+    """Steps 5 to 7: how many of the best-ranked of a kind stay. Rows are in rank order."""
+
+    def best(count: int, *by: str) -> pl.Expr:
+        return pl.int_range(pl.len()).over(by) < count
+
+    return {
+        "best_of_group": pl.col("event_group_id").is_first_distinct(),
+        "max_per_symbol_day": best(profile.max_per_symbol_day, "symbol", "date"),
+        "max_per_symbol": best(profile.max_per_symbol, "symbol"),
+    }
+
+
+def _bar_spread() -> pl.Expr:
+    return (pl.col("high") - pl.col("low")) / pl.col("vwap_at_event")
+
+
+def _minutes(extended: int, ordinary: int) -> pl.Expr:
+    return pl.when("extended").then(pl.lit(extended, dtype=pl.Int64)).otherwise(pl.lit(ordinary, dtype=pl.Int64))
+
+
+def _time_bucket(ranking: RankingParams) -> pl.Expr:
+    clock = pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.time()
+    name = pl.lit(None, dtype=pl.String)
+    for bucket in reversed(ranking.time_buckets):
+        inside = pl.col("session") == bucket.session
+        if bucket.until is not None:
+            inside &= clock < bucket.until
+        name = pl.when(inside).then(pl.lit(bucket.name)).otherwise(name)
+    return name
+
+
+def _fill_buckets(rows: pl.DataFrame, max_events: int, ranking: RankingParams) -> pl.DataFrame:
+    """The guaranteed best of every bucket, then the best of the rest; rows stay in rank order."""
+    if rows.height <= max_events:
+        return rows
+    guaranteed = {bucket.name: int(bucket.share * max_events + FLOOR_GUARD) for bucket in ranking.time_buckets}
+    place = pl.int_range(pl.len()).over("time_bucket")
+    first = place < pl.col("time_bucket").replace_strict(guaranteed, return_dtype=pl.Int64)
+    numbered = rows.with_columns(first=first, order=pl.int_range(pl.len()))
+    chosen = numbered.sort("first", "order", descending=[True, False]).head(max_events)
+    return chosen.sort("order").drop("first", "order")
+
+
+def _extended(rows: pl.DataFrame, params: ExtensionParams) -> tuple[pl.Series, dict[str, float | int | None]]:
+    """Which rows get the longer window, and the figures that decided it."""
+    speed = rows.select(pl.col("transactions").quantile(params.speed_percentile / 100, "linear")).item()
+    spread = rows.select(_bar_spread().quantile(params.spread_percentile / 100, "linear")).item()
+    triggered = pl.any_horizontal(
+        pl.col("transactions") >= pl.lit(speed, dtype=pl.Float64),
+        _bar_spread() >= pl.lit(spread, dtype=pl.Float64),
+        pl.col("spike_x") >= params.min_spike_x,
+    ).fill_null(value=False)
+    most = int(params.max_extended_share * rows.height + FLOOR_GUARD)
+    marks = rows.select(triggered=triggered).with_columns(
+        extended=pl.col("triggered") & (pl.col("triggered").cum_sum() <= most)
+    )
+    return marks["extended"], {
+        "transactions_threshold": speed,
+        "spread_threshold": spread,
+        "spike_x_threshold": params.min_spike_x,
+        "triggered": int(marks["triggered"].sum()),
+        "extended": int(marks["extended"].sum()),
+    }

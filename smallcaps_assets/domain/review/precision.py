@@ -1,0 +1,107 @@
+"""How many of a manifest's events are good, and how sure that is, from marks on a stratified sample of it."""
+
+from statistics import NormalDist
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.review.sample import STRATUM
+
+CONFIDENCE_PCT: Final = 95.0
+_Z: Final = NormalDist().inv_cdf(0.5 + CONFIDENCE_PCT / 200)
+
+# One row for all events, and one for each type and session. `of_marks_pct` counts marks; `precision_pct` weighs each
+# mark with the events that it stands for, and has its Wilson interval. Null where nothing is marked.
+PRECISION: Final = pl.Schema(
+    {
+        "part": pl.String(),
+        "events": pl.Int64(),
+        "marked": pl.Int64(),
+        "good": pl.Int64(),
+        "of_marks_pct": pl.Float64(),
+        "precision_pct": pl.Float64(),
+        "low_pct": pl.Float64(),
+        "high_pct": pl.Float64(),
+    }
+)
+
+
+class Verdict(NamedTuple):
+    """Whether the precision suffices to go on, and that in words."""
+
+    holds: bool
+    words: str
+
+
+def wilson(share: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Lower and upper bound of the 95 % Wilson score interval of a share of `number` trials, each in [0, 1]."""
+    middle = share + _Z**2 / (2 * number)
+    spread = _Z * (share * (1 - share) / number + _Z**2 / (4 * number**2)).sqrt()
+    whole = 1 + _Z**2 / number
+    return ((middle - spread) / whole).clip(0, 1), ((middle + spread) / whole).clip(0, 1)
+
+
+def precision_of(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
+    """Precision of all events, and of each type and session (PRECISION).
+
+    A mark stands for as many events as its stratum has in the manifest, divided among the stratum's marks: small strata
+    are drawn more often than their share, and must not count more. The interval is Wilson's for as many marks as, of
+    equal weight, would be as sure (Kish's effective number): the number of marks itself where all weigh the same.
+
+    Args:
+        sample: the events drawn, with `event_id`, the columns of STRATUM and `stratum_events`.
+        marks: `event_id` and `good` (Boolean), one row per event that is marked.
+    """
+    marked = pl.col("good").is_not_null()
+    weight = pl.col("stratum_events") / marked.sum().over(STRATUM)
+    rows = sample.join(marks, on="event_id", how="left", maintain_order="left").with_columns(
+        weight=pl.when(marked).then(weight)
+    )
+    parts = [rows.with_columns(part=pl.lit("all"))]
+    parts += [rows.with_columns(part=pl.col(name)).sort("part") for name in ("event_type", "session")]
+    share = (pl.col("weight") * pl.col("good")).sum() / pl.col("weight").sum()
+    effective = pl.col("weight").sum() ** 2 / (pl.col("weight") ** 2).sum()
+    counted = (
+        pl.concat(parts)
+        .group_by("part", maintain_order=True)
+        .agg(
+            events=pl.len(),
+            marked=marked.sum(),
+            good=pl.col("good").sum(),
+            share=pl.when(marked.any()).then(share),
+            effective=effective,
+        )
+    )
+    low, high = wilson(pl.col("share"), pl.col("effective"))
+    return counted.select(
+        "part",
+        pl.col("events", "marked", "good").cast(pl.Int64),
+        of_marks_pct=pl.when(pl.col("marked") > 0).then(100 * pl.col("good") / pl.col("marked")),
+        precision_pct=100 * pl.col("share"),
+        low_pct=100 * low,
+        high_pct=100 * high,
+    ).match_to_schema(PRECISION)
+
+
+def judged(table: pl.DataFrame, min_precision_pct: float) -> Verdict:
+    """The users' rule: every event of the sheet is marked, and the precision itself reaches its minimum.
+
+    The estimate must reach it, not the lower bound of its interval: with 100 marks that would ask for 79 % where the
+    rule says 70 %. The interval says how far chance may have helped.
+    """
+    whole = table.filter(pl.col("part") == "all").to_dicts()
+    if not whole:
+        return Verdict(holds=False, words="not judged: the manifest holds no event")
+    (row,) = whole
+    asked = f"at least {min_precision_pct:g} % is asked"
+    missing = row["events"] - row["marked"]
+    if not row["marked"]:
+        return Verdict(holds=False, words=f"not judged: none of {row['events']:,} events is marked yet; {asked}")
+    found = f"precision {row['precision_pct']:.1f} % (95 % interval {row['low_pct']:.1f} to {row['high_pct']:.1f})"
+    if missing:
+        return Verdict(
+            holds=False,
+            words=f"not judged: {missing:,} of {row['events']:,} marks are missing; {found} so far, {asked}",
+        )
+    holds = row["precision_pct"] >= min_precision_pct
+    return Verdict(holds=holds, words=f"{found}, {asked}: {'holds' if holds else 'does not hold'}")

@@ -1,0 +1,217 @@
+"""The ledger as a set of certificates: whether it is whole, which files it names, what it says of each window."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import MANIFEST, UTC_US, matched
+from smallcaps_assets.domain.tape.kpis import LEDGER
+from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows, pieces, uncovered
+from smallcaps_assets.errors import InputError, SmallcapsError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+
+# One row per file that the ledger names; `fetched_at` is not before the file was fetched.
+CERTIFIED: Final = pl.Schema(
+    {
+        "kind": pl.String(),
+        "file": pl.String(),
+        "symbol": pl.String(),
+        "sha256": pl.String(),
+        "start": UTC_US,
+        "end": UTC_US,
+        "fetched_at": UTC_US,
+        "events": pl.List(pl.String()),
+    }
+)
+_ABSENT: Final = ("failed", "denied", "missing")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not hold: in which file (relative to the lake), what, and of which events."""
+
+    file: str
+    what: str
+    expected: str
+    found: str
+    event_ids: tuple[str, ...] = ()
+
+
+def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
+    """The ledger of a profile (LEDGER).
+
+    Raises:
+        InputError: there is none, it is of another profile, or it is no ledger.
+        LakeError: it cannot be read.
+    """
+    path, remedy = lake.ledger(profile), f"Materialize {profile}/capture_ledger."
+    if not path.is_file():
+        raise InputError(f"{path}: no ledger of profile {profile} yet. {remedy}")
+    with disk_errors("read", path):
+        try:
+            ledger = matched(pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path)).collect()
+        except InputError as error:
+            raise InputError(f"{error} {remedy}") from error
+    others = ledger["profile"].unique().drop_nulls().sort().to_list()
+    if ledger["profile"].has_nulls() or others not in ([], [profile]):
+        raise InputError(f"{path}: is the ledger of profile {', '.join(others) or 'none'}, not of {profile}. {remedy}")
+    return ledger
+
+
+def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -> list[Finding]:
+    """Whether a ledger holds each event of the current manifest once, with its window."""
+    try:
+        current = manifests.sidecar()["manifest_id"]
+        manifest = manifests.load()
+    except SmallcapsError as error:
+        return [Finding(file, "its manifest cannot be used", "a manifest as it was frozen", str(error))]
+    found = []
+    named = ledger["manifest_id"].unique().sort().to_list()
+    if ledger.height and named != [current]:
+        names = ", ".join(name or "none" for name in named)
+        found.append(Finding(file, "is not of the current manifest", current, names))
+        older = manifests.folder / f"{named[0]}.parquet"
+        if len(named) > 1 or not older.is_file():
+            return found
+        with disk_errors("read", older):
+            manifest = matched(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
+    facts = [*WINDOWS, "extended"]
+    expected = event_windows(manifest).with_columns(extended=manifest["extended"])
+    twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()
+    ids = {
+        "lacks events of its manifest": (expected.join(ledger, on="event_id", how="anti"), "no event less"),
+        "has events that are not in its manifest": (ledger.join(expected, on="event_id", how="anti"), "no event more"),
+        "has events twice": (twice.to_frame(), "each event once"),
+        "has other windows than its manifest": (
+            ledger.select(facts).join(expected, on="event_id", how="semi").join(expected, on=facts, how="anti"),
+            "symbol, wave, start, end and extended as there",
+        ),
+    }
+    for what, (rows, rule) in ids.items():
+        if rows.height:
+            events = tuple(rows["event_id"].to_list())
+            found.append(Finding(file, what, rule, f"{rows.height:,} of {manifest.height:,} events", events))
+    return found
+
+
+def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Finding]]:
+    """The files that a ledger names (CERTIFIED), by name, and what it says of them that contradicts itself."""
+    found: list[Finding] = []
+    named = []
+    for kind in KINDS:
+        names = {"file": f"{kind}_files", "sha256": f"{kind}_sha256", "span": f"{kind}_spans"}
+        rows = ledger.select("event_id", "symbol", kind=pl.lit(kind), fetched_at=f"{kind}_fetched_at", **names)
+        counts = [pl.col(name).list.len().fill_null(0) for name in names]
+        uneven = pl.any_horizontal(count != counts[0] for count in counts)
+        events = tuple(rows.filter(uneven)["event_id"])
+        if events:
+            words = f"{len(events):,} events with more of the one than of the other"
+            found.append(Finding(file, f"{kind} certified in part", "one hash and span per file", words, events))
+        named.append(rows.filter(~uneven).explode(*names).drop_nulls("file").unnest("span"))
+    facts = ("symbol", "sha256", "start", "end")
+    files = (
+        pl.concat(named)
+        .group_by("kind", "file")
+        .agg(
+            *(pl.col(name).first() for name in facts),
+            pl.col("fetched_at").min(),
+            events="event_id",
+            agree=pl.struct(facts).n_unique() == 1,
+        )
+        .sort("kind", "file")
+    )
+    for row in files.filter(~pl.col("agree")).to_dicts():
+        words = f"several hashes or spans of {row['file']}"
+        found.append(Finding(file, "contradicts itself", "one hash and span per file", words, tuple(row["events"])))
+    return files.select(*CERTIFIED).match_to_schema(CERTIFIED), found
+
+
+def window_findings(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, file: str) -> list[Finding]:
+    """Whether the window of each event is what its certificate says: its state, its spans, and the rows in its files.
+
+    Args:
+        ledger: LEDGER, no event twice.
+        sound: those of its files (CERTIFIED) that are as certified; an event with others is not counted again.
+        tape: where the files are.
+        file: what the ledger is called.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    found = _states(ledger, file)
+    # the times of a file are the same whatever columns it has
+    plain = replace(tape, params=tape.params.model_copy(update={"columns": "minimal"}))
+    for kind in KINDS:
+        held = ledger.filter(pl.col(f"{kind}_rows").is_not_null())
+        found += _spans(held, kind, file)
+        files = sound.filter(pl.col("kind") == kind)
+        countable = pl.col(f"{kind}_files").list.eval(pl.element().is_in(files["file"].to_list())).list.all()
+        found += _rows(held.filter(countable), files, plain, kind, file)
+    return found
+
+
+def _states(ledger: pl.DataFrame, file: str) -> list[Finding]:
+    trades, quotes = (pl.col(f"{kind}_rows") for kind in KINDS)
+    follows = (
+        pl.when(trades.is_null() | quotes.is_null())
+        .then(pl.lit(" or ".join(_ABSENT)))
+        .when((trades > 0) & (quotes > 0))
+        .then(pl.lit("complete"))
+        .when(trades > 0)
+        .then(pl.lit("trades_only"))
+        .when(quotes > 0)
+        .then(pl.lit("quotes_only"))
+        .otherwise(pl.lit("empty"))
+    )
+    holds = (pl.col("state") == pl.col("follows")) | (
+        pl.col("state").is_in(_ABSENT) & (trades.is_null() | quotes.is_null())
+    )
+    wrong = ledger.with_columns(follows=follows).filter(~holds.fill_null(value=False))
+    return [
+        Finding(file, f"state of {event} does not follow from its rows", expected, str(state), (event,))
+        for event, expected, state in wrong.select("event_id", "follows", "state").iter_rows()
+    ]
+
+
+def _spans(held: pl.DataFrame, kind: Kind, file: str) -> list[Finding]:
+    """Events whose window does not lie inside their own spans."""
+    # each event by itself: it is the symbol here
+    windows = held.select(*WINDOWS).with_columns(symbol="event_id")
+    spans = held.select(pl.col("event_id").alias("symbol"), span=f"{kind}_spans").explode("span").unnest("span")
+    outside = uncovered(windows, spans.drop_nulls())
+    return [
+        Finding(file, f"{kind} of {event} lack a part of its window", f"[{start}, {end})", "shorter spans", (event,))
+        for event, start, end in outside.select("event_id", "start", "end").iter_rows()
+    ]
+
+
+def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: Kind, file: str) -> list[Finding]:
+    """Events whose window has other rows than certified."""
+    paths = [str(tape.lake.root / name) for name in files["file"]]
+    places = files.select("symbol", "start", "end", path=pl.Series(paths, dtype=pl.String))
+    counted = (
+        tape.count_pieces(kind, pieces(held.select(*WINDOWS), places))
+        .group_by("event_id")
+        .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
+    )
+    names = ("rows", "first", "last")
+    both = (
+        held.select("event_id", **{f"said_{name}": f"{kind}_{name}" for name in names})
+        .join(counted, on="event_id", how="left", maintain_order="left")
+        .with_columns(pl.col("rows").fill_null(0))
+    )
+    wrong = both.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"said_{name}")) for name in names))
+    return [
+        Finding(
+            file,
+            f"{kind} of {row['event_id']} are not those of its window",
+            f"{row['said_rows']:,} rows from {row['said_first']} to {row['said_last']}",
+            f"{row['rows']:,} rows from {row['first']} to {row['last']}",
+            (row["event_id"],),
+        )
+        for row in wrong.to_dicts()
+    ]

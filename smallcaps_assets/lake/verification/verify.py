@@ -1,0 +1,227 @@
+"""Hold the tape of a profile against its certificates: the ledger, and what each artefact's footer says.
+
+Every file is read whole, one per thread; nothing in the lake is touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tape.rules import tape_rules
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.tape import KINDS, SCHEMAS, STAMP, TapeStore
+from smallcaps_assets.lake.verification.certificates import (
+    Finding,
+    certified_files,
+    ledger_findings,
+    read_ledger,
+    window_findings,
+)
+
+THREADS: Final = 2
+# whatever a damaged file makes the system, Polars, JSON or the clock say
+_UNREADABLE: Final = (
+    LakeError,
+    OSError,
+    ValueError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was read of one profile's tape, and what does not hold.
+
+    Attributes:
+        profile: whose tape.
+        manifest_id: the manifest that the ledger names; None where it names none.
+        files: files of the ledger that are there.
+        bytes: their size.
+        rows: rows that were checked.
+        states: events of the ledger by state.
+        uncertified: files that no certificate names, and those published anew since theirs was written.
+        parts: hidden files that killed writers left.
+        findings: what does not hold, of the ledger first, then by file.
+    """
+
+    profile: str
+    manifest_id: str | None
+    files: int
+    bytes: int
+    rows: int
+    states: Mapping[str, int]
+    uncertified: tuple[str, ...]
+    parts: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One file: `sound` where its bytes are those certified and have the columns they should."""
+
+    file: str
+    findings: Sequence[Finding] = ()
+    bytes: int = 0
+    rows: int = 0
+    there: bool = True
+    sound: bool = False
+    anew: bool = False
+
+
+def verify(tape: TapeStore, threads: int = THREADS) -> Verification:
+    """Read every file of a profile's tape again and hold it against its certificate.
+
+    Args:
+        tape: the tape.
+        threads: how many files are read at once.
+
+    Raises:
+        InputError: there is no ledger, or it is of another profile or no ledger at all.
+        LakeError: the ledger cannot be read.
+    """
+    lake, profile = tape.lake, tape.profile
+    ledger = read_ledger(lake, profile)
+    name = _name(lake, lake.ledger(profile))
+    findings = ledger_findings(ledger, ManifestStore(lake.manifests(profile), profile), name)
+    ledger = ledger.unique("event_id", keep="first", maintain_order=True)
+    certified, contradictions = certified_files(ledger, name)
+    known = set(certified["file"])
+    folders = [lake.tape(profile, kind) for kind in KINDS]
+    there = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+    strange = [file for file in (_name(lake, path) for path in there) if file not in known]
+    twins = {row["sha256"]: row["file"] for row in certified.to_dicts()}
+    with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+        checked = list(pool.map(partial(_check, tape, twins), certified.to_dicts()))
+        read = list(pool.map(partial(_read, lake), strange))
+    sound = certified.filter(pl.col("file").is_in([one.file for one in checked if one.sound]))
+    return Verification(
+        profile=profile,
+        manifest_id=next(iter(ledger["manifest_id"].drop_nulls().to_list()), None),
+        files=sum(one.there for one in checked),
+        bytes=sum(one.bytes for one in checked),
+        rows=sum(one.rows for one in checked),
+        states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
+        uncertified=(*strange, *(one.file for one in checked if one.anew)),
+        parts=tuple(_name(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
+        findings=(
+            *findings,
+            *contradictions,
+            *window_findings(ledger, sound, tape, name),
+            *(finding for one in (*checked, *read) for finding in one.findings),
+        ),
+    )
+
+
+def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any]) -> _Checked:
+    """One file against its row of `certified_files`; `twins` tells which file a hash is certified for."""
+    file, events = certified["file"], tuple(certified["events"])
+    path = tape.lake.root / file
+
+    def finding(what: str, expected: object, found: object) -> Finding:
+        return Finding(file, what, str(expected), str(found), events)
+
+    wave = path.parent.parent.name
+    span = f"{certified['start']:{STAMP}}_{certified['end']:{STAMP}}"
+    place = f"tape/{tape.profile}/{certified['kind']}/{wave}/symbol={certified['symbol']}/{span}.parquet"
+    if file != place:
+        return _Checked(file, [finding("is not named as its certificate says", place, file)], there=False)
+    if not path.is_file():
+        return _Checked(file, [finding("is not there", "a file", "nothing")], there=False)
+    size = path.stat().st_size
+    findings: list[Finding] = []
+    rows, anew, sound = 0, False, False
+    try:
+        hashed = sha256(path)
+        as_certified = hashed == certified["sha256"]
+        if not as_certified:
+            twin = f", which is that of {twins[hashed]}" if hashed in twins else ""
+            findings = [finding("SHA-256 differs", certified["sha256"], hashed + twin)]
+        said = provenance_of(path) or {}
+        broken, rows = _contents(tape, path, certified, said)
+        sound = as_certified and not any(what == _COLUMNS for what, *_ in broken)
+        anew = not as_certified and not broken and hashed not in twins and _is_later(said, certified["fetched_at"])
+        findings = [] if anew else findings + [finding(*one) for one in broken]
+    except _UNREADABLE as error:
+        findings.append(finding("cannot be read", "a parquet file", _first_line(error)))
+    return _Checked(file, findings, size, rows, sound=sound, anew=anew)
+
+
+_COLUMNS: Final = "columns are not those of the profile"
+
+
+def _contents(
+    tape: TapeStore, path: Path, certified: Mapping[str, Any], said: Mapping[str, Any]
+) -> tuple[list[tuple[str, object, object]], int]:
+    """What of the footer and of the rows does not hold (what, expected, found), and how many rows there are."""
+    kind = certified["kind"]
+    broken: list[tuple[str, object, object]] = [
+        (f"the footer says another {name}", expected, said.get(name))
+        for name, expected in {"kind": kind, "profile": tape.profile}.items()
+        if said.get(name) != expected
+    ]
+    schema = SCHEMAS[kind, "all"] if said.get("columns") == "all" else tape.schema(kind)
+    lazy = pl.scan_parquet(path, hive_partitioning=False)
+    columns = lazy.collect_schema()
+    if columns != schema:
+        return [*broken, (_COLUMNS, *_unlike(schema, columns))], 0
+    rules = tape_rules(kind, certified["start"], certified["end"])
+    counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
+    # all columns are read; on small files the rules are far faster on a frame than in a query of the file
+    frame = lazy.collect()
+    rows, bad = frame.height, frame.select(counts).row(0)
+    broken += [
+        (rule.what, rule.expected, f"{count:,} of {rows:,} rows")
+        for rule, count in zip(rules, bad, strict=True)
+        if count
+    ]
+    received = said.get("received", rows)
+    if said.get("rows") != rows:
+        broken.append(("the footer says another number of rows", said.get("rows"), rows))
+    elif received < rows or (kind == "trades" and received != rows):
+        broken.append(("the footer says another number of rows received", rows, received))
+    return broken, rows
+
+
+def _unlike(expected: pl.Schema, found: pl.Schema) -> tuple[str, str]:
+    """Two schemas in words, without the columns that are alike; all names where only their order differs."""
+    names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+
+    def told(schema: pl.Schema) -> str:
+        return ", ".join(f"{name} {schema.get(name, 'absent')}" for name in names) or ", ".join(schema)
+
+    return told(expected), told(found)
+
+
+def _is_later(said: Mapping[str, Any], certified_at: datetime | None) -> bool:
+    """Whether a footer is of a file that was fetched after the one that was certified."""
+    fetched_at = datetime.fromisoformat(said["fetched_at"]) if said.get("fetched_at") else None
+    if fetched_at is None or fetched_at.tzinfo is None or certified_at is None:
+        return False
+    return fetched_at > certified_at
+
+
+def _read(lake: Lake, file: str) -> _Checked:
+    """A file without a certificate: it must be readable, more is not known of it."""
+    try:
+        pl.read_parquet(lake.root / file, hive_partitioning=False)
+    except _UNREADABLE as error:
+        return _Checked(file, [Finding(file, "cannot be read", "a parquet file", _first_line(error))])
+    return _Checked(file)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _name(lake: Lake, path: Path) -> str:
+    return path.relative_to(lake.root).as_posix()

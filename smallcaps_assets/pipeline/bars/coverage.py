@@ -1,0 +1,185 @@
+"""Taking stock of minute bars: what should be there, from calendar and listings, held against what the lake has."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.checks import (
+    MINUTES,
+    SESSION_BARS,
+    lost_stretches,
+    minute_counts,
+    missing_minutes,
+)
+from smallcaps_assets.domain.bars.coverage import (
+    STATES_OF_SYMBOLS,
+    VOLUMES,
+    by_symbol,
+    coverage_table,
+    doubled_volumes,
+    holes,
+    placed,
+    session_states,
+    session_volumes,
+    with_volumes,
+)
+from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
+from smallcaps_assets.pipeline.progress import with_progress
+from smallcaps_assets.settings.settings import Settings
+
+# bars that are read together, whole symbols: memory is bounded, and both cores have work
+BARS_AT_ONCE: Final = 2_000_000
+
+
+class Coverage(NamedTuple):
+    """What the lake has of minute bars, and what it lacks."""
+
+    table: pl.DataFrame  # COVERAGE
+    holes: pl.DataFrame  # HOLES
+    lost: pl.DataFrame  # LOST
+    due: list[date]  # of symbols that are followed
+    first_bar: date | None  # the first session with bars before history.first_session
+    symbols_before: int  # with bars before history.first_session
+    causes: dict[str, str]  # why the files of a symbol cannot be read
+    # of the bars themselves; none where they were not read
+    findings: tuple[Finding, ...]
+
+    def figures(self) -> dict[str, int]:
+        """What is there and what is left, in figures."""
+        symbols, table = by_symbol(self.table), self.table
+        states = {state: symbols.filter(pl.col("state") == state).height for state in STATES_OF_SYMBOLS}
+        counted = ("expected", "here", "missing", "with_bars", "empty_between", "beyond")
+        return {
+            "sessions_due": len(self.due),
+            "symbols": symbols.height,
+            **{f"symbols_{state}": count for state, count in states.items()},
+            "symbols_not_followed": symbols.filter(~pl.col("active")).height,
+            "symbols_listing_unknown": symbols.filter(pl.col("active"), pl.col("listed").is_null()).height,
+            "symbols_unreadable": len(self.causes),
+            "symbols_before_history": self.symbols_before,
+            **{f"symbol_sessions_{name}": int(table[f"sessions_{name}"].sum()) for name in counted},
+            "symbol_sessions_doubled": int(table["sessions_doubled"].sum()),
+            "bars": int(table["bars"].sum()),
+            "minutes_lost": int(self.lost["minutes"].sum()),
+        }
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything that it takes to see what bars are there."""
+
+    bars: BarsStore
+    universe: UniverseStore
+    settings: Settings
+    log: Callable[[str], None]
+
+    def run(self, now: datetime, symbols: Sequence[str] | None = None, *, read_bars: bool = True) -> Coverage:
+        """Take stock of all symbols that are followed or have bars, or of some of them.
+
+        A symbol whose files cannot be read counts as missing, with the cause, and stops no other.
+
+        Args:
+            now: sessions that are over by then are due.
+            symbols: only these; what many symbols lack at once then cannot be told.
+            read_bars: look for lost minutes and doubled volumes in the bars themselves, which is most of the work.
+
+        Raises:
+            InputError: a symbol that was asked for is neither followed nor has bars.
+        """
+        params, causes = self.settings.checks.bars, dict[str, str]()
+        due = sessions_due(self.settings.history, self.settings.sessions, now)
+        listings = self.universe.listings()
+        followed, stored = listings.filter("active")["symbol"].to_list(), self.bars.symbols()
+        wanted = sorted({*followed, *stored}) if symbols is None else _known(symbols, {*followed, *stored})
+        here = pl.concat([SESSION_BARS.to_frame(), *self._footers(wanted, causes)])
+        placed_symbols = placed(listings, here).filter(pl.col("symbol").is_in(wanted))
+        since, calendar = self.settings.history.first_session, self._calendar(due, here)
+        states = session_states(placed_symbols, here, due, calendar, since)
+        before = here.filter(pl.col("bars") > 0, pl.col("day") < since)
+        table, minutes, findings = coverage_table(states, placed_symbols), MINUTES.to_frame(), list[Finding]()
+        if read_bars:
+            volumes, minutes = self._read(here, causes, by_minute=symbols is None)
+            table = with_volumes(table, volumes, params)
+            findings += [doubled_volumes(table, params), missing_minutes(minutes, params)]
+        told = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
+        table = table.drop("cause").join(told, on="symbol", how="left", maintain_order="left")
+        return Coverage(
+            table=table,
+            holes=holes(states, calendar),
+            lost=lost_stretches(minutes, params),
+            due=due,
+            first_bar=before["day"].min(),  # type: ignore[arg-type]
+            symbols_before=before["symbol"].n_unique(),
+            causes=causes,
+            findings=tuple(findings),
+        )
+
+    def _calendar(self, due: Sequence[date], here: pl.DataFrame) -> list[date]:
+        """The sessions from the first that is due or here to the last."""
+        days = [*due[:1], *due[-1:], *here["day"].unique()]
+        return sessions_between(min(days), max(days), self.settings.sessions)["date"].to_list() if days else []
+
+    def _footers(self, symbols: Sequence[str], causes: dict[str, str]) -> Iterator[pl.DataFrame]:
+        """The sessions (SESSION_BARS) of each symbol, from footers."""
+        for symbol in with_progress(symbols, len(symbols), "symbols counted", self.log):
+            try:
+                yield self.bars.session_bars([symbol])
+            except LakeError as error:
+                causes[symbol] = str(error)
+
+    def _read(
+        self, here: pl.DataFrame, causes: dict[str, str], *, by_minute: bool
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What volumes (VOLUMES) and, if asked for, regular minutes (MINUTES) the bars of all sessions have."""
+        volumes, minutes = [VOLUMES.to_frame()], MINUTES.to_frame()
+        if here.is_empty():
+            return volumes[0], minutes
+        batches = _batches(here)
+        sessions = sessions_between(here["day"].min(), here["day"].max(), self.settings.sessions)  # type: ignore[arg-type]
+        for batch in with_progress(batches, len(batches), "batches of bars read", self.log):
+            for bars in self._readable(batch, causes):
+                volumes.append(session_volumes(bars.lazy()).collect())
+                if by_minute:
+                    counts = minute_counts(bars, sessions, self.settings.checks.bars)
+                    minutes = pl.concat([minutes, counts]).group_by("minute").sum()
+        return pl.concat(volumes), minutes
+
+    def _readable(self, symbols: Sequence[str], causes: dict[str, str]) -> Iterator[pl.DataFrame]:
+        """The bars of `symbols`, in one frame if they can be read, else of each that can."""
+        try:
+            with disk_errors("read", self.bars.lake.minute_bars):
+                yield self.bars.scan(symbols, ("symbol", "timestamp", "volume")).collect()
+        except LakeError as error:
+            if len(symbols) == 1:
+                causes[symbols[0]] = str(error)
+                return
+            for symbol in symbols:
+                yield from self._readable([symbol], causes)
+
+
+_TEXTS: Final = {"symbol": pl.String(), "cause": pl.String()}
+
+
+def _known(symbols: Sequence[str], known: set[str]) -> list[str]:
+    strangers = sorted(set(symbols) - known)
+    if strangers:
+        raise InputError(
+            f"{', '.join(strangers)}: neither followed nor with bars in the lake. Symbols are written as the vendor "
+            "does, in capitals; `smallcaps coverage` without --symbol shows all."
+        )
+    return sorted(set(symbols))
+
+
+def _batches(here: pl.DataFrame) -> list[list[str]]:
+    """Symbols that have bars, those together that are read together."""
+    sizes = here.group_by("symbol").agg(pl.col("bars").sum()).filter(pl.col("bars") > 0).sort("symbol")
+    numbered = sizes.with_columns(batch=(pl.col("bars").cum_sum() - 1) // BARS_AT_ONCE)
+    return [batch["symbol"].to_list() for batch in numbered.partition_by("batch", maintain_order=True)]

@@ -1,0 +1,27 @@
+"""Which sessions exist, and which are over for good."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+import polars as pl
+
+from smallcaps_assets.domain.sessions import SessionParams, session_table
+from smallcaps_assets.market_data.calendar import xnys_calendar
+from smallcaps_assets.settings.sections import HistoryParams
+
+
+@lru_cache(maxsize=8)
+def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataFrame:
+    """Bounds (SESSION_TABLE) of the XNYS sessions from `first` to `last`, both included."""
+    return session_table(xnys_calendar(first, last), params)
+
+
+def sessions_due(history: HistoryParams, params: SessionParams, now: datetime) -> list[date]:
+    """The sessions to follow that have ended, after-hours included, at least the publication delay before `now`."""
+    now = now.astimezone(UTC)
+    today = now.date()
+    last = min(history.last_session or today, today)
+    if last < history.first_session:
+        return []
+    published = pl.col("afterhours_close") + timedelta(minutes=history.publication_delay_min)
+    return sessions_between(history.first_session, last, params).filter(published <= now)["date"].to_list()

@@ -1,0 +1,334 @@
+"""Event shards: detect the sessions that are new or changed, leave the rest as it is."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.events.detection import (
+    BARS_READ,
+    COUNTS,
+    Detection,
+    DetectionParams,
+    detect,
+    reference_verdicts,
+    with_tiers,
+)
+from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles, bars_counted
+from smallcaps_assets.lake.months import Month
+from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.events.work import Batch, Covered, Work, history, staying
+from smallcaps_assets.pipeline.outcome import Outcome
+
+# Raise it with every change of code that changes what is detected: shards of an earlier version are found again.
+CODE_VERSION: Final = "1"
+
+# detections at the same time, each of some 200 MB
+THREADS: Final = min(4, os.cpu_count() or 1) + 1
+NO_DAYS: Final = DAILY.to_frame()
+
+
+class Backlog(NamedTuple):
+    """Sessions of a symbol that have been fetched, and those that are still to be detected."""
+
+    fetched: set[date]
+    undetected: set[date]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Everything that finding the events of a symbol takes."""
+
+    bars: BarsStore
+    shards: ShardStore
+    params: DetectionParams
+    sessions: SessionParams
+    reference: pl.DataFrame
+
+    def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
+        """Bring the shards of `symbols` up to date; one outcome per symbol, as they come.
+
+        Symbols with little to detect are detected together, which takes no more time than one of them. A symbol whose
+        files cannot be read or written is reported with the cause and does not stop the others.
+        """
+        for outcomes in in_threads(self._settle, self._batches(symbols), most=THREADS):
+            yield from outcomes
+
+    def survey(self) -> pl.DataFrame:
+        """Every shard: `symbol`, `sessions` (how many it covers), `current` (detected with these settings)."""
+        rows = [
+            (symbol, coverage.session_count, self.is_current(symbol, coverage))
+            for symbol in self.shards.symbols()
+            if (coverage := self.shards.coverage(symbol))
+        ]
+        schema = {"symbol": pl.String, "sessions": pl.Int64, "current": pl.Boolean}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def is_current(self, symbol: str, coverage: Coverage | None) -> bool:
+        """Whether a shard was detected with these settings; true where there is none."""
+        return coverage is None or not (self._stale_types(symbol, coverage) or self._other_tiers(coverage))
+
+    def backlog(self, symbol: str) -> Backlog:
+        """The sessions of `symbol` that have bars, and those of them that its shard does not hold as they are now.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        before = self.shards.coverage(symbol)
+        marks = self.fetched(symbol, before)
+        if before is None or not self.is_current(symbol, before):
+            return Backlog(set(marks), set(marks))
+        return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
+
+    def fetched(self, symbol: str, before: Coverage | None) -> dict[date, str]:
+        """The fingerprints of the sessions of `symbol` that have been fetched, as `BarsStore.fingerprints` has them.
+
+        Files of bars that look as they did when its shard was detected are not opened.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        known = before.months if before else {}
+        files = self.bars.months(symbol, known)
+        if before and not files.opened and len(files.same) == len(known):
+            return before.sessions
+        marks = {name: known[name].marks() for name in files.same}
+        marks |= {name: file.marks for name, file in files.opened.items()}
+        return {day: mark for name in sorted(marks) for day, mark in marks[name].items()}
+
+    def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
+        """The work that `symbols` need, cut into what is detected at once."""
+        batch = Batch()
+        for symbol in symbols:
+            try:
+                found = self._work(symbol)
+            except (LakeError, pl.exceptions.PolarsError) as error:
+                found = _failed(symbol, error)
+            if not batch.has_room(found):
+                yield batch
+                batch = Batch()
+            batch.add(found)
+        if batch.settled or batch.works:
+            yield batch
+
+    def _work(self, symbol: str) -> Work | Outcome:
+        """What is to be detected of a symbol, or its outcome where there is nothing to detect."""
+        before = self.shards.coverage(symbol)
+        known = before.months if before else {}
+        files = self.bars.months(symbol, known)
+        stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
+        changed = None if before is None else _first_difference(files, known)
+        if before and not stale and changed is None and not self._other_tiers(before):
+            nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
+            return Outcome((symbol,), {"sessions": before.session_count, **nothing_detected}, rows=before.events)
+        # all sessions from this one on are detected
+        first = date.min if stale else changed or date.max
+        since = first.isoformat()
+        kept = {name: known[name] for name in files.same if known[name].last < since}
+        again = {
+            name: MonthFile(known[name].stamp, known[name].marks()) for name in files.same if name not in kept
+        } | files.opened
+        others = {name: _covered(file, known.get(name), first) for name, file in again.items()}
+        detected = {day: mark for file in others.values() for day, mark in file.marks.items() if day >= first}
+        return Work(
+            symbol=symbol,
+            usable=before if before and len(stale) < len(EVENT_TYPES) else None,
+            stale=stale,
+            changed=changed,
+            kept=kept,
+            files=others,
+            days=tuple(sorted(detected)),
+            bars=sum(map(bars_counted, detected.values())),
+            only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
+        )
+
+    def _settle(self, batch: Batch) -> list[Outcome]:
+        """Detect the symbols of a batch together and publish their shards; alone, where one cannot be read."""
+        if not batch.works:
+            return batch.settled
+        try:
+            renewed = self._renewed(batch.works)
+        except (LakeError, InputError, pl.exceptions.PolarsError) as error:
+            if len(batch.works) == 1:
+                return [*batch.settled, _failed(batch.works[0].symbol, error)]
+            alone = [outcome for work in batch.works for outcome in self._settle(Batch([work]))]
+            return [*batch.settled, *alone]
+        failed = self.shards.replace_together(renewed.events, renewed.coverages)
+        return [
+            *batch.settled,
+            *(
+                _failed(work.symbol, failed[work.symbol]) if work.symbol in failed else renewed.outcome(work)
+                for work in batch.works
+            ),
+        ]
+
+    def _renewed(self, works: Sequence[Work]) -> "_Renewed":
+        """The shards of several symbols as they are to be: what stays of each, and what is found anew."""
+        found, stays = self._detected(works), staying(works)
+        new = found.events.filter(~stays)
+        added = dict(new.group_by("symbol").len().iter_rows())
+        # most sessions of most symbols have no event: these shards need not be read
+        same = {
+            work.symbol: work.usable
+            for work in works
+            if work.usable and work.only_appends and work.symbol not in added and not self._other_tiers(work.usable)
+        }
+        read = {work.symbol: work.usable.events for work in works if work.usable and work.symbol not in same}
+        kept = self.shards.read_together(list(read))
+        _require_all(kept, read, "events")
+        events = with_tiers(pl.concat([kept.filter(stays), new]), self.params)
+        if all(work.only_appends for work in works):  # what is new comes last of its symbol
+            events = events.sort("symbol", maintain_order=True)
+        else:
+            events = events.sort(
+                "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
+            )
+        heights = dict(events.group_by("symbol").len().iter_rows())
+        volumes: dict[str, dict[date, float]] = {work.symbol: {} for work in works}
+        for symbol, day, usd in found.daily.iter_rows():
+            volumes[symbol][day] = usd
+        coverages = {}
+        for work in works:
+            months, before = work.months(volumes[work.symbol]), same.get(work.symbol)
+            coverages[work.symbol] = (
+                replace(before, months=months)
+                if before
+                else Coverage(
+                    detections=self.identities(work.symbol),
+                    tiers=self.params.tier_min_scores,
+                    months=months,
+                    events=heights.get(work.symbol, 0),
+                )
+            )
+        return _Renewed(events, coverages, found.by_symbol, added)
+
+    def _detected(self, works: Sequence[Work]) -> Detection:
+        """What is found in the sessions and of the types that the works name."""
+        looked_at = [work for work in works if work.days]
+        if not looked_at:
+            return Detection(SHARD.to_frame(), NO_DAYS, {})
+        by_first = groupby(sorted(looked_at, key=attrgetter("first")), key=attrgetter("first"))
+        bars = pl.concat(
+            self.bars.read_together([work.symbol for work in together], first, columns=BARS_READ)
+            for first, together in by_first
+        )
+        _require_all(bars, {work.symbol: work.bars for work in looked_at}, "bars")
+        first, last = min(work.days[0] for work in looked_at), max(work.days[-1] for work in looked_at)
+        return detect(
+            bars,
+            sessions_between(first, last, self.sessions),
+            self.params,
+            reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
+            earlier_days=history(looked_at, self.params.features.rvol_days),
+            types=looked_at[0].types,
+        )
+
+    def _stale_types(self, symbol: str, coverage: Coverage) -> frozenset[str]:
+        """The event types that a shard holds as other settings would have them."""
+        now = self.identities(symbol)
+        return frozenset(name for name in EVENT_TYPES if coverage.detections.get(name) != now[name])
+
+    def _other_tiers(self, coverage: Coverage) -> bool:
+        return coverage.tiers != self.params.tier_min_scores
+
+    def identities(self, symbol: str) -> dict[str, str]:
+        """By event type, what decides its events: code, settings, sessions, what reference data allows."""
+        allowed = self._verdicts.get(symbol, "unknown")
+        if allowed not in self._identities:
+            self._identities[allowed] = {name: _digest(f"{text}\n{allowed}") for name, text in self._deciding.items()}
+        return self._identities[allowed]
+
+    @cached_property
+    def _identities(self) -> dict[str, dict[str, str]]:
+        """By what reference data allows, of which there are few kinds."""
+        return {}
+
+    @cached_property
+    def _deciding(self) -> dict[str, str]:
+        sessions = self.sessions.model_dump_json()
+        return {name: f"{CODE_VERSION}\n{self.params.deciding(name)}\n{sessions}" for name in EVENT_TYPES}
+
+    @cached_property
+    def _verdicts(self) -> dict[str, str]:
+        rows = reference_verdicts(self.reference, self.params.filters).iter_rows()
+        return {symbol: repr(verdict) for symbol, *verdict in rows}
+
+
+class _Renewed(NamedTuple):
+    """Shards to publish, and by symbol what each rule took and how many events are new."""
+
+    events: pl.DataFrame
+    coverages: dict[str, Coverage]
+    counts: dict[str, dict[str, int]]
+    new: dict[str, int]
+
+    def outcome(self, work: Work) -> Outcome:
+        """What was done for one symbol, once it is published."""
+        events = self.coverages[work.symbol].events
+        figures: dict[str, int | float] = {
+            "sessions": work.sessions,
+            "sessions_detected": len(work.days),
+            "event_types_detected": len(work.types) if work.days else 0,
+            "events": events,
+            "events_detected": self.new.get(work.symbol, 0),
+        }
+        return Outcome((work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(COUNTS, 0)), rows=events)
+
+
+def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> None:
+    """Make sure that of each symbol as many rows were read as its files say: less would count as days without events.
+
+    Raises:
+        LakeError: files of a symbol hold fewer or more, or those of another symbol.
+    """
+    read = Counter[str]()
+    # rows of one symbol lie together, so that there are few runs of equal ones
+    for length, symbol in rows["symbol"].rle().struct.unnest().iter_rows():
+        read[symbol] += length
+    for symbol, wanted in expected.items():
+        if (found := read.pop(symbol, 0)) != wanted:
+            asset = "minute_bars" if what == "bars" else "event_shards"
+            raise LakeError(
+                f"{what} of {symbol}: the files hold {found:,} of it, not {wanted:,}. Put back what was there, or "
+                f"remove the files and materialize {asset} of {symbol} again."
+            )
+    if read:
+        raise LakeError(f"{what} of {next(iter(expected))}: the files hold those of {next(iter(read))}. Remove them.")
+
+
+def _failed(symbol: str, error: Exception) -> Outcome:
+    return Outcome((symbol,), {}, (f"{symbol}: {error}",))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _covered(file: MonthFile, known: Month | None, first: date) -> Covered:
+    """A file with sessions that are detected from `first` on, and what was traded in the others."""
+    volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
+    return Covered(*file, volumes)
+
+
+def _first_difference(files: MonthFiles, known: Mapping[str, Month]) -> date | None:
+    """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
+    differing = set[date]()
+    for name in files.opened.keys() | known.keys() - files.same:
+        now = files.opened[name].marks if name in files.opened else {}
+        before = known[name].marks() if name in known else {}
+        differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
+    return min(differing, default=None)

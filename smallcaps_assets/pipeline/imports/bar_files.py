@@ -1,0 +1,302 @@
+"""Files of minute bars to import: which are read together, and how, however large, damaged or different."""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+from pyarrow import parquet
+
+from smallcaps_assets.domain.imports.bars import OPTIONAL, BarForm, columns_of_bars, objection, question
+from smallcaps_assets.domain.imports.columns import needs_unit
+from smallcaps_assets.domain.tables import BARS, as_listed, as_listed_name, check_symbol
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.pipeline.imports.bar_tables import (
+    FILE,
+    ROWS_AT_ONCE,
+    SHAPELESS,
+    UNREADABLE,
+    UNSAID,
+    Table,
+    damaged,
+    first_lines,
+    in_batches,
+    open_bars,
+    scanned,
+    suffix_of,
+    symbol_of_path,
+    timeless,
+    unreadable,
+    without_suffix,
+)
+
+# about what a row of text takes at least, so that few bytes never turn out to be too many rows
+BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
+# files or sessions that a message names
+NAMED: Final = 5
+# a bare file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, and not bars.parquet or Jan.parquet
+_SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
+# a column that may hold symbols under a name that is not known, such as stock_symbol
+_LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that are read together.
+
+    `symbol` is what their path says, None where a column says it; `rows` is about how many rows they have, where that
+    decides anything; `signature` changes with the files and with what is made of them. One that is `left` of a source
+    that was imported is never remembered itself.
+    """
+
+    files: tuple[Path, ...]
+    symbol: str | None
+    signature: str
+    size: int
+    rows: int = 0
+    left: bool = False
+
+    def only(self, numbers: Sequence[int]) -> "Source":
+        """Some of its files, by number: those that could not be read before."""
+        files = tuple(self.files[number] for number in numbers)
+        return replace(self, files=files, size=sum(file.stat().st_size for file in files), left=True)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        more = f" and {len(self.files) - 1:,} more" if len(self.files) > 1 else ""
+        return f"{self.files[0]}{more}"
+
+
+@dataclass
+class Faults:
+    """What is wrong with files, in words: of single ones, so often, those in `files`; or of what they hold."""
+
+    told: list[str] = field(default_factory=list)
+    files: set[Path] = field(default_factory=set)
+    of_files: int = 0
+
+    def add(self, files: Sequence[Path], what: str) -> None:
+        """Note what is wrong with the first of `files`, and that the others are like it."""
+        names = ", ".join(map(str, files[1 : NAMED + 1])) + (", ..." if len(files) > NAMED + 1 else "")
+        more = f" {len(files) - 1:,} more files are like it: {names}." if len(files) > 1 else ""
+        self.told.append(f"{what}{more}")
+        self.files.update(files)
+        self.of_files += 1
+
+
+@dataclass
+class BarSources:
+    """How files of bars are read; with `only`, bars of other symbols are left aside.
+
+    What is wrong with a file is told to whoever asked and does not keep the others from being read; `extra` are the
+    columns that nothing is made of.
+    """
+
+    form: BarForm
+    only: Collection[str] | None = None
+    rows_at_once: int = ROWS_AT_ONCE
+    extra: set[str] = field(default_factory=set)
+
+    def sources(self, files: Sequence[Path], options: str, problems: list[str]) -> list[Source]:
+        """Which files are read together: those of one symbol, where paths name symbols, else as many as fit in memory.
+
+        Args:
+            files: in order; known by their names, sizes and times.
+            options: what else decides what is made of them.
+            problems: takes the files that are none of bars, with the reason.
+        """
+        by_symbol: dict[str, list[Path]] = {}
+        mixed: list[Path] = []
+        for file in files:
+            try:
+                symbol = symbol_of_path(file) or self._symbol_of_name(file)
+                listed = None if symbol is None else as_listed_name(check_symbol(symbol))
+            except InputError as error:
+                problems.append(f"{file}: {error}")
+                continue
+            except UNREADABLE as error:
+                problems.append(str(unreadable(file, error)))
+                continue
+            if listed is None:
+                mixed.append(file)
+            elif self.only is None or listed in self.only:
+                by_symbol.setdefault(listed, []).append(file)
+        known = f"{self.form} {options} {None if self.only is None else sorted(self.only)}"
+        grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
+        return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
+
+    def batches(
+        self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
+    ) -> Iterator[pl.DataFrame]:
+        """All bars of a source (BARS and FILE), whole symbols together where it is larger than memory should hold.
+
+        `faults` takes the files that cannot be read, or not without knowing more, with the reason; and those of
+        `refusing`: which of some bars (BARS and FILE) may not be used, and why. It is asked before any is yielded.
+        """
+        if source.symbol is None and source.rows > self.rows_at_once:
+            yield from self._whole_symbols(source, faults, refusing)
+            return
+        frames = list(self._read(source.files, source.symbol, faults))
+        if frames:
+            bars = pl.concat(frames)
+            refused = refusing(bars.lazy())
+            if refused:
+                first = next(iter(refused))
+                faults.add([Path(file) for file in refused], f"{first}: {refused[first]}")
+                bars = bars.filter(~pl.col(FILE).is_in(list(refused)))
+            yield bars
+
+    def example(self, source: Source, row: pl.DataFrame) -> str:
+        """What a bad row (QUARANTINED_BARS) says, and where; of one without a time, how the file tells it."""
+        if row["timestamp"][0] is not None:
+            return f"{as_example(row)} in {source.name}"
+        for file in source.files:
+            try:
+                told = timeless(file, self.form, source.symbol)
+            except (*UNREADABLE, InputError):
+                continue
+            if told is not None:
+                return f"{told} in {file}"
+        return f"{as_example(row)} in {source.name}"
+
+    def _symbol_of_name(self, file: Path) -> str | None:
+        """The symbol that the bare name of a file is; None where a column holds symbols."""
+        suffix = suffix_of(file)
+        names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
+        columns = columns_of_bars(names, self.form, (*OPTIONAL, "symbol"))
+        if "symbol" in columns:
+            return None
+        stem = without_suffix(file.name, suffix)
+        by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
+        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
+        if like:
+            raise InputError(
+                f"column {like[0]} may hold the symbols. Say so: --columns symbol={like[0]}; if it does not, {by_path}."
+            )
+        if re.fullmatch(_SYMBOL_AS_NAME, stem) is None:
+            raise InputError(
+                f"no column symbol, and its name is none: {stem!r} is not in capitals as tickers are. Say which column "
+                f"it is: --columns symbol=NAME; if there is none, {by_path}."
+            )
+        return stem
+
+    def _fitting(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
+        """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""
+        for _, alike in groupby(files, suffix_of):
+            for batch in in_batches(((file, _rows(file)) for file in alike), self.rows_at_once):
+                yield [file for file, _ in batch], sum(rows for _, rows in batch)
+
+    def _read(
+        self, files: Sequence[Path], symbol: str | None, faults: Faults, *, alike: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        """Bars of files, as one table where their columns are the same; a damaged one is found by halves."""
+        try:
+            yield self._said(self._opened(files, symbol), faults)
+        except (*UNREADABLE, InputError) as error:
+            if len(files) == 1 or (alike and isinstance(error, InputError)):
+                faults.add(files, _told(files[0], error))
+                return
+            groups = [files[: len(files) // 2], files[len(files) // 2 :]] if alike else _by_schema(files)
+            for group in groups:
+                yield from self._read(group, symbol, faults, alike=True)
+
+    def _opened(self, files: Sequence[Path], symbol: str | None) -> Table:
+        table = open_bars(files, self.form, symbol)
+        self.extra.update(table.extra)
+        if symbol is not None or self.only is None:
+            return table
+        wanted = as_listed(pl.col("symbol")).is_in(list(self.only))
+        asking = None if table.asking is None else table.asking.filter(wanted)
+        return table._replace(of_files=table.of_files.filter(wanted), asking=asking)
+
+    def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
+        """The bars of a table without files that leave open what their times mean, or have none that can be read."""
+        if table.asking is None:
+            return table.of_files.collect()
+        bars = table.asking.collect()
+        asked = _first_of_each(bars, UNSAID)
+        questions: dict[bool, list[tuple[str, str]]] = {}
+        for file, value in asked.select(FILE, UNSAID).iter_rows():
+            questions.setdefault(needs_unit(value), []).append((file, value))
+        for alike in questions.values():
+            faults.add([Path(file) for file, _ in alike], f"{alike[0][0]}: {question(table.columns, alike[0][1])}")
+        bars = bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list()))
+        unread = _first_of_each(bars, SHAPELESS)
+        if not unread.is_empty():
+            unread = unread.join(bars.filter(pl.col("timestamp").is_not_null()), FILE, "anti", maintain_order="left")
+        files = unread[FILE].to_list()
+        if files:
+            faults.add([Path(file) for file in files], f"{files[0]}: {objection(table.columns, unread[SHAPELESS][0])}")
+        return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
+
+    def _whole_symbols(
+        self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
+    ) -> Iterator[pl.DataFrame]:
+        """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
+        symbol = pl.col("symbol")
+        try:
+            table = self._opened(source.files, None)
+            table.require_said()
+            bars = table.of_files
+            for file, why in refusing(bars).items():
+                faults.add([Path(file)], f"{file}: {why}")
+                return
+            sizes = bars.group_by("symbol").len().sort("symbol").collect(engine="streaming")
+            sized: Iterator[tuple[str | None, int]] = sizes.iter_rows()
+            for batch in in_batches(sized, self.rows_at_once):
+                named = [name for name, _ in batch if name is not None]
+                first, last = min(named, default=None), max(named, default=None)
+                wanted = symbol.is_between(pl.lit(first, pl.String), pl.lit(last, pl.String))
+                nameless = len(named) < len(batch)
+                yield bars.filter(wanted | symbol.is_null() if nameless else wanted).collect(engine="streaming")
+        except (*UNREADABLE, InputError) as error:
+            faults.add(source.files, _told(source.files[0], error))
+
+
+def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int = 0) -> Source:
+    states = [("/".join(file.parts[-3:]), file.stat()) for file in files]
+    known = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
+    signature = hashlib.sha256(f"{options}\n{known}".encode()).hexdigest()[:16]
+    return Source(tuple(files), symbol, signature, sum(state.st_size for _, state in states), rows)
+
+
+def _first_of_each(bars: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The first row of each file that has a value in a column."""
+    return bars.filter(pl.col(name).is_not_null()).unique(FILE, keep="first", maintain_order=True)
+
+
+def _rows(file: Path) -> int:
+    """How many rows a file has; of text about, rather more than less."""
+    if suffix_of(file) in BYTES_PER_ROW:
+        return file.stat().st_size // BYTES_PER_ROW[suffix_of(file)]
+    return int(parquet.read_metadata(file).num_rows)
+
+
+def _told(file: Path, error: BaseException) -> str:
+    return str(error if isinstance(error, InputError) else damaged(file, error))
+
+
+def as_example(row: pl.DataFrame) -> str:
+    """What a row (QUARANTINED_BARS) says, in a line."""
+    said = row.row(0, named=True)
+    moment = said["timestamp"]
+    when = "without a time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    values = ", ".join(f"{name} {said[name]}" for name in ("open", "high", "low", "close", "volume"))
+    return f"{said['symbol']} {when}, {values},"
+
+
+def _by_schema(files: Sequence[Path]) -> list[list[Path]]:
+    """Files of one kind and with the same columns, in order; one that cannot be opened stands alone."""
+    groups: dict[object, list[Path]] = {}
+    for number, file in enumerate(files):
+        try:
+            key: object = (suffix_of(file), tuple(scanned([file]).collect_schema().items()))
+        except UNREADABLE:
+            key = number
+        groups.setdefault(key, []).append(file)
+    return list(groups.values())

@@ -1,0 +1,268 @@
+"""Minute bars that people have already: read, judged and merged into the lake, symbol by symbol."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from threading import Lock
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.imports.conflicts import MINUTES
+from smallcaps_assets.errors import DiskFull, LakeError
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.import_records import Adoption, Held
+from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.imports.bar_files import BarSources, Faults, Source
+from smallcaps_assets.pipeline.imports.bar_rules import Judged, Own, Refused, by_month, disputed, judged, outside
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.progress import Progress
+
+# symbols of their own files that are read and stored at the same time; Polars itself uses every core
+SYMBOLS_AT_ONCE: Final = 2
+# of one table, stored at the same time: each waits for the disk
+STORED_AT_ONCE: Final = 4
+MB: Final = 1_000_000
+# raise it with every change of what is made of files: those imported before are then read again
+_VERSION: Final = "3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarImport:
+    """Everything that importing bars takes.
+
+    `over` are the XNYS sessions that are over, sorted: bars of other days are left out and counted. A session that has
+    imported bars is covered, and so never asked of the vendor; with `complete` those without, between a symbol's first
+    bar and its last, are as well. Of two bars of one minute that differ, the one that came first stays, be it the
+    lake's or a file's; with `replace` the one that came last. Unless that was `decided`, sessions of which too many
+    minutes differ are refused. So are files with many bars outside of every session, unless they may be
+    (`allow_outside`). `begin` is called before anything is written.
+    """
+
+    store: BarsStore
+    files: BarSources
+    over: Sequence[date]
+    replace: bool = False
+    complete: bool = False
+    decided: bool = False
+    allow_outside: bool = False
+    begin: Callable[[], None] = lambda: None
+    refused: Refused = field(default_factory=Refused)
+    _ranges: dict[str, tuple[date, date]] = field(default_factory=dict, init=False)
+    _spellings: dict[str, str] = field(default_factory=dict, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def options(self) -> str:
+        """What decides what becomes of files, besides how they are read."""
+        return f"{_VERSION} {self.replace} {self.complete}"
+
+    def run(self, sources: Sequence[Source], log: Callable[[str], None]) -> Iterator[Outcome]:
+        """Import what is not here yet; one outcome per symbol and source, without figures where nothing was read.
+
+        A file that cannot be read, or a symbol whose files in the lake cannot, is reported with the cause and stops no
+        other; an outcome without partition tells of files. `log` takes lines about progress.
+
+        Raises:
+            DiskFull: there is no room.
+        """
+        self._spellings.update((symbol.casefold(), symbol) for symbol in self.store.symbols())
+        held = self._held(sources)
+        for source in sources:
+            yield from (Outcome((symbol,)) for symbol in sorted({one for one, _ in held.get(source, ())}))
+        due = [source if source not in held else source.only(_left(held[source])) for source in sources]
+        due = [source for source in due if source.files]
+        progress = _Megabytes(sum(source.size for source in due), log)
+        named = [source for source in due if source.symbol is not None]
+        for source, outcomes in in_threads(self._import_all, named, SYMBOLS_AT_ONCE, tick=progress.tick):
+            yield from outcomes
+            progress.add(source.size)
+        # one after the other: where they say different things of a minute, the order decides
+        for source in due:
+            if source.symbol is None:
+                yield from self._import(source, progress.add)
+
+    def _held(self, sources: Sequence[Source]) -> dict[Source, set[tuple[str, Held]]]:
+        """The sources that were imported and whose bars are all still here, each with what its symbols remember."""
+        mixed = any(source.symbol is None for source in sources)
+        symbols = self.store.symbols() if mixed else [source.symbol for source in sources if source.symbol]
+        found: dict[str, set[tuple[str, Held]]] = {}
+        wanted: dict[str, int] = {}
+        ours = {source.signature for source in sources}
+        for symbol in symbols:
+            for one in self._imports(symbol):
+                if one.signature in ours:
+                    found.setdefault(one.signature, set()).add((symbol, one))
+                    wanted[one.signature] = max(one.symbols, wanted.get(one.signature, 0))
+                    self._extend(symbol, one.first, one.last)
+        whole = {signature for signature, symbols in found.items() if 0 < wanted[signature] <= len(symbols)}
+        return {source: found[source.signature] for source in sources if source.signature in whole}
+
+    def _imports(self, symbol: str) -> set[Held]:
+        try:
+            return self.store.imports(symbol)
+        except LakeError:  # told when it is merged into
+            return set()
+
+    def _import_all(self, source: Source) -> tuple[Source, list[Outcome]]:
+        return source, list(self._import(source, lambda size: None))  # noqa: ARG005 -- told when all of it is done
+
+    def _import(self, source: Source, progress: Callable[[int], None]) -> Iterator[Outcome]:
+        """Merge a source; the last symbol with bars is merged last and remembers how many there were.
+
+        `progress` is told the bytes that were done.
+        """
+        faults = Faults()
+        problems = faults.told
+        seen = Counter[str]()
+        last: Own | None = None
+        signature = None if source.left else source.signature
+        for batch in self.files.batches(source, faults, self._outside):
+            found = judged(batch, source, self.over, problems, last=self.replace)
+            seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
+            own = self._agreeing(found, batch, problems)
+            self._set_aside(found, own, source)
+            seen.update(symbols=sum(one.has_bars for one in own), nameless=found.nameless.height)
+            seen.update(not_over=sum(one.not_over for one in own), off_hours=sum(one.off_hours for one in own))
+            ready = [one for one in [last, *own] if one is not None]
+            last = next((one for one in reversed(ready) if one.has_bars), None)
+            others = [one for one in ready if one is not last]
+            yield from in_threads(lambda one: self._stored(one, signature, 0), others, STORED_AT_ONCE)
+            share = min(source.size * batch.height // max(source.rows, 1), source.size - seen["bytes"])
+            seen.update(bytes=share)
+            progress(share)
+        if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
+            problems.append(
+                f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
+                f"--unit and what the columns hold. {self.refused.first()}"
+            )
+        if last is not None:
+            # files that cannot be read do not keep the others from being remembered: only they are read again
+            whole = len(problems) == faults.of_files and not seen["not_over"] and not source.left
+            left = tuple(number for number, file in enumerate(source.files) if file in faults.files)
+            yield self._stored(last, source.signature if whole else None, seen["symbols"], left)
+        figures: dict[str, float] = {"rows_read": seen["rows"], "rows_quarantined": seen["nameless"]}
+        figures |= {"rows_copies": seen["copies"], "rows_repeated": seen["repeats"]}
+        if seen["rows"] or problems:
+            yield Outcome((), figures | {"bars_off_hours": seen["off_hours"]}, tuple(problems))
+        progress(source.size - seen["bytes"])
+
+    def _outside(self, bars: pl.LazyFrame) -> dict[str, str]:
+        return {} if self.allow_outside else outside(bars, self.over)
+
+    def _agreeing(self, found: Judged, batch: pl.DataFrame, problems: list[str]) -> list[Own]:
+        """The symbols with the sessions whose bars do not differ too often, or where it was decided which stay."""
+        if self.decided:
+            return found.own
+        compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
+        lake = pl.concat([MINUTES.to_frame(), *compared])
+        bad, told = disputed(batch, lake, found.minutes, self.store.lake.minute_bars)
+        problems += told
+        days = dict(bad.group_by("symbol").agg("day").iter_rows())
+        own = [one.without(days[one.symbol]) if one.symbol in days else one for one in found.own]
+        return [one for one in own if one.symbol not in days or one.has_bars or not one.refused.is_empty()]
+
+    def _agreement(self, own: Own) -> pl.DataFrame:
+        try:
+            return self.store.agreement(own.symbol, own.bars.drop("day"))
+        except LakeError:  # told when it is merged into
+            return MINUTES.to_frame()
+
+    def _set_aside(self, found: Judged, own: Sequence[Own], source: Source) -> None:
+        """Count what is refused, with an example of each reason, and store what no symbol can be found for."""
+        rows = pl.concat([found.nameless, *(one.refused for one in own)])
+        for reason, row in self.refused.add(rows).items():
+            self.refused.examples[reason] = self.files.example(source, row)
+        if not found.nameless.is_empty():
+            self.begin()
+            self.store.refuse(None, found.nameless)
+
+    def _stored(self, own: Own, signature: str | None, of: int, left: tuple[int, ...] = ()) -> Outcome:
+        """Merge the bars of one symbol, month by month; the last month remembers the import."""
+        try:
+            self._require_one_spelling(own.symbol)
+            self.begin()
+            figures = self._merged(own, None if own.not_over else signature, of, left)
+        except DiskFull:
+            raise
+        except LakeError as error:
+            return Outcome((own.symbol,), {}, (f"{own.symbol}: {error}",))
+        return Outcome((own.symbol,), dict(figures))
+
+    def _require_one_spelling(self, symbol: str) -> None:
+        with self._lock:
+            spelling = self._spellings.setdefault(symbol.casefold(), symbol)
+        if spelling != symbol:
+            raise LakeError(
+                f"differs only in case from {spelling}, and folders of some systems cannot tell them apart. Leave "
+                "one of them out."
+            )
+
+    def _merged(self, own: Own, signature: str | None, of: int, left: tuple[int, ...]) -> Counter[str]:
+        figures = Counter(
+            rows_quarantined=own.refused.height, rows_on_other_days=own.on_other_days, rows_not_over=own.not_over
+        )
+        refused = by_month(own.refused.with_columns(day=DAY))
+        self.store.refuse(own.symbol, refused.pop(None, own.refused.clear()), own.bars)
+        bars = {month: rows for month, rows in by_month(own.bars).items() if month is not None}
+        covers = self._covers(own) if self.complete else {}
+        marks: dict[date, str] = {}
+        months = {month for month in (*bars, *covers, *refused) if month is not None}
+        # the last month with bars comes last: it remembers
+        for month in sorted(months, key=lambda month: (month in bars, month)):
+            last = signature is not None and month == max(bars, default=None)
+            done = self.store.merge(
+                own.symbol,
+                month,
+                bars.get(month, own.bars.drop("day").clear()),
+                covers=covers.get(month, ()),
+                replace=self.replace,
+                adoption=Adoption(str(signature), of, dict(marks), left) if last else None,
+                refused=refused.get(month, own.refused.clear()),
+            )
+            marks |= done.fingerprints
+            figures.update(bars_new=done.new, bars_equal=done.equal, bars_differing=done.differing)
+            figures.update(bars_filled=done.filled)
+            figures.update(bars_replaced=done.differing if self.replace else 0, sessions_covered=done.covered)
+        figures["sessions"] = len(marks)
+        return figures
+
+    def _covers(self, own: Own) -> dict[date, list[date]]:
+        """The sessions between the first bar of a symbol and the last, of all its files so far, by month."""
+        if not own.has_bars:
+            return {}
+        first, last = self._extend(own.symbol, *own.bars.select(pl.col("day").min(), last=pl.col("day").max()).row(0))
+        covers: dict[date, list[date]] = {}
+        for day in self.over:
+            if first <= day <= last:
+                covers.setdefault(day.replace(day=1), []).append(day)
+        return covers
+
+    def _extend(self, symbol: str, first: date, last: date) -> tuple[date, date]:
+        """The first and the last session with bars of a symbol in all that was imported so far."""
+        before = self._ranges.get(symbol, (first, last))
+        self._ranges[symbol] = min(first, before[0]), max(last, before[1])
+        return self._ranges[symbol]
+
+
+def _left(held: set[tuple[str, Held]]) -> list[int]:
+    """The files of a source that could not be read when it was imported."""
+    return sorted({number for _, one in held for number in one.left})
+
+
+class _Megabytes:
+    """Progress in megabytes of files."""
+
+    def __init__(self, total: int, log: Callable[[str], None]) -> None:
+        self._progress = Progress(-(-total // MB), "MB of bars imported", log)
+        self._done = 0
+        self.tick = self._progress.tick
+        self._total = total
+
+    def add(self, size: int) -> None:
+        before, self._done = self._done, self._done + size
+        self._progress.add(self._units(self._done) - self._units(before))
+
+    def _units(self, done: int) -> int:
+        return -(-done // MB) if done == self._total else done // MB

@@ -1,0 +1,317 @@
+"""Taking in a MASTER table of an earlier system, or its shards: read file by file, put right, published once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.events.detection import DetectionParams
+from smallcaps_assets.domain.imports.bar_facts import FACTS, bar_facts
+from smallcaps_assets.domain.imports.clocks import Agreement, Clock, agreement, on_clocks_of, share_outside
+from smallcaps_assets.domain.imports.events import (
+    ADOPTED,
+    REFUSED,
+    ROWS,
+    TOLD,
+    adopt,
+    as_rows,
+    still_refused,
+    typed_events,
+)
+from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
+from smallcaps_assets.domain.tables import matched
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.imports.bar_tables import symbol_of_path
+from smallcaps_assets.pipeline.progress import with_progress
+
+ADOPTED_MARK: Final = "adopted events"
+# rows read since copies were last removed, so that a table and its own shards need the memory of one of them
+ROWS_AT_ONCE: Final = 1_000_000
+# Of rows that are right, those after the close of short days lie outside: less than 1 %. A clock that is wrong by five
+# hours puts a tenth or more there.
+MOST_OUTSIDE: Final = 0.02
+# Of events on days with bars, nearly all lie on a bar with their close and volume, or hardly any does.
+LEAST_ON_BARS: Final = 0.5
+# how every parquet file begins
+_MARK: Final = b"PAR1"
+# files that an error names
+NAMED: Final = 3
+# calendar days that hold the trading days before, with which `rvol_day` compares
+_DAYS_PER_TRADING_DAY: Final = 3
+# of a bar, what an event is held against
+_BARS_HELD: Final = ("symbol", "timestamp", "close", "volume")
+# of an event, what is held against bars
+_HELD: Final = ("symbol", "event_type", "timestamp", "close", "volume")
+_DAYS: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date()})
+
+
+class EventsAdopted(NamedTuple):
+    """What came of it: figures, files that could not be read with the cause, and whether anything was written."""
+
+    repairs: dict[str, Any]
+    problems: list[str]
+    written: bool
+
+
+@dataclass(frozen=True)
+class EventsImport:
+    """Everything that taking in events needs.
+
+    Attributes:
+        bars: of the lake; they fill in what the earlier table does not know.
+        params: of detection; features, cooldown and tiers are used.
+        sessions: bounds of the sessions.
+        clock: how timestamps are read that do not say it themselves.
+        replace: whether what earlier imports brought is left out; otherwise events are added to it.
+        allow_outside: whether many rows may lie outside every session.
+        allow_other_bars: whether the bars of the lake may contradict most events.
+        log: takes lines about progress.
+    """
+
+    bars: BarsStore
+    params: DetectionParams
+    sessions: SessionParams
+    clock: Clock
+    replace: bool
+    allow_outside: bool
+    allow_other_bars: bool
+    log: Callable[[str], None]
+
+    def run(self, files: Sequence[Path], out: Path, refused_to: Path) -> EventsAdopted:
+        """Publish MASTER of the events of `files` and of `out` to `out`, and the rows that are none to `refused_to`.
+
+        A file that cannot be read is named and does not stop the others. The same files give the same bytes, in
+        whatever order and in however many imports.
+
+        Raises:
+            InputError: not one event in them, more than MOST_OUTSIDE of the rows outside every session, fewer than
+                LEAST_ON_BARS of the events on bars with their close and volume, or `out` holds something else; nothing
+                was written.
+            LakeError: the disk refuses.
+        """
+        _require_own(out)
+        rows, problems = self._read(files)
+        if not self.allow_outside:
+            self._require_clock(rows)
+        before = _published(out, ADOPTED)
+        if not self.replace:
+            rows = pl.concat([rows, as_rows(before)])
+        sessions = self._sessions_of(rows)
+        facts, days = self._facts(rows, sessions)
+        if not self.allow_other_bars:
+            self._require_bars(rows.filter(~pl.col("here")).select(_HELD), sessions, facts, days)
+        adopted = adopt(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
+        if not adopted.repairs["events"]:
+            told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
+            more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
+            causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
+            raise InputError(f"not one event, so nothing was written: {causes}")
+        if out == self.bars.lake.adopted_events:
+            remember_import(self.bars.lake, "events")
+        said = {"what": ADOPTED_MARK}
+        written = [publish_changed(out, adopted.events, said)]
+        refused_before = _published(refused_to, REFUSED)
+        pieces = [adopted.refused] if self.replace else [adopted.refused, refused_before]
+        refused = still_refused(pl.concat(pieces), adopted.events)
+        if refused.height or refused_to.is_file():
+            written.append(publish_changed(refused_to, refused, said))
+        figures = {
+            "events_left_out": before.height if self.replace else 0,
+            "in_quarantine": refused.height,
+            "left_quarantine": refused_before.join(refused, on=list(REFUSED), how="anti", nulls_equal=True).height,
+        }
+        return EventsAdopted(adopted.repairs | figures, problems, any(written))
+
+    def _read(self, files: Sequence[Path]) -> tuple[pl.DataFrame, list[str]]:
+        """The distinct rows of all files (ROWS), and why some could not be read."""
+        pieces, problems, waiting = [ROWS.to_frame()], [], 0
+        for file in with_progress(files, len(files), "files of events", self.log):
+            try:
+                piece = self._rows_of(file)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            pieces.append(piece)
+            waiting += piece.height
+            if waiting > ROWS_AT_ONCE and len(pieces) > 1:
+                pieces, waiting = [_distinct(pl.concat(pieces).lazy())], 0
+        return _distinct(pl.concat(pieces).lazy()), problems
+
+    def _rows_of(self, file: Path) -> pl.DataFrame:
+        try:
+            typed = typed_events(_scanned(file), self.clock)
+            return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64), here=pl.lit(value=False)))
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{file}: cannot be read to its end ({reason}). Write it again, or leave it out."
+            ) from error
+
+    def _sessions_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Bounds of the sessions of the rows, and of the trading days before them."""
+        first, last = rows.select(a=pl.col("timestamp").min(), b=pl.col("timestamp").max()).row(0)
+        if first is None:
+            return SESSION_TABLE.to_frame()
+        return sessions_between(first.date() - self._before(), last.date(), self.sessions)
+
+    def _require_clock(self, rows: pl.DataFrame) -> None:
+        """Make sure that the times of the rows can be what they are said to be."""
+        share = share_outside(rows, self._sessions_of(rows))
+        if share <= MOST_OUTSIDE:
+            return
+        raise InputError(
+            f"{share:.1%} of the rows lie outside every session, on days without one or at night in New York; so "
+            f"nothing was written. Most likely {self._likely(rows)}. Or give --allow-outside, if the times are right: "
+            "such rows are set aside then."
+        )
+
+    def _likely(self, rows: pl.DataFrame) -> str:
+        """What is wrong with the clock of the rows, and how it is put right."""
+        for said, zone in self._others():
+            moved = on_clocks_of(rows, said, zone)
+            share = share_outside(moved, self._sessions_of(moved))
+            if share <= MOST_OUTSIDE:
+                return _taken_for(said, zone, f"{share:.1%} lie outside")
+        return (
+            "the clocks did not stand where it is said: give the --timezone in which they stood, or, where the files "
+            "name a zone themselves, put it right with .dt.replace_time_zone(...) in Polars and write them again"
+        )
+
+    def _others(self) -> list[tuple[str, str]]:
+        """Zones other than the one said in which clocks often stand, each after the one said."""
+        said = self.clock.timezone
+        if said is None:
+            return [("UTC", NEW_YORK), (NEW_YORK, "UTC")]
+        return [(said, zone) for zone in ("UTC", NEW_YORK) if zone != said]
+
+    def _before(self) -> timedelta:
+        return timedelta(days=1 + _DAYS_PER_TRADING_DAY * self.params.features.rvol_days)
+
+    def _require_bars(
+        self, events: pl.DataFrame, sessions: pl.DataFrame, facts: pl.DataFrame, days: pl.DataFrame
+    ) -> None:
+        """Make sure that the bars of the lake do not contradict most events."""
+        found = agreement(events, sessions, facts, days)
+        if found.share >= LEAST_ON_BARS:
+            return
+        raise InputError(
+            f"{found.held:,} events lie on days of which the lake has bars of their symbol, and only {found.same:,} of "
+            f"them ({found.same / found.held:.1%}) on a bar with the same close and volume; so nothing was written. "
+            f"{self._likely_by_bars(events)}. Or give --allow-other-bars, if the times are right."
+        )
+
+    def _likely_by_bars(self, events: pl.DataFrame) -> str:
+        """At which of the other clocks most events lie on their bars, and how it is put right."""
+        zones = self._others()
+        found = dict(zip(zones, self._agreements(events, zones), strict=True))
+        (said, zone), best = max(found.items(), key=lambda item: item[1].same)
+        if best.held and best.same >= LEAST_ON_BARS * best.held:
+            then = f"{best.same:,} of {best.held:,} ({best.same / best.held:.1%}) lie on such a bar"
+            return f"Most likely {_taken_for(said, zone, then)}"
+        tried = " or ".join(zone for _, zone in zones)
+        return (
+            f"Nor are there enough with clocks of {tried}: the clocks stood elsewhere, or the prices are adjusted for "
+            "splits, or the bars are those of another vendor. Give the --timezone in which the clocks stood, or prices "
+            "as traded"
+        )
+
+    def _agreements(self, events: pl.DataFrame, zones: Sequence[tuple[str, str]]) -> list[Agreement]:
+        """How many events lie on their bars where clocks of the second zone were taken for those of the first."""
+        known = set(self.bars.symbols())
+        moved = [on_clocks_of(events, said, zone).drop_nulls("timestamp") for said, zone in zones]
+        sessions = [self._sessions_of(one) for one in moved]
+        found = [Agreement(0, 0)] * len(zones)
+        symbols = sorted(known.intersection(pl.concat(moved)["symbol"].unique()))
+        by_symbol = [one.partition_by("symbol", as_dict=True) for one in moved]
+        for symbol in with_progress(symbols, len(symbols), "symbols held against their bars on other clocks", self.log):
+            own = [one.get((symbol,), events.clear()) for one in by_symbol]
+            first, last = self._days_of(pl.concat(own))
+            bars = self.bars.read_together([symbol], first, last, _BARS_HELD)
+            bars, days = bars.rename({"close": "bar_close", "volume": "bar_volume"}), _days_with(bars)
+            found = [
+                so_far.plus(agreement(one, of_zone, bars, days))
+                for so_far, one, of_zone in zip(found, own, sessions, strict=True)
+            ]
+        return found
+
+    def _facts(self, rows: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What the bars of the lake tell of the minutes of the rows (FACTS), and days that have bars (_DAYS)."""
+        minutes = rows.select("symbol", "timestamp").drop_nulls().unique().sort("symbol", "timestamp")
+        known = set(self.bars.symbols())
+        of_symbols = [own for own in minutes.partition_by("symbol", maintain_order=True) if own["symbol"][0] in known]
+        found, days = [FACTS.to_frame()], [_DAYS.to_frame()]
+        for own in with_progress(of_symbols, len(of_symbols), "symbols held against their bars", self.log):
+            first, last = self._days_of(own)
+            bars = self.bars.read(own["symbol"][0], first - self._before(), last)
+            found.append(bar_facts(bars, sessions, own, self.params.features))
+            days.append(_days_with(bars).join(_days_with(own), on=list(_DAYS), how="semi"))
+        return pl.concat(found), pl.concat(days)
+
+    def _days_of(self, minutes: pl.DataFrame) -> tuple[date, date]:
+        day = new_york_date(pl.col("timestamp"))
+        first, last = minutes.select(a=day.min(), b=day.max()).row(0)
+        return first, last
+
+
+def _days_with(minutes: pl.DataFrame) -> pl.DataFrame:
+    """The days (_DAYS) of minutes."""
+    return minutes.select("symbol", day=new_york_date(pl.col("timestamp"))).unique()
+
+
+def _taken_for(said: str, zone: str, then: str) -> str:
+    """What is wrong with clocks, what is so where they stand in `zone`, and how it is put right."""
+    return (
+        f"clocks of {zone} were taken for those of {said}: then {then}. Give --timezone {zone}, or, where the files "
+        f'name {said} themselves, .dt.replace_time_zone("{zone}") in Polars and write them again'
+    )
+
+
+def _scanned(file: Path) -> pl.LazyFrame:
+    """A table of events as it is; its symbol where only its path says it."""
+    with file.open("rb") as opened:
+        mark = opened.read(len(_MARK))
+    if mark != _MARK:
+        raise InputError(
+            "is no parquet file, and events are read from parquet only. Convert it: "
+            'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
+        )
+    frame, symbol = pl.scan_parquet(file, hive_partitioning=False), symbol_of_path(file)
+    if symbol is None or "symbol" in frame.collect_schema():
+        return frame
+    return frame.with_columns(symbol=pl.lit(symbol))
+
+
+def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Rows (ROWS) with those that are alike as one."""
+    return rows.group_by(*TOLD, "here").agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
+
+
+def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """What an earlier import published; empty where there was none."""
+    if not path.is_file():
+        return schema.to_frame()
+    with disk_errors("read", path):
+        return matched(pl.scan_parquet(path, hive_partitioning=False), schema, str(path)).collect()
+
+
+def _require_own(out: Path) -> None:
+    """Make sure that only an earlier import of events is replaced.
+
+    Raises:
+        InputError: `out` is a folder, or a file that is none.
+    """
+    try:
+        own = not out.exists() or (out.is_file() and (provenance_of(out) or {}).get("what") == ADOPTED_MARK)
+    except LakeError:
+        own = False
+    if not own:
+        raise InputError(f"--out {out}: is there, and is no file of adopted events. Give the path of another file.")

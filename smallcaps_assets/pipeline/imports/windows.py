@@ -1,0 +1,290 @@
+"""Taking in trades and quotes that a user downloaded before, one file per event: what is sound is never asked for."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.imports.tape import sorted_tape, tape_faults, typed_tape
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tape.nbbo import Thinning
+from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows, merge_windows, uncovered
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
+from smallcaps_assets.market_data.client import ROWS_PER_PAGE
+from smallcaps_assets.pipeline.imports.window_bounds import Claim, require_bounds, require_trades
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.pipeline.tape.spans import Artefacts, utc_now
+
+Pair = tuple[str, str]
+
+# What a user says of the files: minutes that they hold around each event.
+HELD: Final = pl.Schema({"event_id": pl.String(), "held_before": pl.Int64(), "held_after": pl.Int64()})
+REFUSED: Final = pl.Schema({"kind": pl.String(), "event_id": pl.String(), "file": pl.String(), "reason": pl.String()})
+FIGURES: Final = ("files", "not_in_manifest", "there_already", "shorter_than_the_window", "adopted", "refused", "rows")
+_PREFIXES: Final = {"event": "event=", "symbol": "symbol="}
+
+
+@dataclass(frozen=True)
+class TapeFile:
+    """A file of one event; `symbol` where a folder names it."""
+
+    kind: Kind
+    event_id: str
+    symbol: str | None
+    path: Path
+
+
+class WindowsAdopted(NamedTuple):
+    """Figures of each kind (FIGURES), files that were refused (REFUSED), and the partitions that got something new.
+
+    `stopped` is what ended it early; what is published by then stays.
+    """
+
+    figures: Mapping[Kind, dict[str, int]]
+    refused: pl.DataFrame
+    changed: Mapping[Kind, set[Pair]]
+    stopped: LakeError | None
+
+
+def tape_files(folder: Path) -> list[TapeFile]:
+    """The files of events below a folder, sorted.
+
+    They are `event=ID/trades.parquet` and `ID_trades.parquet`, and the same of quotes; others are left out.
+    """
+    found = (_tape_file(path) for path in sorted(folder.rglob("*.parquet")) if not path.name.startswith("."))
+    return [file for file in found if file is not None]
+
+
+def _tape_file(path: Path) -> TapeFile | None:
+    said = {
+        name: [part.removeprefix(prefix) for part in path.parts[:-1] if part.startswith(prefix)]
+        for name, prefix in _PREFIXES.items()
+    }
+    event_id, _, kind = path.stem.rpartition("_")
+    event_id = event_id or next(reversed(said["event"]), "")
+    symbol = next(reversed(said["symbol"]), None)
+    of_kind = [known for known in KINDS if known == kind]
+    return TapeFile(of_kind[0], event_id, symbol, path) if of_kind and event_id else None
+
+
+@dataclass(frozen=True)
+class WindowsImport:
+    """Everything that taking in windows needs.
+
+    Attributes:
+        folder: where the files lie; certificates name them relative to it.
+        tape: where they go.
+        manifest: the current manifest (MANIFEST).
+        held: HELD, of every event whose files may be taken in.
+        sessions: between whose bounds there is something to hold; None where what is held is known for sure.
+        resolution: how quotes were thinned; None where they are the full stream.
+        timezone: where the clocks of timestamps without a zone stood.
+        config_hash: what decided the manifest, for the certificates.
+        log: takes lines about progress.
+        clock: the time.
+    """
+
+    folder: Path
+    tape: TapeStore
+    manifest: pl.DataFrame
+    held: pl.DataFrame
+    sessions: SessionParams | None
+    resolution: Thinning | None
+    timezone: str | None
+    config_hash: str
+    log: Callable[[str], None]
+    clock: Callable[[], datetime] = utc_now
+
+    def run(self, files: Sequence[TapeFile]) -> WindowsAdopted:
+        """Publish the windows that files hold whole; a file that is not sound is named and stops no other.
+
+        Raises:
+            InputError: the files do not come near the minutes that they are said to hold; nothing is published.
+        """
+        works = [_Work(self, kind, [file for file in files if file.kind == kind]) for kind in KINDS]
+        if self.sessions is not None:
+            for work in works:
+                require_bounds(work.claims(), self.timezone, self.sessions)
+        changed: dict[Kind, set[Pair]] = {kind: set() for kind in KINDS}
+        stopped = None
+        try:
+            for work in works:
+                for pair in work.pairs():
+                    changed[work.kind].add(pair)
+        except LakeError as error:
+            stopped = error
+        refused = pl.DataFrame([row for work in works for row in work.refused], schema=REFUSED, orient="row")
+        return WindowsAdopted({work.kind: work.figures for work in works}, refused, changed, stopped)
+
+    def whole(self, kind: Kind, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Those of `pairs` of (symbol, wave) of which every window is published, with their figures."""
+        asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
+        windows = event_windows(self.manifest).join(asked, on=["symbol", "wave"], how="semi")
+        published = self.tape.published(kind, asked["symbol"].unique(maintain_order=True).to_list())
+        lacking = uncovered(windows, published).select("symbol", "wave").unique()
+        done = windows.join(lacking, on=["symbol", "wave"], how="anti").group_by("symbol", "wave").len().sort(pl.all())
+        return [self._outcome(kind, *row) for row in done.iter_rows()]
+
+    def _outcome(self, kind: Kind, symbol: str, wave: str, windows: int) -> Outcome:
+        rows, version = self.tape.held(kind, symbol, wave)
+        return Outcome((symbol, wave), {"windows": windows, "requests": 0}, rows=rows, version=version)
+
+
+class _Work:
+    """The files of one kind."""
+
+    def __init__(self, plan: WindowsImport, kind: Kind, files: Sequence[TapeFile]) -> None:
+        self.plan, self.kind, self.tape = plan, kind, plan.tape
+        self.files: dict[str, list[TapeFile]] = {}
+        for file in files:
+            self.files.setdefault(file.event_id, []).append(file)
+        self.refused: list[tuple[str, str, str, str]] = []
+        self.figures = dict.fromkeys(FIGURES, 0) | {"files": len(files)}
+        windows = event_windows(plan.manifest).with_columns(plan.manifest["timestamp"], plan.manifest["volume"])
+        before, after = (pl.duration(minutes=f"held_{side}") for side in ("before", "after"))
+        named = pl.Series("event_id", list(self.files), dtype=pl.String).to_frame()
+        self.windows = (
+            windows.join(named, on="event_id", how="semi")
+            .join(plan.held, on="event_id", how="left", maintain_order="left")
+            .with_columns(held_start=pl.col("timestamp") - before, held_end=pl.col("timestamp") + after)
+            .cast({"held_start": UTC_US, "held_end": UTC_US})
+        )
+        self.by_event = {row["event_id"]: row for row in self.windows.to_dicts()}
+        self.figures["not_in_manifest"] = len(self.files) - self.windows.height
+        self.artefacts = Artefacts(kind, plan.tape, windows, plan.config_hash, plan.clock)
+
+        symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
+        due = uncovered(self.windows.select(*WINDOWS), self.tape.published(self.kind, symbols))
+        self.figures["there_already"] = self.windows.height - due.height
+        self.held = self.windows.join(due, on="event_id", how="semi").filter(
+            (pl.col("held_start") <= pl.col("start")) & (pl.col("held_end") >= pl.col("end"))
+        )
+        self.figures["shorter_than_the_window"] = due.height - self.held.height
+
+    def claims(self) -> list[Claim]:
+        """The files that are to be read, and what is said of them."""
+        rows = self.held.select("event_id", "timestamp", "held_start", "held_end").iter_rows()
+        return [Claim(file.path, *said) for event, *said in rows for file in self.files[event]]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Publish what can be; the partitions that got something."""
+        progress = Progress(self.held.height, f"{self.kind} windows taken in", self.plan.log)
+        for span in spans_of(merge_windows(self.held.select(*WINDOWS))):
+            published = self._span(span)
+            progress.add(len(span.events_merged))
+            if published:
+                yield span.symbol, span.wave
+
+    def _span(self, span: Span) -> int:
+        """Publish what the files of a span hold; how many files of the lake that made."""
+        sound = {event: rows for event in span.events_merged if (rows := self._sound(event)) is not None}
+        if not sound:
+            return 0
+        if self.kind == "trades" or self.plan.resolution is None:
+            self._refuse_gaps(sound)
+        windows = self.windows.filter(pl.col("event_id").is_in(list(sound))).select(*WINDOWS)
+        trades = self.tape.published("trades", [span.symbol]) if self.kind == "quotes" else None
+        parts = spans_of(merge_windows(windows))
+        for part in parts:
+            self._publish(part, [sound[event] for event in part.events_merged], trades)
+        return len(parts)
+
+    def _publish(self, part: Span, sound: Sequence["_Sound"], trades: pl.DataFrame | None) -> None:
+        inside = pl.col("timestamp").is_between(part.start, part.end, closed="left")
+        rows = sorted_tape(pl.concat(one.rows for one in sound).filter(inside), self.kind)
+        sources = [one.file.path.relative_to(self.plan.folder).as_posix() for one in sound]
+        result = self.artefacts.adopted(part, rows, sources, trades)
+        self.figures["adopted"] += len(sound)
+        self.figures["rows"] += result.rows
+
+    def _sound(self, event: str) -> "_Sound | None":
+        """The rows of the first of an event's files that is sound; the others before it are refused."""
+        for file in self.files[event]:
+            try:
+                return _Sound(file, self._rows(file, self.by_event[event]))
+            except InputError as error:
+                self._refuse(file, str(error))
+        return None
+
+    def _rows(self, file: TapeFile, window: Mapping[str, Any]) -> pl.DataFrame:
+        """The rows of a file, over all that it is said to hold.
+
+        Raises:
+            InputError: something is wrong with them; says what.
+        """
+        if file.symbol not in (None, window["symbol"]):
+            raise InputError(f"lies among those of {file.symbol}, but the event is of {window['symbol']}")
+        try:
+            frame = pl.read_parquet(file.path, hive_partitioning=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
+        try:
+            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
+        if frame.height and frame.height % ROWS_PER_PAGE == 0:
+            raise InputError(f"looks cut off: its {frame.height:,} rows are whole pages of the vendor's answers")
+        start, end = window["held_start"], window["held_end"]
+        # whoever asked for all up to the end has what is at the end as well
+        rows = rows.filter(pl.col("timestamp") != end)
+        faults = tape_faults(rows, self.kind, start, end)
+        if faults:
+            times = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M:%S").drop_nulls()
+            seen = f" (it goes from {times[0]} to {times[-1]} UTC)" if times.len() else ""
+            raise InputError("; ".join(faults) + seen)
+        if self.kind == "trades":
+            require_trades(rows, window, BarsStore(self.tape.lake))
+        return rows
+
+    def _refuse_gaps(self, sound: dict[str, "_Sound"]) -> None:
+        """Take out files that lack rows which a neighbour has of the stretch that both hold."""
+        together = sorted_tape(pl.concat(one.rows for one in sound.values()), self.kind)
+        times = together["timestamp"]
+        for event, one in list(sound.items()):
+            window = self.by_event[event]
+            expected = int(times.is_between(window["held_start"], window["held_end"], closed="left").sum())
+            if expected != one.rows.height:
+                self._refuse(one.file, f"has {one.rows.height:,} rows, with its neighbours there are {expected:,}")
+                del sound[event]
+
+    def _refuse(self, file: TapeFile, reason: str) -> None:
+        name = file.path.relative_to(self.plan.folder).as_posix()
+        self.refused.append((self.kind, file.event_id, name, reason))
+        self.figures["refused"] += 1
+
+
+class _Sound(NamedTuple):
+    """A file and its rows."""
+
+    file: TapeFile
+    rows: pl.DataFrame
+
+
+def still_refused(
+    before: pl.DataFrame, now: pl.DataFrame, files: Sequence[TapeFile], ledger: pl.DataFrame
+) -> pl.DataFrame:
+    """Files (REFUSED) that were refused now, and those before whose event still lacks that kind and was not tried now.
+
+    Args:
+        before: what earlier imports refused.
+        now: what was refused of `files`.
+        files: of this import.
+        ledger: what is here after it.
+    """
+    key = ["kind", "event_id"]
+    tried = pl.DataFrame(
+        [(file.kind, file.event_id) for file in files], schema=dict.fromkeys(key, pl.String), orient="row"
+    )
+    here = (
+        ledger.filter(pl.col(f"{kind}_rows").is_not_null()).select(pl.lit(kind).alias("kind"), "event_id")
+        for kind in KINDS
+    )
+    left = before.join(pl.concat([tried, *here]), on=key, how="anti")
+    return pl.concat([left, now]).sort(pl.all())

@@ -1,0 +1,145 @@
+"""The page of a review sheet: one HTML file that needs no network, with its data as JSON inside.
+
+Nothing of the data becomes markup: it stands in a JSON block in which `<`, `>` and `&` are escaped, and the script
+puts it on the page as text. The page's policy allows its own script and styles, by their hashes, and no connection.
+"""
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.descriptions import COLUMNS
+from smallcaps_assets.domain.review.marks import FORMAT, VERSION
+from smallcaps_assets.domain.review.sample import CHART_BARS, Charts, ReviewParams
+from smallcaps_assets.domain.sessions import NEW_YORK
+
+HINDSIGHT: Final = "HINDSIGHT: "
+# figures beside the picture, in this order: name on the page, how it is written
+FIGURES: Final = {
+    "score": ("score", "0.000"),
+    "spike_x": ("volume spike", "x"),
+    "close": ("close", "$"),
+    "vwap_at_event": ("VWAP", "$"),
+    "flatness_score": ("flatness of base", "0.000"),
+    "volume": ("shares this minute", "#"),
+    "dollar_volume": ("dollars this minute", "$#"),
+    "transactions": ("trades this minute", "#"),
+    "dollar_volume_to_event": ("dollars so far", "$#"),
+    "rank": ("rank in manifest", "#"),
+    "tier": ("tier", "#"),
+    "time_bucket": ("time bucket", ""),
+    "rvol_day": ("rvol of day", "x"),
+    "dollar_volume_day": ("dollars of day", "$#"),
+}
+MEANINGS: Final = {
+    "volume_spike": "A minute with many times the volume of those before it, and a wide range.",
+    "vwap_break": "Up: closes hold above VWAP after having been below. Down: a reclaim of VWAP failed, closes hold "
+    "below.",
+    "price_momentum": "A fast move within a few minutes to a new extreme of the last 20 bars, on volume.",
+    "consolidation_break": "The price leaves a flat base of half an hour, on volume.",
+    "opening_range_break": "The first close beyond the range of the session's first minutes, on volume.",
+    "tape_speed": "A burst of trades, many times as fast as the minutes before.",
+    "flush": "A steep fall from the day's high into new lows, bar after red bar, on volume.",
+}
+
+
+class Heading(NamedTuple):
+    """Whose sheet it is."""
+
+    profile: str
+    manifest_id: str
+    sample_id: str
+    manifest_events: int
+    params: ReviewParams
+
+
+def page_of(heading: Heading, events: pl.DataFrame, charts: Charts) -> str:
+    """The page for a sample (SAMPLE) and its pictures."""
+    script, style = _part("sheet.js"), _part("sheet.css")
+    parts = {
+        "POLICY": f"default-src 'none'; img-src data:; style-src {_hash_of(style)}; script-src {_hash_of(script)}",
+        "STYLE": style,
+        "DATA": _inert(_document(heading, events, charts)),
+        "SCRIPT": script,
+    }
+    page = _part("sheet.html")
+    for name, text in parts.items():
+        page = page.replace(f"<!--{name}-->", text, 1)
+    return page
+
+
+def _part(name: str) -> str:
+    return (files("smallcaps_assets") / "pipeline" / "review" / "sheet" / name).read_text(encoding="utf-8")
+
+
+def _hash_of(text: str) -> str:
+    """How a content security policy names an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _inert(document: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _document(heading: Heading, events: pl.DataFrame, charts: Charts) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "profile": heading.profile,
+        "manifest_id": heading.manifest_id,
+        "sample_id": heading.sample_id,
+        "manifest_events": heading.manifest_events,
+        "min_precision_pct": heading.params.min_precision_pct,
+        "meanings": MEANINGS,
+        "figures": [
+            {
+                "label": label,
+                "kind": kind,
+                "help": COLUMNS[name].removeprefix(HINDSIGHT),
+                "hindsight": COLUMNS[name].startswith(HINDSIGHT),
+            }
+            for name, (label, kind) in FIGURES.items()
+        ],
+        "events": _events(events, charts),
+    }
+
+
+def _events(events: pl.DataFrame, charts: Charts) -> list[dict[str, Any]]:
+    """What the script draws, one entry per event."""
+    moment = pl.col("timestamp").dt.convert_time_zone(NEW_YORK)
+    prices = ["open", "high", "low", "close", "vwap_session"]
+    bars = (
+        charts.bars.with_columns(pl.col(prices).round(4), pl.col("volume", "volume_baseline").round(0).cast(pl.Int64))
+        .group_by("event_id", maintain_order=True)
+        .agg(pl.all().name.prefix("bar_"))
+    )
+    rows = (
+        events.with_columns(clock=moment.dt.hour().cast(pl.Int64) * 60 + moment.dt.minute())
+        .join(charts.charts, on="event_id", how="left", maintain_order="left")
+        .join(bars, on="event_id", how="left", maintain_order="left")
+    )
+    return [_event(row) for row in rows.to_dicts()]
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    zone = [row[f"zone_{name}"] for name in ("low", "high", "start", "end")]
+    return {
+        "id": row["event_id"],
+        "symbol": row["symbol"],
+        "type": row["event_type"],
+        "direction": row["direction"],
+        "session": row["session"],
+        "date": row["date"],
+        "clock": row["clock"],
+        "window": [row["window_before_min"], row["window_after_min"]],
+        "figures": [row[name] for name in FIGURES],
+        "zone": None if zone[0] is None else zone,
+        "trouble": row["trouble"],
+        "bars": {name: row[f"bar_{name}"] or [] for name in CHART_BARS if name != "event_id"},
+    }

@@ -1,0 +1,181 @@
+"""Fetch some published spans again and tell what the vendor changed since; nothing in the lake is touched."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tape.budget import thin_after
+from smallcaps_assets.domain.tape.differences import Differences, differences
+from smallcaps_assets.domain.tape.nbbo import Thinning, thinned
+from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.concurrency import in_threads
+
+# One row per span that was sampled: rows of the artefact, how they changed, or why that is not known.
+AUDIT: Final = pl.Schema(
+    {
+        "kind": pl.String(),
+        "symbol": pl.String(),
+        "wave": pl.String(),
+        "start": UTC_US,
+        "end": UTC_US,
+        "fetched_at": UTC_US,
+        "rows": pl.Int64(),
+        "added": pl.Int64(),
+        "removed": pl.Int64(),
+        "altered": pl.Int64(),
+        "cause": pl.String(),
+    }
+)
+WINDOWS_UNKNOWN: Final = (
+    "its quotes were thinned to the size budget around events whose windows the current manifest does not tell"
+)
+
+Published = Mapping[str, Any]
+
+
+class Sample(NamedTuple):
+    """Spans to ask for again (PUBLISHED and `kind`), of how many, and about how many requests that takes."""
+
+    spans: pl.DataFrame
+    of: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that an audit of one profile takes.
+
+    Attributes:
+        tape: what is published.
+        client: the road to the vendor.
+        threads: spans that may be held in memory at once.
+        log: takes lines about what is done and found.
+    """
+
+    tape: TapeStore
+    client: MarketDataClient
+    threads: int
+    log: Callable[[str], None]
+
+    def sample(self, size: int, seed: int) -> Sample:
+        """At most `size` published spans of both kinds, each once; the same seed takes the same of the same tape.
+
+        Spans that were not asked for when they were published are left out.
+
+        Raises:
+            InputError: nothing is published.
+        """
+        published = pl.concat(self.tape.published(kind).with_columns(kind=pl.lit(kind)) for kind in KINDS)
+        asked = published.filter(pl.col("skipped").is_null()).sort("kind", "symbol", "start", "end", "wave")
+        if asked.is_empty():
+            profile = self.tape.profile
+            raise InputError(
+                f"{self.tape.lake.root}: no tape of profile {profile} yet. Materialize {profile}/tape_trades and "
+                f"{profile}/tape_quotes first."
+            )
+        chance = random.Random(seed)  # noqa: S311 -- nobody is to be kept from guessing it
+        chosen = asked[sorted(chance.sample(range(asked.height), min(size, asked.height)))]
+        return Sample(chosen, asked.height, int(chosen["pages"].fill_null(1).clip(lower_bound=1).sum()))
+
+    def run(self, sample: int, seed: int) -> pl.DataFrame:
+        """Fetch a sample of `sample` spans again; one row each (AUDIT), by kind, symbol and time.
+
+        Raises:
+            InputError: nothing is published.
+            NotAuthenticated, NotEntitled: the vendor does not allow it.
+        """
+        chosen = self.sample(sample, seed)
+        self.log(
+            f"{chosen.spans.height:,} of {chosen.of:,} published spans are fetched again (sample seed {seed}): about "
+            f"{chosen.requests:,} requests"
+        )
+        stop = Event()
+        work = _Work(self.tape, self.client.until(stop), self._windows())
+        rows = []
+        for row, found in in_threads(work.compare, chosen.spans.to_dicts(), self.threads, stop=stop):
+            rows.append(row)
+            if found is not None:
+                self._tell(row, found)
+        return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
+
+    def _windows(self) -> pl.DataFrame:
+        """Windows of the events of the current manifest, with their timestamp; none where there is no manifest."""
+        try:
+            manifest = ManifestStore(self.tape.lake.manifests(self.tape.profile), self.tape.profile).load()
+        except (InputError, LakeError):
+            return pl.DataFrame(schema={"event_id": pl.String})
+        return event_windows(manifest).with_columns(timestamp=manifest["timestamp"])
+
+    def _tell(self, row: Mapping[str, Any], found: Differences) -> None:
+        for example in found.examples.to_dicts():
+            values = f": {example['values']}" if example["values"] else ""
+            self.log(
+                f"{row['kind']} {row['symbol']}: {example['change']} {example['timestamp']} "
+                f"#{example['sequence_number']}{values}"
+            )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the threads of an audit share."""
+
+    tape: TapeStore
+    client: MarketDataClient
+    windows: pl.DataFrame
+
+    def compare(self, published: Published) -> tuple[dict[str, Any], Differences | None]:
+        """The row (AUDIT) of one span, and how it differs where it does."""
+        row = {name: published[name] for name in AUDIT if name in published}
+        windows = self._windows_of(published)
+        if windows is None:
+            return row | {"cause": WINDOWS_UNKNOWN}, None
+        try:
+            download = self.client.trades if published["kind"] == "trades" else self.client.quotes
+            fetched = download(published["symbol"], published["start"], published["end"])
+            path = Path(published["path"])
+            with disk_errors("read", path):
+                before = pl.read_parquet(path, hive_partitioning=False)
+        except (NotAuthenticated, NotEntitled):
+            raise
+        except (MarketDataError, LakeError) as error:
+            return row | {"cause": str(error)}, None
+        found = differences(before, _thinned(fetched.frame, published, windows), published["kind"])
+        counts = {"added": found.added, "removed": found.removed, "altered": found.altered}
+        return row | {"rows": before.height, **counts, "cause": None}, found if any(counts.values()) else None
+
+    def _windows_of(self, published: Published) -> pl.DataFrame | None:
+        """Windows of the events of a span that was thinned to the size budget; None where they are not known.
+
+        They are known where together they are the span; of other spans there is nothing to know.
+        """
+        if not published["budget_hz"]:
+            return self.windows.clear()
+        events = published["events_merged"]
+        windows = self.windows.filter(pl.col("event_id").is_in(events))
+        if windows.height != len(events):
+            return None
+        reach = windows["start"].min(), windows["end"].max()
+        return windows if reach == (published["start"], published["end"]) else None
+
+
+def _thinned(frame: pl.DataFrame, published: Published, windows: pl.DataFrame) -> pl.DataFrame:
+    """A download as the artefact was thinned."""
+    if published["kind"] == "trades":
+        return frame
+    thinning = Thinning(**published["thinning"])
+    kept = thinned(frame, thinning)
+    if windows.is_empty():
+        return kept
+    rates = dict(zip(published["budget_events"], published["budget_hz"], strict=True))
+    return thin_after(kept, windows, rates, thinning).collect()

@@ -1,0 +1,177 @@
+"""Plan before paying: what a capture still has to fetch, what that costs, and whether the disk holds it."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.tape.cost_estimate import (
+    DUE,
+    History,
+    PlanAssumptions,
+    Rates,
+    Terms,
+    estimate,
+    learn,
+    minutes_of,
+    rates,
+    with_trades,
+)
+from smallcaps_assets.domain.tape.windows import SPANS, event_windows, uncovered
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
+from smallcaps_assets.market_data.client import ROWS_PER_PAGE
+from smallcaps_assets.settings.sections import FreeDiskParams
+
+BYTES_PER_GB: Final = 1e9
+# a plan learns from the tape of so many symbols at most, evenly spread over the alphabet
+SYMBOLS_TO_LEARN_FROM: Final = 300
+
+NOTHING_LEARNED: Final = History(None, None, None, None, 0, 0, 0)
+
+_COUNTED: Final = pl.Schema({name: BARS[name] for name in ("symbol", "timestamp", "transactions")})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a capture costs, what that was reckoned with, and the free disk."""
+
+    table: pl.DataFrame  # PLAN
+    learned: History
+    rates: Rates
+    bars: int  # minute bars inside the windows
+    bars_without_transactions: int
+    windows_without_bars: int
+    newest: Span | None  # the latest span that is due
+    folder: Path
+    free_bytes: int
+
+    @property
+    def bytes(self) -> float:
+        """Of parquet, in all."""
+        return float(self.table["bytes"][-1])
+
+    @property
+    def spans(self) -> int:
+        """To fetch, of all kinds."""
+        return int(self.table["trades_spans"][-1] + self.table["quotes_spans"][-1])
+
+    def fits(self, params: FreeDiskParams) -> bool:
+        """Whether the disk holds it and keeps what is to stay free; what fetches nothing always fits."""
+        return self.spans == 0 or self.bytes + params.keep_gb * BYTES_PER_GB <= self.free_bytes
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Everything that planning the capture of one profile takes; nothing is asked of the vendor."""
+
+    tape: TapeStore
+    assumptions: PlanAssumptions
+    requests_per_minute: float | None
+
+    def plan(
+        self, manifest: pl.DataFrame, kinds: Sequence[Kind] = KINDS, pairs: Sequence[tuple[str, str]] | None = None
+    ) -> Plan:
+        """The cost of what the lake lacks of `kinds` for `manifest` (MANIFEST), or for its `pairs` of (symbol, wave).
+
+        Raises:
+            LakeError: a file of the lake cannot be read.
+        """
+        windows = event_windows(manifest)
+        if pairs is not None:
+            asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
+            windows = windows.join(asked, on=["symbol", "wave"], how="semi")
+        bars = self._bars(windows)
+        per_bar = self.assumptions.trades_per_bar
+        expected = with_trades(windows, bars, per_bar)
+        due = pl.concat([self._due(kind, self.tape.lacking(kind, windows), bars) for kind in kinds])
+        # reading footers of the tape is what planning takes longest for
+        learned = NOTHING_LEARNED if due.is_empty() else self._history()
+        reckoned = rates(learned, self.assumptions)
+        terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
+        newest = due.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
+        root = self.tape.lake.root
+        return Plan(
+            table=estimate(due, expected, reckoned, terms),
+            learned=learned,
+            rates=reckoned,
+            bars=bars.height,
+            bars_without_transactions=bars["transactions"].null_count(),
+            windows_without_bars=expected.filter(pl.col("bars") == 0).height,
+            newest=next(iter(spans_of(newest)), None),
+            folder=root,
+            free_bytes=free_bytes(root),
+        )
+
+    def _due(self, kind: Kind, spans: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+        """Spans (SPANS) with what is expected of them (DUE)."""
+        held = self._held(spans) if kind == "trades" else pl.lit(value=False)
+        told = spans.with_columns(kind=pl.lit(kind), held=held)
+        return with_trades(told, bars, self.assumptions.trades_per_bar).select(*DUE)
+
+    def _held(self, spans: pl.DataFrame) -> pl.Series:
+        """Which spans (SPANS) lie inside the trades that other profiles hold."""
+        elsewhere = self.tape.published_elsewhere(spans["symbol"].unique().sort().to_list())
+        numbered = spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
+        return ~numbered["event_id"].is_in(uncovered(numbered, elsewhere)["event_id"].implode())
+
+    def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
+        """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
+        minutes = minutes_of(windows).select("symbol", "timestamp").unique()
+        months = minutes.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
+        lake = self.tape.lake
+        folders = {symbol: lake.bars(symbol) for symbol in months["symbol"].unique()}
+        files = [folders[symbol] / f"{month}.parquet" for symbol, month in months.sort("symbol", "month").iter_rows()]
+        files = [file for file in files if file.is_file()]
+        if not files:
+            return _COUNTED.to_frame()
+        folder = lake.minute_bars
+        first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
+        with disk_errors("read", folder):
+            return (
+                matched(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
+                .filter(pl.col("timestamp").is_between(first, last))
+                .join(minutes.lazy(), on=["symbol", "timestamp"], how="semi")
+                .collect(engine="streaming")
+            )
+
+    def _history(self) -> History:
+        """What the published tape teaches; of many symbols, that of some."""
+        folders = [
+            folder for kind in KINDS for folder in self.tape.lake.tape(self.tape.profile, kind).glob("wave=*/symbol=*")
+        ]
+        symbols = sorted({folder.name.removeprefix("symbol=") for folder in folders})
+        some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]
+        asked = pl.col("skipped").is_null()
+        return learn(*(self.tape.published(kind, some).filter(asked) for kind in KINDS))
+
+
+def free_bytes(folder: Path) -> int:
+    """Free disk where `folder` is, or will be.
+
+    Raises:
+        LakeError: the system does not say.
+    """
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    with disk_errors("read", place):
+        return shutil.disk_usage(place).free
+
+
+def require_room(plan: Plan, params: FreeDiskParams) -> None:
+    """Make sure that the disk holds what a plan fetches, and keeps what is to stay free.
+
+    Raises:
+        LakeError: it does not, with the numbers; never where `params` say not to check.
+    """
+    if params.check and not plan.fits(params):
+        raise LakeError(
+            f"{plan.folder}: not enough disk. The plan needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps "
+            f"{params.keep_gb:,.1f} GB free, the disk has {plan.free_bytes / BYTES_PER_GB:,.2f} GB. Free space, choose "
+            "fewer events with a trial, or set capture.free_disk.check: false."
+        )

@@ -1,0 +1,208 @@
+"""What becomes of one span: its rows as the profile keeps them, published with their certificate, or why not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit
+from smallcaps_assets.domain.tape.nbbo import thinned
+from smallcaps_assets.domain.tape.windows import WINDOWS, pieces, uncovered
+from smallcaps_assets.errors import LakeError, MarketDataError
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets.market_data.pages import Fetched
+
+SILENT: Final = "no trades in the span, outside regular hours"
+_NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class SpanResult:
+    """What became of one span."""
+
+    span: Span
+    rows: int = 0
+    bytes: int = 0
+    requests: int = 0
+    retries: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """Makes the files of one kind of tape.
+
+    Attributes:
+        kind: trades or quotes.
+        tape: where they go.
+        windows: of all events concerned (WINDOWS), with their `timestamp`.
+        config_hash: what decided the manifest.
+        clock: the time.
+    """
+
+    kind: Kind
+    tape: TapeStore
+    windows: pl.DataFrame
+    config_hash: str
+    clock: Callable[[], datetime]
+    _anchor: Path = field(init=False)  # a folder that is there as long as the lake is
+
+    def __post_init__(self) -> None:
+        anchor = self.tape.lake.manifests(self.tape.profile)
+        object.__setattr__(self, "_anchor", anchor if anchor.is_dir() else self.tape.lake.root)
+
+    def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
+        """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
+        said = {
+            "pages": fetched.pages,
+            "requests": fetched.requests,
+            "retries": fetched.retries,
+            "throttled": fetched.throttled,
+            "received": fetched.frame.height,
+            "request_ids": fetched.request_ids,
+        }
+        result = self._enter(span, fetched.frame, said, trades)
+        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
+
+    def skipped(self, span: Span) -> SpanResult:
+        """Publish that the vendor was not asked, because there is nothing to be had."""
+        return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
+
+    def copied(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
+        """Publish trades cut out of what other profiles hold of the span (PUBLISHED); no request."""
+        where = pieces(as_windows([span]), elsewhere)
+        rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
+        with disk_errors("read", self.tape.lake.root / "tape"):
+            kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
+        known = where["fetched_at"].drop_nulls()
+        files = [Path(path).relative_to(self.tape.lake.root).as_posix() for path in where["path"].unique().sort()]
+        said = {
+            "received": kept.height,
+            "taken_from": files,
+            "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
+            # as old as the oldest of what it was cut out of
+            "fetched_at": min(known.to_list()).isoformat(timespec="microseconds") if known.len() else None,
+            "adopted_from": where["adopted_from"].explode().drop_nulls().unique().sort().to_list(),
+        }
+        return self._publish(span, kept, _NOTHING | said)
+
+    def adopted(
+        self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None
+    ) -> SpanResult:
+        """Publish rows out of files that a user had; when they were fetched, and at what cost, is not known.
+
+        Args:
+            span: what they cover.
+            rows: sound tape with the profile's columns; quotes of at least the resolution asked.
+            sources: the files.
+            trades: as `fetched` wants them.
+        """
+        said = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
+        return self._enter(span, rows, _NOTHING | said, trades)
+
+    def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
+        """Keep why a span could not be fetched."""
+        self._require_lake()
+        spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
+        self.tape.refuse(self.kind, span, state, str(error), spent)
+        problem = f"{span.symbol} {span.wave} {span.name}: {error}"
+        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
+
+    def _require_lake(self) -> None:
+        """Make sure that the lake is still there: a new one is not begun in the middle of a capture."""
+        if not self._anchor.is_dir():
+            raise LakeError(
+                f"{self.tape.lake.root}: the lake is gone. If its disk was taken away, mount it again, then run again."
+            )
+
+    def _publish(self, span: Span, rows: pl.DataFrame, said: dict[str, Any]) -> SpanResult:
+        self._require_lake()
+        certificate = {
+            "kind": self.kind,
+            "profile": self.tape.profile,
+            "package_version": _package_version(),
+            "config_hash": self.config_hash,
+            "fetched_at": self.clock().isoformat(timespec="microseconds"),
+        }
+        path = self.tape.publish(self.kind, span, rows, certificate | said)
+        return SpanResult(span, rows.height, path.stat().st_size)
+
+    def _enter(self, span: Span, rows: pl.DataFrame, said: dict[str, Any], trades: pl.DataFrame | None) -> SpanResult:
+        """Publish what there is to be had of a span as the profile keeps it: thinned, within the budget."""
+        if self.kind == "quotes":
+            rows = thinned(rows, self.tape.params.quotes)
+        if trades is not None and self.tape.budget is not None:
+            rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
+            said |= budget
+        return self._publish(span, rows, said)
+
+    def _within_budget(
+        self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget
+    ) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """Quotes of a span, thinned after events whose tape would be too large, and what was done."""
+        size = int(quotes.estimated_size())
+        at_most = int(trades.filter(pl.col("symbol") == span.symbol)["bytes"].sum()) if trades.height else 0
+        if size + at_most <= budget.event_mb * BYTES_PER_MB:  # as nearly always: no event can be over
+            return quotes, {"budget_mb": budget.event_mb, "budget_events": [], "budget_hz": [], "over_budget": []}
+        windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
+        fitted = fit(
+            quotes,
+            windows,
+            measure=_parquet_bytes,
+            other_bytes=self._trades_bytes(windows, trades),
+            budget=budget,
+            thinning=self.tape.params.quotes,
+        )
+        return fitted.frame, {
+            "budget_mb": budget.event_mb,
+            "budget_events": list(fitted.steps),
+            "budget_hz": list(fitted.steps.values()),
+            "over_budget": fitted.over,
+        }
+
+    def _trades_bytes(self, windows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, int]:
+        """The trades of each event as parquet, as far as published."""
+        where = pieces(windows.select(*WINDOWS), trades)
+        shares = (
+            self.tape.count_pieces("trades", where)
+            .join(where.select("path", "bytes", total="rows").unique("path"), on="path")
+            .group_by("event_id")
+            .agg((pl.col("bytes") * pl.col("rows") / pl.col("total").clip(1)).sum().cast(pl.Int64))
+        )
+        return dict(shares.iter_rows())
+
+
+def as_windows(spans: Sequence[Span]) -> pl.DataFrame:
+    """Spans as WINDOWS, each under its symbol, wave and name."""
+    rows = [(f"{span.symbol} {span.wave} {span.name}", span.symbol, span.wave, span.start, span.end) for span in spans]
+    return pl.DataFrame(rows, schema=WINDOWS, orient="row")
+
+
+def within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
+    """Those of `spans` that lie inside what is published (PUBLISHED)."""
+    asked = as_windows(spans)
+    outside = set(uncovered(asked, published)["event_id"])
+    return {span for span, name in zip(spans, asked["event_id"], strict=True) if name not in outside}
+
+
+@lru_cache(maxsize=1)
+def _package_version() -> str:
+    return version("smallcaps-assets")
+
+
+def _parquet_bytes(frame: pl.DataFrame) -> int:
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    return buffer.tell()

@@ -1,0 +1,204 @@
+"""Which symbols are followed: those of a file or a list, or of the vendor's list what the filters leave."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.universe import LISTED, REFUSED, UNIVERSE, UniverseParams, judged, require_distinct
+from smallcaps_assets.errors import InputError, NotEntitled
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pages import Fetched
+from smallcaps_assets.pipeline.source import identity, require_same_source
+from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, in_capitals, read_symbols
+from smallcaps_assets.pipeline.universe.ticker_details import TickerDetails
+from smallcaps_assets.settings.sections import SourceParams
+
+_SOURCED: Final = pl.Schema({**LISTED, REFUSED: pl.String()})
+_ONE_DAY: Final = timedelta(days=1)
+
+
+class Universe(NamedTuple):
+    """The universe as it is now, and who came and went."""
+
+    rows: pl.DataFrame  # UNIVERSE
+    added: list[str]
+    left: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniverseBuilder:
+    """Everything that making the universe takes."""
+
+    store: UniverseStore
+    client: MarketDataClient
+    params: UniverseParams
+    source: SourceParams
+    file: Path | None  # of `params.file`, absolute
+    first_session: date
+    threads: int
+    log: Callable[[str], None]
+    _unanswered: list[str] = field(default_factory=list, init=False)
+
+    def run(self, as_of: date) -> Universe:
+        """The universe as of a session; asks the vendor only where the stored one answers another question.
+
+        A symbol that left stays, inactive and with the reason. What the plan denied, or an answer that could not be
+        used, is stored with the question, which therefore counts as unanswered the next time.
+
+        Raises:
+            InputError: no symbol is usable; two differ only in case, which one folder cannot hold on every system; the
+            file of symbols cannot be used; or the lake holds data of another source.
+        """
+        before, file = self.store.read(), None if self.file is None else read_symbols(self.file)
+        question = {
+            "as_of": f"{as_of}",
+            "settings": self._settings_hash(),
+            "source": identity(self.source),
+            "file": None if file is None else file.sha256,
+        }
+        if self.store.asked() == question:
+            return Universe(before, [], [])
+        self._unanswered.clear()
+        require_same_source(self.store, self.source)
+        listed = self._with_details(self._listed(file, as_of), as_of)
+        rows = judged(listed, self.params, self.first_session)
+        require_distinct(rows)
+        rows = self._with_reference(rows)
+        if not rows["active"].any():
+            raise InputError(f"no usable symbol: {_told(rows)}. Name some in universe.symbols, or widen the filters.")
+        universe = self._with_history(rows, before, as_of)
+        missing = {"unanswered": sorted(self._unanswered)} if self._unanswered else {}
+        self.store.replace(universe, question | missing)
+        return _compared(universe, before)
+
+    def _settings_hash(self) -> str:
+        wanted = self.params.model_dump_json(exclude={"limits"})
+        text = f"{wanted}{self.source.embedded.model_dump_json()}{self.first_session}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _listed(self, file: SymbolFile | None, as_of: date) -> pl.DataFrame:
+        """What the source of symbols says of each, one row per symbol."""
+        if file is not None:
+            for note in file.notes:
+                self.log(f"{self.file}: {note}")
+            given = pl.when(pl.col("market_cap_usd").is_not_null()).then(pl.lit(as_of))
+            return file.rows.with_columns(market_cap_date=given)
+        if self.params.symbols is not None:
+            named, notes = in_capitals(pl.DataFrame({"symbol": self.params.symbols}, schema={"symbol": pl.String}))
+            for note in notes:
+                self.log(f"universe.symbols: {note}")
+            return named.unique(maintain_order=True).match_to_schema(_SOURCED, missing_columns="insert")
+        listed = self._vendors_list()
+        if not self.params.filters_price:
+            return listed
+        closes = self._unless_denied(partial(self.client.closes, as_of), "prices")
+        return listed if closes is None else _filled(listed, closes)
+
+    def _vendors_list(self) -> pl.DataFrame:
+        """The vendor's list; of a ticker that several companies had, the one that is listed, or was last."""
+        frames = [self.client.tickers(market="stocks", active="true").frame]
+        if self.params.include_delisted:
+            frames.append(self.client.tickers(market="stocks", active="false").frame)
+        delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))
+        never = ~pl.col("active") & pl.col("delisted").is_null()
+        return (
+            pl.concat(frames)
+            .rename({"type": "ticker_type"})
+            .with_columns(delisted=delisted)
+            .with_columns(pl.when(never).then(pl.lit("delisted, the vendor does not say when")).alias(REFUSED))
+            .sort("active", "delisted", descending=True, nulls_last=True, maintain_order=True)
+            .unique("symbol", keep="first", maintain_order=True)
+            .match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore")
+        )
+
+    def _with_details(self, listed: pl.DataFrame, as_of: date) -> pl.DataFrame:
+        """`listed` with what the vendor says of single symbols, where that decides anything."""
+        params = self.params
+        cheaply = judged(listed, params.model_copy(update={"max_market_cap_usd": None}), self.first_session)
+        unknown = pl.col("market_cap_usd").is_null()
+        if params.is_named:
+            asks, unknown = params.reference_data, unknown | pl.col("ticker_type").is_null()
+        else:
+            asks = params.max_market_cap_usd is not None
+        # on the day of its delisting the vendor does not know a symbol any more
+        day = pl.min_horizontal(pl.lit(as_of), pl.col("delisted") - _ONE_DAY)
+        wanted = cheaply.filter(pl.col("active") & unknown).select("symbol", day=day)
+        if not asks or wanted.is_empty():
+            return listed
+        max_age = timedelta(days=params.market_cap_max_age_days)
+        asking = TickerDetails(
+            self.store, self.client, identity(self.source), max_age, self.threads, self.log, self._unanswered.append
+        )
+        dated = pl.when(pl.col("market_cap_usd").is_not_null()).then("asked_for")
+        return _filled(listed, asking.of(wanted).with_columns(market_cap_date=dated))
+
+    def _with_reference(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`rows` with float and short interest of the symbols that are followed, where they are not known yet."""
+        if not self.params.reference_data:
+            return rows
+        for ask, columns in (
+            (self.client.float_shares, ["float_shares"]),
+            (self.client.short_interest, ["short_interest_shares", "days_to_cover"]),
+        ):
+            unknown = pl.any_horizontal(pl.col(columns).is_null())
+            symbols = rows.filter(pl.col("active") & unknown)["symbol"].to_list()
+            if symbols:
+                known = self._unless_denied(partial(ask, symbols), " and ".join(columns))
+                rows = rows if known is None else _filled(rows, known.select("symbol", *columns).unique("symbol"))
+        return rows
+
+    def _unless_denied(self, ask: Callable[[], Fetched], what: str) -> pl.DataFrame | None:
+        """What the vendor answers; None where the plan does not include it."""
+        try:
+            return ask().frame
+        except NotEntitled as error:
+            self.log(f"{what} count as unknown: {error}")
+            self._unanswered.append(what)
+            return None
+
+    def _with_history(self, rows: pl.DataFrame, before: pl.DataFrame, as_of: date) -> pl.DataFrame:
+        """`rows` together with the symbols of `before` that are gone (UNIVERSE).
+
+        Of whoever is not followed any more the reference data stay as they were, and so the events found with them.
+        """
+        known = before.select("symbol", "float_shares", "short_interest_shares", "days_to_cover")
+        kept = _filled(rows, known.join(rows.filter(~pl.col("active")), on="symbol", how="semi"))
+        seen = kept.join(before.select("symbol", "first_seen"), on="symbol", how="left").with_columns(
+            pl.col("first_seen").fill_null(as_of), last_seen=pl.lit(as_of)
+        )
+        gone = before.join(rows, on="symbol", how="anti").with_columns(
+            active=pl.lit(value=False), excluded_by=pl.lit("gone"), reason=pl.lit(self._gone())
+        )
+        return pl.concat([seen.select(*UNIVERSE), gone]).match_to_schema(UNIVERSE).sort("symbol")
+
+    def _gone(self) -> str:
+        if self.file is not None:
+            return f"no longer in {self.file.name}"
+        return "no longer listed" if self.params.symbols is None else "no longer in universe.symbols"
+
+
+def _filled(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`rows` whose nulls are filled from the columns of the same name in `known`, one row per symbol."""
+    names = [name for name in known.columns if name in rows.columns and name != "symbol"]
+    joined = rows.join(known.select("symbol", *names), on="symbol", how="left", suffix=" known", maintain_order="left")
+    filled = [pl.coalesce(name, f"{name} known").alias(name) for name in names]
+    return joined.with_columns(filled).select(rows.columns)
+
+
+def _told(rows: pl.DataFrame) -> str:
+    counted = rows.group_by("excluded_by").len().sort("len", "excluded_by", descending=[True, False])
+    parts = [f"{count:,} by {by}" for by, count in counted.iter_rows()]
+    return f"of {rows.height:,} listed, {', '.join(parts)} are excluded" if parts else "none is listed"
+
+
+def _compared(universe: pl.DataFrame, before: pl.DataFrame) -> Universe:
+    now, then = universe.filter("active")["symbol"], before.filter("active")["symbol"]
+    added = now.filter(~now.is_in(then.to_list())).to_list()
+    return Universe(universe, added, then.filter(~then.is_in(now.to_list())).to_list())

@@ -1,0 +1,93 @@
+"""Sections of the settings that belong to no single part of the work: source, places, history, capture, checks."""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from smallcaps_assets.domain.bars.checks import BarCheckParams
+from smallcaps_assets.domain.events.checks import MasterCheckParams
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
+
+CalendarDay = Annotated[date, Field(strict=False)]
+
+
+class EmbeddedParams(Params):
+    """The exchange in a box: a simulated market, or files served over the same protocol."""
+
+    seed: int = Field(ge=0)
+    symbols: int = Field(gt=0, le=20_000)
+    replay: str | None
+
+
+class SourceParams(Params):
+    """Where market data comes from."""
+
+    kind: Literal["embedded", "vendor"]
+    base_url: str = Field(pattern=r"^https?://[^\s/]+")
+    key_variables: list[str] = Field(min_length=1)
+    requests_per_minute: float | None = Field(gt=0)
+    burst: int = Field(ge=1, le=1_000)
+    timeout_s: float = Field(gt=0)
+    deadline_s: float = Field(gt=0)
+    max_retries: int = Field(ge=0, le=20)
+    embedded: EmbeddedParams
+
+    @model_validator(mode="after")
+    def _burst_within_budget(self) -> Self:
+        if self.requests_per_minute is not None and self.burst > max(1.0, self.requests_per_minute):
+            raise ValueError(
+                f"burst {self.burst} is more than requests_per_minute {self.requests_per_minute:g}: lower it"
+            )
+        return self
+
+
+class LakeParams(Params):
+    """Where the lake lies; relative to the folder that holds `config/`."""
+
+    path: str = Field(min_length=1)
+
+
+class DagsterParams(Params):
+    """Where Dagster keeps its own state."""
+
+    laid_over: str | None
+
+
+class HistoryParams(Params):
+    """Which sessions are followed, ET dates, both included."""
+
+    first_session: CalendarDay
+    last_session: CalendarDay | None
+    publication_delay_min: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last_session is not None and self.last_session < self.first_session:
+            raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
+        return self
+
+
+class FreeDiskParams(Params):
+    """What a capture leaves on the disk; GB are 10^9 bytes."""
+
+    check: bool
+    keep_gb: float = Field(ge=0)
+
+
+class CaptureParams(Params):
+    """How tape is fetched."""
+
+    quotes_without_trades: bool
+    size_budget: SizeBudget
+    free_disk: FreeDiskParams
+    assumptions: PlanAssumptions
+
+
+class CheckParams(Params):
+    """When a published table is marked in the web UI."""
+
+    master: MasterCheckParams
+    bars: BarCheckParams

@@ -1,0 +1,280 @@
+"""The only reader of the environment, and with `layers` of YAML. Frozen models; wrong settings are refused by name."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from smallcaps_assets.domain.events.detection import CooldownParams, DetectionParams, FilterParams
+from smallcaps_assets.domain.events.detectors import DetectorParams
+from smallcaps_assets.domain.events.features import FeatureParams
+from smallcaps_assets.domain.events.score import ScoreParams
+from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams
+from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.review.sample import ReviewParams
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.domain.tape.kpis import KpiParams
+from smallcaps_assets.domain.universe import UniverseParams
+from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.settings.layers import Layer, argument_layer, explained, file_layer, laid_over
+from smallcaps_assets.settings.operations import NightlyParams, NoticeParams
+from smallcaps_assets.settings.sections import (
+    CaptureParams,
+    CheckParams,
+    DagsterParams,
+    HistoryParams,
+    LakeParams,
+    SourceParams,
+)
+
+Profile = Literal["core", "plus", "premium"]
+PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
+
+# How a parent process tells its children which configuration they work with.
+HOME_VARIABLE: Final = "SMALLCAPS_HOME"
+CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
+OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
+# How the processes of a web UI are told from all others: which process started them, and its address.
+UI_VARIABLE: Final = "SMALLCAPS_UI"
+
+# Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
+BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
+BATCH_SIZE: Final = "500"
+
+
+class Settings(Params):
+    """Everything that `config/config.yaml` says, with the changes a command line made."""
+
+    active_profile: Profile
+    source: SourceParams
+    lake: LakeParams
+    dagster: DagsterParams
+    history: HistoryParams
+    universe: UniverseParams
+    partitions_per_run: int = Field(gt=0)
+    fetch_threads: int = Field(gt=0, le=256)
+    sessions: SessionParams
+    features: FeatureParams
+    detectors: DetectorParams
+    filters: FilterParams
+    score: ScoreParams
+    cooldown: CooldownParams
+    ranking: RankingParams
+    profiles: dict[Profile, ProfileParams]
+    capture: CaptureParams
+    kpis: KpiParams
+    review: ReviewParams
+    checks: CheckParams
+    nightly: NightlyParams
+    notices: NoticeParams
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [name for name in PROFILES if name not in self.profiles]
+        if missing:
+            raise ValueError(f"profiles must describe core, plus and premium; missing: {', '.join(missing)}")
+        if set(self.kpis.max_session_drift_pp) != set(SESSIONS):
+            raise ValueError("kpis.max_session_drift_pp must name PM, RTH and AH, each once")
+        scores = [self.profiles[name].min_event_score for name in PROFILES]
+        if scores != sorted(scores, reverse=True):
+            raise ValueError(
+                "min_event_score must not rise from core to plus to premium: the tiers build on that order"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _night_after_publication(self) -> Self:
+        over = self.sessions.afterhours_close.hour * 60 + self.sessions.afterhours_close.minute
+        over += self.history.publication_delay_min
+        start = self.nightly.start
+        if start.hour * 60 + start.minute < over:
+            raise ValueError(
+                f"nightly.start {start:%H:%M} is before the session counts as over: afterhours_close "
+                f"{self.sessions.afterhours_close:%H:%M} and history.publication_delay_min "
+                f"{self.history.publication_delay_min} later. Start later (before midnight), or shorten the delay"
+            )
+        return self
+
+    @cached_property
+    def detection(self) -> DetectionParams:
+        """Everything that decides which events exist."""
+        return DetectionParams(
+            features=self.features,
+            detectors=self.detectors,
+            filters=self.filters,
+            score=self.score,
+            cooldown=self.cooldown,
+            tier_min_scores=[self.profiles[name].min_event_score for name in PROFILES],
+        )
+
+
+def home() -> Path:
+    """The folder that holds `config/`: SMALLCAPS_HOME, else the working folder, else where this package lies.
+
+    Raises:
+        SettingsError: none of them has a `config/config.yaml`.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    places = [Path(named)] if named else [Path.cwd(), Path(__file__).parents[2]]
+    for place in places:
+        if (place / "config" / "config.yaml").is_file():
+            return place.resolve()
+    raise SettingsError(
+        f"no config/config.yaml in {' or '.join(str(place) for place in places)}. Work inside a clone of the "
+        f"repository, or set {HOME_VARIABLE} to its folder."
+    )
+
+
+def config_path() -> Path:
+    """The configuration file in force: SMALLCAPS_CONFIG, else `config/config.yaml` of `home()`."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return Path(named).resolve() if named else home() / "config" / "config.yaml"
+
+
+def environment_overrides() -> dict[str, Any]:
+    """Changes that a parent process handed down, as nested mappings (empty if none)."""
+    overrides: dict[str, Any] = json.loads(os.environ.get(OVERRIDES_VARIABLE, "{}"))
+    return overrides
+
+
+def hand_down(config: Path, overrides: Mapping[str, Any]) -> None:
+    """Make this process and the processes it starts work with `config` and `overrides`."""
+    os.environ[CONFIG_VARIABLE] = str(config.resolve())
+    os.environ[OVERRIDES_VARIABLE] = json.dumps(overrides, default=str)
+
+
+def use_dagster_home(folder: Path) -> None:
+    """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
+    # one record of what a run over many partitions will do, instead of one for each: half the cost of a partition
+    os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
+
+
+def use_ui_mark(mark: str) -> None:
+    """Make the processes that this one starts known as those of the web UI that `mark` tells of."""
+    os.environ[UI_VARIABLE] = mark
+
+
+def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:
+    """The text of a dagster.yaml like `template` whose files lie in `folder`, whatever folder a process starts in.
+
+    Args:
+        template: a dagster.yaml.
+        folder: where the state lies, as far as it is files.
+        over: a file of the same form; each of its sections replaces that of `template`.
+
+    Raises:
+        SettingsError: `over` cannot be read, or names an environment variable that is not set.
+    """
+    document = yaml.safe_load(template.read_text(encoding="utf-8"))
+    if over is not None:
+        document |= _sections(over)
+    if "sqlite" in document["storage"]:
+        document["storage"]["sqlite"]["base_dir"] = str(folder)
+    document["local_artifact_storage"]["config"]["base_dir"] = str(folder)
+    return str(yaml.safe_dump(document, sort_keys=False))
+
+
+def _sections(file: Path) -> dict[str, Any]:
+    """The sections of a part of a dagster.yaml; what it takes from the environment is there."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"{file}: cannot be read ({' '.join(str(error).split())}). Correct dagster.laid_over, which names it."
+        ) from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}.")
+    missing = [name for name in _variables(document) if not os.environ.get(name)]
+    if missing:
+        raise SettingsError(f"{file}: takes {', '.join(missing)} from the environment, not set there. Set them.")
+    return document
+
+
+def _variables(node: object) -> Iterator[str]:
+    """The environment variables that a part of a dagster.yaml names, as in `{env: NAME}`."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "env" and isinstance(value, str):
+                yield value
+            else:
+                yield from _variables(value)
+
+
+def load_settings(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, layers: Sequence[Layer] = ()
+) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        path: a YAML file; `config_path()` if not given.
+        overrides: nested mappings laid over the file; what the environment hands down if not given.
+        layers: laid over all of that, one after the other.
+
+    Raises:
+        SettingsError: the file is missing or no YAML, or a setting is wrong; names file, key, value and remedy.
+    """
+    base = file_layer(path or config_path())
+    merged = laid_over(base.settings, environment_overrides() if overrides is None else overrides)
+    for layer in layers:
+        merged = laid_over(merged, layer.settings)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(explained([base, *layers], error)) from None
+
+
+def trial_settings(files: Sequence[Path] = (), arguments: Sequence[str] = ()) -> Settings:
+    """The settings of an experiment.
+
+    Args:
+        files: laid over one another, and over the configuration in force; only where the first names every section
+            it takes the place of that.
+        arguments: `KEY=VALUE`, laid over the files.
+
+    Raises:
+        SettingsError: see `load_settings`.
+    """
+    layers = [file_layer(file) for file in files]
+    whole = bool(layers) and set(Settings.model_fields) <= set(layers[0].settings)
+    own = [argument_layer(argument) for argument in arguments]
+    return load_settings(files[0] if whole else None, layers=[*layers[whole:], *own])
+
+
+def api_key(source: SourceParams) -> SecretStr:
+    """The vendor's key from the environment; a stand-in for the exchange in a box, which takes any.
+
+    Raises:
+        NotAuthenticated: no variable is set.
+    """
+    if source.kind == "embedded":
+        return SecretStr("embedded")
+    for name in source.key_variables:
+        if os.environ.get(name):
+            return SecretStr(os.environ[name].strip())
+    raise NotAuthenticated(
+        f"no API key: set the environment variable {' or '.join(source.key_variables)}, or set source.kind to embedded."
+    )
+
+
+def notice_url(params: NoticeParams) -> SecretStr | None:
+    """The address that failure notices are posted to, from the environment; None where the variable is not set."""
+    url = os.environ.get(params.url_variable, "").strip()
+    return SecretStr(url) if url else None
+
+
+def lake_path(settings: Settings) -> Path:
+    """The lake's folder, absolute."""
+    return (home() / settings.lake.path).resolve()
+
+
+def universe_file(settings: Settings) -> Path | None:
+    """The file that names the symbols, absolute; None where settings name none."""
+    return None if settings.universe.file is None else (home() / settings.universe.file).resolve()

@@ -1,0 +1,276 @@
+"""The plan of one day: a calm day with its stories drawn on it, and what each story claims a detector must see.
+
+Every claimed bar meets the detector's conditions with a margin, because the twenty to forty minutes before it are
+calmed: they all trade, at one price or in a known band, with a known median volume.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from smallcaps_assets.simulated.hours import RTH_OPEN, Session
+from smallcaps_assets.simulated.market.listings import Listing
+from smallcaps_assets.simulated.market.noise import Ints, Noise
+from smallcaps_assets.simulated.market.sketch import SHARES_PER_TRADE, Bools, Sketch, calm_day
+from smallcaps_assets.simulated.market.stories import Story, Tale, stories_of
+
+CALM_BEFORE: Final = 40
+_LEAD: Final = 4
+_AFTERMATH_BPS: Final = (60, 30, -40, -20, 10, 0)
+_AFTERMATH_PCT: Final = (900, 500, 350, 250, 180, 140)
+_STAMPEDE_TRADES: Final = 8_500
+_STAMPEDE_SHARES: Final = 90
+# What a volume spike must reach with a margin: shares and cents, in regular and in extended hours.
+_REGULAR_FLOOR: Final = (12_000, 6_500_000)
+_EXTENDED_FLOOR: Final = (17_500, 9_000_000)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An event that a detector must find at `minute` (counted from 04:00 New York time)."""
+
+    event_type: str
+    direction: str
+    minute: int
+    story: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every minute of a day must look like. Prices in cents, volumes in shares."""
+
+    session: Session
+    open: Ints
+    high: Ints
+    low: Ints
+    close: Ints
+    volume: Ints
+    trades: Ints
+    is_odd_only: Bools
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A story with what it needs to be drawn."""
+
+    story: Story
+    session: Session
+    sketch: Sketch
+    noise: Noise
+
+    def draw(self, stream: int, low: int, high: int) -> int:
+        return self.noise.one(10 * (self.story.number + 1) + stream, low, high)
+
+    def step(self, price: int, bps: int) -> int:
+        """A move of `bps` of `price` in cents, rounded away from zero, in the story's direction."""
+        return self.story.sign * -(-price * bps // 10_000)
+
+    def claims(self, *event_types: str, minute: int | None = None) -> list[Claim]:
+        at = self.story.minute if minute is None else minute
+        return [Claim(name, self.story.direction, at, self.story.name) for name in event_types]
+
+
+def plan_of(listing: Listing, session: Session) -> Plan:
+    """The plan of a symbol's day; the same for the same seed, symbol and session, for ever."""
+    stories = stories_of(listing, session)
+    noise = Noise(listing.seed, listing.symbol, session.day.isoformat(), "plan")
+    sketch = calm_day(listing, session, _activity_pct(noise, stories))
+    if not stories:
+        _draw_blips(noise, session, sketch)
+    claims = [claim for story in stories for claim in _TELLERS[story.tale](_Scene(story, session, sketch, noise))]
+    open_, high, low, close = sketch.candles()
+    trades = np.where(sketch.exists, sketch.trades, 0)
+    odd_only = ~sketch.exists & sketch.odd_only
+    if listing.is_silent:
+        trades, odd_only = np.zeros_like(trades), np.zeros_like(odd_only)
+    return Plan(
+        session=session,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=sketch.volume,
+        trades=np.where(odd_only, 1, trades),
+        is_odd_only=odd_only,
+        claims=tuple(claims),
+    )
+
+
+def _activity_pct(noise: Noise, stories: tuple[Story, ...]) -> int:
+    """How busy the whole day is: days with strong stories trade three to four times a quiet day's volume."""
+    if any(story.strong for story in stories):
+        return noise.one(0, 280, 400)
+    return noise.one(1, 130, 170) if stories else noise.one(2, 85, 115)
+
+
+def _draw_blips(noise: Noise, session: Session, sketch: Sketch) -> None:
+    """Three minutes of a quiet day with more volume and a small move, as on any day."""
+    for number in range(3):
+        minute = noise.one(100 + number, RTH_OPEN + 60, session.close - 40)
+        level = int(sketch.level[minute])
+        sketch.exists[minute] = True
+        sketch.volume[minute] = sketch.volume[minute] * noise.one(110 + number, 250, 450) // 100
+        sketch.trades[minute] = sketch.trades[minute] * 3
+        sketch.pinned_close[minute] = level + level * noise.one(120 + number, -7, 7) // 1000
+
+
+def _tell_spike(scene: _Scene) -> list[Claim]:
+    lead, boom = (110, 400) if scene.story.strong else (50, 215)
+    price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
+    _draw_run(scene, price, price + _LEAD * scene.step(price, lead), boom)
+    _draw_aftermath(scene)
+    # a fall needs no volume to be momentum: its lead can make it so before the decisive bar
+    momentum = ("price_momentum",) if scene.story.sign > 0 else ()
+    return scene.claims("volume_spike", "tape_speed", *momentum)
+
+
+def _tell_drive(scene: _Scene) -> list[Claim]:
+    return [*_tell_spike(scene), *scene.claims("opening_range_break")]
+
+
+def _tell_flush(scene: _Scene) -> list[Claim]:
+    price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
+    _draw_run(scene, price, price + _LEAD * scene.step(price, 130), boom=420)
+    _draw_aftermath(scene)
+    return scene.claims("flush", "volume_spike", "tape_speed")
+
+
+def _tell_halt(scene: _Scene) -> list[Claim]:
+    """A spike, five to nine minutes without a trade, and a reopening away from the last price."""
+    claims = _tell_spike(scene)
+    sketch, minute = scene.sketch, scene.story.minute
+    reopens = minute + 6 + scene.draw(5, 0, 4)
+    sketch.exists[minute + 1 : reopens] = False
+    sketch.odd_only[minute + 1 : reopens] = False
+    last = int(sketch.pinned_close[minute])
+    sketch.exists[reopens] = True
+    sketch.pinned_open[reopens] = last + scene.step(last, 300)
+    sketch.pinned_close[reopens] = last + scene.step(last, 360)
+    sketch.volume[reopens] = sketch.volume[minute] // 2
+    sketch.trades[reopens] = sketch.trades[minute] // 2
+    sketch.rest_at(reopens + 1, last + scene.step(last, 330))
+    return claims
+
+
+def _tell_base_break(scene: _Scene) -> list[Claim]:
+    """Thirty-four bars that all span one narrow band, then a bar that leaves it."""
+    sketch, minute, sign = scene.sketch, scene.story.minute, scene.story.sign
+    price = sketch.calm(minute - CALM_BEFORE, minute)
+    half = max(price * 15 // 10_000, 1)
+    flat = slice(minute - 34, minute)
+    sketch.pinned_high[flat], sketch.pinned_low[flat] = price + half, price - half
+    sketch.pinned_close[minute - 3 : minute] = [price - sign * half, price, price + sign * half]
+    _draw_decisive_bar(scene, price + sign * half + scene.step(price, 420 if scene.story.strong else 210))
+    _draw_aftermath(scene)
+    extra = ("volume_spike", "price_momentum", "tape_speed") if scene.story.strong else ()
+    return scene.claims("consolidation_break", *extra)
+
+
+def _tell_reclaim(scene: _Scene) -> list[Claim]:
+    """Forty minutes 2.8 percent below VWAP, then through it: the second close above it makes the break."""
+    sketch, minute = scene.sketch, scene.story.minute
+    price = sketch.calm(minute - CALM_BEFORE - 4, minute)
+    below = price - scene.step(price, 280)
+    slope = np.arange(1, 9) * (below - price) // 8
+    sketch.pinned_close[minute - CALM_BEFORE - 4 : minute - CALM_BEFORE + 4] = price + slope
+    sketch.pinned_close[minute - CALM_BEFORE + 4 : minute] = below
+    _draw_run(scene, below, price - scene.step(price, 80), boom=400)
+    _draw_aftermath(scene)
+    claims = scene.claims("volume_spike", "price_momentum", "tape_speed")
+    return [*claims, *scene.claims("vwap_break", minute=minute + 1)]
+
+
+def _tell_rejection(scene: _Scene) -> list[Claim]:
+    """Below VWAP, one bar that reaches above it and closes below, then the fall."""
+    sketch, minute = scene.sketch, scene.story.minute
+    price = sketch.calm(minute - CALM_BEFORE, minute)
+    sketch.pinned_close[minute - 30 : minute] = price + scene.step(price, 120)
+    failed = price + scene.step(price, 150)
+    sketch.pinned_close[minute - 5] = failed
+    sketch.pinned_high[minute - 5] = price - scene.step(price, 60)
+    _draw_run(scene, failed, failed + _LEAD * scene.step(failed, 80), boom=400)
+    _draw_aftermath(scene)
+    return scene.claims("vwap_break", "volume_spike", "tape_speed")
+
+
+def _tell_burst(scene: _Scene) -> list[Claim]:
+    """Many small trades in one minute that hardly moves."""
+    sketch, minute = scene.sketch, scene.story.minute
+    price = sketch.calm(minute - CALM_BEFORE, minute + 3)
+    count = max(64, (7 if scene.story.strong else 5) * sketch.mean_trades(minute))
+    sketch.pinned_close[minute] = price + scene.step(price, 25)
+    sketch.trades[minute] = count
+    sketch.volume[minute] = max(count * SHARES_PER_TRADE, int(sketch.volume[minute]) * 3 // 2)
+    return scene.claims("tape_speed")
+
+
+def _tell_stampede(scene: _Scene) -> list[Claim]:
+    """A strong spike in which everybody trades: more than 50,000 trades within ten minutes."""
+    claims = _tell_spike(scene)
+    crowd = slice(scene.story.minute, scene.story.minute + 7)
+    scene.sketch.trades[crowd] = _STAMPEDE_TRADES
+    scene.sketch.volume[crowd] = _STAMPEDE_TRADES * _STAMPEDE_SHARES
+    return claims
+
+
+def _draw_run(scene: _Scene, price: int, summit: int, boom: int) -> None:
+    """Four bars with little volume from `price` to `summit` in even steps, then the decisive bar with `boom` bps."""
+    sketch, minute = scene.sketch, scene.story.minute
+    pace, crowd = sketch.baseline(minute - _LEAD), sketch.mean_trades(minute - _LEAD)
+    for number, at in enumerate(range(minute - _LEAD, minute), start=1):
+        sketch.pinned_close[at] = price + (summit - price) * number // _LEAD
+        sketch.volume[at] = max(pace * 5 // 4, int(sketch.volume[at]))
+        sketch.trades[at] = min(crowd * 5 // 4, int(sketch.volume[at]) // SHARES_PER_TRADE)
+    sketch.volume[minute - _LEAD : minute] = np.minimum(sketch.volume[minute - _LEAD : minute], pace * 4 // 3)
+    _draw_decisive_bar(scene, summit + scene.step(price, boom))
+
+
+def _draw_decisive_bar(scene: _Scene, close: int) -> None:
+    """The bar a story is about: far more volume and trades than the bars before it."""
+    sketch, story = scene.sketch, scene.story
+    regular = RTH_OPEN <= story.minute < scene.session.close
+    floor_shares, floor_cents = _REGULAR_FLOOR if regular else _EXTENDED_FLOOR
+    times = scene.draw(1, 20, 36) if story.strong else scene.draw(2, 10, 12)
+    volume = max(sketch.baseline(story.minute) * times, floor_shares, floor_cents // close)
+    crowd = sketch.mean_trades(story.minute)
+    trades = max(130, 9 * crowd) if story.strong else max(72, 6 * crowd)
+    sketch.pinned_close[story.minute] = close
+    sketch.volume[story.minute] = volume
+    sketch.trades[story.minute] = min(trades, volume // SHARES_PER_TRADE)
+    sketch.wick_up[story.minute] = sketch.wick_down[story.minute] = max(close // 1000, 1)
+    sketch.exists[story.minute] = True
+    sketch.odd_only[story.minute] = False
+
+
+def _draw_aftermath(scene: _Scene) -> None:
+    """Six bars of fading interest; the day goes on at the price they end with."""
+    sketch, story = scene.sketch, scene.story
+    pace, crowd = sketch.baseline(story.minute), sketch.mean_trades(story.minute)
+    strength = 100 if story.strong else 40
+    close = int(sketch.pinned_close[story.minute])
+    for offset, (bps, pct) in enumerate(zip(_AFTERMATH_BPS, _AFTERMATH_PCT, strict=True), start=1):
+        at = story.minute + offset
+        close += scene.step(close, bps)
+        sketch.pinned_close[at] = close
+        sketch.exists[at], sketch.odd_only[at] = True, False
+        sketch.volume[at] = pace * max(pct * strength // 100, 110) // 100
+        sketch.trades[at] = min(
+            crowd * max(pct * strength // 250, 100) // 100, int(sketch.volume[at]) // SHARES_PER_TRADE
+        )
+    sketch.rest_at(story.minute + len(_AFTERMATH_BPS) + 1, close)
+
+
+_TELLERS: Final[dict[Tale, Callable[[_Scene], list[Claim]]]] = {
+    Tale.SPIKE: _tell_spike,
+    Tale.BASE_BREAK: _tell_base_break,
+    Tale.OPENING_DRIVE: _tell_drive,
+    Tale.RECLAIM: _tell_reclaim,
+    Tale.REJECTION: _tell_rejection,
+    Tale.BURST: _tell_burst,
+    Tale.FLUSH: _tell_flush,
+    Tale.HALT: _tell_halt,
+    Tale.STAMPEDE: _tell_stampede,
+}

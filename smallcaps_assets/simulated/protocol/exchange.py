@@ -1,0 +1,175 @@
+"""The exchange in a box: one pure function from a request to a reply, over any market."""
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from itertools import count
+from threading import Lock
+from typing import Final
+from urllib.parse import unquote
+
+from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.simulated.hours import NEW_YORK, utc_now
+from smallcaps_assets.simulated.protocol.aggregates import aggregates_page, grouped_page, open_close_body, previous_page
+from smallcaps_assets.simulated.protocol.catalogue import (
+    CONDITIONS,
+    FLOATS,
+    SHORT_INTEREST,
+    catalogue_page,
+    splits_page,
+    splits_v3_page,
+    tickers_page,
+)
+from smallcaps_assets.simulated.protocol.rendering import quotes_json, trades_json
+from smallcaps_assets.simulated.protocol.status import condition_rows, market_status, upcoming
+from smallcaps_assets.simulated.protocol.ticks import ticks_page
+from smallcaps_assets.simulated.protocol.wire import (
+    NOT_FOUND,
+    SERVER_ERROR,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    Page,
+    Refusal,
+    Reply,
+    Request,
+    json_reply,
+    page_reply,
+    parse_date,
+    refusal_reply,
+    with_cursor,
+)
+from smallcaps_assets.simulated.source import Market
+
+_MINUTE: Final = timedelta(minutes=1)
+_TOO_MANY: Final = (
+    "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
+)
+Handler = Callable[[Request, list[str]], Reply]
+
+
+class Exchange:
+    """Answers as the vendor does, on the data of a market.
+
+    Args:
+        market: what is traded; a `SimulatedMarket` or a `ReplayMarket`.
+        api_key: the one key that is known; None lets any key in that is not empty.
+        requests_per_minute: requests let through in any 60 seconds, None for no limit. Refused ones do not count.
+        retry_after: whether a 429 says in `Retry-After` how many seconds to wait.
+        clock: what time it is, for the limit and for all that is asked "up to now"; give the market the same.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        api_key: str | None = None,
+        requests_per_minute: int | None = None,
+        retry_after: bool = False,  # noqa: FBT001, FBT002 -- the signature that callers rely on
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._market = market
+        self._api_key = api_key
+        self._requests_per_minute = requests_per_minute
+        self._retry_after = retry_after
+        self._clock = clock
+        self._let_through: deque[datetime] = deque()
+        self._lock = Lock()
+        self._numbers = count(1)
+        self._routes = self._all_routes()
+
+    def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case."""
+        request_id = hashlib.sha256(str(next(self._numbers)).encode()).hexdigest()[:32]
+        headers = {name.lower(): value for name, value in headers.items()}
+        try:
+            self._check_key(query, headers)
+            self._check_rate()
+            request = Request(
+                path=unquote(path),
+                query=with_cursor(query),
+                origin=f"http://{headers['host']}" if "host" in headers else "https://api.massive.com",
+                id=request_id,
+                now=self._clock(),
+            )
+            handler, wildcards = self._route(path)
+            return handler(request, wildcards)
+        except Refusal as refusal:
+            return refusal_reply(request_id, refusal)
+        except SmallcapsError as error:
+            return refusal_reply(request_id, Refusal(SERVER_ERROR, str(error)))
+
+    def _check_key(self, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        key = bearer.strip() if scheme.lower() == "bearer" else ""
+        key = key or query.get("apiKey", "")
+        if not key:
+            raise Refusal(UNAUTHORIZED, "API Key was not provided")
+        if self._api_key not in (None, key):
+            raise Refusal(UNAUTHORIZED, "Unknown API Key")
+
+    def _check_rate(self) -> None:
+        if self._requests_per_minute is None:
+            return
+        now = self._clock()
+        with self._lock:
+            while self._let_through and now - self._let_through[0] >= _MINUTE:
+                self._let_through.popleft()
+            if len(self._let_through) < self._requests_per_minute:
+                self._let_through.append(now)
+                return
+            wait = math.ceil((self._let_through[0] + _MINUTE - now).total_seconds()) if self._let_through else 60
+        headers = {"Retry-After": str(max(wait, 1))} if self._retry_after else {}
+        raise Refusal(TOO_MANY_REQUESTS, _TOO_MANY, headers)
+
+    def _route(self, path: str) -> tuple[Handler, list[str]]:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        for pattern, handler in self._routes:
+            if len(pattern) == len(parts) and all(one in ("*", part) for one, part in zip(pattern, parts, strict=True)):
+                return handler, [part for one, part in zip(pattern, parts, strict=True) if one == "*"]
+        raise Refusal(NOT_FOUND, "page not found")
+
+    def _all_routes(self) -> list[tuple[list[str], Handler]]:
+        market = self._market
+        routes: dict[str, Handler] = {
+            "v2/aggs/ticker/*/range/*/*/*/*": _paged(lambda request, parts: aggregates_page(request, market, parts)),
+            "v2/aggs/grouped/locale/us/market/stocks/*": _paged(
+                lambda request, parts: grouped_page(request, market, parts[0])
+            ),
+            "v2/aggs/ticker/*/prev": _paged(lambda request, parts: previous_page(request, market, parts[0])),
+            "v1/open-close/*/*": lambda request, parts: json_reply(
+                request.id, open_close_body(request, market, *parts)
+            ),
+            "v3/trades/*": _paged(
+                lambda request, parts: ticks_page(request, market, parts[0], market.trades, trades_json)
+            ),
+            "v3/quotes/*": _paged(
+                lambda request, parts: ticks_page(request, market, parts[0], market.quotes, quotes_json)
+            ),
+            "v3/reference/tickers": _paged(lambda request, _: tickers_page(request, market)),
+            "v3/reference/tickers/*": self._details,
+            "v3/reference/splits": _paged(lambda request, _: splits_v3_page(request, market)),
+            "v3/reference/conditions": _paged(
+                lambda request, _: catalogue_page(request, CONDITIONS, condition_rows(request.text("data_type")))
+            ),
+            "stocks/v1/splits": _paged(lambda request, _: splits_page(request, market)),
+            "stocks/v1/short-interest": _paged(
+                lambda request, _: catalogue_page(request, SHORT_INTEREST, market.short_interest())
+            ),
+            "stocks/vX/float": _paged(lambda request, _: catalogue_page(request, FLOATS, market.floats())),
+            "v1/marketstatus/upcoming": lambda request, _: json_reply(request.id, upcoming(request.now)),
+            "v1/marketstatus/now": lambda request, _: json_reply(request.id, market_status(request.now)),
+        }
+        return [(pattern.split("/"), handler) for pattern, handler in routes.items()]
+
+    def _details(self, request: Request, parts: list[str]) -> Reply:
+        raw = request.text("date")
+        day: date = request.now.astimezone(NEW_YORK).date() if raw is None else parse_date("date", raw)
+        row = self._market.details(parts[0], day)
+        if row is None:
+            raise Refusal(NOT_FOUND, "Ticker not found.")
+        return json_reply(request.id, {"request_id": request.id, "results": row, "status": "OK"})
+
+
+def _paged(page: Callable[[Request, list[str]], Page]) -> Handler:
+    return lambda request, parts: page_reply(request, page(request, parts))

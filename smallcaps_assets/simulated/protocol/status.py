@@ -1,0 +1,122 @@
+"""Market status, holidays and trade conditions as the vendor tells them."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+from smallcaps_assets.simulated.hours import (
+    NEW_YORK,
+    NS_PER_MINUTE,
+    REGULAR_CLOSE,
+    RTH_OPEN,
+    Session,
+    session_on,
+    sessions_between,
+    to_ns,
+)
+from smallcaps_assets.simulated.market.conditions import CONDITIONS, HIGH_LOW, OPEN_CLOSE, VOLUME, Condition
+from smallcaps_assets.simulated.source import Row
+
+_HORIZON: Final = timedelta(days=365)
+_FRIDAY: Final = 4
+_NAMES: Final = {
+    1: "New Years Day",
+    2: "Washington's Birthday",
+    3: "Good Friday",
+    4: "Good Friday",
+    5: "Memorial Day",
+    6: "Juneteenth",
+    7: "Independence Day",
+    9: "Labor Day",
+    11: "Thanksgiving",
+    12: "Christmas",
+}
+_MARTIN_LUTHER_KING_FROM: Final = 10
+
+
+def upcoming(now: datetime) -> list[Row]:
+    """Holidays and early closes of the next year, one row per exchange, by date."""
+    today = now.astimezone(NEW_YORK).date()
+    open_days = set(sessions_between(today, today + _HORIZON))
+    last = max(open_days, default=today)
+    rows: list[Row] = []
+    for offset in range((last - today).days + 1):
+        day = today + timedelta(days=offset)
+        session = session_on(day)
+        if session is None and day.weekday() <= _FRIDAY:
+            rows.extend(
+                {"exchange": name, "name": _name(day), "date": day.isoformat(), "status": "closed"}
+                for name in _EXCHANGES
+            )
+        elif session is not None and session.close != REGULAR_CLOSE:
+            rows.extend(_early_close(name, session) for name in _EXCHANGES)
+    return rows
+
+
+_EXCHANGES: Final = ("NYSE", "NASDAQ")
+
+
+def _early_close(exchange: str, session: Session) -> Row:
+    return {
+        "exchange": exchange,
+        "name": _name(session.day),
+        "date": session.day.isoformat(),
+        "status": "early-close",
+        "open": _utc_text(session.day, RTH_OPEN),
+        "close": _utc_text(session.day, session.close),
+    }
+
+
+def _utc_text(day: date, minute: int) -> str:
+    local = datetime.combine(day, time(4 + minute // 60, minute % 60), NEW_YORK)
+    return local.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _name(day: date) -> str:
+    if day.month == 1 and day.day > _MARTIN_LUTHER_KING_FROM:
+        return "Martin Luther King, Jr. Day"
+    return _NAMES.get(day.month, "Holiday")
+
+
+def market_status(now: datetime) -> Row:
+    """/v1/marketstatus/now."""
+    session = session_on(now.astimezone(NEW_YORK).date())
+    minute = -1 if session is None else (to_ns(now) - session.start_ns) // NS_PER_MINUTE
+    early = session is not None and 0 <= minute < RTH_OPEN
+    regular = session is not None and RTH_OPEN <= minute < session.close
+    late = session is not None and session.close <= minute < session.end
+    word = "open" if regular else "extended-hours" if early or late else "closed"
+    return {
+        "afterHours": late,
+        "currencies": {"crypto": "open", "fx": "open"},
+        "earlyHours": early,
+        "exchanges": {"nasdaq": word, "nyse": word, "otc": "open" if regular else "closed"},
+        "market": word,
+        "serverTime": now.astimezone(NEW_YORK).isoformat(timespec="seconds"),
+    }
+
+
+def condition_rows(data_type: str | None) -> list[Row]:
+    """Trade conditions with their update rules; none for other data types."""
+    if data_type not in (None, "trade"):
+        return []
+    return [_condition_row(condition) for condition in CONDITIONS]
+
+
+def _condition_row(condition: Condition) -> Row:
+    mapping = {name: code for name, code in (("CTA", condition.cta), ("UTP", condition.utp)) if code is not None}
+    row: Row = {
+        "id": condition.id,
+        "type": "sale_condition",
+        "name": condition.name,
+        "asset_class": "stocks",
+        "sip_mapping": mapping,
+        "data_types": ["trade"],
+    }
+    if condition.rules is not None:
+        rules = {
+            "updates_high_low": bool(condition.rules & HIGH_LOW),
+            "updates_open_close": bool(condition.rules & OPEN_CLOSE),
+            "updates_volume": bool(condition.rules & VOLUME),
+        }
+        row["update_rules"] = {"consolidated": rules, "market_center": rules}
+    return row

@@ -1,0 +1,705 @@
+"""The command line as a person meets it: right inputs of any shape, wrong ones told in one paragraph."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
+from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.settings.settings import PROFILES
+from smallcaps_assets_tests.conftest import event, files_below, master_of
+from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.scenarios import default_settings
+from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+
+COMMANDS = (
+    "demo",
+    "ui",
+    "exchange",
+    "detect",
+    "manifest",
+    "plan",
+    "verify",
+    "audit",
+    "review",
+    "coverage",
+    "import",
+    "status",
+)
+DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))
+LIVELY = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))
+DETECTED = detect(LIVELY, bounds_between(DAYS[0], DAYS[-1], default_settings().sessions), default_settings().detection)
+OUTSIDE = DETECTED.counts["bars_outside_sessions"]
+ONE, OTHER = LIVELY["symbol"].unique().sort().to_list()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a fresh clone, in which the test works; the environment is put back afterwards."""
+    folder = tmp_path / "home"
+    shutil.copytree(REPOSITORY / "config", folder / "config")
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a command that must refuse what it is given; returns what it said, which is one paragraph."""
+
+    def run(*arguments: object) -> str:
+        code = main([str(argument) for argument in arguments])
+        error = capsys.readouterr().err.strip()
+        assert code == 2
+        assert error.startswith(f"smallcaps {arguments[0]}: ")
+        assert "Traceback" not in error
+        assert "\n" not in error
+        return error
+
+    return run
+
+
+def expected() -> pl.DataFrame:
+    """MASTER of the lively bars."""
+    return build_master(DETECTED.events, default_settings().cooldown)
+
+
+def written(path: str = "events.parquet") -> pl.DataFrame:
+    return pl.read_parquet(path)
+
+
+def run_detect(bars: object, out: object = "events.parquet") -> None:
+    assert main(["detect", "--bars", str(bars), "--out", str(out)]) == 0
+
+
+# ------------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    told = capsys.readouterr().out
+    assert f"example:\n  smallcaps {command} " in told
+    assert "Needs:" in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import shlex  # noqa: PLC0415
+
+    from smallcaps_assets.cli import _parser  # noqa: PLC0415
+
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    (example,) = re.findall(r"^  smallcaps (.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert _parser().parse_args(shlex.split(example)).command == command
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["manifest", "--master", "m.parquet", "--profile", "gold"],
+        ["detect", "--bars"],
+        ["detect", "--bars", "b.parquet", "--lake", "lake"],
+        ["ui", "--port", "65536"],
+        ["exchange", "--port", "-1"],
+        ["status", "--profile", "gold"],
+        ["demo", "--symbols", "three"],
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: smallcaps")
+
+
+# ------------------------------------------------------------------------------------------------- detect
+
+
+def test_detect_writes_the_master_of_the_bars(capsys: pytest.CaptureFixture[str]) -> None:
+    LIVELY.write_parquet("bars.parquet")
+    run_detect("bars.parquet", "deep/down/events.parquet")
+    found = written("deep/down/events.parquet")
+    assert found.schema == EVENTS
+    assert found.height > 20
+    assert_frame_equal(found, expected())
+    told = capsys.readouterr().out
+    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in told
+    assert f"{found.height:,} events written to deep/down/events.parquet" in told
+    for kind, direction, rows in found.group_by("event_type", "direction").len().iter_rows():
+        assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", told, re.MULTILINE)
+    assert not list(Path("deep").rglob("*quarantine*"))
+
+
+def test_detecting_twice_is_the_same_file() -> None:
+    LIVELY.write_parquet("bars.parquet")
+    run_detect("bars.parquet", "a.parquet")
+    run_detect("bars.parquet", "b.parquet")
+    assert Path("a.parquet").read_bytes() == Path("b.parquet").read_bytes()
+
+
+def put(path: str, frame: pl.DataFrame) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(path)
+
+
+def parts(*columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return tuple(LIVELY.filter(symbol=symbol).drop(columns) for symbol in (ONE, OTHER))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("named", ["in", "in/*.parquet", "in/?-part.parquet", "in/**/*.parquet"])
+def test_bars_from_a_folder_or_a_pattern(named: str) -> None:
+    for number, part in enumerate(parts()):
+        put(f"in/{number}-part.parquet", part)
+    Path("in/.hidden.parquet").write_bytes(b"no parquet")
+    Path("in/notes.txt").write_text("no parquet")
+    run_detect(named)
+    assert_frame_equal(written(), expected())
+
+
+def test_an_absolute_pattern(tmp_path: Path) -> None:
+    put("in/a.parquet", LIVELY)
+    run_detect(tmp_path / "in" / "*.parquet")
+    assert_frame_equal(written(), expected())
+
+
+@pytest.mark.parametrize("layout", ["in/symbol={}/2025-11.parquet", "in/symbol={}.parquet"])
+def test_the_symbol_may_stand_in_the_path(layout: str) -> None:
+    for part, symbol in zip(parts("symbol"), (ONE, OTHER), strict=True):
+        put(layout.format(symbol), part)
+    run_detect("in")
+    assert_frame_equal(written(), expected())
+
+
+def test_one_symbol_in_several_files() -> None:
+    for day in DAYS:
+        put(f"in/{day}.parquet", LIVELY.filter(day == DAY))
+    run_detect("in")
+    assert_frame_equal(written(), expected())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestamp": pl.col("timestamp").cast(pl.Datetime("ns", "UTC"))},
+        {"timestamp": pl.col("timestamp").cast(pl.Datetime("ms", "UTC"))},
+        {"timestamp": pl.col("timestamp").dt.convert_time_zone("America/New_York")},
+        {"timestamp": pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo").dt.cast_time_unit("ns")},
+        {"transactions": pl.col("transactions").cast(pl.UInt32)},
+        # pandas makes floats of integers with gaps
+        {"transactions": pl.col("transactions").cast(pl.Float64)},
+        {"symbol": pl.col("symbol").cast(pl.Categorical)},
+        {"vwap": pl.lit(None)},
+        {"extra": pl.lit("not ours")},
+        {"vwap": pl.col("vwap").cast(pl.Float32)},
+    ],
+    ids=lambda change: f"{next(iter(change))}",
+)
+def test_other_widths_units_and_zones_are_the_same_bars(change: dict[str, pl.Expr]) -> None:
+    put("bars.parquet", LIVELY.with_columns(**change))
+    run_detect("bars.parquet")
+    assert_frame_equal(written(), expected())
+
+
+def test_32_bit_prices_are_the_decimals_that_they_stand_for() -> None:
+    prices = [pl.col(name).round(3) for name in ("open", "high", "low", "close", "vwap")]
+    wide = LIVELY.with_columns(*prices, pl.col("volume").round(0))
+    put("wide.parquet", wide)
+    put("narrow.parquet", wide.with_columns(pl.col(pl.Float64).cast(pl.Float32)))
+    run_detect("wide.parquet", "a.parquet")
+    run_detect("narrow.parquet", "b.parquet")
+    assert written("a.parquet").height > 20
+    assert Path("a.parquet").read_bytes() == Path("b.parquet").read_bytes()
+
+
+def test_whole_dollars_and_shares_may_be_integers() -> None:
+    put("bars.parquet", LIVELY.with_columns(pl.col("volume").round(0).cast(pl.Int32)))
+    put("same.parquet", LIVELY.with_columns(pl.col("volume").round(0)))
+    run_detect("bars.parquet", "a.parquet")
+    run_detect("same.parquet", "b.parquet")
+    assert Path("a.parquet").read_bytes() == Path("b.parquet").read_bytes()
+
+
+def test_disorder_repeats_and_rubbish_are_set_aside_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = LIVELY.head(5).with_columns(close=pl.lit(float("nan")))
+    again = LIVELY.head(3)
+    nameless = LIVELY.head(2).with_columns(symbol=pl.lit("../x"))
+    put("bars.parquet", pl.concat([LIVELY, bad, again, nameless]).sample(fraction=1.0, shuffle=True, seed=4))
+    run_detect("bars.parquet", "out/events.parquet")
+    assert_frame_equal(written("out/events.parquet"), expected())
+    told = capsys.readouterr().out
+    assert "10 bars set aside in out/events.quarantine.parquet: " in told
+    counted = {
+        "a price is missing or not positive": 5,
+        "repeats the minute of an earlier row": 3,
+        "symbol is not usable as a name": 2,
+    }
+    for reason, rows in counted.items():
+        assert f"{rows} {reason}" in told
+    aside = written("out/events.quarantine.parquet")
+    assert dict(aside.group_by("reason").len().iter_rows()) == counted
+    # a clean run leaves no stale quarantine behind
+    put("bars.parquet", LIVELY)
+    run_detect("bars.parquet", "out/events.parquet")
+    assert not Path("out/events.quarantine.parquet").exists()
+
+
+def test_bars_outside_every_session_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    night = LIVELY.head(4).with_columns(
+        timestamp=pl.col("timestamp").dt.truncate("1d") + pl.duration(hours=6, minutes=pl.int_range(4))
+    )
+    # a Sunday
+    ancient = LIVELY.head(1).with_columns(timestamp=pl.datetime(1995, 1, 1, 15, time_zone="UTC"))
+    put("bars.parquet", pl.concat([LIVELY, night, ancient]))
+    run_detect("bars.parquet")
+    assert f"{OUTSIDE + 5} outside every session" in capsys.readouterr().out
+    assert_frame_equal(written(), expected())
+
+
+GOOD = LIVELY.head(50)
+
+
+@pytest.mark.parametrize(
+    ("bars", "words"),
+    [
+        (GOOD.drop("vwap", "transactions"), ["no column vwap, transactions", "may be null"]),
+        (GOOD.drop("symbol"), ["no column symbol"]),
+        (
+            GOOD.with_columns(pl.col("timestamp").dt.replace_time_zone(None)),
+            ["timestamp has no time zone", "replace_time_zone"],
+        ),
+        (GOOD.with_columns(pl.col("close").cast(pl.String)), ["column close is String, not a number"]),
+        (GOOD.with_columns(pl.col("timestamp").dt.epoch("ns")), ["column timestamp is Int64"]),
+        (GOOD.with_columns(pl.col("timestamp").dt.date()), ["column timestamp is Date"]),
+        (GOOD.with_columns(symbol=pl.lit(7)), ["column symbol is Int32"]),
+        (GOOD.clear(), ["not one usable bar in 0 rows"]),
+        (GOOD.with_columns(volume=pl.lit(0.0)), ["not one usable bar in 50 rows", "No events were written"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_bars_that_cannot_be_used_are_refused(bars: pl.DataFrame, words: list[str], refused: Refused) -> None:
+    put("in/bars.parquet", bars)
+    told = refused("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
+    assert "in/bars.parquet" in told
+    for word in words:
+        assert word in told
+    assert not Path("events.parquet").exists()
+
+
+def test_a_bad_file_among_good_ones_is_named(refused: Refused) -> None:
+    put("in/a.parquet", GOOD)
+    put("in/b.parquet", GOOD.drop("open"))
+    assert "in/b.parquet: no column open" in refused("detect", "--bars", "in", "--out", "events.parquet")
+    assert not Path("events.parquet").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"symbol,close\nA,1\n", b"PAR1" + b"\0" * 40 + b"PAR1"])
+def test_what_is_no_parquet_file_is_refused(content: bytes, refused: Refused) -> None:
+    Path("bars.parquet").write_bytes(content)
+    assert "bars.parquet: is not a readable parquet file" in refused(
+        "detect", "--bars", "bars.parquet", "--out", "e.parquet"
+    )
+    assert not Path("e.parquet").exists()
+
+
+def test_a_file_that_is_damaged_inside_is_refused(refused: Refused) -> None:
+    """Its footer is whole, as after a broken copy of a disk; its pages are not."""
+    put("bars.parquet", LIVELY)
+    content = bytearray(Path("bars.parquet").read_bytes())
+    content[1_000:20_000] = b"\xff" * 19_000
+    Path("bars.parquet").write_bytes(content)
+    assert "bars.parquet" in refused("detect", "--bars", "bars.parquet", "--out", "e.parquet")
+    assert not Path("e.parquet").exists()
+
+
+@pytest.mark.parametrize("named", ["nowhere", "nowhere.parquet", "empty", "nowhere/*.parquet", "empty/*.parquet"])
+def test_files_that_are_not_there(named: str, refused: Refused) -> None:
+    Path("empty").mkdir()
+    assert f"{named}: no parquet file there" in refused("detect", "--bars", named, "--out", "e.parquet")
+
+
+@pytest.mark.parametrize("pattern", ["in/**.parquet", "in/***/a.parquet"])
+def test_a_pattern_that_python_may_not_know_is_no_crash(pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # a mistake up to Python 3.12, the same as `*` from 3.13 on
+    put("in/a.parquet", GOOD)
+    code = main(["detect", "--bars", pattern, "--out", "e.parquet"])
+    assert code == 0 or (code == 2 and pattern in capsys.readouterr().err)
+
+
+def test_an_output_that_cannot_be_written(refused: Refused) -> None:
+    put("bars.parquet", LIVELY)
+    Path("file").write_text("no folder")
+    Path("folder").mkdir()
+    assert "folder: is a folder" in refused("detect", "--bars", "bars.parquet", "--out", "folder")
+    assert "cannot be written" in refused("detect", "--bars", "bars.parquet", "--out", "file/events.parquet")
+
+
+def test_the_output_does_not_replace_the_input(refused: Refused) -> None:
+    put("bars.parquet", LIVELY)
+    before = Path("bars.parquet").read_bytes()
+    refused("detect", "--bars", "bars.parquet", "--out", "bars.parquet")
+    assert Path("bars.parquet").read_bytes() == before
+
+
+def test_detecting_again_in_a_folder_that_holds_the_output_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    # running anything twice changes nothing, also with `--out` beside the bars and rows set aside
+    put("data/bars.parquet", pl.concat([LIVELY, LIVELY.head(2)]))
+    run_detect("data", "data/events.parquet")
+    before = {name: content for name, (_, content) in files_below(Path("data")).items()}
+    assert main(["detect", "--bars", "data", "--out", "data/events.parquet"]) == 0, capsys.readouterr().err
+    assert {name: content for name, (_, content) in files_below(Path("data")).items()} == before
+
+
+# ------------------------------------------------------------------------------------------------- settings
+
+
+def config(home: Path, old: str, new: str) -> Path:
+    text = (home / "config" / "config.yaml").read_text()
+    assert old in text
+    file = home / "other.yaml"
+    file.write_text(text.replace(old, new, 1))
+    return file
+
+
+def test_another_configuration_is_used(home: Path) -> None:
+    put("bars.parquet", LIVELY)
+    file = config(home, "min_range_share: 0.015", "min_range_share: 0.9")
+    assert main(["detect", "--bars", "bars.parquet", "--out", "e.parquet", "--config", str(file)]) == 0
+    assert "volume_spike" not in written("e.parquet")["event_type"].to_list()
+    assert "volume_spike" in expected()["event_type"].to_list()
+
+
+@pytest.mark.parametrize("command", ["detect", "manifest", "status", "demo", "exchange", "ui"])
+def test_a_wrong_setting_is_named_by_every_command(command: str, home: Path, refused: Refused) -> None:
+    flags = {
+        "detect": ["--bars", "b.parquet", "--out", "e.parquet"],
+        "manifest": ["--master", "m.parquet", "--profile", "core"],
+    }
+    file = config(home, "max_retries: 5", "max_retrys: 5")
+    told = refused(command, *flags.get(command, []), "--config", file)
+    assert "source.max_retrys = 5: no such setting" in told
+    assert "other.yaml" in told
+
+
+def test_a_configuration_that_is_not_there(refused: Refused) -> None:
+    told = refused("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
+    assert "nowhere.yaml: cannot be read" in told
+
+
+def test_a_folder_that_is_no_clone(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
+    assert "no config/config.yaml in" in refused("status")
+
+
+# ------------------------------------------------------------------------------------------------- manifest
+
+
+MASTER = master_of(*(event(f"2025-11-{day:02} 10:00", symbol=symbol) for day in (4, 5, 6) for symbol in ("A", "B")))
+
+
+def run_manifest(*flags: str) -> None:
+    assert main(["manifest", "--master", "master.parquet", "--profile", "core", *flags]) == 0
+
+
+def test_a_manifest_is_frozen_with_its_funnel_told(capsys: pytest.CaptureFixture[str]) -> None:
+    put("master.parquet", MASTER.with_columns(extra=pl.lit(1)))
+    run_manifest("--out", "chosen")
+    manifest = ManifestStore(Path("chosen"), "core").load()
+    assert manifest.schema == MANIFEST
+    assert manifest.height == 6
+    told = capsys.readouterr().out
+    for step in ("MASTER", "range_and_sessions", "max_per_symbol_day", "max_events"):
+        assert re.search(rf"^{step} +6", told, re.MULTILINE)
+    assert "RTH          6  100.0 %" in told
+    sidecar = json.loads(next(Path("chosen").glob("core_*.json")).read_text())
+    assert sidecar["manifest_id"] in told
+    before = files_below(Path("chosen"))
+    run_manifest("--out", "chosen")
+    assert files_below(Path("chosen")) == before
+
+
+def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    put("master.parquet", MASTER)
+    run_manifest("--out", "chosen", "--dry-run")
+    assert not Path("chosen").exists()
+    assert "dry run: nothing written" in capsys.readouterr().out
+
+
+def test_what_detect_writes_manifest_reads() -> None:
+    put("bars.parquet", LIVELY)
+    run_detect("bars.parquet", "master.parquet")
+    for profile in PROFILES:
+        assert main(["manifest", "--master", "master.parquet", "--profile", profile, "--out", profile]) == 0
+        assert ManifestStore(Path(profile), profile).load().schema == MANIFEST
+
+
+def test_an_empty_master_is_no_mistake() -> None:
+    put("master.parquet", MASTER.clear())
+    run_manifest("--out", "chosen")
+    assert ManifestStore(Path("chosen"), "core").load().is_empty()
+
+
+@pytest.mark.parametrize(
+    ("master", "words"),
+    [
+        (MASTER.drop("score", "event_group_id"), ["no column score, event_group_id"]),
+        (MASTER.with_columns(pl.col("score").cast(pl.String)), ["score is String, not Float64"]),
+        (MASTER.with_columns(score=pl.lit(float("nan"))), ["NaN score in 6 rows"]),
+        (MASTER.with_columns(score=pl.lit(None, dtype=pl.Float64)), ["null score in 6 rows"]),
+        (pl.concat([MASTER, MASTER.head(1)]), ["repeated event_id in 2 rows"]),
+        (MASTER.with_columns(event_type=pl.lit("gap_up")), ["gap_up"]),
+        (MASTER.with_columns(score=pl.lit(float("inf"))), ["score"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_master_that_would_poison_a_selection_is_refused(
+    master: pl.DataFrame, words: list[str], refused: Refused
+) -> None:
+    put("master.parquet", master)
+    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
+    assert "master.parquet" in told
+    for word in words:
+        assert word in told
+    assert not Path("chosen").exists()
+
+
+def test_a_date_that_is_none_is_refused_where_dates_decide(home: Path, refused: Refused) -> None:
+    file = config(home, "first_date: null", "first_date: 2025-11-05")
+    put("master.parquet", MASTER.with_columns(date=pl.lit("5 Nov 2025")))
+    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
+    assert "master.parquet" in told
+    assert "date" in told
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_master_that_is_not_there(dry: list[str], refused: Refused) -> None:
+    Path("folder").mkdir()
+    Path("text.parquet").write_text("no parquet")
+    for named in ("nowhere.parquet", "text.parquet", "folder"):
+        assert named in refused("manifest", "--master", named, "--profile", "core", *dry)
+    assert not Path("manifests").exists()
+
+
+def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
+    put("master.parquet", MASTER)
+    Path("file").write_text("no folder")
+    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
+    assert "cannot be written" in told
+
+
+# ------------------------------------------------------------------------------------------------- demo, status
+
+
+def flags(lake: str, symbols: int = 3, sessions: int = 4) -> list[str]:
+    return ["--symbols", str(symbols), "--sessions", str(sessions), "--lake", lake]
+
+
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code location as a new process finds it: not yet loaded."""
+    monkeypatch.delitem(sys.modules, "smallcaps_assets.definitions", raising=False)
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_demo_from_nothing_and_again(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", *flags("first")]) == 0
+    told = capsys.readouterr().out
+    for profile in PROFILES:
+        assert re.search(rf"profile {profile}: [1-9]", told)
+    assert len(re.findall(r"^  (?:GO: every figure meets its target|NO-GO: .*)$", told, re.MULTILINE)) == 3
+    assert re.search(r"lake .*/first: [1-9][0-9,]* requests, 0 retries in", told)
+    assert "smallcaps ui --lake first --symbols 3 --sessions 4" in told
+    before = {name: content for name, (_, content) in files_below(tmp_path / "first").items()}
+    assert main(["demo", *flags("first")]) == 0
+    again = capsys.readouterr().out
+    assert {name: content for name, (_, content) in files_below(tmp_path / "first").items()} == before
+    # Dagster's state of another lake lies in the home, apart; nothing is written elsewhere
+    assert (home / ".dagster" / "lakes").is_dir()
+    assert not (home / "lake").exists()
+    # status counts the same
+    assert main(["status", *flags("first")]) == 0
+    status = capsys.readouterr().out
+    assert "3 symbols, 4 sessions due" in status
+    assert "12 of 12 symbol-sessions, 0 left" in status
+    for line in re.findall(r"^profile .*$", status, re.MULTILINE):
+        assert line in told
+    # told of the run, not of the process
+    assert ": 0 requests, 0 retries in" in again
+    assert "shards: 3, all up to date" in status
+    bars = BarsStore(Lake(tmp_path / "first"))
+    empty = date(2025, 11, 28)
+    bars.add(bars.symbols()[0], empty, [empty], BARS.to_frame(), QUARANTINED_BARS.to_frame())
+    assert main(["status", *flags("first")]) == 0
+    told = capsys.readouterr().out
+    assert "shards: 3, 1 out of date (0 detected with other settings, code or reference data, 1 before bars" in told
+    config = home / "config" / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("min_spike_x: 6.0,", "min_spike_x: 6.5,"), "utf-8")
+    assert main(["status", *flags("first")]) == 0
+    told = capsys.readouterr().out
+    assert "shards: 3, 3 out of date (3 detected with other settings, code or reference data, 0 before bars" in told
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_two_demos_in_one_process_have_two_lakes(tmp_path: Path) -> None:
+    assert main(["demo", *flags("first", symbols=1, sessions=1)]) == 0
+    before = files_below(tmp_path / "first")
+    assert main(["demo", *flags("second", symbols=1, sessions=1)]) == 0
+    assert files_below(tmp_path / "first") == before
+    assert (tmp_path / "second" / "events" / "master.parquet").is_file()
+
+
+def test_the_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--profile", "plus"]) == 0
+    told = capsys.readouterr().out
+    assert "0 symbols" in told
+    assert "profile plus: no manifest yet" in told
+    assert "profile core" not in told
+    assert not (tmp_path / "home" / "lake").exists()
+
+
+def test_the_active_profile_comes_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--config", str(config(home, "active_profile: core", "active_profile: premium"))]) == 0
+    assert re.findall(r"profile (\w+)", capsys.readouterr().out) == ["premium", "core", "plus"]
+
+
+def test_the_status_of_a_lake_that_is_damaged(refused: Refused, tmp_path: Path) -> None:
+    folder = tmp_path / "lake" / "manifests" / "core"
+    folder.mkdir(parents=True)
+    (folder / "current.json").write_text('{"manifest_id": "core_20251106_084837"}')
+    assert "core_20251106_084837.json" in refused("status", "--lake", "lake")
+    (folder / "current.json").write_text("{")
+    assert "current.json" in refused("status", "--lake", "lake")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["status", "--sessions", "0"], "--sessions 0: give 1 or more"),
+        (["status", "--sessions", "1000000"], "--sessions"),
+        (["status", "--symbols", "0"], "source.embedded.symbols = 0"),
+        (["status", "--seed", "-1"], "source.embedded.seed = -1"),
+        (["status", "--replay", "nowhere"], "nowhere"),
+        (["exchange", "--truth", "--seed", "-1"], "seed"),
+        (["exchange", "--truth", "--symbols", "0"], "symbols"),
+        (["exchange", "--replay", "nowhere"], "nowhere"),
+        (["demo", "--lake", "file/lake", "--symbols", "1", "--sessions", "1"], "file/lake"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_flag_that_cannot_be_used_is_refused(arguments: list[str], words: str, refused: Refused) -> None:
+    Path("file").write_text("no folder")
+    assert words in refused(*arguments)
+
+
+def test_sessions_are_counted_back_from_a_leap_day(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (home / "config" / "config.yaml").read_text()
+    text = text.replace("first_session: 2025-10-20", "first_session: 2024-02-01")
+    text = text.replace("last_session: 2025-12-01", "last_session: 2024-02-29")
+    (home / "config" / "config.yaml").write_text(text)
+    assert main(["status", "--sessions", "2"]) == 0
+    assert "2 sessions due" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["ui", "exchange"])
+def test_a_port_that_is_taken_is_named(command: str, refused: Refused) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"cannot listen on 127.0.0.1:{port}" in refused(command, "--port", port)
+
+
+def test_simulated_data_do_not_enter_the_lake_of_the_vendor(home: Path, refused: Refused) -> None:
+    file = config(home, "kind: embedded", "kind: vendor")
+    assert "give --lake DIR" in refused("demo", "--config", file, "--symbols", "1", "--sessions", "1")
+
+
+def test_the_planted_events_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["exchange", "--truth", "--symbols", "3", "--first", "2025-11-26", "--last", "2025-11-28"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("symbol,date,event_type,direction,timestamp")
+    assert {line.split(",")[1] for line in lines[1:]} <= {"2025-11-26", "2025-11-28"}
+    assert len(lines) > 3
+
+
+def bars_for_replay() -> pl.DataFrame:
+    first = datetime.fromisoformat("2025-11-26T15:00:00+00:00")
+    return LIVELY.filter(pl.col("timestamp") >= first)
+
+
+def test_a_replay_names_its_own_sessions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    put("capture/bars.parquet", bars_for_replay())
+    Path("lake").mkdir()
+    assert main(["status", "--replay", "capture", "--lake", "lake"]) == 0
+    days = bars_for_replay().select(DAY.unique()).to_series()
+    due = len([day for day in DAYS if days.min() <= day <= days.max()])  # type: ignore[operator]
+    assert f"{due} sessions due" in capsys.readouterr().out
+    overrides: dict[str, Any] = json.loads(os.environ["SMALLCAPS_OVERRIDES"])
+    assert overrides["source"]["embedded"]["replay"] == str(tmp_path / "capture")
+
+
+WHY = "nightly_report says why"
+
+
+@pytest.mark.parametrize(
+    ("behind", "line"),
+    [
+        ([], "night:  no symbol stayed behind"),
+        (
+            [("BBB", 1, date(2025, 11, 26), 0, "no"), ("AAA", 2, date(2025, 11, 25), 0, "no")],
+            "night:  2 stayed behind (AAA, BBB), sessions are missing since 2025-11-25; " + WHY,
+        ),
+        (
+            [(f"S{number}", 1, date(2025, 11, 26), 0, "no") for number in range(7)],
+            "night:  7 stayed behind (S0, S1, S2, S3, S4 and 2 more), sessions are missing since 2025-11-26; " + WHY,
+        ),
+        (
+            [("AAA", 0, None, 3, "no")],
+            "night:  1 stayed behind (AAA), of sessions that are here events are missing; " + WHY,
+        ),
+    ],
+)
+def test_status_names_who_stayed_behind(
+    home: Path, capsys: pytest.CaptureFixture[str], behind: list[tuple[Any, ...]], line: str
+) -> None:
+    report = Lake(home / "lake").nightly_report
+    report.parent.mkdir(parents=True)
+    pl.DataFrame(behind, schema=BEHIND, orient="row").write_parquet(report)
+    assert main(["status"]) == 0
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_a_report_of_a_night_that_cannot_be_read_is_named(home: Path, refused: Refused) -> None:
+    report = Lake(home / "lake").nightly_report
+    report.parent.mkdir(parents=True)
+    report.write_bytes(b"PAR1 no more")
+    assert "nightly.parquet: cannot be read" in refused("status")

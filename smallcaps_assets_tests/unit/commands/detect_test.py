@@ -1,0 +1,432 @@
+"""`smallcaps detect` as an experiment: settings over one another, part of the universe, and what would change."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
+from smallcaps_assets.commands.detecting.experiment import Experiment
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.scenarios import default_settings
+from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+
+# a half day is in it, and it is longer than the 20 days of rvol
+DAYS = sessions_between(date(2025, 10, 23), date(2025, 12, 1))
+LIVELY = lively_bars(11, 3, DAYS).filter(DAY.is_in(DAYS))
+SYMBOLS = LIVELY["symbol"].unique().sort().to_list()
+LOWER = "detectors: {tape_speed: {min_transactions: 20}}"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a fresh clone, in which the test works beside its bars."""
+    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    LIVELY.write_parquet("bars.parquet")
+    Path("low.yaml").write_text(LOWER)
+    return tmp_path
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `smallcaps detect`; returns what it printed."""
+
+    def run(*arguments: object) -> str:
+        code = main(["detect", *map(str, arguments)])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        return said.out
+
+    return run
+
+
+@pytest.fixture
+def figures(told: Callable[..., str]) -> Callable[..., dict[str, Any]]:
+    """Run `smallcaps detect --bars bars.parquet ... --json`; returns its one object."""
+    return lambda *arguments: json.loads(told("--bars", "bars.parquet", "--json", *arguments))
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `smallcaps detect`, which must refuse; returns what it said, one paragraph."""
+
+    def run(*arguments: object) -> str:
+        code = main(["detect", *map(str, arguments)])
+        said = capsys.readouterr()
+        assert (code, said.out) == (2, "")
+        assert said.err.startswith("smallcaps detect: ")
+        assert said.err.count("\n") == 1
+        return said.err
+
+    return run
+
+
+Told = Callable[..., str]
+Figures = Callable[..., dict[str, Any]]
+
+
+def master_with(reference: pl.DataFrame | None = None, **changes: object) -> pl.DataFrame:
+    """MASTER of the lively bars by the core alone."""
+    settings = load_settings(overrides=changes)
+    sessions = bounds_between(DAYS[0], DAYS[-1], settings.sessions)
+    found = detect(LIVELY, sessions, settings.detection, reference=reference)
+    return build_master(found.events, settings.cooldown)
+
+
+def only(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    return one.join(other, on="event_id", how="anti", maintain_order="left")
+
+
+# ------------------------------------------------------------------------------------------------- comparing
+
+
+def test_a_lower_threshold_gains_and_loses_what_two_runs_differ_by(figures: Figures) -> None:
+    before, after = master_with(), master_with(detectors={"tape_speed": {"min_transactions": 20}})
+    found = figures(
+        "--config", "low.yaml", "--compare", "config/config.yaml", "--gained", "g.parquet", "--lost", "l.parquet"
+    )
+    gained, lost = only(after, before), only(before, after)
+    assert gained.height > lost.height
+    assert set(gained["event_type"]) == {"tape_speed"}
+    assert_frame_equal(pl.read_parquet("g.parquet"), gained)
+    assert_frame_equal(pl.read_parquet("l.parquet"), lost)
+    totals = found["events"]
+    assert (totals["before"], totals["after"]) == (before.height, after.height)
+    assert (totals["gained"], totals["lost"]) == (gained.height, lost.height)
+    assert found["settings"] == [{"key": "detectors.tape_speed.min_transactions", "before": 50, "after": 20}]
+    assert found["strongest"]["gained"][0]["score"] == gained["score"].max()
+    assert (found["bars"], found["symbols"], found["bars_set_aside"]) == (LIVELY.height, 3, {})
+    for row in found["by_month"]:
+        assert row["after"] == after.filter(pl.col("date").str.starts_with(row["month"])).height
+
+
+def test_days_that_a_lower_threshold_lets_in_are_gained_and_nothing_is_lost(figures: Figures) -> None:
+    limits = ("min_dollar_volume_day_bullish_usd", "min_dollar_volume_day_bearish_usd")
+    Path("strict.yaml").write_text(f"filters: {{{limits[0]}: 5000000, {limits[1]}: 5000000}}")
+    lowered = [f"filters.{limit}=0" for limit in limits]
+    found = figures("--set", lowered[0], "--set", lowered[1], "--compare", "strict.yaml")
+    assert found["events"]["gained"] > 0
+    assert found["events"]["lost"] == 0
+
+
+def test_events_found_before_are_as_good_as_their_settings(told: Told, figures: Figures) -> None:
+    told("--bars", "bars.parquet", "--out", "before.parquet")
+    by_events = figures("--config", "low.yaml", "--compare", "before.parquet")
+    by_settings = figures("--config", "low.yaml", "--compare", "config/config.yaml")
+    assert by_events["settings"] is None
+    for name in ("events", "by_type", "by_session", "by_month", "scores", "strongest", "profiles"):
+        assert by_events[name] == by_settings[name]
+
+
+def test_the_same_settings_change_nothing(figures: Figures) -> None:
+    Path("same.yaml").write_text("cooldown: {window_min: 10}")
+    found = figures("--compare", "same.yaml")
+    totals = found["events"]
+    assert totals["before"] == totals["after"] == totals["same"] > 100
+    assert not any(totals[name] for name in ("gained", "lost", "rescored", "retiered", "turned"))
+    assert found["settings"] == []
+    assert found["strongest"] == {"gained": [], "lost": []}
+    assert all(rows["before"] == rows["after"] == rows["same"] > 0 for rows in found["profiles"].values())
+
+
+def test_a_threshold_of_one_session_changes_this_alone(figures: Figures) -> None:
+    found = figures("--set", "detectors.opening_range_break.min_spike_x=1000", "--compare", "config/config.yaml")
+    breaks = master_with().filter(event_type="opening_range_break").height
+    changed = {row["session"]: (row["gained"], row["lost"]) for row in found["by_session"]}
+    assert changed == {"PM": (0, 0), "RTH": (0, breaks), "AH": (0, 0)}
+    assert breaks > 0
+
+
+def test_hours_that_begin_later_lose_what_came_before(figures: Figures) -> None:
+    found = figures("--set", 'sessions.premarket_open="06:00"', "--compare", "config/config.yaml")
+    early = master_with().filter(pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.hour() < 6)
+    assert found["events"]["lost"] >= early.height > 0
+    assert found["before_not_compared"] == 0
+
+
+def test_what_only_profiles_judge_changes_no_event_but_the_manifest(figures: Figures) -> None:
+    found = figures("--set", "profiles.core.sessions=[RTH]", "--compare", "config/config.yaml")
+    assert found["events"]["gained"] == found["events"]["lost"] == 0
+    core = found["profiles"]["core"]
+    assert 0 < core["after"] < core["before"]
+    assert found["profiles"]["plus"]["before"] == found["profiles"]["plus"]["after"]
+
+
+def test_weights_change_scores_and_tiers(figures: Figures) -> None:
+    found = figures("--set", "score.full_spike_x=20", "--compare", "config/config.yaml")
+    assert found["events"]["rescored"] > found["events"]["retiered"] > 0
+
+
+def test_events_of_other_days_and_symbols_are_not_compared(figures: Figures) -> None:
+    master = master_with()
+    elsewhere = master.head(3).with_columns(
+        symbol=pl.lit("NONE"), event_id=pl.format("NONE_{}", pl.int_range(pl.len()))
+    )
+    pl.concat([master.filter(symbol=SYMBOLS[0]), elsewhere]).write_parquet("other.parquet")
+    found = figures("--compare", "other.parquet")
+    assert found["before_not_compared"] == 3
+    assert found["events"]["lost"] == 0
+    assert (
+        found["gained_where_before_has_none"]
+        == found["events"]["gained"]
+        == only(master, master.filter(symbol=SYMBOLS[0])).height
+    )
+
+
+def test_the_tables_say_what_the_object_says(told: Told, figures: Figures) -> None:
+    flags = ("--config", "low.yaml", "--compare", "config/config.yaml")
+    found, text = figures(*flags), told("--bars", "bars.parquet", *flags)
+    totals = found["events"]
+    assert "B: low.yaml" in text
+    assert "detectors.tape_speed.min_transactions: 50 in A, 20 in B" in text
+    difference = totals["after"] - totals["before"]
+    assert re.search(rf"^  all +{totals['before']:,} +{totals['after']:,} +\+{difference:,} ", text, re.MULTILINE)
+    for row in found["by_type"]:
+        label = f"  {row['event_type']} {row['direction']}"
+        assert re.search(
+            rf"^{label} +{row['before']:,} +{row['after']:,} .* {row['gained']:,} +{row['lost']:,}$", text, re.MULTILINE
+        )
+    assert found["strongest"]["gained"][0]["event_id"] in text
+
+
+# ------------------------------------------------------------------------------------------------- settings
+
+
+def test_settings_lie_over_one_another_in_their_order(figures: Figures) -> None:
+    Path("a.yaml").write_text("detectors: {flush: {min_spike_x: 3, min_drop_share: 0.05}}\nfilters: {min_close_usd: 2}")
+    Path("b.yaml").write_text("detectors: {flush: {min_spike_x: 2}}")
+    found = figures(
+        "--config", "a.yaml", "--config", "b.yaml", "--set", "filters.min_close_usd=3", "--compare", "a.yaml"
+    )
+    changed = {row["key"]: (row["before"], row["after"]) for row in found["settings"]}
+    assert changed == {"detectors.flush.min_spike_x": (3.0, 2.0), "filters.min_close_usd": (2.0, 3.0)}
+
+
+def test_a_whole_configuration_stands_for_itself(figures: Figures, home: Path, refused: Told) -> None:
+    text = (home / "config" / "config.yaml").read_text()
+    Path("whole.yaml").write_text(text.replace("min_drop_share: 0.08", "min_drop_share: 0.04"))
+    found = figures("--config", "whole.yaml", "--config", "low.yaml", "--compare", "config/config.yaml")
+    assert {row["key"] for row in found["settings"]} == {
+        "detectors.flush.min_drop_share",
+        "detectors.tape_speed.min_transactions",
+    }
+    Path("lacks.yaml").write_text(text.replace("    min_drop_share: 0.08\n", ""))
+    words = refused("--bars", "bars.parquet", "--out", "e.parquet", "--config", "lacks.yaml")
+    assert "lacks.yaml: detectors.flush.min_drop_share: is missing" in words
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config", "low.yaml", "--config", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x = 4: no such setting"),
+        (["--config", "bad.yaml", "--config", "low.yaml"], "bad.yaml: detectors.flush.min_spik_x = 4: no such setting"),
+        (["--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["--config", "list.yaml"], "list.yaml: must hold settings"),
+        (["--set", "cooldown.window_min=much"], "--set cooldown.window_min=much: cooldown.window_min = 'much'"),
+        (["--set", "detector.flush.min_spike_x=4"], "--set detector.flush.min_spike_x=4: detector: no such setting"),
+        (["--set", "detectors.flush=4"], "--set detectors.flush=4: detectors.flush = 4"),
+        (["--set", "detectors.flush.min_spike_x"], "give KEY=VALUE"),
+        (["--set", "=4"], "give KEY=VALUE"),
+        (["--set", "active_profile=[core"], "the value is not valid YAML"),
+        (["--set", "profiles.plus.min_event_score=0.9"], "min_event_score must not rise"),
+        (["--compare", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_refused_under_the_name_of_what_says_it(flags: list[str], words: str, refused: Told) -> None:
+    Path("bad.yaml").write_text("detectors: {flush: {min_spik_x: 4}}")
+    Path("list.yaml").write_text("[1, 2]")
+    assert words in refused("--bars", "bars.parquet", "--out", "e.parquet", *flags)
+    assert not Path("e.parquet").exists()
+
+
+# ------------------------------------------------------------------------------------------------- part of the universe
+
+
+def test_events_from_a_day_on_are_those_of_all_days(told: Told) -> None:
+    """With relative volumes of the 20 days before, which reach further back for a symbol that skipped a session."""
+    first, last = DAYS[22], DAYS[-2]
+    told("--bars", "bars.parquet", "--out", "part.parquet", "--first", first, "--last", last)
+    part = pl.read_parquet("part.parquet")
+    assert part.height > 20
+    assert part["rvol_day"].null_count() == 0
+    whole = master_with().filter(pl.col("date").is_between(pl.lit(f"{first}"), pl.lit(f"{last}")))
+    assert_frame_equal(part, whole)
+    traded = LIVELY.select("symbol", day=DAY).unique().filter(pl.col("day") < first).group_by("symbol").len()
+    assert traded["len"].min() < 22
+
+
+def test_a_sample_is_the_same_again_and_part_of_a_larger_one(told: Told) -> None:
+    def drawn(*flags: object) -> set[str]:
+        told("--bars", "bars.parquet", "--out", "e.parquet", *flags)
+        return set(pl.read_parquet("e.parquet")["symbol"])
+
+    one, two = drawn("--sample", 1), drawn("--sample", 2)
+    assert drawn("--sample", 1) == one < two
+    assert drawn("--sample", 9) == set(SYMBOLS)
+    assert {next(iter(drawn("--sample", 1, "--sample-seed", seed))) for seed in range(12)} == set(SYMBOLS)
+    pl.concat([LIVELY, LIVELY.with_columns(symbol=pl.lit("NEW"))]).write_parquet("bars.parquet")
+    assert len(drawn("--sample", 2) & two) >= 1
+
+
+def test_symbols_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.csv").write_text(f"symbol\n{SYMBOLS[1]}\nNOBARS\n")
+    flags = ["detect", "--bars", "bars.parquet", "--out", "e.parquet", "--symbols-from"]
+    assert main([*flags, "mine.csv"]) == 0
+    assert "1 of 2 symbols have no bars: NOBARS" in capsys.readouterr().err
+    assert_frame_equal(pl.read_parquet("e.parquet"), master_with().filter(symbol=SYMBOLS[1]))
+    assert main([*flags, "none.csv"]) == 2
+    assert "none.csv: cannot be read" in capsys.readouterr().err
+    Path("mine.csv").write_text("symbol\nNOBARS\n")
+    assert main([*flags, "mine.csv"]) == 2
+    assert "mine.csv: none of its symbols has bars" in capsys.readouterr().err
+
+
+def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) -> None:
+    """Batches of one symbol, of days that lie in a file each, with two configurations."""
+    for (day,), rows in LIVELY.group_by(DAY):
+        Path("days").mkdir(exist_ok=True)
+        rows.write_parquet(f"days/{day}.parquet")
+    lowered = load_settings(overrides={"detectors": {"tape_speed": {"min_transactions": 20}}})
+    files = BarsBySymbol.look_at(sorted(Path("days").iterdir()), lambda _: None, rows_at_once=1)
+    experiment = Experiment(files, SYMBOLS, None, None, [default_settings(), lowered], None)
+    (tmp_path / "scratch").mkdir()
+    told: list[str] = []
+    batches = list(experiment.run(tmp_path / "scratch", told.append))
+    assert [batch.symbols for batch in batches] == [[symbol] for symbol in SYMBOLS]
+    assert sum(batch.rows for batch in batches) == LIVELY.height
+    for number, expected in enumerate((master_with(), master_with(detectors={"tape_speed": {"min_transactions": 20}}))):
+        assert_frame_equal(pl.concat(batch.found[number].master for batch in batches), expected)
+    assert told[-1].startswith("symbols detected: 3/3, ")
+
+
+# ------------------------------------------------------------------------------------------------- the lake
+
+
+@pytest.fixture
+def lake(home: Path) -> Lake:
+    """The configured lake with bars, a universe that knows a float too small for any event, shards and MASTER."""
+    own = Lake(home / "lake")
+    store = BarsStore(own)
+    for (symbol,), rows in LIVELY.group_by("symbol"):
+        for month in sorted({day.replace(day=1) for day in DAYS}):
+            sessions = [day for day in DAYS if day.replace(day=1) == month]
+            store.add(str(symbol), month, sessions, rows.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
+    known = {"symbol": SYMBOLS, "float_shares": [1e6, 1e9, None]}
+    universe = pl.DataFrame(known).match_to_schema(UNIVERSE, missing_columns="insert")
+    UniverseStore(own).replace(universe, {})
+    reference = UniverseStore(own).reference()
+    shards, settings = ShardStore(own), default_settings()
+    outcomes = Detector(store, shards, settings.detection, settings.sessions, reference).run(SYMBOLS)
+    assert not [problem for outcome in outcomes for problem in outcome.problems]
+    publish_frame(own.master, build_master(shards.scan().collect(), settings.cooldown))
+    return own
+
+
+def test_the_lake_is_read_and_never_written(lake: Lake, told: Told) -> None:
+    before = files_below(lake.root)
+    assert len(before) > 8
+    same = json.loads(told("--compare", lake.master, "--json"))
+    assert same["events"]["same"] == same["events"]["before"] == same["events"]["after"] > 100
+    assert same["events"]["rescored"] == 0
+    assert same["before_not_compared"] == 0
+    flags = ("--config", "low.yaml", "--compare", lake.master, "--out", "e.parquet", "--gained", "g.parquet")
+    part = json.loads(told("--lake", lake.root, *flags, "--sample", 2, "--first", DAYS[21], "--json"))
+    assert part["events"]["gained"] == pl.read_parquet("g.parquet").height > 0
+    assert part["before_not_compared"] > 0
+    assert pl.read_parquet("e.parquet")["date"].min() >= f"{DAYS[21]}"
+    assert files_below(lake.root) == before
+
+
+def test_what_the_lake_knows_of_symbols_counts(lake: Lake, told: Told) -> None:
+    told("--out", "e.parquet")
+    found = pl.read_parquet("e.parquet")
+    assert SYMBOLS[0] not in found["symbol"]
+    assert_frame_equal(found, master_with(reference=UniverseStore(lake).reference()))
+
+
+@pytest.mark.parametrize("flag", ["--out", "--gained", "--lost"])
+def test_nothing_is_written_into_the_lake(flag: str, lake: Lake, refused: Told) -> None:
+    before = files_below(lake.root)
+    for place in ([], ["--lake", "other"], ["--bars", "bars.parquet"]):
+        words = refused(flag, lake.root / "events" / "mine.parquet", "--compare", lake.master, *place)
+        assert "lies in the lake" in words
+    assert files_below(lake.root) == before
+
+
+def test_a_lake_without_bars(refused: Told) -> None:
+    assert "no bars in this lake" in refused("--lake", "nowhere", "--out", "e.parquet")
+    assert not Path("nowhere").exists()
+
+
+# ------------------------------------------------------------------------------------------------- flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "nothing to do: give --out FILE"),
+        (["--out", "e.parquet", "--json"], "give --compare OTHER as well"),
+        (["--out", "e.parquet", "--lost", "l.parquet"], "give --compare OTHER as well"),
+        (["--out", "other.parquet", "--compare", "other.parquet"], "other.parquet: is named twice"),
+        (["--gained", "x.parquet", "--lost", "x.parquet", "--compare", "low.yaml"], "x.parquet: is named twice"),
+        (["--gained", "config", "--compare", "low.yaml"], "--gained config: is a folder"),
+        (["--compare", "none.parquet"], "none.parquet: is not a readable parquet file"),
+        (["--compare", "bars.parquet"], "`smallcaps import events bars.parquet`"),
+        (["--out", "e.parquet", "--first", "2025-11-05", "--last", "2025-11-04"], "--first 2025-11-05 is after --last"),
+        (["--out", "e.parquet", "--first", "2031-01-01"], "not one usable bar in 0 rows of what was asked for"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(flags: list[str], words: str, refused: Told) -> None:
+    assert words in refused("--bars", "bars.parquet", *flags)
+    assert not list(Path().glob("?.parquet"))
+
+
+def test_events_of_another_program_are_refused_with_the_remedy(
+    refused: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = master_with().with_columns(
+        pl.col(name).cast(pl.Float32) for name, kind in EVENTS.items() if kind == pl.Float64
+    )
+    narrow.write_parquet("narrow.parquet")
+    words = refused("--bars", "bars.parquet", "--compare", "narrow.parquet")
+    assert "spike_x is Float32, not Float64" in words
+    assert "`smallcaps import events narrow.parquet` makes a MASTER" in words
+    assert main(["manifest", "--master", "narrow.parquet", "--profile", "core", "--dry-run"]) == 2
+    assert "`smallcaps import events narrow.parquet` makes a MASTER" in capsys.readouterr().err
+
+
+def test_bars_set_aside_are_counted_where_no_file_is_written(figures: Figures) -> None:
+    pl.concat(
+        [LIVELY, LIVELY.head(2), LIVELY.head(1).with_columns(symbol=pl.lit(None, dtype=pl.String))]
+    ).write_parquet("bars.parquet")
+    found = figures("--compare", "low.yaml")
+    assert found["bars_set_aside"] == {
+        "repeats the minute of an earlier row": 2,
+        "symbol is not usable as a name": 1,
+    }
+    assert found["bars"] == LIVELY.height + 3

@@ -1,0 +1,74 @@
+"""Dagster's state of a lake, where it does not lie in a folder of that lake's own."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+import yaml
+
+from smallcaps_assets.commands.services.state import look_into_state, open_state
+from smallcaps_assets.errors import InputError, SettingsError
+from smallcaps_assets.settings.settings import Settings, load_settings
+from smallcaps_assets_tests.repository import REPOSITORY
+
+SQLITE = {"module": "dagster._core.storage.sqlite_storage", "class": "DagsterSqliteStorage"}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a fresh clone; the environment is put back afterwards."""
+    folder = tmp_path / "home"
+    shutil.copytree(REPOSITORY / "config", folder / "config")
+    shutil.copy(REPOSITORY / "dagster.yaml", folder)
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
+    return folder
+
+
+def settings_of(home: Path, lake: Path, storage: dict[str, Any]) -> Settings:
+    """Settings of a lake whose state is kept as `storage` says."""
+    (home / "over.yaml").write_text(yaml.safe_dump({"storage": {"custom": storage}}))
+    return load_settings(overrides={"lake": {"path": str(lake)}, "dagster": {"laid_over": "over.yaml"}})
+
+
+def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
+    storage = SQLITE | {"config": {"base_dir": str(tmp_path / "state")}}
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    for _ in range(2):
+        with open_state(settings_of(home, one, storage)) as instance:
+            instance.add_dynamic_partitions("symbols", ["AVLO"])
+    with pytest.raises(InputError) as caught:
+        open_state(settings_of(home, other, storage))
+    for words in (str(one), str(other), "a database of its own"):
+        assert words in str(caught.value)
+    one.rename(other)  # a lake that was moved takes its state along
+    with open_state(settings_of(home, other, storage)) as instance:
+        assert list(instance.get_dynamic_partitions("symbols")) == ["AVLO"]
+
+
+def test_a_state_may_be_made_by_several_at_once(tmp_path: Path) -> None:
+    settings, together = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}}), Barrier(3)
+
+    def begin(number: int) -> None:
+        together.wait()
+        with look_into_state(settings) as instance:
+            instance.add_dynamic_partitions("symbols", [f"S{number}"])
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(begin, range(3)))
+    with look_into_state(settings) as instance:
+        assert sorted(instance.get_dynamic_partitions("symbols")) == ["S0", "S1", "S2"]
+
+
+def test_a_state_that_cannot_be_opened_names_the_file_that_asks_for_it(home: Path, tmp_path: Path) -> None:
+    storage = {"module": "no_such_storage", "class": "Storage", "config": {}}
+    with pytest.raises(SettingsError) as caught:
+        open_state(settings_of(home, tmp_path / "lake", storage))
+    for words in (str(home / "over.yaml"), "no_such_storage", "is it installed"):
+        assert words in str(caught.value)

@@ -1,0 +1,93 @@
+"""What a page exports, and the rule by which marks of several files become one."""
+
+import itertools
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.review.marks import MARKS, latest, parse_marks
+from smallcaps_assets.errors import InputError
+from smallcaps_assets_tests.scenarios import new_york
+
+DOCUMENT: dict[str, Any] = {
+    "format": "smallcaps review marks",
+    "version": 1,
+    "profile": "core",
+    "manifest_id": "core_20251202_031500",
+    "sample_id": "0123456789abcdef",
+    "exported_at": "2025-12-03T10:00:00.000Z",
+    "marks": {"a": {"mark": "good", "at": "2025-12-03T09:00:00.000Z"}},
+}
+
+
+def test_an_export_is_read() -> None:
+    marks = parse_marks(json.dumps(DOCUMENT), "marks.json").frame()
+    assert marks.schema == MARKS
+    assert marks.rows() == [("a", "good", new_york("2025-12-03 04:00"))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": "other"}, "format = 'other'"),
+        ({"version": 2}, "version = 2"),
+        ({"manifest_id": "../../core_20251202_031500"}, "manifest_id = '../../core_20251202_031500'"),
+        ({"sample_id": "*"}, "sample_id = '*'"),
+        ({"marks": []}, "marks: "),
+        ({"marks": {"a": {"mark": "great", "at": "2025-12-03T09:00:00Z"}}}, "marks.a.mark = 'great'"),
+        ({"marks": {"a": {"mark": "good", "at": "2025-12-03T09:00:00"}}}, "marks.a.at = '2025-12-03T09:00:00'"),
+        ({"marks": {"a": {"mark": "good"}}}, "marks.a.at: "),
+        ({"marks": {"a": {"mark": "good", "at": "2025-12-03T09:00:00Z", "why": "x"}}}, "marks.a.why = 'x'"),
+        ({"reviewer": "me"}, "reviewer = 'me'"),
+    ],
+)
+def test_what_is_no_export_is_refused_by_field_and_value(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parse_marks(json.dumps(DOCUMENT | changes), "marks.json")
+    assert str(refused.value).startswith(f"marks.json: {said}")
+    assert str(refused.value).endswith("Export the marks again from the review sheet, and give that file.")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "good", '{"marks": NaN}'])
+def test_what_is_no_json_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^marks.json: "):
+        parse_marks(text, "marks.json")
+
+
+def marks(*rows: tuple[str, str | None, int]) -> pl.DataFrame:
+    moment = new_york("2025-12-03 04:00")
+    return pl.DataFrame(
+        [(name, mark, moment.replace(minute=at)) for name, mark, at in rows], schema=MARKS, orient="row"
+    )
+
+
+def test_the_later_mark_stands() -> None:
+    first = marks(("a", "good", 1), ("b", "bad", 3), ("c", "good", 1), ("d", "bad", 1))
+    second = marks(("a", "bad", 2), ("b", "good", 2), ("c", None, 2))
+    assert latest([first, second]).rows() == [("a", False), ("b", False), ("d", False)]
+
+
+def test_in_one_instant_bad_wins_over_good_over_taken_back() -> None:
+    instant = [marks(("a", "good", 1), ("b", None, 1)), marks(("a", "bad", 1), ("b", "good", 1))]
+    assert latest(instant).rows() == [("a", False), ("b", True)]
+    assert latest([]).rows() == []
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.sampled_from("abc"), st.sampled_from(["good", "bad", None]), st.integers(0, 3)), max_size=4
+        ),
+        max_size=3,
+    )
+)
+def test_order_and_repetition_of_files_do_not_matter(files: list[list[tuple[str, str | None, int]]]) -> None:
+    frames = [marks(*rows) for rows in files]
+    expected = latest(frames)
+    for order in itertools.permutations(frames):
+        assert_frame_equal(latest([*order, *order[:1]]), expected)

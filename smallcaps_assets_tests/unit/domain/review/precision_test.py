@@ -1,0 +1,115 @@
+"""How many events are good, and how sure that is: figures worked out by hand."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smallcaps_assets.domain.review.precision import PRECISION, judged, precision_of, wilson
+from smallcaps_assets.lake.review import DRAWN
+
+
+def interval(good: float, number: float) -> tuple[float, float]:
+    low, high = wilson(pl.lit(good / number), pl.lit(number))
+    return pl.select(low=low).item(), pl.select(high=high).item()
+
+
+@pytest.mark.parametrize(
+    ("good", "number", "low", "high"),
+    [
+        (8, 10, 0.4902, 0.9433),
+        (70, 100, 0.6042, 0.7811),
+        (79, 100, 0.7002, 0.8583),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (1, 1, 0.2065, 1.0),
+    ],
+)
+def test_wilsons_interval(good: int, number: int, low: float, high: float) -> None:
+    assert interval(good, number) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@given(st.integers(1, 500), st.data())
+def test_the_interval_holds_the_share_and_narrows_with_more(number: int, data: st.DataObject) -> None:
+    good = data.draw(st.integers(0, number))
+    low, high = interval(good, number)
+    assert 0 <= low <= good / number + 1e-12
+    assert good / number - 1e-12 <= high <= 1
+    more = interval(4 * good, 4 * number)
+    assert more[1] - more[0] < high - low
+
+
+def sample_with(*strata: tuple[str, str, int, int]) -> pl.DataFrame:
+    """Type, session, events in the manifest and events drawn of each stratum."""
+    rows = [
+        (f"{kind} {session} {number}", kind, session, 1, size)
+        for kind, session, size, places in strata
+        for number in range(places)
+    ]
+    return pl.DataFrame(rows, schema=DRAWN, orient="row")
+
+
+def marked(**good: bool) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"event_id": list(good), "good": list(good.values())}, schema={"event_id": pl.String, "good": pl.Boolean}
+    )
+
+
+def test_a_mark_stands_for_the_events_of_its_stratum() -> None:
+    """90 events of which 1 of 2 marks is good, 10 of which 2 of 2: 0.9 x 1/2 + 0.1 x 1 = 0.55, where marks say 3/4."""
+    sample = sample_with(("flush", "RTH", 90, 2), ("flush", "AH", 10, 2))
+    marks = marked(**{"flush RTH 0": True, "flush RTH 1": False, "flush AH 0": True, "flush AH 1": True})
+    table = precision_of(sample, marks)
+    assert table.schema == PRECISION
+    rows = {row["part"]: row for row in table.to_dicts()}
+    assert list(rows) == ["all", "flush", "AH", "RTH"]
+    assert (rows["all"]["of_marks_pct"], rows["all"]["precision_pct"]) == (75.0, pytest.approx(55.0))
+    # weights 45, 45, 5, 5: as sure as 100^2 / (2 x 45^2 + 2 x 5^2) = 2.439 marks of equal weight
+    low, high = interval(0.55 * 2.4390244, 2.4390244)
+    assert rows["all"]["low_pct"] == pytest.approx(100 * low, abs=1e-4)
+    assert rows["all"]["high_pct"] == pytest.approx(100 * high, abs=1e-4)
+    assert (rows["AH"]["events"], rows["AH"]["marked"], rows["AH"]["good"], rows["AH"]["precision_pct"]) == (
+        2,
+        2,
+        2,
+        100,
+    )
+    assert rows["RTH"]["precision_pct"] == 50
+
+
+def test_a_proportional_sample_is_its_plain_share() -> None:
+    sample = sample_with(("flush", "RTH", 140, 7), ("tape_speed", "PM", 60, 3))
+    ids = sample["event_id"].to_list()
+    table = precision_of(sample, marked(**{name: name != ids[0] for name in ids}))
+    (row,) = table.filter(pl.col("part") == "all").to_dicts()
+    low, high = interval(9, 10)
+    assert row["precision_pct"] == pytest.approx(row["of_marks_pct"])
+    assert row["precision_pct"] == pytest.approx(90)
+    assert (row["low_pct"], row["high_pct"]) == (pytest.approx(100 * low), pytest.approx(100 * high))
+
+
+def test_of_what_is_not_marked_nothing_is_known() -> None:
+    sample = sample_with(("flush", "RTH", 90, 2), ("tape_speed", "AH", 10, 1))
+    table = precision_of(sample, marked(**{"flush RTH 0": True}))
+    rows = {row["part"]: row for row in table.to_dicts()}
+    assert (rows["all"]["marked"], rows["all"]["precision_pct"]) == (1, 100)
+    unknown = dict.fromkeys(("of_marks_pct", "precision_pct", "low_pct", "high_pct"))
+    assert rows["tape_speed"] == {"part": "tape_speed", "events": 1, "marked": 0, "good": 0} | unknown
+    words = judged(table, 70).words
+    assert words.startswith(
+        "not judged: 2 of 3 marks are missing; precision 100.0 % (95 % interval 20.7 to 100.0) so far"
+    )
+    assert judged(precision_of(sample, marked()), 70).words == (
+        "not judged: none of 3 events is marked yet; at least 70 % is asked"
+    )
+
+
+@pytest.mark.parametrize(("good", "holds"), [(6, False), (7, True)])
+def test_the_estimate_decides_when_every_event_is_marked(good: int, holds: bool) -> None:
+    sample = sample_with(("flush", "RTH", 10, 10))
+    table = precision_of(sample, marked(**{f"flush RTH {number}": number < good for number in range(10)}))
+    verdict = judged(table, 70)
+    assert verdict.holds == holds
+    assert verdict.words.endswith("at least 70 % is asked: " + ("holds" if holds else "does not hold"))
+    assert judged(table, 10 * good).holds
+    assert not judged(table, 10 * good + 1).holds

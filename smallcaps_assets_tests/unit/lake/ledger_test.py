@@ -1,0 +1,191 @@
+"""What the ledger says of each event, held against the files themselves."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER
+from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets_tests.conftest import event, manifest_of, quotes_at, trades_at
+from smallcaps_assets_tests.scenarios import default_settings
+
+TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)
+# a window of each: [-3, 7), [2, 12), [57, 67)
+FIRST = event("2025-11-05 10:00", event_id="first")
+SECOND = event("2025-11-05 10:05", event_id="second")
+LATER = event("2025-11-05 11:00", event_id="later")
+
+
+def at(minute: float) -> datetime:
+    return TEN + timedelta(minutes=minute)
+
+
+@pytest.fixture
+def tape(lake: Lake) -> TapeStore:
+    return TapeStore(lake, "core", default_settings().profiles["core"])
+
+
+def span(start: float, end: float, *events: str, wave: str = "RTH") -> Span:
+    return Span("AEMD", wave, at(start), at(end), events)
+
+
+def put(tape: TapeStore, kind: Kind, start: float, end: float, *minutes: float, wave: str = "RTH", **said: int) -> Path:
+    rows = (trades_at if kind == "trades" else quotes_at)(*map(at, minutes))
+    spent = {"requests": 1, "retries": 0, "throttled": 0} | said
+    return tape.publish(kind, span(start, end, wave=wave), rows.select(*tape.schema(kind)), spent)
+
+
+def row(tape: TapeStore, manifest: pl.DataFrame | None = None) -> dict[str, object]:
+    ledger = build_ledger(manifest_of(FIRST) if manifest is None else manifest, tape)
+    assert ledger.schema == LEDGER
+    return ledger.row(0, named=True)
+
+
+@pytest.mark.parametrize(
+    ("trades", "quotes", "state"),
+    [
+        ([0.0], [1.0], "complete"),
+        ([], [], "empty"),
+        ([0.0], [], "trades_only"),
+        ([], [1.0], "quotes_only"),
+        (None, None, "missing"),
+        ([0.0], None, "missing"),
+        (None, [1.0], "missing"),
+        # rows in the span, but none of them in the window
+        ([9.0], [1.0], "quotes_only"),
+        ([9.0], [8.0], "empty"),
+    ],
+)
+def test_the_state_of_an_event(
+    tape: TapeStore, trades: list[float] | None, quotes: list[float] | None, state: str
+) -> None:
+    for kind, rows in (("trades", trades), ("quotes", quotes)):
+        if rows is not None:
+            put(tape, kind, -3, 12, *rows)
+    assert row(tape)["state"] == state
+
+
+def test_a_refusal_tells_why_an_event_is_not_there(tape: TapeStore) -> None:
+    put(tape, "trades", -3, 7, 0)
+    tape.refuse("quotes", span(-3, 7, "first"), "failed", "HTTP 503")
+    assert (row(tape)["state"], row(tape)["cause"]) == ("failed", "HTTP 503")
+    tape.refuse("quotes", span(-3, 7, "first"), "denied", "HTTP 403")
+    assert (row(tape)["state"], row(tape)["cause"]) == ("denied", "HTTP 403")
+    put(tape, "quotes", -3, 7, 0)
+    assert (row(tape)["state"], row(tape)["cause"]) == ("complete", None)
+
+
+def test_a_refusal_of_an_earlier_span_says_nothing_of_an_event_that_is_there(tape: TapeStore) -> None:
+    # failed as a span of its own, then fetched within the longer span of another manifest
+    tape.refuse("trades", span(-3, 7, "first"), "failed", "HTTP 503")
+    put(tape, "trades", -3, 12, 0)
+    put(tape, "quotes", -3, 12, 0)
+    assert (row(tape)["state"], row(tape)["cause"]) == ("complete", None)
+
+
+def test_the_kind_that_is_there_is_not_blamed_for_the_one_that_is_missing(tape: TapeStore) -> None:
+    # trades failed once and came later in another span; quotes were never asked for
+    tape.refuse("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
+    put(tape, "trades", -3, 12, 0)
+    assert (row(tape)["state"], row(tape)["cause"]) == ("missing", None)
+
+
+def test_the_cause_is_that_of_the_kind_that_is_missing(tape: TapeStore) -> None:
+    tape.refuse("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
+    put(tape, "trades", -3, 12, 0)
+    tape.refuse("quotes", span(-3, 7, "first"), "denied", "quotes: HTTP 403")
+    assert (row(tape)["state"], row(tape)["cause"]) == ("denied", "quotes: HTTP 403")
+
+
+def test_the_report_says_why(tape: TapeStore) -> None:
+    tape.refuse("quotes", span(-3, 12, "first", "second"), "denied", "quotes: HTTP 403")
+    ManifestStore(tape.lake.manifests("core"), "core").freeze(
+        Selection(manifest_of(FIRST, SECOND, LATER), [], {}), config_hash="c", master_sha256="m", now=TEN
+    )
+    report = profile_report(tape.lake, "core", default_settings(), TEN)
+    assert "RTH denied 2, such as first: quotes: HTTP 403" in report
+    assert "NO-GO" in report
+
+
+def test_rows_bounds_files_and_hashes_are_those_of_the_files(tape: TapeStore) -> None:
+    one = put(tape, "trades", -8, 3, -5, -3, 1)
+    two = put(tape, "trades", 0, 12, 1, 4, 8)
+    three = put(tape, "quotes", -3, 12, -3, 6, 11)
+    found = row(tape)
+    # -3 and 1 of the first file, 4 of the second
+    assert (found["trades_rows"], found["quotes_rows"]) == (3, 2)
+    assert (found["trades_first"], found["trades_last"]) == (at(-3), at(4))
+    assert (found["quotes_first"], found["quotes_last"]) == (at(-3), at(6))
+    assert found["trades_files"] == [path.relative_to(tape.lake.root).as_posix() for path in (one, two)]
+    assert found["quotes_files"] == [three.relative_to(tape.lake.root).as_posix()]
+    assert found["trades_sha256"] == [hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, two)]
+    assert found["quotes_sha256"] == [hashlib.sha256(three.read_bytes()).hexdigest()]
+    shares = 2 / 3 * one.stat().st_size + 1 / 3 * two.stat().st_size + 2 / 3 * three.stat().st_size
+    assert found["bytes"] == pytest.approx(shares)
+
+
+def test_what_an_empty_artefact_says(tape: TapeStore) -> None:
+    empty = put(tape, "trades", -3, 7)
+    put(tape, "quotes", -3, 7)
+    found = row(tape)
+    assert (found["trades_rows"], found["trades_first"], found["trades_last"], found["bytes"]) == (0, None, None, 0.0)
+    assert found["trades_files"] == [empty.relative_to(tape.lake.root).as_posix()]
+    assert found["trades_sha256"] == [hashlib.sha256(empty.read_bytes()).hexdigest()]
+
+
+def test_an_event_that_is_missing_has_no_rows_files_or_bytes(tape: TapeStore) -> None:
+    found = row(tape)
+    assert {name for name, value in found.items() if value is None} >= {"trades_rows", "quotes_rows", "cause"}
+    assert found["bytes"] == 0.0
+
+
+def test_one_row_per_event_in_rank_order(tape: TapeStore) -> None:
+    put(tape, "trades", -3, 12, 0, 3)
+    put(tape, "quotes", -3, 12, 0, 3)
+    ledger = build_ledger(manifest_of(LATER, SECOND, FIRST), tape)
+    assert ledger["event_id"].to_list() == ["later", "second", "first"]
+    assert ledger["state"].to_list() == ["missing", "complete", "complete"]
+    assert ledger["trades_rows"].to_list() == [None, 1, 2]
+    assert (ledger["start"][2], ledger["end"][2]) == (at(-3), at(7))
+
+
+def test_an_empty_manifest_has_an_empty_ledger(tape: TapeStore) -> None:
+    assert build_ledger(manifest_of(), tape).schema == LEDGER
+    assert build_ledger(manifest_of(), tape).is_empty()
+
+
+def test_effort_is_what_the_artefacts_say_by_wave(tape: TapeStore) -> None:
+    put(tape, "trades", -3, 7, requests=5, retries=2, throttled=1)
+    put(tape, "quotes", -3, 7, requests=7, retries=1, throttled=0)
+    put(tape, "quotes", -60, -50, wave="PM", requests=3)
+    found = effort(tape)
+    assert found.schema == EFFORT
+    assert sorted(found.rows()) == [("PM", 3, 0, 0), ("RTH", 12, 3, 1)]
+
+
+def test_effort_of_nothing(lake: Lake) -> None:
+    nothing = effort(TapeStore(lake, "core", default_settings().profiles["core"]))
+    assert nothing.schema == EFFORT
+    assert nothing.is_empty()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and no more"])
+def test_an_artefact_that_cannot_be_read_is_named_and_not_counted_as_complete(tape: TapeStore, damage: bytes) -> None:
+    put(tape, "quotes", -3, 7, 0)
+    path = put(tape, "trades", -3, 7, 0)
+    path.write_bytes(damage)
+    try:
+        state = row(tape)["state"]
+    except LakeError as error:
+        assert str(path) in str(error)  # noqa: PT017 -- either way of saying so is good
+    else:
+        assert state != "complete"

@@ -1,0 +1,176 @@
+"""Frozen selections: never overwritten, never believed when changed by hand."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import publish_frame, sha256
+from smallcaps_assets_tests.conftest import event, files_below, manifest_of
+
+NOW = datetime(2025, 11, 6, 8, 48, 37, tzinfo=UTC)
+ONE = manifest_of(event("2025-11-05 10:00"), event("2025-11-05 11:00", symbol="BRK.B"))
+TWO = manifest_of(event("2025-11-05 12:00"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ManifestStore:
+    return ManifestStore(tmp_path / "manifests" / "core", "core")
+
+
+def frozen(
+    store: ManifestStore, manifest: pl.DataFrame, config: str = "c1", master: str = "m1", now: datetime = NOW
+) -> dict[str, Any]:
+    selection = Selection(manifest, [{"step": "range_and_sessions", "rows": manifest.height}], {"triggered": 0})
+    return store.freeze(selection, config_hash=config, master_sha256=master, now=now)
+
+
+def pointer(store: ManifestStore) -> str:
+    return str(json.loads((store.folder / "current.json").read_text())["manifest_id"])
+
+
+def test_a_manifest_and_what_it_says_of_itself(store: ManifestStore) -> None:
+    sidecar = frozen(store, ONE)
+    assert sidecar == {
+        "manifest_id": "core_20251106_084837",
+        "profile": "core",
+        "config_hash": "c1",
+        "sha256": sha256(store.folder / "core_20251106_084837.parquet"),
+        "master_sha256": "m1",
+        "rows": 2,
+        "symbols": 2,
+        "funnel": [{"step": "range_and_sessions", "rows": 2}],
+        "session_distribution": {
+            "PM": {"count": 0, "percentage": 0.0},
+            "RTH": {"count": 2, "percentage": 100.0},
+            "AH": {"count": 0, "percentage": 0.0},
+        },
+        "extension": {"triggered": 0},
+    }
+    assert store.sidecar() == sidecar
+    assert json.loads((store.folder / "core_20251106_084837.json").read_text()) == sidecar
+    assert_frame_equal(store.load(), ONE)
+    assert pointer(store) == "core_20251106_084837"
+
+
+def test_there_is_no_manifest_before_the_first(store: ManifestStore) -> None:
+    with pytest.raises(InputError, match="no manifest of profile core yet"):
+        store.load()
+
+
+def test_the_same_rules_over_the_same_master_are_the_same_manifest(store: ManifestStore) -> None:
+    first = frozen(store, ONE)
+    before = files_below(store.folder)
+    assert frozen(store, ONE, now=NOW + timedelta(hours=1)) == first
+    assert files_below(store.folder) == before
+
+
+def test_a_new_manifest_leaves_the_old_one_as_it_was(store: ManifestStore) -> None:
+    frozen(store, ONE)
+    before = files_below(store.folder)
+    second = frozen(store, TWO, config="c2", now=NOW + timedelta(hours=1))
+    after = files_below(store.folder)
+    assert second["manifest_id"] == "core_20251106_094837"
+    assert {name: after[name] for name in before if name != "current.json"} == {
+        name: before[name] for name in before if name != "current.json"
+    }
+    assert_frame_equal(store.load(), TWO)
+
+
+@pytest.mark.parametrize("change", [{"config": "c2"}, {"master": "m2"}])
+def test_other_rules_or_another_master_are_another_manifest(store: ManifestStore, change: dict[str, str]) -> None:
+    first, second = frozen(store, ONE), frozen(store, ONE, **change)
+    # within the same second the next free one is taken
+    assert (first["manifest_id"], second["manifest_id"]) == ("core_20251106_084837", "core_20251106_084838")
+    assert pointer(store) == "core_20251106_084838"
+
+
+def test_going_back_to_earlier_rules_goes_back_to_their_manifest(store: ManifestStore) -> None:
+    first = frozen(store, ONE)
+    frozen(store, TWO, config="c2")
+    assert frozen(store, ONE, now=NOW + timedelta(days=1)) == first
+    assert pointer(store) == first["manifest_id"]
+    assert len(list(store.folder.glob("*.parquet"))) == 2
+
+
+def test_the_clock_is_read_in_utc_whatever_zone_it_is_given_in(store: ManifestStore) -> None:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    assert frozen(store, ONE, now=NOW.astimezone(ZoneInfo("America/New_York")))["manifest_id"] == "core_20251106_084837"
+
+
+def edited(store: ManifestStore, sidecar: dict[str, Any]) -> None:
+    publish_frame(store.folder / f"{sidecar['manifest_id']}.parquet", TWO)
+
+
+def test_a_manifest_that_was_changed_by_hand_is_refused(store: ManifestStore) -> None:
+    edited(store, frozen(store, ONE))
+    with pytest.raises(LakeError, match=r"SHA-256 is .*, its sidecar says .*changed after it was frozen"):
+        store.load()
+
+
+def test_what_the_refusal_advises_helps(store: ManifestStore) -> None:
+    """`remove current.json and materialize the manifest again`."""
+    edited(store, frozen(store, ONE))
+    (store.folder / "current.json").unlink()
+    frozen(store, ONE, now=NOW + timedelta(hours=1))
+    assert_frame_equal(store.load(), ONE)
+
+
+def test_a_manifest_that_was_changed_does_not_become_the_current_one_again(store: ManifestStore) -> None:
+    old = frozen(store, ONE)
+    newer = frozen(store, TWO, config="c2")
+    edited(store, old)
+    again = frozen(store, ONE)
+    assert again["manifest_id"] not in {old["manifest_id"], newer["manifest_id"]}
+    assert pointer(store) == again["manifest_id"]
+    assert_frame_equal(store.load(), ONE)
+
+
+def test_an_interruption_before_the_sidecar_costs_nothing(store: ManifestStore) -> None:
+    store.folder.mkdir(parents=True)
+    publish_frame(store.folder / "core_20251106_084837.parquet", ONE)
+    with pytest.raises(InputError, match="no manifest"):
+        store.load()
+    # the orphan keeps its name and bytes, the manifest comes beside it
+    orphan = sha256(store.folder / "core_20251106_084837.parquet")
+    assert frozen(store, ONE)["manifest_id"] == "core_20251106_084838"
+    assert sha256(store.folder / "core_20251106_084837.parquet") == orphan
+    assert_frame_equal(store.load(), ONE)
+
+
+def test_an_interruption_before_the_pointer_is_made_good(store: ManifestStore) -> None:
+    first = frozen(store, ONE)
+    (store.folder / "current.json").unlink()
+    assert frozen(store, ONE, now=NOW + timedelta(hours=1)) == first
+    assert_frame_equal(store.load(), ONE)
+
+
+def test_a_pointer_to_a_file_that_is_gone_is_a_lake_error(store: ManifestStore) -> None:
+    first = frozen(store, ONE)
+    (store.folder / f"{first['manifest_id']}.parquet").unlink()
+    with pytest.raises(LakeError, match="cannot be read"):
+        store.load()
+    (store.folder / f"{first['manifest_id']}.json").unlink()
+    with pytest.raises(LakeError, match="cannot be read"):
+        store.load()
+
+
+def test_a_manifest_of_another_profile_is_refused(store: ManifestStore) -> None:
+    frozen(store, ONE)
+    with pytest.raises(LakeError, match="of profile core, not of plus"):
+        ManifestStore(store.folder, "plus").load()
+
+
+def test_a_pointer_that_is_no_json_is_a_lake_error(store: ManifestStore) -> None:
+    frozen(store, ONE)
+    (store.folder / "current.json").write_text("{")
+    with pytest.raises(LakeError, match=r"current\.json"):
+        store.load()

@@ -1,0 +1,309 @@
+"""What of the tape is there, what is due, and that a reader gets its window and nothing else."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
+from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets_tests.conftest import event, files_below, manifest_of, quotes_at, trades_at
+from smallcaps_assets_tests.scenarios import default_settings
+
+TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)  # 10:00 in New York
+
+
+def at(minute: float) -> datetime:
+    return TEN + timedelta(minutes=minute)
+
+
+def params(**changes: Any) -> ProfileParams:
+    return ProfileParams.model_validate(default_settings().profiles["core"].model_dump() | changes)
+
+
+def tape(lake: Lake, **changes: Any) -> TapeStore:
+    return TapeStore(lake, "core", params(**changes))
+
+
+def span(start: float, end: float, *events: str, symbol: str = "AEMD", wave: str = "RTH") -> Span:
+    return Span(symbol, wave, at(start), at(end), events)
+
+
+def put(store: TapeStore, start: float, end: float, *minutes: float, kind: Kind = "trades", **where: str) -> None:
+    """Publish a span with one row at each of `minutes`."""
+    rows = (trades_at if kind == "trades" else quotes_at)(*map(at, minutes))
+    store.publish(kind, span(start, end, **where), rows.select(*store.schema(kind)), {"requests": 1})
+
+
+def due(
+    store: TapeStore, manifest: pl.DataFrame, kind: Kind = "trades"
+) -> list[tuple[str, str, int, int, tuple[str, ...]]]:
+    return [
+        (
+            one.symbol,
+            one.wave,
+            *(round((when - TEN).total_seconds() / 60) for when in (one.start, one.end)),
+            one.events_merged,
+        )
+        for one in store.due(kind, event_windows(manifest))
+    ]
+
+
+# windows [-3, 7), [2, 12), [27, 37) of one symbol, and one of another
+FIRST = event("2025-11-05 10:00", event_id="first")
+SECOND = event("2025-11-05 10:05", event_id="second")
+LATER = event("2025-11-05 10:30", event_id="later")
+OTHER = event("2025-11-05 10:00", event_id="other", symbol="BRK.B")
+MANIFEST = manifest_of(LATER, FIRST, OTHER, SECOND)
+
+
+def test_everything_is_due_in_spans_before_anything_is_there(lake: Lake) -> None:
+    expected = [
+        ("AEMD", "RTH", -3, 12, ("first", "second")),
+        ("AEMD", "RTH", 27, 37, ("later",)),
+        ("BRK.B", "RTH", -3, 7, ("other",)),
+    ]
+    assert sorted(due(tape(lake), MANIFEST)) == expected
+    assert due(tape(lake), MANIFEST.clear()) == []
+
+
+def test_a_span_is_named_by_what_it_covers(lake: Lake) -> None:
+    store = tape(lake)
+    path = store.publish("quotes", span(-3, 12, symbol="BRK.B", wave="PM"), QUOTES.to_frame(), {})
+    assert path.relative_to(lake.root).as_posix() == (
+        "tape/core/quotes/wave=PM/symbol=BRK.B/20251105T145700_20251105T151200.parquet"
+    )
+
+
+def test_what_is_published_is_not_due(lake: Lake) -> None:
+    store = tape(lake)
+    put(store, -3, 12)
+    assert [row[2:4] for row in due(store, MANIFEST)] == [(27, 37), (-3, 7)]
+    # quotes go by themselves
+    assert len(due(store, MANIFEST, "quotes")) == 3
+
+
+def test_an_event_within_published_spans_is_served_from_them_also_of_another_wave(lake: Lake) -> None:
+    store = tape(lake)
+    put(store, -10, 4, wave="PM")
+    put(store, 4, 7, wave="RTH")
+    assert due(store, manifest_of(FIRST)) == []
+    # a minute is missing at the end of the second window
+    assert due(store, manifest_of(FIRST, SECOND)) == [("AEMD", "RTH", 2, 12, ("second",))]
+
+
+def test_a_replaced_manifest_asks_only_for_what_it_adds(lake: Lake) -> None:
+    store = tape(lake)
+    put(store, -3, 12)
+    wider = manifest_of(FIRST, LATER, before=3, after=12)
+    assert due(store, wider) == [("AEMD", "RTH", -3, 12, ()), ("AEMD", "RTH", 27, 42, ("later",))][1:]
+    narrower = manifest_of(FIRST, SECOND, before=1, after=1)
+    assert due(store, narrower) == []
+
+
+def test_spans_of_another_symbol_or_profile_cover_nothing(lake: Lake) -> None:
+    put(tape(lake), -3, 12, symbol="BRK.B")
+    put(TapeStore(lake, "plus", params()), -3, 12)
+    assert due(tape(lake), manifest_of(FIRST, SECOND)) == [("AEMD", "RTH", -3, 12, ("first", "second"))]
+
+
+BY_CHANGE_5, ALL_5, ALL_20, ALL_50 = (
+    {"by_change_only": change, "max_hz": hz} for change, hz in ((True, 5), (False, 5), (False, 20), (False, 50))
+)
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "enough"),
+    [
+        (BY_CHANGE_5, BY_CHANGE_5, True),
+        (ALL_5, BY_CHANGE_5, True),
+        (BY_CHANGE_5, ALL_5, False),
+        (ALL_20, ALL_5, True),
+        (ALL_5, ALL_20, False),
+        # no less than asked, though 20 does not divide 50: what is finer is never replaced by what is coarser
+        (ALL_50, ALL_20, True),
+        (ALL_50, {"by_change_only": True, "max_hz": 25}, True),
+    ],
+)
+def test_quotes_serve_where_they_tell_no_less_than_is_asked(
+    lake: Lake, kept: dict[str, Any], asked: dict[str, Any], enough: bool
+) -> None:
+    put(tape(lake, quotes=kept), -3, 7, kind="quotes")
+    put(tape(lake, quotes=kept), -3, 7, kind="trades")
+    store = tape(lake, quotes=asked)
+    assert (due(store, manifest_of(FIRST), "quotes") == []) == enough
+    assert due(store, manifest_of(FIRST), "trades") == []
+
+
+@pytest.mark.parametrize("kind", ["trades", "quotes"])
+def test_all_columns_serve_who_asks_for_few_and_not_the_other_way_round(lake: Lake, kind: Kind) -> None:
+    put(tape(lake, columns="minimal"), -3, 7, kind=kind)
+    assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind) == []
+    assert len(due(tape(lake, columns="all"), manifest_of(FIRST), kind)) == 1
+    put(tape(lake, columns="all"), -3, 7, kind=kind)
+    assert due(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
+    assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind) == []
+
+
+def test_a_file_that_does_not_say_what_it_holds_covers_nothing(lake: Lake) -> None:
+    folder = lake.tape_wave("core", "trades", "RTH", "AEMD")
+    folder.mkdir(parents=True)
+    TRADES.to_frame().write_parquet(folder / "20251105T145700_20251105T151200.parquet")
+    TRADES.to_frame().write_parquet(folder / "mine.parquet")
+    assert len(due(tape(lake), manifest_of(FIRST))) == 1
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+
+def freeze(lake: Lake, manifest: pl.DataFrame) -> None:
+    ManifestStore(lake.manifests("core"), "core").freeze(
+        Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=TEN
+    )
+
+
+def minutes(rows: pl.DataFrame) -> list[float]:
+    return [(when - TEN).total_seconds() / 60 for when in rows["timestamp"]]
+
+
+def read(store: TapeStore, kind: Kind, event_id: str) -> list[float]:
+    return minutes(store.trades(event_id) if kind == "trades" else store.quotes(event_id))
+
+
+KINDS: Sequence[Kind] = ("trades", "quotes")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reader_gets_exactly_the_half_open_window(lake: Lake, kind: Kind) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -3, 12, -3, -1, 2, 6.999, 7, 11, kind=kind)
+    assert read(tape(lake), kind, "first") == [-3, -1, 2, 6.999]
+    assert read(tape(lake), kind, "second") == [2, 6.999, 7, 11]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nanoseconds_decide_at_the_ends_of_a_window(lake: Lake, kind: Kind) -> None:
+    freeze(lake, MANIFEST)
+    store = tape(lake)
+    first, end = (int(at(minute).timestamp()) * 10**9 for minute in (-3, 7))
+    stamps = pl.Series([first - 1, first, end - 1, end], dtype=pl.Int64).cast(pl.Datetime("ns", "UTC"))
+    rows = (trades_at if kind == "trades" else quotes_at)(*map(at, range(4))).with_columns(timestamp=stamps)
+    store.publish(kind, span(-10, 20), rows.select(*store.schema(kind)), {})
+    found = store.trades("first") if kind == "trades" else store.quotes("first")
+    assert found["timestamp"].dt.epoch("ns").to_list() == [first, end - 1]
+    assert found.schema == store.schema(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_from_two_spans_that_overlap_has_no_row_twice(lake: Lake, kind: Kind) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -8, 3, -4, -3, 1, 2.5, kind=kind)
+    put(tape(lake), 0, 8, 1, 2.5, 4, 7, kind=kind)
+    # lies wholly within the two
+    put(tape(lake), 1, 2, 1, kind=kind, wave="PM")
+    assert read(tape(lake), kind, "first") == [-3, 1, 2.5, 4]
+
+
+def test_rows_come_in_the_order_of_time_and_sequence(lake: Lake) -> None:
+    freeze(lake, MANIFEST)
+    store = tape(lake)
+    rows = trades_at(at(1), at(1), at(0)).with_columns(sequence_number=pl.Series([9, 3, 5])).select(*TRADES)
+    store.publish("trades", span(-3, 7), rows, {})
+    assert store.trades("first")["sequence_number"].to_list() == [5, 3, 9]
+
+
+def test_an_empty_tape_is_read_as_such(lake: Lake) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -3, 12)
+    assert_frame_equal(tape(lake).trades("first"), TRADES.to_frame())
+
+
+def test_all_columns_are_read_where_the_profile_keeps_them(lake: Lake) -> None:
+    freeze(lake, MANIFEST)
+    store = tape(lake, columns="all")
+    put(store, -3, 12, 0)
+    put(store, -3, 12, 0, kind="quotes")
+    assert store.trades("first").schema == TRADES_ALL
+    assert store.quotes("first").schema == QUOTES_ALL
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first_has_all", [True, False])
+def test_spans_with_all_columns_and_with_few_are_read_together(lake: Lake, kind: Kind, first_has_all: bool) -> None:
+    # a profile that kept all columns once and now keeps few: what is published stays
+    before, after = ("all", "minimal") if first_has_all else ("minimal", "all")
+    put(tape(lake, columns=before), -3, 2, 0, kind=kind)
+    put(tape(lake, columns=after), 2, 12, 4, kind=kind)
+    freeze(lake, MANIFEST)
+    store = tape(lake, columns="minimal")
+    assert due(store, manifest_of(FIRST, SECOND), kind) == []
+    assert read(store, kind, "first") == [0, 4]
+    ledger = build_ledger(manifest_of(FIRST, SECOND), store)
+    assert ledger[f"{kind}_rows"].to_list() == [2, 1]
+
+
+def test_a_reader_is_told_what_is_missing(lake: Lake) -> None:
+    store = tape(lake)
+    with pytest.raises(InputError, match="no manifest of profile core yet"):
+        store.trades("first")
+    freeze(lake, MANIFEST)
+    with pytest.raises(InputError, match="event 'nobody' is not in the current manifest of profile core"):
+        store.trades("nobody")
+    put(store, -3, 6)
+    with pytest.raises(InputError, match="trades of first are not in the lake yet: materialize core/tape_trades"):
+        store.trades("first")
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+def said(store: TapeStore, kind: Kind) -> dict[str, tuple[str, str]]:
+    """State and cause by event."""
+    return {event: (told["state"], told["cause"]) for told in store.refusals(kind) for event in told["events"]}
+
+
+def test_why_a_span_could_not_be_had_is_kept_until_it_can(lake: Lake) -> None:
+    store = tape(lake)
+    store.refuse("trades", span(-3, 12, "first", "second"), "failed", "HTTP 503")
+    store.refuse("quotes", span(-3, 12, "first", "second"), "denied", "HTTP 403")
+    assert said(store, "trades") == {"first": ("failed", "HTTP 503"), "second": ("failed", "HTTP 503")}
+    assert said(store, "quotes") == {"first": ("denied", "HTTP 403"), "second": ("denied", "HTTP 403")}
+    # a refusal is no artefact
+    assert len(due(store, manifest_of(FIRST, SECOND))) == 1
+    assert not [name for name in files_below(lake.root) if not name.startswith("quarantine/")]
+    put(store, -3, 12)
+    assert said(store, "trades") == {}
+    assert len(said(store, "quotes")) == 2
+
+
+def test_a_span_that_fails_again_tells_the_last_cause(lake: Lake) -> None:
+    store = tape(lake)
+    store.refuse("trades", span(-3, 7, "first"), "failed", "HTTP 503")
+    store.refuse("trades", span(-3, 7, "first"), "denied", "HTTP 403")
+    assert said(store, "trades") == {"first": ("denied", "HTTP 403")}
+
+
+def test_refusals_are_those_of_the_profile_and_kind(lake: Lake) -> None:
+    tape(lake).refuse("trades", span(-3, 7, "first"), "failed", "x")
+    assert TapeStore(lake, "plus", params()).refusals("trades") == []
+    assert tape(lake).refusals("quotes") == []
+
+
+def test_an_artefact_that_cannot_be_read_is_fetched_again_in_its_place(lake: Lake) -> None:
+    store = tape(lake)
+    put(store, -3, 7)
+    (path,) = lake.root.rglob("tape/core/trades/**/*.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    assert len(due(store, manifest_of(FIRST))) == 1
+    put(store, -3, 7)
+    assert due(store, manifest_of(FIRST)) == []
+    assert len(list(path.parent.glob("*.parquet"))) == 1

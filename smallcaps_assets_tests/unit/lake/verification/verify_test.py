@@ -1,0 +1,504 @@
+"""Damage of every kind in a small lake, and what `verify` says of it: which file, and why."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.tape.rules import tape_rules
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.verification.certificates import Finding
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.lake.verification.verify import Verification, verify
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, quotes_at, refusal, trades_at
+from smallcaps_assets_tests.scenarios import default_settings
+
+# two windows of AVLO that are one span, one of CRVO, and one of a Saturday, which has no tape
+MANIFEST = manifest_of(
+    event("2025-11-26 10:00", event_id="a1", symbol="AVLO"),
+    event("2025-11-26 10:05", event_id="a2", symbol="AVLO"),
+    event("2025-11-26 11:00", event_id="c1", symbol="CRVO"),
+    event("2025-11-29 10:00", event_id="s1", symbol="AVLO"),
+)
+PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH")]
+PARAMS = default_settings().profiles["core"]
+LEDGER_FILE = "tape/core/ledger.parquet"
+A, C = "RTH/symbol=AVLO/20251126T145700_20251126T151200", "RTH/symbol=CRVO/20251126T155700_20251126T160700"
+A_TRADES, A_QUOTES = (f"tape/core/{kind}/wave={A}.parquet" for kind in KINDS)
+C_TRADES, C_QUOTES = (f"tape/core/{kind}/wave={C}.parquet" for kind in KINDS)
+
+
+def freeze(lake: Lake, manifest: pl.DataFrame, config_hash: str = "c") -> str:
+    store = ManifestStore(lake.manifests("core"), "core")
+    sidecar = store.freeze(Selection(manifest, [], {}), config_hash=config_hash, master_sha256="m", now=LATER)
+    return str(sidecar["manifest_id"])
+
+
+def certify(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
+    """Build the ledger of the lake as it is now."""
+    manifest_id = ManifestStore(lake.manifests("core"), "core").sidecar()["manifest_id"]
+    publish_frame(lake.ledger("core"), build_ledger(manifest, TapeStore(lake, "core", PARAMS), manifest_id))
+
+
+def fill(lake: Lake, client: MarketDataClient) -> None:
+    """Capture everything that is due."""
+    for kind in KINDS:
+        tape = TapeStore(lake, "core", PARAMS)
+        capture = Capture(kind, tape, client, threads=2, config_hash="abc", log=lambda line: None)  # noqa: ARG005
+        list(capture.run(MANIFEST, PAIRS))
+
+
+@pytest.fixture(scope="session")
+def whole(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the tape of MANIFEST and its ledger, captured once; tests damage copies of it."""
+    lake = Lake(tmp_path_factory.mktemp("whole"))
+    freeze(lake, MANIFEST)
+    with (
+        serve(Exchange(small_market)) as server,
+        MarketDataClient(server.base_url, "a-key", bucket=TokenBucket(None)) as client,
+    ):
+        fill(lake, client)
+    certify(lake)
+    return lake.root
+
+
+@pytest.fixture
+def lake(whole: Path, tmp_path: Path) -> Lake:
+    """The lake to damage."""
+    shutil.copytree(whole, tmp_path / "lake")
+    return Lake(tmp_path / "lake")
+
+
+def checked(lake: Lake) -> Verification:
+    before = files_below(lake.root)
+    result = verify(TapeStore(lake, "core", PARAMS))
+    assert files_below(lake.root) == before
+    return result
+
+
+def findings(lake: Lake) -> list[Finding]:
+    return list(checked(lake).findings)
+
+
+def only(lake: Lake, file: str, *what: str, events: tuple[str, ...] = ("a1", "a2")) -> list[Finding]:
+    """All findings are of `file`, about these things, and name its events."""
+    found = findings(lake)
+    assert [(one.file, one.what) for one in found] == [(file, words) for words in what]
+    assert {one.event_ids for one in found} == {events}
+    assert all(one.expected != one.found for one in found)
+    return found
+
+
+def rewrite(
+    lake: Lake,
+    file: str,
+    change: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows,
+    said: Mapping[str, Any] | None = None,
+    *,
+    certified: bool = True,
+) -> None:
+    """Replace a file by a changed one with the same footer, and let the ledger certify that one."""
+    path = lake.root / file
+    footer = provenance_of(path)
+    assert footer is not None
+    rows = change(pl.read_parquet(path, hive_partitioning=False))
+    received = {"received": rows.height} if "trades" in file else {}
+    publish_frame(path, rows, footer | {"rows": rows.height} | received | dict(said or {}))
+    if certified:
+        certify(lake)
+
+
+def relabel(lake: Lake, **columns: Any) -> None:
+    """Change columns of the ledger."""
+    publish_frame(lake.ledger("core"), pl.read_parquet(lake.ledger("core")).with_columns(**columns))
+
+
+def test_every_file_of_a_capture_holds(lake: Lake) -> None:
+    result = checked(lake)
+    assert result.findings == ()
+    assert (result.files, result.uncertified, result.parts) == (6, (), ())
+    paths = [path for kind in KINDS for path in lake.tape("core", kind).rglob("*.parquet")]
+    assert result.bytes == sum(path.stat().st_size for path in paths)
+    assert result.rows == sum(pl.read_parquet(path).height for path in paths) > 0
+    assert result.states == {"complete": 3, "empty": 1}
+    assert result.manifest_id == "core_20260105_120000"
+
+
+# ---------------------------------------------------------------------------------------------- bytes
+
+
+def test_a_flipped_byte(lake: Lake) -> None:
+    path = lake.root / A_TRADES
+    content = bytearray(path.read_bytes())
+    content[100] ^= 0xFF
+    path.write_bytes(content)
+    found = findings(lake)
+    assert {one.file for one in found} == {A_TRADES}
+    assert found[0].what == "SHA-256 differs"
+    assert {one.event_ids for one in found} == {("a1", "a2")}
+
+
+@pytest.mark.parametrize("place", range(0, 100, 7))
+def test_a_flipped_byte_anywhere_is_found_and_stops_nothing(lake: Lake, place: int) -> None:
+    path = lake.root / A_QUOTES
+    content = bytearray(path.read_bytes())
+    content[-1 - place * (len(content) - 1) // 100] ^= 0x5A
+    path.write_bytes(content)
+    found = findings(lake)
+    assert {one.file for one in found} == {A_QUOTES}
+    assert "SHA-256 differs" in {one.what for one in found}
+
+
+@pytest.mark.parametrize("left", [0, 3, 500, -1])
+def test_a_truncated_file(lake: Lake, left: int) -> None:
+    path = lake.root / A_QUOTES
+    path.write_bytes(path.read_bytes()[:left])
+    only(lake, A_QUOTES, "SHA-256 differs", "cannot be read")
+
+
+def test_a_deleted_file(lake: Lake) -> None:
+    (lake.root / C_QUOTES).unlink()
+    only(lake, C_QUOTES, "is not there", events=("c1",))
+
+
+def test_a_file_in_the_place_of_another(lake: Lake) -> None:
+    one, other = lake.root / A_TRADES, lake.root / C_TRADES
+    mine, others = one.read_bytes(), other.read_bytes()
+    one.write_bytes(others)
+    other.write_bytes(mine)
+    found = findings(lake)
+    assert {(one.file, one.what) for one in found} == {
+        (file, what) for file in (A_TRADES, C_TRADES) for what in ("SHA-256 differs", "rows outside its span")
+    }
+    assert f"which is that of {C_TRADES}" in found[0].found
+
+
+def test_trades_in_the_place_of_quotes(lake: Lake) -> None:
+    shutil.copy(lake.root / A_TRADES, lake.root / A_QUOTES)
+    found = only(
+        lake, A_QUOTES, "SHA-256 differs", "the footer says another kind", "columns are not those of the profile"
+    )
+    assert (found[1].expected, found[1].found) == ("quotes", "trades")
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def test_rows_out_of_order(lake: Lake) -> None:
+    rewrite(lake, A_TRADES, lambda rows: rows.reverse())
+    (found,) = only(lake, A_TRADES, "rows out of order")
+    assert found.expected == "sorted by (timestamp, sequence_number)"
+
+
+def test_rows_of_one_time_out_of_order() -> None:
+    now = datetime(2025, 11, 26, 15, tzinfo=UTC)
+    rows = trades_at(now, now, now).with_columns(sequence_number=pl.Series([2, 3, 1]))
+    rules = tape_rules("trades", now, now + timedelta(minutes=1))
+    assert {rule.what for rule in rules if rows.select(rule.broken).item()} == {"rows out of order"}
+
+
+def test_rows_more_than_once(lake: Lake) -> None:
+    rewrite(lake, A_TRADES, lambda rows: pl.concat([rows, rows[3:5]]).sort("timestamp", "sequence_number"))
+    (found,) = only(lake, A_TRADES, "rows more than once")
+    assert found.found.startswith("4 of ")
+
+
+def test_trades_of_one_number_are_told_apart_by_their_id() -> None:
+    now = datetime(2025, 11, 26, 15, tzinfo=UTC)
+    rows = trades_at(now, now, now).with_columns(sequence_number=pl.lit(1, pl.Int64))
+    twice, distinct = (rows.with_columns(trade_id=pl.Series(ids)) for ids in (["a", "b", "a"], ["a", "b", "c"]))
+    rule = tape_rules("trades", now, now + timedelta(minutes=1))[1]
+    assert (twice.select(rule.broken).item(), distinct.select(rule.broken).item()) == (2, 0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none(lake: Lake, bad: float) -> None:
+    first = pl.int_range(pl.len()) == 0
+    rewrite(lake, A_QUOTES, lambda rows: rows.with_columns(bid_size=pl.when(first).then(bad).otherwise("bid_size")))
+    what = ["bid_size is not a finite number"] + ["bid_size is below 0"] * (bad < 0)
+    only(lake, A_QUOTES, *what)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [
+        ("price", 0.0, "price is not above 0"),
+        ("price", None, "price is not above 0"),
+        ("size", -1.0, "size is below 0"),
+    ],
+)
+def test_numbers_that_cannot_be(lake: Lake, column: str, value: float | None, what: str) -> None:
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(pl.when(last).then(value).otherwise(column).alias(column)))
+    only(lake, A_TRADES, what)
+
+
+@pytest.mark.parametrize("moment", [datetime(2025, 11, 26, 15, 12), datetime(2055, 11, 26)])  # noqa: DTZ001
+def test_times_outside_the_span(lake: Lake, moment: datetime) -> None:
+    last, time = pl.int_range(pl.len()) == pl.len() - 1, pl.lit(moment.replace(tzinfo=UTC)).dt.cast_time_unit("ns")
+    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(timestamp=pl.when(last).then(time).otherwise("timestamp")))
+    (found,) = only(lake, A_TRADES, "rows outside its span")
+    assert found.expected == "[2025-11-26 14:57:00, 2025-11-26 15:12:00) UTC"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "found"),
+    [
+        (pl.col("price").cast(pl.String), "price Float64", "price String"),
+        (pl.col("timestamp").dt.cast_time_unit("us"), "ns", "us"),
+        (pl.lit(1).alias("more"), "more absent", "more Int32"),
+    ],
+)
+def test_columns_of_another_type(lake: Lake, change: pl.Expr, expected: str, found: str) -> None:
+    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(change), certified=False)
+    told = only(lake, A_TRADES, "SHA-256 differs", "columns are not those of the profile")[1]
+    assert expected in told.expected
+    assert found in told.found
+
+
+def test_crossed_quotes(lake: Lake) -> None:
+    rewrite(lake, A_QUOTES, lambda rows: rows.with_columns(bid_price="ask_price", ask_price="bid_price"))
+    (found,) = only(lake, A_QUOTES, "the book is crossed")
+    assert "90%" in found.expected
+
+
+@pytest.mark.parametrize(("crossed", "broken"), [(0, False), (1, False), (20, False), (21, True)])
+def test_a_moment_of_a_crossed_book_is_none_of_damage(crossed: int, broken: bool) -> None:
+    now = datetime(2025, 11, 26, 15, tzinfo=UTC)
+    rows = quotes_at(*(now + timedelta(milliseconds=number) for number in range(200)))
+    rows = rows.with_columns(bid_price=pl.when(pl.int_range(pl.len()) < crossed).then(99.0).otherwise("bid_price"))
+    rules = tape_rules("quotes", now, now + timedelta(minutes=1))
+    assert [rule.what for rule in rules if rows.select(rule.broken).item()] == ["the book is crossed"] * broken
+
+
+def test_a_side_that_is_absent_crosses_nothing() -> None:
+    now = datetime(2025, 11, 26, 15, tzinfo=UTC)
+    rows = quotes_at(now, now + timedelta(seconds=1)).with_columns(
+        ask_price=pl.lit(None, pl.Float64), ask_size=pl.lit(None, pl.Float64)
+    )
+    rules = tape_rules("quotes", now, now + timedelta(minutes=1))
+    assert not [rule.what for rule in rules if rows.select(rule.broken).item()]
+
+
+# ---------------------------------------------------------------------------------------------- footer
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"rows": 7}, "the footer says another number of rows"),
+        ({"received": 7}, "the footer says another number of rows received"),
+        ({"kind": "quotes"}, "the footer says another kind"),
+        ({"profile": "plus"}, "the footer says another profile"),
+    ],
+)
+def test_a_footer_that_lies(lake: Lake, said: dict[str, Any], what: str) -> None:
+    rewrite(lake, A_TRADES, said=said)
+    only(lake, A_TRADES, what)
+
+
+def test_a_file_that_is_not_named_by_what_it_covers(lake: Lake) -> None:
+    other = A_TRADES.replace("T151200", "T151300")
+    (lake.root / A_TRADES).rename(lake.root / other)
+    files = pl.col("trades_files").list.eval(pl.element().str.replace(A_TRADES, other, literal=True))
+    relabel(lake, trades_files=files)
+    found = findings(lake)
+    assert [(one.file, one.what) for one in found] == [(other, "is not named as its certificate says")]
+
+
+# ---------------------------------------------------------------------------------------------- ledger
+
+
+def test_no_ledger_yet(lake: Lake) -> None:
+    lake.ledger("core").unlink()
+    with pytest.raises(InputError, match=r"no ledger of profile core yet\. Materialize core/capture_ledger"):
+        findings(lake)
+
+
+def test_the_ledger_of_another_profile(lake: Lake) -> None:
+    relabel(lake, profile=pl.lit("plus"))
+    with pytest.raises(InputError, match="is the ledger of profile plus, not of core"):
+        findings(lake)
+
+
+def test_a_ledger_with_other_columns(lake: Lake) -> None:
+    publish_frame(lake.ledger("core"), pl.read_parquet(lake.ledger("core")).drop("state"))
+    with pytest.raises(InputError, match=r"no column state.*Materialize core/capture_ledger"):
+        findings(lake)
+
+
+def test_the_ledger_of_an_older_manifest(lake: Lake) -> None:
+    now = freeze(lake, MANIFEST[:2], config_hash="d")
+    (found,) = findings(lake)
+    assert (found.file, found.what) == (LEDGER_FILE, "is not of the current manifest")
+    assert (found.expected, found.found) == (now, "core_20260105_120000")
+
+
+def test_an_event_missing_in_the_ledger(lake: Lake) -> None:
+    ledger = pl.read_parquet(lake.ledger("core"))
+    publish_frame(lake.ledger("core"), ledger.filter(pl.col("event_id") != "a2"))
+    (found,) = findings(lake)
+    assert (found.file, found.what) == (LEDGER_FILE, "lacks events of its manifest")
+    assert found.event_ids == ("a2",)
+
+
+def test_an_event_twice_or_too_many_in_the_ledger(lake: Lake) -> None:
+    ledger = pl.read_parquet(lake.ledger("core"))
+    strange = ledger[:1].with_columns(event_id=pl.lit("nobody"))
+    publish_frame(lake.ledger("core"), pl.concat([ledger, ledger[:1], strange]))
+    found = {one.what: one.event_ids for one in findings(lake)}
+    assert found == {"has events that are not in its manifest": ("nobody",), "has events twice": ("a1",)}
+
+
+def test_a_window_that_is_not_the_manifests(lake: Lake) -> None:
+    relabel(lake, end=pl.col("end") + pl.duration(hours=1))
+    found = findings(lake)
+    assert found[0].what == "has other windows than its manifest"
+    assert "trades of c1 lack a part of its window" in {one.what for one in found}
+
+
+@pytest.mark.parametrize("column", ["trades_rows", "trades_first", "trades_last"])
+def test_a_certificate_that_is_not_of_the_rows(lake: Lake, column: str) -> None:
+    more = pl.col(column) + (1 if column == "trades_rows" else pl.duration(nanoseconds=1, time_unit="ns"))
+    relabel(lake, **{column: pl.when(pl.col("event_id") == "c1").then(more).otherwise(column)})
+    (found,) = findings(lake)
+    assert (found.file, found.what) == (LEDGER_FILE, "trades of c1 are not those of its window")
+    assert found.event_ids == ("c1",)
+
+
+def test_a_state_that_does_not_follow(lake: Lake) -> None:
+    relabel(lake, state=pl.lit("complete"))
+    (found,) = findings(lake)
+    assert (found.what, found.expected) == ("state of s1 does not follow from its rows", "empty")
+
+
+def test_hashes_that_contradict_each_other(lake: Lake) -> None:
+    other = pl.when(pl.col("event_id") == "a2").then(pl.lit(["00"])).otherwise("trades_sha256")
+    relabel(lake, trades_sha256=other)
+    found = findings(lake)
+    assert (LEDGER_FILE, "contradicts itself") in {(one.file, one.what) for one in found}
+
+
+def test_a_manifest_that_was_changed(lake: Lake) -> None:
+    (path,) = lake.manifests("core").glob("*.parquet")
+    publish_frame(path, MANIFEST[:1])
+    (found,) = findings(lake)
+    assert found.what == "its manifest cannot be used"
+    assert "SHA-256" in found.found
+
+
+def test_windows_that_failed_are_counted_and_are_no_findings(
+    tmp_path: Path, client: MarketDataClient, gate: Gate
+) -> None:
+    lake = Lake(tmp_path / "other")
+    freeze(lake, MANIFEST)
+    gate.rule = lambda path, query: refusal(503) if path.endswith("quotes/CRVO") else None  # noqa: ARG005
+    fill(lake, client)
+    certify(lake)
+    result = checked(lake)
+    assert result.findings == ()
+    assert result.states == {"complete": 2, "empty": 1, "failed": 1}
+    assert result.files == 5
+
+
+# -------------------------------------------------------------------------------------- not certified
+
+
+def test_files_without_a_certificate_are_told_and_those_that_cannot_be_read_are_findings(lake: Lake) -> None:
+    ledger = pl.read_parquet(lake.ledger("core"))
+    freeze(lake, MANIFEST[:2], config_hash="d")
+    current = ManifestStore(lake.manifests("core"), "core").sidecar()["manifest_id"]
+    publish_frame(lake.ledger("core"), ledger[:2].with_columns(manifest_id=pl.lit(current)))
+    (lake.root / A_TRADES).with_name(".x.parquet.1.2.part").touch()
+    result = checked(lake)
+    assert result.findings == ()
+    assert (result.files, len(result.uncertified), len(result.parts)) == (2, 4, 1)
+    (lake.root / C_TRADES).write_bytes(b"PAR1")
+    (found,) = findings(lake)
+    assert (found.file, found.what) == (C_TRADES, "cannot be read")
+
+
+def test_a_file_fetched_anew_is_not_certified_yet(lake: Lake, client: MarketDataClient) -> None:
+    (lake.root / A_TRADES).unlink()
+    fill(lake, client)
+    result = checked(lake)
+    assert result.findings == ()
+    assert result.uncertified == (A_TRADES,)
+    certify(lake)
+    assert checked(lake).uncertified == ()
+
+
+# --------------------------------------------------------------------------------------------- command
+
+
+@pytest.fixture
+def command(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+    return lambda *flags: main(["verify", "--lake", str(lake.root), *flags])
+
+
+def test_the_command_says_that_all_holds(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command() == 0
+    told = capsys.readouterr().out
+    assert "profile core: 6 files" in told
+    assert "against the ledger of core_20260105_120000" in told
+    assert "4 events: 3 complete, 1 empty" in told
+    assert told.endswith("  every file holds\n")
+
+
+def test_the_command_says_what_does_not_hold(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lake.root / A_TRADES).unlink()
+    assert command("--profile", "core") == 1
+    told = capsys.readouterr().out
+    assert f"  {A_TRADES}: is not there; expected a file, found nothing (events a1, a2)" in told
+    assert "materialize core/tape_trades" in told
+    assert command("--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["holds"] is False
+    (profile,) = document["profiles"]
+    assert profile["findings"][0] | {"file": A_TRADES, "event_ids": ["a1", "a2"]} == profile["findings"][0]
+    assert (profile["profile"], profile["files"]) == ("core", 5)
+
+
+def test_the_command_shows_fifty_findings_and_counts_the_rest(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = pl.read_parquet(lake.ledger("core"))
+    many = pl.concat(ledger[3:].with_columns(event_id=pl.lit(f"x{n}"), state=pl.lit("complete")) for n in range(60))
+    publish_frame(lake.ledger("core"), pl.concat([ledger, many]))
+    assert command() == 1
+    told = capsys.readouterr().out
+    assert told.count("does not follow from its rows") == 49
+    assert "and 11 more" in told
+    assert "remedy: materialize core/capture_ledger again" in told
+
+
+def test_the_command_without_any_ledger(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("--profile", "plus") == 2
+    assert "no ledger of profile plus yet" in capsys.readouterr().err
+    lake.ledger("core").unlink()
+    assert command() == 2
+    assert "no ledger of any profile yet" in capsys.readouterr().err

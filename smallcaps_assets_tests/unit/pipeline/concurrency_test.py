@@ -1,0 +1,233 @@
+"""Work in threads, and what is said of its progress."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from smallcaps_assets.market_data.transport import Totals
+from smallcaps_assets.pipeline.concurrency import Width, in_threads
+from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, of_long_work, with_progress
+
+
+def test_every_item_is_done_once() -> None:
+    assert sorted(in_threads(lambda item: item * 2, range(50), 4)) == [item * 2 for item in range(50)]
+    assert list(in_threads(str, [], 4)) == []
+
+
+def test_items_are_not_queued_far_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    results = in_threads(lambda item: item, items(), 3)
+    next(results)
+    # 3 under way, and as many more as were done at once
+    assert len(taken) <= 6
+    assert sum(1 for _ in results) == 99
+
+
+def most_at_once(items: int, threads: int, width: int | None = None) -> int:
+    """How many items were ever under way together."""
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def work(item: int) -> int:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.005)
+        with lock:
+            at_once -= 1
+        return item
+
+    done = list(in_threads(work, range(items), threads, width=None if width is None else lambda: width))
+    assert sorted(done) == list(range(items))
+    return most
+
+
+def test_no_more_threads_than_asked_for() -> None:
+    assert 1 < most_at_once(30, 3) <= 3
+
+
+def test_an_error_stops_what_has_not_begun() -> None:
+    done: list[int] = []
+
+    def work(item: int) -> int:
+        if item == 0:
+            raise ValueError("the first one")
+        time.sleep(0.3)
+        done.append(item)
+        return item
+
+    # the only thread may take up the second item while the first one's error is told; the third waits and is dropped
+    with pytest.raises(ValueError, match="the first one"):
+        list(in_threads(work, range(1000), 1))
+    assert done in ([], [1])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
+
+
+def test_results_that_are_there_come_before_an_error() -> None:
+    ended = threading.Semaphore(0)
+
+    def work(item: int) -> int:
+        ended.release()
+        if item < 6:
+            raise ValueError("a bad one")
+        return item
+
+    def items() -> Iterator[int]:
+        yield from range(12)
+        for _ in range(12):
+            assert ended.acquire(timeout=30)
+        # the last ones have yet to return
+        time.sleep(0.2)
+
+    came: list[int] = []
+    with pytest.raises(ValueError, match="a bad one"):
+        came.extend(in_threads(work, items(), 13))
+    assert sorted(came) == list(range(6, 12))
+
+
+def test_whoever_stops_listening_leaves_no_thread_behind() -> None:
+    results = in_threads(lambda item: item, range(100), 2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
+
+
+def lines(total: int, seconds_each: float, items: int | None = None) -> list[str]:
+    """What is said of `items` items that take so long each, by a clock of our own."""
+    now, said = [0.0], []
+
+    def ticking() -> Iterator[int]:
+        for item in range(total if items is None else items):
+            now[0] += seconds_each
+            yield item
+
+    assert list(with_progress(ticking(), total, "spans", said.append, clock=lambda: now[0])) == list(
+        range(total if items is None else items)
+    )
+    return said
+
+
+def test_the_end_is_always_told() -> None:
+    # 3 items in 6 seconds are 30 a minute
+    assert lines(3, 2.0) == ["spans: 3/3, 30 a minute, 0:00:00 left"]
+    assert lines(0, 1.0) == []
+
+
+def test_long_work_is_told_every_half_minute_with_its_rate_and_what_is_left() -> None:
+    assert LOG_EVERY_S == 30.0
+    # after 30 s 3 of 9 are done: 6 a minute, 60 s left
+    assert lines(9, 10.0) == [
+        "spans: 3/9, 6 a minute, 0:01:00 left",
+        "spans: 6/9, 6 a minute, 0:00:30 left",
+        "spans: 9/9, 6 a minute, 0:00:00 left",
+    ]
+
+
+def test_instant_work_divides_by_nothing() -> None:
+    assert lines(1, 0.0) == ["spans: 1/1, 0 a minute, unknown left"]
+
+
+def test_no_item_is_taken_beyond_what_should_be_under_way() -> None:
+    assert most_at_once(20, 8, width=2) == 2
+
+
+def test_whoever_ends_early_calls_off_what_is_under_way() -> None:
+    stop, seen = threading.Event(), threading.Event()
+
+    def work(item: int) -> int:
+        if item:
+            seen.set()
+            # as a request does that waits for the budget
+            assert stop.wait(30)
+        else:
+            assert seen.wait(30)
+        return item
+
+    results = in_threads(work, range(2), 2, stop=stop)
+    assert next(results) == 0
+    assert not stop.is_set()
+    results.close()  # type: ignore[attr-defined]
+    assert stop.is_set()
+
+
+def test_what_ends_by_itself_calls_nothing_off() -> None:
+    stop = threading.Event()
+    assert len(list(in_threads(str, range(5), 2, stop=stop))) == 5
+    assert not stop.is_set()
+
+
+def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
+    width = Width(600, 50)
+    for _ in range(200):
+        width.learn(1, 0.39)
+    # 10 a second x 0.39 s, half as many more, rounded up, and one
+    assert width() == 7
+    for _ in range(200):
+        width.learn(2, 0.38)
+    assert width() == 4
+    assert Width(5, 50)() == 2
+    assert Width(6_000, 16)() == 16
+    assert Width(None, 12)() == 12
+
+
+class Counting:
+    """What a progress line asks of a client."""
+
+    requests_per_minute = 240.0
+
+    def __init__(self) -> None:
+        self.now = Totals(requests_sent=100, retries=5, throttled=1)
+
+    def totals(self) -> Totals:
+        return self.now
+
+
+def test_a_capture_tells_its_windows_its_requests_and_its_failures() -> None:
+    now, said, client = [0.0], [], Counting()
+    progress = Progress(90, "windows", said.append, client, clock=lambda: now[0])  # type: ignore[arg-type]
+    now[0] = 10.0
+    progress.add(10, size=4_000_000)
+    assert said == []
+    now[0] = 30.0
+    client.now = Totals(requests_sent=200, retries=9, throttled=4)
+    progress.tick()
+    told = "20 a minute, 200 of 240 requests a minute, 4 retries, 3 times 429, 0 failed, 4.0 MB, 0:04:00 left"
+    assert said == [f"windows: 10/90, {told}"]
+    progress.tick()
+    assert len(said) == 1
+    now[0] = 40.0
+    progress.add(80, failed=2)
+    assert said[1].startswith("windows: 90/90, ")
+    assert ", 2 failed, 4.0 MB, 0:00:00 left" in said[1]
+
+
+def test_the_rate_is_that_of_the_last_five_minutes() -> None:
+    now, said = [0.0], []
+    progress = Progress(10_000, "windows", said.append, clock=lambda: now[0])
+    for _ in range(20):  # ten minutes at 60 a minute
+        now[0] += 30
+        progress.add(30)
+    for _ in range(11):  # then six a minute
+        now[0] += 30
+        progress.add(3)
+    assert said[-1].startswith("windows: 633/10,000, 6 a minute, ")
+
+
+def test_work_that_is_over_soon_says_nothing() -> None:
+    now, said = [100.0], list[str]()
+    log = of_long_work(said.append, clock=lambda: now[0])
+    log("begun")
+    now[0] += LOG_EVERY_S - 1
+    log("soon over")
+    assert said == []
+    now[0] += 1
+    log("a third")
+    assert said == ["a third"]

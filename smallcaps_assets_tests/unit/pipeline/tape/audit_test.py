@@ -1,0 +1,330 @@
+"""Asking the vendor again: what it changed since is counted, and the lake stays as it is."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
+from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.errors import InputError, NotAuthenticated, NotEntitled
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.tape.audit import AUDIT, WINDOWS_UNKNOWN, Audit
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.simulated.protocol.wire import Reply
+from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, refusal
+from smallcaps_assets_tests.listings import publish_untyped
+from smallcaps_assets_tests.scenarios import default_settings
+
+MANIFEST = manifest_of(
+    event("2025-11-26 10:00", event_id="a1", symbol="AVLO"),
+    event("2025-11-26 10:05", event_id="a2", symbol="AVLO"),
+    event("2025-11-26 11:00", event_id="c1", symbol="CRVO"),
+)
+PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH")]
+PARAMS = default_settings().profiles["core"]
+EVERY_QUOTE = {"quotes": {"by_change_only": False, "max_hz": 1000}, "columns": "all"}
+
+
+def tape(lake: Lake, **changes: Any) -> TapeStore:
+    return TapeStore(lake, "core", ProfileParams.model_validate(PARAMS.model_dump() | changes))
+
+
+def fill(store: TapeStore, client: MarketDataClient) -> None:
+    """Capture everything that is due."""
+    for kind in KINDS:
+        capture = Capture(
+            kind,
+            store,
+            client,
+            threads=2,
+            config_hash="abc",
+            log=lambda line: None,  # noqa: ARG005
+            clock=lambda: LATER,
+        )
+        assert not [problem for outcome in capture.run(MANIFEST, PAIRS) for problem in outcome.problems]
+
+
+def freeze(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
+    ManifestStore(lake.manifests("core"), "core").freeze(
+        Selection(manifest, [], {}), config_hash=str(manifest.height), master_sha256="m", now=LATER
+    )
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What an audit logged."""
+    return []
+
+
+@pytest.fixture
+def audit(lake: Lake, client: MarketDataClient, gate: Gate, said: list[str]) -> Callable[..., pl.DataFrame]:
+    """Audit a lake; it stays as it is."""
+
+    def run(sample: int = 100, seed: int = 1, **changes: Any) -> pl.DataFrame:
+        gate.asked.clear()
+        before = files_below(lake.root)
+        found = Audit(tape(lake, **changes), client, 2, said.append).run(sample, seed)
+        assert files_below(lake.root) == before
+        assert found.schema == AUDIT
+        return found
+
+    return run
+
+
+def changed(found: pl.DataFrame) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Added, removed, altered by kind and symbol, where there is anything."""
+    rows = found.filter(pl.sum_horizontal("added", "removed", "altered") > 0)
+    return {(row[0], row[1]): row[2:] for row in rows.select(*AUDIT.names()[:2], *AUDIT.names()[7:10]).iter_rows()}
+
+
+def alter(gate: Gate, path: str, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Change the rows of every page of a path."""
+
+    def rule(asked: str, query: Mapping[str, str]) -> Reply | None:
+        if asked != path:
+            return None
+        reply = gate.exchange.reply(asked, query, {"authorization": "Bearer a-key-of-tests"})
+        body = json.loads(reply.body)
+        change(body["results"])
+        return Reply(reply.status, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+    gate.rule = rule
+
+
+def test_what_the_vendor_did_not_change_does_not_differ(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], said: list[str]
+) -> None:
+    fill(tape(lake), client)
+    found = audit()
+    assert len(gate.asked) == 4
+    assert changed(found) == {}
+    assert found["cause"].null_count() == 4
+    assert set(found["fetched_at"]) == {LATER}
+    files = [path for kind in KINDS for path in sorted(lake.tape("core", kind).rglob("*.parquet"))]
+    rows = {(path.parts[-4], path.parent.name[7:]): pl.read_parquet(path).height for path in files}
+    assert {(kind, symbol): count for kind, symbol, count in found.select("kind", "symbol", "rows").iter_rows()} == rows
+    assert said == ["4 of 4 published spans are fetched again (sample seed 1): about 4 requests"]
+
+
+def test_trades_that_came_went_and_changed_are_counted(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], said: list[str]
+) -> None:
+    fill(tape(lake), client)
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        rows[3]["price"] += 1
+        rows[5]["conditions"] = [52, 53]
+        del rows[7:10]
+        rows.append(rows[-1] | {"sequence_number": 999_999_999, "id": "late"})
+
+    alter(gate, "/v3/trades/AVLO", change)
+    assert changed(audit()) == {("trades", "AVLO"): (1, 3, 2)}
+    assert any("altered" in line and "price" in line and "->" in line for line in said)
+    assert any("added" in line and "#999999999" in line for line in said)
+
+
+@pytest.mark.parametrize("columns", ["minimal", "all"])
+def test_quotes_that_came_went_and_changed_are_counted(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], columns: str
+) -> None:
+    every = EVERY_QUOTE | {"columns": columns}
+    fill(tape(lake, **every), client)
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        # the last of many intervals apart: none hides another
+        rows[10]["bid_size"] = 77_777
+        del rows[20]
+        rows[-1]["ask_exchange"] = 99
+        rows[-1]["participant_timestamp"] -= 1
+
+    alter(gate, "/v3/quotes/CRVO", change)
+    (counts,) = changed(audit(**every)).values()
+    assert counts == (0, 1, 2)
+
+
+def test_quotes_are_thinned_as_the_artefact_was(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    fill(tape(lake, quotes={"by_change_only": True, "max_hz": 5}), client)
+    # the profile asks for less now; the artefacts are what they are
+    found = audit(quotes={"by_change_only": True, "max_hz": 1})
+    assert found.height == 4
+    assert changed(found) == {}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_quotes_thinned_to_the_budget_are_compared_where_the_windows_are_known(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], known: bool
+) -> None:
+    budget = SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])
+    fill(TapeStore(lake, "core", PARAMS, budget), client)
+    thinned = tape(lake).published("quotes").filter(pl.col("budget_hz").list.len() > 0)
+    assert thinned.height > 0
+    freeze(lake, MANIFEST if known else manifest_of(event("2025-11-26 12:00", event_id="other")))
+    found = audit()
+    causes = found.filter(pl.col("cause").is_not_null())
+    assert changed(found) == {}
+    assert causes.height == (0 if known else thinned.height)
+    assert set(causes["cause"]) <= {WINDOWS_UNKNOWN}
+    assert len(gate.asked) == 4 - causes.height
+
+
+def test_windows_that_are_not_those_of_the_span_are_not_used(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    fill(TapeStore(lake, "core", PARAMS, SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])), client)
+    freeze(lake, MANIFEST.with_columns(window_after_min=pl.lit(20, pl.Int64)))
+    assert WINDOWS_UNKNOWN in set(audit()["cause"])
+
+
+def test_a_sample_is_the_seeds(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    fill(tape(lake), client)
+    one = Audit(tape(lake), client, 2, lambda line: None)  # noqa: ARG005
+    samples = {seed: one.sample(2, seed).spans["path"].to_list() for seed in range(20)}
+    assert {len(set(paths)) for paths in samples.values()} == {2}
+    assert len({tuple(paths) for paths in samples.values()}) == 6
+    assert one.sample(2, 3).spans["path"].to_list() == samples[3]
+    assert one.sample(2, 3)[1:] == (4, 2)
+    gate.asked.clear()
+    assert one.run(3, 5).height == len(gate.asked) == 3
+
+
+def test_quotes_that_were_not_asked_for_are_not_sampled(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    saturday = manifest_of(event("2025-11-29 08:00", symbol="AVLO", session="PM"))
+    for kind in KINDS:
+        capture = Capture(kind, tape(lake), client, 2, "abc", lambda line: None)  # noqa: ARG005
+        list(capture.run(saturday, [("AVLO", "PM")]))
+    found = audit()
+    assert found.select("kind", "rows", "added").rows() == [("trades", 0, 0)]
+
+
+def test_no_tape_yet(lake: Lake, client: MarketDataClient) -> None:
+    with pytest.raises(InputError, match="no tape of profile core yet"):
+        Audit(tape(lake), client, 2, print).run(1, 1)
+
+
+def test_a_span_that_cannot_be_had_says_why_and_stops_nobody(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame]
+) -> None:
+    fill(tape(lake), client)
+    gate.rule = lambda path, query: refusal(503, "out of order") if path == "/v3/trades/AVLO" else None  # noqa: ARG005
+    found = audit()
+    (cause,) = found["cause"].drop_nulls()
+    assert "out of order" in cause
+    assert found.filter(pl.col("cause").is_not_null())["added"].to_list() == [None]
+
+
+def test_a_file_that_cannot_be_read_says_so(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    fill(tape(lake), client)
+    path = next(lake.tape("core", "trades").rglob("*.parquet"))
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    (cause,) = audit()["cause"].drop_nulls()
+    assert str(path) in cause
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, NotAuthenticated), (403, NotEntitled)])
+def test_what_is_not_allowed_ends_it(
+    lake: Lake, client: MarketDataClient, gate: Gate, status: int, error: type[Exception]
+) -> None:
+    fill(tape(lake), client)
+    gate.rule = lambda path, query: refusal(status, "not you")  # noqa: ARG005
+    with pytest.raises(error, match="not you"):
+        Audit(tape(lake), client, 2, lambda line: None).run(4, 1)  # noqa: ARG005
+
+
+# --------------------------------------------------------------------------------------------- command
+
+
+@pytest.fixture
+def command(lake: Lake, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command, with the gate for a vendor."""
+    source = {"kind": "vendor", "base_url": gate.base_url, "max_retries": 1, "requests_per_minute": None}
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+    config = lake.root.parent / "config.yaml"
+    document = default_settings().model_dump(mode="json")
+    document["source"] |= source
+    config.write_text(json.dumps(document))
+    monkeypatch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
+    return lambda *flags: main(["audit", "--config", str(config), "--lake", str(lake.root), *flags])
+
+
+def test_the_command_tells_what_changed(
+    lake: Lake,
+    client: MarketDataClient,
+    gate: Gate,
+    command: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fill(tape(lake), client)
+    alter(gate, "/v3/trades/AVLO", lambda rows: rows.pop())
+    before = files_below(lake.root)
+    assert command("--sample", "4", "--sample-seed", "9") == 0
+    told = capsys.readouterr().out
+    for words in (
+        "4 of 4 published spans are fetched again (sample seed 9): about 4 requests",
+        "1 of 4 spans compared changed (25.0 %)",
+        "0 added, 1 removed, 0 altered; 4 requests",
+        "fetched between 2026-01-05 12:00 and 2026-01-05 12:00 UTC",
+    ):
+        assert words in told
+    assert command("--sample", "4", "--json") == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert (document["changed"], document["removed"], document["requests"]) == (1, 1, 4)
+    assert len(document["spans"]) == 4
+    assert "about 4 requests" in printed.err
+    assert files_below(lake.root) == before
+
+
+def test_the_command_refuses_another_source_and_an_empty_lake(
+    lake: Lake, gate: Gate, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command() == 2
+    assert "no tape of profile core yet" in capsys.readouterr().err
+    UniverseStore(lake).replace(UNIVERSE.to_frame(), {"source": "simulated market, seed 3"})
+    assert command() == 2
+    assert "holds data of another source" in capsys.readouterr().err
+    assert gate.asked == []
+
+
+def test_the_command_refuses_a_universe_above_the_limits(
+    lake: Lake, gate: Gate, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_untyped(lake, 20)
+    assert command() == 2
+    told = capsys.readouterr().err
+    for words in ("20 of 20 symbols (100.0 %) are of unknown type", "max_unknown_type_share allows 5 %"):
+        assert words in told
+    assert gate.asked == []
+
+
+def test_a_time_that_is_not_known_is_told_as_such(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tape(lake)
+    folder = lake.tape_wave("core", "trades", "RTH", "AVLO")
+    publish_frame(
+        folder / f"{datetime(2025, 11, 29, 15, tzinfo=UTC):%Y%m%dT%H%M%S}_20251129T151000.parquet",
+        store.schema("trades").to_frame(),
+        {"columns": "minimal", "rows": 0},
+    )
+    assert command() == 0
+    assert "fetched between unknown and unknown" in capsys.readouterr().out

@@ -1,0 +1,714 @@
+"""Which symbols are followed, why others are not, and what is kept of those that are not any more."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
+from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
+from smallcaps_assets.lake.imports import Imported, remember_import
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.source import identity, require_payable, require_real, require_same_source
+from smallcaps_assets.pipeline.universe.ticker_details import BATCH
+from smallcaps_assets.pipeline.universe.universe import UniverseBuilder
+from smallcaps_assets.settings.sections import SourceParams
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.protocol.wire import Reply
+from smallcaps_assets_tests.conftest import Gate, files_below, refusal
+from smallcaps_assets_tests.listings import BIG, DETAILS_OF, Listings, ticker
+from smallcaps_assets_tests.scenarios import default_settings
+
+DAY = date(2025, 12, 1)
+TICKERS = "/v3/reference/tickers"
+
+
+def builder(
+    lake: Lake, client: MarketDataClient, log: list[str] | None = None, seed: int = 7, **changes: Any
+) -> UniverseBuilder:
+    source = default_settings().source.model_dump()
+    source["embedded"] |= {"seed": seed}
+    params = UniverseParams.model_validate(default_settings().universe.model_dump() | changes)
+    return UniverseBuilder(
+        store=UniverseStore(lake),
+        client=client,
+        params=params,
+        source=SourceParams.model_validate(source),
+        file=lake.root.parent / params.file if params.file else None,
+        first_session=date(2025, 11, 3),
+        threads=2,
+        log=([] if log is None else log).append,
+    )
+
+
+def made(lake: Lake, client: MarketDataClient, as_of: date = DAY, **changes: Any) -> pl.DataFrame:
+    return builder(lake, client, **changes).run(as_of).rows
+
+
+def told(universe: pl.DataFrame) -> dict[str, str | None]:
+    """Each symbol with the reason why it is not followed, None where it is."""
+    assert (universe["active"] == universe["reason"].is_null()).all()
+    assert (universe["active"] == universe["excluded_by"].is_null()).all()
+    return dict(universe.select("symbol", "reason").iter_rows())
+
+
+def followed(universe: pl.DataFrame) -> list[str]:
+    return universe.filter("active")["symbol"].to_list()
+
+
+def details_asked(gate: Gate) -> list[str]:
+    return sorted(path.removeprefix(DETAILS_OF) for path, _ in gate.asked if path.startswith(DETAILS_OF))
+
+
+@pytest.fixture
+def listings(gate: Gate) -> Listings:
+    """A list of tickers that the test writes itself, in place of the exchange's."""
+    written = Listings()
+    gate.rule = written.reply
+    return written
+
+
+# ------------------------------------------------------------------------------------------------- the vendor's list
+
+
+def test_the_vendors_list_with_reference_data(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    universe = made(lake, client)
+    assert universe.schema == UNIVERSE
+    assert universe["symbol"].to_list() == sorted(gate.exchange._market.symbols())
+    assert universe["active"].all()
+    assert universe["ticker_type"].unique().to_list() == ["CS"]
+    assert universe["float_shares"].drop_nulls().len() > 0
+    assert universe["short_interest_shares"].drop_nulls().len() > 0
+    (avlo,) = universe.filter(symbol="AVLO").to_dicts()
+    details = gate.exchange._market.details("AVLO", DAY)
+    assert details is not None
+    assert (avlo["market_cap_usd"], avlo["market_cap_date"]) == (details["market_cap"], DAY)
+    assert (avlo["first_seen"], avlo["last_seen"]) == (DAY, DAY)
+    assert UniverseStore(lake).read().equals(universe)
+    (listing,) = [query for path, query in gate.asked if path == TICKERS]
+    assert (listing["market"], listing["active"]) == ("stocks", "true")
+    assert "type" not in listing, "who is of another type has a row with the reason"
+
+
+def test_the_same_question_is_asked_once(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    universe = made(lake, client)
+    before = files_below(lake.root)
+    gate.asked.clear()
+    assert builder(lake, client).run(DAY).rows.equals(universe)
+    limits = default_settings().universe.limits.model_dump() | {"max_large_cap_share": 0.5}
+    again = builder(lake, client, limits=limits).run(DAY)
+    assert again.rows.equals(universe)
+    assert (again.added, again.left) == ([], [])
+    assert gate.asked == []
+    assert files_below(lake.root) == before
+    made(lake, client, date(2025, 12, 2))
+    assert gate.asked
+
+
+LISTED = (
+    ticker("GOOD"),
+    ticker("ADR", type="ADRC"),
+    ticker("FUND", type="ETF"),
+    ticker("ODD", type=None),
+    ticker("ELSE", primary_exchange="LTSE"),
+    ticker("NOWHERE", primary_exchange=None),
+    ticker("CON"),
+)
+
+
+def test_every_symbol_that_is_listed_has_a_row_and_whoever_is_left_out_a_reason(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [*LISTED]
+    universe = made(lake, client)
+    assert told(universe) == {
+        "ADR": "type ADRC",
+        "CON": "cannot name a folder on every system",
+        "ELSE": "exchange LTSE",
+        "FUND": "type ETF",
+        "GOOD": None,
+        "NOWHERE": "exchange unknown",
+        "ODD": "type unknown",
+    }
+    by = dict(universe.select("symbol", "excluded_by").iter_rows())
+    assert (by["ADR"], by["CON"], by["ELSE"]) == ("type", "symbol", "exchange")
+    assert details_asked(gate) == ["GOOD"], "who is excluded for nothing costs nothing"
+    (floats,) = [query for path, query in gate.asked if path == "/stocks/vX/float"]
+    assert floats["ticker.any_of"] == "GOOD"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["GOOD"]),
+        ({"ticker_types": None}, ["ADR", "FUND", "GOOD", "ODD"]),
+        ({"ticker_types": ["CS", "ADRC"]}, ["ADR", "GOOD"]),
+        ({"exchanges": None}, ["ELSE", "GOOD", "NOWHERE"]),
+        ({"exchanges": ["LTSE"]}, ["ELSE"]),
+    ],
+)
+def test_filters_by_type_and_exchange(
+    lake: Lake, client: MarketDataClient, listings: Listings, changes: dict[str, Any], expected: list[str]
+) -> None:
+    listings.rows = [*LISTED]
+    assert followed(made(lake, client, max_market_cap_usd=None, **changes)) == expected
+
+
+def test_filters_by_price_take_one_request_and_pass_whoever_did_not_trade(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [ticker(symbol) for symbol in ("CENT", "DEAR", "ONE", "TEN", "STILL")]
+    listings.closes = {"CENT": 0.4, "DEAR": 10.01, "ONE": 1.0, "TEN": 10.0}
+    assert all(reason is None for reason in told(made(lake, client, max_market_cap_usd=None)).values())
+    assert not [path for path, _ in gate.asked if "grouped" in path]
+    universe = made(lake, client, min_price_usd=1.0, max_price_usd=10.0, max_market_cap_usd=None)
+    assert told(universe) == {
+        "CENT": "price 0.4 below 1",
+        "DEAR": "price 10.01 above 10",
+        "ONE": None,
+        "STILL": None,
+        "TEN": None,
+    }
+    assert universe["excluded_by"].drop_nulls().to_list() == ["price", "price"]
+    assert dict(universe.select("symbol", "price_usd").iter_rows())["STILL"] is None
+    (grouped,) = [path for path, _ in gate.asked if "grouped" in path]
+    assert grouped.endswith(f"/{DAY}"), "the last session that is over"
+
+
+def test_prices_are_the_closes_of_the_exchange(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    universe = made(lake, client, min_price_usd=0.01, max_market_cap_usd=None)
+    market = gate.exchange._market
+    closes = [market.daily(symbol, DAY, DAY)["close"].item() for symbol in universe["symbol"]]
+    assert universe["price_usd"].to_list() == closes
+
+
+def test_a_market_cap_above_the_limit_excludes_and_the_limit_itself_does_not(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    listings.rows = [ticker(symbol) for symbol in ("EDGE", "HUGE", "NONE", "OVER")]
+    listings.caps = {"EDGE": 2e9, "OVER": 2.004e9, "HUGE": 5.1e9}
+    universe = made(lake, client)
+    assert told(universe) == {
+        "EDGE": None,
+        "HUGE": "market cap 5.1 B above 2 B",
+        "NONE": None,
+        "OVER": "market cap 2.004 B above 2 B",
+    }
+    strict = made(lake, client, unknown_market_cap="exclude")
+    assert told(strict)["NONE"] == "market cap unknown"
+    assert strict.filter(symbol="NONE")["excluded_by"].item() == "market_cap"
+
+
+def test_a_ticker_without_details_counts_as_unknown(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [ticker("KNOWN"), ticker("GONE")]
+    listings.unknown = {"GONE"}
+    assert told(made(lake, client)) == {"GONE": None, "KNOWN": None}
+    gate.asked.clear()
+    made(lake, client, date(2025, 12, 2))
+    assert details_asked(gate) == [], "that nobody knows it is an answer too"
+
+
+def test_delisted_symbols_are_followed_to_their_last_day(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [
+        ticker("LIVE"),
+        ticker("AGAIN"),
+        ticker("AGAIN", active=False, delisted_utc="2025-11-20T00:00:00Z"),
+        ticker("LATE", active=False, delisted_utc="2025-11-18T00:00:00Z"),
+        ticker("LATE", active=False, delisted_utc="2011-01-03T00:00:00Z", type="ETF"),
+        ticker("OLD", active=False, delisted_utc="2019-05-01T00:00:00Z"),
+        ticker("WHEN", active=False),
+    ]
+    assert set(told(made(lake, client))) == {"AGAIN", "LIVE"}
+    gate.asked.clear()
+    universe = made(lake, client, include_delisted=True)
+    assert told(universe) == {
+        "AGAIN": None,
+        "LATE": None,
+        "LIVE": None,
+        "OLD": "delisted 2019-05-01, before history begins",
+        "WHEN": "delisted, the vendor does not say when",
+    }
+    assert UniverseStore(lake).followed() == {"AGAIN": date.max, "LATE": date(2025, 11, 18), "LIVE": date.max}
+    # on the day of its delisting the vendor does not know a symbol any more
+    assert [query["date"] for path, query in gate.asked if path == f"{DETAILS_OF}LATE"] == ["2025-11-17"]
+    gate.asked.clear()
+    made(lake, client, date(2026, 12, 1), include_delisted=True)
+    assert details_asked(gate) == ["AGAIN", "LIVE"], "what was, does not age"
+
+
+def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, client: MarketDataClient) -> None:
+    with pytest.raises(InputError, match="KIMPL, KIMpL differ only in case"):
+        made(lake, client, symbols=["KIMpL", "KIMPL"], reference_data=False)
+    assert not files_below(lake.root)
+
+
+def test_no_symbol_at_all_is_refused_and_told_why(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
+    listings.rows = [ticker(symbol) for symbol in "ABCD"]
+    with pytest.raises(InputError, match="no usable symbol: of 4 listed, 4 by type are excluded"):
+        made(lake, client, ticker_types=["WARRANT"])
+    listings.rows = []
+    with pytest.raises(InputError, match="no usable symbol: none is listed"):
+        made(lake, client)
+
+
+# ---------------------------------------------------------------------------------- what is asked, and asked again
+
+
+def test_market_caps_are_asked_for_again_when_they_are_too_old(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [ticker("A"), ticker("B")]
+    listings.caps = {"A": 1e9, "B": 1e9}
+    made(lake, client, market_cap_max_age_days=7)
+    listings.rows.append(ticker("C"))
+    listings.caps |= {"A": 3e9, "C": 1e6}
+    gate.asked.clear()
+    assert followed(made(lake, client, date(2025, 12, 5), market_cap_max_age_days=7)) == ["A", "B", "C"]
+    assert details_asked(gate) == ["C"]
+    gate.asked.clear()
+    # of the seven days an answer on A lasts four, on B six
+    universe = made(lake, client, date(2025, 12, 6), market_cap_max_age_days=7)
+    assert details_asked(gate) == ["A"]
+    assert told(universe)["A"] == "market cap 3 B above 2 B"
+    assert universe["market_cap_date"].to_list() == [date(2025, 12, 6), DAY, date(2025, 12, 5)]
+    gate.asked.clear()
+    made(lake, client, date(2025, 12, 8), market_cap_max_age_days=7)
+    assert details_asked(gate) == ["B"]
+
+
+def test_market_caps_of_one_night_are_due_again_on_many(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    symbols = [f"S{number:03}" for number in range(64)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    made(lake, client)
+    asked = []
+    for days in (15, 20, 25, 30, 31):
+        gate.asked.clear()
+        made(lake, client, DAY + timedelta(days=days))
+        asked.append(details_asked(gate))
+    assert asked[0] == [], "nobody is asked about before half of the thirty days"
+    assert all(0 < len(some) < 48 for some in asked[1:4])
+    assert sorted({symbol for some in asked for symbol in some}) == symbols, "everybody was, after all of them"
+
+
+@pytest.mark.parametrize("broken", [refusal(500), refusal(400), Reply(200, {}, b"<html>")])
+def test_one_symbol_without_a_usable_answer_does_not_stop_the_others(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings, broken: Reply
+) -> None:
+    listings.rows = [ticker("BAD"), ticker("GOOD")]
+    listings.caps = {"BAD": 3e9, "GOOD": 1e9}
+    gate.rule = lambda path, query: broken if path == f"{DETAILS_OF}BAD" else listings.reply(path, query)
+    log: list[str] = []
+    universe = builder(lake, client, log).run(DAY).rows
+    assert told(universe) == {"BAD": None, "GOOD": None}
+    assert universe["market_cap_usd"].to_list() == [None, 1e9]
+    assert [line for line in log if line.startswith("BAD: type and market cap stay as they were, or unknown")]
+    gate.rule = listings.reply
+    gate.asked.clear()
+    assert told(made(lake, client))["BAD"] == "market cap 3 B above 2 B", "it was no answer: asked again the same day"
+    assert details_asked(gate) == ["BAD"]
+
+
+@pytest.mark.parametrize("case", [(400, 70, 7), (400, 10, 5), (503, 70, 5), (401, 10, 0)])
+def test_a_few_symbols_may_go_without_a_usable_answer_and_not_one_more(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings, case: tuple[int, int, int]
+) -> None:
+    status, symbols, few = case
+    names = [f"S{number:02}" for number in range(symbols)]
+    listings.rows = [ticker(name) for name in names]
+    broken = {f"{DETAILS_OF}{name}" for name in names[symbols - few - 1 :]}
+    gate.rule = lambda path, query: refusal(status) if path in broken else listings.reply(path, query)
+    with pytest.raises(MarketDataError):
+        made(lake, client)
+    assert not lake.universe.exists()
+    lake.ticker_details.unlink()
+    broken.remove(f"{DETAILS_OF}{names[-1]}")
+    assert followed(made(lake, client)) == names
+
+
+def test_a_run_that_broke_off_goes_on_where_it_stopped(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    symbols = [f"S{number:03}" for number in range(3 * BATCH)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    listings.caps = dict.fromkeys(symbols, 1e9)
+    broken = symbols[2 * BATCH :]
+    gate.rule = lambda path, query: (
+        refusal(503) if path.removeprefix(DETAILS_OF) in broken else listings.reply(path, query)
+    )
+    log: list[str] = []
+    with pytest.raises(VendorUnavailable):
+        builder(lake, client, log).run(DAY)
+    assert log[0] == f"asking for the type and market cap of {3 * BATCH} symbols, one request each"
+    assert not lake.universe.exists(), "half a universe is none"
+    kept = set(UniverseStore(lake).details()["symbol"])
+    assert len(kept) >= 2 * BATCH - 2, "all but what was under way"
+    gate.rule = listings.reply
+    gate.asked.clear()
+    assert followed(made(lake, client)) == symbols
+    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
+
+
+# builds the universe of a lake, in a process that can be killed
+ALONE = """
+import sys
+from pathlib import Path
+from smallcaps_assets.lake.imports import Imported, remember_import
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets_tests.unit.pipeline.universe.universe_test import DAY, builder
+builder(Lake(Path(sys.argv[1])), MarketDataClient(sys.argv[2], "a-key-of-tests", bucket=TokenBucket(None))).run(DAY)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_stopped(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    symbols = [f"S{number:03}" for number in range(3 * BATCH)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    running: list[subprocess.Popen[bytes]] = []
+
+    def killing(path: str, query: Mapping[str, str]) -> Reply | None:
+        if path == f"{DETAILS_OF}{symbols[-1]}":
+            running[0].kill()
+        return listings.reply(path, query)
+
+    gate.rule = killing
+    command = [sys.executable, "-c", ALONE, str(lake.root), gate.base_url]
+    running.append(subprocess.Popen(command, stderr=subprocess.PIPE))
+    _, said = running[0].communicate(timeout=120)
+    assert not lake.universe.exists(), said
+    assert symbols[-1] in details_asked(gate), said
+    kept = set(UniverseStore(lake).details()["symbol"])
+    assert len(kept) in (BATCH, 2 * BATCH, 3 * BATCH)
+    assert len(kept) >= 3 * BATCH - BATCH - 2, "all but a batch and what was under way"
+    gate.rule = listings.reply
+    gate.asked.clear()
+    assert followed(made(lake, client)) == symbols
+    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
+
+
+def test_details_of_another_source_are_not_taken(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
+    listings.rows = [ticker("A")]
+    made(lake, client)
+    lake.universe.unlink()
+    with pytest.raises(InputError, match="holds data of another source"):
+        made(lake, client, seed=8)
+
+
+def test_a_plan_without_details_costs_one_request_and_counts_as_unknown(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [ticker(symbol) for symbol in "ABCDEFGH"]
+    gate.rule = lambda path, query: refusal(403) if path.startswith(DETAILS_OF) else listings.reply(path, query)
+    log: list[str] = []
+    assert len(followed(builder(lake, client, log).run(DAY).rows)) == 8
+    assert len(details_asked(gate)) == 1
+    assert any("types and market caps of 8 symbols count as unknown" in line for line in log)
+
+
+def test_without_the_filter_no_market_cap_is_asked_for(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    universe = made(lake, client, max_market_cap_usd=None)
+    assert details_asked(gate) == []
+    assert universe["market_cap_usd"].null_count() == 4
+
+
+def test_a_plan_without_reference_data_leaves_it_unknown_and_says_so(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    gate.rule = lambda path, query: refusal(403) if path.startswith("/stocks/") else None  # noqa: ARG005
+    log: list[str] = []
+    universe = builder(lake, client, log).run(DAY).rows
+    assert universe.height == 4
+    assert universe.select("float_shares", "short_interest_shares", "days_to_cover").null_count().row(0) == (4, 4, 4)
+    assert any(line.startswith("float_shares count as unknown") for line in log)
+
+
+@pytest.mark.parametrize(
+    ("denied", "column"),
+    [
+        (DETAILS_OF, "market_cap_usd"),
+        ("/v2/aggs/grouped", "price_usd"),
+        ("/stocks/vX/float", "float_shares"),
+        ("/stocks/v1/short-interest", "days_to_cover"),
+    ],
+)
+def test_what_the_plan_denied_is_asked_for_again_once_it_is_in_it(
+    lake: Lake, client: MarketDataClient, gate: Gate, denied: str, column: str
+) -> None:
+    gate.rule = lambda path, query: refusal(403) if path.startswith(denied) else None  # noqa: ARG005
+    assert made(lake, client, min_price_usd=0.01)[column].null_count() == 4
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    assert made(lake, client, min_price_usd=0.01)[column].null_count() < 4
+    gate.asked.clear()
+    made(lake, client, min_price_usd=0.01)
+    assert gate.asked == []
+
+
+def test_what_the_plan_has_is_known_also_where_the_other_is_not_in_it(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    whole = made(Lake(lake.root.with_name("whole")), client)
+    gate.rule = lambda path, query: refusal(403) if path.endswith("/short-interest") else None  # noqa: ARG005
+    without_short = made(Lake(lake.root.with_name("a")), client)
+    assert without_short["float_shares"].to_list() == whole["float_shares"].to_list()
+    assert without_short["days_to_cover"].null_count() == 4
+    gate.rule = lambda path, query: refusal(403) if path.endswith("/float") else None  # noqa: ARG005
+    without_float = made(Lake(lake.root.with_name("b")), client)
+    assert without_float["float_shares"].null_count() == 4
+    assert without_float["days_to_cover"].to_list() == whole["days_to_cover"].to_list()
+
+
+def test_a_list_that_cannot_be_had_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    made(lake, client)
+    before = files_below(lake.root)
+    gate.rule = lambda path, query: refusal(400)  # noqa: ARG005
+    with pytest.raises(RequestRefused):
+        made(lake, client, date(2025, 12, 2))
+    assert files_below(lake.root) == before
+
+
+# ------------------------------------------------------------------------------------------------- who a person named
+
+
+def test_symbols_that_are_named_need_no_list(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    universe = made(lake, client, symbols=["CRVO", "AVLO", "CRVO"], reference_data=False)
+    assert gate.asked == []
+    assert universe["symbol"].to_list() == ["AVLO", "CRVO"]
+    assert universe["float_shares"].null_count() == 2
+
+
+def test_symbols_that_are_named_are_followed_whatever_they_are_and_known_for_what_they_are(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [ticker("AAPL"), ticker("SPY", type="ETF", primary_exchange="ARCX")]
+    listings.caps = {"AAPL": 3.4e12}
+    listings.unknown = {"TYPO"}
+    universe = made(lake, client, symbols=["spy", "AAPL", "TYPO"])
+    assert told(universe) == {"AAPL": None, "SPY": None, "TYPO": None}
+    assert universe["ticker_type"].to_list() == ["CS", "ETF", None]
+    assert universe["market_cap_usd"].to_list() == [3.4e12, None, None]
+    assert universe["primary_exchange"].to_list() == ["XNAS", "ARCX", None]
+    assert not [path for path, _ in gate.asked if path == TICKERS]
+
+
+def test_a_file_is_asked_about_only_where_it_does_not_say(
+    lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
+) -> None:
+    listings.rows = [ticker("AEMD"), ticker("ATRA", type="ADRC"), ticker("BNRX")]
+    listings.caps = {"ATRA": 7e6, "BNRX": 8e6}
+    (lake.root.parent / "mine.csv").write_text(
+        "symbol,ticker_type,market_cap_usd,float_shares,active\n"
+        "AEMD,CS,5e6,1000000,yes\nATRA,CS,,,\nBNRX,,9e6,,\nCRVO,,,,no\nA|B,,,,\n"
+    )
+    universe = made(lake, client, file="mine.csv")
+    assert told(universe) == {
+        "A|B": "cannot name a folder on every system",
+        "AEMD": None,
+        "ATRA": None,
+        "BNRX": None,
+        "CRVO": "inactive in mine.csv",
+    }
+    assert details_asked(gate) == ["ATRA", "BNRX"]
+    rows = universe.filter("active").select("symbol", "ticker_type", "market_cap_usd", "market_cap_date").rows()
+    assert rows == [("AEMD", "CS", 5e6, DAY), ("ATRA", "CS", 7e6, DAY), ("BNRX", "CS", 9e6, DAY)]
+    (floats,) = [query for path, query in gate.asked if path == "/stocks/vX/float"]
+    assert floats["ticker.any_of"] == "ATRA,BNRX"
+    assert universe.filter(symbol="AEMD")["float_shares"].item() == 1e6
+
+
+def test_a_file_that_is_edited_is_read_again_and_one_that_is_not_costs_nothing(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    file = lake.root.parent / "mine.csv"
+    file.write_text("ticker\nAVLO\nBNRX\n")
+    made(lake, client, file="mine.csv")
+    gate.asked.clear()
+    assert builder(lake, client, file="mine.csv").run(DAY).added == []
+    assert gate.asked == []
+    file.write_text("ticker\nAVLO\nCRVO\n")
+    again = builder(lake, client, file="mine.csv").run(DAY)
+    assert (again.added, again.left) == (["CRVO"], ["BNRX"])
+    assert told(again.rows) == {"AVLO": None, "BNRX": "no longer in mine.csv", "CRVO": None}
+    assert details_asked(gate) == ["CRVO"]
+
+
+def test_a_file_that_is_gone_is_named(lake: Lake, client: MarketDataClient) -> None:
+    with pytest.raises(InputError, match=r"mine\.csv: cannot be read .*Correct universe\.file"):
+        made(lake, client, file="mine.csv")
+
+
+# ------------------------------------------------------------------------------------------------- coming and going
+
+
+def test_a_symbol_that_left_stays_inactive_with_the_reason_and_may_come_back(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    listings.rows = [ticker("A"), ticker("B")]
+    first = builder(lake, client).run(DAY)
+    assert (first.added, first.left) == (["A", "B"], [])
+    listings.rows = [ticker("A")]
+    left = builder(lake, client).run(date(2025, 12, 2))
+    assert (left.added, left.left) == ([], ["B"])
+    assert told(left.rows) == {"A": None, "B": "no longer listed"}
+    assert left.rows["excluded_by"].to_list() == [None, "gone"]
+    assert left.rows.select("first_seen", "last_seen").rows() == [(DAY, date(2025, 12, 2)), (DAY, DAY)]
+    listings.rows = [ticker("B"), ticker("C")]
+    back = builder(lake, client).run(date(2025, 12, 3))
+    assert (back.added, back.left) == (["B", "C"], ["A"])
+    assert told(back.rows) == {"A": "no longer listed", "B": None, "C": None}
+    assert back.rows["first_seen"].to_list() == [DAY, DAY, date(2025, 12, 3)]
+
+
+def test_whoever_is_excluded_keeps_the_reference_data_that_events_were_found_with(
+    lake: Lake, client: MarketDataClient
+) -> None:
+    before = made(lake, client)
+    largest = before.sort("market_cap_usd")["symbol"][-1]
+    caps = before["market_cap_usd"].sort()
+    after = made(lake, client, max_market_cap_usd=(caps[-2] + caps[-1]) / 2)
+    assert told(after)[largest] is not None
+    assert after.select(*REFERENCE).equals(before.select(*REFERENCE))
+    assert before.filter(symbol=largest)["float_shares"].item() is not None
+
+
+def test_a_universe_of_an_earlier_version_is_read(lake: Lake, client: MarketDataClient) -> None:
+    earlier = ["market_cap_usd", "market_cap_date", "price_usd", "listed", "delisted"]
+    earlier += ["excluded_by", "first_seen", "last_seen"]
+    universe = made(lake, client, symbols=["AVLO"])
+    publish_frame(lake.universe, universe.drop(earlier), {"source": "simulated market, seed 7"})
+    assert UniverseStore(lake).read().drop(earlier).equals(universe.drop(earlier))
+    assert UniverseStore(lake).followed() == {"AVLO": date.max}
+    assert followed(made(lake, client, symbols=["AVLO"])) == ["AVLO"]
+
+
+def test_data_of_another_source_does_not_enter(lake: Lake, client: MarketDataClient) -> None:
+    made(lake, client)
+    before = files_below(lake.root)
+    with pytest.raises(InputError, match=r"holds data of another source .*seed 7, not simulated market, seed 8"):
+        made(lake, client, seed=8)
+    assert files_below(lake.root) == before
+
+
+# ------------------------------------------------------------------------------------------------- before paid work
+
+
+def payable(lake: Lake, **limits: Any) -> None:
+    changes = {"source": {"embedded": {"seed": 7}}, "universe": {"limits": limits}}
+    require_payable(UniverseStore(lake), load_settings(overrides=changes))
+
+
+def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
+    symbols = [f"S{number:02}" for number in range(38)]
+    listings.rows = [ticker(symbol) for symbol in (*symbols, "AAPL", "MSFT")]
+    listings.caps = dict.fromkeys(symbols, 1e9) | {"AAPL": 3.4e12, "MSFT": 3.1e12, "S00": BIG - 1}
+    made(lake, client, symbols=[*symbols, "AAPL", "MSFT"])
+    payable(lake)  # 2 of 40 is 5 %, which is allowed
+    with pytest.raises(InputError) as caught:
+        payable(lake, max_large_cap_share=0.04)
+    for words in (
+        "universe.parquet: 2 of 40 symbols (5.0 %) have a market cap of 10 B and more",
+        "universe.limits.max_large_cap_share allows 4 %",
+        "such as AAPL (3400 B), MSFT (3100 B). Nothing is asked for",
+        "materialize universe again",
+    ):
+        assert words in str(caught.value)
+    payable(lake, max_large_cap_share=0.04, from_symbols=41)
+    with pytest.raises(InputError, match=r"3 of 40 symbols \(7\.5 %\)"):
+        payable(lake, large_cap_usd=BIG - 1)
+
+
+def test_nothing_is_paid_for_when_too_many_are_of_unknown_type(lake: Lake, client: MarketDataClient) -> None:
+    symbols = [f"S{number:02}" for number in range(20)]
+    made(lake, client, symbols=symbols, reference_data=False)
+    with pytest.raises(InputError, match=r"20 of 20 symbols \(100\.0 %\) are of unknown type.*such as S00, S01, S02"):
+        payable(lake)
+    payable(lake, max_unknown_type_share=1.0, max_unknown_market_cap_share=1.0)
+    made(lake, client, symbols=symbols[:19], reference_data=False)
+    payable(lake)  # too few to judge; S19 left, and counts no more
+
+
+def test_nothing_is_paid_for_when_too_many_are_of_unknown_market_cap(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    symbols = [f"S{number:02}" for number in range(20)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    listings.caps = dict.fromkeys(symbols[:10], 1e9)
+    made(lake, client)
+    payable(lake)  # 10 of 20 is 50 %, which is allowed
+    with pytest.raises(InputError, match=r"10 of 20 symbols \(50\.0 %\) are of unknown market cap.*such as S10, S11"):
+        payable(lake, max_unknown_market_cap_share=0.49)
+    made(lake, client, max_market_cap_usd=None)
+    remedy = r"20 of 20 .*max_unknown_market_cap_share allows 50 %.*universe\.max_market_cap_usd.*universe\.file"
+    with pytest.raises(InputError, match=remedy):
+        payable(lake)
+    payable(lake, from_symbols=21)
+
+
+def test_a_lake_without_a_universe_is_not_judged(lake: Lake) -> None:
+    payable(lake)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"embedded": {"symbols": 99}}, True),
+        ({"embedded": {"seed": 8}}, False),
+        ({"embedded": {"replay": "somewhere"}}, False),
+        ({"kind": "vendor"}, False),
+    ],
+)
+def test_data_of_different_sources_never_meet_in_a_lake(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
+    store = UniverseStore(Lake(tmp_path))
+    own = load_settings(overrides={"source": {"embedded": {"seed": 7}}}).source
+    store.replace(UNIVERSE.to_frame(), {"as_of": "", "settings": "", "source": identity(own)})
+    other = load_settings(overrides={"source": changes}).source
+    if same:
+        require_same_source(store, other)
+    else:
+        with pytest.raises(InputError, match="holds data of another source"):
+            require_same_source(store, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [({}, True), ({"embedded": {"replay": "somewhere"}}, False), ({"kind": "vendor"}, False)],
+)
+def test_what_was_imported_never_meets_a_simulated_market(
+    tmp_path: Path, changes: dict[str, Any], refused: bool
+) -> None:
+    store = UniverseStore(Lake(tmp_path))
+    kinds: list[Imported] = ["windows", "bars", "bars"]
+    for kind in kinds:
+        remember_import(store.lake, kind)
+    source = load_settings(overrides={"source": changes}).source
+    require_real(store, source, "events")
+    if refused:
+        with pytest.raises(InputError, match="imported bars, windows of a real market, not simulated market, seed"):
+            require_same_source(store, source)
+    else:
+        require_same_source(store, source)
+
+
+def test_the_vendor_is_one_under_both_its_names_and_no_other() -> None:
+    def named(url: str) -> str:
+        return identity(load_settings(overrides={"source": {"kind": "vendor", "base_url": url}}).source)
+
+    assert named("https://api.massive.com") == named("https://api.polygon.io")
+    assert named("https://api.massive.com") != named("http://127.0.0.1:8900")

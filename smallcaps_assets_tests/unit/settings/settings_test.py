@@ -1,0 +1,189 @@
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import smallcaps_assets
+from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.settings.settings import Settings, api_key, instance_config, load_settings, universe_file
+from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.scenarios import default_settings
+
+CONFIG = REPOSITORY / "config" / "config.yaml"
+
+
+def refused(changes: dict[str, Any]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(CONFIG, changes)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"detectors": {"flush": {"min_spik_x": 4.0}}}, ["detectors.flush.min_spik_x", "4.0", "no such setting"]),
+        ({"detectors": {"flush": {"min_spike_x": "four"}}}, ["detectors.flush.min_spike_x", "'four'", "number"]),
+        ({"profiles": {"core": {"max_events": 1.5}}}, ["profiles.core.max_events", "1.5", "integer"]),
+        ({"sessions": {"regular_open": "03:00"}}, ["sessions", "overlap", "03:00"]),
+        ({"sessions": {"regular_open": 570}}, ["sessions.regular_open", "570", "in quotes"]),
+        ({"active_profile": "gold"}, ["active_profile", "'gold'", "core"]),
+        # windows end with the day
+        ({"cooldown": {"window_min": 1441}}, ["cooldown.window_min", "1441", "1440"]),
+        ({"cooldown": {"group_window_min": 100_000}}, ["cooldown.group_window_min", "100000", "1440"]),
+        ({"ranking": {"type_weights": {"flush": 1, "flood": 1}}}, ["ranking", "type_weights", "flood"]),
+        ({"universe": {"symbols": ["../x"]}}, ["universe", "'../x'"]),
+        ({"universe": {"symbols": ["A"], "file": "a.csv"}}, ["universe", "file and symbols both say"]),
+        ({"universe": {"symbols": []}}, ["universe.symbols", "[]"]),
+        (
+            {"universe": {"min_price_usd": 5, "max_price_usd": 1}},
+            ["universe", "max_price_usd 1 is below min_price_usd 5"],
+        ),
+        ({"universe": {"unknown_market_cap": "drop"}}, ["universe.unknown_market_cap", "'drop'", "exclude"]),
+        ({"universe": {"limits": {"max_large_cap_share": 5}}}, ["universe.limits.max_large_cap_share", "5"]),
+        ({"history": {"first_session": "2026-01-05"}}, ["history", "last_session 2025-12-01 is before"]),
+        ({"source": {"requests_per_minute": 0}}, ["source.requests_per_minute", "0"]),
+        ({"score": {"weights": dict.fromkeys(["volume_spike_magnitude"], -1.0)}}, ["volume_spike_magnitude", "-1.0"]),
+        ({"profiles": {"plus": {"min_event_score": 0.9}}}, ["min_event_score must not rise"]),
+        ({"score": {"full_spike_x": float("nan")}}, ["score.full_spike_x"]),
+        (
+            {"nightly": {"start": "20:10"}},
+            ["nightly.start 20:10", "afterhours_close 20:00", "delay_min 20"],
+        ),
+        ({"history": {"publication_delay_min": 300}}, ["nightly.start 20:45", "publication_delay_min 300"]),
+        ({"nightly": {"due": "20:45"}}, ["nightly", "due 20:45 is not after start 20:45"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(changes: dict[str, Any], words: list[str]) -> None:
+    message = refused(changes)
+    assert str(CONFIG) in message
+    for word in words:
+        assert word in message
+
+
+def test_shares_of_time_buckets_may_not_exceed_one() -> None:
+    buckets = yaml.safe_load(CONFIG.read_text())["ranking"]["time_buckets"]
+    buckets[0]["share"] = 0.2
+    assert "add up to 1.1" in refused({"ranking": {"time_buckets": buckets}})
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    document = yaml.safe_load(CONFIG.read_text())
+    del document["cooldown"]["window_min"]
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(document))
+    with pytest.raises(SettingsError, match=r"cooldown\.window_min: is missing"):
+        load_settings(file, {})
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("a: [1")
+    with pytest.raises(SettingsError, match=r"config\.yaml: is not valid YAML"):
+        load_settings(file, {})
+    file.write_text("just words")
+    with pytest.raises(SettingsError, match="key: value"):
+        load_settings(file, {})
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(tmp_path / "none.yaml", {})
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        default_settings().cooldown.window_min = 5  # type: ignore[misc]
+
+
+def test_the_file_of_symbols_lies_relative_to_the_folder_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text(CONFIG.read_text())
+    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
+    own = load_settings(overrides={"universe": {"file": "lists/mine.csv"}})
+    assert universe_file(own) == (tmp_path / "lists" / "mine.csv").resolve()
+    assert universe_file(load_settings(overrides={})) is None
+
+
+def test_settings_survive_json() -> None:
+    settings = default_settings()
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_the_first_key_variable_that_is_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = load_settings(CONFIG, {"source": {"kind": "vendor"}}).source
+    for name in source.key_variables:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(NotAuthenticated, match="MASSIVE_API_KEY or POLYGON_API_KEY"):
+        api_key(source)
+    monkeypatch.setenv("POLYGON_API_KEY", "second")
+    assert api_key(source).get_secret_value() == "second"
+    monkeypatch.setenv("MASSIVE_API_KEY", "first")
+    assert api_key(source).get_secret_value() == "first"
+    assert "first" not in repr(api_key(source))
+
+
+def fields_of(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from fields_of(part)
+
+
+def test_every_setting_is_read_by_something() -> None:
+    root = Path(smallcaps_assets.__file__).parent
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in root.rglob("*.py")]
+    read = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    # the score looks its weights up by name
+    constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    by_name = {node.value for node in constants if isinstance(node.value, str)}
+    assert not [name for name in fields_of(Settings) if name not in read and name not in by_name]
+
+
+# ------------------------------------------------------------------------------------------------- Dagster's state
+
+OWN = CONFIG.parents[1] / "dagster.yaml"
+POSTGRESQL = CONFIG.parents[1] / "deploy" / "postgresql" / "dagster.yaml"
+NAMES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
+
+
+def test_state_in_files_lies_in_the_folder_given(tmp_path: Path) -> None:
+    document = yaml.safe_load(instance_config(OWN, tmp_path))
+    assert document["storage"] == {"sqlite": {"base_dir": str(tmp_path)}}
+    assert document["local_artifact_storage"]["config"] == {"base_dir": str(tmp_path)}
+
+
+def test_postgresql_replaces_the_storage_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, "a value")
+    text = instance_config(OWN, tmp_path, POSTGRESQL)
+    own, with_postgresql = yaml.safe_load(instance_config(OWN, tmp_path)), yaml.safe_load(text)
+    reached = with_postgresql.pop("storage")["postgres"]["postgres_db"]
+    del own["storage"]
+    assert with_postgresql == own
+    assert {value["env"] for value in reached.values() if isinstance(value, dict)} == set(NAMES)
+    assert "a value" not in text
+
+
+def test_what_lies_over_dagster_yaml_names_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, "a value")
+    monkeypatch.delenv("PGUSER")
+    with pytest.raises(SettingsError, match=r"deploy.postgresql.dagster\.yaml: takes PGUSER from the environment"):
+        instance_config(OWN, tmp_path, POSTGRESQL)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), ("storage: [", "cannot be read"), ("- storage", "must hold sections")],
+)
+def test_what_cannot_lie_over_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+    file = tmp_path / "over.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match=words) as caught:
+        instance_config(OWN, tmp_path, file)
+    assert str(file) in str(caught.value)

@@ -1,0 +1,34 @@
+from concurrent.futures import ThreadPoolExecutor
+
+from smallcaps_assets.simulated.market.cache import ByteCache
+
+
+def test_the_least_recently_used_leave_first():
+    cache = ByteCache(10, len)
+    made = []
+
+    def get(key, size=4):
+        return cache.get(key, lambda: made.append(key) or b"x" * size)
+
+    get("a")
+    get("b")
+    get("a")
+    get("c")  # b leaves
+    get("a")
+    get("b")
+    assert made == ["a", "b", "c", "b"]
+    assert cache.held_bytes <= 10
+
+
+def test_what_is_larger_than_the_cache_is_given_and_not_held():
+    cache = ByteCache(10, len)
+    assert len(cache.get("big", lambda: b"x" * 11)) == 11
+    assert cache.held_bytes == 0
+
+
+def test_threads_keep_the_count_of_bytes_right():
+    cache = ByteCache(1000, len)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: cache.get(key % 40, lambda: b"x" * 30), range(4000)))
+    assert 0 < cache.held_bytes <= 1000
+    assert cache.held_bytes % 30 == 0
