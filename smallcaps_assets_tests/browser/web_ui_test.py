@@ -218,8 +218,8 @@ def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page)
     expect(page.get_by_text(f"{session}", exact=True).first).to_be_attached()
     lake = desk.ui.lake
     # who joined in this night comes in the next
-    active = UniverseStore(lake).followed().items()
-    followed = [symbol for symbol, last in active if symbol in symbols and session <= last]
-    assert len(followed) >= 40
+    followed = [symbol for symbol in UniverseStore(lake).followed() if symbol in symbols]
+    assert followed == desk.small_caps(session, symbols)
+    assert followed
     assert [symbol for symbol in followed if session not in BarsStore(lake).covered(symbol)] == []
     assert desk.ui.materialized("event_shards") == set(symbols)
