@@ -162,7 +162,7 @@ def small_market() -> SimulatedMarket:
 @pytest.fixture
 def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
     """The exchange over HTTP on this machine, behind a gate of the test's own."""
-    opened = Gate(Exchange(small_market))
+    opened = Gate(Exchange(small_market, clock=lambda: LATER))
     with serve(opened) as server:  # type: ignore[arg-type]
         opened.base_url = server.base_url
         yield opened

@@ -31,7 +31,7 @@ from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.protocol.wire import Reply
-from smallcaps_assets_tests.conftest import Gate, close_client, files_below, refusal
+from smallcaps_assets_tests.conftest import LATER, Gate, close_client, files_below, refusal
 
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
@@ -97,7 +97,7 @@ class Platform:
 
 def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> Iterator[Platform]:
     """A platform whose state lies in a folder, as sensors and schedules need it; in memory where none is given."""
-    gate = Gate(Exchange(market))
+    gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:
         state.mkdir(parents=True)
     quiet = {"telemetry": {"enabled": False}}

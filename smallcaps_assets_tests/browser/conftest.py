@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,11 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @dataclass
 class Desk:
-    """The web UI, the gate through which everything it asks of the vendor goes, and its settings."""
+    """The web UI, the gate through which everything it asks of the vendor goes, the market behind it, and settings."""
 
     ui: WebUI
     gate: Gate
+    market: SimulatedMarket
     config: Path
 
     def change_settings(self, page: Page, **sections: Mapping[str, Any]) -> None:
@@ -63,13 +65,20 @@ class Desk:
         page.get_by_role("button").filter(has_text=re.compile("^Reload$")).click()
         expect(page.get_by_text("Code location reloaded!")).to_be_visible(timeout=60_000)
 
+    def small_caps(self, session: date, symbols: Sequence[str]) -> list[str]:
+        """Those of `symbols` whose market cap in the market itself is within the settings on the day of a session."""
+        most = yaml.safe_load(self.config.read_text(encoding="utf-8"))["universe"]["max_market_cap_usd"]
+        details = [row for symbol in symbols if (row := self.market.details(symbol, session))]
+        return [row["ticker"] for row in details if row["market_cap"] <= most]
+
 
 @pytest.fixture(scope="module")
 def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The web UI on a lake in which `universe` was materialized by a click: symbols are its partitions."""
     folder = tmp_path_factory.mktemp("web_ui")
     context = browser.new_context()
-    gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS)))
+    market = SimulatedMarket(seed=7, symbols=SYMBOLS)
+    gate = Gate(Exchange(market))
     # its name shows which processes and which state are this lake's
     lake = folder / f"lake-{os.getpid()}-{folder.name}"
     with serve(gate) as server:  # type: ignore[arg-type]
@@ -85,5 +94,5 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             AssetPage(page, ui, "universe").materialize()
             until("universe is there", lambda: ui.last_run() == "SUCCESS", RUNS_S)
             page.close()
-            yield Desk(ui, gate, config)
+            yield Desk(ui, gate, market, config)
     context.close()

@@ -79,26 +79,27 @@ def float_row(listing: Listing, today: date) -> Row | None:
 
 
 def short_interest_rows(listing: Listing, settlements: list[date]) -> list[Row]:
-    """One row per settlement date; none for a symbol in twelve. One in twelve is crowded: 45 percent of the float."""
+    """One row per settlement date; none for a symbol in twelve. One in twelve is crowded: 45 percent of the float.
+
+    The same at every settlement: the latest one decides which events pass, whatever day it is asked for.
+    """
     if listing.index % 12 == _UNKNOWN_SHORT_INTEREST or listing.is_silent:
         return []
     free = listing.float_shares if listing.float_shares is not None else 20_000_000
     daily = listing.dollars_per_minute * 100 // listing.base_cents * _CALM_MINUTES_A_DAY
     crowded = listing.index % 12 == _CROWDED_SHORT
-    rows: list[Row] = []
-    for day in settlements:
-        per_mille = 450 if crowded else Noise(listing.seed, listing.symbol, "short", day.isoformat()).one(0, 10, 45)
-        short = free * per_mille // 1000
-        rows.append(
-            {
-                "ticker": listing.symbol,
-                "settlement_date": day.isoformat(),
-                "short_interest": short,
-                "avg_daily_volume": daily,
-                "days_to_cover": max(round(short / daily, 2), 1.0),
-            }
-        )
-    return rows
+    per_mille = 450 if crowded else Noise(listing.seed, listing.symbol, "short").one(0, 10, 45)
+    short = free * per_mille // 1000
+    return [
+        {
+            "ticker": listing.symbol,
+            "settlement_date": day.isoformat(),
+            "short_interest": short,
+            "avg_daily_volume": daily,
+            "days_to_cover": max(round(short / daily, 2), 1.0),
+        }
+        for day in settlements
+    ]
 
 
 def settlement_dates(today: date) -> list[date]:

@@ -303,5 +303,24 @@ def test_floats_are_mixed(market):
     assert crowded
 
 
+@pytest.mark.parametrize("days", [30, 200, 400])
+def test_float_and_short_interest_do_not_depend_on_the_day_they_are_asked_for(days):
+    """Otherwise the events that pass the filters, and every table made of them, would change with the date."""
+    figures = [
+        {
+            row["ticker"]: [row[name] for name in names]
+            for row in sorted(rows, key=lambda row: str(row[dated]))  # the latest one counts
+        }
+        for moment in (LATER, LATER + timedelta(days=days))
+        for market in (SimulatedMarket(7, 44, at(moment)),)
+        for rows, dated, names in (
+            (market.floats(), "effective_date", ["free_float"]),
+            (market.short_interest(), "settlement_date", ["short_interest", "days_to_cover"]),
+        )
+    ]
+    assert all(figures)
+    assert figures[:2] == figures[2:]
+
+
 GOLDEN_TRADES = "a75ba99f291665acb983ac1b45c4d9006b723ee422b127c525a4e8791f606f93"
 GOLDEN_QUOTES = "7069906e98491cb60e2c286d44168d4c39863eb9a32b56c8677bfdcf0eb8dca4"
