@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,10 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import look_into_state
-from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.imports.columns import require_timezone
@@ -40,11 +41,36 @@ from smallcaps_assets.pipeline.imports.windows import (
 )
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
-from smallcaps_assets.settings.settings import Profile, Settings, lake_path
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
+
+NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet:
+trades and quotes of events of the current manifest. No capture fetches them again."""
+EXAMPLE: Final = "smallcaps import windows old/tape --profile core --before 3 --after 7 --resolution full"
 
 NOT_ALL: Final = 1
 MOST_SHOWN: Final = 50
 _RESOLUTION: Final = r"(changes,)?([1-9][0-9]{0,2}|1000)"
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="the folder of the files")
+    parser.add_argument("--profile", choices=PROFILES, help="whose manifest and tape (default: active_profile)")
+    files = parser.add_argument_group("what the files cover (they do not record it)")
+    files.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
+    files.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
+    files.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="alternatively, the manifest that they were downloaded for"
+    )
+    files.add_argument(
+        "--held-for-sure",
+        action="store_true",
+        help="accept files although none has rows near the first and last of these minutes",
+    )
+    files.add_argument("--resolution", metavar="HOW", help="resolution of quotes: full, 20 (per second), or changes,5")
+    files.add_argument("--timezone", metavar="ZONE", help="time zone of timestamps without one, such as UTC")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_data_flags(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -115,12 +115,12 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
 def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     import shlex  # noqa: PLC0415
 
-    from smallcaps_assets.cli import _parser  # noqa: PLC0415
+    from smallcaps_assets.cli import build_parser  # noqa: PLC0415
 
     with pytest.raises(SystemExit):
         main([command, "--help"])
     (example,) = re.findall(r"^  smallcaps (.*)$", capsys.readouterr().out, re.MULTILINE)
-    assert _parser().parse_args(shlex.split(example)).command == command
+    assert build_parser().parse_args(shlex.split(example)).command == command
 
 
 @pytest.mark.parametrize(
