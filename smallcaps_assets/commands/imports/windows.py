@@ -95,7 +95,7 @@ def run(arguments: Namespace) -> int:
     if store.current_id() is None:
         raise InputError(
             f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
-            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.adopted_events)}; else "
+            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.imported_events)}; else "
             f"materialize {profile}/manifest."
         )
     manifest, sidecar = store.current()
@@ -112,7 +112,7 @@ def run(arguments: Namespace) -> int:
     )
     remember_import(lake, "windows")
     done = work.run(files)
-    aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
+    aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
     if done.refused.height or aside.is_file():
         publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))

@@ -11,7 +11,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import OWNERS, Metadata, column_schema
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
-from smallcaps_assets.domain.universe import UNIVERSE, Composition, composition
+from smallcaps_assets.domain.universe import UNIVERSE, Composition, measure_composition
 from smallcaps_assets.pipeline.calendar import sessions_due
 from smallcaps_assets.pipeline.universe.universe import Universe, UniverseBuilder
 from smallcaps_assets.settings.settings import universe_file
@@ -60,7 +60,7 @@ def universe(
     )
     made = builder.run(due[-1] if due else loaded.history.first_session)
     context.instance.add_dynamic_partitions(SYMBOLS.name or "", made.rows.filter("active")["symbol"].to_list())
-    made_of = composition(made.rows, loaded.universe.limits)
+    made_of = measure_composition(made.rows, loaded.universe.limits)
     figures = _figures(made, made_of) | {"requests": client.totals().requests_sent - before}
     yield dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(lake.universe().version()))
     yield small_caps(made_of, loaded.universe.limits)
