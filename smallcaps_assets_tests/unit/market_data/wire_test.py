@@ -263,7 +263,7 @@ def test_reference_pages_are_read() -> None:
     assert shorts.rows() == [("AEMD", 12345.0, None, date(2026, 1, 15))]
     with pytest.raises(BadPage, match="not requested"):
         reference_wire.parse_float_page(v3(free), ["AEM"])
-    with pytest.raises(BadPage, match="no date"):
+    with pytest.raises(BadPage, match="is not a date YYYY-MM-DD"):
         reference_wire.parse_short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
 
 
