@@ -15,8 +15,8 @@ from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import look_into_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.domain.tape.nbbo import Thinning
@@ -213,7 +213,7 @@ def _tell_dagster(
                 if name not in known or outcome.partition in done.changed[kind]
             }
             instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
-            report(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
+            report_imported(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
             told[kind] = len(news)
     return told
 
