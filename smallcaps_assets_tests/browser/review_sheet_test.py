@@ -98,7 +98,7 @@ def opened(browser: Browser, file: Path, script: str | None = None) -> Iterator[
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A home whose lake holds the scene and its sheet."""
-    made = Home(tmp_path / "home")
+    made = Home.make(tmp_path / "home")
     fill_lake(made.lake)
     Review(made.lake, "core", default_settings()).make()
     return made
