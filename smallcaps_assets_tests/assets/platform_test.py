@@ -356,7 +356,7 @@ def test_partitions_and_how_backfills_are_cut() -> None:
         if name in ("minute_bars", "event_shards"):
             assert node.partitions_def == SYMBOLS
             assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
-        elif name.startswith("tape_"):
+        elif name in ("tape_trades", "tape_quotes"):
             assert isinstance(node.partitions_def, dg.MultiPartitionsDefinition)
             assert node.partitions_def.partition_dimension_names == ["symbol", "wave"]
             assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
