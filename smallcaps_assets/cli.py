@@ -224,6 +224,9 @@ def _plan(parser: ArgumentParser) -> None:
     parser.add_argument("--best", type=positive_number, metavar="N", help="a trial: only the N best-ranked events")
     parser.add_argument("--one-per-symbol", action="store_true", help="a trial: only the best event of each symbol")
     parser.add_argument(
+        "--upgrade", action="store_true", help="also fetch stale windows again: those whose files lack columns"
+    )
+    parser.add_argument(
         "--check", action="store_true", help="ask the vendor whether key and plan allow it (2 requests)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -7,6 +7,7 @@ as out of date.
 from collections.abc import Mapping
 from typing import Final
 
+from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMA_NUMBER
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.pipeline.events.detection import CODE_VERSION
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
@@ -16,8 +17,8 @@ MINUTE_BARS: Final = "1"
 COVERAGE: Final = "2"
 MASTER: Final = "1"
 MANIFEST: Final = "1"
-TAPE: Final = "1"
-LEDGER: Final = "1"
+TAPE: Final = f"{TAPE_SCHEMA_NUMBER}"
+LEDGER: Final = "2"
 REPORT: Final = "1"
 REVIEW_SHEET: Final = "1"
 

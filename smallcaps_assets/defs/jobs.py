@@ -22,9 +22,9 @@ from smallcaps_assets.defs.recording import Metadata, first_lines, log_materiali
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.publish import publish_frame, sha256
-from smallcaps_assets.lake.tape import KINDS, Kind
 from smallcaps_assets.pipeline.calendar import sessions_due
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
@@ -158,11 +158,12 @@ def _report(profile: Profile) -> dg.OpDefinition:
     ) -> None:
         keys = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
         after = _tally(tally)
-        of_ledger = _made_of(context, settings, keys[0], [[profile, f"tape_{kind}"] for kind in KINDS])
-        ledger, figures = ledger_of(profile, settings, lake)
+        of_ledger = _made_of(context, settings, keys[0], [[profile, f"tape_{kind}"] for kind in TAPE_KINDS])
+        published = lake.tape(profile, settings.load()).listing()
+        ledger, figures = ledger_of(profile, settings, lake, published)
         _published(context, lake, keys[0], ledger, figures, of_ledger)
         of_report = _made_of(context, settings, keys[1], [keys[0].path])
-        kpis, figures = report_of(profile, ledger, settings, lake)
+        kpis, figures = report_of(profile, ledger, settings, lake, published)
         _published(context, lake, keys[1], kpis, figures | _figures(after), of_report)
         for check in kpi_checks(kpis, ledger.filter(state="missing").height):
             # taken, though its annotation does not say so
@@ -204,7 +205,7 @@ def _captured(step: TapeStep, wave: str, config: WavesConfig, before: Tally) -> 
     pairs = [(symbol, wave) for symbol in step.context.instance.get_dynamic_partitions(SYMBOLS.name or "")]
     allowance = Allowance(config.max_requests, before["requests"])
     problems, left = list(before["problems"]), dict(before["left"])
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         for outcome in _recorded(step, kind, step.outcomes(kind, pairs, config, allowance), pairs):
             problems += outcome.problems
             if outcome.left:
@@ -212,7 +213,7 @@ def _captured(step: TapeStep, wave: str, config: WavesConfig, before: Tally) -> 
     return Tally(requests=allowance.spent, problems=problems, left=left)
 
 
-def _recorded(step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Sequence[Pair]) -> Iterator[Outcome]:
+def _recorded(step: TapeStep, kind: TapeKind, outcomes: Iterable[Outcome], pairs: Sequence[Pair]) -> Iterator[Outcome]:
     """Pass outcomes on, having recorded those that are whole and new; those with problems are marked at the end.
 
     What is green and had nothing to fetch is not recorded again: that would cost more than to look. But if it was

@@ -24,9 +24,9 @@ from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.domain.tape.kpis import KPIS, LEDGER
+from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMAS, TapeKind
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.lake.tape import SCHEMAS, Kind
 from smallcaps_assets.pipeline.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import Profile, Settings
 
@@ -86,7 +86,7 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
     return manifest
 
 
-def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefinition:
+def _tape(profile: Profile, kind: TapeKind, settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, f"tape_{kind}"],
         partitions_def=TAPE_PARTITIONS,
@@ -98,7 +98,7 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
         pool=VENDOR_POOL,
         # of one run's trades and quotes the trades come first: where there are none, quotes may not be asked for
         op_tags={"dagster/priority": "1" if kind == "trades" else "0"},
-        metadata=column_schema(SCHEMAS[kind, settings.profiles[profile].columns]),
+        metadata=column_schema(TAPE_SCHEMAS[kind, settings.profiles[profile].columns]),
         description=f"The {kind} in the window of every event of the manifest of {profile}. Windows that overlap are "
         "fetched once; what is published is never asked for again.",
     )

@@ -1,6 +1,6 @@
 """Fetching tape in a step, whether an asset or a wave of a job asks for it, and the tables that certify it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -11,9 +11,9 @@ from smallcaps_assets.defs.recording import Metadata, counts, table
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
 from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed, state_counts, verdict
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.ledger import build_ledger, effort
-from smallcaps_assets.lake.tape import Kind
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
@@ -27,6 +27,11 @@ class TapeConfig(dg.Config):
 
     best: int | None = Field(default=None, gt=0, description="Capture only so many of the best-ranked events.")
     one_per_symbol: bool = Field(default=False, description="Capture only the best-ranked event of each symbol.")
+    upgrade: bool = Field(
+        default=False,
+        description="Fetch stale windows again as well: those published before the profile's tape had all its columns. "
+        "It spends requests; `smallcaps plan --upgrade` shows how many.",
+    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class TapeStep:
     market_data: MarketDataResource
 
     def outcomes(
-        self, kind: Kind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
+        self, kind: TapeKind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
     ) -> Iterator[Outcome]:
         """Fetch what is missing of `pairs`; outcomes as they are done.
 
@@ -52,7 +57,8 @@ class TapeStep:
         manifest, sidecar = self.lake.manifests(self.profile).current()
         chosen = trial(manifest, config.best, config.one_per_symbol)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
-        require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
+        plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade)
+        require_room(plan, loaded.capture.free_disk)
         if sidecar["config_hash"] != profile_hash(loaded.profiles[self.profile], loaded.ranking):
             log.warning("%s was chosen with other settings than those in force.", sidecar["manifest_id"])
         capture = Capture(
@@ -63,14 +69,20 @@ class TapeStep:
             config_hash=sidecar["config_hash"],
             log=log.info,
         )
-        yield from capture.run(chosen, pairs, left_out=manifest.height - chosen.height, allowance=allowance)
+        left_out = manifest.height - chosen.height
+        yield from capture.run(chosen, pairs, left_out=left_out, allowance=allowance, backlog=plan.backlogs[kind])
 
 
-def ledger_of(profile: Profile, settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
-    """The ledger (LEDGER) of the current manifest, and what people see of it."""
+Listing = Mapping[TapeKind, pl.DataFrame]
+
+
+def ledger_of(
+    profile: Profile, settings: SettingsResource, lake: LakeResource, published: Listing | None = None
+) -> tuple[pl.DataFrame, Metadata]:
+    """The ledger (LEDGER) of the current manifest and its metadata; `published` as `TapeStore.listing` returned it."""
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
-    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
+    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id, published=published)
     require_whole_ledger(ledger, manifest)
     figures: Metadata = {
         "dagster/row_count": ledger.height,
@@ -78,15 +90,20 @@ def ledger_of(profile: Profile, settings: SettingsResource, lake: LakeResource) 
         "windows": table(state_counts(ledger)),
         "bytes": int(ledger["bytes"].sum()),
         **_capture_figures(ledger),
+        **_stale_figures(ledger),
         **counts(ledger, "state"),
     }
     return ledger, figures
 
 
 def report_of(
-    profile: Profile, ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+    profile: Profile,
+    ledger: pl.DataFrame,
+    settings: SettingsResource,
+    lake: LakeResource,
+    published: Listing | None = None,
 ) -> tuple[pl.DataFrame, Metadata]:
-    """The figures of a capture (KPIS), and what people see of them.
+    """The figures of a capture (KPIS) and their metadata; `published` is what `TapeStore.listing` returned.
 
     Raises:
         LakeError: the ledger is not of the current manifest.
@@ -95,7 +112,7 @@ def report_of(
     problems = ledger_problems(ledger, profile, lake.manifests(profile).sidecar()["manifest_id"])
     if problems:
         raise LakeError(f"{lake.lake.ledger(profile)}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.")
-    spent = effort(lake.tape(profile, loaded))
+    spent = capture_effort(lake.tape(profile, loaded), published)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
     return kpis, _report_metadata(ledger, spent, kpis)
 
@@ -119,6 +136,12 @@ def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFra
             if value is not None
         },
     }
+
+
+def _stale_figures(ledger: pl.DataFrame) -> Metadata:
+    """How many windows are stale and why, by kind; nothing where none is."""
+    stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
+    return {f"stale/{kind}": words for kind, words in stale.items() if words}
 
 
 def _capture_figures(ledger: pl.DataFrame) -> Metadata:
