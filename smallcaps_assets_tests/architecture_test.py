@@ -33,7 +33,7 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "cli": {"settings", "domain.tables", "commands.flag_types", "commands.imports.flags"},
+    "cli": {"commands.command_parser"},
     "errors": set(),
 }
 # of NumPy its arithmetic

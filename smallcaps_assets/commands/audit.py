@@ -3,15 +3,16 @@
 import json
 import random
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.services.state import open_state
-from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.lake.layout import Lake
@@ -19,10 +20,22 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import require_payable
 from smallcaps_assets.pipeline.tape.audit import Audit
-from smallcaps_assets.settings.settings import Profile, lake_path
+from smallcaps_assets.settings.settings import PROFILES, Profile, lake_path
+
+NEEDS: Final = "a lake with tape, and the source it came from."
+EXAMPLE: Final = "smallcaps audit --profile core --sample 20"
 
 SEEDS: Final = 1_000_000
 _CHANGES: Final = ("added", "removed", "altered")
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="whose windows (default: active_profile)")
+    parser.add_argument("--sample", type=positive_number, default=10, metavar="N", help="number of spans (default: 10)")
+    parser.add_argument("--sample-seed", type=int, metavar="N", help="the same seed draws the same sample")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: Namespace) -> int:

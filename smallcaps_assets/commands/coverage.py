@@ -2,7 +2,7 @@
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.commands.workplace import enter, existing_lake, flags_of
+from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.lake.bars import BarsStore
@@ -19,9 +19,22 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
 from smallcaps_assets.settings.settings import Settings
 
+NEEDS: Final = "a lake."
+EXAMPLE: Final = "smallcaps coverage --symbol AVLO --symbol CRVO"
+
 LACKING: Final = 1
 SHOWN: Final = 20
 NAMED: Final = 5
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("--symbol", action="append", metavar="X", help="only this symbol; may be repeated")
+    parser.add_argument("--missing", action="store_true", help="list everything that is missing, not only the first")
+    parser.add_argument("--fast", action="store_true", help="count sessions without reading the bars")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if sessions are missing")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: Namespace) -> int:

@@ -1,16 +1,16 @@
 """`smallcaps demo`: the whole product on the exchange in a box, through the same assets that the web UI shows."""
 
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import dagster as dg
 
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.services.state import open_state
-from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
@@ -22,6 +22,9 @@ from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import PROFILES, lake_path
 
+NEEDS: Final = "nothing."
+EXAMPLE: Final = "smallcaps demo --seed 3"
+
 
 class Stage(NamedTuple):
     """One run: the assets it materializes, over a range of partitions if they have any."""
@@ -30,6 +33,11 @@ class Stage(NamedTuple):
     assets: Sequence[dg.AssetKey]
     first: str | None = None
     last: str | None = None
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
 
 
 def run(arguments: Namespace) -> int:

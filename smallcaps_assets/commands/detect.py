@@ -3,9 +3,10 @@
 import json
 import sys
 import tempfile
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from smallcaps_assets.commands.detecting.comparison import Comparison, Other
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
+from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
 from smallcaps_assets.domain.events.detection import COUNTS
 from smallcaps_assets.domain.tables import EVENTS
@@ -21,9 +23,15 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.progress import of_long_work
+from smallcaps_assets.pipeline.progress import log_if_long
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
 from smallcaps_assets.settings.settings import config_path, lake_path, trial_settings
+
+NEEDS: Final = (
+    "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, vwap, "
+    "transactions."
+)
+EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 
 CONFIGURATIONS: Final = (".yaml", ".yml")
 ASIDE: Final = "quarantine"
@@ -39,6 +47,38 @@ _OF_EVENTS: Final = (
 def say(line: str) -> None:
     """Tell people something, also beside a JSON object on stdout."""
     print(line, file=sys.stderr, flush=True)
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    bars = parser.add_mutually_exclusive_group()
+    bars.add_argument("--bars", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
+    bars.add_argument("--lake", type=Path, metavar="DIR", help="the bars of this lake (default: those of lake.path)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the parquet file to write")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="settings that override config/config.yaml; may be repeated, a later file overrides an earlier one",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; may be repeated"
+    )
+    part = parser.add_argument_group("part of the universe")
+    part.add_argument("--symbols-from", type=Path, metavar="FILE", help="only the symbols of a .csv or .parquet file")
+    part.add_argument("--sample", type=positive_number, metavar="N", help="only N symbols, drawn at random")
+    part.add_argument("--sample-seed", type=int, default=0, metavar="N", help="seed of --sample (default: 0)")
+    part.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first New York date of events")
+    part.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last New York date of events")
+    other = parser.add_argument_group("comparison")
+    other.add_argument(
+        "--compare", type=Path, metavar="OTHER", help="events (.parquet), or settings (.yaml) to detect with as well"
+    )
+    other.add_argument("--gained", type=Path, metavar="FILE", help="write the events that OTHER does not have")
+    other.add_argument("--lost", type=Path, metavar="FILE", help="write the events that only OTHER has")
+    other.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def run(arguments: Namespace) -> int:
@@ -67,7 +107,7 @@ def run(arguments: Namespace) -> int:
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
         result = _Result(Path(scratch), outputs, Comparison(other, _name(arguments), settings) if other else None)
-        for batch in experiment.run(Path(scratch), of_long_work(say)):
+        for batch in experiment.run(Path(scratch), log_if_long(say)):
             result.add(batch)
         result.publish(arguments.bars or str(lake.root))
     if arguments.json:
@@ -184,11 +224,11 @@ def _name(arguments: Namespace) -> str:
 
 def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
     if arguments.bars:
-        return BarsBySymbol.look_at(parquet_files(arguments.bars, but), of_long_work(say))
+        return BarsBySymbol.look_at(parquet_files(arguments.bars, but), log_if_long(say))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.look_at(parquet_files(str(folder), but), of_long_work(say))
+    return BarsBySymbol.look_at(parquet_files(str(folder), but), log_if_long(say))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:

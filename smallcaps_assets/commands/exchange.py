@@ -1,18 +1,39 @@
 """`smallcaps exchange`: the vendor's protocol on this machine, over a simulated market or a folder of files."""
 
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from datetime import date
 from pathlib import Path
+from typing import Final
 
+from smallcaps_assets.commands.flag_types import port_number, positive_number
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.pipeline.source import market_of
+from smallcaps_assets.pipeline.source import build_market
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.faults import Fault, FaultyExchange, fault_script
 from smallcaps_assets.simulated.protocol.server import ExchangeServer, serve
 from smallcaps_assets.simulated.protocol.wire import Answering
+
+NEEDS: Final = "a free port."
+EXAMPLE: Final = "smallcaps exchange --port 8900 --symbols 50"
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
+    parser.add_argument("--symbols", type=int, metavar="N", help="number of simulated symbols")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
+    parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
+    parser.add_argument("--requests-per-minute", type=positive_number, metavar="N", help="answer 429 beyond this rate")
+    parser.add_argument("--faults", metavar="FILE", help="JSON list of faults to answer with (see docs/faults.md)")
+    parser.add_argument("--fault-seed", type=int, default=0, metavar="N", help="seed that decides which requests fail")
+    parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
+    parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
+    parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")
 
 
 def run(arguments: Namespace) -> int:
@@ -22,7 +43,7 @@ def run(arguments: Namespace) -> int:
     changes = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(arguments.config, {"source": {"embedded": changes}})
     params = settings.source.embedded
-    market = market_of(params)
+    market = build_market(params)
     if arguments.truth:
         if not isinstance(market, SimulatedMarket):
             raise InputError("--truth lists what the simulated market planted; a replayed folder has no such list.")

@@ -1,15 +1,28 @@
 """`smallcaps manifest`: choose events from a MASTER file, without Dagster and without a lake."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.checks import require_sound_manifest
-from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.settings.settings import PROFILES, load_settings
+
+NEEDS: Final = "a MASTER file, such as `smallcaps detect` writes."
+EXAMPLE: Final = "smallcaps manifest --master events.parquet --profile core --out manifests --dry-run"
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--master", required=True, metavar="FILE", help="a parquet file with the columns of MASTER")
+    parser.add_argument("--profile", required=True, choices=PROFILES, help="the selection to apply")
+    parser.add_argument("--out", metavar="DIR", default="manifests", help="folder to freeze it in (default: manifests)")
+    parser.add_argument("--dry-run", action="store_true", help="print the funnel, write nothing")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
 
 
 def run(arguments: Namespace) -> int:

@@ -2,14 +2,15 @@
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.services.state import open_state
-from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.domain.manifests.selection import trial
@@ -23,7 +24,10 @@ from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, Plan, Planner, require_room
-from smallcaps_assets.settings.settings import Profile, Settings, lake_path
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
+
+NEEDS: Final = "a manifest."
+EXAMPLE: Final = "smallcaps plan --profile core --wave PM --best 100"
 
 DENIED: Final = 2
 ALLOWED: Final = "allowed"
@@ -37,6 +41,22 @@ _WORDS: Final = {
     "bytes_per_quote": "bytes per quote kept",
     "quotes_kept": "of the quotes kept",
 }
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="whose manifest (default: active_profile)")
+    parser.add_argument("--wave", choices=WAVES, help="only this wave")
+    parser.add_argument("--best", type=positive_number, metavar="N", help="a trial: only the N best-ranked events")
+    parser.add_argument("--one-per-symbol", action="store_true", help="a trial: only the best event of each symbol")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="also fetch stale windows again: those whose files lack columns"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="ask the vendor whether the key and the plan allow it (2 requests)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: Namespace) -> int:

@@ -1,19 +1,29 @@
 """`smallcaps review`: take in the marks that a review sheet exported, and say what the precision is."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from smallcaps_assets.commands.services.state import open_state
-from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.assets.review import report_review
 from smallcaps_assets.domain.review.marks import MarksFile, parse_marks, require_sample
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import Sheet
-from smallcaps_assets.pipeline.review.review import Review, Reviewed
-from smallcaps_assets.settings.settings import Profile, lake_path
+from smallcaps_assets.pipeline.review.review import Review, ReviewResult
+from smallcaps_assets.settings.settings import PROFILES, Profile, lake_path
+
+NEEDS: Final = "the file that the page exported."
+EXAMPLE: Final = "smallcaps review core_20251202_031500_marks.json"
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file that `Export marks` of the page saved")
+    parser.add_argument("--profile", choices=PROFILES, help="reject labels of another profile")
 
 
 def run(arguments: Namespace) -> int:
@@ -28,7 +38,7 @@ def run(arguments: Namespace) -> int:
     review = Review(Lake(lake_path(settings)), _profile(marks, arguments.profile, file), settings)
     sheet = _sheet(review, marks, file)
     path = review.store.add(marks)
-    reviewed = review.reviewed(sheet)
+    reviewed = review.assess(sheet)
     print(f"{file}: {len(marks.marks):,} marks kept in {path}")
     print(review_text(reviewed))
     current = ManifestStore(review.lake.manifests(review.profile), review.profile).current_id()
@@ -37,7 +47,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def review_text(reviewed: Reviewed) -> str:
+def review_text(reviewed: ReviewResult) -> str:
     """The precision of all events and of each type and session, and whether it suffices."""
     head = f"  {'':<22}{'events':>7}{'marked':>8}{'good':>6}{'of marks':>10}{'precision':>11}  95 % interval"
     rows = [_row(row) for row in reviewed.table.to_dicts()]

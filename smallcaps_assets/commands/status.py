@@ -1,6 +1,6 @@
 """`smallcaps status`: what is done and what is left, counted from what is published."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, date, datetime
@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.commands.workplace import enter, existing_lake
+from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
 from smallcaps_assets.domain.tables import matched
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -22,7 +22,16 @@ from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
+NEEDS: Final = "a lake."
+EXAMPLE: Final = "smallcaps status --profile core"
+
 NAMED: Final = 5
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="only this profile")
 
 
 def run(arguments: Namespace) -> int:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,15 +16,19 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.processes import daemons, end_leftovers, ui_mark
 from smallcaps_assets.commands.services.services import CodeServer, Service, end
 from smallcaps_assets.commands.services.state import look_into_state, remove_states_of_gone_lakes, state_folder
-from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.processes import is_alive, own_mark
 from smallcaps_assets.settings.settings import Settings, lake_path, use_ui_mark
+
+NEEDS: Final = "a free port."
+EXAMPLE: Final = "smallcaps ui --port 3001"
 
 LOOK_S: Final = 1.0
 SCRATCH: Final = "ui-"
@@ -37,6 +41,18 @@ TRIES: Final = 12
 TRY_AGAIN_S: Final = 5.0
 # Ctrl-C, what service managers and `kill` send, a terminal that is closed, Ctrl-Break
 SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=port_number, default=3000, help="port to listen on (default: 3000)")
+    parser.add_argument(
+        "--read-only",
+        action="store_true",
+        help="view only: nothing can be launched or changed and no daemon runs; works beside an open web UI",
+    )
 
 
 def run(arguments: Namespace) -> int:

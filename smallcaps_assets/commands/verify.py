@@ -2,12 +2,12 @@
 
 import json
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from smallcaps_assets.commands.workplace import enter, flags_of
+from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -15,10 +15,20 @@ from smallcaps_assets.lake.verification.certificates import Finding
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
+NEEDS: Final = "a lake with a ledger."
+EXAMPLE: Final = "smallcaps verify --profile core"
+
 DOES_NOT_HOLD: Final = 1
 MOST_SHOWN: Final = 50
 EVENTS_SHOWN: Final = 3
 BYTES_PER_MB: Final = 1e6
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    add_data_flags(parser)
+    parser.add_argument("--profile", choices=PROFILES, help="only this profile")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: Namespace) -> int:

@@ -1,7 +1,8 @@
 """What a command works on: the settings, with the changes that its flags make."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.errors import InputError
@@ -18,6 +19,17 @@ from smallcaps_assets.simulated.replay.market import ReplayMarket
 
 # the vendor's data begins in this year
 EARLIEST: Final = date(2003, 1, 1)
+
+
+def add_data_flags(parser: ArgumentParser) -> None:
+    """Add the flags that choose the data a command works on; `enter` reads them."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+    parser.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake, instead of lake.path")
+    market = parser.add_argument_group("simulated exchange")
+    market.add_argument("--symbols", type=int, metavar="N", help="number of simulated symbols")
+    market.add_argument("--sessions", type=int, metavar="N", help="number of sessions, counted back from the last one")
+    market.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
+    market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")
 
 
 def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:

@@ -1,7 +1,7 @@
 """`smallcaps import bars`: minute bars that people have, into the lake and its assets."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -12,11 +12,12 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.commands.files import table_files
+from smallcaps_assets.commands.flag_types import column_names
 from smallcaps_assets.commands.services.state import open_state
-from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.defs.adopted import report
+from smallcaps_assets.commands.workplace import add_data_flags, enter
+from smallcaps_assets.defs.metadata import first_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import first_lines
+from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
@@ -34,6 +35,22 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings.settings import Settings, lake_path
 
+NEEDS: Final = """parquet, csv or csv.gz files: symbol=X/date=Y.parquet, one file per symbol (X.parquet in capitals,
+symbol=X.parquet), or files of many symbols with a column symbol. Columns, in capitals or not: symbol, timestamp,
+open, high, low, close, volume, and optionally vwap and transactions; the vendor's flat files (ticker, window_start)
+are read as they are. Other columns are ignored. A 32-bit price becomes the shortest decimal that it stands for:
+12.34, not 12.340000152587890625.
+
+Bars must be as traded. Split-adjusted prices cannot be told apart from prices as traded: with them you find wrong
+events, and compare them with a tape that is not adjusted.
+
+A session that has bars afterwards is not downloaded any more, even if the files hold only a part of it. Bars on days
+without a session, or of a session that is not over, are left out and counted; bad bars are quarantined with the
+reason. A file with many bars outside every session, and a session in which many minutes differ from the lake's or
+between the files, are rejected: most likely the time zone is wrong. Run it again at any time: what is published is
+not read again."""
+EXAMPLE: Final = "smallcaps import bars minute --timezone America/New_York"
+
 UNIVERSE: Final = dg.AssetKey("universe")
 MINUTE_BARS: Final = dg.AssetKey("minute_bars")
 # no bars of US stocks by the minute are older
@@ -46,6 +63,46 @@ CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered"
 NOT_ALL: Final = 1
 # A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
 MOST_BAD_PCT: Final = 5.0
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("path", metavar="PATH", help="a file, a folder (searched recursively), or a quoted pattern")
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="time zone of timestamps without one, such as America/New_York"
+    )
+    parser.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="unit of numeric timestamps")
+    parser.add_argument(
+        "--timestamp-is",
+        choices=("start", "end"),
+        default="start",
+        help="end of the minute that a timestamp marks (default: start)",
+    )
+    parser.add_argument(
+        "--columns",
+        type=column_names,
+        default={},
+        metavar="OURS=THEIRS,...",
+        help="column names of the files, such as timestamp=t,open=o,high=h",
+    )
+    parser.add_argument(
+        "--on-conflict",
+        choices=("keep", "replace"),
+        help="if bars of one minute differ: keep the lake's bar, else the first of the files (default), or replace it "
+        "by the last of the files. Without this flag, sessions in which many minutes differ are rejected",
+    )
+    parser.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="accept files with many bars outside 04:00 to 20:00 New York or on days without a session",
+    )
+    parser.add_argument(
+        "--complete",
+        action="store_true",
+        help="the files hold every session between a symbol's first and last bar: fetch none in between",
+    )
+    parser.add_argument("--followed-only", action="store_true", help="ignore symbols that the universe does not follow")
+    add_data_flags(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -137,13 +194,13 @@ class _Told:
                 by_symbol[symbol].update({name: int(count) for name, count in outcome.figures.items()})
         changed = {symbol for symbol, figures in by_symbol.items() if any(figures[name] for name in CHANGES)}
         untold = sorted(changed | (held - self._known))
-        report(
+        report_imported(
             self._instance,
             self._settings,
             MINUTE_BARS,
             {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in untold},
             upstream=[UNIVERSE],
-            more={"imported_from": dg.MetadataValue.path(self._path)},
+            metadata={"imported_from": dg.MetadataValue.path(self._path)},
         )
         self._known |= held
         self.symbols |= held

@@ -1,17 +1,29 @@
-"""`smallcaps import`: take in what a user already has; each kind is a module of its own."""
+"""`smallcaps import`: import bars, events or windows; each kind is a module of its own."""
 
-from argparse import Namespace
-from importlib import import_module
+from argparse import ArgumentParser
 from pathlib import Path
+from typing import Final
 
+from smallcaps_assets.commands.command_parser import add_commands
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.settings.settings import Profile
 
+NEEDS: Final = "files; `smallcaps import WHAT --help` describes them."
+EXAMPLE: Final = "smallcaps import bars minute --timezone America/New_York"
 
-def run(arguments: Namespace) -> int:
-    """Take in bars, events or windows; returns the exit code."""
-    result: int = import_module(f"smallcaps_assets.commands.imports.{arguments.what}").run(arguments)
-    return result
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the kinds of data that can be imported."""
+    add_commands(
+        parser,
+        "what",
+        "WHAT",
+        {
+            "bars": ("imports.bars", "Import minute bars."),
+            "events": ("imports.events", "Import the events of an earlier system."),
+            "windows": ("imports.windows", "Import trades and quotes around events."),
+        },
+    )
 
 
 def choose_from(lake: Lake, profile: Profile, events: Path) -> str:

@@ -2,14 +2,14 @@
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.imports.command import choose_from
-from smallcaps_assets.commands.workplace import enter
+from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.domain.imports.clocks import Clock
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
@@ -21,7 +21,38 @@ from smallcaps_assets.pipeline.imports.events import EventsAdopted, EventsImport
 from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings.settings import lake_path
 
+NEEDS: Final = """parquet files with symbol (or symbol=X in their path), event_type, timestamp, direction, spike_x,
+open, high, low, close, volume, dollar_volume and score: the MASTER of an earlier system, or its shards. They become a
+MASTER from which a manifest can be chosen. Events of earlier imports stay; of two rows of one event the higher score
+counts, and ranks are computed again over all events."""
+EXAMPLE: Final = "smallcaps import events old/master.parquet --timezone UTC"
+
 NOT_ALL: Final = 1
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
+    parser.add_argument("--timezone", metavar="ZONE", help="time zone of timestamps without one, such as UTC")
+    parser.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="unit of numeric timestamps")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the file to write (default: the imported events of the lake)"
+    )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace the events of earlier imports (default: add to them)",
+    )
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="accept files with many rows outside every session"
+    )
+    parser.add_argument(
+        "--allow-other-bars",
+        action="store_true",
+        help="accept events although most match no bar of the lake by close and volume",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_data_flags(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -65,7 +96,7 @@ def run(arguments: Namespace) -> int:
 def _places(lake: Lake, asked: Path | None) -> tuple[Path, Path]:
     """Where events go, and rows that are none."""
     if asked is None:
-        return lake.adopted_events, lake.quarantined(lake.adopted_events)
+        return lake.imported_events, lake.quarantine_path(lake.imported_events)
     if asked.resolve() in (lake.master.resolve(), *(shard.resolve() for shard in lake.shards.glob("*.parquet"))):
         raise InputError(f"--out {asked}: belongs to the events that the lake detects itself. Choose another file.")
     return asked, asked.with_name(f"{asked.stem}.quarantine.parquet")

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,12 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import look_into_state
-from smallcaps_assets.commands.workplace import enter
-from smallcaps_assets.defs.adopted import report
+from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.domain.tape.nbbo import Thinning
@@ -41,11 +42,36 @@ from smallcaps_assets.pipeline.imports.windows import (
 )
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
-from smallcaps_assets.settings.settings import Profile, Settings, lake_path
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
+
+NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet:
+trades and quotes of events of the current manifest. No capture fetches them again."""
+EXAMPLE: Final = "smallcaps import windows old/tape --profile core --before 3 --after 7 --resolution full"
 
 NOT_ALL: Final = 1
 MOST_SHOWN: Final = 50
 _RESOLUTION: Final = r"(changes,)?([1-9][0-9]{0,2}|1000)"
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="the folder of the files")
+    parser.add_argument("--profile", choices=PROFILES, help="whose manifest and tape (default: active_profile)")
+    files = parser.add_argument_group("what the files cover (they do not record it)")
+    files.add_argument("--before", type=positive_number, metavar="MIN", help="minutes before each event")
+    files.add_argument("--after", type=positive_number, metavar="MIN", help="minutes after each event")
+    files.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="alternatively, the manifest that they were downloaded for"
+    )
+    files.add_argument(
+        "--held-for-sure",
+        action="store_true",
+        help="accept files although none has rows near the first and last of these minutes",
+    )
+    files.add_argument("--resolution", metavar="HOW", help="resolution of quotes: full, 20 (per second), or changes,5")
+    files.add_argument("--timezone", metavar="ZONE", help="time zone of timestamps without one, such as UTC")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_data_flags(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -70,7 +96,7 @@ def run(arguments: Namespace) -> int:
     if store.current_id() is None:
         raise InputError(
             f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
-            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.adopted_events)}; else "
+            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.imported_events)}; else "
             f"materialize {profile}/manifest."
         )
     manifest, sidecar = store.current()
@@ -87,7 +113,7 @@ def run(arguments: Namespace) -> int:
     )
     remember_import(lake, "windows")
     done = work.run(files)
-    aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
+    aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
     if done.refused.height or aside.is_file():
         publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))
@@ -188,7 +214,7 @@ def _tell_dagster(
                 if name not in known or outcome.partition in done.changed[kind]
             }
             instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
-            report(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
+            report_imported(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
             told[kind] = len(news)
     return told
 

@@ -141,7 +141,7 @@ class TapeStore:
 
     def failures(self, kind: TapeKind) -> list[dict[str, Any]]:
         """State, cause, wave, events and effort of the spans that could not be fetched and still are not."""
-        return read_failures(self.lake.quarantined(self.lake.tape(self.profile, kind)))
+        return read_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)))
 
     # ------------------------------------------------------------------------------------------ publishing
 
@@ -152,7 +152,7 @@ class TapeStore:
             LakeError: the folder of the lake does not exist, or the disk refuses.
         """
         folder = self.lake.tape(self.profile, kind)
-        for place in (folder, self.lake.quarantined(folder)):
+        for place in (folder, self.lake.quarantine_path(folder)):
             make_folders(place, self.lake.root)
             sweep_below(place, "wave=*/symbol=*/.*.part")
 
@@ -265,7 +265,7 @@ class TapeStore:
         return self.lake.tape_wave(self.profile, kind, span.wave, span.symbol) / f"{span.name}.parquet"
 
     def _failure(self, path: Path) -> Path:
-        return self.lake.quarantined(path).with_suffix(".json")
+        return self.lake.quarantine_path(path).with_suffix(".json")
 
     def _footers(self, kind: TapeKind, paths: Sequence[Path]) -> pl.DataFrame:
         required = self.schema(kind).names()

@@ -17,7 +17,7 @@ from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitl
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import Backlog, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.concurrency import Width, in_threads
+from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -129,7 +129,7 @@ class _Work:
         self.stop = Event()
         self.client = capture.client.until(self.stop)
         self.threads = capture.threads
-        self.width = Width(self.client.requests_per_minute, capture.threads)
+        self.width = ConcurrencyTarget(self.client.requests_per_minute, capture.threads)
         missing = sum(len(span.events_merged) for span in self.spans)
         self.progress = Progress(missing, f"{self.kind} windows", capture.log, self.client)
         self.denial: NotEntitled | None = None

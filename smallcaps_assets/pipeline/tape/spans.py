@@ -20,7 +20,7 @@ from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.market_data.pages import Fetched
+from smallcaps_assets.market_data.pages import Download
 
 SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
@@ -69,7 +69,7 @@ class Artefacts:
     def _folder(self) -> Path:
         return self.tape.lake.tape(self.tape.profile, self.kind)
 
-    def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
+    def fetched(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
         said = {
             "pages": fetched.pages,
@@ -122,7 +122,7 @@ class Artefacts:
         """Record why a span could not be fetched."""
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
         with self._naming_a_lost_lake():
-            place = self.tape.lake.quarantined(self._folder)
+            place = self.tape.lake.quarantine_path(self._folder)
             self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
         problem = f"{span.symbol} {span.wave} {span.name}: {error}"
         return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
