@@ -1,8 +1,7 @@
 """The one way a file comes into being: written beside its place, checked, flushed to disk, renamed into it.
 
 A file at its final path is complete by definition. A killed process leaves at most a hidden `.part` file, which the
-next publication of the same file removes. Where there are too many small files for that, what their readers can do
-without is not flushed, or added as a line.
+next publication of the same file removes.
 """
 
 import errno
@@ -90,19 +89,17 @@ def make_folders(folder: Path, below: Path) -> None:
                 ) from error
 
 
-def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to the caller
+def publish(
     path: Path,
     write: Callable[[Path], None],
     needs: int | None = None,
     *,
     sweeps: bool = True,
-    flushes: bool = True,
     below: Path | None = None,
 ) -> None:
     """Let `write` make a file beside `path`, of about `needs` bytes, then move it there.
 
     Without `sweeps` the caller removes what killed writers left: once, where it publishes many files in one folder.
-    Without `flushes` a failure of power, not of a process, may tear the file: its readers can do without it.
     With `below`, that folder must exist and only folders below it are created; otherwise all of them are.
 
     Raises:
@@ -116,8 +113,7 @@ def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to th
             else:
                 make_folders(path.parent, below)
             write(part)
-            if flushes:
-                _flush(part)
+            _flush(part)
             os.replace(part, path)  # noqa: PTH105 -- the one call that replaces on every system
         finally:
             part.unlink(missing_ok=True)
@@ -212,31 +208,13 @@ def _require_whole(path: Path, part: Path, schema: pl.Schema, rows: int) -> None
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
-def publish_text(
-    path: Path, text: str, *, sweeps: bool = True, flushes: bool = True, below: Path | None = None
-) -> None:
+def publish_text(path: Path, text: str, *, sweeps: bool = True, below: Path | None = None) -> None:
     """Publish a small text file (UTF-8, line feeds on every system). See `publish` for the flags."""
 
     def write(part: Path) -> None:
         part.write_bytes(text.encode())
 
-    publish(path, write, needs=len(text.encode()), sweeps=sweeps, flushes=flushes, below=below)
-
-
-def append_line(path: Path, text: str) -> None:
-    """Add a line to a text file in place, which takes a fraction of the time of a file made anew.
-
-    Only for files whose readers do without a line of which a killed process, or a failure of power, left a part.
-
-    Raises:
-        LakeError: the disk refuses; the file is as it was before.
-    """
-    line = f"\n{text}".encode()
-    with disk_errors("written", path, len(line)), path.open("ab", buffering=0) as file:
-        before = file.tell()
-        if file.write(line) < len(line):
-            file.truncate(before)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    publish(path, write, needs=len(text.encode()), sweeps=sweeps, below=below)
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:
