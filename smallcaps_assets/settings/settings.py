@@ -40,7 +40,7 @@ PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
-# How the processes of a web UI are told from all others: which process started them, and its address.
+# The address of the web UI that started a process; identifies the web UI's services and runs.
 UI_VARIABLE: Final = "SMALLCAPS_UI"
 
 # Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
@@ -157,9 +157,9 @@ def use_dagster_home(folder: Path) -> None:
     os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
 
 
-def use_ui_mark(mark: str) -> None:
-    """Make the processes that this one starts known as those of the web UI that `mark` tells of."""
-    os.environ[UI_VARIABLE] = mark
+def use_ui_address(url: str) -> None:
+    """Make the processes that this one starts known as those of the web UI at `url`."""
+    os.environ[UI_VARIABLE] = url
 
 
 def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.commands.services.processes import works_on
+from smallcaps_assets.commands.services.processes import processes_of_state
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
@@ -73,7 +73,7 @@ def remove_states_of_gone_lakes(now: float | None = None) -> list[Path]:
     oldest = (time.time() if now is None else now) - KEPT_S
     folders = (home() / ".dagster" / "lakes").glob("*")
     gone = [folder for folder in folders if _lake_is_gone(folder) and _last_change(folder) < oldest]
-    removed = [folder for folder in gone if not works_on(folder)]
+    removed = [folder for folder in gone if not processes_of_state(folder)]
     for folder in removed:
         shutil.rmtree(folder, ignore_errors=True)
     return removed

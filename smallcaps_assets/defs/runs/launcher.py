@@ -11,6 +11,7 @@ import psutil
 from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
+from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead
 from smallcaps_assets.defs.runs.workers import has_lost_its_worker, worker
 from smallcaps_assets.runtime.processes import kill, wait_until_gone
 
@@ -27,7 +28,12 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """FAILED once the process is gone. A run of which no process is known is not accused."""
+        """FAILED once the process is gone; a run with no known process is assumed healthy.
+
+        Also frees what a killed command holds of the pool, which the steps of this run may be waiting for: Dagster
+        frees the slots of runs only.
+        """
+        free_slots_of_the_dead(self._instance)
         if has_lost_its_worker(self._instance, run):
             return CheckRunHealthResult(WorkerStatus.FAILED, "the process of the run is gone: it was killed")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
