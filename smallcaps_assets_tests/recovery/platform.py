@@ -116,12 +116,19 @@ class Platform:
             platform.server.close()
 
     def start(self) -> None:
-        """Start the web UI, and wait until it answers."""
+        """Start the web UI, as a service manager does after it ended, and wait until it answers."""
         if hasattr(self, "ui"):
             self.ui.process.wait(60)
         environment = {HOME_VARIABLE: str(self.home), "MASSIVE_API_KEY": "a-key-of-tests"}
         self.ui = WebUI(self.lake, home=self.home, environment=environment)
         self.ui.wait_until_it_answers()
+
+    def wait_until_ended(self, service: str) -> None:
+        """Wait until the web UI has ended because a service did, and has named that service."""
+        assert self.ui.process.wait(60) == 1
+        (line,) = [line for line in self.ui.log.read_text().splitlines() if line.startswith("smallcaps ui: ")][-1:]
+        assert service in line
+        assert "ended" in line
 
     def begin_anew(self) -> None:
         """Forget what was fetched and asked, and start the web UI if it is not there."""

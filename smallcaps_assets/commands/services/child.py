@@ -29,7 +29,9 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # not through sys.stdin: a thread that waits in its buffer would abort the interpreter when the service ends
+    while os.read(0, 1):
+        pass
     if sys.platform == "win32":
         _thread.interrupt_main()
     else:
