@@ -51,6 +51,7 @@ BATCH_SIZE: Final = "500"
 class Settings(Params):
     """Everything that `config/config.yaml` says, with the changes a command line made."""
 
+    # the nightly capture pays for this one; also the default of --profile, and shown first
     active_profile: Profile
     source: SourceParams
     lake: LakeParams
@@ -162,36 +163,41 @@ def use_ui_address(url: str) -> None:
     os.environ[UI_VARIABLE] = url
 
 
-def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:
+def instance_config(template: Path, folder: Path, override: Path | None = None) -> str:
     """The text of a dagster.yaml like `template` whose files lie in `folder`, whatever folder a process starts in.
 
     Args:
         template: a dagster.yaml.
         folder: where the state lies, as far as it is files.
-        over: a file of the same form; each of its sections replaces that of `template`.
+        override: a file of the same form; each of its sections replaces that of `template`.
 
     Raises:
-        SettingsError: `over` cannot be read, or names an environment variable that is not set.
+        SettingsError: a file is missing or cannot be read, or names an environment variable that is not set.
     """
-    document = yaml.safe_load(template.read_text(encoding="utf-8"))
-    if over is not None:
-        document |= _sections(over)
-    if "sqlite" in document["storage"]:
-        document["storage"]["sqlite"]["base_dir"] = str(folder)
-    document["local_artifact_storage"]["config"]["base_dir"] = str(folder)
+    if not template.is_file():
+        raise SettingsError(
+            f"{template}: is missing. The folder that holds config/ also needs a dagster.yaml, the settings of "
+            "Dagster: copy the one of the repository there."
+        )
+    document = _sections(template, "Correct it, or copy the one of the repository.")
+    if override is not None:
+        document |= _sections(override, "Correct dagster.laid_over, which names it.")
+    for section, name in (("storage", "sqlite"), ("local_artifact_storage", "config")):
+        found = document.get(section)
+        # without a section, files lie in `folder` by default
+        if isinstance(found, dict) and name in found:
+            found[name]["base_dir"] = str(folder)
     return str(yaml.safe_dump(document, sort_keys=False))
 
 
-def _sections(file: Path) -> dict[str, Any]:
-    """The sections of a part of a dagster.yaml; what it takes from the environment is there."""
+def _sections(file: Path, remedy: str) -> dict[str, Any]:
+    """The sections of a dagster.yaml; the environment variables that it names are set."""
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(
-            f"{file}: cannot be read ({' '.join(str(error).split())}). Correct dagster.laid_over, which names it."
-        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: cannot be read ({' '.join(str(error).split())}). {remedy}") from error
     if not isinstance(document, dict):
-        raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}.")
+        raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}. {remedy}")
     missing = [name for name in _variables(document) if not os.environ.get(name)]
     if missing:
         raise SettingsError(f"{file}: takes {', '.join(missing)} from the environment, not set there. Set them.")

@@ -56,7 +56,7 @@ import sys
 from smallcaps_assets.commands.services.services import Services
 services = Services()
 services.start("server", "http.server", sys.argv[1], "--bind", "127.0.0.1", address=("127.0.0.1", int(sys.argv[1])))
-print(services._processes["server"].pid, flush=True)
+print(services._processes["server"].pid, file=sys.stderr, flush=True)
 sys.stdin.read()
 """
 
@@ -64,10 +64,14 @@ sys.stdin.read()
 def test_a_service_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     port = str(_free_port())
     with subprocess.Popen(
-        [sys.executable, "-c", STARTS, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path
+        [sys.executable, "-c", STARTS, port],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
     ) as parent:
-        assert parent.stdout
-        service = psutil.Process(int(parent.stdout.readline()))
+        assert parent.stderr
+        service = psutil.Process(int(parent.stderr.readline()))
         assert _answers(("127.0.0.1", int(port)))
         parent.kill()
     assert not wait_until_gone([service], within_s=20)

@@ -42,14 +42,15 @@ def open_state(settings: Settings) -> dg.DagsterInstance:
 def look_into_state(settings: Settings) -> dg.DagsterInstance:
     """The same as it is, with nothing closed."""
     folder, lake = state_folder(settings), lake_path(settings)
-    over = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
-    # one that is not there yet is made: by one process at a time
+    override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
+    config = instance_config(home() / "dagster.yaml", folder, override)
+    # a state that does not exist yet is created, by one process at a time
     with alone(folder / "opening.lock"):
-        publish_text(folder / "dagster.yaml", instance_config(home() / "dagster.yaml", folder, over))
+        publish_text(folder / "dagster.yaml", config)
         publish_text(folder / LAKE_FILE, str(lake))
         use_dagster_home(folder)
-        instance = _opened(over)
-        if over is not None:  # else it lies in a folder of the lake's own
+        instance = _open(folder, override)
+        if override is not None:  # else it lies in a folder of the lake's own
             _require_same_lake(instance, lake)
     return instance
 
@@ -89,16 +90,19 @@ def _last_change(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
 
 
-def _opened(over: Path | None) -> dg.DagsterInstance:
+def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
     try:
         return dg.DagsterInstance.get()
-    except Exception as error:
-        if over is None:
-            raise
-        # a storage is a plug-in: its errors have no root of their own
+    except Exception as error:  # a storage is a plug-in: its errors have no common root
+        cause = " ".join(str(error).split())
+        if override is None:
+            raise SettingsError(
+                f"{folder}: Dagster's state cannot be opened ({cause}). Correct dagster.yaml beside config/, or move "
+                "this folder away to begin with an empty state: the lake stays as it is."
+            ) from error
         raise SettingsError(
-            f"{over}: Dagster's state cannot be opened ({' '.join(str(error).split())}). Check what the file names: is "
-            "it installed, does the server run, are user, password and database right?"
+            f"{override}: Dagster's state cannot be opened ({cause}). Check what the file names: is it installed, does "
+            "the server run, are user, password and database right?"
         ) from error
 
 

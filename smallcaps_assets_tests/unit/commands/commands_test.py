@@ -638,6 +638,14 @@ def test_a_port_that_is_taken_is_named(command: str, refused: Refused) -> None:
         assert f"cannot listen on 127.0.0.1:{port}" in refused(command, "--port", port)
 
 
+@pytest.mark.parametrize("command", ["demo", "ui"])
+def test_a_folder_without_dagster_yaml_is_refused_with_the_remedy(home: Path, command: str, refused: Refused) -> None:
+    (home / "dagster.yaml").unlink()
+    words = f"{home / 'dagster.yaml'}: is missing. The folder that holds config/ also needs a dagster.yaml"
+    assert words in refused(command, "--lake", "lake")
+    assert not (home / ".dagster" / "dagster.yaml").exists()
+
+
 def test_simulated_data_do_not_enter_the_lake_of_the_vendor(home: Path, refused: Refused) -> None:
     file = config(home, "kind: embedded", "kind: vendor")
     assert "give --lake DIR" in refused("demo", "--config", file, "--symbols", "1", "--sessions", "1")
