@@ -1,7 +1,8 @@
-/* What libfaketime 0.9.10 disturbs, put right: loaded before it, under FAKETIME_DONT_FAKE_MONOTONIC=1.
+/* Corrects what libfaketime 0.9.10 disturbs; to be preloaded before it, with FAKETIME_DONT_FAKE_MONOTONIC=1.
 
-   Python sleeps until a moment of the monotonic clock, from which libfaketime takes its offset although it does not
-   fake that clock. And files keep times of the true clock: here they are told, and taken, by the faked one. */
+   Sleeping: Python sleeps until a moment of the monotonic clock. libfaketime subtracts its offset from that moment
+   although it does not fake that clock, and the sleep fails.
+   File times: the kernel writes them by the true clock. Here they are read and set by the faked one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,7 +23,7 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, st
     return syscall(SYS_clock_nanosleep, clock, flags, until, left) == 0 ? 0 : errno;
 }
 
-static int told(int result, struct stat *found) {
+static int shifted(int result, struct stat *found) {
     if (result == 0) {
         time_t shift = offset();
         found->st_atim.tv_sec += shift;
@@ -33,21 +34,21 @@ static int told(int result, struct stat *found) {
 }
 
 #define NEXT(name, ...) ((int (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
-#define TELLS(name, types, arguments, ...) \
-    int name types { return told(NEXT(#name, __VA_ARGS__) arguments, (struct stat *)found); }
+#define SHIFTS(name, types, arguments, ...) \
+    int name types { return shifted(NEXT(#name, __VA_ARGS__) arguments, (struct stat *)found); }
 
-TELLS(stat, (const char *path, struct stat *found), (path, found), const char *, struct stat *)
-TELLS(stat64, (const char *path, struct stat64 *found), (path, found), const char *, struct stat64 *)
-TELLS(lstat, (const char *path, struct stat *found), (path, found), const char *, struct stat *)
-TELLS(lstat64, (const char *path, struct stat64 *found), (path, found), const char *, struct stat64 *)
-TELLS(fstat, (int file, struct stat *found), (file, found), int, struct stat *)
-TELLS(fstat64, (int file, struct stat64 *found), (file, found), int, struct stat64 *)
-TELLS(fstatat, (int folder, const char *path, struct stat *found, int flags), (folder, path, found, flags), int,
+SHIFTS(stat, (const char *path, struct stat *found), (path, found), const char *, struct stat *)
+SHIFTS(stat64, (const char *path, struct stat64 *found), (path, found), const char *, struct stat64 *)
+SHIFTS(lstat, (const char *path, struct stat *found), (path, found), const char *, struct stat *)
+SHIFTS(lstat64, (const char *path, struct stat64 *found), (path, found), const char *, struct stat64 *)
+SHIFTS(fstat, (int file, struct stat *found), (file, found), int, struct stat *)
+SHIFTS(fstat64, (int file, struct stat64 *found), (file, found), int, struct stat64 *)
+SHIFTS(fstatat, (int folder, const char *path, struct stat *found, int flags), (folder, path, found, flags), int,
       const char *, struct stat *, int)
-TELLS(fstatat64, (int folder, const char *path, struct stat64 *found, int flags), (folder, path, found, flags), int,
+SHIFTS(fstatat64, (int folder, const char *path, struct stat64 *found, int flags), (folder, path, found, flags), int,
       const char *, struct stat64 *, int)
 
-static const struct timespec *taken(const struct timespec *given, struct timespec *times) {
+static const struct timespec *true_times(const struct timespec *given, struct timespec *times) {
     if (given == NULL) return NULL;
     for (int each = 0; each < 2; each++) {
         times[each] = given[each];
@@ -58,10 +59,10 @@ static const struct timespec *taken(const struct timespec *given, struct timespe
 
 int utimensat(int folder, const char *path, const struct timespec given[2], int flags) {
     struct timespec times[2];
-    return syscall(SYS_utimensat, folder, path, taken(given, times), flags);
+    return syscall(SYS_utimensat, folder, path, true_times(given, times), flags);
 }
 
 int futimens(int file, const struct timespec given[2]) {
     struct timespec times[2];
-    return syscall(SYS_utimensat, file, NULL, taken(given, times), 0);
+    return syscall(SYS_utimensat, file, NULL, true_times(given, times), 0);
 }

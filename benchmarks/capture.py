@@ -32,10 +32,10 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape import Kind, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.pipeline.source import LATE_S, share
+from smallcaps_assets.pipeline.source import LATE_S, budget_share
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import Settings, load_settings
-from smallcaps_assets.simulated.hours import sessions_between
+from smallcaps_assets.simulated.hours import trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.faults import FaultyExchange, fault_script
@@ -109,7 +109,7 @@ def manifest(windows: Iterator[tuple[str, datetime]], before: int, after: int) -
 
 def small_windows() -> Iterator[tuple[str, datetime]]:
     """One minute each, of few rows: 12 symbols, 30 sessions, 90 windows a day."""
-    for day in sessions_between(FIRST, LAST):
+    for day in trading_dates(FIRST, LAST):
         for minute in range(0, 360, 4):
             for symbol in SimulatedMarket().symbols():
                 opening = datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
@@ -245,7 +245,7 @@ def measure_paced(seconds: float, chosen: list[int]) -> dict[str, float]:
         for limit in limits:
             with exchange(limit, LATENCY_S) as base_url:
                 begin = time.time() + 4
-                budget = share(limit, steps)
+                budget = budget_share(limit, steps)
                 processes = [
                     child("pacing", base_url=base_url, limit=budget, seconds=seconds, begin=begin) for _ in range(steps)
                 ]

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from itertools import cycle
 from urllib.parse import urlsplit
 
-from smallcaps_assets.simulated.hours import midnight_ns, sessions_between
+from smallcaps_assets.simulated.hours import midnight_ns, trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -41,7 +41,7 @@ def fresh_days(seconds: float) -> dict[str, float]:
     """Days that nothing has cached: bars, then trades and quotes."""
     market = SimulatedMarket(symbols=2000, clock=clock)
     days: Iterator[tuple[str, date]] = (
-        (symbol, day) for day in sessions_between(FIRST, LAST) for symbol in market.symbols()
+        (symbol, day) for day in trading_dates(FIRST, LAST) for symbol in market.symbols()
     )
 
     def bars() -> int:

@@ -33,7 +33,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets.simulated.hours import sessions_between
+from smallcaps_assets.simulated.hours import trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.faults import FaultyExchange, fault_script
@@ -83,7 +83,7 @@ def begin(root: Path, windows: int) -> None:
     """Freeze a manifest of so many events, at minutes that are as good as any."""
     symbols = SimulatedMarket().symbols()
     rows: list[dict[str, Any]] = []
-    for day in sessions_between(date(2025, 10, 20), date(2025, 12, 1)):
+    for day in trading_dates(date(2025, 10, 20), date(2025, 12, 1)):
         for session, hour in (("PM", 13), ("RTH", 15), ("RTH", 16), ("AH", 22)):
             for symbol in symbols:
                 at = datetime(day.year, day.month, day.day, hour, 7, tzinfo=UTC)

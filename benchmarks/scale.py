@@ -49,11 +49,11 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape import KINDS
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
-from smallcaps_assets.pipeline.source import identity, profile_tape
+from smallcaps_assets.pipeline.source import profile_tape, source_identity
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
 from smallcaps_assets.settings.settings import Settings, load_settings
-from smallcaps_assets.simulated.hours import sessions_between
+from smallcaps_assets.simulated.hours import trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 
 REPOSITORY = Path(__file__).parents[1]
@@ -113,9 +113,9 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
         active=pl.lit(value=True), ticker_type=pl.lit("CS"), market_cap_usd=pl.lit(3e8)
     )
     nulls = (pl.lit(None, dtype=dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in frame.columns)
-    question = {"source": identity(place.settings.source)}
+    question = {"source": source_identity(place.settings.source)}
     UniverseStore(place.lake).replace(frame.with_columns(*nulls).select(*UNIVERSE), question)
-    days = sessions_between(date(2025, 10, 20), date(2025, 12, 1))
+    days = trading_dates(date(2025, 10, 20), date(2025, 12, 1))
     rows = []
     for number in range(events):
         symbol, day = symbols[number * len(symbols) // events], days[number // len(symbols) % len(days)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.lake.layout import Lake
@@ -22,6 +23,29 @@ from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.scenarios import new_york
 
 LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+# a slow machine is no failure
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
+
+SUITES = Path(__file__).parent
+# suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
+SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow suites, keep each of their modules on one worker, and begin with them: short tests fill up the end."""
+
+    def order(item: pytest.Item) -> int:
+        suite = item.path.relative_to(SUITES).parts[0]
+        return SLOW_SUITES.index(suite) if suite in SLOW_SUITES else len(SLOW_SUITES)
+
+    items.sort(key=order)
+    for item in items:
+        if order(item) < len(SLOW_SUITES):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(SUITES).as_posix()))
 
 
 def close_client(named: SourceParams) -> None:

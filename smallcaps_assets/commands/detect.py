@@ -23,7 +23,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.progress import of_long_work
+from smallcaps_assets.pipeline.progress import log_if_long
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
 from smallcaps_assets.settings.settings import config_path, lake_path, trial_settings
 
@@ -107,7 +107,7 @@ def run(arguments: Namespace) -> int:
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
         result = _Result(Path(scratch), outputs, Comparison(other, _name(arguments), settings) if other else None)
-        for batch in experiment.run(Path(scratch), of_long_work(say)):
+        for batch in experiment.run(Path(scratch), log_if_long(say)):
             result.add(batch)
         result.publish(arguments.bars or str(lake.root))
     if arguments.json:
@@ -224,11 +224,11 @@ def _name(arguments: Namespace) -> str:
 
 def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
     if arguments.bars:
-        return BarsBySymbol.look_at(parquet_files(arguments.bars, but), of_long_work(say))
+        return BarsBySymbol.look_at(parquet_files(arguments.bars, but), log_if_long(say))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.look_at(parquet_files(str(folder), but), of_long_work(say))
+    return BarsBySymbol.look_at(parquet_files(str(folder), but), log_if_long(say))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:

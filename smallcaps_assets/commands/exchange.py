@@ -8,7 +8,7 @@ from typing import Final
 
 from smallcaps_assets.commands.flag_types import port_number, positive_number
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.pipeline.source import market_of
+from smallcaps_assets.pipeline.source import build_market
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
     changes = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(arguments.config, {"source": {"embedded": changes}})
     params = settings.source.embedded
-    market = market_of(params)
+    market = build_market(params)
     if arguments.truth:
         if not isinstance(market, SimulatedMarket):
             raise InputError("--truth lists what the simulated market planted; a replayed folder has no such list.")

@@ -42,7 +42,7 @@ def _review(review: Review) -> str:
     sheet = review.store.latest_sheet()
     if sheet is None:
         return f"  review: no sheet yet, materialize {review.profile}/review_sheet"
-    return f"  review of {sheet.manifest_id}: {review.reviewed(sheet).verdict.words}"
+    return f"  review of {sheet.manifest_id}: {review.assess(sheet).verdict.words}"
 
 
 def _states(counts: pl.DataFrame) -> str:

@@ -12,7 +12,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import Sheet
-from smallcaps_assets.pipeline.review.review import Review, Reviewed
+from smallcaps_assets.pipeline.review.review import Review, ReviewResult
 from smallcaps_assets.settings.settings import PROFILES, Profile, lake_path
 
 NEEDS: Final = "the file that the page exported."
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     review = Review(Lake(lake_path(settings)), _profile(marks, arguments.profile, file), settings)
     sheet = _sheet(review, marks, file)
     path = review.store.add(marks)
-    reviewed = review.reviewed(sheet)
+    reviewed = review.assess(sheet)
     print(f"{file}: {len(marks.marks):,} marks kept in {path}")
     print(review_text(reviewed))
     current = ManifestStore(review.lake.manifests(review.profile), review.profile).current_id()
@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def review_text(reviewed: Reviewed) -> str:
+def review_text(reviewed: ReviewResult) -> str:
     """The precision of all events and of each type and session, and whether it suffices."""
     head = f"  {'':<22}{'events':>7}{'marked':>8}{'good':>6}{'of marks':>10}{'precision':>11}  95 % interval"
     rows = [_row(row) for row in reviewed.table.to_dicts()]

@@ -36,8 +36,8 @@ UNIVERSE: Final = pl.Schema(
     }
 )
 # why the source of symbols itself says that one is not to be followed; a column beside LISTED
-REFUSED: Final = "refused"
-EXAMPLES: Final = 10
+SOURCE_REJECTION: Final = "refused"
+_EXAMPLES: Final = 10
 _BILLION: Final = 1e9
 
 
@@ -99,7 +99,7 @@ class _Verdict(NamedTuple):
     reason: pl.Expr
 
 
-def judged(listed: pl.DataFrame, params: UniverseParams, first_session: date) -> pl.DataFrame:
+def judge_listings(listed: pl.DataFrame, params: UniverseParams, first_session: date) -> pl.DataFrame:
     """`listed` (LISTED and REFUSED, one row per symbol) with active, excluded_by and reason.
 
     A symbol is excluded by the first filter that concerns it. What a person named is not filtered. `first_session` is
@@ -130,7 +130,7 @@ def _verdicts(params: UniverseParams, first_session: date) -> Iterator[_Verdict]
     """The filters that are on, in the order in which they are told."""
     unusable = ~symbol_is_safe(pl.col("symbol"))
     yield _Verdict("symbol", unusable, pl.lit("cannot name a folder on every system"))
-    yield _Verdict("source", pl.col(REFUSED).is_not_null(), pl.col(REFUSED))
+    yield _Verdict("source", pl.col(SOURCE_REJECTION).is_not_null(), pl.col(SOURCE_REJECTION))
     if params.is_named:
         return
     before = pl.col("delisted") < first_session
@@ -214,7 +214,7 @@ class Composition(NamedTuple):
         ]
 
 
-def composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
+def measure_composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
     """What the active symbols of a universe (UNIVERSE) are made of."""
     active = universe.filter("active")
     large = active.filter(pl.col("market_cap_usd") >= limits.large_cap_usd).sort(
@@ -222,13 +222,13 @@ def composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
     )
     untyped = active.filter(pl.col("ticker_type").is_null()).sort("symbol")
     unvalued = active.filter(pl.col("market_cap_usd").is_null()).sort("symbol")
-    largest = large.head(EXAMPLES).select(pl.format("{} ({})", "symbol", _billions(pl.col("market_cap_usd"))))
+    largest = large.head(_EXAMPLES).select(pl.format("{} ({})", "symbol", _billions(pl.col("market_cap_usd"))))
     return Composition(
         active.height,
         large.height,
         untyped.height,
         unvalued.height,
         tuple(largest.to_series()),
-        tuple(untyped["symbol"].head(EXAMPLES)),
-        tuple(unvalued["symbol"].head(EXAMPLES)),
+        tuple(untyped["symbol"].head(_EXAMPLES)),
+        tuple(unvalued["symbol"].head(_EXAMPLES)),
     )

@@ -20,7 +20,7 @@ from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.import_records import IMPORTS, Adoption, Held, Imports, held
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.locks import alone_with
+from smallcaps_assets.lake.locks import symbol_lock
 from smallcaps_assets.lake.months import Month, Stamp
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.quarantine import BarQuarantine
@@ -189,7 +189,7 @@ class BarsStore:
         Bars of sessions that are here already stay as they are; those of `sessions` are replaced. Refused rows go to
         the quarantine first, so that a bar is never in neither place. Nobody else changes the symbol meanwhile.
         """
-        with alone_with(self.lake, symbol):
+        with symbol_lock(self.lake, symbol):
             self._add(symbol, month, sessions, bars, refused)
 
     def _add(
@@ -233,7 +233,7 @@ class BarsStore:
             refused: rows (QUARANTINED_BARS) of the month that came with them and go to the quarantine; what is there
                 of minutes that have a good bar now leaves it.
         """
-        with alone_with(self.lake, symbol):
+        with symbol_lock(self.lake, symbol):
             if refused is not None:
                 BarQuarantine(self.lake).add(symbol, month, refused)
                 BarQuarantine(self.lake).relieve(symbol, month, bars, refused)
@@ -286,7 +286,7 @@ class BarsStore:
 
     def refuse(self, symbol: str | None, refused: pl.DataFrame, good: pl.DataFrame | None = None) -> None:
         """Put rows (QUARANTINED_BARS) that tell no month, or no symbol, into quarantine; `good` came with them."""
-        with alone_with(self.lake, symbol or ""):
+        with symbol_lock(self.lake, symbol or ""):
             quarantine = BarQuarantine(self.lake)
             quarantine.add(symbol, None, refused)
             if symbol is not None and good is not None:

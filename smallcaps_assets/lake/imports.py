@@ -4,7 +4,7 @@ import json
 from typing import Literal
 
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.locks import alone_with
+from smallcaps_assets.lake.locks import symbol_lock
 from smallcaps_assets.lake.publish import publish_text, read_json
 
 Imported = Literal["bars", "events", "windows"]
@@ -19,6 +19,6 @@ def remember_import(lake: Lake, kind: Imported) -> None:
     """Remember that things of a kind are imported; before the first of them is here, so that none is ever unknown."""
     if kind in imported(lake):
         return
-    with alone_with(lake, lake.imports.name):
+    with symbol_lock(lake, lake.imports.name):
         known = {*imported(lake), kind}
         publish_text(lake.imports, json.dumps({"kinds": sorted(known)}) + "\n")

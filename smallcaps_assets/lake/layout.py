@@ -42,7 +42,7 @@ class Lake:
         return self.root / "events" / "master.parquet"
 
     @property
-    def adopted_events(self) -> Path:
+    def imported_events(self) -> Path:
         """MASTER of events that were found elsewhere."""
         return self.root / "events" / "adopted.parquet"
 
@@ -104,6 +104,6 @@ class Lake:
         """Rows and answers that were refused, with the reason; laid out as the lake itself."""
         return self.root / "quarantine"
 
-    def quarantined(self, path: Path) -> Path:
+    def quarantine_path(self, path: Path) -> Path:
         """Where the refused counterpart of `path` lies."""
         return self.quarantine / path.relative_to(self.root)

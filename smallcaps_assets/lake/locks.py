@@ -19,7 +19,7 @@ LOCKS: Final = 64
 
 
 @contextmanager
-def alone(file: Path) -> Iterator[None]:
+def exclusive_lock(file: Path) -> Iterator[None]:
     """Wait until nobody else holds the lock that `file` is, and hold it.
 
     Raises:
@@ -36,11 +36,11 @@ def alone(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone_with(lake: Lake, name: str) -> Iterator[None]:
+def symbol_lock(lake: Lake, name: str) -> Iterator[None]:
     """Hold the right to change what `name`, such as a symbol, has in a lake; not to be asked for twice by one thread.
 
     Raises:
-        LakeError: see `alone`.
+        LakeError: see `exclusive_lock`.
     """
-    with alone(lake.locks / f"{zlib.crc32(name.encode()) % LOCKS:02}.lock"):
+    with exclusive_lock(lake.locks / f"{zlib.crc32(name.encode()) % LOCKS:02}.lock"):
         yield

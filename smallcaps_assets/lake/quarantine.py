@@ -74,7 +74,7 @@ class BarQuarantine:
     def _path(self, symbol: str | None, month: date | None) -> Path:
         folder = self.lake.minute_bars if symbol is None else self.lake.bars(symbol)
         name = UNNAMED if symbol is None else UNDATED if month is None else f"{month:%Y-%m}.parquet"
-        return self.lake.quarantined(folder / name)
+        return self.lake.quarantine_path(folder / name)
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -186,7 +186,7 @@ class TapeStore:
     def sweep(self, kind: Kind) -> None:
         """Remove what killed writers left of this kind, artefacts and refusals."""
         folder = self.lake.tape(self.profile, kind)
-        for place in (folder, self.lake.quarantined(folder)):
+        for place in (folder, self.lake.quarantine_path(folder)):
             sweep_below(place, "wave=*/symbol=*/.*.part")
 
     def refuse(self, kind: Kind, span: Span, state: str, cause: str, spent: Mapping[str, int] | None = None) -> None:
@@ -199,7 +199,7 @@ class TapeStore:
 
     def refusals(self, kind: Kind) -> list[dict[str, Any]]:
         """What `refuse` kept of the spans that are still to be fetched: state, cause, wave, events, effort."""
-        folder = self.lake.quarantined(self.lake.tape(self.profile, kind))
+        folder = self.lake.quarantine_path(self.lake.tape(self.profile, kind))
         return [read_json(path) for path in sorted(folder.glob("wave=*/symbol=*/*.json"))]
 
     def trades(self, event_id: str) -> pl.DataFrame:
@@ -272,7 +272,7 @@ class TapeStore:
         return self.lake.tape_wave(self.profile, kind, span.wave, span.symbol) / f"{span.name}.parquet"
 
     def _failure(self, path: Path) -> Path:
-        return self.lake.quarantined(path).with_suffix(".json")
+        return self.lake.quarantine_path(path).with_suffix(".json")
 
     def _row(self, kind: Kind, path: Path) -> dict[str, Any] | None:
         """What is published at a path (PUBLISHED); None where it is not good enough, cannot be read or is not ours."""

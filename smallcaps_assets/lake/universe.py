@@ -15,7 +15,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
 # One answer per symbol that the vendor was asked about: null where it did not know, `asked_for` the day in question.
-DETAILS: Final = pl.Schema(
+STORED_DETAILS: Final = pl.Schema(
     {
         "symbol": pl.String(),
         "name": pl.String(),
@@ -76,7 +76,7 @@ class UniverseStore:
 
     def details(self) -> pl.DataFrame:
         """What the vendor answered of single symbols (DETAILS)."""
-        return _read(self.lake.ticker_details, DETAILS)
+        return _read(self.lake.ticker_details, STORED_DETAILS)
 
     def add_details(self, answers: pl.DataFrame, source: str) -> None:
         """Publish `answers` (DETAILS) of a source together with those of other symbols that are there."""

@@ -12,7 +12,7 @@ FASTER: Final = 1.25  # of the pace, for every quiet stretch after it
 QUIET_S: Final = 15.0
 SLOWEST_S: Final = 60.0  # between two requests, however often the vendor refuses
 UNNOTICED_S: Final = 0.001  # without a budget: a pace that is no longer one
-RECENT_S: Final = 60.0
+_RECENT_S: Final = 60.0
 
 
 class Ticket(NamedTuple):
@@ -128,7 +128,7 @@ class TokenBucket:
     def _slow_down(self, now: float) -> None:
         """Halve the pace; without a budget, halve what was really sent in the last minute."""
         if self._interval_s == 0.0:
-            recent = [start for start in self._starts if now - start <= RECENT_S] or [now]
+            recent = [start for start in self._starts if now - start <= _RECENT_S] or [now]
             self._interval_s = max(now - recent[0], 1.0) / len(recent)
         self._interval_s = max(self._budget_s, min(self._interval_s / SLOWER, SLOWEST_S))
         self._slowed = now

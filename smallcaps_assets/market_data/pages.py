@@ -21,7 +21,7 @@ from smallcaps_assets.domain.tables import check_symbol
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data import wire
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Tally, Totals, Transport
+from smallcaps_assets.market_data.transport import ClientTotals, RequestCounts, Transport
 
 MAX_PAGES: Final = 1_000
 
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
+class Download:
     """One complete download: only a page without `next_url` ended it."""
 
     frame: pl.DataFrame
@@ -42,7 +42,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class PagedRequest:
     """What is asked of the vendor."""
 
     path: str
@@ -114,11 +114,13 @@ class Downloads:
         client._stop = stop  # noqa: SLF001 -- our own copy
         return client
 
-    def totals(self) -> Totals:
+    def totals(self) -> ClientTotals:
         """Requests sent, retries and answers with 429 so far, over all threads and failed downloads."""
         return self._transport.totals()
 
-    def _pages(self, question: Question, read: Callable[[bytes], wire.Page], tally: Tally) -> list[pl.DataFrame]:
+    def _pages(
+        self, question: PagedRequest, read: Callable[[bytes], wire.ParsedPage], tally: RequestCounts
+    ) -> list[pl.DataFrame]:
         """All pages that answer `question`, in the vendor's order; an error tells what the download took until then."""
         try:
             return self._followed(question, read, tally)
@@ -126,7 +128,9 @@ class Downloads:
             error.requests, error.retries, error.throttled = tally.requests, tally.retries, tally.throttled
             raise
 
-    def _followed(self, question: Question, read: Callable[[bytes], wire.Page], tally: Tally) -> list[pl.DataFrame]:
+    def _followed(
+        self, question: PagedRequest, read: Callable[[bytes], wire.ParsedPage], tally: RequestCounts
+    ) -> list[pl.DataFrame]:
         """Pages until one has no `next_url`."""
         frames: list[pl.DataFrame] = []
         seen: set[str] = set()
@@ -145,10 +149,10 @@ class Downloads:
             target = self._checked(question, partial(self._next_target, question, page.next_url, seen))
         raise BadPage(f"GET {unquote(question.path)}: {MAX_PAGES} pages and no end. Nothing was kept of it.")
 
-    def _read(self, question: Question, read: Callable[[bytes], wire.Page], body: bytes) -> wire.Page:
+    def _read(self, question: PagedRequest, read: Callable[[bytes], wire.ParsedPage], body: bytes) -> wire.ParsedPage:
         return self._checked(question, partial(read, body))
 
-    def _next_target(self, question: Question, next_url: str, seen: set[str]) -> str:
+    def _next_target(self, question: PagedRequest, next_url: str, seen: set[str]) -> str:
         try:
             target = self._transport.target_of(next_url)
         except ValueError as error:
@@ -161,10 +165,10 @@ class Downloads:
             raise BadPage(f"`next_url` {next_url!r} was followed before: the cursor goes round in a circle")
         return target
 
-    def _merged(self, question: Question, pages: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
-        return self._checked(question, partial(wire.merged, pages, *keys))
+    def _merged(self, question: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
+        return self._checked(question, partial(wire.merge_pages, pages, *keys))
 
-    def _checked(self, question: Question, step: Callable[[], _T]) -> _T:
+    def _checked(self, question: PagedRequest, step: Callable[[], _T]) -> _T:
         """What `step` returns; a BadPage of it is raised anew with its place, and without the key that it may quote."""
         try:
             return step()
@@ -176,9 +180,9 @@ class Downloads:
         )
 
 
-def fetched(frame: pl.DataFrame, tally: Tally) -> Fetched:
+def complete_download(frame: pl.DataFrame, tally: RequestCounts) -> Download:
     """A download that is complete, with what it took."""
-    return Fetched(
+    return Download(
         frame=frame,
         requests=tally.requests,
         retries=tally.retries,
@@ -189,7 +193,7 @@ def fetched(frame: pl.DataFrame, tally: Tally) -> Fetched:
     )
 
 
-def quoted(symbol: str) -> str:
+def quote_symbol(symbol: str) -> str:
     """A symbol as it stands in a path.
 
     Raises:

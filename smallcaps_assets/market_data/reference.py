@@ -9,9 +9,16 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import check_symbol
 from smallcaps_assets.market_data import reference_wire as wire
-from smallcaps_assets.market_data.pages import Downloads, Fetched, Question, day_ms, fetched, quoted
-from smallcaps_assets.market_data.transport import Tally
-from smallcaps_assets.market_data.wire import Page
+from smallcaps_assets.market_data.pages import (
+    Download,
+    Downloads,
+    PagedRequest,
+    complete_download,
+    day_ms,
+    quote_symbol,
+)
+from smallcaps_assets.market_data.transport import RequestCounts
+from smallcaps_assets.market_data.wire import ParsedPage
 
 TICKERS_PER_PAGE: Final = 1_000
 FLOATS_PER_PAGE: Final = 5_000
@@ -22,7 +29,7 @@ SYMBOLS_PER_REQUEST: Final = 200
 class ReferenceClient(Downloads):
     """Reference data of one vendor; may be shared by threads."""
 
-    def tickers(self, **filters: str) -> Fetched:
+    def tickers(self, **filters: str) -> Download:
         """Reference data of all tickers that pass `filters`, the vendor's own (`type`, `market`, `exchange`, `active`).
 
         Columns symbol, active, name, type, market, locale, primary_exchange, currency_name, cik, composite_figi,
@@ -31,14 +38,14 @@ class ReferenceClient(Downloads):
         Raises:
             MarketDataError: the vendor did not give what was asked.
         """
-        tally = Tally()
+        tally = RequestCounts()
         query = {**filters, "sort": "ticker", "order": "asc", "limit": str(TICKERS_PER_PAGE)}
         path = "/v3/reference/tickers"
-        question = Question(path=path, root=path, query=query, what="reference tickers")
-        pages = self._pages(question, wire.tickers_page, tally)
-        return fetched(pl.concat(pages).unique(maintain_order=True), tally)
+        question = PagedRequest(path=path, root=path, query=query, what="reference tickers")
+        pages = self._pages(question, wire.parse_tickers_page, tally)
+        return complete_download(pl.concat(pages).unique(maintain_order=True), tally)
 
-    def float_shares(self, symbols: Sequence[str]) -> Fetched:
+    def float_shares(self, symbols: Sequence[str]) -> Download:
         """Latest free float of `symbols`: symbol, float_shares, effective_date; a symbol unknown to it has no row.
 
         Raises:
@@ -46,9 +53,9 @@ class ReferenceClient(Downloads):
             MarketDataError: the vendor did not give what was asked.
         """
         path, limit = "/stocks/vX/float", FLOATS_PER_PAGE
-        return self._latest(path, limit, symbols, wire.FREE_FLOAT, wire.float_page)
+        return self._latest(path, limit, symbols, wire.FREE_FLOAT, wire.parse_float_page)
 
-    def short_interest(self, symbols: Sequence[str]) -> Fetched:
+    def short_interest(self, symbols: Sequence[str]) -> Download:
         """Short interest of `symbols` at their latest settlement; a symbol without any has no row.
 
         Columns symbol, short_interest_shares, days_to_cover (null where unknown), settlement_date.
@@ -58,9 +65,9 @@ class ReferenceClient(Downloads):
             MarketDataError: the vendor did not give what was asked.
         """
         path, limit = "/stocks/v1/short-interest", SHORT_INTERESTS_PER_PAGE
-        return self._latest(path, limit, symbols, wire.SHORT_INTEREST, wire.short_interest_page)
+        return self._latest(path, limit, symbols, wire.SHORT_INTEREST, wire.parse_short_interest_page)
 
-    def ticker_details(self, symbol: str, day: date) -> Fetched:
+    def ticker_details(self, symbol: str, day: date) -> Download:
         """What `symbol` was on a day, one row: name, ticker_type, primary_exchange, market_cap_usd, null where unknown.
 
         Raises:
@@ -68,22 +75,24 @@ class ReferenceClient(Downloads):
             NotFound: the vendor did not know it on that day.
             MarketDataError: the vendor did not give what was asked.
         """
-        path, tally = f"/v3/reference/tickers/{quoted(symbol)}", Tally()
-        question = Question(path=path, root=path, query={"date": f"{day}"}, what="ticker details")
-        return fetched(self._pages(question, partial(wire.details_page, symbol=symbol), tally)[0], tally)
+        path, tally = f"/v3/reference/tickers/{quote_symbol(symbol)}", RequestCounts()
+        question = PagedRequest(path=path, root=path, query={"date": f"{day}"}, what="ticker details")
+        return complete_download(
+            self._pages(question, partial(wire.parse_details_page, symbol=symbol), tally)[0], tally
+        )
 
-    def closes(self, day: date) -> Fetched:
+    def closes(self, day: date) -> Download:
         """The last price as traded of every symbol that traded on a day: symbol, price_usd (null where unknown).
 
         Raises:
             MarketDataError: the vendor did not give what was asked.
         """
-        path, tally = f"/v2/aggs/grouped/locale/us/market/stocks/{day}", Tally()
+        path, tally = f"/v2/aggs/grouped/locale/us/market/stocks/{day}", RequestCounts()
         query = {"adjusted": "false", "include_otc": "false"}
-        question = Question(path=path, root=path, query=query, what="daily bars of all symbols")
+        question = PagedRequest(path=path, root=path, query=query, what="daily bars of all symbols")
         window = day_ms(day), day_ms(day + timedelta(days=1))
-        pages = self._pages(question, partial(wire.closes_page, window=window), tally)
-        return fetched(pl.concat(pages).unique("symbol", keep="first", maintain_order=True), tally)
+        pages = self._pages(question, partial(wire.parse_closes_page, window=window), tally)
+        return complete_download(pl.concat(pages).unique("symbol", keep="first", maintain_order=True), tally)
 
     def _latest(
         self,
@@ -91,16 +100,16 @@ class ReferenceClient(Downloads):
         limit: int,
         symbols: Sequence[str],
         schema: pl.Schema,
-        read: Callable[..., Page],
-    ) -> Fetched:
+        read: Callable[..., ParsedPage],
+    ) -> Download:
         """The row of the latest date (the last column of `schema`) of each symbol, sorted by symbol."""
-        tally = Tally()
+        tally = RequestCounts()
         asked = sorted({check_symbol(symbol) for symbol in symbols})
         pages = [schema.to_frame()]
         for first in range(0, len(asked), SYMBOLS_PER_REQUEST):
             some = asked[first : first + SYMBOLS_PER_REQUEST]
             query = {"ticker.any_of": ",".join(some), "sort": "ticker.asc", "limit": str(limit)}
-            question = Question(path=path, root=path, query=query, what=path.rpartition("/")[2].replace("-", " "))
+            question = PagedRequest(path=path, root=path, query=query, what=path.rpartition("/")[2].replace("-", " "))
             pages += self._pages(question, partial(read, symbols=some), tally)
         rows = pl.concat(pages).sort("symbol", schema.names()[-1], maintain_order=True)
-        return fetched(rows.unique("symbol", keep="last", maintain_order=True), tally)
+        return complete_download(rows.unique("symbol", keep="last", maintain_order=True), tally)

@@ -7,7 +7,16 @@ import polars as pl
 import pyarrow as pa
 
 from smallcaps_assets.errors import BadPage
-from smallcaps_assets.market_data.wire import Fields, Page, aggregate_rows, check_sent, framed, listed, page_of, parsed
+from smallcaps_assets.market_data.wire import (
+    Fields,
+    ParsedPage,
+    check_sent,
+    frame_rows,
+    make_page,
+    parse_aggregates,
+    parse_answer,
+    parse_rows,
+)
 
 _TEXT, _FLOAT = pa.string(), pa.float64()
 _TICKER_TEXTS: Final = (
@@ -37,7 +46,7 @@ SHORT_INTEREST: Final = pl.Schema(
         "settlement_date": pl.Date(),
     }
 )
-DETAILS: Final = pl.Schema(
+TICKER_DETAILS: Final = pl.Schema(
     {
         "symbol": pl.String(),
         "name": pl.String(),
@@ -50,59 +59,59 @@ DETAILS: Final = pl.Schema(
 CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
 
 
-def tickers_page(body: bytes) -> Page:
+def parse_tickers_page(body: bytes) -> ParsedPage:
     """A page of reference tickers: symbol, active and what the vendor says of each, as text (null where it does not).
 
     Raises:
         BadPage: not the promised shape.
     """
-    frame, head = listed(body, _TICKER, ("ticker", "active"))
-    return page_of(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
+    frame, head = parse_rows(body, _TICKER, ("ticker", "active"))
+    return make_page(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
 
 
-def float_page(body: bytes, symbols: Iterable[str]) -> Page:
+def parse_float_page(body: bytes, symbols: Iterable[str]) -> ParsedPage:
     """A page of free floats (FREE_FLOAT): effective_date is null where unknown.
 
     Raises:
         BadPage: not the promised shape, or rows of symbols that were not asked for.
     """
-    frame, head = listed(body, _FREE_FLOAT, ("ticker", "free_float"))
+    frame, head = parse_rows(body, _FREE_FLOAT, ("ticker", "free_float"))
     _check_asked(frame, symbols)
     names = {"ticker": "symbol", "free_float": "float_shares"}
-    return page_of(frame.with_columns(_dates(frame, "effective_date")).rename(names).select(FREE_FLOAT.names()), head)
+    return make_page(frame.with_columns(_dates(frame, "effective_date")).rename(names).select(FREE_FLOAT.names()), head)
 
 
-def short_interest_page(body: bytes, symbols: Iterable[str]) -> Page:
+def parse_short_interest_page(body: bytes, symbols: Iterable[str]) -> ParsedPage:
     """A page of short interest (SHORT_INTEREST): days_to_cover is null where unknown.
 
     Raises:
         BadPage: not the promised shape, or rows of symbols that were not asked for.
     """
-    frame, head = listed(body, _SHORT_INTEREST, ("ticker", "short_interest", "settlement_date"))
+    frame, head = parse_rows(body, _SHORT_INTEREST, ("ticker", "short_interest", "settlement_date"))
     _check_asked(frame, symbols)
     names = {"ticker": "symbol", "short_interest": "short_interest_shares"}
-    return page_of(
+    return make_page(
         frame.with_columns(_dates(frame, "settlement_date")).rename(names).select(SHORT_INTEREST.names()), head
     )
 
 
-def details_page(body: bytes, symbol: str) -> Page:
+def parse_details_page(body: bytes, symbol: str) -> ParsedPage:
     """The one row (DETAILS) that details of a ticker are: null where unknown, a market cap that is not positive too.
 
     Raises:
         BadPage: not the promised shape, a listing date that is none, or another ticker.
     """
-    row, head = parsed(body, _DETAILS, single=True)
+    row, head = parse_answer(body, _DETAILS, single=True)
     if row is None:
         raise BadPage("no `results`, which details of a ticker must have")
-    frame = framed(row, ("ticker",))
+    frame = frame_rows(row, ("ticker",))
     _check_asked(frame, [symbol])
     names = {"ticker": "symbol", "type": "ticker_type", "market_cap": "market_cap_usd", "list_date": "listed"}
     known = frame.with_columns(_dates(frame, "list_date"), pl.when(pl.col("market_cap") > 0).then("market_cap"))
-    return page_of(known.rename(names).match_to_schema(DETAILS), head)
+    return make_page(known.rename(names).match_to_schema(TICKER_DETAILS), head)
 
 
-def closes_page(body: bytes, window: tuple[int, int]) -> Page:
+def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:
     """The last prices (CLOSES) of all symbols that traded on a day; a price sent as null is unknown.
 
     Args:
@@ -112,13 +121,13 @@ def closes_page(body: bytes, window: tuple[int, int]) -> Page:
     Raises:
         BadPage: not the promised shape, adjusted prices, or bars of another day.
     """
-    rows, head = aggregate_rows(body, _DAY_BAR)
-    frame = framed(rows, ("T", "t"))
+    rows, head = parse_aggregates(body, _DAY_BAR)
+    frame = frame_rows(rows, ("T", "t"))
     check_sent(frame, body, ("c",))
     outside = frame["t"].filter(~frame["t"].is_between(*window, closed="left"))
     if outside.len():
         raise BadPage(f"{outside.len()} of {frame.height} bars are of another day, the first at {outside[0]}")
-    return page_of(frame.select(pl.col("T").alias("symbol"), pl.col("c").alias("price_usd")), head)
+    return make_page(frame.select(pl.col("T").alias("symbol"), pl.col("c").alias("price_usd")), head)
 
 
 def _dates(frame: pl.DataFrame, name: str) -> pl.Series:

@@ -66,7 +66,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Totals:
+class ClientTotals:
     """What a client sent since it was made."""
 
     requests_sent: int
@@ -78,7 +78,7 @@ Read = TypeVar("Read")
 
 
 @dataclass(kw_only=True)
-class Tally:
+class RequestCounts:
     """What one download took; belongs to one thread."""
 
     requests: int = 0
@@ -185,17 +185,19 @@ class Transport:
         self._jitter = jitter
         self._lock = threading.Lock()
         self._sessions: SimpleQueue[requests.Session] = SimpleQueue()
-        self._all = Tally()
+        self._all = RequestCounts()
         # threads of their own: memory that a thread once needed for a body stays with it
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._origin}{self._prefix})"
 
-    def totals(self) -> Totals:
+    def totals(self) -> ClientTotals:
         """Requests sent so far by all threads, retries included."""
         with self._lock:
-            return Totals(requests_sent=self._all.requests, retries=self._all.retries, throttled=self._all.throttled)
+            return ClientTotals(
+                requests_sent=self._all.requests, retries=self._all.retries, throttled=self._all.throttled
+            )
 
     def close(self) -> None:
         """Close all connections and end all threads; no request may follow."""
@@ -224,7 +226,7 @@ class Transport:
         target: str,
         what: str,
         read: Callable[[bytes], Read],
-        tally: Tally,
+        tally: RequestCounts,
         stop: threading.Event | None = None,
     ) -> Answer[Read]:
         """The answer to GET `target`, after as many attempts as it takes and the settings allow.
@@ -273,7 +275,7 @@ class Transport:
                 )
             self._pause(self._wait_s(outcome, failures - 1), tally, stop)
 
-    def _admitted(self, tally: Tally, stop: threading.Event | None) -> Ticket:
+    def _admitted(self, tally: RequestCounts, stop: threading.Event | None) -> Ticket:
         """Wait for a place in the budget that no penalty made void meanwhile.
 
         On a machine so busy that everybody wakes up too late, somebody must send all the same.
@@ -350,7 +352,7 @@ class Transport:
         base_s = THROTTLED_BACKOFF_S if setback.throttled else BACKOFF_S
         return self._jitter() * min(BACKOFF_CAP_S, base_s * 2.0 ** min(attempt, 10))
 
-    def _pause(self, seconds: float, tally: Tally, stop: threading.Event | None) -> None:
+    def _pause(self, seconds: float, tally: RequestCounts, stop: threading.Event | None) -> None:
         if seconds > 0:
             tally.waited_s += seconds
             if self._sleep is not None:
@@ -362,7 +364,7 @@ class Transport:
         if stop is not None and stop.is_set():
             raise Stopped("called off: nothing more is asked for.")
 
-    def _add(self, tally: Tally, *, requests: int = 0, retries: int = 0, throttled: int = 0) -> None:
+    def _add(self, tally: RequestCounts, *, requests: int = 0, retries: int = 0, throttled: int = 0) -> None:
         with self._lock:
             for counted in (tally, self._all):
                 counted.requests += requests

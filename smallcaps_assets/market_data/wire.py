@@ -19,7 +19,7 @@ from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.errors import BadPage
 
 ACCEPTED_STATUS: Final = ("OK", "DELAYED")
-PLAUSIBLE_S: Final = (946_684_800, 4_102_444_800)  # 2000-01-01 to 2100-01-01, seconds since the epoch
+_PLAUSIBLE_S: Final = (946_684_800, 4_102_444_800)  # 2000-01-01 to 2100-01-01, seconds since the epoch
 NS_PER_S: Final = 1_000_000_000
 MS_PER_S: Final = 1_000
 MS_PER_MIN: Final = 60_000
@@ -64,7 +64,7 @@ _TICK_NAMES: Final = {"timestamp": "sip_timestamp", "trade_id": "id"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class ParsedPage:
     """One accepted answer."""
 
     frame: pl.DataFrame
@@ -72,7 +72,7 @@ class Page:
     request_id: str | None
 
 
-def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
+def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> ParsedPage:
     """A page of minute aggregates as BARS, rows as sent; optional fields that are absent are null.
 
     A price or volume sent as null stays null, for the quarantine to count; one that is not sent at all is refused.
@@ -85,10 +85,10 @@ def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
     Raises:
         BadPage: not the promised shape, another ticker, adjusted prices, bars outside the window or out of order.
     """
-    rows, head = aggregate_rows(body, _BAR)
+    rows, head = parse_aggregates(body, _BAR)
     if head["ticker"] != symbol and (len(rows) or head["ticker"] is not None):
         raise BadPage(f"the answer is about ticker {head['ticker']!r}, asked was {symbol!r}")
-    frame = framed(rows, required=("t",))
+    frame = frame_rows(rows, required=("t",))
     check_sent(frame, body, ("o", "h", "l", "c", "v"))
     _check_times(frame, "t", MS_PER_S, window)
     if (frame["t"] % MS_PER_MIN != 0).any():
@@ -98,16 +98,16 @@ def bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Page:
         (pl.col("t") * 1_000).cast(BARS["timestamp"]).alias("timestamp"),
         *(pl.col(wire).alias(name) for name, wire in _BAR_NAMES.items()),
     )
-    return page_of(bars.match_to_schema(BARS), head)
+    return make_page(bars.match_to_schema(BARS), head)
 
 
-def aggregate_rows(body: bytes, fields: Fields) -> tuple[pa.StructArray, dict[str, Any]]:
+def parse_aggregates(body: bytes, fields: Fields) -> tuple[pa.StructArray, dict[str, Any]]:
     """Rows and head of an answer of aggregates; only one that counts none may leave `results` out.
 
     Raises:
         BadPage: not the promised shape, other counts than rows, or adjusted prices.
     """
-    rows, head = parsed(body, fields, _AGGREGATES)
+    rows, head = parse_answer(body, fields, _AGGREGATES)
     if rows is None:
         if b'"results"' in body or head["resultsCount"] != 0 or head["queryCount"] or head["count"]:
             raise BadPage(f"no `results`, but resultsCount {head['resultsCount']}, queryCount {head['queryCount']}")
@@ -119,7 +119,7 @@ def aggregate_rows(body: bytes, fields: Fields) -> tuple[pa.StructArray, dict[st
     return rows, head
 
 
-def trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> Page:
+def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> ParsedPage:
     """A page of trades, in the order sent; `size` is `decimal_size` where the vendor gives it.
 
     Args:
@@ -142,10 +142,10 @@ def trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES
     _check_filled(frame, ("size",))
     for name in fields.keys() & {"participant_timestamp", "trf_timestamp"}:
         _check_plausible(frame, name, NS_PER_S)
-    return page_of(_renamed(frame, schema), head)
+    return make_page(_renamed(frame, schema), head)
 
 
-def quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> Page:
+def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> ParsedPage:
     """A page of quotes, in the order sent; sizes in the vendor's unit, an absent side is null.
 
     Args:
@@ -161,7 +161,7 @@ def quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES
     frame, head = _ticks(body, fields, required, window)
     if "participant_timestamp" in fields:
         _check_plausible(frame, "participant_timestamp", NS_PER_S)
-    return page_of(_renamed(frame, schema), head)
+    return make_page(_renamed(frame, schema), head)
 
 
 def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame) -> None:
@@ -188,7 +188,7 @@ def _check_follows(before: pl.DataFrame, after: pl.DataFrame, key: str = "timest
         raise BadPage(f"pages run backwards: one ends at {earlier[-1]}, the next at {later[-1]}")
 
 
-def merged(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
+def merge_pages(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
     """The pages of one download as one frame, sorted by `keys` (the first is the time), exact repeats removed.
 
     Raises:
@@ -210,7 +210,7 @@ def merged(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
     return whole.unique(maintain_order=True) if repeats else whole
 
 
-def parsed(
+def parse_answer(
     body: bytes, fields: Fields, envelope: Fields = ENVELOPE, *, single: bool = False
 ) -> tuple[pa.StructArray | None, dict[str, Any]]:
     """Rows (None where there is no `results`) and head of an answer; `single`: `results` is one object, not a list.
@@ -244,7 +244,7 @@ def parsed(
     return results if single else results.flatten(), head
 
 
-def framed(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
+def frame_rows(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
     """Rows as a frame.
 
     Raises:
@@ -261,22 +261,22 @@ def framed(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
     return frame
 
 
-def listed(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
+def parse_rows(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Rows and head of an answer whose `results` is a list, perhaps an empty one.
 
     Raises:
         BadPage: not the promised shape, or rows without a required field.
     """
-    rows, head = parsed(body, fields)
+    rows, head = parse_answer(body, fields)
     if rows is None:
         raise BadPage("no `results`, which is not the same as an empty list")
-    return framed(rows, required), head
+    return frame_rows(rows, required), head
 
 
 def _ticks(
     body: bytes, fields: Fields, required: Sequence[str], window: tuple[int, int]
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    frame, head = listed(body, fields, [name for name in required if name in fields])
+    frame, head = parse_rows(body, fields, [name for name in required if name in fields])
     _check_times(frame, "sip_timestamp", NS_PER_S, window)
     return frame, head
 
@@ -287,9 +287,9 @@ def _wanted(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.Dat
     return {name: kind for name, kind in fields.items() if name in names}
 
 
-def page_of(frame: pl.DataFrame, head: Mapping[str, Any]) -> Page:
+def make_page(frame: pl.DataFrame, head: Mapping[str, Any]) -> ParsedPage:
     """An accepted answer."""
-    return Page(frame=frame, next_url=head["next_url"], request_id=head["request_id"])
+    return ParsedPage(frame=frame, next_url=head["next_url"], request_id=head["request_id"])
 
 
 def _renamed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -328,7 +328,7 @@ def _bounds(frame: pl.DataFrame, name: str) -> tuple[int, int] | None:
 
 
 def _check_plausible(frame: pl.DataFrame, name: str, per_s: int) -> None:
-    low, high = (bound * per_s for bound in PLAUSIBLE_S)
+    low, high = (bound * per_s for bound in _PLAUSIBLE_S)
     bounds = _bounds(frame, name)
     if bounds and not (low <= bounds[0] and bounds[1] < high):
         raise BadPage(f"`{name}` runs from {bounds[0]} to {bounds[1]}: not 2000 to 2100 in this unit")

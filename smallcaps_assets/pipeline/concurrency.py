@@ -7,13 +7,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Final, TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 TICK_S: Final = 1.0
 
 
-class Width:
+class ConcurrencyTarget:
     """How many requests must be under way to fill a budget: rate x time that one takes (Little's law), and a reserve.
 
     The time is what requests took so far, from sending to publishing, later ones counting more.
@@ -43,14 +43,14 @@ class Width:
 
 
 def in_threads(  # noqa: PLR0913 -- the seams of the loop
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
     most: int,
     *,
     width: Callable[[], int] | None = None,
     tick: Callable[[], None] = lambda: None,
     stop: threading.Event | None = None,
-) -> Iterator[Result]:
+) -> Iterator[_Result]:
     """Results of `work` as they come; items are taken only when a thread is free for them.
 
     Results that are there when an error of `work` is met come before it is raised.
@@ -65,7 +65,7 @@ def in_threads(  # noqa: PLR0913 -- the seams of the loop
     """
     waiting = iter(items)
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="fetch") as pool:
-        running: set[Future[Result]] = set()
+        running: set[Future[_Result]] = set()
         try:
             while True:
                 free = (most if width is None else min(width(), most)) - len(running)
@@ -83,5 +83,5 @@ def in_threads(  # noqa: PLR0913 -- the seams of the loop
                 future.cancel()
 
 
-def _failed(done: Future[Result]) -> bool:
+def _failed(done: Future[_Result]) -> bool:
     return done.exception() is not None

@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 
 from smallcaps_assets.market_data.client import MarketDataClient
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 LOG_EVERY_S: Final = 30.0
 # over which a rate is measured
-RECENT_S: Final = 300.0
+_RECENT_S: Final = 300.0
 
 
 class Progress:
@@ -61,7 +61,7 @@ class Progress:
 
     def _line(self, now: float) -> str:
         sent = self._client.totals().requests_sent - self._before.requests_sent if self._client and self._before else 0
-        while len(self._points) > 1 and now - self._points[0][0] > RECENT_S:
+        while len(self._points) > 1 and now - self._points[0][0] > _RECENT_S:
             self._points.popleft()
         since, done, requests = self._points[0]
         self._points.append((now, self._done, sent))
@@ -86,12 +86,12 @@ class Progress:
 
 
 def with_progress(
-    items: Iterable[Item],
+    items: Iterable[_Item],
     total: int,
     what: str,
     log: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Item]:
+) -> Iterator[_Item]:
     """Pass `items` on, saying at the end and every `LOG_EVERY_S` seconds how far along they are."""
     progress = Progress(total, what, log, clock=clock)
     for item in items:
@@ -99,7 +99,7 @@ def with_progress(
         progress.add()
 
 
-def of_long_work(log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
+def log_if_long(log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
     """A `log` that says nothing of work that is over within `LOG_EVERY_S` seconds from now on."""
     began = clock()
 

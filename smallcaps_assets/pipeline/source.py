@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from smallcaps_assets.domain.universe import composition
+from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.imports import Imported, imported
 from smallcaps_assets.lake.layout import Lake
@@ -43,7 +43,7 @@ def market_data_client(source: SourceParams, slots: int = 1) -> MarketDataClient
 @lru_cache(maxsize=4)
 def _client(document: str, slots: int) -> MarketDataClient:
     source = SourceParams.model_validate_json(document)
-    budget = share(source.requests_per_minute, slots)
+    budget = budget_share(source.requests_per_minute, slots)
     burst = source.burst if budget is None else max(1, min(source.burst, int(budget)))
     # what another process sent a moment ago is not known here
     bucket = TokenBucket(budget, burst, LATE_S, fresh=budget is None)
@@ -60,10 +60,10 @@ def _client(document: str, slots: int) -> MarketDataClient:
 @lru_cache(maxsize=4)
 def embedded_exchange(params: EmbeddedParams) -> str:
     """Start the exchange in a box, once in this process; returns its address, on loopback."""
-    return serve(Exchange(market_of(params))).base_url
+    return serve(Exchange(build_market(params))).base_url
 
 
-def share(requests_per_minute: float | None, slots: int) -> float | None:
+def budget_share(requests_per_minute: float | None, slots: int) -> float | None:
     """The budget of one of `slots` processes: whole requests, so that no minute sees more than all may send.
 
     Raises:
@@ -92,16 +92,16 @@ def require_same_source(store: UniverseStore, source: SourceParams) -> None:
         InputError: it does; names both.
     """
     held = store.source()
-    if held not in (None, identity(source)):
+    if held not in (None, source_identity(source)):
         raise InputError(
-            f"{store.lake.root}: holds data of another source ({held}, not {identity(source)}). "
+            f"{store.lake.root}: holds data of another source ({held}, not {source_identity(source)}). "
             f"Give this source {_OWN_LAKE}"
         )
     kinds = imported(store.lake)
     if kinds and is_simulated(source):
         raise InputError(
             f"{store.lake.root}: holds data of another source (imported {', '.join(kinds)} of a real market, not "
-            f"{identity(source)}). Give the simulated market {_OWN_LAKE}"
+            f"{source_identity(source)}). Give the simulated market {_OWN_LAKE}"
         )
 
 
@@ -129,7 +129,7 @@ def require_payable(store: UniverseStore, settings: Settings) -> None:
     """
     require_same_source(store, settings.source)
     limits = settings.universe.limits
-    problems = composition(store.read(), limits).problems(limits)
+    problems = measure_composition(store.read(), limits).problems(limits)
     if problems:
         raise InputError(
             f"{store.lake.universe}: {'; '.join(problems)}. Nothing is asked for. Leave such symbols out (of "
@@ -140,7 +140,7 @@ def require_payable(store: UniverseStore, settings: Settings) -> None:
         )
 
 
-def market_of(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
+def build_market(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
     """The market behind the exchange in a box: a folder of files where settings name one, else the simulation."""
     if params.replay is not None:
         return ReplayMarket(Path(params.replay))
@@ -152,7 +152,7 @@ def is_simulated(source: SourceParams) -> bool:
     return source.kind == "embedded" and source.embedded.replay is None
 
 
-def identity(source: SourceParams) -> str:
+def source_identity(source: SourceParams) -> str:
     """What tells data of one source from data of another: they must not meet in one lake."""
     if source.kind == "vendor":
         host = urlsplit(source.base_url).netloc

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import exchange_calendars
 
-NEW_YORK: Final = ZoneInfo("America/New_York")
+NEW_YORK_ZONE: Final = ZoneInfo("America/New_York")
 HISTORY_BEGINS: Final = date(2015, 1, 2)
 NS_PER_SECOND: Final = 1_000_000_000
 NS_PER_MINUTE: Final = 60 * NS_PER_SECOND
@@ -21,7 +21,7 @@ _NEVER: Final = -1
 
 
 @dataclass(frozen=True)
-class Session:
+class TradingDay:
     """One trading day; minutes count from 04:00 New York time, ends are excluded."""
 
     day: date
@@ -35,7 +35,7 @@ class Session:
     @property
     def start_ns(self) -> int:
         """04:00 New York time in UTC nanoseconds."""
-        return int(datetime.combine(self.day, time(FIRST_HOUR), NEW_YORK).timestamp()) * NS_PER_SECOND
+        return int(datetime.combine(self.day, time(FIRST_HOUR), NEW_YORK_ZONE).timestamp()) * NS_PER_SECOND
 
 
 @lru_cache(maxsize=1)
@@ -51,17 +51,17 @@ def _closes() -> dict[date, int]:
 
 
 def _close_minute(close: datetime) -> int:
-    local = close.astimezone(NEW_YORK)
+    local = close.astimezone(NEW_YORK_ZONE)
     return (local.hour - FIRST_HOUR) * 60 + local.minute
 
 
-def session_on(day: date) -> Session | None:
+def trading_day(day: date) -> TradingDay | None:
     """The session of a date, or None on weekends, holidays and beyond the known calendar."""
     close = _closes().get(day, _NEVER)
-    return None if close == _NEVER else Session(day, close)
+    return None if close == _NEVER else TradingDay(day, close)
 
 
-def sessions_between(first: date, last: date) -> list[date]:
+def trading_dates(first: date, last: date) -> list[date]:
     """Trading dates from `first` to `last`, both included, ascending."""
     closes = _closes()
     first, last = max(first, HISTORY_BEGINS), min(last, max(closes))
@@ -75,14 +75,14 @@ def business_day(day: date) -> int:
     return weeks * 5 + min(weekday, 4)
 
 
-def new_york_date(at_ns: int) -> date:
+def date_at_ns(at_ns: int) -> date:
     """The New York date of a UTC nanosecond timestamp."""
-    return datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC).astimezone(NEW_YORK).date()
+    return datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC).astimezone(NEW_YORK_ZONE).date()
 
 
 def midnight_ns(day: date) -> int:
     """00:00 New York time of a date in UTC nanoseconds."""
-    return int(datetime.combine(day, time(0), NEW_YORK).timestamp()) * NS_PER_SECOND
+    return int(datetime.combine(day, time(0), NEW_YORK_ZONE).timestamp()) * NS_PER_SECOND
 
 
 def utc_now() -> datetime:

@@ -23,7 +23,7 @@ from smallcaps_assets.defs.runs.pool import (
     vendor_slots,
 )
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.pipeline.source import share
+from smallcaps_assets.pipeline.source import budget_share
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
 
@@ -68,7 +68,7 @@ def test_each_slot_owns_its_share_of_the_budget(instance: dg.DagsterInstance) ->
 
 @pytest.mark.parametrize(("total", "slots"), [(5, 2), (60, 7), (6000, 4), (1, 1), (0.5, 1)])
 def test_shares_never_add_up_to_more_than_the_budget(total: float, slots: int) -> None:
-    one = share(total, slots)
+    one = budget_share(total, slots)
     assert one is not None
     assert 0 < one * slots <= total
 

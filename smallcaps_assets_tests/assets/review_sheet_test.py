@@ -30,7 +30,7 @@ EVENTS = scene_manifest()["event_id"].to_list()
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A folder like a fresh clone whose lake holds the scene; the environment is put back afterwards."""
-    made = Home(tmp_path / "home")
+    made = Home.make(tmp_path / "home")
     fill_lake(made.lake)
     for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME"):
         monkeypatch.setenv(name, "put back at the end")

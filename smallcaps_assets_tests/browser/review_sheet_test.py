@@ -19,7 +19,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.pipeline.review.page import Heading, page_of
+from smallcaps_assets.pipeline.review.page import Heading, render_sheet
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.browser.web_ui import screenshot
@@ -98,7 +98,7 @@ def opened(browser: Browser, file: Path, script: str | None = None) -> Iterator[
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A home whose lake holds the scene and its sheet."""
-    made = Home(tmp_path / "home")
+    made = Home.make(tmp_path / "home")
     fill_lake(made.lake)
     Review(made.lake, "core", default_settings()).make()
     return made
@@ -197,7 +197,7 @@ def test_no_text_of_the_data_is_run(browser: Browser, tmp_path: Path) -> None:
     rules = ChartRules(default_settings().features, 15, params)
     charts = chart_frames(sample, scene_bars(), sessions_of("2025-11-05"), rules)
     file = tmp_path / "sheet.html"
-    file.write_text(page_of(Heading("core", MANIFEST_ID, "0" * 16, 1, params), sample, charts), encoding="utf-8")
+    file.write_text(render_sheet(Heading("core", MANIFEST_ID, "0" * 16, 1, params), sample, charts), encoding="utf-8")
     for sheet in opened(browser, file):
         expect(sheet.page.locator("#event-id")).to_have_text(hostile)
         expect(sheet.page.locator("#list b")).to_have_text(hostile)

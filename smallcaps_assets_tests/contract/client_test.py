@@ -30,7 +30,7 @@ from smallcaps_assets.errors import (
 )
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.pages import MAX_PAGES, Fetched
+from smallcaps_assets.market_data.pages import MAX_PAGES, Download
 
 KEY = "sEcReT_key-0123456789"
 START = datetime(2025, 10, 14, 11, 29, tzinfo=UTC)
@@ -161,7 +161,7 @@ def refusal(status: int, **body: str) -> Reply:
     return Reply(json.dumps({"status": "ERROR", "request_id": "r9", **body}).encode(), status)
 
 
-def trades(rig: Rig) -> Fetched:
+def trades(rig: Rig) -> Download:
     return rig.client.trades("AEMD", START, END)
 
 

@@ -18,7 +18,7 @@ from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
-from smallcaps_assets.simulated.protocol.faults import KINDS, FaultyExchange, fault_script
+from smallcaps_assets.simulated.protocol.faults import FAULT_KINDS, FaultyExchange, fault_script
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets_tests.conftest import event, manifest_of
 from smallcaps_assets_tests.scenarios import default_settings
@@ -103,7 +103,7 @@ def undisturbed(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPath
 
 
 def test_every_fault_is_shown_here() -> None:
-    assert {*PASSING, *LASTING, *HARMLESS, "republish"} == set(KINDS)
+    assert {*PASSING, *LASTING, *HARMLESS, "republish"} == set(FAULT_KINDS)
 
 
 @pytest.mark.parametrize("fault", PASSING)

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
@@ -30,9 +32,19 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def make(cls, folder: Path) -> Self:
+        """A new home, of the repository's own configuration."""
         shutil.copytree(REPOSITORY / "config", folder / "config")
         for name in ("dagster.yaml", "workspace.yaml"):
             shutil.copy(REPOSITORY / name, folder / name)
+        return cls(folder)
+
+    @property
+    def output(self) -> str:
+        """What the demo of the fixture `demo` printed."""
+        return (self.folder.parent / "finished").read_text(encoding="utf-8")
 
     @property
     def lake(self) -> Lake:
@@ -93,10 +105,23 @@ class Home:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A finished demo that tests may read but not change."""
-    home = Home(tmp_path_factory.mktemp("demo") / "home")
-    home.run("demo", *FLAGS)
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Home]:
+    """A finished demo that tests may read but not change; all workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "demo"
+    with FileLock(f"{folder}.lock"):
+        finished = folder / "finished"
+        if not finished.exists():
+            folder.mkdir()
+            finished.write_text(Home.make(folder / "home").run("demo", *FLAGS), encoding="utf-8")
+    home = Home(folder / "home")
     before = home.bytes_of_lake()
     yield home
     assert home.bytes_of_lake() == before, "a test changed the lake that others read"
+
+
+@pytest.fixture
+def copy_of_demo(demo: Home, tmp_path: Path) -> Home:
+    """A finished demo that a test may change."""
+    shutil.copytree(demo.folder, tmp_path / "home")
+    return Home(tmp_path / "home")

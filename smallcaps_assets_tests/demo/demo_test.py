@@ -1,8 +1,6 @@
 """What a demo leaves behind, held against the market that it came from."""
 
-import shutil
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -171,38 +169,29 @@ def test_the_official_client_counts_what_the_lake_holds(demo: Home) -> None:
     assert set(kept["timestamp"].dt.epoch("ns").to_list()) <= times
 
 
-@pytest.fixture
-def own(demo: Home, tmp_path: Path) -> Home:
-    """A finished demo that a test may change."""
-    shutil.copytree(demo.folder, tmp_path / "home")
-    home = object.__new__(Home)
-    home.folder = tmp_path / "home"
-    return home
+def test_a_second_demo_asks_nothing_and_changes_no_byte(copy_of_demo: Home) -> None:
+    before = copy_of_demo.bytes_of_lake()
+    assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
+    assert copy_of_demo.bytes_of_lake() == before
 
 
-def test_a_second_demo_asks_nothing_and_changes_no_byte(own: Home) -> None:
-    before = own.bytes_of_lake()
-    assert ": 0 requests, 0 retries" in own.run("demo", *FLAGS)
-    assert own.bytes_of_lake() == before
-
-
-def test_a_lost_file_costs_one_request_and_changes_nothing_else(own: Home) -> None:
-    before = own.bytes_of_lake()
+def test_a_lost_file_costs_one_request_and_changes_nothing_else(copy_of_demo: Home) -> None:
+    before = copy_of_demo.bytes_of_lake()
     lost = min(name for name in before if name.startswith("tape/plus/quotes/"))
-    (own.lake.root / lost).unlink()
-    assert ": 1 requests, 0 retries" in own.run("demo", *FLAGS)
-    after = own.bytes_of_lake()
+    (copy_of_demo.lake.root / lost).unlink()
+    assert ": 1 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
+    after = copy_of_demo.bytes_of_lake()
     # the same tape; that it was fetched later stands in its certificate, and so in ledger and report
     assert {name for name in before | after if before.get(name) != after.get(name)} == {
         lost,
         "tape/plus/ledger.parquet",
         "tape/plus/report.parquet",
     }
-    assert own.tables_of_lake() == Home.tables(before)
+    assert copy_of_demo.tables_of_lake() == Home.tables(before)
 
 
-def test_each_profile_is_reported_with_its_verdict(own: Home) -> None:
-    output = own.run("status", *FLAGS)
+def test_each_profile_is_reported_with_its_verdict(copy_of_demo: Home) -> None:
+    output = copy_of_demo.run("status", *FLAGS)
     for profile in PROFILES:
         assert f"profile {profile}:" in output
     assert output.count("GO: every figure meets its target") + output.count("NO-GO:") == len(PROFILES)

@@ -18,7 +18,7 @@ LONGEST_WAIT_S = 0.6
 
 
 def test_five_kills_leave_the_lake_of_an_undisturbed_demo(demo: Home, tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+    home = Home.make(tmp_path / "home")
     chance = random.Random(11)  # noqa: S311
     for _ in range(KILLS):
         process = home.start("demo", *FLAGS)
@@ -37,7 +37,7 @@ def test_five_kills_leave_the_lake_of_an_undisturbed_demo(demo: Home, tmp_path: 
 
 
 def test_runs_of_a_killed_demo_do_not_seem_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Home(tmp_path / "home")
+    home = Home.make(tmp_path / "home")
     process = home.start("demo", *FLAGS)
     assert process.stdout
     next(line for line in process.stdout if "minute_bars" in line)

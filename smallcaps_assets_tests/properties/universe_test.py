@@ -7,7 +7,13 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.universe import LISTED, REFUSED, UniverseParams, composition, judged
+from smallcaps_assets.domain.universe import (
+    LISTED,
+    SOURCE_REJECTION,
+    UniverseParams,
+    judge_listings,
+    measure_composition,
+)
 from smallcaps_assets_tests.scenarios import default_settings
 
 FIRST_SESSION = date(2025, 1, 2)
@@ -21,7 +27,7 @@ rows = st.fixed_dictionaries(
         "market_cap_usd": maybe | st.sampled_from([1e6, 2e9, 2.1e9, 1e10, 3e12]),
         "price_usd": maybe | st.sampled_from([0.5, 1.0, 7.0, 100.0]),
         "delisted": maybe | st.sampled_from([date(2024, 12, 31), FIRST_SESSION, date(2025, 6, 2)]),
-        REFUSED: maybe | st.just("inactive"),
+        SOURCE_REJECTION: maybe | st.just("inactive"),
     }
 )
 listings = st.lists(rows, max_size=12, unique_by=lambda row: str(row["symbol"]))
@@ -38,7 +44,7 @@ filters = st.fixed_dictionaries(
 
 
 def listed(found: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = pl.Schema({**LISTED, REFUSED: pl.String()})
+    schema = pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in found], schema=schema)
 
 
@@ -48,13 +54,13 @@ def params(changes: dict[str, Any]) -> UniverseParams:
 
 @given(found=listings, changes=filters)
 def test_everybody_is_either_followed_or_told_why_not(found: list[dict[str, Any]], changes: dict[str, Any]) -> None:
-    universe = judged(listed(found), params(changes), FIRST_SESSION)
+    universe = judge_listings(listed(found), params(changes), FIRST_SESSION)
     assert universe["symbol"].to_list() == [row["symbol"] for row in found]
     for row in universe.to_dicts():
         assert row["active"] == (row["reason"] is None) == (row["excluded_by"] is None)
         if row["active"]:
             cap, most = row["market_cap_usd"], changes["max_market_cap_usd"]
-            assert row[REFUSED] is None
+            assert row[SOURCE_REJECTION] is None
             assert row["ticker_type"] in (changes["ticker_types"] or [row["ticker_type"]])
             assert row["primary_exchange"] in (changes["exchanges"] or [row["primary_exchange"]])
             assert most is None or (changes["unknown_market_cap"] == "pass" if cap is None else cap <= most)
@@ -65,18 +71,18 @@ def test_everybody_is_either_followed_or_told_why_not(found: list[dict[str, Any]
 def test_the_order_of_the_list_changes_nothing(
     found: list[dict[str, Any]], changes: dict[str, Any], data: st.DataObject
 ) -> None:
-    universe, limits = judged(listed(found), params(changes), FIRST_SESSION), default_settings().universe.limits
-    shuffled = judged(listed(data.draw(st.permutations(found))), params(changes), FIRST_SESSION)
+    universe, limits = judge_listings(listed(found), params(changes), FIRST_SESSION), default_settings().universe.limits
+    shuffled = judge_listings(listed(data.draw(st.permutations(found))), params(changes), FIRST_SESSION)
     assert shuffled.sort("symbol").equals(universe.sort("symbol"))
-    assert composition(shuffled, limits) == composition(universe, limits)
+    assert measure_composition(shuffled, limits) == measure_composition(universe, limits)
 
 
 @given(found=listings, changes=filters, name=st.sampled_from(["ticker_types", "exchanges", "max_market_cap_usd"]))
 def test_a_filter_switched_off_never_loses_a_symbol(
     found: list[dict[str, Any]], changes: dict[str, Any], name: str
 ) -> None:
-    narrow = judged(listed(found), params(changes), FIRST_SESSION).filter("active")["symbol"]
-    wide = judged(listed(found), params(changes | {name: None}), FIRST_SESSION).filter("active")["symbol"]
+    narrow = judge_listings(listed(found), params(changes), FIRST_SESSION).filter("active")["symbol"]
+    wide = judge_listings(listed(found), params(changes | {name: None}), FIRST_SESSION).filter("active")["symbol"]
     assert set(narrow) <= set(wide)
 
 
@@ -84,7 +90,7 @@ def test_a_filter_switched_off_never_loses_a_symbol(
 def test_a_universe_is_above_a_limit_exactly_where_its_share_is(
     found: list[dict[str, Any]], share: float, first: int
 ) -> None:
-    universe = judged(listed(found), params({"symbols": ["A"]}), FIRST_SESSION)
+    universe = judge_listings(listed(found), params({"symbols": ["A"]}), FIRST_SESSION)
     limits = default_settings().universe.limits.model_copy(
         update={
             "from_symbols": first,
@@ -97,4 +103,4 @@ def test_a_universe_is_above_a_limit_exactly_where_its_share_is(
     unvalued = [row for row in active if row["market_cap_usd"] is None]
     shares = [len(some) / len(active) for some in (large, untyped, unvalued) if active]
     expected = sum(one > share for one in shares) if len(active) >= first else 0
-    assert len(composition(universe, limits).problems(limits)) == expected
+    assert len(measure_composition(universe, limits).problems(limits)) == expected

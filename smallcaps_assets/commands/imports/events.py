@@ -96,7 +96,7 @@ def run(arguments: Namespace) -> int:
 def _places(lake: Lake, asked: Path | None) -> tuple[Path, Path]:
     """Where events go, and rows that are none."""
     if asked is None:
-        return lake.adopted_events, lake.quarantined(lake.adopted_events)
+        return lake.imported_events, lake.quarantine_path(lake.imported_events)
     if asked.resolve() in (lake.master.resolve(), *(shard.resolve() for shard in lake.shards.glob("*.parquet"))):
         raise InputError(f"--out {asked}: belongs to the events that the lake detects itself. Choose another file.")
     return asked, asked.with_name(f"{asked.stem}.quarantine.parquet")

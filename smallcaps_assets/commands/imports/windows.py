@@ -15,8 +15,8 @@ from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import look_into_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.domain.tape.nbbo import Thinning
@@ -95,7 +95,7 @@ def run(arguments: Namespace) -> int:
     if store.current_id() is None:
         raise InputError(
             f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
-            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.adopted_events)}; else "
+            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.imported_events)}; else "
             f"materialize {profile}/manifest."
         )
     manifest, sidecar = store.current()
@@ -112,7 +112,7 @@ def run(arguments: Namespace) -> int:
     )
     remember_import(lake, "windows")
     done = work.run(files)
-    aside = lake.quarantined(lake.tape(profile, "adopted.parquet"))
+    aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
     if done.refused.height or aside.is_file():
         publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))
@@ -213,7 +213,7 @@ def _tell_dagster(
                 if name not in known or outcome.partition in done.changed[kind]
             }
             instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
-            report(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
+            report_imported(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
             told[kind] = len(news)
     return told
 

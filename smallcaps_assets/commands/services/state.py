@@ -12,7 +12,7 @@ from smallcaps_assets.commands.services.processes import processes_of_state
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
-from smallcaps_assets.lake.locks import alone
+from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
@@ -45,7 +45,7 @@ def look_into_state(settings: Settings) -> dg.DagsterInstance:
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
     config = instance_config(home() / "dagster.yaml", folder, override)
     # a state that does not exist yet is created, by one process at a time
-    with alone(folder / "opening.lock"):
+    with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)
         publish_text(folder / LAKE_FILE, str(lake))
         use_dagster_home(folder)

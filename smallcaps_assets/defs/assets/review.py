@@ -6,23 +6,23 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.recording import OWNERS, Metadata, table
+from smallcaps_assets.defs.metadata import Metadata, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.pipeline.review.review import Review, Reviewed
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.pipeline.review.review import Review, ReviewResult
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 PRECISION_CHECK: Final = "precision"
 
 
-def review_sheet_asset(profile: Profile) -> dg.AssetsDefinition:
-    """The asset of one profile."""
+def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+    """The review sheet of each profile."""
+    return [_review_sheet(profile) for profile in PROFILES]
 
+
+def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=_key(profile),
         deps=[dg.AssetKey([profile, "manifest"]), "minute_bars"],
-        group_name=profile,
-        kinds={"html"},
-        owners=OWNERS,
         check_specs=[
             dg.AssetCheckSpec(
                 PRECISION_CHECK,
@@ -40,7 +40,7 @@ def review_sheet_asset(profile: Profile) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         review = Review(lake.lake, profile, settings.load())
         made = review.make()
-        reviewed = review.reviewed(made.sheet)
+        reviewed = review.assess(made.sheet)
         without = made.charts.charts.filter(pl.col("trouble") == "no_bars").height
         figures: Metadata = {
             "dagster/row_count": made.sheet.events.height,
@@ -55,7 +55,7 @@ def review_sheet_asset(profile: Profile) -> dg.AssetsDefinition:
     return review_sheet
 
 
-def report_review(instance: dg.DagsterInstance, profile: Profile, reviewed: Reviewed, *, current: bool) -> None:
+def report_review(instance: dg.DagsterInstance, profile: Profile, reviewed: ReviewResult, *, current: bool) -> None:
     """Tell Dagster of marks that were taken in after the sheet was made: an observation, and the check's verdict.
 
     The check is about the `current` manifest only.
@@ -66,7 +66,7 @@ def report_review(instance: dg.DagsterInstance, profile: Profile, reviewed: Revi
         instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=key, **_verdict(reviewed)))
 
 
-def review_metadata(reviewed: Reviewed) -> Metadata:
+def review_metadata(reviewed: ReviewResult) -> Metadata:
     """What people see of a review: the precision with its interval, by type and session, and the rule."""
     (whole,) = reviewed.table.filter(pl.col("part") == "all").to_dicts() or [dict.fromkeys(reviewed.table.columns)]
     return {
@@ -82,7 +82,7 @@ def _key(profile: Profile) -> dg.AssetKey:
     return dg.AssetKey([profile, "review_sheet"])
 
 
-def _verdict(reviewed: Reviewed) -> dict[str, Any]:
+def _verdict(reviewed: ReviewResult) -> dict[str, Any]:
     return {
         "check_name": PRECISION_CHECK,
         "passed": reviewed.verdict.holds,

@@ -1,4 +1,7 @@
-"""Fetching tape in a step, whether an asset or a wave of a job asks for it, and the tables that certify it."""
+"""Assets `<profile>/tape_trades`, `tape_quotes`, `capture_ledger` and `capture_report`: the tape, and its certificates.
+
+The jobs that capture wave after wave (`defs/jobs.py`) fetch with the same `TapeStep` and make the same tables.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,31 +10,43 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.defs.recording import Metadata, counts, table
+from smallcaps_assets.defs.asset_checks import kpi_checks, kpi_specs
+from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, table
+from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
+from smallcaps_assets.defs.recording import record_partitions
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
-from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import (
+    KPIS,
+    LEDGER,
+    capture_kpis,
+    ledger_problems,
+    speed,
+    state_counts,
+    verdict,
+)
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.ledger import build_ledger, effort
-from smallcaps_assets.lake.tape import Kind
+from smallcaps_assets.lake.tape import KINDS, SCHEMAS, Kind
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 
 class TapeConfig(dg.Config):
-    """A trial before the real thing. The partitions of a trial are recorded as such: they are not whole."""
+    """A trial: capture part of the manifest only. Its partitions are recorded as incomplete."""
 
-    best: int | None = Field(default=None, gt=0, description="Capture only so many of the best-ranked events.")
+    best: int | None = Field(default=None, gt=0, description="Capture only this many of the best-ranked events.")
     one_per_symbol: bool = Field(default=False, description="Capture only the best-ranked event of each symbol.")
 
 
 @dataclass(frozen=True)
 class TapeStep:
-    """Everything that fetching the tape of a profile takes in a step."""
+    """A step that fetches tape of one profile."""
 
     profile: Profile
     context: dg.OpExecutionContext
@@ -42,10 +57,10 @@ class TapeStep:
     def outcomes(
         self, kind: Kind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
     ) -> Iterator[Outcome]:
-        """Fetch what is missing of `pairs`; outcomes as they are done.
+        """Fetch the missing spans of `pairs`; yields one outcome per pair.
 
         Raises:
-            LakeError: the disk does not hold it, or the manifest was edited; nothing was asked for.
+            LakeError: the disk has no room for them, or the manifest was edited; nothing was requested.
         """
         loaded, log = self.settings.load(), self.context.log
         store = self.lake.tape(self.profile, loaded)
@@ -54,7 +69,7 @@ class TapeStep:
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
         require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
         if sidecar["config_hash"] != profile_hash(loaded.profiles[self.profile], loaded.ranking):
-            log.warning("%s was chosen with other settings than those in force.", sidecar["manifest_id"])
+            log.warning("%s was selected with settings other than those in force.", sidecar["manifest_id"])
         capture = Capture(
             kind=kind,
             tape=store,
@@ -66,8 +81,81 @@ class TapeStep:
         yield from capture.run(chosen, pairs, left_out=manifest.height - chosen.height, allowance=allowance)
 
 
-def ledger_of(profile: Profile, settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
-    """The ledger (LEDGER) of the current manifest, and what people see of it."""
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Trades, quotes, ledger and report of each profile."""
+    return [
+        asset
+        for profile in PROFILES
+        for asset in (*(_tape(profile, kind, settings) for kind in KINDS), _ledger(profile), _report(profile))
+    ]
+
+
+def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, f"tape_{kind}"],
+        partitions_def=TAPE_PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.partitions_per_run),
+        deps=[dg.AssetDep(dg.AssetKey([profile, "manifest"]), partition_mapping=dg.AllPartitionMapping())],
+        pool=VENDOR_POOL,
+        # in one run, trades come before quotes: quotes of a window without trades may not be requested
+        op_tags={"dagster/priority": "1" if kind == "trades" else "0"},
+        metadata=column_schema(SCHEMAS[kind, settings.profiles[profile].columns]),
+        description=f"The {kind} in the window of every event of the manifest of {profile}. Windows that overlap are "
+        "fetched once; published spans are never requested again.",
+    )
+    def tape(
+        context: dg.AssetExecutionContext,
+        config: TapeConfig,
+        settings: SettingsResource,
+        lake: LakeResource,
+        market_data: MarketDataResource,
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        pairs = tape_pairs(context.partition_keys)
+        step = TapeStep(profile, context.op_execution_context, settings, lake, market_data)
+        keys: dict[tuple[str, ...], str] = {pair: tape_key(*pair) for pair in pairs}
+        yield from record_partitions(context, step.outcomes(kind, pairs, config), keys)
+
+    return tape
+
+
+def _ledger(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, "capture_ledger"],
+        deps=[dg.AssetKey([profile, f"tape_{kind}"]) for kind in KINDS],
+        io_manager_key="lake_tables",
+        metadata=column_schema(LEDGER),
+        description=f"The certificate of every event of the manifest of {profile}: whether its tape is complete, "
+        "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
+    )
+    def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
+        ledger, figures = make_ledger(profile, settings, lake)
+        yield dg.MaterializeResult(value=ledger, metadata=figures)
+
+    return capture_ledger
+
+
+def _report(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, "capture_report"],
+        ins={"ledger": dg.AssetIn(dg.AssetKey([profile, "capture_ledger"]))},
+        io_manager_key="lake_tables",
+        metadata=column_schema(KPIS),
+        check_specs=kpi_specs(dg.AssetKey([profile, "capture_report"])),
+        description=f"Is the capture of {profile} good enough for a wider profile? Every figure with its target, per "
+        "wave and in total; GO when all targets are met.",
+    )
+    def capture_report(
+        ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
+        kpis, figures = make_report(profile, ledger, settings, lake)
+        yield dg.MaterializeResult(value=kpis, metadata=figures)
+        yield from kpi_checks(kpis, ledger.filter(state="missing").height)
+
+    return capture_report
+
+
+def make_ledger(profile: Profile, settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
+    """The ledger (LEDGER) of the current manifest, and its metadata."""
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
     ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
@@ -83,13 +171,13 @@ def ledger_of(profile: Profile, settings: SettingsResource, lake: LakeResource) 
     return ledger, figures
 
 
-def report_of(
+def make_report(
     profile: Profile, ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
 ) -> tuple[pl.DataFrame, Metadata]:
-    """The figures of a capture (KPIS), and what people see of them.
+    """The figures of a capture (KPIS), and their metadata.
 
     Raises:
-        LakeError: the ledger is not of the current manifest.
+        LakeError: the ledger belongs to another manifest than the current one.
     """
     loaded = settings.load()
     problems = ledger_problems(ledger, profile, lake.manifests(profile).sidecar()["manifest_id"])
@@ -101,7 +189,7 @@ def report_of(
 
 
 def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFrame) -> Metadata:
-    """What people see of a capture: windows by state, figures with their targets, GO or NO-GO and why."""
+    """Metadata of a report: windows by state, figures with their targets, GO or NO-GO and the reasons."""
     go, reasons = verdict(kpis, ledger)
     return {
         "dagster/row_count": kpis.height,
@@ -122,9 +210,9 @@ def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFra
 
 
 def _capture_figures(ledger: pl.DataFrame) -> Metadata:
-    """Figures of a capture that mean something over time: share of complete windows, bytes of one, how fast they came.
+    """Figures to plot over time: share of complete windows, bytes per window, windows per minute, windows left.
 
-    The pace is that of the last hour in which any came; unknown figures are left out.
+    The speed is that of the last hour with captured windows. Unknown figures are left out.
     """
     complete = ledger.filter(state="complete")
     (per_hour, left) = ledger.select(speed()).row(0)

@@ -41,7 +41,7 @@ def wilson(share: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return ((middle - spread) / whole).clip(0, 1), ((middle + spread) / whole).clip(0, 1)
 
 
-def precision_of(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
+def estimate_precision(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
     """Precision of all events, and of each type and session (PRECISION).
 
     A mark stands for as many events as its stratum has in the manifest, divided among the stratum's marks: small strata
@@ -83,7 +83,7 @@ def precision_of(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
     ).match_to_schema(PRECISION)
 
 
-def judged(table: pl.DataFrame, min_precision_pct: float) -> Verdict:
+def judge_precision(table: pl.DataFrame, min_precision_pct: float) -> Verdict:
     """The users' rule: every event of the sheet is marked, and the precision itself reaches its minimum.
 
     The estimate must reach it, not the lower bound of its interval: with 100 marks that would ask for 79 % where the

@@ -113,7 +113,7 @@ class EventsImport:
             more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
             causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
-        if out == self.bars.lake.adopted_events:
+        if out == self.bars.lake.imported_events:
             remember_import(self.bars.lake, "events")
         said = {"what": ADOPTED_MARK}
         written = [publish_changed(out, adopted.events, said)]

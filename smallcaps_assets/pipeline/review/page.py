@@ -19,7 +19,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 
 HINDSIGHT: Final = "HINDSIGHT: "
 # figures beside the picture, in this order: name on the page, how it is written
-FIGURES: Final = {
+SHEET_FIGURES: Final = {
     "score": ("score", "0.000"),
     "spike_x": ("volume spike", "x"),
     "close": ("close", "$"),
@@ -57,7 +57,7 @@ class Heading(NamedTuple):
     params: ReviewParams
 
 
-def page_of(heading: Heading, events: pl.DataFrame, charts: Charts) -> str:
+def render_sheet(heading: Heading, events: pl.DataFrame, charts: Charts) -> str:
     """The page for a sample (SAMPLE) and its pictures."""
     script, style = _part("sheet.js"), _part("sheet.css")
     parts = {
@@ -104,7 +104,7 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts) -> dict[st
                 "help": COLUMNS[name].removeprefix(HINDSIGHT),
                 "hindsight": COLUMNS[name].startswith(HINDSIGHT),
             }
-            for name, (label, kind) in FIGURES.items()
+            for name, (label, kind) in SHEET_FIGURES.items()
         ],
         "events": _events(events, charts),
     }
@@ -138,7 +138,7 @@ def _event(row: dict[str, Any]) -> dict[str, Any]:
         "date": row["date"],
         "clock": row["clock"],
         "window": [row["window_before_min"], row["window_after_min"]],
-        "figures": [row[name] for name in FIGURES],
+        "figures": [row[name] for name in SHEET_FIGURES],
         "zone": None if zone[0] is None else zone,
         "trouble": row["trouble"],
         "bars": {name: row[f"bar_{name}"] or [] for name in CHART_BARS if name != "event_id"},

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.review.precision import Verdict, judged, precision_of
+from smallcaps_assets.domain.review.precision import Verdict, estimate_precision, judge_precision
 from smallcaps_assets.domain.review.sample import ChartRules, Charts, chart_frames, draw_sample, sample_id
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
@@ -16,11 +16,11 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import DRAWN, ReviewStore, Sheet
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.pipeline.review.page import Heading, page_of
+from smallcaps_assets.pipeline.review.page import Heading, render_sheet
 from smallcaps_assets.settings.settings import Profile, Settings
 
 
-class Made(NamedTuple):
+class PublishedSheet(NamedTuple):
     """A sheet that was published: where, and the frames that it shows."""
 
     sheet: Sheet
@@ -29,7 +29,7 @@ class Made(NamedTuple):
     charts: Charts
 
 
-class Reviewed(NamedTuple):
+class ReviewResult(NamedTuple):
     """What is known of the precision of a manifest (PRECISION)."""
 
     sheet: Sheet
@@ -50,7 +50,7 @@ class Review:
         """Sheets and marks."""
         return ReviewStore(self.lake, self.profile)
 
-    def make(self) -> Made:
+    def make(self) -> PublishedSheet:
         """Publish the sheet of the current manifest; of one manifest and settings it is always the same."""
         params = self.settings.review
         manifest, sidecar = ManifestStore(self.lake.manifests(self.profile), self.profile).current()
@@ -58,13 +58,13 @@ class Review:
         sheet = Sheet(sidecar["manifest_id"], sample_id(sidecar["manifest_id"], events), events.select(*DRAWN))
         charts = self._charts(events)
         heading = Heading(self.profile, sheet.manifest_id, sheet.sample_id, manifest.height, params)
-        page = page_of(heading, events, charts)
-        return Made(sheet, self.store.publish(sheet, page), len(page.encode()), charts)
+        page = render_sheet(heading, events, charts)
+        return PublishedSheet(sheet, self.store.publish(sheet, page), len(page.encode()), charts)
 
-    def reviewed(self, sheet: Sheet) -> Reviewed:
+    def assess(self, sheet: Sheet) -> ReviewResult:
         """The precision that the marks on a sheet speak for."""
-        table = precision_of(sheet.events, self.store.marks(sheet))
-        return Reviewed(sheet, table, judged(table, self.settings.review.min_precision_pct))
+        table = estimate_precision(sheet.events, self.store.marks(sheet))
+        return ReviewResult(sheet, table, judge_precision(table, self.settings.review.min_precision_pct))
 
     def _charts(self, events: pl.DataFrame) -> Charts:
         days = [date.fromisoformat(day) for day in events["date"].unique()] or [self.settings.history.first_session]

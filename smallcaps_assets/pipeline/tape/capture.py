@@ -15,7 +15,7 @@ from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.concurrency import Width, in_threads
+from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -117,7 +117,7 @@ class _Work:
         self.stop = Event()
         self.client = capture.client.until(self.stop)
         self.threads = capture.threads
-        self.width = Width(self.client.requests_per_minute, capture.threads)
+        self.width = ConcurrencyTarget(self.client.requests_per_minute, capture.threads)
         due = sum(len(span.events_merged) for span in spans)
         self.progress = Progress(due, f"{self.kind} windows", capture.log, self.client)
         self.denial: NotEntitled | None = None

@@ -17,7 +17,7 @@ from smallcaps_assets.domain.tape.windows import WINDOWS, pieces, uncovered
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape import Kind, Span, TapeStore
-from smallcaps_assets.market_data.pages import Fetched
+from smallcaps_assets.market_data.pages import Download
 
 SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
@@ -63,7 +63,7 @@ class Artefacts:
         anchor = self.tape.lake.manifests(self.tape.profile)
         object.__setattr__(self, "_anchor", anchor if anchor.is_dir() else self.tape.lake.root)
 
-    def fetched(self, span: Span, fetched: Fetched, trades: pl.DataFrame | None) -> SpanResult:
+    def fetched(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
         said = {
             "pages": fetched.pages,

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.tables import as_listed
-from smallcaps_assets.domain.universe import LISTED, REFUSED
+from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION
 from smallcaps_assets.errors import InputError
 
 SYMBOL: Final = "symbol"
@@ -60,8 +60,8 @@ def read_symbols(path: Path) -> SymbolFile:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     refused = pl.when(~pl.col(ACTIVE)).then(pl.lit(f"inactive in {path.name}"))
-    known = rows.with_columns(refused.alias(REFUSED)).match_to_schema(
-        pl.Schema({**LISTED, REFUSED: pl.String()}), missing_columns="insert", extra_columns="ignore"
+    known = rows.with_columns(refused.alias(SOURCE_REJECTION)).match_to_schema(
+        pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()}), missing_columns="insert", extra_columns="ignore"
     )
     return SymbolFile(known, hashlib.sha256(content).hexdigest(), (*notes, *changed, *repeated))
 

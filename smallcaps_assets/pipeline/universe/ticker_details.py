@@ -10,7 +10,7 @@ from zlib import crc32
 import polars as pl
 
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, NotFound, VendorUnavailable
-from smallcaps_assets.lake.universe import DETAILS, UniverseStore
+from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress
@@ -128,7 +128,9 @@ class TickerDetails:
     def _keep(self, answered: list[dict[str, Any]]) -> None:
         """Publish answers and forget them here."""
         if answered:
-            rows = pl.DataFrame([[row.get(name) for name in DETAILS] for row in answered], schema=DETAILS, orient="row")
+            rows = pl.DataFrame(
+                [[row.get(name) for name in STORED_DETAILS] for row in answered], schema=STORED_DETAILS, orient="row"
+            )
             answered.clear()
             self.store.add_details(rows, self.source)
 

@@ -10,17 +10,24 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.universe import LISTED, REFUSED, UNIVERSE, UniverseParams, judged, require_distinct
+from smallcaps_assets.domain.universe import (
+    LISTED,
+    SOURCE_REJECTION,
+    UNIVERSE,
+    UniverseParams,
+    judge_listings,
+    require_distinct,
+)
 from smallcaps_assets.errors import InputError, NotEntitled
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pages import Fetched
-from smallcaps_assets.pipeline.source import identity, require_same_source
+from smallcaps_assets.market_data.pages import Download
+from smallcaps_assets.pipeline.source import require_same_source, source_identity
 from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, in_capitals, read_symbols
 from smallcaps_assets.pipeline.universe.ticker_details import TickerDetails
 from smallcaps_assets.settings.sections import SourceParams
 
-_SOURCED: Final = pl.Schema({**LISTED, REFUSED: pl.String()})
+_SOURCED: Final = pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
 _ONE_DAY: Final = timedelta(days=1)
 
 
@@ -60,7 +67,7 @@ class UniverseBuilder:
         question = {
             "as_of": f"{as_of}",
             "settings": self._settings_hash(),
-            "source": identity(self.source),
+            "source": source_identity(self.source),
             "file": None if file is None else file.sha256,
         }
         if self.store.asked() == question:
@@ -68,7 +75,7 @@ class UniverseBuilder:
         self._unanswered.clear()
         require_same_source(self.store, self.source)
         listed = self._with_details(self._listed(file, as_of), as_of)
-        rows = judged(listed, self.params, self.first_session)
+        rows = judge_listings(listed, self.params, self.first_session)
         require_distinct(rows)
         rows = self._with_reference(rows)
         if not rows["active"].any():
@@ -112,7 +119,7 @@ class UniverseBuilder:
             pl.concat(frames)
             .rename({"type": "ticker_type"})
             .with_columns(delisted=delisted)
-            .with_columns(pl.when(never).then(pl.lit("delisted, the vendor does not say when")).alias(REFUSED))
+            .with_columns(pl.when(never).then(pl.lit("delisted, the vendor does not say when")).alias(SOURCE_REJECTION))
             .sort("active", "delisted", descending=True, nulls_last=True, maintain_order=True)
             .unique("symbol", keep="first", maintain_order=True)
             .match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore")
@@ -121,7 +128,7 @@ class UniverseBuilder:
     def _with_details(self, listed: pl.DataFrame, as_of: date) -> pl.DataFrame:
         """`listed` with what the vendor says of single symbols, where that decides anything."""
         params = self.params
-        cheaply = judged(listed, params.model_copy(update={"max_market_cap_usd": None}), self.first_session)
+        cheaply = judge_listings(listed, params.model_copy(update={"max_market_cap_usd": None}), self.first_session)
         unknown = pl.col("market_cap_usd").is_null()
         if params.is_named:
             asks, unknown = params.reference_data, unknown | pl.col("ticker_type").is_null()
@@ -134,7 +141,13 @@ class UniverseBuilder:
             return listed
         max_age = timedelta(days=params.market_cap_max_age_days)
         asking = TickerDetails(
-            self.store, self.client, identity(self.source), max_age, self.threads, self.log, self._unanswered.append
+            self.store,
+            self.client,
+            source_identity(self.source),
+            max_age,
+            self.threads,
+            self.log,
+            self._unanswered.append,
         )
         dated = pl.when(pl.col("market_cap_usd").is_not_null()).then("asked_for")
         return _filled(listed, asking.of(wanted).with_columns(market_cap_date=dated))
@@ -154,7 +167,7 @@ class UniverseBuilder:
                 rows = rows if known is None else _filled(rows, known.select("symbol", *columns).unique("symbol"))
         return rows
 
-    def _unless_denied(self, ask: Callable[[], Fetched], what: str) -> pl.DataFrame | None:
+    def _unless_denied(self, ask: Callable[[], Download], what: str) -> pl.DataFrame | None:
         """What the vendor answers; None where the plan does not include it."""
         try:
             return ask().frame

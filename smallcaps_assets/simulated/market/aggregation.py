@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.simulated.hours import RTH_OPEN, Session
+from smallcaps_assets.simulated.hours import RTH_OPEN, TradingDay
 from smallcaps_assets.simulated.market.conditions import EXTENDED_UPDATES, HIGH_LOW, OPEN_CLOSE, REGULAR_UPDATES, VOLUME
 from smallcaps_assets.simulated.market.noise import Ints
 from smallcaps_assets.simulated.market.tape import MICROS_PER_SHARE, PIPS_PER_DOLLAR, Tape
 
-Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float64]
 _WHOLE_DAY: Final = 0
 
 
@@ -24,12 +24,12 @@ class Candles:
     """Bars of one symbol's day, one row per bar; `minute` counts from 04:00 New York time. Prices in dollars."""
 
     minute: Ints
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    volume: Floats
-    vwap: Floats
+    open: _Floats
+    high: _Floats
+    low: _Floats
+    close: _Floats
+    volume: _Floats
+    vwap: _Floats
     transactions: Ints
 
     @property
@@ -38,14 +38,14 @@ class Candles:
         return sum(getattr(self, field.name).nbytes for field in fields(self))
 
 
-def minute_candles(tape: Tape, session: Session) -> Candles:
+def minute_candles(tape: Tape, session: TradingDay) -> Candles:
     """The day's minute bars, pre-market to after-hours."""
     is_regular = (tape.minute >= RTH_OPEN) & (tape.minute < session.close)
     effect = np.where(is_regular, REGULAR_UPDATES[tape.kind], EXTENDED_UPDATES[tape.kind])
     return _candles(tape, tape.minute, effect)
 
 
-def day_candle(tape: Tape, session: Session) -> Candles:
+def day_candle(tape: Tape, session: TradingDay) -> Candles:
     """The day bar (`minute` 0; none where no trade sets prices): prices of regular hours, volume of the whole day."""
     is_regular = (tape.minute >= RTH_OPEN) & (tape.minute <= session.close)
     effect = REGULAR_UPDATES[tape.kind]

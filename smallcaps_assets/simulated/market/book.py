@@ -14,7 +14,7 @@ from smallcaps_assets.simulated.hours import NS_PER_SECOND
 from smallcaps_assets.simulated.market.conditions import OUTSIDE_QUOTES
 from smallcaps_assets.simulated.market.listings import Listing
 from smallcaps_assets.simulated.market.noise import Ints, Noise
-from smallcaps_assets.simulated.market.plan import Plan
+from smallcaps_assets.simulated.market.plan import DayPlan
 from smallcaps_assets.simulated.market.sketch import Bools
 from smallcaps_assets.simulated.market.tape import PIPS_PER_CENT, Tape
 
@@ -52,7 +52,7 @@ class _Brackets:
     ask: Ints
 
 
-def book_of(listing: Listing, plan: Plan, tape: Tape) -> Book:
+def draw_book(listing: Listing, plan: DayPlan, tape: Tape) -> Book:
     """The quotes of a symbol's day; empty where nothing trades."""
     noise = Noise(listing.seed, listing.symbol, plan.session.day.isoformat(), "book")
     brackets = _brackets(noise, tape)
@@ -95,7 +95,7 @@ def _brackets(noise: Noise, tape: Tape) -> _Brackets:
     return _Brackets(at[starts], bid, np.maximum(ask, bid + 1))
 
 
-def _moments(noise: Noise, plan: Plan, brackets: _Brackets) -> tuple[Ints, Ints, Bools]:
+def _moments(noise: Noise, plan: DayPlan, brackets: _Brackets) -> tuple[Ints, Ints, Bools]:
     """Per quote its time, the group of trades it precedes, and whether it is that group's bracket."""
     groups = len(brackets.at)
     before = np.concatenate(([plan.session.start_ns], brackets.at[:-1])) if groups else brackets.at

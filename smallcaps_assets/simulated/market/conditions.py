@@ -28,7 +28,7 @@ class Condition:
     utp: str | None = None
 
 
-CONDITIONS: Final = (
+TRADE_CONDITIONS: Final = (
     Condition(1, "Acquisition", _ALL, utp="A"),
     Condition(2, "Average Price Trade", VOLUME, cta="B", utp="W"),
     Condition(3, "Automatic Execution", _ALL, cta="E"),
@@ -48,10 +48,10 @@ CONDITIONS: Final = (
     Condition(41, "Trade Thru Exempt", _ALL, cta="X", utp="X"),
     Condition(60, "Short Sale Restriction Activated", None),
 )
-_RULES: Final = {condition.id: _ALL if condition.rules is None else condition.rules for condition in CONDITIONS}
+_RULES: Final = {condition.id: _ALL if condition.rules is None else condition.rules for condition in TRADE_CONDITIONS}
 
 
-class Kind(IntEnum):
+class TradeKind(IntEnum):
     """What a trade is; the member's value is its row in `CONDITION_SETS`."""
 
     REGULAR = 0
@@ -108,10 +108,10 @@ EXTENDED_UPDATES: Final[Ints] = np.array([updates(ids, extended_hours_bar=True) 
 
 # Prints that may lie outside the quotes in force: odd lots, late Form T, out of sequence, and official repeats.
 OUTSIDE_QUOTES: Final = (
-    Kind.ODD,
-    Kind.ODD_SWEEP,
-    Kind.OUT_OF_SEQUENCE,
-    Kind.LATE_FORM_T,
-    Kind.OFFICIAL_OPEN,
-    Kind.EXTENDED_ODD,
+    TradeKind.ODD,
+    TradeKind.ODD_SWEEP,
+    TradeKind.OUT_OF_SEQUENCE,
+    TradeKind.LATE_FORM_T,
+    TradeKind.OFFICIAL_OPEN,
+    TradeKind.EXTENDED_ODD,
 )

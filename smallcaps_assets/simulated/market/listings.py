@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Final
 
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.simulated.hours import business_day, sessions_between
+from smallcaps_assets.simulated.hours import business_day, trading_dates
 from smallcaps_assets.simulated.market.noise import Noise
 
 # Names worth having: a class share with a dot, a preferred share with a small letter, a name that reads like a null.
 FIRST_NAMES: Final = ("AVLO", "BNRX", "CRVO", "DRFT", "EMBR", "FNTA", "GRVE.B", "HLXA", "IRVN", "KLMpA", "NA", "ZZRO")
-SILENT: Final = "ZZRO"
+SILENT_SYMBOL: Final = "ZZRO"
 FIRST_PRICES_USD_CENTS: Final = (480, 260, 740, 1400, 360, 1800, 3100, 190, 560, 920, 650, 1000)
 MAX_SYMBOLS: Final = 100_000
 
@@ -51,7 +51,7 @@ class Listing:
     @property
     def is_silent(self) -> bool:
         """Whether the symbol is listed and never trades."""
-        return self.symbol == SILENT or (self.index >= len(FIRST_NAMES) and self.index % 97 == 0)
+        return self.symbol == SILENT_SYMBOL or (self.index >= len(FIRST_NAMES) and self.index % 97 == 0)
 
     @cached_property
     def base_cents(self) -> int:
@@ -107,7 +107,7 @@ class Listing:
         if self.index % 9 != _ONE_IN_NINE_SPLITS:
             return None
         shift = 0 if self.index < len(FIRST_NAMES) else self._noise.one(7, -300, 300)
-        day = sessions_between(_SPLIT_CENTRE + timedelta(days=shift), _SPLIT_CENTRE + timedelta(days=shift + 7))[0]
+        day = trading_dates(_SPLIT_CENTRE + timedelta(days=shift), _SPLIT_CENTRE + timedelta(days=shift + 7))[0]
         return Split(day, ratio=8 if self.base_cents < _DEAR_CENTS else 10)
 
     def level_cents(self, day: date) -> int:

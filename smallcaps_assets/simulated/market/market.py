@@ -15,21 +15,21 @@ from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL, UTC_US
 from smallcaps_assets.simulated.hours import (
     NS_PER_MINUTE,
     NS_PER_SECOND,
-    Session,
+    TradingDay,
+    date_at_ns,
     midnight_ns,
-    new_york_date,
-    session_on,
-    sessions_between,
     to_ns,
+    trading_dates,
+    trading_day,
     utc_now,
 )
 from smallcaps_assets.simulated.market.aggregation import Candles, day_candle, minute_candles
-from smallcaps_assets.simulated.market.book import Book, book_of
+from smallcaps_assets.simulated.market.book import Book, draw_book
 from smallcaps_assets.simulated.market.cache import ByteCache
 from smallcaps_assets.simulated.market.frames import bars_frame, quotes_frame, trades_frame
 from smallcaps_assets.simulated.market.listings import Listing, listings
 from smallcaps_assets.simulated.market.noise import Ints
-from smallcaps_assets.simulated.market.plan import plan_of
+from smallcaps_assets.simulated.market.plan import plan_day
 from smallcaps_assets.simulated.market.reference import (
     details_row,
     float_row,
@@ -38,7 +38,7 @@ from smallcaps_assets.simulated.market.reference import (
     split_row,
     ticker_row,
 )
-from smallcaps_assets.simulated.market.tape import Tape, tape_of
+from smallcaps_assets.simulated.market.tape import Tape, draw_tape
 from smallcaps_assets.simulated.source import TRUTH, Row
 
 TICKS_CACHE_BYTES: Final = 160_000_000
@@ -75,7 +75,7 @@ class SimulatedMarket:
         listing = self._listings.get(symbol)
         if listing is None or listing.is_silent:
             return []
-        return sessions_between(first, min(last, new_york_date(self._now_ns())))
+        return trading_dates(first, min(last, date_at_ns(self._now_ns())))
 
     def bars(self, symbol: str, first: date, last: date) -> pl.DataFrame:
         """Complete minute bars (schema BARS) of the New York dates `first` to `last`, both included.
@@ -136,7 +136,7 @@ class SimulatedMarket:
             (symbol, session.day.isoformat(), claim.event_type, claim.direction, at_ns // 1000, claim.story)
             for symbol in self._listings
             for listing, session in self._sessions(symbol, first, last)
-            for claim in plan_of(listing, session).claims
+            for claim in plan_day(listing, session).claims
             for at_ns in (session.start_ns + claim.minute * NS_PER_MINUTE,)
             if at_ns + NS_PER_MINUTE <= now_ns
         ]
@@ -181,45 +181,45 @@ class SimulatedMarket:
         return to_ns(self._clock())
 
     def _today(self) -> date:
-        return new_york_date(self._now_ns())
+        return date_at_ns(self._now_ns())
 
-    def _sessions(self, symbol: str, first: date, last: date) -> Iterator[tuple[Listing, Session]]:
+    def _sessions(self, symbol: str, first: date, last: date) -> Iterator[tuple[Listing, TradingDay]]:
         for day in self.days(symbol, first, last):
-            session = session_on(day)
+            session = trading_day(day)
             if session is not None:
                 yield self._listings[symbol], session
 
-    def _sessions_within(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[tuple[Listing, Session]]:
+    def _sessions_within(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[tuple[Listing, TradingDay]]:
         if start_ns < end_ns:
-            yield from self._sessions(symbol, new_york_date(start_ns), new_york_date(end_ns - 1))
+            yield from self._sessions(symbol, date_at_ns(start_ns), date_at_ns(end_ns - 1))
 
     def _rows(self, timestamps: Ints, start_ns: int, end_ns: int) -> slice:
         end_ns = min(end_ns, self._now_ns() + 1)
         return slice(*(int(np.searchsorted(timestamps, bound)) for bound in (start_ns, max(start_ns, end_ns))))
 
-    def _tape_of(self, listing: Listing, session: Session) -> Tape:
+    def _tape_of(self, listing: Listing, session: TradingDay) -> Tape:
         made = self._ticks.get(
-            ("tape", listing.symbol, session.day), lambda: tape_of(listing, plan_of(listing, session))
+            ("tape", listing.symbol, session.day), lambda: draw_tape(listing, plan_day(listing, session))
         )
         assert isinstance(made, Tape)  # noqa: S101 -- the key says so
         return made
 
-    def _book_of(self, listing: Listing, session: Session) -> Book:
+    def _book_of(self, listing: Listing, session: TradingDay) -> Book:
         made = self._ticks.get(
             ("book", listing.symbol, session.day),
-            lambda: book_of(listing, plan_of(listing, session), self._tape_of(listing, session)),
+            lambda: draw_book(listing, plan_day(listing, session), self._tape_of(listing, session)),
         )
         assert isinstance(made, Book)  # noqa: S101 -- the key says so
         return made
 
-    def _minutes_of(self, listing: Listing, session: Session) -> Candles:
+    def _minutes_of(self, listing: Listing, session: TradingDay) -> Candles:
         def make() -> Candles:
-            return minute_candles(tape_of(listing, plan_of(listing, session)), session)
+            return minute_candles(draw_tape(listing, plan_day(listing, session)), session)
 
         return self._minutes.get((listing.symbol, session.day), make)
 
-    def _day_of(self, listing: Listing, session: Session) -> Candles:
+    def _day_of(self, listing: Listing, session: TradingDay) -> Candles:
         def make() -> Candles:
-            return day_candle(tape_of(listing, plan_of(listing, session)), session)
+            return day_candle(draw_tape(listing, plan_day(listing, session)), session)
 
         return self._days.get((listing.symbol, session.day), make)

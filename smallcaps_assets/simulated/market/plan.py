@@ -10,11 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.simulated.hours import RTH_OPEN, Session
+from smallcaps_assets.simulated.hours import RTH_OPEN, TradingDay
 from smallcaps_assets.simulated.market.listings import Listing
 from smallcaps_assets.simulated.market.noise import Ints, Noise
 from smallcaps_assets.simulated.market.sketch import SHARES_PER_TRADE, Bools, Sketch, calm_day
-from smallcaps_assets.simulated.market.stories import Story, Tale, stories_of
+from smallcaps_assets.simulated.market.stories import Story, Tale, draw_stories
 
 CALM_BEFORE: Final = 40
 _LEAD: Final = 4
@@ -28,7 +28,7 @@ _EXTENDED_FLOOR: Final = (17_500, 9_000_000)
 
 
 @dataclass(frozen=True)
-class Claim:
+class PlannedEvent:
     """An event that a detector must find at `minute` (counted from 04:00 New York time)."""
 
     event_type: str
@@ -38,10 +38,10 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DayPlan:
     """What every minute of a day must look like. Prices in cents, volumes in shares."""
 
-    session: Session
+    session: TradingDay
     open: Ints
     high: Ints
     low: Ints
@@ -49,7 +49,7 @@ class Plan:
     volume: Ints
     trades: Ints
     is_odd_only: Bools
-    claims: tuple[Claim, ...]
+    claims: tuple[PlannedEvent, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Scene:
     """A story with what it needs to be drawn."""
 
     story: Story
-    session: Session
+    session: TradingDay
     sketch: Sketch
     noise: Noise
 
@@ -68,14 +68,14 @@ class _Scene:
         """A move of `bps` of `price` in cents, rounded away from zero, in the story's direction."""
         return self.story.sign * -(-price * bps // 10_000)
 
-    def claims(self, *event_types: str, minute: int | None = None) -> list[Claim]:
+    def claims(self, *event_types: str, minute: int | None = None) -> list[PlannedEvent]:
         at = self.story.minute if minute is None else minute
-        return [Claim(name, self.story.direction, at, self.story.name) for name in event_types]
+        return [PlannedEvent(name, self.story.direction, at, self.story.name) for name in event_types]
 
 
-def plan_of(listing: Listing, session: Session) -> Plan:
+def plan_day(listing: Listing, session: TradingDay) -> DayPlan:
     """The plan of a symbol's day; the same for the same seed, symbol and session, for ever."""
-    stories = stories_of(listing, session)
+    stories = draw_stories(listing, session)
     noise = Noise(listing.seed, listing.symbol, session.day.isoformat(), "plan")
     sketch = calm_day(listing, session, _activity_pct(noise, stories))
     if not stories:
@@ -86,7 +86,7 @@ def plan_of(listing: Listing, session: Session) -> Plan:
     odd_only = ~sketch.exists & sketch.odd_only
     if listing.is_silent:
         trades, odd_only = np.zeros_like(trades), np.zeros_like(odd_only)
-    return Plan(
+    return DayPlan(
         session=session,
         open=open_,
         high=high,
@@ -106,7 +106,7 @@ def _activity_pct(noise: Noise, stories: tuple[Story, ...]) -> int:
     return noise.one(1, 130, 170) if stories else noise.one(2, 85, 115)
 
 
-def _draw_blips(noise: Noise, session: Session, sketch: Sketch) -> None:
+def _draw_blips(noise: Noise, session: TradingDay, sketch: Sketch) -> None:
     """Three minutes of a quiet day with more volume and a small move, as on any day."""
     for number in range(3):
         minute = noise.one(100 + number, RTH_OPEN + 60, session.close - 40)
@@ -117,7 +117,7 @@ def _draw_blips(noise: Noise, session: Session, sketch: Sketch) -> None:
         sketch.pinned_close[minute] = level + level * noise.one(120 + number, -7, 7) // 1000
 
 
-def _tell_spike(scene: _Scene) -> list[Claim]:
+def _tell_spike(scene: _Scene) -> list[PlannedEvent]:
     lead, boom = (110, 400) if scene.story.strong else (50, 215)
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
     _draw_run(scene, price, price + _LEAD * scene.step(price, lead), boom)
@@ -127,18 +127,18 @@ def _tell_spike(scene: _Scene) -> list[Claim]:
     return scene.claims("volume_spike", "tape_speed", *momentum)
 
 
-def _tell_drive(scene: _Scene) -> list[Claim]:
+def _tell_drive(scene: _Scene) -> list[PlannedEvent]:
     return [*_tell_spike(scene), *scene.claims("opening_range_break")]
 
 
-def _tell_flush(scene: _Scene) -> list[Claim]:
+def _tell_flush(scene: _Scene) -> list[PlannedEvent]:
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
     _draw_run(scene, price, price + _LEAD * scene.step(price, 130), boom=420)
     _draw_aftermath(scene)
     return scene.claims("flush", "volume_spike", "tape_speed")
 
 
-def _tell_halt(scene: _Scene) -> list[Claim]:
+def _tell_halt(scene: _Scene) -> list[PlannedEvent]:
     """A spike, five to nine minutes without a trade, and a reopening away from the last price."""
     claims = _tell_spike(scene)
     sketch, minute = scene.sketch, scene.story.minute
@@ -155,7 +155,7 @@ def _tell_halt(scene: _Scene) -> list[Claim]:
     return claims
 
 
-def _tell_base_break(scene: _Scene) -> list[Claim]:
+def _tell_base_break(scene: _Scene) -> list[PlannedEvent]:
     """Thirty-four bars that all span one narrow band, then a bar that leaves it."""
     sketch, minute, sign = scene.sketch, scene.story.minute, scene.story.sign
     price = sketch.calm(minute - CALM_BEFORE, minute)
@@ -169,7 +169,7 @@ def _tell_base_break(scene: _Scene) -> list[Claim]:
     return scene.claims("consolidation_break", *extra)
 
 
-def _tell_reclaim(scene: _Scene) -> list[Claim]:
+def _tell_reclaim(scene: _Scene) -> list[PlannedEvent]:
     """Forty minutes 2.8 percent below VWAP, then through it: the second close above it makes the break."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE - 4, minute)
@@ -183,7 +183,7 @@ def _tell_reclaim(scene: _Scene) -> list[Claim]:
     return [*claims, *scene.claims("vwap_break", minute=minute + 1)]
 
 
-def _tell_rejection(scene: _Scene) -> list[Claim]:
+def _tell_rejection(scene: _Scene) -> list[PlannedEvent]:
     """Below VWAP, one bar that reaches above it and closes below, then the fall."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE, minute)
@@ -196,7 +196,7 @@ def _tell_rejection(scene: _Scene) -> list[Claim]:
     return scene.claims("vwap_break", "volume_spike", "tape_speed")
 
 
-def _tell_burst(scene: _Scene) -> list[Claim]:
+def _tell_burst(scene: _Scene) -> list[PlannedEvent]:
     """Many small trades in one minute that hardly moves."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE, minute + 3)
@@ -207,7 +207,7 @@ def _tell_burst(scene: _Scene) -> list[Claim]:
     return scene.claims("tape_speed")
 
 
-def _tell_stampede(scene: _Scene) -> list[Claim]:
+def _tell_stampede(scene: _Scene) -> list[PlannedEvent]:
     """A strong spike in which everybody trades: more than 50,000 trades within ten minutes."""
     claims = _tell_spike(scene)
     crowd = slice(scene.story.minute, scene.story.minute + 7)
@@ -263,7 +263,7 @@ def _draw_aftermath(scene: _Scene) -> None:
     sketch.rest_at(story.minute + len(_AFTERMATH_BPS) + 1, close)
 
 
-_TELLERS: Final[dict[Tale, Callable[[_Scene], list[Claim]]]] = {
+_TELLERS: Final[dict[Tale, Callable[[_Scene], list[PlannedEvent]]]] = {
     Tale.SPIKE: _tell_spike,
     Tale.BASE_BREAK: _tell_base_break,
     Tale.OPENING_DRIVE: _tell_drive,

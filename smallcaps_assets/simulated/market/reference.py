@@ -4,7 +4,7 @@ import calendar
 from datetime import date, timedelta
 from typing import Final
 
-from smallcaps_assets.simulated.hours import HISTORY_BEGINS, sessions_between
+from smallcaps_assets.simulated.hours import HISTORY_BEGINS, trading_dates
 from smallcaps_assets.simulated.market.listings import Listing
 from smallcaps_assets.simulated.market.noise import Noise
 from smallcaps_assets.simulated.source import Row
@@ -109,6 +109,6 @@ def settlement_dates(today: date) -> list[date]:
     while day <= today:
         for nominal in (day.replace(day=15), day.replace(day=calendar.monthrange(day.year, day.month)[1])):
             if nominal + _PUBLICATION_LAG <= today:
-                dates.extend(sessions_between(nominal - timedelta(days=6), nominal)[-1:])
+                dates.extend(trading_dates(nominal - timedelta(days=6), nominal)[-1:])
         day = (day + timedelta(days=32)).replace(day=1)
     return dates

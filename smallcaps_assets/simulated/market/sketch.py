@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.simulated.hours import RTH_OPEN, Session
+from smallcaps_assets.simulated.hours import RTH_OPEN, TradingDay
 from smallcaps_assets.simulated.market.listings import Listing
 from smallcaps_assets.simulated.market.noise import Ints, Noise
 
@@ -80,7 +80,7 @@ class Sketch:
         return open_, high, np.maximum(low, 1), close
 
 
-def calm_day(listing: Listing, session: Session, activity_pct: int) -> Sketch:
+def calm_day(listing: Listing, session: TradingDay, activity_pct: int) -> Sketch:
     """A day on which nothing happens; `activity_pct` scales its volume (100 is an ordinary quiet day)."""
     noise = Noise(listing.seed, listing.symbol, session.day.isoformat(), "calm")
     count = session.end
@@ -115,7 +115,7 @@ def _wobble(noise: Noise, count: int, cents: int) -> Ints:
     return wobble
 
 
-def _activity_curve(session: Session) -> Ints:
+def _activity_curve(session: TradingDay) -> Ints:
     """Volume of each minute in percent of a calm regular minute: busy at open and close, thin outside."""
     minutes = np.arange(session.end)
     since_open = minutes - RTH_OPEN
@@ -127,7 +127,7 @@ def _activity_curve(session: Session) -> Ints:
     return np.where(minutes < RTH_OPEN, premarket, np.where(minutes < session.close, regular, after))
 
 
-def _busy_pct(session: Session) -> Ints:
+def _busy_pct(session: TradingDay) -> Ints:
     """The chance in percent that a minute trades at all."""
     minutes = np.arange(session.end)
     premarket = 30 + minutes // 12
@@ -135,7 +135,7 @@ def _busy_pct(session: Session) -> Ints:
     return np.where(minutes < RTH_OPEN, premarket, np.where(minutes < session.close, 98, after))
 
 
-def _trade_counts(listing: Listing, noise: Noise, session: Session, activity_pct: int, volume: Ints) -> Ints:
+def _trade_counts(listing: Listing, noise: Noise, session: TradingDay, activity_pct: int, volume: Ints) -> Ints:
     curve = _activity_curve(session)
     minutes = np.arange(session.end)
     is_regular = (minutes >= RTH_OPEN) & (minutes < session.close)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from smallcaps_assets.simulated.hours import REGULAR_CLOSE, Session, business_day
+from smallcaps_assets.simulated.hours import REGULAR_CLOSE, TradingDay, business_day
 from smallcaps_assets.simulated.market.listings import Listing
 from smallcaps_assets.simulated.market.noise import Noise
 
@@ -114,7 +114,7 @@ _EARLY_CLOSE: Final = {
 }
 
 
-def stories_of(listing: Listing, session: Session) -> tuple[Story, ...]:
+def draw_stories(listing: Listing, session: TradingDay) -> tuple[Story, ...]:
     """The stories of a symbol's day in the order of the clock; empty on quiet days and for silent symbols."""
     if listing.is_silent:
         return ()
@@ -126,7 +126,7 @@ def stories_of(listing: Listing, session: Session) -> tuple[Story, ...]:
     )
 
 
-def _script(listing: Listing, session: Session) -> tuple[_Scene, ...]:
+def _script(listing: Listing, session: TradingDay) -> tuple[_Scene, ...]:
     weekday = business_day(session.day)
     if (weekday + 37 * listing.index) % _STAMPEDE_EVERY == _STAMPEDE_PHASE:
         return ((Part.MIDDAY, Tale.STAMPEDE, "up"),)

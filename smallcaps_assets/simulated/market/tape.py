@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from smallcaps_assets.simulated.hours import NS_PER_MINUTE, RTH_OPEN
-from smallcaps_assets.simulated.market.conditions import Kind
+from smallcaps_assets.simulated.market.conditions import TradeKind
 from smallcaps_assets.simulated.market.listings import Listing
 from smallcaps_assets.simulated.market.noise import Ints, Noise
-from smallcaps_assets.simulated.market.plan import Plan
+from smallcaps_assets.simulated.market.plan import DayPlan
 from smallcaps_assets.simulated.market.sketch import Bools
 
 PIPS_PER_CENT: Final = 100
@@ -27,7 +27,7 @@ _FULL_PATH_TRADES: Final = 4  # open, two extremes and close
 
 def _mix(**per_mille: int) -> Ints:
     """A table of a thousand entries in which each kind of trade stands as often as it happens."""
-    kinds = np.array([Kind[name] for name in per_mille], dtype=np.int64)
+    kinds = np.array([TradeKind[name] for name in per_mille], dtype=np.int64)
     return np.repeat(kinds, list(per_mille.values()))
 
 
@@ -86,7 +86,7 @@ class _Path:
     is_anchor: Bools
 
 
-def tape_of(listing: Listing, plan: Plan) -> Tape:
+def draw_tape(listing: Listing, plan: DayPlan) -> Tape:
     """The trades of a symbol's day."""
     noise = Noise(listing.seed, listing.symbol, plan.session.day.isoformat(), "tape")
     slots = _slots(plan)
@@ -95,12 +95,14 @@ def tape_of(listing: Listing, plan: Plan) -> Tape:
     timestamp = _timestamps(noise, plan, slots)
     count = len(kind)
     exchange = _VENUES[noise.below(20, count, len(_VENUES))]
-    exchange[(kind == Kind.OPENING_CROSS) | (kind == Kind.OFFICIAL_OPEN) | (kind == Kind.CLOSING_PRINT)] = 12
+    exchange[
+        (kind == TradeKind.OPENING_CROSS) | (kind == TradeKind.OFFICIAL_OPEN) | (kind == TradeKind.CLOSING_PRINT)
+    ] = 12
     off_exchange = exchange == OFF_EXCHANGE
     delay = np.where(
         off_exchange, noise.between(21, count, 8_000_000, 400_000_000), noise.between(22, count, 90_000, 900_000)
     )
-    is_late = (kind == Kind.LATE_FORM_T) & _is_regular(plan, slots.minute) | (kind == Kind.OUT_OF_SEQUENCE)
+    is_late = (kind == TradeKind.LATE_FORM_T) & _is_regular(plan, slots.minute) | (kind == TradeKind.OUT_OF_SEQUENCE)
     delay += np.where(is_late, noise.between(23, count, 10, 90) * 1_000_000_000, 0)
     return Tape(
         minute=slots.minute,
@@ -117,7 +119,7 @@ def tape_of(listing: Listing, plan: Plan) -> Tape:
     )
 
 
-def _slots(plan: Plan) -> _Slots:
+def _slots(plan: DayPlan) -> _Slots:
     minutes = np.arange(len(plan.trades), dtype=np.int64)
     starts = np.cumsum(plan.trades) - plan.trades
     minute = np.repeat(minutes, plan.trades)
@@ -126,12 +128,12 @@ def _slots(plan: Plan) -> _Slots:
     return _Slots(minute, place, count, is_first=place == 0, is_last=place == count - 1)
 
 
-def _is_regular(plan: Plan, minute: Ints) -> Bools:
+def _is_regular(plan: DayPlan, minute: Ints) -> Bools:
     regular: Bools = (minute >= RTH_OPEN) & (minute < plan.session.close)
     return regular
 
 
-def _turns(noise: Noise, plan: Plan) -> tuple[Ints, Ints, Bools]:
+def _turns(noise: Noise, plan: DayPlan) -> tuple[Ints, Ints, Bools]:
     """Per minute: the places of the two extremes (first, second; at least 1 apart) and whether the low comes first."""
     minutes = len(plan.trades)
     room = np.maximum(plan.trades - 2, 1)
@@ -143,7 +145,7 @@ def _turns(noise: Noise, plan: Plan) -> tuple[Ints, Ints, Bools]:
     return first, second, np.where(noise.below(3, minutes, 5) == 0, ~green, green)
 
 
-def _path(noise: Noise, plan: Plan, slots: _Slots) -> _Path:
+def _path(noise: Noise, plan: DayPlan, slots: _Slots) -> _Path:
     """The way open, extreme, extreme, close in even steps with a cent of noise."""
     first, second, low_first = _turns(noise, plan)
     stretch = plan.trades >= _FULL_PATH_TRADES
@@ -168,24 +170,24 @@ def _path(noise: Noise, plan: Plan, slots: _Slots) -> _Path:
     return _Path(np.clip(cents * PIPS_PER_CENT, low[at], high[at]), is_anchor)
 
 
-def _kinds(noise: Noise, plan: Plan, slots: _Slots, is_anchor: Bools) -> Ints:
+def _kinds(noise: Noise, plan: DayPlan, slots: _Slots, is_anchor: Bools) -> Ints:
     """What each trade is. The anchors of a minute may set its prices; odd-only minutes hold nothing but odd lots."""
     draw = noise.below(5, len(slots.minute), 1000)
     at = slots.minute
     is_regular = _is_regular(plan, at)
     kind = np.where(is_regular, _REGULAR_MIX[draw], _EXTENDED_MIX[draw])
-    kind = np.where(is_anchor, np.where(is_regular, Kind.REGULAR, Kind.EXTENDED), kind)
-    kind[is_anchor & is_regular & (draw % 3 == 0)] = Kind.SWEEP
-    kind[plan.is_odd_only[at] & is_regular] = Kind.ODD
-    kind[plan.is_odd_only[at] & ~is_regular] = Kind.EXTENDED_ODD
+    kind = np.where(is_anchor, np.where(is_regular, TradeKind.REGULAR, TradeKind.EXTENDED), kind)
+    kind[is_anchor & is_regular & (draw % 3 == 0)] = TradeKind.SWEEP
+    kind[plan.is_odd_only[at] & is_regular] = TradeKind.ODD
+    kind[plan.is_odd_only[at] & ~is_regular] = TradeKind.EXTENDED_ODD
     auctioned = ~plan.is_odd_only[at]
-    kind[(at == RTH_OPEN) & slots.is_first & auctioned] = Kind.OPENING_CROSS
-    kind[(at == RTH_OPEN) & (slots.place == 1) & ~is_anchor & auctioned] = Kind.OFFICIAL_OPEN
-    kind[(at == plan.session.close) & slots.is_first & auctioned] = Kind.CLOSING_PRINT
+    kind[(at == RTH_OPEN) & slots.is_first & auctioned] = TradeKind.OPENING_CROSS
+    kind[(at == RTH_OPEN) & (slots.place == 1) & ~is_anchor & auctioned] = TradeKind.OFFICIAL_OPEN
+    kind[(at == plan.session.close) & slots.is_first & auctioned] = TradeKind.CLOSING_PRINT
     return kind
 
 
-def _prices(noise: Noise, plan: Plan, slots: _Slots, path: _Path, kind: Ints) -> Ints:
+def _prices(noise: Noise, plan: DayPlan, slots: _Slots, path: _Path, kind: Ints) -> Ints:
     """Path prices, except: price improvement inside the bar, odd lots beyond it, late prints from elsewhere."""
     count = len(kind)
     at = slots.minute
@@ -193,26 +195,26 @@ def _prices(noise: Noise, plan: Plan, slots: _Slots, path: _Path, kind: Ints) ->
     improvement = np.where(noise.below(6, count, 5) == 0, noise.between(7, count, -2, 2) * 25, 0)
     improved = np.clip(path.price + improvement, low, high)
     price = np.where(path.is_anchor | (slots.count < _FULL_PATH_TRADES), path.price, improved)
-    is_odd = (kind == Kind.ODD) | (kind == Kind.ODD_SWEEP) | (kind == Kind.EXTENDED_ODD)
+    is_odd = (kind == TradeKind.ODD) | (kind == TradeKind.ODD_SWEEP) | (kind == TradeKind.EXTENDED_ODD)
     stray = np.where(is_odd & (noise.below(8, count, 12) == 0), noise.between(9, count, -2, 2) * PIPS_PER_CENT, 0)
     price = np.maximum(price + stray, PIPS_PER_CENT)
     late = price * (1000 + noise.between(10, count, -40, 40)) // 1000 // PIPS_PER_CENT * PIPS_PER_CENT
-    price = np.where((kind == Kind.LATE_FORM_T), late, price)
+    price = np.where((kind == TradeKind.LATE_FORM_T), late, price)
     anywhere = low + (high - low) * noise.below(11, count, 101) // 100 // PIPS_PER_CENT * PIPS_PER_CENT
-    price = np.where((kind == Kind.OUT_OF_SEQUENCE) & (slots.count >= _FULL_PATH_TRADES), anywhere, price)
-    follows = np.flatnonzero(kind == Kind.OFFICIAL_OPEN)
+    price = np.where((kind == TradeKind.OUT_OF_SEQUENCE) & (slots.count >= _FULL_PATH_TRADES), anywhere, price)
+    follows = np.flatnonzero(kind == TradeKind.OFFICIAL_OPEN)
     price[follows] = price[follows - 1]
     return price
 
 
-def _sizes(noise: Noise, listing: Listing, plan: Plan, slots: _Slots, kind: Ints) -> Ints:
+def _sizes(noise: Noise, listing: Listing, plan: DayPlan, slots: _Slots, kind: Ints) -> Ints:
     """Millionths of a share. Odd lots have 1 to 99 shares; the others share the rest of the minute's volume."""
     count = len(kind)
-    is_odd = (kind == Kind.ODD) | (kind == Kind.ODD_SWEEP) | (kind == Kind.EXTENDED_ODD)
-    is_repeat = kind == Kind.OFFICIAL_OPEN
+    is_odd = (kind == TradeKind.ODD) | (kind == TradeKind.ODD_SWEEP) | (kind == TradeKind.EXTENDED_ODD)
+    is_repeat = kind == TradeKind.OFFICIAL_OPEN
     odd = noise.between(12, count, 1, 99)
     weight = np.where(is_odd | is_repeat, 0, (1 + noise.below(13, count, 8)) ** 2)
-    weight = np.where(kind == Kind.CLOSING_PRINT, 400, weight)
+    weight = np.where(kind == TradeKind.CLOSING_PRINT, 400, weight)
     at = slots.minute
     minutes = len(plan.trades)
     taken = np.bincount(at, np.where(is_odd, odd, np.where(is_repeat, 0, 100)), minutes).astype(np.int64)
@@ -232,7 +234,7 @@ def _sizes(noise: Noise, listing: Listing, plan: Plan, slots: _Slots, kind: Ints
     return size
 
 
-def _timestamps(noise: Noise, plan: Plan, slots: _Slots) -> Ints:
+def _timestamps(noise: Noise, plan: DayPlan, slots: _Slots) -> Ints:
     """SIP timestamps in UTC nanoseconds, ascending; about one trade in six shares the timestamp of the one before."""
     count = len(slots.minute)
     offset = noise.below(16, count, NS_PER_MINUTE // 1000) * 1000 + noise.below(18, count, 1000)

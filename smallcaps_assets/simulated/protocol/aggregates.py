@@ -7,13 +7,13 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.simulated.hours import NEW_YORK, NS_PER_MINUTE, midnight_ns, new_york_date, session_on
+from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, NS_PER_MINUTE, date_at_ns, midnight_ns, trading_day
 from smallcaps_assets.simulated.protocol.rendering import bars_json
-from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, NOT_FOUND, Page, Refusal, Request, parse_date
+from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, NOT_FOUND, Refusal, ReplyPage, Request, parse_date
 from smallcaps_assets.simulated.source import Market, Row
 
-DEFAULT_LIMIT: Final = 5000
-MAX_LIMIT: Final = 50_000
+_DEFAULT_LIMIT: Final = 5000
+_MAX_LIMIT: Final = 50_000
 _NS_PER_MS: Final = 1_000_000
 _LATEST_MS: Final = 7_289_568_000_000  # the end of the year 2200
 _WINDOW_MINUTES: Final = {"minute": 1, "hour": 60}
@@ -42,13 +42,13 @@ class _Range:
         return f"/v2/aggs/ticker/{self.symbol}/range/{self.multiplier}/{self.timespan}/{start_ms}/{end_ms}"
 
 
-def aggregates_page(request: Request, market: Market, segments: list[str]) -> Page:
+def aggregates_page(request: Request, market: Market, segments: list[str]) -> ReplyPage:
     """Bars of one symbol. `limit` counts base bars (minutes or days); a page never cuts a window in two."""
     symbol, multiplier, timespan, raw_from, raw_to = segments
     asked = _range(symbol, multiplier, timespan, raw_from, raw_to)
     descending = request.choice("sort", "asc", "desc") == "desc"
     adjusted = request.flag("adjusted", default=True)
-    limit = request.limit(DEFAULT_LIMIT, MAX_LIMIT)
+    limit = request.limit(_DEFAULT_LIMIT, _MAX_LIMIT)
     base, beyond = _cut(_base_bars(market, asked, limit, descending=descending), asked, limit, descending=descending)
     rows = _windows(base, asked, descending=descending)
     if adjusted:
@@ -64,14 +64,14 @@ def aggregates_page(request: Request, market: Market, segments: list[str]) -> Pa
         "adjusted": adjusted,
         "count": len(rows),
     }
-    return Page(bars_json(rows) if len(rows) else None, len(rows), entries, next_url)
+    return ReplyPage(bars_json(rows) if len(rows) else None, len(rows), entries, next_url)
 
 
-def grouped_page(request: Request, market: Market, raw_day: str) -> Page:
+def grouped_page(request: Request, market: Market, raw_day: str) -> ReplyPage:
     """The day bars of every symbol that traded; `t` is the end of regular hours."""
     day = parse_date("date", raw_day)
     adjusted = request.flag("adjusted", default=True)
-    session = session_on(day)
+    session = trading_day(day)
     found = [] if session is None else [market.daily(symbol, day, day) for symbol in market.symbols()]
     rows = pl.concat(found) if found else pl.DataFrame()
     if adjusted and len(rows):
@@ -84,13 +84,13 @@ def grouped_page(request: Request, market: Market, raw_day: str) -> Page:
         "count": len(rows),
     }
     stamps = pl.lit(closes_ms)
-    return Page(bars_json(rows, stamps, with_symbol=True) if len(rows) else None, len(rows), entries)
+    return ReplyPage(bars_json(rows, stamps, with_symbol=True) if len(rows) else None, len(rows), entries)
 
 
-def previous_page(request: Request, market: Market, symbol: str) -> Page:
+def previous_page(request: Request, market: Market, symbol: str) -> ReplyPage:
     """The last finished day bar of one symbol."""
     adjusted = request.flag("adjusted", default=True)
-    today = request.now.astimezone(NEW_YORK).date()
+    today = request.now.astimezone(NEW_YORK_ZONE).date()
     rows = market.daily(symbol, today - _FAR_BACK, today).tail(1)
     if adjusted:
         rows = split_adjusted(rows, market)
@@ -102,7 +102,7 @@ def previous_page(request: Request, market: Market, symbol: str) -> Page:
         "adjusted": adjusted,
         "count": count,
     }
-    return Page(bars_json(rows, with_symbol=True) if count else None, count, entries)
+    return ReplyPage(bars_json(rows, with_symbol=True) if count else None, count, entries)
 
 
 def open_close_body(request: Request, market: Market, symbol: str, raw_day: str) -> Row:
@@ -110,7 +110,7 @@ def open_close_body(request: Request, market: Market, symbol: str, raw_day: str)
     day = parse_date("date", raw_day)
     adjusted = request.flag("adjusted", default=True)
     daily, minutes = market.daily(symbol, day, day), market.bars(symbol, day, day)
-    session = session_on(day)
+    session = trading_day(day)
     if daily.is_empty() or session is None:
         raise Refusal(NOT_FOUND, "Data not found.")
     if adjusted:
@@ -171,7 +171,7 @@ def _base_bars(market: Market, asked: _Range, limit: int, *, descending: bool) -
     """More than `limit` base bars in the order asked, where there are so many; whole days, so windows stay whole."""
     day_bars = asked.minutes is None
     fetch = market.daily if day_bars else market.bars
-    days = market.days(asked.symbol, new_york_date(asked.start_ns), new_york_date(asked.end_ns))
+    days = market.days(asked.symbol, date_at_ns(asked.start_ns), date_at_ns(asked.end_ns))
     at_once = limit + 1 if day_bars else min(limit // _BARS_A_DAY + 1, _DAYS_AT_ONCE)
     found = [fetch(asked.symbol, date(1970, 1, 1), date(1970, 1, 1))]
     have = 0

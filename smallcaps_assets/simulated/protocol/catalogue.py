@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Page, Refusal, Request
+from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request
 from smallcaps_assets.simulated.source import Market, Row
 
 _OPERATORS: Final[dict[str, Callable[[float | str, float | str], bool]]] = {
@@ -29,23 +29,23 @@ class Catalogue:
     counts_rows: bool = False
 
 
-TICKERS: Final = Catalogue(
+TICKERS_LIST: Final = Catalogue(
     ("ticker", "name", "market", "locale", "primary_exchange", "type", "cik", "last_updated_utc"),
     "ticker.asc",
     100,
     1000,
     counts_rows=True,
 )
-SPLITS_V3: Final = Catalogue(("execution_date", "ticker"), "execution_date.desc", 10, 1000)
-SPLITS: Final = Catalogue(("execution_date", "ticker", "adjustment_type"), "execution_date.desc", 100, 5000)
-SHORT_INTEREST: Final = Catalogue(
+SPLITS_V3_LIST: Final = Catalogue(("execution_date", "ticker"), "execution_date.desc", 10, 1000)
+SPLITS_LIST: Final = Catalogue(("execution_date", "ticker", "adjustment_type"), "execution_date.desc", 100, 5000)
+SHORT_INTEREST_LIST: Final = Catalogue(
     ("ticker", "settlement_date", "days_to_cover", "avg_daily_volume"), "ticker.asc", 10, 50_000
 )
-FLOATS: Final = Catalogue(("ticker", "free_float_percent"), "ticker.asc", 100, 5000)
-CONDITIONS: Final = Catalogue(("id", "asset_class", "name", "type"), "asset_class.asc", 10, 1000)
+FLOATS_LIST: Final = Catalogue(("ticker", "free_float_percent"), "ticker.asc", 100, 5000)
+CONDITIONS_LIST: Final = Catalogue(("id", "asset_class", "name", "type"), "asset_class.asc", 10, 1000)
 
 
-def catalogue_page(request: Request, catalogue: Catalogue, rows: list[Row]) -> Page:
+def catalogue_page(request: Request, catalogue: Catalogue, rows: list[Row]) -> ReplyPage:
     """One page of a list. Raises Refusal 400 for a bad limit, sort field or bound."""
     limit = request.limit(catalogue.default_limit, catalogue.max_limit)
     kept = [row for row in rows if _passes(request, catalogue, row)]
@@ -56,7 +56,7 @@ def catalogue_page(request: Request, catalogue: Catalogue, rows: list[Row]) -> P
     start = int(marker)
     page = kept[start : start + limit]
     has_more = start + limit < len(kept)
-    return Page(
+    return ReplyPage(
         json.dumps(page)[1:-1],
         len(page),
         {"count": len(page)} if catalogue.counts_rows else {},
@@ -64,7 +64,7 @@ def catalogue_page(request: Request, catalogue: Catalogue, rows: list[Row]) -> P
     )
 
 
-def tickers_page(request: Request, market: Market) -> Page:
+def tickers_page(request: Request, market: Market) -> ReplyPage:
     """The list of tickers; `active` is true unless asked otherwise, and every ticker here is active."""
     active = request.flag("active", default=True)
     wanted, exchange = (request.text("search") or "").lower(), request.text("exchange")
@@ -75,20 +75,20 @@ def tickers_page(request: Request, market: Market) -> Page:
         and (not wanted or wanted in f"{row['ticker']} {row['name']}".lower())
         and exchange in (None, row["primary_exchange"])
     ]
-    return catalogue_page(request, TICKERS, rows)
+    return catalogue_page(request, TICKERS_LIST, rows)
 
 
-def splits_v3_page(request: Request, market: Market) -> Page:
+def splits_v3_page(request: Request, market: Market) -> ReplyPage:
     """/v3/reference/splits."""
     reverse = request.text("reverse_split")
     rows = [{"id": _split_id(row), **row} for row in market.splits()]
     if reverse is not None:
         wanted = request.flag("reverse_split", default=True)
         rows = [row for row in rows if (_number(row, "split_from") > _number(row, "split_to")) is wanted]
-    return catalogue_page(request, SPLITS_V3, rows)
+    return catalogue_page(request, SPLITS_V3_LIST, rows)
 
 
-def splits_page(request: Request, market: Market) -> Page:
+def splits_page(request: Request, market: Market) -> ReplyPage:
     """/stocks/v1/splits."""
     rows: list[Row] = [
         {
@@ -101,7 +101,7 @@ def splits_page(request: Request, market: Market) -> Page:
         }
         for row in market.splits()
     ]
-    return catalogue_page(request, SPLITS, rows)
+    return catalogue_page(request, SPLITS_LIST, rows)
 
 
 def _split_id(row: Row) -> str:

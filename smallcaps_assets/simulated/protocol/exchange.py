@@ -11,12 +11,12 @@ from typing import Final
 from urllib.parse import unquote
 
 from smallcaps_assets.errors import SmallcapsError
-from smallcaps_assets.simulated.hours import NEW_YORK, utc_now
+from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, utc_now
 from smallcaps_assets.simulated.protocol.aggregates import aggregates_page, grouped_page, open_close_body, previous_page
 from smallcaps_assets.simulated.protocol.catalogue import (
-    CONDITIONS,
-    FLOATS,
-    SHORT_INTEREST,
+    CONDITIONS_LIST,
+    FLOATS_LIST,
+    SHORT_INTEREST_LIST,
     catalogue_page,
     splits_page,
     splits_v3_page,
@@ -30,9 +30,9 @@ from smallcaps_assets.simulated.protocol.wire import (
     SERVER_ERROR,
     TOO_MANY_REQUESTS,
     UNAUTHORIZED,
-    Page,
     Refusal,
     Reply,
+    ReplyPage,
     Request,
     json_reply,
     page_reply,
@@ -150,13 +150,13 @@ class Exchange:
             "v3/reference/tickers/*": self._details,
             "v3/reference/splits": _paged(lambda request, _: splits_v3_page(request, market)),
             "v3/reference/conditions": _paged(
-                lambda request, _: catalogue_page(request, CONDITIONS, condition_rows(request.text("data_type")))
+                lambda request, _: catalogue_page(request, CONDITIONS_LIST, condition_rows(request.text("data_type")))
             ),
             "stocks/v1/splits": _paged(lambda request, _: splits_page(request, market)),
             "stocks/v1/short-interest": _paged(
-                lambda request, _: catalogue_page(request, SHORT_INTEREST, market.short_interest())
+                lambda request, _: catalogue_page(request, SHORT_INTEREST_LIST, market.short_interest())
             ),
-            "stocks/vX/float": _paged(lambda request, _: catalogue_page(request, FLOATS, market.floats())),
+            "stocks/vX/float": _paged(lambda request, _: catalogue_page(request, FLOATS_LIST, market.floats())),
             "v1/marketstatus/upcoming": lambda request, _: json_reply(request.id, upcoming(request.now)),
             "v1/marketstatus/now": lambda request, _: json_reply(request.id, market_status(request.now)),
         }
@@ -164,12 +164,12 @@ class Exchange:
 
     def _details(self, request: Request, parts: list[str]) -> Reply:
         raw = request.text("date")
-        day: date = request.now.astimezone(NEW_YORK).date() if raw is None else parse_date("date", raw)
+        day: date = request.now.astimezone(NEW_YORK_ZONE).date() if raw is None else parse_date("date", raw)
         row = self._market.details(parts[0], day)
         if row is None:
             raise Refusal(NOT_FOUND, "Ticker not found.")
         return json_reply(request.id, {"request_id": request.id, "results": row, "status": "OK"})
 
 
-def _paged(page: Callable[[Request, list[str]], Page]) -> Handler:
+def _paged(page: Callable[[Request, list[str]], ReplyPage]) -> Handler:
     return lambda request, parts: page_reply(request, page(request, parts))

@@ -29,7 +29,7 @@ _Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class FaultRequest:
     """A request as these faults see it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Asked:
         return cursor_url(self.origin, path or self.path, with_cursor(self.query), {**(more or {}), _FAULT: fault})
 
 
-def faulted(fault: str, reply: Reply, asked: Asked, seed: int) -> Reply | None:
+def apply_page_fault(fault: str, reply: Reply, asked: FaultRequest, seed: int) -> Reply | None:
     """The answer under one of PAGE_FAULTS; None where the fault has nothing to take hold of.
 
     Answers other than 200 and those without `results` are left alone, by all but `no_results` also those whose
@@ -109,7 +109,7 @@ def _rewritten(reply: Reply, page: _Row) -> Reply:
     return replace(reply, headers=headers, body=json.dumps(page, separators=(",", ":")).encode())
 
 
-def _back_url(rows: list[_Row], asked: Asked) -> str:
+def _back_url(rows: list[_Row], asked: FaultRequest) -> str:
     """Where the last rows of a page come again, or the whole page."""
     if len(rows) > _REPEATED and asked.path.startswith(_TICKS) and "sequence_number" in rows[-_REPEATED - 1]:
         return asked.marked_url("repeat", more=_place_of(rows[:-_REPEATED], asked))
@@ -119,7 +119,7 @@ def _back_url(rows: list[_Row], asked: Asked) -> str:
     return asked.marked_url("repeat", "/".join(segments))
 
 
-def _place_of(given: list[_Row], asked: Asked) -> dict[str, str | int]:
+def _place_of(given: list[_Row], asked: FaultRequest) -> dict[str, str | int]:
     """The exchange's own cursor after the last of the rows given, where rows may share all that orders them."""
     at, sequence = key = _key(given[-1])
     count = sum(_key(row) == key for row in given)

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Final, Literal, TypeGuard, cast, get_args
 
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS, Asked, faulted
+from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS, FaultRequest, apply_page_fault
 from smallcaps_assets.simulated.protocol.wire import (
     OK,
     SERVER_ERROR,
@@ -24,7 +24,7 @@ from smallcaps_assets.simulated.protocol.wire import (
     refusal_reply,
 )
 
-Kind = Literal[
+FaultKind = Literal[
     "429",
     "429_retry_after",
     "500",
@@ -42,7 +42,7 @@ Kind = Literal[
     "repeat",
     "republish",
 ]
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
+FAULT_KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 SECONDS: Final[Mapping[str, float]] = {"429_retry_after": 1.0, "drip": 10.0, "latency": 0.04}
 
 _FORBIDDEN: Final = 403
@@ -77,7 +77,7 @@ class Fault:
         seconds: for the faults in SECONDS, which has the defaults; `Retry-After` is rounded up to whole seconds.
     """
 
-    fault: Kind
+    fault: FaultKind
     rate: float = 0.0
     requests: tuple[int, ...] = ()
     path: str = ""
@@ -119,8 +119,8 @@ def _rule(name: str, rule: object) -> Fault:
         if field not in known:
             raise _wrong(name, field, value, f"use only the fields {', '.join(known)}")
     kind, rate, numbers = rule.get("fault"), rule.get("rate", 0.0), rule.get("requests", [])
-    if kind not in KINDS:
-        raise _wrong(name, "fault", kind, f"use one of {', '.join(repr(each) for each in KINDS)}")
+    if kind not in FAULT_KINDS:
+        raise _wrong(name, "fault", kind, f"use one of {', '.join(repr(each) for each in FAULT_KINDS)}")
     if not _is_number(rate) or not 0 <= rate <= 1:
         raise _wrong(name, "rate", rate, "give a number from 0 to 1")
     if not isinstance(numbers, list) or not all(type(number) is int and number >= 1 for number in numbers):
@@ -130,7 +130,7 @@ def _rule(name: str, rule: object) -> Fault:
     path = rule.get("path", "")
     if not isinstance(path, str):
         raise _wrong(name, "path", path, 'give a part of the path, such as "/v3/quotes/"')
-    return Fault(cast("Kind", kind), float(rate), tuple(numbers), path, _seconds(name, rule, kind))
+    return Fault(cast("FaultKind", kind), float(rate), tuple(numbers), path, _seconds(name, rule, kind))
 
 
 def _seconds(name: str, rule: Mapping[str, object], kind: str) -> float | None:
@@ -182,7 +182,7 @@ class FaultyExchange:
         with self._lock:
             self._received += 1
             number = self._received
-        asked = Asked.of(path, query, headers)
+        asked = FaultRequest.of(path, query, headers)
         rules = [rule for index, rule in enumerate(self._script) if self._strikes(index, rule, number, asked)]
         waits = [rule.length for rule in rules if rule.fault == "latency"]
         rule = next((rule for rule in rules if rule.fault != "latency"), None)
@@ -196,23 +196,23 @@ class FaultyExchange:
         self._count("latency")
         return replace(reply, delivery=replace(reply.delivery or Delivery(), latency=sum(waits)))
 
-    def _strikes(self, index: int, rule: Fault, number: int, asked: Asked) -> bool:
+    def _strikes(self, index: int, rule: Fault, number: int, asked: FaultRequest) -> bool:
         if rule.path not in asked.path or (rule.fault == "repeat" and asked.mark == "repeat"):
             return False
         digest = hashlib.sha256(f"{self._seed}|{index}|{number}".encode()).digest()
         uniform = (int.from_bytes(digest[:8], "big") >> (64 - _UNIFORM_BITS)) / 2**_UNIFORM_BITS
         return number in rule.requests or uniform < rule.rate
 
-    def _answered(self, rule: Fault | None, path: str, asked: Asked, headers: Mapping[str, str]) -> Reply:
+    def _answered(self, rule: Fault | None, path: str, asked: FaultRequest, headers: Mapping[str, str]) -> Reply:
         """What the exchange answers, with the fault of `rule` or of the cursor that led here."""
         reply = self._exchange.reply(path, asked.query, headers)
         if rule is not None and rule.fault in PAGE_FAULTS:
-            changed = faulted(rule.fault, reply, asked, self._seed)
+            changed = apply_page_fault(rule.fault, reply, asked, self._seed)
             if changed is not None:
                 self._count(rule.fault)
             return changed or reply
         if asked.mark in ("loop", "endless"):
-            reply = faulted(asked.mark, reply, asked, self._seed) or reply
+            reply = apply_page_fault(asked.mark, reply, asked, self._seed) or reply
         if rule is None:
             return reply
         self._count(rule.fault)

@@ -4,16 +4,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from smallcaps_assets.simulated.hours import (
-    NEW_YORK,
+    NEW_YORK_ZONE,
     NS_PER_MINUTE,
     REGULAR_CLOSE,
     RTH_OPEN,
-    Session,
-    session_on,
-    sessions_between,
+    TradingDay,
     to_ns,
+    trading_dates,
+    trading_day,
 )
-from smallcaps_assets.simulated.market.conditions import CONDITIONS, HIGH_LOW, OPEN_CLOSE, VOLUME, Condition
+from smallcaps_assets.simulated.market.conditions import HIGH_LOW, OPEN_CLOSE, TRADE_CONDITIONS, VOLUME, Condition
 from smallcaps_assets.simulated.source import Row
 
 _HORIZON: Final = timedelta(days=365)
@@ -35,13 +35,13 @@ _MARTIN_LUTHER_KING_FROM: Final = 10
 
 def upcoming(now: datetime) -> list[Row]:
     """Holidays and early closes of the next year, one row per exchange, by date."""
-    today = now.astimezone(NEW_YORK).date()
-    open_days = set(sessions_between(today, today + _HORIZON))
+    today = now.astimezone(NEW_YORK_ZONE).date()
+    open_days = set(trading_dates(today, today + _HORIZON))
     last = max(open_days, default=today)
     rows: list[Row] = []
     for offset in range((last - today).days + 1):
         day = today + timedelta(days=offset)
-        session = session_on(day)
+        session = trading_day(day)
         if session is None and day.weekday() <= _FRIDAY:
             rows.extend(
                 {"exchange": name, "name": _name(day), "date": day.isoformat(), "status": "closed"}
@@ -55,7 +55,7 @@ def upcoming(now: datetime) -> list[Row]:
 _EXCHANGES: Final = ("NYSE", "NASDAQ")
 
 
-def _early_close(exchange: str, session: Session) -> Row:
+def _early_close(exchange: str, session: TradingDay) -> Row:
     return {
         "exchange": exchange,
         "name": _name(session.day),
@@ -67,7 +67,7 @@ def _early_close(exchange: str, session: Session) -> Row:
 
 
 def _utc_text(day: date, minute: int) -> str:
-    local = datetime.combine(day, time(4 + minute // 60, minute % 60), NEW_YORK)
+    local = datetime.combine(day, time(4 + minute // 60, minute % 60), NEW_YORK_ZONE)
     return local.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
@@ -79,7 +79,7 @@ def _name(day: date) -> str:
 
 def market_status(now: datetime) -> Row:
     """/v1/marketstatus/now."""
-    session = session_on(now.astimezone(NEW_YORK).date())
+    session = trading_day(now.astimezone(NEW_YORK_ZONE).date())
     minute = -1 if session is None else (to_ns(now) - session.start_ns) // NS_PER_MINUTE
     early = session is not None and 0 <= minute < RTH_OPEN
     regular = session is not None and RTH_OPEN <= minute < session.close
@@ -91,7 +91,7 @@ def market_status(now: datetime) -> Row:
         "earlyHours": early,
         "exchanges": {"nasdaq": word, "nyse": word, "otc": "open" if regular else "closed"},
         "market": word,
-        "serverTime": now.astimezone(NEW_YORK).isoformat(timespec="seconds"),
+        "serverTime": now.astimezone(NEW_YORK_ZONE).isoformat(timespec="seconds"),
     }
 
 
@@ -99,7 +99,7 @@ def condition_rows(data_type: str | None) -> list[Row]:
     """Trade conditions with their update rules; none for other data types."""
     if data_type not in (None, "trade"):
         return []
-    return [_condition_row(condition) for condition in CONDITIONS]
+    return [_condition_row(condition) for condition in TRADE_CONDITIONS]
 
 
 def _condition_row(condition: Condition) -> Row:

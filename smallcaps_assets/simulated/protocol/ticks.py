@@ -11,15 +11,15 @@ import polars as pl
 from smallcaps_assets.simulated.hours import (
     HISTORY_BEGINS,
     NS_PER_SECOND,
+    date_at_ns,
     midnight_ns,
-    new_york_date,
     to_ns,
 )
-from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Page, Refusal, Request, parse_date
+from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request, parse_date
 from smallcaps_assets.simulated.source import Market
 
-DEFAULT_LIMIT: Final = 1000
-MAX_LIMIT: Final = 50_000
+_DEFAULT_LIMIT: Final = 1000
+_MAX_LIMIT: Final = 50_000
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
@@ -47,11 +47,11 @@ class _Walk:
     wanted: int
 
 
-def ticks_page(request: Request, market: Market, symbol: str, fetch: Fetch, render: Render) -> Page:
+def ticks_page(request: Request, market: Market, symbol: str, fetch: Fetch, render: Render) -> ReplyPage:
     """A page of trades or quotes of a symbol; an unknown symbol has none. Newest first unless `order=asc`."""
     request.choice("sort", "timestamp")
     descending = request.choice("order", "desc", "asc") == "desc"
-    limit = request.limit(DEFAULT_LIMIT, MAX_LIMIT)
+    limit = request.limit(_DEFAULT_LIMIT, _MAX_LIMIT)
     start, end = time_range(request)
     place = _place(request)
     if place is not None:
@@ -59,7 +59,7 @@ def ticks_page(request: Request, market: Market, symbol: str, fetch: Fetch, rend
     rows = _collect(market, symbol, fetch, _Walk(start, end, descending, place, wanted=limit + 1))
     page = rows.head(limit)
     next_url = request.next_url(None, **_cursor(page, place)) if len(rows) > limit else None
-    return Page(render(page), len(page), next_url=next_url)
+    return ReplyPage(render(page), len(page), next_url=next_url)
 
 
 def time_range(request: Request) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def _collect(market: Market, symbol: str, fetch: Fetch, walk: _Walk) -> pl.DataF
     have = 0
     if walk.start_ns >= walk.end_ns:
         return found[0]
-    days = market.days(symbol, new_york_date(walk.start_ns), new_york_date(walk.end_ns - 1))
+    days = market.days(symbol, date_at_ns(walk.start_ns), date_at_ns(walk.end_ns - 1))
     for day in reversed(days) if walk.descending else days:
         first, after = midnight_ns(day), midnight_ns(day + timedelta(days=1))
         rows = fetch(symbol, max(walk.start_ns, first), min(walk.end_ns, after))

@@ -108,7 +108,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Page:
+class ReplyPage:
     """One page of an answer: envelope entries in the vendor's order, with `rows` as ready JSON under `results`."""
 
     rows: str | None
@@ -145,7 +145,7 @@ def parse_date(name: str, raw: str) -> date:
     return min(max(day, _EARLIEST), _LATEST)
 
 
-def page_reply(request: Request, page: Page) -> Reply:
+def page_reply(request: Request, page: ReplyPage) -> Reply:
     """A page as the vendor sends it: no `results` key where `rows` is None, no `next_url` on the last page."""
     parts = [] if page.rows is None else [f'"results":[{page.rows}]']
     tail: Row = {**page.entries, "status": "OK", "request_id": request.id}

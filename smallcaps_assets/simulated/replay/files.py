@@ -15,7 +15,7 @@ _SYMBOL: Final = {"symbol": pl.String()}
 
 
 @dataclass(frozen=True)
-class Table:
+class ReplayTable:
     """One kind of file: what its rows become, and which columns a file must have. The others have defaults."""
 
     name: str
@@ -24,11 +24,15 @@ class Table:
     order: tuple[str, ...]
 
 
-BARS_TABLE: Final = Table(
+BARS_TABLE: Final = ReplayTable(
     "bars", BARS, tuple(name for name in BARS if name not in ("vwap", "transactions")), ("timestamp",)
 )
-TRADES_TABLE: Final = Table("trades", {**_SYMBOL, **TRADES_ALL}, ("symbol", *TRADES), ("timestamp", "sequence_number"))
-QUOTES_TABLE: Final = Table("quotes", {**_SYMBOL, **QUOTES_ALL}, ("symbol", *QUOTES), ("timestamp", "sequence_number"))
+TRADES_TABLE: Final = ReplayTable(
+    "trades", {**_SYMBOL, **TRADES_ALL}, ("symbol", *TRADES), ("timestamp", "sequence_number")
+)
+QUOTES_TABLE: Final = ReplayTable(
+    "quotes", {**_SYMBOL, **QUOTES_ALL}, ("symbol", *QUOTES), ("timestamp", "sequence_number")
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Files:
         InputError: a file cannot be read, lacks a column or has one of a wrong type. It names file, column and remedy.
     """
 
-    def __init__(self, folder: Path, table: Table) -> None:
+    def __init__(self, folder: Path, table: ReplayTable) -> None:
         self.table = table
         self._files = [_opened(path, table) for path in sorted(folder.glob(f"{table.name}*.parquet"))]
 
@@ -82,7 +86,7 @@ class Files:
         return dates.drop_nulls().unique().sort()
 
 
-def _opened(path: Path, table: Table) -> _File:
+def _opened(path: Path, table: ReplayTable) -> _File:
     try:
         found = pl.scan_parquet(path).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -122,7 +126,7 @@ def _remedy(name: str, wanted: pl.DataType) -> str:
     return f"it must be {kind}: write it with .cast(pl.{wanted})"
 
 
-def _columns(file: _File, table: Table) -> list[pl.Expr]:
+def _columns(file: _File, table: ReplayTable) -> list[pl.Expr]:
     return [_column(file, name, dtype).alias(name) for name, dtype in table.schema.items()]
 
 

@@ -13,10 +13,10 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.hours import (
     NS_PER_MINUTE,
     RTH_OPEN,
+    date_at_ns,
     midnight_ns,
-    new_york_date,
-    session_on,
     to_ns,
+    trading_day,
     utc_now,
 )
 from smallcaps_assets.simulated.replay.files import BARS_TABLE, QUOTES_TABLE, TRADES_TABLE, Files
@@ -77,7 +77,7 @@ class ReplayMarket:
 
     def days(self, symbol: str, first: date, last: date) -> list[date]:
         """New York dates in [first, last] up to now that may hold rows of a symbol, ascending."""
-        last = min(last, new_york_date(to_ns(self._clock())))
+        last = min(last, date_at_ns(to_ns(self._clock())))
         if (last - first).days < _FEW_DAYS:
             return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
         if symbol not in self._dates:
@@ -134,7 +134,7 @@ class ReplayMarket:
         return []
 
     def _day_bar(self, symbol: str, day: date) -> pl.DataFrame:
-        session = session_on(day)
+        session = trading_day(day)
         bars = self.bars(symbol, day, day)
         if session is None:
             return BARS.to_frame()
@@ -157,7 +157,7 @@ class ReplayMarket:
 
 
 def _is_over(day: date, now_ns: int) -> bool:
-    session = session_on(day)
+    session = trading_day(day)
     return session is not None and session.start_ns + session.end * NS_PER_MINUTE <= now_ns
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import socket
-import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -16,10 +15,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import build_master, detect
-from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST
-from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.domain.tables import EVENTS, MANIFEST
+from smallcaps_assets.lake.bars import DAY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
@@ -519,64 +517,6 @@ def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- demo, status
-
-
-def flags(lake: str, symbols: int = 3, sessions: int = 4) -> list[str]:
-    return ["--symbols", str(symbols), "--sessions", str(sessions), "--lake", lake]
-
-
-@pytest.fixture
-def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code location as a new process finds it: not yet loaded."""
-    monkeypatch.delitem(sys.modules, "smallcaps_assets.definitions", raising=False)
-
-
-@pytest.mark.usefixtures("unloaded")
-def test_a_demo_from_nothing_and_again(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", *flags("first")]) == 0
-    told = capsys.readouterr().out
-    for profile in PROFILES:
-        assert re.search(rf"profile {profile}: [1-9]", told)
-    assert len(re.findall(r"^  (?:GO: every figure meets its target|NO-GO: .*)$", told, re.MULTILINE)) == 3
-    assert re.search(r"lake .*/first: [1-9][0-9,]* requests, 0 retries in", told)
-    assert "smallcaps ui --lake first --symbols 3 --sessions 4" in told
-    before = {name: content for name, (_, content) in files_below(tmp_path / "first").items()}
-    assert main(["demo", *flags("first")]) == 0
-    again = capsys.readouterr().out
-    assert {name: content for name, (_, content) in files_below(tmp_path / "first").items()} == before
-    # Dagster's state of another lake lies in the home, apart; nothing is written elsewhere
-    assert (home / ".dagster" / "lakes").is_dir()
-    assert not (home / "lake").exists()
-    # status counts the same
-    assert main(["status", *flags("first")]) == 0
-    status = capsys.readouterr().out
-    assert "3 symbols, 4 sessions due" in status
-    assert "12 of 12 symbol-sessions, 0 left" in status
-    for line in re.findall(r"^profile .*$", status, re.MULTILINE):
-        assert line in told
-    # told of the run, not of the process
-    assert ": 0 requests, 0 retries in" in again
-    assert "shards: 3, all up to date" in status
-    bars = BarsStore(Lake(tmp_path / "first"))
-    empty = date(2025, 11, 28)
-    bars.add(bars.symbols()[0], empty, [empty], BARS.to_frame(), QUARANTINED_BARS.to_frame())
-    assert main(["status", *flags("first")]) == 0
-    told = capsys.readouterr().out
-    assert "shards: 3, 1 out of date (0 detected with other settings, code or reference data, 1 before bars" in told
-    config = home / "config" / "config.yaml"
-    config.write_text(config.read_text(encoding="utf-8").replace("min_spike_x: 6.0,", "min_spike_x: 6.5,"), "utf-8")
-    assert main(["status", *flags("first")]) == 0
-    told = capsys.readouterr().out
-    assert "shards: 3, 3 out of date (3 detected with other settings, code or reference data, 0 before bars" in told
-
-
-@pytest.mark.usefixtures("unloaded")
-def test_two_demos_in_one_process_have_two_lakes(tmp_path: Path) -> None:
-    assert main(["demo", *flags("first", symbols=1, sessions=1)]) == 0
-    before = files_below(tmp_path / "first")
-    assert main(["demo", *flags("second", symbols=1, sessions=1)]) == 0
-    assert files_below(tmp_path / "first") == before
-    assert (tmp_path / "second" / "events" / "master.parquet").is_file()
 
 
 def test_the_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

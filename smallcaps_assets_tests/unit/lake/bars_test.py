@@ -173,7 +173,7 @@ def test_symbols_that_cannot_name_a_folder_never_reach_the_disk(store: BarsStore
 
 
 def quarantine(lake: Lake) -> pl.DataFrame:
-    return pl.read_parquet(lake.quarantined(lake.bars("AEMD") / "2025-11.parquet"))
+    return pl.read_parquet(lake.quarantine_path(lake.bars("AEMD") / "2025-11.parquet"))
 
 
 def test_refused_rows_are_kept_per_session(store: BarsStore, lake: Lake) -> None:

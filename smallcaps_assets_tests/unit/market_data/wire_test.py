@@ -54,7 +54,7 @@ def aggregates(*rows: object, **head: object) -> bytes:
 
 
 def read_trades(body: bytes) -> pl.DataFrame:
-    return wire.trades_page(body, WINDOW).frame
+    return wire.parse_trades_page(body, WINDOW).frame
 
 
 def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -62,7 +62,9 @@ def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def test_a_trade_is_read_exactly() -> None:
-    page = wire.trades_page(v3(TRADE, next_url="https://x/v3/trades/AEMD?cursor=c", unknown={"a": [1, "b"]}), WINDOW)
+    page = wire.parse_trades_page(
+        v3(TRADE, next_url="https://x/v3/trades/AEMD?cursor=c", unknown={"a": [1, "b"]}), WINDOW
+    )
     assert page.next_url == "https://x/v3/trades/AEMD?cursor=c"
     assert page.request_id == "r1"
     assert page.frame.schema == TRADES_ALL
@@ -86,7 +88,7 @@ def test_size_is_used_where_there_is_no_decimal_size() -> None:
 
 
 def test_a_quote_is_read_and_absent_fields_are_null() -> None:
-    frame = wire.quotes_page(v3(QUOTE, without(QUOTE, "bid_price", "tape")), WINDOW).frame
+    frame = wire.parse_quotes_page(v3(QUOTE, without(QUOTE, "bid_price", "tape")), WINDOW).frame
     assert frame.schema == QUOTES_ALL
     assert frame["bid_price"].to_list() == [0.0, None]
     assert frame["tape"].to_list() == [3, None]
@@ -95,7 +97,7 @@ def test_a_quote_is_read_and_absent_fields_are_null() -> None:
 
 def test_bars_are_read_as_sent() -> None:
     rows = [BAR, {**BAR, "vw": 1.6, "n": 12, "otc": True}]
-    frame = wire.bars_page(aggregates(*rows, status="DELAYED"), "AEMD", DAY_MS).frame
+    frame = wire.parse_bars_page(aggregates(*rows, status="DELAYED"), "AEMD", DAY_MS).frame
     assert frame.schema == BARS
     assert frame["volume"].to_list() == [9099.618093] * 2
     assert frame["vwap"].to_list() == [None, 1.6]
@@ -104,9 +106,9 @@ def test_bars_are_read_as_sent() -> None:
 
 
 def test_empty_answers_are_empty_frames() -> None:
-    assert wire.trades_page(v3(), WINDOW).frame.schema == TRADES_ALL
-    assert wire.quotes_page(v3(), WINDOW).frame.schema == QUOTES_ALL
-    empty = wire.bars_page(aggregates(), "AEMD", DAY_MS).frame
+    assert wire.parse_trades_page(v3(), WINDOW).frame.schema == TRADES_ALL
+    assert wire.parse_quotes_page(v3(), WINDOW).frame.schema == QUOTES_ALL
+    empty = wire.parse_bars_page(aggregates(), "AEMD", DAY_MS).frame
     assert (empty.schema, empty.height) == (BARS, 0)
 
 
@@ -136,13 +138,13 @@ NO_PAGE = {
 
 @pytest.mark.parametrize("name", NO_PAGE)
 def test_what_is_no_page_is_refused(name: str) -> None:
-    for read in (wire.trades_page, wire.quotes_page):
+    for read in (wire.parse_trades_page, wire.parse_quotes_page):
         with pytest.raises(BadPage):
             read(NO_PAGE[name], WINDOW)
     with pytest.raises(BadPage):
-        reference_wire.tickers_page(NO_PAGE[name])
+        reference_wire.parse_tickers_page(NO_PAGE[name])
     with pytest.raises(BadPage):
-        wire.bars_page(NO_PAGE[name], "AEMD", DAY_MS)
+        wire.parse_bars_page(NO_PAGE[name], "AEMD", DAY_MS)
 
 
 @pytest.mark.parametrize(
@@ -240,29 +242,29 @@ def test_descending_ticks_are_refused() -> None:
 )
 def test_aggregates_that_do_not_answer_the_question_are_refused(rows: list[object], head: dict[str, object]) -> None:
     with pytest.raises(BadPage):
-        wire.bars_page(aggregates(*rows, **head), "AEMD", DAY_MS)
+        wire.parse_bars_page(aggregates(*rows, **head), "AEMD", DAY_MS)
 
 
 def test_a_price_or_volume_sent_as_null_is_left_to_the_quarantine() -> None:
     later = {**BAR, "t": BAR["t"] + 60_000, "o": None, "v": None}
-    bars = wire.bars_page(aggregates(BAR, later), "AEMD", DAY_MS).frame
+    bars = wire.parse_bars_page(aggregates(BAR, later), "AEMD", DAY_MS).frame
     assert bars["open"].null_count() == bars["volume"].null_count() == 1
 
 
 def test_reference_pages_are_read() -> None:
     ticker = {"ticker": "AEMD", "name": "Aethlon", "active": True, "type": "CS", "primary_exchange": "XNAS"}
-    tickers = reference_wire.tickers_page(v3(ticker, {"ticker": "NA", "active": False})).frame
+    tickers = reference_wire.parse_tickers_page(v3(ticker, {"ticker": "NA", "active": False})).frame
     assert tickers["symbol"].to_list() == ["AEMD", "NA"]
     assert tickers["type"].to_list() == ["CS", None]
     free = {"ticker": "AEMD", "free_float": 2_000_000, "effective_date": "2026-01-31", "free_float_percent": 77.1}
-    assert reference_wire.float_page(v3(free), ["AEMD"]).frame.rows() == [("AEMD", 2e6, date(2026, 1, 31))]
+    assert reference_wire.parse_float_page(v3(free), ["AEMD"]).frame.rows() == [("AEMD", 2e6, date(2026, 1, 31))]
     short = {"ticker": "AEMD", "settlement_date": "2026-01-15", "short_interest": 12345, "avg_daily_volume": 5}
-    shorts = reference_wire.short_interest_page(v3(short), ["AEMD"]).frame
+    shorts = reference_wire.parse_short_interest_page(v3(short), ["AEMD"]).frame
     assert shorts.rows() == [("AEMD", 12345.0, None, date(2026, 1, 15))]
     with pytest.raises(BadPage, match="not asked for"):
-        reference_wire.float_page(v3(free), ["AEM"])
+        reference_wire.parse_float_page(v3(free), ["AEM"])
     with pytest.raises(BadPage, match="no date"):
-        reference_wire.short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
+        reference_wire.parse_short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
 
 
 DETAILS: dict[str, Any] = {"ticker": "AEMD", "name": "Aethlon", "type": "CS", "market_cap": 4.5e6, "active": True}
@@ -273,12 +275,12 @@ def details(row: object, **head: object) -> bytes:
 
 
 def test_details_of_a_ticker_are_one_row() -> None:
-    whole = reference_wire.details_page(details(DETAILS), "AEMD").frame
+    whole = reference_wire.parse_details_page(details(DETAILS), "AEMD").frame
     assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6, None)]
-    listed = reference_wire.details_page(details(DETAILS | {"list_date": "2024-03-05"}), "AEMD").frame["listed"]
+    listed = reference_wire.parse_details_page(details(DETAILS | {"list_date": "2024-03-05"}), "AEMD").frame["listed"]
     assert listed.to_list() == [date(2024, 3, 5)]
     for nothing in ({"market_cap": 0}, {"market_cap": None}):
-        assert reference_wire.details_page(details(DETAILS | nothing), "AEMD").frame["market_cap_usd"][0] is None
+        assert reference_wire.parse_details_page(details(DETAILS | nothing), "AEMD").frame["market_cap_usd"][0] is None
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_details_of_a_ticker_are_one_row() -> None:
 )
 def test_details_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
     with pytest.raises(BadPage):
-        reference_wire.details_page(body, "AEMD")
+        reference_wire.parse_details_page(body, "AEMD")
 
 
 # the whole market's day bars carry the end of regular hours, 16:00 New York
@@ -306,8 +308,8 @@ CLOSE: dict[str, Any] = {"T": "AEMD", "c": 1.75, "o": 1.5, "v": 100, "t": DAY_MS
 
 def test_closes_of_a_day_are_read() -> None:
     body = aggregates(CLOSE, {**CLOSE, "T": "NA", "c": None}, ticker=None)
-    assert reference_wire.closes_page(body, DAY_MS).frame.rows() == [("AEMD", 1.75), ("NA", None)]
-    assert reference_wire.closes_page(aggregates(ticker=None), DAY_MS).frame.is_empty()
+    assert reference_wire.parse_closes_page(body, DAY_MS).frame.rows() == [("AEMD", 1.75), ("NA", None)]
+    assert reference_wire.parse_closes_page(aggregates(ticker=None), DAY_MS).frame.is_empty()
 
 
 @pytest.mark.parametrize(
@@ -323,21 +325,21 @@ def test_closes_of_a_day_are_read() -> None:
 )
 def test_closes_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
     with pytest.raises(BadPage):
-        reference_wire.closes_page(body, DAY_MS)
+        reference_wire.parse_closes_page(body, DAY_MS)
 
 
 def test_pages_that_overlap_are_joined_without_repeats_and_pages_that_run_backwards_refused() -> None:
     rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(6)]
     first, second = read_trades(v3(*rows[:4])), read_trades(v3(*rows[2:]))
-    joined = wire.merged([first, read_trades(v3()), second], "timestamp", "sequence_number")
+    joined = wire.merge_pages([first, read_trades(v3()), second], "timestamp", "sequence_number")
     assert joined.equals(read_trades(v3(*rows)))
     with pytest.raises(BadPage, match="backwards"):
-        wire.merged([second, first], "timestamp", "sequence_number")
+        wire.merge_pages([second, first], "timestamp", "sequence_number")
 
 
 def test_rows_that_share_time_and_number_but_differ_all_stay() -> None:
     frame = read_trades(v3(TRADE, TRADE, {**TRADE, "correction": 1}))
-    assert wire.merged([frame], "timestamp", "sequence_number")["correction"].to_list() == [None, 1]
+    assert wire.merge_pages([frame], "timestamp", "sequence_number")["correction"].to_list() == [None, 1]
 
 
 finite = st.floats(0.0001, 1e6, allow_nan=False)
@@ -367,7 +369,7 @@ trades = st.fixed_dictionaries(
 @given(rows=st.lists(trades, max_size=12))
 def test_what_was_written_is_what_is_read(rows: list[dict[str, Any]]) -> None:
     rows.sort(key=lambda row: row["sip_timestamp"])
-    frame = wire.trades_page(v3(*rows), WINDOW).frame
+    frame = wire.parse_trades_page(v3(*rows), WINDOW).frame
     wire_names = {"timestamp": "sip_timestamp", "trade_id": "id"}
     times = pl.col("timestamp", "participant_timestamp", "trf_timestamp").to_physical()
     for row, read in zip(rows, frame.with_columns(times).to_dicts(), strict=True):

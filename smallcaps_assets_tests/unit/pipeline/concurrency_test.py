@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from smallcaps_assets.market_data.transport import Totals
-from smallcaps_assets.pipeline.concurrency import Width, in_threads
-from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, of_long_work, with_progress
+from smallcaps_assets.market_data.transport import ClientTotals
+from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
+from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, log_if_long, with_progress
 
 
 def test_every_item_is_done_once() -> None:
@@ -165,7 +165,7 @@ def test_what_ends_by_itself_calls_nothing_off() -> None:
 
 
 def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
-    width = Width(600, 50)
+    width = ConcurrencyTarget(600, 50)
     for _ in range(200):
         width.learn(1, 0.39)
     # 10 a second x 0.39 s, half as many more, rounded up, and one
@@ -173,9 +173,9 @@ def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
     for _ in range(200):
         width.learn(2, 0.38)
     assert width() == 4
-    assert Width(5, 50)() == 2
-    assert Width(6_000, 16)() == 16
-    assert Width(None, 12)() == 12
+    assert ConcurrencyTarget(5, 50)() == 2
+    assert ConcurrencyTarget(6_000, 16)() == 16
+    assert ConcurrencyTarget(None, 12)() == 12
 
 
 class Counting:
@@ -184,9 +184,9 @@ class Counting:
     requests_per_minute = 240.0
 
     def __init__(self) -> None:
-        self.now = Totals(requests_sent=100, retries=5, throttled=1)
+        self.now = ClientTotals(requests_sent=100, retries=5, throttled=1)
 
-    def totals(self) -> Totals:
+    def totals(self) -> ClientTotals:
         return self.now
 
 
@@ -197,7 +197,7 @@ def test_a_capture_tells_its_windows_its_requests_and_its_failures() -> None:
     progress.add(10, size=4_000_000)
     assert said == []
     now[0] = 30.0
-    client.now = Totals(requests_sent=200, retries=9, throttled=4)
+    client.now = ClientTotals(requests_sent=200, retries=9, throttled=4)
     progress.tick()
     told = "20 a minute, 200 of 240 requests a minute, 4 retries, 3 times 429, 0 failed, 4.0 MB, 0:04:00 left"
     assert said == [f"windows: 10/90, {told}"]
@@ -223,7 +223,7 @@ def test_the_rate_is_that_of_the_last_five_minutes() -> None:
 
 def test_work_that_is_over_soon_says_nothing() -> None:
     now, said = [100.0], list[str]()
-    log = of_long_work(said.append, clock=lambda: now[0])
+    log = log_if_long(said.append, clock=lambda: now[0])
     log("begun")
     now[0] += LOG_EVERY_S - 1
     log("soon over")

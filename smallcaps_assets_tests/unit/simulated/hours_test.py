@@ -4,11 +4,11 @@ import pytest
 
 from smallcaps_assets.simulated.hours import (
     business_day,
+    date_at_ns,
     midnight_ns,
-    new_york_date,
-    session_on,
-    sessions_between,
     to_ns,
+    trading_dates,
+    trading_day,
 )
 
 
@@ -22,25 +22,25 @@ from smallcaps_assets.simulated.hours import (
     ],
 )
 def test_the_day_begins_at_four_by_the_new_york_clock(day, four_oclock_utc):
-    assert session_on(day).start_ns == to_ns(four_oclock_utc)
+    assert trading_day(day).start_ns == to_ns(four_oclock_utc)
 
 
 def test_an_early_close_ends_regular_hours_at_one_and_the_day_at_five():
-    session = session_on(date(2025, 11, 28))
+    session = trading_day(date(2025, 11, 28))
     assert (session.close, session.end) == (540, 780)
-    assert (session_on(date(2025, 11, 26)).close, session_on(date(2025, 11, 26)).end) == (720, 960)
+    assert (trading_day(date(2025, 11, 26)).close, trading_day(date(2025, 11, 26)).end) == (720, 960)
 
 
 def test_holidays_and_weekends_are_no_sessions():
-    assert session_on(date(2025, 11, 27)) is None
-    assert session_on(date(2025, 11, 29)) is None
-    assert sessions_between(date(2025, 11, 26), date(2025, 12, 1)) == [
+    assert trading_day(date(2025, 11, 27)) is None
+    assert trading_day(date(2025, 11, 29)) is None
+    assert trading_dates(date(2025, 11, 26), date(2025, 12, 1)) == [
         date(2025, 11, 26),
         date(2025, 11, 28),
         date(2025, 12, 1),
     ]
-    assert sessions_between(date(2025, 11, 27), date(2025, 11, 27)) == []
-    assert sessions_between(date(2025, 12, 1), date(2025, 11, 1)) == []
+    assert trading_dates(date(2025, 11, 27), date(2025, 11, 27)) == []
+    assert trading_dates(date(2025, 12, 1), date(2025, 11, 1)) == []
 
 
 def test_business_days_are_consecutive_from_friday_to_monday():
@@ -50,5 +50,5 @@ def test_business_days_are_consecutive_from_friday_to_monday():
 
 def test_midnight_and_date_agree_in_both_clock_changes():
     for day in (date(2025, 11, 2), date(2025, 11, 3), date(2026, 3, 8), date(2026, 3, 9)):
-        assert new_york_date(midnight_ns(day)) == day
-        assert new_york_date(midnight_ns(day) - 1) < day
+        assert date_at_ns(midnight_ns(day)) == day
+        assert date_at_ns(midnight_ns(day) - 1) < day

@@ -318,7 +318,7 @@ def test_a_simulated_market_takes_no_real_events(shards: Path, home: Path, capsy
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert take_in(shards) == 2
     assert "holds a simulated market, and events of a real one" in capsys.readouterr().err
-    assert not store.lake.adopted_events.exists()
+    assert not store.lake.imported_events.exists()
     assert take_in(shards, "--lake", home / "other") == 0
     assert imported(Lake(home / "other")) == ["events"]
 
@@ -389,7 +389,7 @@ def imported_in(home: Path, parts: Sequence[pl.DataFrame], *flags: str) -> tuple
     for part in parts:
         part.write_parquet(home / "part.parquet")
         assert take_in(home / "part.parquet", "--lake", lake.root, *flags) == 0
-    return lake.adopted_events.read_bytes(), lake.quarantined(lake.adopted_events).read_bytes()
+    return lake.imported_events.read_bytes(), lake.quarantine_path(lake.imported_events).read_bytes()
 
 
 def test_in_whatever_order_and_batches_files_come_the_result_is_the_same(home: Path) -> None:
@@ -435,8 +435,8 @@ def test_replace_starts_over(shards: Path, tmp_path: Path, home: Path, capsys: p
     assert "--replace: 23 events of earlier imports given up, 1 now" in said
     assert "16 rows left the quarantine" in said
     lake = Lake(home / "lake")
-    assert pl.read_parquet(lake.adopted_events)["symbol"].to_list() == ["S22"]
-    assert pl.read_parquet(lake.quarantined(lake.adopted_events)).is_empty()
+    assert pl.read_parquet(lake.imported_events)["symbol"].to_list() == ["S22"]
+    assert pl.read_parquet(lake.quarantine_path(lake.imported_events)).is_empty()
 
 
 def test_a_row_that_was_mended_leaves_the_quarantine(
@@ -446,7 +446,7 @@ def test_a_row_that_was_mended_leaves_the_quarantine(
     table([*GOOD, *bad]).write_parquet(tmp_path / "bad.parquet")
     assert take_in(tmp_path / "bad.parquet") == 0
     lake = Lake(home / "lake")
-    aside = lake.quarantined(lake.adopted_events)
+    aside = lake.quarantine_path(lake.imported_events)
     assert pl.read_parquet(aside)["symbol"].to_list() == ["S30", "S31"]
     table([old("2025-11-03 10:00", "S30")]).write_parquet(tmp_path / "mended.parquet")
     capsys.readouterr()
@@ -619,9 +619,9 @@ def test_a_clock_that_the_bars_of_the_lake_contradict_is_seen(
     said = capsys.readouterr().err
     assert f"195 events lie on days of which the lake has bars of their symbol, and only {held} of them" in said
     assert words in said
-    assert not Lake(home / "lake").adopted_events.exists()
+    assert not Lake(home / "lake").imported_events.exists()
     assert main(["import", "events", str(tmp_path / "old.parquet"), *flags, "--allow-other-bars"]) == 0
-    assert pl.read_parquet(Lake(home / "lake").adopted_events).height == 195 + 260
+    assert pl.read_parquet(Lake(home / "lake").imported_events).height == 195 + 260
     # what is there already is not judged again
     right = rows.with_columns(pl.col("timestamp").dt.replace_time_zone(None))
     right.write_parquet(tmp_path / "old.parquet")
@@ -638,7 +638,7 @@ def test_events_that_no_clock_brings_onto_the_bars_are_told_as_such(
     assert "only 0 of them (0.0%)" in said
     assert "Nor are there enough with clocks of UTC" in said
     assert "the prices are adjusted for splits" in said
-    assert not Lake(home / "lake").adopted_events.exists()
+    assert not Lake(home / "lake").imported_events.exists()
 
 
 def test_of_few_events_and_of_half_of_them_the_bars_say_nothing(

@@ -607,7 +607,7 @@ def test_without_a_manifest_it_is_said_how_to_choose_one(
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
     said = capsys.readouterr().err
     folder = lake.manifests("core")
-    assert f'smallcaps manifest --master "{lake.adopted_events}" --profile core --out "{folder}"; else' in said
+    assert f'smallcaps manifest --master "{lake.imported_events}" --profile core --out "{folder}"; else' in said
     assert not lake.imports.exists()
 
 

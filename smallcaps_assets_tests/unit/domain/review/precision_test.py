@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.review.precision import PRECISION, judged, precision_of, wilson
+from smallcaps_assets.domain.review.precision import PRECISION, estimate_precision, judge_precision, wilson
 from smallcaps_assets.lake.review import DRAWN
 
 
@@ -59,7 +59,7 @@ def test_a_mark_stands_for_the_events_of_its_stratum() -> None:
     """90 events of which 1 of 2 marks is good, 10 of which 2 of 2: 0.9 x 1/2 + 0.1 x 1 = 0.55, where marks say 3/4."""
     sample = sample_with(("flush", "RTH", 90, 2), ("flush", "AH", 10, 2))
     marks = marked(**{"flush RTH 0": True, "flush RTH 1": False, "flush AH 0": True, "flush AH 1": True})
-    table = precision_of(sample, marks)
+    table = estimate_precision(sample, marks)
     assert table.schema == PRECISION
     rows = {row["part"]: row for row in table.to_dicts()}
     assert list(rows) == ["all", "flush", "AH", "RTH"]
@@ -80,7 +80,7 @@ def test_a_mark_stands_for_the_events_of_its_stratum() -> None:
 def test_a_proportional_sample_is_its_plain_share() -> None:
     sample = sample_with(("flush", "RTH", 140, 7), ("tape_speed", "PM", 60, 3))
     ids = sample["event_id"].to_list()
-    table = precision_of(sample, marked(**{name: name != ids[0] for name in ids}))
+    table = estimate_precision(sample, marked(**{name: name != ids[0] for name in ids}))
     (row,) = table.filter(pl.col("part") == "all").to_dicts()
     low, high = interval(9, 10)
     assert row["precision_pct"] == pytest.approx(row["of_marks_pct"])
@@ -90,16 +90,16 @@ def test_a_proportional_sample_is_its_plain_share() -> None:
 
 def test_of_what_is_not_marked_nothing_is_known() -> None:
     sample = sample_with(("flush", "RTH", 90, 2), ("tape_speed", "AH", 10, 1))
-    table = precision_of(sample, marked(**{"flush RTH 0": True}))
+    table = estimate_precision(sample, marked(**{"flush RTH 0": True}))
     rows = {row["part"]: row for row in table.to_dicts()}
     assert (rows["all"]["marked"], rows["all"]["precision_pct"]) == (1, 100)
     unknown = dict.fromkeys(("of_marks_pct", "precision_pct", "low_pct", "high_pct"))
     assert rows["tape_speed"] == {"part": "tape_speed", "events": 1, "marked": 0, "good": 0} | unknown
-    words = judged(table, 70).words
+    words = judge_precision(table, 70).words
     assert words.startswith(
         "not judged: 2 of 3 marks are missing; precision 100.0 % (95 % interval 20.7 to 100.0) so far"
     )
-    assert judged(precision_of(sample, marked()), 70).words == (
+    assert judge_precision(estimate_precision(sample, marked()), 70).words == (
         "not judged: none of 3 events is marked yet; at least 70 % is asked"
     )
 
@@ -107,9 +107,9 @@ def test_of_what_is_not_marked_nothing_is_known() -> None:
 @pytest.mark.parametrize(("good", "holds"), [(6, False), (7, True)])
 def test_the_estimate_decides_when_every_event_is_marked(good: int, holds: bool) -> None:
     sample = sample_with(("flush", "RTH", 10, 10))
-    table = precision_of(sample, marked(**{f"flush RTH {number}": number < good for number in range(10)}))
-    verdict = judged(table, 70)
+    table = estimate_precision(sample, marked(**{f"flush RTH {number}": number < good for number in range(10)}))
+    verdict = judge_precision(table, 70)
     assert verdict.holds == holds
     assert verdict.words.endswith("at least 70 % is asked: " + ("holds" if holds else "does not hold"))
-    assert judged(table, 10 * good).holds
-    assert not judged(table, 10 * good + 1).holds
+    assert judge_precision(table, 10 * good).holds
+    assert not judge_precision(table, 10 * good + 1).holds

@@ -23,7 +23,7 @@ from smallcaps_assets.domain.review.sample import (
 from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline.review.page import Heading, page_of
+from smallcaps_assets.pipeline.review.page import Heading, render_sheet
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import event, manifest_of
@@ -229,7 +229,7 @@ def test_a_manifest_without_events_has_a_page(lake: Lake) -> None:
     review = Review(lake, "core", default_settings())
     made = review.make()
     assert data_of(made.path.read_text(encoding="utf-8"))["events"] == []
-    assert review.reviewed(made.sheet).verdict.words == "not judged: the manifest holds no event"
+    assert review.assess(made.sheet).verdict.words == "not judged: the manifest holds no event"
 
 
 def test_no_text_of_the_data_becomes_markup() -> None:
@@ -239,7 +239,7 @@ def test_no_text_of_the_data_becomes_markup() -> None:
     nothing = chart_frames(
         sample, scene_bars(), sessions_of("2025-11-05"), ChartRules(default_settings().features, 15, PARAMS)
     )
-    page = page_of(Heading("core", hostile, "0" * 16, 1, PARAMS), sample, nothing)
+    page = render_sheet(Heading("core", hostile, "0" * 16, 1, PARAMS), sample, nothing)
     assert "alert(1)</script>" not in page
     assert page.count("</script>") == 2
     document = data_of(page)

@@ -188,7 +188,7 @@ def test_two_runs_over_the_same_windows_do_little_twice_and_no_damage(
 
 def test_what_killed_writers_left_is_swept_up(lake: Lake, client: MarketDataClient) -> None:
     folder = lake.tape_wave("core", "trades", "RTH", "GONE")
-    for place in (folder, lake.quarantined(folder)):
+    for place in (folder, lake.quarantine_path(folder)):
         place.mkdir(parents=True)
         (place / ".20251126T145700_20251126T151200.parquet.999999999-1.abc.part").touch()
         (place / f".mine.parquet.{own_mark()}.abc.part").touch()

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.universe import LISTED, REFUSED
+from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, read_symbols
 
@@ -38,7 +38,7 @@ WHOLE = (
 
 def test_every_known_column_is_read(tmp_path: Path) -> None:
     file = csv(tmp_path, WHOLE)
-    assert file.rows.schema == pl.Schema({**LISTED, REFUSED: pl.String()})
+    assert file.rows.schema == pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
     aemd, na, off = file.rows.to_dicts()
     told = {name: value for name, value in aemd.items() if value is not None}
     assert told == {
@@ -52,7 +52,7 @@ def test_every_known_column_is_read(tmp_path: Path) -> None:
         "days_to_cover": 1.5,
     }
     assert {name for name, value in na.items() if value is not None} == {"symbol"}, "NA is a symbol"
-    assert off[REFUSED] == "inactive in mine.csv"
+    assert off[SOURCE_REJECTION] == "inactive in mine.csv"
     assert file.notes == ()
 
 
@@ -133,7 +133,7 @@ def test_a_parquet_file_is_read_as_a_csv_is(tmp_path: Path) -> None:
         ticker_type=pl.Series(["CS", "CS", None, None], dtype=pl.Categorical),
         active=[True, None, None, False],
     )
-    assert file.rows.select("symbol", "market_cap_usd", "days_to_cover", "ticker_type", REFUSED).rows() == [
+    assert file.rows.select("symbol", "market_cap_usd", "days_to_cover", "ticker_type", SOURCE_REJECTION).rows() == [
         ("AEMD", 4.5e6, 1.5, "CS", None),
         ("ATRA", None, None, "CS", None),
         ("OFF", 1.0, None, None, "inactive in mine.parquet"),

@@ -18,7 +18,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.source import identity, require_payable, require_real, require_same_source
+from smallcaps_assets.pipeline.source import require_payable, require_real, require_same_source, source_identity
 from smallcaps_assets.pipeline.universe.ticker_details import BATCH
 from smallcaps_assets.pipeline.universe.universe import UniverseBuilder
 from smallcaps_assets.settings.sections import SourceParams
@@ -677,7 +677,7 @@ def test_a_lake_without_a_universe_is_not_judged(lake: Lake) -> None:
 def test_data_of_different_sources_never_meet_in_a_lake(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
     store = UniverseStore(Lake(tmp_path))
     own = load_settings(overrides={"source": {"embedded": {"seed": 7}}}).source
-    store.replace(UNIVERSE.to_frame(), {"as_of": "", "settings": "", "source": identity(own)})
+    store.replace(UNIVERSE.to_frame(), {"as_of": "", "settings": "", "source": source_identity(own)})
     other = load_settings(overrides={"source": changes}).source
     if same:
         require_same_source(store, other)
@@ -708,7 +708,7 @@ def test_what_was_imported_never_meets_a_simulated_market(
 
 def test_the_vendor_is_one_under_both_its_names_and_no_other() -> None:
     def named(url: str) -> str:
-        return identity(load_settings(overrides={"source": {"kind": "vendor", "base_url": url}}).source)
+        return source_identity(load_settings(overrides={"source": {"kind": "vendor", "base_url": url}}).source)
 
     assert named("https://api.massive.com") == named("https://api.polygon.io")
     assert named("https://api.massive.com") != named("http://127.0.0.1:8900")

@@ -7,7 +7,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL, check_symbol
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.simulated.hours import midnight_ns, sessions_between
+from smallcaps_assets.simulated.hours import midnight_ns, trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
 
@@ -105,7 +105,7 @@ def test_a_day_is_the_same_for_ever(market):
 def test_a_day_does_not_depend_on_the_range_asked(market):
     first, last = date(2025, 11, 3), date(2025, 11, 14)
     whole = SimulatedMarket(clock=at(LATER)).bars("NA", first, last)
-    days = pl.concat([market.bars("NA", day, day) for day in sessions_between(first, last)])
+    days = pl.concat([market.bars("NA", day, day) for day in trading_dates(first, last)])
     assert whole.equals(days)
     start, end = midnight_ns(date(2025, 11, 5)), midnight_ns(date(2025, 11, 8))
     cut = start + (end - start) // 3
@@ -132,7 +132,7 @@ def test_schemas_and_order(market):
 
 
 def test_trades_share_timestamps_and_come_with_every_kind_of_condition(market, month):
-    days = sessions_between(*month)[:6]
+    days = trading_dates(*month)[:6]
     trades = pl.concat([day_of_ticks(market.trades, "FNTA", day) for day in days])
     assert trades["timestamp"].is_duplicated().mean() > 0.1
     seen = set(trades["conditions"].explode().drop_nulls())

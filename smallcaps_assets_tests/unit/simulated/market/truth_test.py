@@ -5,11 +5,13 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from smallcaps_assets.simulated.hours import NS_PER_SECOND, RTH_OPEN, session_on
+from smallcaps_assets.simulated.hours import NS_PER_SECOND, RTH_OPEN, trading_day
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.source import TRUTH
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
 from smallcaps_assets_tests.unit.simulated.market.evaluator import Day, day_of, is_event, score
+
+pytestmark = pytest.mark.slow
 
 EXPECTED = {
     (event_type, direction, session)
@@ -50,7 +52,7 @@ def judged(market, first, last):
 
 
 def bars_of(market, symbol, day) -> Day:
-    session = session_on(day)
+    session = trading_day(day)
     opens, closes = (
         datetime.fromtimestamp(session.start_ns // NS_PER_SECOND + minute * 60, UTC)
         for minute in (RTH_OPEN, session.close)

@@ -15,7 +15,7 @@ import pytest
 from smallcaps_assets.commands import exchange as command
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.protocol.exchange import Exchange
-from smallcaps_assets.simulated.protocol.faults import KINDS, SECONDS, Fault, FaultyExchange, fault_script
+from smallcaps_assets.simulated.protocol.faults import FAULT_KINDS, SECONDS, Fault, FaultyExchange, fault_script
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.protocol.wire import Delivery, Reply
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
@@ -114,7 +114,7 @@ def test_a_script_is_read():
 
 
 def test_every_kind_can_be_scripted():
-    for kind in KINDS:
+    for kind in FAULT_KINDS:
         rule = {"fault": kind, "rate": 1} | ({"seconds": 0.5} if kind in SECONDS else {})
         assert fault_script(json.dumps([rule])) == (always(kind, seconds=rule.get("seconds")),)
 
