@@ -4,8 +4,8 @@ python benchmarks/recovery.py [--faults NAME ...]
 
 `smallcaps ui` on a lake of its own fetches minute bars from an exchange that holds requests up; then something is
 killed, hangs or is cancelled, and the exchange answers again. Where the web UI ends with a service it is started again
-at once, as a service manager does after its delay. Measured is the time until the fault is noticed (the run is marked as
-failed, or the web UI has ended) and until work continues (the next request arrives). Prints a table in markdown; the
+at once, as a service manager does after its delay. Measured is the time until the fault is noticed (the run is marked
+as failed, or the web UI has ended) and until work continues (the next request arrives). Prints a table in markdown; the
 last line is one JSON object; the exit code is 1 if anything is lost.
 """
 

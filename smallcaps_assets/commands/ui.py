@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.processes import DagsterProcess, daemons_of_state
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
-from smallcaps_assets.commands.services.state import look_into_state, remove_states_of_gone_lakes, state_folder
+from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead
@@ -83,11 +83,11 @@ def run(arguments: Namespace) -> int:
 
 def _prepare_state(settings: Settings, *, daemon: bool) -> None:
     """Make the state ready for services; before a daemon starts, fail the runs whose process is gone."""
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         if daemon:
             fail_orphans(instance, no_daemon=True)
             free_slots_of_the_dead(instance)
-    remove_states_of_gone_lakes()
+    remove_states_of_missing_lakes()
 
 
 def _start(services: Services, arguments: Namespace, folder: Path) -> None:

@@ -11,9 +11,9 @@ from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.settings.settings import (
     Settings,
     config_path,
-    hand_down,
     lake_path,
     load_settings,
+    pass_to_children,
 )
 from smallcaps_assets.simulated.replay.market import ReplayMarket
 
@@ -53,7 +53,7 @@ def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
             )
         changes.setdefault("source", {})["kind"] = "embedded"
     settings = load_settings(config, changes)
-    hand_down(config, changes)
+    pass_to_children(config, changes)
     return settings
 
 

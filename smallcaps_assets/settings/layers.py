@@ -62,16 +62,18 @@ def argument_layer(text: str) -> Layer:
     return Layer(f"--set {text}", settings)
 
 
-def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def override_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the values of `changes`, mapping by mapping; anything but a mapping is replaced as a whole."""
     merged = dict(base)
     for key, value in changes.items():
         below = merged.get(key)
-        merged[key] = laid_over(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        merged[key] = (
+            override_settings(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        )
     return merged
 
 
-def explained(layers: Sequence[Layer], error: ValidationError) -> str:
+def explain_errors(layers: Sequence[Layer], error: ValidationError) -> str:
     """What is wrong, key by key, each under the name of the last layer that says something of it."""
     lines: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
@@ -83,7 +85,7 @@ def explained(layers: Sequence[Layer], error: ValidationError) -> str:
     return "; ".join(f"{name}: {'; '.join(told)}" for name, told in lines.items())
 
 
-def differences(before: BaseModel, after: BaseModel) -> list[tuple[str, Any, Any]]:
+def setting_differences(before: BaseModel, after: BaseModel) -> list[tuple[str, Any, Any]]:
     """The dotted name of each setting that two groups of the same kind do not share, with both values."""
     left, right = (_leaves(group.model_dump(mode="json")) for group in (before, after))
     keys = dict.fromkeys([*left, *right])

@@ -22,7 +22,7 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.kpis import KpiParams
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.settings.layers import Layer, argument_layer, explained, file_layer, laid_over
+from smallcaps_assets.settings.layers import Layer, argument_layer, explain_errors, file_layer, override_settings
 from smallcaps_assets.settings.operations import NightlyParams, NoticeParams
 from smallcaps_assets.settings.sections import (
     CaptureParams,
@@ -144,7 +144,7 @@ def environment_overrides() -> dict[str, Any]:
     return overrides
 
 
-def hand_down(config: Path, overrides: Mapping[str, Any]) -> None:
+def pass_to_children(config: Path, overrides: Mapping[str, Any]) -> None:
     """Make this process and the processes it starts work with `config` and `overrides`."""
     os.environ[CONFIG_VARIABLE] = str(config.resolve())
     os.environ[OVERRIDES_VARIABLE] = json.dumps(overrides, default=str)
@@ -228,13 +228,13 @@ def load_settings(
         SettingsError: the file is missing or no YAML, or a setting is wrong; names file, key, value and remedy.
     """
     base = file_layer(path or config_path())
-    merged = laid_over(base.settings, environment_overrides() if overrides is None else overrides)
+    merged = override_settings(base.settings, environment_overrides() if overrides is None else overrides)
     for layer in layers:
-        merged = laid_over(merged, layer.settings)
+        merged = override_settings(merged, layer.settings)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(explained([base, *layers], error)) from None
+        raise SettingsError(explain_errors([base, *layers], error)) from None
 
 
 def trial_settings(files: Sequence[Path] = (), arguments: Sequence[str] = ()) -> Settings:

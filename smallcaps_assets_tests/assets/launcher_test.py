@@ -18,7 +18,7 @@ from smallcaps_assets.defs.runs.launcher import WatchedRunLauncher
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import COMMAND, VENDOR_POOL, settle_limit
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag, worker
-from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _began, is_alive, own_mark, process_of
+from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _start_time, is_alive, process_identity, process_of
 from smallcaps_assets_tests.repository import REPOSITORY
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -92,7 +92,7 @@ def test_an_id_that_was_given_to_another_process_since_does_not_deceive() -> Non
         assert process_of(process.pid, began) is not None
         # said by a process of the same id that ended before this one began
         assert process_of(process.pid, began - 60) is None
-        counted = _began(process.pid)
+        counted = _start_time(process.pid)
         assert is_alive(f"{process.pid}-{counted:.0f}")
         assert not is_alive(f"{process.pid}-{counted + 60:.0f}")
     assert CLOCK_SLACK_S < 60
@@ -175,7 +175,7 @@ def test_run_monitoring_frees_what_a_killed_command_holds_of_the_pool(instance: 
 
     with process_that(SLEEPS) as process:
         waiting = run_in(instance, process.pid)
-        alive = f"{COMMAND}{own_mark()}"
+        alive = f"{COMMAND}{process_identity()}"
         for holder, is_freed in ((alive, False), (f"{COMMAND}999999999-1", True)):
             assert holds(holder)
             assert not holds(waiting.run_id)

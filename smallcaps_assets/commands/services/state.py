@@ -32,14 +32,14 @@ def open_state(settings: Settings) -> dg.DagsterInstance:
         InputError: the state is that of another lake.
         SettingsError: it cannot be opened as `dagster.laid_over` says.
     """
-    instance = look_into_state(settings)
+    instance = open_state_as_is(settings)
     fail_orphans(instance)
     free_slots_of_the_dead(instance)
     settle_limit(instance)
     return instance
 
 
-def look_into_state(settings: Settings) -> dg.DagsterInstance:
+def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     """The same as it is, with nothing closed."""
     folder, lake = state_folder(settings), lake_path(settings)
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
@@ -69,7 +69,7 @@ def state_folder(settings: Settings) -> Path:
     return folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
 
 
-def remove_states_of_gone_lakes(now: float | None = None) -> list[Path]:
+def remove_states_of_missing_lakes(now: float | None = None) -> list[Path]:
     """Remove states whose lake is gone, that nothing changed for a month and that nothing works on; returns them."""
     oldest = (time.time() if now is None else now) - KEPT_S
     folders = (home() / ".dagster" / "lakes").glob("*")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smallcaps_assets.commands.services.state import look_into_state, open_state, state_folder
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is, state_folder
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -57,12 +57,12 @@ def test_a_state_may_be_made_by_several_at_once(tmp_path: Path) -> None:
 
     def begin(number: int) -> None:
         together.wait()
-        with look_into_state(settings) as instance:
+        with open_state_as_is(settings) as instance:
             instance.add_dynamic_partitions("symbols", [f"S{number}"])
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(begin, range(3)))
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         assert sorted(instance.get_dynamic_partitions("symbols")) == ["S0", "S1", "S2"]
 
 
