@@ -1,4 +1,4 @@
-"""When the night begins and must be over, what it may spend, and where its failures are told of."""
+"""When the nightly run starts and must be done, what it may spend, and where failures are reported."""
 
 from typing import Self
 
@@ -9,7 +9,7 @@ from smallcaps_assets.domain.sessions import Clock
 
 
 class NightlyParams(Params):
-    """What runs by itself in the evening of a session, by the New York clock."""
+    """What runs on schedule in the evening of a session; New York time."""
 
     start: Clock
     due: Clock
@@ -23,7 +23,7 @@ class NightlyParams(Params):
 
 
 class NoticeParams(Params):
-    """Where a failed run is told of."""
+    """Where a failed run is reported."""
 
     file: str = Field(min_length=1)
     url_variable: str = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""The only reader of the environment, and with `layers` of YAML. Frozen models; wrong settings are refused by name."""
+"""The settings as frozen models. Only this module reads the environment; wrong settings are rejected by name."""
 
 import json
 import os
@@ -36,20 +36,20 @@ from smallcaps_assets.settings.sections import (
 Profile = Literal["core", "plus", "premium"]
 PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
 
-# How a parent process tells its children which configuration they work with.
+# With these a parent process passes its configuration to its children.
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
 # The address of the web UI that started a process; identifies the web UI's services and runs.
 UI_VARIABLE: Final = "SMALLCAPS_UI"
 
-# Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
+# Dagster writes the events of a step in batches if the storage can: PostgreSQL, not SQLite.
 BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE: Final = "500"
 
 
 class Settings(Params):
-    """Everything that `config/config.yaml` says, with the changes a command line made."""
+    """The settings of `config/config.yaml`, with the changes of the command line."""
 
     # the nightly capture pays for this one; also the default of --profile, and shown first
     active_profile: Profile
@@ -139,13 +139,13 @@ def config_path() -> Path:
 
 
 def environment_overrides() -> dict[str, Any]:
-    """Changes that a parent process handed down, as nested mappings (empty if none)."""
+    """Changes passed by a parent process, as nested mappings (empty if none)."""
     overrides: dict[str, Any] = json.loads(os.environ.get(OVERRIDES_VARIABLE, "{}"))
     return overrides
 
 
 def pass_to_children(config: Path, overrides: Mapping[str, Any]) -> None:
-    """Make this process and the processes it starts work with `config` and `overrides`."""
+    """Make this process and the processes it starts use `config` and `overrides`."""
     os.environ[CONFIG_VARIABLE] = str(config.resolve())
     os.environ[OVERRIDES_VARIABLE] = json.dumps(overrides, default=str)
 
@@ -154,7 +154,7 @@ def use_dagster_home(folder: Path) -> None:
     """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
-    # one record of what a run over many partitions will do, instead of one for each: half the cost of a partition
+    # one event for all planned partitions of a run instead of one each: half the cost of a partition
     os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
 
 
@@ -200,7 +200,9 @@ def _sections(file: Path, remedy: str) -> dict[str, Any]:
         raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}. {remedy}")
     missing = [name for name in _variables(document) if not os.environ.get(name)]
     if missing:
-        raise SettingsError(f"{file}: takes {', '.join(missing)} from the environment, not set there. Set them.")
+        raise SettingsError(
+            f"{file}: takes {', '.join(missing)} from the environment, where they are not set. Set them."
+        )
     return document
 
 
@@ -221,11 +223,11 @@ def load_settings(
 
     Args:
         path: a YAML file; `config_path()` if not given.
-        overrides: nested mappings laid over the file; what the environment hands down if not given.
-        layers: laid over all of that, one after the other.
+        overrides: nested mappings that override the file; those of the environment if not given.
+        layers: override all of that, later ones earlier ones.
 
     Raises:
-        SettingsError: the file is missing or no YAML, or a setting is wrong; names file, key, value and remedy.
+        SettingsError: the file is missing or not YAML, or a setting is wrong; names file, key, value and remedy.
     """
     base = file_layer(path or config_path())
     merged = override_settings(base.settings, environment_overrides() if overrides is None else overrides)
@@ -241,21 +243,21 @@ def trial_settings(files: Sequence[Path] = (), arguments: Sequence[str] = ()) ->
     """The settings of an experiment.
 
     Args:
-        files: laid over one another, and over the configuration in force; only where the first names every section
-            it takes the place of that.
-        arguments: `KEY=VALUE`, laid over the files.
+        files: override the configuration in force, later files earlier ones; a first file that names every section
+            replaces it.
+        arguments: `KEY=VALUE`, override the files.
 
     Raises:
         SettingsError: see `load_settings`.
     """
     layers = [file_layer(file) for file in files]
-    whole = bool(layers) and set(Settings.model_fields) <= set(layers[0].settings)
-    own = [argument_layer(argument) for argument in arguments]
-    return load_settings(files[0] if whole else None, layers=[*layers[whole:], *own])
+    is_whole = bool(layers) and set(Settings.model_fields) <= set(layers[0].settings)
+    of_arguments = [argument_layer(argument) for argument in arguments]
+    return load_settings(files[0] if is_whole else None, layers=[*layers[is_whole:], *of_arguments])
 
 
 def api_key(source: SourceParams) -> SecretStr:
-    """The vendor's key from the environment; a stand-in for the exchange in a box, which takes any.
+    """The vendor's key from the environment; a placeholder for the simulated exchange, which accepts any.
 
     Raises:
         NotAuthenticated: no variable is set.
@@ -271,7 +273,7 @@ def api_key(source: SourceParams) -> SecretStr:
 
 
 def notice_url(params: NoticeParams) -> SecretStr | None:
-    """The address that failure notices are posted to, from the environment; None where the variable is not set."""
+    """The address that failure notices are posted to, from the environment; None if the variable is not set."""
     url = os.environ.get(params.url_variable, "").strip()
     return SecretStr(url) if url else None
 
@@ -282,5 +284,5 @@ def lake_path(settings: Settings) -> Path:
 
 
 def universe_file(settings: Settings) -> Path | None:
-    """The file that names the symbols, absolute; None where settings name none."""
+    """The file that lists the symbols, absolute; None if the settings name none."""
     return None if settings.universe.file is None else (home() / settings.universe.file).resolve()
