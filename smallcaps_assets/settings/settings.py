@@ -47,6 +47,10 @@ UI_VARIABLE: Final = "SMALLCAPS_UI"
 BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE: Final = "500"
 
+_LAUNCHER: Final = "smallcaps_assets.defs.runs.launcher"
+# in dagster.yaml files that users copied from earlier versions
+_FORMER_LAUNCHER: Final = "smallcaps_assets.defs.launcher"
+
 
 class Settings(Params):
     """The settings of `config/config.yaml`, with the changes of the command line."""
@@ -182,6 +186,9 @@ def instance_config(template: Path, folder: Path, override: Path | None = None) 
     document = _sections(template, "Correct it, or copy the one of the repository.")
     if override is not None:
         document |= _sections(override, "Correct dagster.laid_over, which names it.")
+    launcher = document.get("run_launcher")
+    if isinstance(launcher, dict) and launcher.get("module") == _FORMER_LAUNCHER:
+        launcher["module"] = _LAUNCHER
     for section, name in (("storage", "sqlite"), ("local_artifact_storage", "config")):
         found = document.get(section)
         # without a section, files lie in `folder` by default

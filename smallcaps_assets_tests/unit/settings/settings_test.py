@@ -208,6 +208,13 @@ def test_a_bad_dagster_yaml_is_refused(tmp_path: Path, content: str | None, word
     assert str(caught.value).startswith(f"{file}: {words}")
 
 
+def test_a_dagster_yaml_of_an_earlier_version_names_the_launcher_of_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "dagster.yaml"
+    launcher = yaml.safe_load(OWN.read_text())["run_launcher"]
+    file.write_text(yaml.safe_dump({"run_launcher": launcher | {"module": "smallcaps_assets.defs.launcher"}}))
+    assert yaml.safe_load(instance_config(file, tmp_path)) == {"run_launcher": launcher}
+
+
 def test_a_dagster_yaml_needs_no_section(tmp_path: Path) -> None:
     """Without them Dagster keeps its files where its home is."""
     file = tmp_path / "dagster.yaml"
