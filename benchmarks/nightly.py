@@ -116,8 +116,8 @@ def night() -> dict[str, Any]:
     import dagster as dg  # noqa: PLC0415 -- part of what a run's process takes
 
     from smallcaps_assets.definitions import defs  # noqa: PLC0415
-    from smallcaps_assets.defs.assets.nightly import night_request  # noqa: PLC0415
     from smallcaps_assets.defs.resources import LakeResource  # noqa: PLC0415
+    from smallcaps_assets.defs.schedules import night_request  # noqa: PLC0415
     from smallcaps_assets.settings.settings import lake_path  # noqa: PLC0415
 
     settings = load_settings()

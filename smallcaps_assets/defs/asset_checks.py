@@ -1,12 +1,12 @@
-"""Checks that people see: pure findings, reported. Each reads what is published, so that it can be run again alone."""
+"""The asset checks: findings about published data. Each reads the lake, so that it can be run again by itself."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.recording import table
+from smallcaps_assets.defs.metadata import table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
@@ -18,65 +18,74 @@ from smallcaps_assets.pipeline.checks import (
     checks_of_master,
     judged,
 )
+from smallcaps_assets.pipeline.operations.lateness import Lateness, Watch, session_expected
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 SMALL_CAPS: Final = "small_caps"
+UP_TO_DATE: Final = "up_to_date"
+WATCHED: Final[Mapping[str, Callable[[Watch], Lateness]]] = {
+    "minute_bars": Watch.of_bars,
+    "master_events": Watch.of_master,
+}
 MASTER_CHECKS: Final[Mapping[str, str]] = {
-    "unique_events": "No event is there twice.",
-    "complete_rows": "Nothing is missing, NaN or infinite in the columns that rankings and windows build on.",
+    "unique_events": "No event occurs more than once.",
+    "complete_rows": "No value is null, NaN or infinite in the columns that rankings and windows are computed from.",
     "session_clock": "Session, date and flags of every event agree with the New York clock and the exchange calendar, "
     "half days and daylight saving time included.",
     "type_shares": "No type of event makes up more of the table than checks.master.max_type_share_pct.",
     "events_per_session": "No symbol has implausibly many events on a day, and the mean per symbol and session is "
-    "within bounds: a detector that fires all the time, or never, shows here.",
-    "cooldown": "Events of one symbol and type keep the cooldown: near each other, only those come that score "
-    "nearly as high as the best.",
-    "shards_current": "All events were detected with the settings in force; symbols that were not are named. "
-    "Materialize event_shards of them, then this table.",
+    "within bounds. A detector that always fires, or never, fails this check.",
+    "cooldown": "Events of one symbol and type keep the cooldown: of events close to each other, only those are kept "
+    "whose score is nearly as high as the best.",
+    "shards_current": "All events were detected with the settings in force; the symbols of others are named. "
+    "Materialize event_shards for them, then this table.",
 }
 MANIFEST_CHECKS: Final[Mapping[str, str]] = {
-    "caps": "Not more events than the profile allows: in all, per symbol, per symbol and day, per group of events.",
-    "buckets": "Every event is in the stretch of the day it belongs to, and each stretch got its guaranteed places.",
+    "caps": "No more events than the profile allows: in total, per symbol, per symbol and day, per group of events.",
+    "buckets": "Every event is in its time bucket, and each bucket has at least its guaranteed number of events.",
     "ranks": "Ranks count from 1 without gaps, and no better rank goes to a weaker event.",
-    "windows": "Every window is positive and one of the profile's two; not more are extended than allowed.",
+    "windows": "Every window is positive and one of the profile's two; no more are extended than allowed.",
     "unchanged": "The file is, byte for byte, the one that was frozen.",
-    "up_to_date": "It was chosen from the MASTER that is there now, with the settings in force. Otherwise materialize "
-    "it again; what is captured stays, and is not fetched again.",
+    "up_to_date": "It was selected from the current MASTER, with the settings in force. Otherwise materialize it "
+    "again; captured tape stays, and is not fetched again.",
 }
 BAR_CHECKS: Final[Mapping[str, str]] = {
-    "session_coverage": "Every symbol that is followed has the sessions that are due. Symbols that lack some are "
-    "named: materialize them, only what is missing is fetched.",
-    "empty_sessions": "No session lacks all bars of many symbols that have bars before and after it.",
-    "missing_minutes": "In the last sessions, no minute of regular hours lacks the bars of most symbols that trade all "
-    "the time.",
+    "session_coverage": "Every followed symbol has all expected sessions. Symbols with missing sessions are named: "
+    "materialize them; only missing sessions are fetched.",
+    "empty_sessions": "No session is without any bar for many symbols that have bars before and after it.",
+    "missing_minutes": "In the last sessions, no minute of regular hours is without a bar for most of the symbols that "
+    "trade continuously.",
 }
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
-    "missing_minutes": "No minute of regular hours of any session lacks the bars of most symbols that trade all the "
-    "time.",
-    "doubled_volumes": "No session's volumes are nearly all even, as they are where every share was counted twice.",
+    "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "
+    "continuously.",
+    "doubled_volumes": "In no session are nearly all volumes even, as they are when every share was counted twice.",
 }
-# checks of a capture: the figure that each is about, and what it asks
+# checks of a capture: the figure that each checks, and its description
 KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
     "success_rate": ("success_pct", "Enough of the manifest's windows have both trades and quotes."),
-    "retries": ("retries_pct", "Few requests had to be repeated."),
+    "retries": ("retries_pct", "Few requests had to be retried."),
     "throttling": ("throttled_pct", "Few requests were answered with 429, too many requests."),
-    "session_mix": ("session_drift_pp", "The complete windows are spread over the sessions as the manifest is."),
+    "session_mix": (
+        "session_drift_pp",
+        "The complete windows are distributed over the sessions as the events of the manifest are.",
+    ),
     "event_size": ("p90_event_mb", "Nine in ten events take less disk than the target."),
 }
 
 
-def specs(asset: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
-    """The checks of an asset, by name and with what they ask."""
-    return [dg.AssetCheckSpec(name, asset=asset, description=words) for name, words in checks.items()]
+def check_specs(asset: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+    """The specs of the checks of an asset, from their names and descriptions."""
+    return [dg.AssetCheckSpec(name, asset=asset, description=description) for name, description in checks.items()]
 
 
 def kpi_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """The checks of a capture."""
-    return specs(asset, {name: words for name, (_, words) in KPI_CHECKS.items()})
+    """The specs of the checks of a capture."""
+    return check_specs(asset, {name: description for name, (_, description) in KPI_CHECKS.items()})
 
 
-def evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """The verdict of a check of `asset`, to be reported by what is no step of the asset."""
+def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """The result of a check as an event, to be reported from outside a step of `asset`."""
     return dg.AssetCheckEvaluation(
         asset_key=asset,
         check_name=check.check_name or "",
@@ -87,19 +96,20 @@ def evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckE
 
 
 def published_checks() -> list[dg.AssetChecksDefinition]:
-    """The checks of everything that is published: bars, MASTER and the manifests; one step for each table."""
-    return [_bars(), _master(), *(_manifest(profile) for profile in PROFILES)]
+    """The checks of bars, MASTER and the manifests, one step per table, and the checks `up_to_date`."""
+    manifests = (_manifest(profile) for profile in PROFILES)
+    return [_bars(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
 
 
 def _bars() -> dg.AssetChecksDefinition:
     asset = dg.AssetKey("minute_bars")
 
-    @dg.multi_asset_check(name="minute_bars_checks", specs=specs(asset, BAR_CHECKS), can_subset=True)
+    @dg.multi_asset_check(name="minute_bars_checks", specs=check_specs(asset, BAR_CHECKS), can_subset=True)
     def minute_bars_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         checks = checks_of_bars(lake.bars(), lake.universe(), settings.load(), settings.now())
-        yield from reported(asset, _wanted(context, checks))
+        yield from report_findings(asset, _selected(context, checks))
 
     return minute_bars_checks
 
@@ -107,12 +117,12 @@ def _bars() -> dg.AssetChecksDefinition:
 def _master() -> dg.AssetChecksDefinition:
     asset = dg.AssetKey("master_events")
 
-    @dg.multi_asset_check(name="master_events_checks", specs=specs(asset, MASTER_CHECKS), can_subset=True)
+    @dg.multi_asset_check(name="master_events_checks", specs=check_specs(asset, MASTER_CHECKS), can_subset=True)
     def master_events_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         loaded = settings.load()
-        yield from reported(asset, _wanted(context, checks_of_master(lake.detector(loaded), loaded)))
+        yield from report_findings(asset, _selected(context, checks_of_master(lake.detector(loaded), loaded)))
 
     return master_events_checks
 
@@ -120,25 +130,27 @@ def _master() -> dg.AssetChecksDefinition:
 def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, "manifest"])
 
-    @dg.multi_asset_check(name=f"{profile}__manifest_checks", specs=specs(asset, MANIFEST_CHECKS), can_subset=True)
+    @dg.multi_asset_check(
+        name=f"{profile}__manifest_checks", specs=check_specs(asset, MANIFEST_CHECKS), can_subset=True
+    )
     def manifest_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         master = lake.lake.master
         hashed = sha256(master) if master.is_file() else None
         checks = checks_of_manifest(lake.manifests(profile), profile, settings.load(), hashed)
-        yield from reported(asset, _wanted(context, checks))
+        yield from report_findings(asset, _selected(context, checks))
 
     return manifest_checks
 
 
-def _wanted(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
-    """The findings of the checks that were asked for, one after the other."""
+def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
+    """The findings of the selected checks, computed one after the other."""
     return judged(checks, {key.name for key in context.selected_asset_check_keys})
 
 
-def reported(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
-    """What checks of `asset` found, as the web UI shows it."""
+def report_findings(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
+    """Findings about `asset` as results of its checks."""
     for found in findings:
         metadata: dict[str, dg.MetadataValue | str | int | float | bool | None] = {**found.figures}
         if not found.examples.is_empty():
@@ -153,9 +165,9 @@ def reported(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.Ass
 
 
 def kpi_checks(kpis: pl.DataFrame, missing: int) -> Iterator[dg.AssetCheckResult]:
-    """One verdict per figure of a capture (KPIS): it holds in every wave and in all.
+    """One result per figure of a capture (KPIS): passed if the target is met in every wave and in total.
 
-    While windows are still `missing`, as after a trial or in the middle of a capture, a miss is only a warning.
+    While windows are still `missing`, as after a trial or in the middle of a capture, a failure is only a warning.
     """
     severity = dg.AssetCheckSeverity.WARN if missing else dg.AssetCheckSeverity.ERROR
     for name, (figure, _) in KPI_CHECKS.items():
@@ -168,24 +180,62 @@ def kpi_checks(kpis: pl.DataFrame, missing: int) -> Iterator[dg.AssetCheckResult
         )
 
 
-def small_caps(made_of: Composition, limits: UniverseLimits) -> dg.AssetCheckResult:
-    """The symbols that are followed are small caps of known type; whatever pays refuses to begin where they are not."""
-    problems = made_of.problems(limits)
+def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.AssetCheckResult:
+    """The result of the check that the followed symbols are small caps of known type; paid work requires it."""
+    problems = composition.problems(limits)
     return dg.AssetCheckResult(
         check_name=SMALL_CAPS,
         passed=not problems,
         metadata={
             "problems": "; ".join(problems) or "none",
-            "symbols": made_of.symbols,
-            "judged": made_of.symbols >= limits.from_symbols,
-            "large_cap_share": made_of.large_cap_share,
+            "symbols": composition.symbols,
+            "judged": composition.symbols >= limits.from_symbols,
+            "large_cap_share": composition.large_cap_share,
             "max_large_cap_share": limits.max_large_cap_share,
-            "large_caps": ", ".join(made_of.largest) or "none",
-            "unknown_type_share": made_of.unknown_type_share,
+            "large_caps": ", ".join(composition.largest) or "none",
+            "unknown_type_share": composition.unknown_type_share,
             "max_unknown_type_share": limits.max_unknown_type_share,
-            "unknown_types": ", ".join(made_of.untyped) or "none",
-            "unknown_market_cap_share": made_of.unknown_market_cap_share,
+            "unknown_types": ", ".join(composition.untyped) or "none",
+            "unknown_market_cap_share": composition.unknown_market_cap_share,
             "max_unknown_market_cap_share": limits.max_unknown_market_cap_share,
-            "unknown_market_caps": ", ".join(made_of.unvalued) or "none",
+            "unknown_market_caps": ", ".join(composition.unvalued) or "none",
+        },
+    )
+
+
+def watch_of(settings: SettingsResource, lake: LakeResource) -> Watch:
+    """The session that is expected by now, and the symbols that should have it."""
+    loaded = settings.load()
+    session = session_expected(settings.now(), loaded.history, loaded.sessions, loaded.nightly.due)
+    followed = lake.universe().followed().items()
+    symbols = [symbol for symbol, last in followed if session is None or session <= last]
+    return Watch(lake.bars(), lake.shards(), symbols, session)
+
+
+def _up_to_date(asset: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=UP_TO_DATE,
+        asset=asset,
+        description="The last session whose deadline (nightly.due, New York time) has passed is published. On weekends "
+        "and holidays nothing new is expected.",
+    )
+    def up_to_date(settings: SettingsResource, lake: LakeResource) -> dg.AssetCheckResult:
+        return up_to_date_result(WATCHED[asset](watch_of(settings, lake)))
+
+    return up_to_date
+
+
+def up_to_date_result(found: Lateness) -> dg.AssetCheckResult:
+    """The result of the check `up_to_date`: an error where nothing of the session is published, else a warning."""
+    severity = dg.AssetCheckSeverity.ERROR if found.is_wholly_late else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        check_name=UP_TO_DATE,
+        passed=not found.is_late,
+        severity=severity,
+        metadata={
+            "verdict": found.sentence(),
+            "session": f"{found.session}",
+            "symbols_late": len(found.symbols),
+            "symbols": found.of,
         },
     )

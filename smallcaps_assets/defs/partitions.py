@@ -36,3 +36,9 @@ def tape_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
 def tape_key(symbol: str, wave: str) -> dg.MultiPartitionKey:
     """The partition key of one symbol and wave."""
     return dg.MultiPartitionKey({"symbol": symbol, "wave": wave})
+
+
+def partitions_of(tags: Mapping[str, str]) -> str | None:
+    """The partition of a run, or `first...last` of its range, from its tags; None where it has none."""
+    first, last = tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end")
+    return f"{first}...{last}" if first and last else tags.get("dagster/partition")

@@ -1,136 +1,110 @@
-"""Metadata that catalog, lineage and plots show, and the one way to record what a run over many partitions did."""
+"""How partitions and tables are recorded in Dagster, so that the web UI shows what is out of date, and why.
+
+Dagster gives all partitions of a run one data version. Partitions are therefore recorded by explicit events, with the
+tags that Dagster would write and with a data version each, and the result of the step tells Dagster to record nothing
+itself.
+"""
 
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import dagster as dg
-import polars as pl
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+from dagster._core.definitions.partitions.utils import get_tags_from_multi_partition_key
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata
 from pydantic import Field
 
-from smallcaps_assets.defs.provenance import RECORDED, Tags, partition_tags, provenance_in, version_tags
-from smallcaps_assets.domain.descriptions import COLUMNS
+from smallcaps_assets.defs.metadata import Metadata, first_lines
+from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.settings.settings import Settings
 
-OWNERS: Final = ["team:data"]
-# the name under which a partition's metadata says what is wrong with it
+Tags = dict[str, str]
+# metadata of a result whose materializations are recorded already
+RECORDED: Final = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+# the metadata key of the problems of a partition
 PROBLEMS: Final = "problems"
-# how many problems a message names
-NAMED: Final = 20
-# figures and tables by name, as Dagster takes them
-Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
 
 
-class GoOn(dg.Config):
-    """What becomes of a run in which some partitions are not whole."""
+class ContinueOnFailure(dg.Config):
+    """What a step does when some of its partitions fail."""
 
+    # the key stands in the stored configuration of runs, which people re-execute
     go_on: bool = Field(
         default=False,
-        description="Go on with the other assets of the run although symbols failed; a later step names them and fails "
-        "the run, as nightly_report does.",
+        description="Continue with the other assets of the run although symbols failed; a later step, such as "
+        "nightly_report, names them and fails the run.",
     )
 
 
-def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:
-    """Metadata that describes the columns of a table."""
-    columns = [dg.TableColumn(name, str(dtype), COLUMNS.get(name)) for name, dtype in schema.items()]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
-
-
-def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
-    """A small frame as a metadata table, which holds no times and no NaN."""
-    numbers, times = pl.col(pl.Float64).round(4).fill_nan(None), pl.selectors.temporal().cast(pl.String)
-    cells = frame.with_columns(numbers, times).to_dicts()
-    return dg.MetadataValue.table(
-        records=[dg.TableRecord(row) for row in cells],
-        schema=dg.TableSchema([dg.TableColumn(name, str(dtype)) for name, dtype in frame.schema.items()]),
-    )
-
-
-def counts(frame: pl.DataFrame, *columns: str) -> Metadata:
-    """Rows by value of each column, one figure per value, so that each becomes a line of a plot."""
-    return {
-        f"{column}/{value}": rows
-        for column in columns
-        for value, rows in frame.group_by(column).len().sort(column).iter_rows()
-    }
-
-
-def crossed_counts(frame: pl.DataFrame, by: str, of: str) -> Metadata:
-    """Rows by values of two columns, one figure per pair, so that each becomes a line of a plot."""
-    return {f"{one}/{other}": rows for one, other, rows in frame.group_by(by, of).len().sort(by, of).iter_rows()}
-
-
-def score_quantiles(frame: pl.DataFrame) -> Metadata:
-    """Quantiles of the score, one figure each."""
-    if frame.is_empty():
-        return {}
-    return {
-        f"score/p{percent}": float(frame.select(pl.col("score").quantile(percent / 100, "linear")).item())
-        for percent in (10, 50, 90)
-    }
-
-
-def record(
+def record_partitions(
     context: dg.AssetExecutionContext,
     outcomes: Iterable[Outcome],
     keys: Mapping[tuple[str, ...], str],
     *,
-    go_on: bool = False,
+    continue_on_failure: bool = False,
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Record each partition with its own figures; those that are not whole are shown failed once the run has failed.
+    """Record each partition with its own metadata; failed ones are shown as failed once the run has failed.
 
     Args:
         context: the step.
-        outcomes: what becomes of the partitions, as it is known.
+        outcomes: the outcomes of the partitions, as they arrive.
         keys: the partition key of each outcome.
-        go_on: let what comes after in the same run go on although partitions are not whole. A later step must then
-            fail the run: until it does, Dagster takes them for materialized.
+        continue_on_failure: let the later steps of the run continue although partitions failed. One of them must then
+            fail the run: until it does, Dagster shows the failed partitions as materialized.
 
     Raises:
-        CaptureIncomplete: some partitions have problems, named in the message, and the work is not to go on; the
-            others are recorded as materialized, as they are when the work breaks off with another error.
+        CaptureIncomplete: some partitions have problems, named in the message, and `continue_on_failure` is not set.
+            The others are recorded as materialized, as they are when the work ends with another error.
     """
     done: list[Outcome] = []
-    step, made_of = context.op_execution_context, provenance_in(context)
+    step, tags = context.op_execution_context, step_provenance(context)
     try:
         done.extend(outcomes)
-        if not go_on:
-            _require_whole(done)
+        if not continue_on_failure:
+            _require_complete(done)
     except Exception:
-        whole = {keys[outcome.partition]: outcome for outcome in done if not outcome.problems}
-        log_materializations(step, context.asset_key, whole, made_of)
-        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in whole])
+        complete = {keys[outcome.partition]: outcome for outcome in done if not outcome.problems}
+        log_materializations(step, context.asset_key, complete, tags)
+        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in complete])
         raise
-    log_materializations(step, context.asset_key, {keys[outcome.partition]: outcome for outcome in done}, made_of)
+    log_materializations(step, context.asset_key, {keys[outcome.partition]: outcome for outcome in done}, tags)
     mark_failed(step, context.asset_key, [keys[outcome.partition] for outcome in done if outcome.problems])
     yield dg.MaterializeResult(metadata=RECORDED)
 
 
 def log_materializations(
-    step: dg.OpExecutionContext, asset: dg.AssetKey, outcomes: Mapping[str, Outcome], made_of: Tags
+    step: dg.OpExecutionContext, asset: dg.AssetKey, outcomes: Mapping[str, Outcome], provenance: Tags
 ) -> None:
-    """Record partitions as materialized, at once: each with its figures, its data version and what it was made of.
+    """Record partitions as materialized in one batch, each with its metadata, its data version and its provenance.
 
-    As `step.log_event` does, which however does not write many together where the storage can.
+    `step.log_event` records the same, but writes one event at a time where the storage can write many.
     """
     batch = uuid.uuid4().hex
     for number, (key, outcome) in enumerate(outcomes.items(), start=1):
-        tags = {**made_of, **version_tags(outcome.version), **partition_tags(key)}
-        event = dg.AssetMaterialization(asset, partition=key, metadata=described(outcome), tags=tags)
-        together = DagsterEventBatchMetadata(batch, is_end=number == len(outcomes))
+        event = _materialization(asset, key, outcome, provenance)
+        position = DagsterEventBatchMetadata(batch, is_end=number == len(outcomes))
         context = step.get_step_execution_context()
-        step._events.append(dg.DagsterEvent.asset_materialization(context, event, together))  # noqa: SLF001
+        step._events.append(dg.DagsterEvent.asset_materialization(context, event, position))  # noqa: SLF001
 
 
 def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:
-    """Let partitions be shown failed once the run has failed, whatever was recorded of them before.
+    """Have partitions shown as failed once the run has failed, whatever was recorded of them before.
 
-    Dagster calls a partition failed when the last that is known of it is that a run meant to materialize it, and that
-    run failed.
+    Dagster shows a partition as failed when its last event is the plan of a run to materialize it, and that run failed.
     """
     for partition in partitions:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(
@@ -139,27 +113,79 @@ def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Ite
         step.instance.report_dagster_event(event, step.run_id, logging.DEBUG)
 
 
-def described(outcome: Outcome) -> Metadata:
-    """The figures of a partition, how many rows it holds now, and what is wrong with it."""
+def report_imported(  # noqa: PLR0913
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    asset: dg.AssetKey,
+    outcomes: Mapping[str, Outcome],
+    *,
+    upstream: Iterable[dg.AssetKey],
+    metadata: Mapping[str, dg.MetadataValue] = MappingProxyType({}),
+) -> None:
+    """Record partitions that were imported, without a run, as materialized, each as a run would record it.
+
+    Args:
+        instance: Dagster's state.
+        settings: the settings in force, for the code version.
+        asset: the asset.
+        outcomes: by partition key, what is published now.
+        upstream: the assets that this one is derived from.
+        metadata: added to every partition.
+    """
+    provenance = provenance_tags(instance, facts_of(asset).code_version(settings) or "", upstream)
+    for key, outcome in outcomes.items():
+        instance.report_runless_asset_event(_materialization(asset, key, outcome, provenance, metadata))
+
+
+def provenance_tags(instance: dg.DagsterInstance, code_version: str, upstream: Iterable[dg.AssetKey]) -> Tags:
+    """The tags that name the code version of a materialization, and the latest data version of each upstream asset."""
+    tags = {CODE_VERSION_TAG: code_version}
+    for asset in upstream:
+        found = instance.fetch_materializations(asset, limit=1).records
+        last = found[0].asset_materialization if found else None
+        version = (last.tags or {}).get(DATA_VERSION_TAG) if last else None
+        tags[get_input_data_version_tag(asset)] = version or DEFAULT_DATA_VERSION.value
+        tags[get_input_event_pointer_tag(asset)] = f"{found[0].storage_id}" if found else NULL_EVENT_POINTER
+    return tags
+
+
+def step_provenance(context: dg.AssetExecutionContext) -> Tags:
+    """The provenance of the asset that a step makes; to be called before the step reads any input."""
+    asset, defined = context.asset_key, context.assets_def
+    version = defined.code_versions_by_key.get(asset) or context.run.run_id
+    return provenance_tags(context.instance, version, defined.asset_deps[asset])
+
+
+def data_version_tags(version: str | None) -> Tags:
+    """The tags of a data version; none where it is not known."""
+    return {} if version is None else {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+
+
+def _materialization(
+    asset: dg.AssetKey,
+    key: str,
+    outcome: Outcome,
+    provenance: Tags,
+    metadata: Mapping[str, dg.MetadataValue] = MappingProxyType({}),
+) -> dg.AssetMaterialization:
+    # Dagster finds partitions of two dimensions by tags
+    dimensions = get_tags_from_multi_partition_key(key) if isinstance(key, dg.MultiPartitionKey) else {}
+    tags = {**provenance, **data_version_tags(outcome.version), **dimensions}
+    return dg.AssetMaterialization(asset, partition=key, metadata={**_metadata(outcome), **metadata}, tags=tags)
+
+
+def _metadata(outcome: Outcome) -> Metadata:
+    """The figures of a partition, its present number of rows, and its problems."""
     rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
     problems: Metadata = {PROBLEMS: "\n".join(outcome.problems)} if outcome.problems else {}
     return {**outcome.figures, **rows, **problems}
 
 
-def _require_whole(done: Sequence[Outcome]) -> None:
+def _require_complete(done: Sequence[Outcome]) -> None:
     problems = [problem for outcome in done for problem in outcome.problems]
     if problems:
-        raise CaptureIncomplete(_told(problems, sum(bool(outcome.problems) for outcome in done), len(done)))
-
-
-def _told(problems: Sequence[str], broken: int, partitions: int) -> str:
-    return (
-        f"{broken} of {partitions} partitions are not whole; everything else is published. "
-        f"Materialize them again: only what is missing is asked for.\n{first_lines(problems)}"
-    )
-
-
-def first_lines(lines: Sequence[str]) -> str:
-    """The first of many lines, and how many more there are."""
-    more = f"\n... and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
-    return "\n".join(lines[:NAMED]) + more
+        failed = sum(bool(outcome.problems) for outcome in done)
+        raise CaptureIncomplete(
+            f"{failed} of {len(done)} partitions failed; everything else is published. Materialize them again: only "
+            f"what is missing is requested.\n{first_lines(problems)}"
+        )

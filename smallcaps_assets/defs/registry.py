@@ -1,12 +1,17 @@
-"""What the catalog of the web UI says of every asset besides its own words: tags, place, code, versions, lineage."""
+"""One row of facts per asset: where its data lies, where it stands in the work, its code version, its column lineage.
 
-from collections.abc import Iterable, Mapping, Sequence
+A new asset needs one row here, beside its own modules. An asset without a row and a row without an asset are errors
+when the definitions are built.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import dagster as dg
 
-from smallcaps_assets.defs.code_versions import code_versions
 from smallcaps_assets.domain.lineage import (
     OF_LEDGER,
     OF_LEDGER_FROM_TAPE,
@@ -17,93 +22,250 @@ from smallcaps_assets.domain.lineage import (
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.kpis import LEDGER
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
+from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.settings.settings import Settings, lake_path
+from smallcaps_assets.pipeline.events import detection
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
-# Where in the work an asset stands, by the last part of its key, and whether making it spends requests of the plan.
-STAGES: Final[Mapping[str, tuple[str, bool]]] = {
-    "universe": ("reference", True),
-    "minute_bars": ("bars", True),
-    "event_shards": ("events", False),
-    "master_events": ("events", False),
-    "manifest": ("selection", False),
-    "tape_trades": ("tape", True),
-    "tape_quotes": ("tape", True),
-    "capture_ledger": ("proof", False),
-    "capture_report": ("proof", False),
-    "review_sheet": ("review", False),
-    "nightly_report": ("nightly", False),
-    "coverage": ("bars", False),
-}
+OWNERS: Final = ["team:data"]
+PARQUET: Final = frozenset({"polars", "parquet"})
 
-
-def catalogued(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
-    """`assets` with what the catalog says of them."""
-    lake = Lake(lake_path(settings))
-    versions = code_versions(settings)
-    described = [asset.map_asset_specs(lambda spec: _described(spec, lake, versions)) for asset in assets]
-    return [asset for asset in dg.with_source_code_references(described) if isinstance(asset, dg.AssetsDefinition)]
-
-
-def _described(spec: dg.AssetSpec, lake: Lake, versions: Mapping[str, str]) -> dg.AssetSpec:
-    name = spec.key.path[-1]
-    stage, paid = STAGES.get(name, (None, False))
-    tags = {} if stage is None else {"stage": stage, "paid": "yes" if paid else "no"}
-    place = _place(spec.key, lake)
-    metadata: dict[str, object] = {} if place is None else {"dagster/uri": place.as_uri()}
-    lineage = _lineage(spec.key)
-    if lineage:
-        metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps_by_column=lineage)
-    version = versions.get(spec.key.to_user_string())
-    return spec.merge_attributes(tags=tags, metadata=metadata).replace_attributes(code_version=version)
-
-
-def _place(key: dg.AssetKey, lake: Lake) -> Path | None:
-    """The file of a table, or the folder of its partitions."""
-    profile, name = key.path[0], key.path[-1]
-    places = {
-        "universe": lake.universe,
-        "minute_bars": lake.minute_bars,
-        "event_shards": lake.shards,
-        "master_events": lake.master,
-        "manifest": lake.manifests(profile),
-        "tape_trades": lake.tape(profile, "trades"),
-        "tape_quotes": lake.tape(profile, "quotes"),
-        "capture_ledger": lake.ledger(profile),
-        "capture_report": lake.ledger(profile).with_name("report.parquet"),
-        "review_sheet": lake.review(profile),
-        "nightly_report": lake.nightly_report,
-        "coverage": lake.coverage,
-    }
-    return places.get(name)
-
-
+Stage = Literal["reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"]
 Lineage = Mapping[str, Sequence[dg.TableColumnDep]]
 
 
-def _lineage(key: dg.AssetKey) -> Lineage:
-    """Which columns of which assets each column is made of."""
-    profile, name = key.path[0], key.path[-1]
-    if name == "event_shards":
-        return _from(dg.AssetKey("minute_bars"), made_of(SHARD, BARS, OF_SHARD))
-    if name == "master_events":
-        return _from(dg.AssetKey("event_shards"), made_of(EVENTS, SHARD, OF_MASTER))
-    if name == "manifest":
-        return _from(dg.AssetKey("master_events"), made_of(MANIFEST, EVENTS, OF_MANIFEST))
-    if name == "capture_ledger":
-        return {
-            **_from(dg.AssetKey([profile, "manifest"]), made_of(LEDGER, MANIFEST, OF_LEDGER)),
-            **_from_tape(profile, "trades"),
-            **_from_tape(profile, "quotes"),
-        }
-    return {}
+def _no_settings(settings: Settings) -> tuple[object, ...]:  # noqa: ARG001 -- rows share one signature
+    return ()
 
 
-def _from_tape(profile: str, kind: str) -> Lineage:
+@dataclass(frozen=True, kw_only=True)
+class AssetFacts:
+    """What is fixed about one asset, apart from how it is made.
+
+    Attributes:
+        path: its parquet file, or the folder of its partitions or files.
+        stage: its tag `stage`.
+        paid: whether making it spends vendor requests; its tag `paid`.
+        group: its group in the web UI.
+        kinds: its kinds in the web UI.
+        version: the version of its code. Raise it with every change of code that changes the data; what was made
+            before is then shown as out of date. None where it never is.
+        decided_by: the settings that decide its content; they are part of its code version.
+        lineage: the columns of other assets that each of its columns is derived from.
+    """
+
+    path: Callable[[Lake], Path]
+    stage: Stage
+    paid: bool
+    group: str
+    kinds: frozenset[str] = PARQUET
+    version: str | None
+    decided_by: Callable[[Settings], tuple[object, ...]] = _no_settings
+    lineage: Lineage = field(default_factory=dict)
+
+    def code_version(self, settings: Settings) -> str | None:
+        """The version of the code, and a digest of the settings that decide the content."""
+        return None if self.version is None else code_version(self.version, *self.decided_by(settings))
+
+
+def _of_detection(settings: Settings) -> tuple[object, ...]:
+    """The settings that decide shards: those of detection without the grouping of events, which MASTER does."""
+    grouping = {"cooldown": {"group_window_min"}}
+    return settings.detection.model_dump(mode="json", exclude=grouping), settings.sessions
+
+
+def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> Lineage:
+    key = dg.AssetKey(upstream)
+    return {name: [dg.TableColumnDep(key, column) for column in found] for name, found in columns.items()}
+
+
+def _from_tape(profile: Profile, kind: TapeKind) -> Lineage:
     derived = {f"{kind}_{name}": columns for name, columns in OF_LEDGER_FROM_TAPE.items()}
-    own = {name: dtype for name, dtype in LEDGER.items() if name in derived}
-    return _from(dg.AssetKey([profile, f"tape_{kind}"]), made_of(own, TRADES, derived))
+    columns = {name: dtype for name, dtype in LEDGER.items() if name in derived}
+    return _from([profile, f"tape_{kind}"], made_of(columns, TRADES, derived))
 
 
-def _from(upstream: dg.AssetKey, columns: Mapping[str, Iterable[str]]) -> Lineage:
-    return {name: [dg.TableColumnDep(upstream, column) for column in found] for name, found in columns.items()}
+def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the assets of one profile, by the last part of their keys."""
+    return {
+        "manifest": AssetFacts(
+            path=lambda lake: lake.manifests(profile),
+            stage="selection",
+            paid=False,
+            group=profile,
+            version="1",
+            decided_by=lambda settings: (settings.profiles[profile], settings.ranking),
+            lineage=_from(["master_events"], made_of(MANIFEST, EVENTS, OF_MANIFEST)),
+        ),
+        "tape_trades": AssetFacts(
+            path=lambda lake: lake.tape(profile, "trades"),
+            stage="tape",
+            paid=True,
+            group=profile,
+            version=f"{TAPE_SCHEMA_NUMBER}",
+            decided_by=lambda settings: (settings.profiles[profile].columns,),
+        ),
+        "tape_quotes": AssetFacts(
+            path=lambda lake: lake.tape(profile, "quotes"),
+            stage="tape",
+            paid=True,
+            group=profile,
+            version=f"{TAPE_SCHEMA_NUMBER}",
+            decided_by=lambda settings: (
+                settings.profiles[profile].columns,
+                settings.profiles[profile].quotes,
+                settings.capture.size_budget,
+                settings.capture.quotes_without_trades,
+            ),
+        ),
+        "capture_ledger": AssetFacts(
+            path=lambda lake: lake.ledger(profile),
+            stage="proof",
+            paid=False,
+            group=profile,
+            version="2",
+            lineage={
+                **_from([profile, "manifest"], made_of(LEDGER, MANIFEST, OF_LEDGER)),
+                **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
+            },
+        ),
+        "capture_report": AssetFacts(
+            path=lambda lake: lake.ledger(profile).with_name("report.parquet"),
+            stage="proof",
+            paid=False,
+            group=profile,
+            version="1",
+            decided_by=lambda settings: (settings.kpis,),
+        ),
+        "review_sheet": AssetFacts(
+            path=lambda lake: lake.review(profile),
+            stage="review",
+            paid=False,
+            group=profile,
+            kinds=frozenset({"html"}),
+            version="1",
+            decided_by=lambda settings: (
+                settings.review,
+                settings.sessions,
+                settings.features,
+                settings.detectors.opening_range_break.range_min,
+            ),
+        ),
+    }
+
+
+# by asset key in words, as `core/manifest`
+REGISTRY: Final[Mapping[str, AssetFacts]] = {
+    "universe": AssetFacts(
+        path=lambda lake: lake.universe,
+        stage="reference",
+        paid=True,
+        group="reference",
+        kinds=frozenset({"parquet"}),
+        version="1",
+        decided_by=lambda settings: (
+            settings.universe.model_dump(mode="json", exclude={"limits"}),
+            settings.history.first_session,
+        ),
+    ),
+    "minute_bars": AssetFacts(
+        path=lambda lake: lake.minute_bars,
+        stage="bars",
+        paid=True,
+        group="bars",
+        version="1",
+        decided_by=lambda settings: (settings.history.first_session, settings.history.last_session),
+    ),
+    "coverage": AssetFacts(
+        path=lambda lake: lake.coverage,
+        stage="bars",
+        paid=False,
+        group="bars",
+        version="2",
+        decided_by=lambda settings: (
+            settings.history.first_session,
+            settings.history.last_session,
+            settings.checks.bars,
+        ),
+    ),
+    "event_shards": AssetFacts(
+        path=lambda lake: lake.shards,
+        stage="events",
+        paid=False,
+        group="events",
+        version=detection.CODE_VERSION,
+        decided_by=_of_detection,
+        lineage=_from(["minute_bars"], made_of(SHARD, BARS, OF_SHARD)),
+    ),
+    "master_events": AssetFacts(
+        path=lambda lake: lake.master,
+        stage="events",
+        paid=False,
+        group="events",
+        # its rows are detected by the rules in force, or it is out of date
+        version=f"1-{detection.CODE_VERSION}",
+        decided_by=lambda settings: (settings.detection, settings.sessions),
+        lineage=_from(["event_shards"], made_of(EVENTS, SHARD, OF_MASTER)),
+    ),
+    "nightly_report": AssetFacts(
+        path=lambda lake: lake.nightly_report,
+        stage="nightly",
+        paid=False,
+        group="nightly",
+        # it describes one run, and is not out of date with later code
+        version=None,
+    ),
+    **{f"{profile}/{name}": facts for profile in PROFILES for name, facts in _of_profile(profile).items()},
+}
+
+
+def facts_of(asset: dg.AssetKey) -> AssetFacts:
+    """The row of an asset.
+
+    Raises:
+        DagsterInvalidDefinitionError: it has none.
+    """
+    _require_rows([asset])
+    return REGISTRY[asset.to_user_string()]
+
+
+def with_facts(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
+    """Give assets what their rows say: tags, group, kinds, owner, code version, place, column lineage, source code.
+
+    Raises:
+        DagsterInvalidDefinitionError: an asset has no row, or a row has no asset.
+    """
+    keys = [spec.key for asset in assets for spec in asset.specs]
+    _require_rows(keys)
+    if unused := REGISTRY.keys() - {key.to_user_string() for key in keys}:
+        raise dg.DagsterInvalidDefinitionError(
+            f"the registry has rows without an asset: {', '.join(sorted(unused))}. Remove them from REGISTRY in "
+            f"{__name__}, or add the asset to the package smallcaps_assets.defs.assets."
+        )
+    lake = Lake(lake_path(settings))
+    described = [asset.map_asset_specs(lambda spec: _with_facts(spec, settings, lake)) for asset in assets]
+    return [asset for asset in dg.with_source_code_references(described) if isinstance(asset, dg.AssetsDefinition)]
+
+
+def _with_facts(spec: dg.AssetSpec, settings: Settings, lake: Lake) -> dg.AssetSpec:
+    facts = facts_of(spec.key)
+    metadata: dict[str, object] = {"dagster/uri": facts.path(lake).as_uri()}
+    if facts.lineage:
+        metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps_by_column=facts.lineage)
+    return spec.merge_attributes(
+        tags={"stage": facts.stage, "paid": "yes" if facts.paid else "no"},
+        metadata=metadata,
+        owners=OWNERS,
+        kinds=set(facts.kinds),
+    ).replace_attributes(group_name=facts.group, code_version=facts.code_version(settings))
+
+
+def _require_rows(keys: Iterable[dg.AssetKey]) -> None:
+    without = [name for key in keys if (name := key.to_user_string()) not in REGISTRY]
+    if without:
+        fields = ", ".join(each.name for each in dataclasses.fields(AssetFacts))
+        raise dg.DagsterInvalidDefinitionError(
+            f"assets without a row in the registry: {', '.join(sorted(without))}. Add a row for each to REGISTRY in "
+            f"{__name__}, with its {fields}."
+        )

@@ -1,28 +1,39 @@
-"""The sensor that tells of failed runs."""
+"""The sensors: failure notices, the checks `up_to_date`, and the capture that follows the nightly run."""
 
-from collections.abc import Mapping
+import json
 from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.resources import SettingsResource
+from smallcaps_assets.defs.asset_checks import WATCHED, check_evaluation, up_to_date_result, watch_of
+from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED
+from smallcaps_assets.defs.partitions import partitions_of
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import first_cause
+from smallcaps_assets.pipeline.calendar import sessions_due
 from smallcaps_assets.pipeline.operations.notices import Notice, post_notice, write_notice
-from smallcaps_assets.settings.settings import home, notice_url
+from smallcaps_assets.settings.settings import Settings, home, notice_url
 
-PARTITION: Final = "dagster/partition"
-EVERY_S: Final = 30
+_NOTICE_INTERVAL_S: Final = 30
+_LATENESS_INTERVAL_S: Final = 600
+_CAPTURE_INTERVAL_S: Final = 60
+# the request budget of a night is not spent again by a retry: what is missing waits for the next night
+_CAPTURE_TAGS: Final = {"dagster/max_retries": "0"}
+_LONGEST_NIGHT_MIN: Final = 18 * 60
+_NIGHT_OVER: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+# session, whether the check passed, number of late symbols
+Seen = tuple[str, bool, int]
 
 
 @dg.run_failure_sensor(
-    minimum_interval_seconds=EVERY_S,
+    minimum_interval_seconds=_NOTICE_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes one line of JSON for each failed run (time, run, job, partitions, step, cause) to "
     "notices.file, and posts it to the address in the environment variable notices.url_variable, if that is set.",
 )
 def failure_notice(context: dg.RunFailureSensorContext, settings: SettingsResource) -> None:
-    """Write down that a run failed, then post it; a post that fails makes the sensor's tick fail, not the next ones."""
+    """Write a notice of a failed run, then post it; a failed post fails this tick of the sensor only."""
     params = settings.load().notices
     notice = notice_of(context, settings.now())
     write_notice(home() / params.file, notice)
@@ -32,7 +43,7 @@ def failure_notice(context: dg.RunFailureSensorContext, settings: SettingsResour
 
 
 def notice_of(context: dg.RunFailureSensorContext, at: datetime) -> Notice:
-    """What is to be told of a failed run: the step that failed first, and the first cause of that."""
+    """The notice of a failed run: the step that failed first, and its first cause."""
     run, failed = context.dagster_run, context.get_step_failure_events()
     first = failed[0] if failed else None
     error = first.step_failure_data.error if first else None
@@ -40,12 +51,71 @@ def notice_of(context: dg.RunFailureSensorContext, at: datetime) -> Notice:
         "time": at.astimezone(UTC).isoformat(timespec="seconds"),
         "run_id": run.run_id,
         "job": run.job_name,
-        "partitions": _partitions(run.tags),
+        "partitions": partitions_of(run.tags),
         "step": first.step_key if first else None,
         "cause": first_cause(error) if error else context.failure_event.message,
     }
 
 
-def _partitions(tags: Mapping[str, str]) -> str | None:
-    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    return f"{first}...{last}" if first and last else tags.get(PARTITION)
+@dg.sensor(
+    minimum_interval_seconds=_LATENESS_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Checks every ten minutes whether minute_bars and master_events hold the session that is expected by "
+    "now, and reports their check up_to_date when its result changes. Starts no run.",
+)
+def lateness(
+    context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Report the check of each watched asset whose result changed since the last tick."""
+    watch = watch_of(settings, lake)
+    before: dict[str, Seen] = {asset: tuple(seen) for asset, seen in json.loads(context.cursor or "{}").items()}
+    now, changes = dict(before), []
+    for asset, look in WATCHED.items():
+        if asset in before and before[asset][:2] == (f"{watch.session}", True):
+            continue  # a session that is published stays published
+        found = look(watch)
+        now[asset] = (f"{found.session}", not found.is_late, len(found.symbols))
+        if now[asset] != before.get(asset):
+            context.instance.report_runless_asset_event(check_evaluation(dg.AssetKey(asset), up_to_date_result(found)))
+            changes.append(f"{asset}: {found.sentence()}")
+    return dg.SensorResult(cursor=json.dumps(now), skip_reason=" ".join(changes) or "Nothing changed.")
+
+
+def capture_sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Captures the new windows of the active profile once a nightly run has built its manifest."""
+    profile = settings.active_profile
+
+    @dg.sensor(
+        name="nightly_capture",
+        job=job,
+        minimum_interval_seconds=_CAPTURE_INTERVAL_S,
+        description=f"Once the nightly run has built the manifest of {profile}: captures what is missing of it, wave "
+        "by wave, with at most nightly.capture_requests requests a night. The rest waits for the next night.",
+    )
+    def nightly_capture(
+        context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        instance, loaded = context.instance, settings.load()
+        if instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1):
+            return dg.SkipReason("The nightly run is not finished yet.")
+        nights = instance.get_run_records(dg.RunsFilter(job_name=NIGHTLY, statuses=_NIGHT_OVER), limit=1)
+        manifest = instance.get_latest_materialization_event(dg.AssetKey([profile, "manifest"]))
+        if not nights or not manifest or manifest.run_id != nights[0].dagster_run.run_id:
+            return dg.SkipReason(f"No nightly run has built the manifest of {profile}.")
+        over = sessions_due(loaded.history, loaded.sessions, nights[0].create_timestamp)
+        session = f"{over[-1]}" if over else "none"
+        if context.cursor == session:
+            return dg.SkipReason(f"The capture of the night of {session} was already launched.")
+        if lake.manifests(profile).current().rows.is_empty():
+            return dg.SensorResult(cursor=session, skip_reason=f"The manifest of {profile} has no events.")
+        config = {"max_requests": _night_budget(loaded)}
+        request = dg.RunRequest(run_key=session, run_config=config, tags=_CAPTURE_TAGS)
+        return dg.SensorResult(run_requests=[request], cursor=session)
+
+    return nightly_capture
+
+
+def _night_budget(settings: Settings) -> int:
+    """The request budget of a night: no more than the rate limit allows before the next night fetches bars."""
+    budget, per_minute = settings.nightly.capture_requests, settings.source.requests_per_minute
+    return budget if per_minute is None else max(1, min(budget, int(_LONGEST_NIGHT_MIN * per_minute)))

@@ -5,7 +5,7 @@ meanings are those of the specification; descriptions are what catalog and docum
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import polars as pl
@@ -113,7 +113,52 @@ QUOTES: Final = pl.Schema(
 )
 QUOTES_ALL: Final = pl.Schema({**QUOTES, "participant_timestamp": UTC_NS, "tape": pl.Int64()})
 
-# What the vendor's reference data says of a symbol; null where it does not know.
+# What the footer of a tape file records of its origin. `skipped`: why the vendor was not asked; `taken_from`: files of
+# other profiles that the rows were cut out of instead; `adopted_from`: files that a user had already. `budget_events`
+# had their later quotes thinned to `budget_hz` because their tape was too large; `over_budget` are too large even so.
+CERTIFICATE: Final = pl.Schema(
+    {
+        "events_merged": pl.List(pl.String()),
+        "pages": pl.Int64(),
+        "requests": pl.Int64(),
+        "retries": pl.Int64(),
+        "throttled": pl.Int64(),
+        "received": pl.Int64(),
+        "rows": pl.Int64(),
+        "request_ids": pl.List(pl.String()),
+        "fetched_at": UTC_US,
+        "skipped": pl.String(),
+        "taken_from": pl.List(pl.String()),
+        "adopted_from": pl.List(pl.String()),
+        "thinning": pl.Struct({"by_change_only": pl.Boolean(), "max_hz": pl.Int64()}),
+        "budget_mb": pl.Float64(),
+        "budget_events": pl.List(pl.String()),
+        "budget_hz": pl.List(pl.Float64()),
+        "over_budget": pl.List(pl.String()),
+        "config_hash": pl.String(),
+        "package_version": pl.String(),
+    }
+)
+# One row per published span. `bytes` is the size of its file; `missing_columns` are those that the profile requires and
+# the file lacks: a span with any is stale.
+PUBLISHED: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "wave": pl.String(),
+        "start": UTC_US,
+        "end": UTC_US,
+        "path": pl.String(),
+        "bytes": pl.Int64(),
+        "missing_columns": pl.List(pl.String()),
+        **CERTIFICATE,
+    }
+)
+# Rows of each event in each of its tape files.
+PIECE_COUNTS: Final = pl.Schema(
+    {"event_id": pl.String(), "path": pl.String(), "rows": pl.Int64(), "first": UTC_NS, "last": UTC_NS}
+)
+
+# The vendor's reference data of a symbol; null where it does not know.
 REFERENCE: Final = pl.Schema(
     {
         "symbol": pl.String(),
@@ -173,18 +218,27 @@ def check_symbol(symbol: str) -> str:
     return symbol
 
 
-def matched(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], what: str) -> pl.LazyFrame:
+def matched(
+    frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], what: str, added: Collection[str] = ()
+) -> pl.LazyFrame:
     """`frame` with exactly the columns of `schema`, in its order; extra columns are left out.
 
+    Args:
+        frame: what was read.
+        schema: what it must be.
+        what: what was read, for messages.
+        added: columns that earlier releases did not write; null where they are missing.
+
     Raises:
-        InputError: a column is missing or of another type. It names them all, and `what` was being read.
+        InputError: a column is missing or of another type; names all of them, and `what`.
     """
     found = frame.collect_schema()
-    missing = [name for name in schema if name not in found]
+    absent = {name: pl.lit(None, schema[name]) for name in added if name not in found}
+    missing = [name for name in schema if name not in found and name not in absent]
     wrong = [
         f"{name} is {found[name]}, not {dtype}" for name, dtype in schema.items() if found.get(name, dtype) != dtype
     ]
     if missing or wrong:
         parts = ([f"no column {', '.join(missing)}"] if missing else []) + wrong
         raise InputError(f"{what}: {'; '.join(parts)}. Expected columns: {', '.join(schema)}.")
-    return frame.select(*schema)
+    return frame.with_columns(**absent).select(*schema)

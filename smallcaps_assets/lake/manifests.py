@@ -1,5 +1,6 @@
 """Manifests: frozen selections. A new one never overwrites an old one; `current.json` points to one of them."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -94,7 +95,7 @@ class ManifestStore:
         path = self.folder / f"{sidecar['manifest_id']}.parquet"
         with disk_errors("read", path):
             content = path.read_bytes()
-        found = sha256(path)
+        found = hashlib.sha256(content).hexdigest()
         if found != sidecar["sha256"]:
             raise LakeError(
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "

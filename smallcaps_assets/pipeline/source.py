@@ -9,7 +9,7 @@ from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.imports import Imported, imported
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket

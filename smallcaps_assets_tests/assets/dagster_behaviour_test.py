@@ -9,8 +9,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from smallcaps_assets.defs.provenance import RECORDED, provenance, version_tags
-from smallcaps_assets.defs.recording import mark_failed
+from smallcaps_assets.defs.recording import RECORDED, data_version_tags, mark_failed, provenance_tags
 
 LETTERS = dg.DynamicPartitionsDefinition(name="letters")
 GRID = dg.MultiPartitionsDefinition({"letter": LETTERS, "wave": dg.StaticPartitionsDefinition(["PM", "AH", "RTH"])})
@@ -253,7 +252,7 @@ def made_of_source(instance: dg.DagsterInstance) -> None:
 
 def tell(instance: dg.DagsterInstance, partition: str, version: str) -> None:
     """Report a partition of the source with a data version of its own."""
-    tags = provenance(instance, "1", []) | version_tags(version)
+    tags = provenance_tags(instance, "1", []) | data_version_tags(version)
     instance.report_runless_asset_event(dg.AssetMaterialization("source", partition=partition, tags=tags))
 
 
@@ -307,7 +306,7 @@ def test_a_result_that_says_so_is_not_recorded_again_and_what_comes_after_runs(i
     @dg.asset(name="source", **BY_LETTER, code_version="1")
     def recorded(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         for letter in context.partition_keys:
-            tags = provenance(instance, "1", []) | version_tags(letter)
+            tags = provenance_tags(instance, "1", []) | data_version_tags(letter)
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=letter, tags=tags))
         return dg.MaterializeResult(metadata=RECORDED)
 
@@ -320,7 +319,7 @@ def test_a_result_that_says_so_is_not_recorded_again_and_what_comes_after_runs(i
 
 def test_the_tags_we_make_are_those_that_dagster_makes(instance: dg.DagsterInstance) -> None:
     assert run_together(instance, source(), tags=WHOLE)
-    ours = provenance(instance, "1", [dg.AssetKey("source")])
+    ours = provenance_tags(instance, "1", [dg.AssetKey("source")])
     # of one partition: of several Dagster gives a digest of their data versions
     assert run_together(instance, derived, gathered, tags=WHOLE)
     event = instance.get_latest_materialization_event(derived.key)

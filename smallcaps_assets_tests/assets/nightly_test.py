@@ -14,9 +14,10 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.assets.nightly import RUN_CONFIG, SESSION_TAG, night_request
+from smallcaps_assets.defs.jobs import NIGHTLY_CONFIG
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings.settings import PROFILES, Settings, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -129,7 +130,7 @@ def test_each_session_has_its_night(kept: Platform, at: str, session: str) -> No
     request = tick(kept, at)
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == session
-    assert request.run_config == RUN_CONFIG
+    assert request.run_config == NIGHTLY_CONFIG
     bounds = {name.rpartition("_")[2]: key for name, key in request.tags.items() if "partition_range" in name}
     assert bounds == {"start": "AVLO", "end": "DRFT"}
 

@@ -14,10 +14,9 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.lateness import lateness
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.defs.sensors import failure_notice
+from smallcaps_assets.defs.sensors import failure_notice, lateness
 from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore

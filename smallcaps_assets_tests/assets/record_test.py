@@ -8,7 +8,7 @@ import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from smallcaps_assets.defs.partitions import range_tags
-from smallcaps_assets.defs.recording import GoOn, record
+from smallcaps_assets.defs.recording import ContinueOnFailure, record_partitions
 from smallcaps_assets.pipeline.outcome import Outcome
 
 KEYS = dg.StaticPartitionsDefinition(["A", "B", "C", "D"])
@@ -27,8 +27,10 @@ def test_what_is_done_is_green_and_the_rest_red_where_a_defect_breaks_the_work_o
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
 
     @dg.asset(partitions_def=KEYS, backfill_policy=dg.BackfillPolicy.single_run())
-    def worked(context: dg.AssetExecutionContext, config: GoOn) -> Iterator[dg.MaterializeResult[None]]:
-        yield from record(context, broken_off(), {(key,): key for key in "ABCD"}, go_on=config.go_on)
+    def worked(context: dg.AssetExecutionContext, config: ContinueOnFailure) -> Iterator[dg.MaterializeResult[None]]:
+        yield from record_partitions(
+            context, broken_off(), {(key,): key for key in "ABCD"}, continue_on_failure=config.go_on
+        )
 
     job = dg.Definitions([worked]).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.local_temp(str(tmp_path), {"telemetry": {"enabled": False}}) as instance:

@@ -205,4 +205,4 @@ def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept:
     assert len(asked(kept)) == 4
     said = look(kept, said.cursor)
     assert isinstance(said, dg.SkipReason)
-    assert "2025-11-28 were asked for" in str(said.skip_message)
+    assert "2025-11-28 was already launched" in str(said.skip_message)

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
-from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -60,15 +61,16 @@ def client_under(market: SimulatedMarket, script: list[dict[str, Any]]) -> Itera
 def shown(market: SimulatedMarket, lake: Lake, *script: dict[str, Any]) -> Shown:
     tape = TapeStore(lake, "core", default_settings().profiles["core"])
     problems: list[str] = []
-    kinds: tuple[Kind, ...] = ("trades", "quotes")
     with client_under(market, list(script)) as client:
-        for kind in kinds:
+        for kind in TAPE_KINDS:
             capture = Capture(kind, tape, client, 1, "abc", log=lambda line: None)  # noqa: ARG005
             for outcome in capture.run(MANIFEST, [("AVLO", "RTH")]):
                 problems += outcome.problems
         totals = client.totals()
     frames = {
-        kind: pl.read_parquet(path, hive_partitioning=False) for kind in kinds for path in tape.published(kind)["path"]
+        kind: pl.read_parquet(path, hive_partitioning=False)
+        for kind in TAPE_KINDS
+        for path in tape.published(kind)["path"]
     }
     ledger = build_ledger(MANIFEST, tape).row(0, named=True)
     return Shown(ledger, problems, frames, totals.requests_sent, totals.retries)

@@ -4,7 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from smallcaps_assets_tests.repository import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 
 def test_kills_under_faults_leave_the_frames_of_an_undisturbed_capture() -> None:

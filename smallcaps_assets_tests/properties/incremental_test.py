@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -23,6 +24,8 @@ from smallcaps_assets.pipeline.calendar import sessions_between as bounds_betwee
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+
+pytestmark = pytest.mark.slow
 
 # four months, in one of which daylight saving ends; longer than the days of rvol twice over
 DAYS = sessions_between(date(2025, 8, 20), date(2025, 11, 28))

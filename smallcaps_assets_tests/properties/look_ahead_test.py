@@ -24,6 +24,8 @@ from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.strategies import bars_frames, lively_bars
 from smallcaps_assets_tests.strategies import sessions_between as trading_days
 
+pytestmark = pytest.mark.slow
+
 SLOW = hypothesis_settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

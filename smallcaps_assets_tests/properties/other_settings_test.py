@@ -18,6 +18,8 @@ from smallcaps_assets_tests.properties.specification_test import assert_same
 from smallcaps_assets_tests.scenarios import bars_from, flat
 from smallcaps_assets_tests.strategies import bars_frames
 
+pytestmark = pytest.mark.slow
+
 SLOW = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

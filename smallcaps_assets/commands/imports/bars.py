@@ -15,9 +15,9 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.commands.flag_types import column_names
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.adopted import report
+from smallcaps_assets.defs.metadata import first_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import first_lines
+from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
@@ -194,13 +194,13 @@ class _Told:
                 by_symbol[symbol].update({name: int(count) for name, count in outcome.figures.items()})
         changed = {symbol for symbol, figures in by_symbol.items() if any(figures[name] for name in CHANGES)}
         untold = sorted(changed | (held - self._known))
-        report(
+        report_imported(
             self._instance,
             self._settings,
             MINUTE_BARS,
             {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in untold},
             upstream=[UNIVERSE],
-            more={"imported_from": dg.MetadataValue.path(self._path)},
+            metadata={"imported_from": dg.MetadataValue.path(self._path)},
         )
         self._known |= held
         self.symbols |= held

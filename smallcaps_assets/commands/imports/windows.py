@@ -15,18 +15,19 @@ from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import look_into_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.adopted import report
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
+from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import MANIFEST, matched
 from smallcaps_assets.domain.tape.nbbo import Thinning
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, publish_changed
-from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
@@ -199,9 +200,9 @@ def _tell_dagster(
     settings: Settings, work: WindowsImport, done: WindowsAdopted, ledger: pl.DataFrame
 ) -> dict[str, int]:
     """Record partitions with windows taken in as materialized where they are whole; how many there are to tell of."""
-    whole = {kind: _by_key(work.whole(kind, _pairs(kind, ledger))) for kind in KINDS}
+    whole = {kind: _by_key(work.whole(kind, _pairs(kind, ledger))) for kind in TAPE_KINDS}
     if not any(whole.values()):
-        return {str(kind): 0 for kind in KINDS}
+        return {str(kind): 0 for kind in TAPE_KINDS}
     told: dict[str, int] = {}
     with look_into_state(settings) as instance:
         for kind, outcomes in whole.items():
@@ -213,12 +214,12 @@ def _tell_dagster(
                 if name not in known or outcome.partition in done.changed[kind]
             }
             instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
-            report(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
+            report_imported(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
             told[kind] = len(news)
     return told
 
 
-def _pairs(kind: Kind, ledger: pl.DataFrame) -> list[tuple[str, str]]:
+def _pairs(kind: TapeKind, ledger: pl.DataFrame) -> list[tuple[str, str]]:
     """The partitions with windows that were taken in."""
     taken_in = ledger.filter(pl.col(f"{kind}_adopted_from").list.len() > 0)
     return taken_in.select("symbol", "wave").unique().sort(pl.all()).rows()
@@ -241,7 +242,7 @@ def _document(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int]) 
 
 def _held_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
     """Of how many events trades and quotes are here, be they none."""
-    return {str(kind): ledger[f"{kind}_rows"].count() for kind in KINDS}
+    return {str(kind): ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
 
 
 def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], aside: Path) -> list[str]:

@@ -6,13 +6,13 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import COVERAGE_CHECKS, reported, specs
-from smallcaps_assets.defs.charts import coverage_pictures
+from smallcaps_assets.defs.asset_checks import COVERAGE_CHECKS, check_specs, report_findings
+from smallcaps_assets.defs.metadata import Metadata, column_schema, coverage_pictures, first_lines, table
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import OWNERS, Metadata, column_schema, first_lines, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol
 from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
+from smallcaps_assets.settings.settings import Settings
 
 SHOWN: Final = 50
 WORST: Final = (
@@ -21,14 +21,16 @@ WORST: Final = (
 )
 
 
+def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+    """The asset."""
+    return [coverage]
+
+
 @dg.asset(
     deps=["minute_bars"],
-    group_name="bars",
-    kinds={"polars", "parquet"},
-    owners=OWNERS,
     io_manager_key="lake_tables",
     metadata=column_schema(COVERAGE),
-    check_specs=specs(dg.AssetKey("coverage"), COVERAGE_CHECKS),
+    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS),
 )
 def coverage(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
@@ -42,7 +44,7 @@ def coverage(
     made = Inventory(lake.bars(), lake.universe(), settings.load(), context.log.info).run(settings.now())
     partitions = context.instance.get_dynamic_partitions(SYMBOLS.name or "")
     yield dg.MaterializeResult(value=made.table, metadata=_figures(made, partitions))
-    yield from reported(context.asset_key, made.findings)
+    yield from report_findings(context.asset_key, made.findings)
 
 
 def _figures(made: Coverage, partitions: list[str]) -> Metadata:

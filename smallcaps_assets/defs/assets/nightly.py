@@ -1,44 +1,30 @@
-"""The night: one run that brings everything up to the manifests up to date, and its report."""
+"""Asset `nightly_report`: what the nightly run did, and which symbols are behind."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from smallcaps_assets.defs.partitions import SYMBOLS, in_range, range_tags
-from smallcaps_assets.defs.recording import OWNERS, PROBLEMS, GoOn, Metadata, column_schema, first_lines, table
+from smallcaps_assets.defs.metadata import Metadata, column_schema, first_lines, table
+from smallcaps_assets.defs.partitions import SYMBOLS, in_range
+from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.calendar import sessions_due
-from smallcaps_assets.pipeline.operations.nightly import BEHIND, Stocktaking, night_of
+from smallcaps_assets.pipeline.operations.nightly import BEHIND, Stocktaking
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
-NIGHTLY: Final = "nightly"
-SESSION_TAG: Final = "smallcaps/session"
-UNFINISHED: Final = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-BY_SYMBOL: Final = ("minute_bars", "event_shards")
-RUN_CONFIG: Final = {"ops": {step: {"config": GoOn(go_on=True).model_dump()} for step in BY_SYMBOL}}
-# what a symbol failed of is tried again by the next night, a run whose process died by Dagster
-# and then does all steps again, which skip what is there: its report tells of the whole night
-TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
 SHOWN: Final = 100
+
+
+def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+    """The asset."""
+    return [nightly_report]
 
 
 @dg.asset(
     deps=[dg.AssetKey([profile, "manifest"]) for profile in PROFILES],
-    group_name=NIGHTLY,
-    kinds={"polars", "parquet"},
-    owners=OWNERS,
     io_manager_key="lake_tables",
     metadata=column_schema(BEHIND),
 )
@@ -76,61 +62,6 @@ def nightly_report(
         raise CaptureIncomplete(_told(behind, len(followed)))
     if causes:  # of symbols that are followed no more
         raise CaptureIncomplete(f"symbols that left the universe failed:\n{first_lines(list(causes.values()))}")
-
-
-def nightly_job() -> UnresolvedAssetJobDefinition:
-    """Universe, bars, events, MASTER, manifests and report, in this order, in one run and one process."""
-    keys = ["universe", *BY_SYMBOL, "master_events", *([profile, "manifest"] for profile in PROFILES), "nightly_report"]
-    return dg.define_asset_job(
-        NIGHTLY,
-        selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in keys)),
-        config=RUN_CONFIG,
-        tags=TAGS,
-        executor_def=dg.in_process_executor,
-        description="Brings the universe, minute bars, events, MASTER and the manifests up to date; asks only for "
-        "sessions that are missing. A symbol that fails is named in nightly_report and stops no other.",
-    )
-
-
-def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Every evening of a session, at `nightly.start`."""
-    start = settings.nightly.start
-
-    @dg.schedule(
-        name=NIGHTLY,
-        job=job,
-        cron_schedule=f"{start.minute} {start.hour} * * *",
-        execution_timezone=NEW_YORK,
-        description=f"At {start:%H:%M} New York time after each session: everything from the universe to the "
-        "manifests. Missed nights are caught up by the next.",
-    )
-    def nightly(
-        context: dg.ScheduleEvaluationContext, settings: SettingsResource, lake: LakeResource
-    ) -> dg.RunRequest | dg.SkipReason:
-        return night_request(context.instance, settings.load(), lake, context.scheduled_execution_time)
-
-    return nightly
-
-
-def night_request(
-    instance: dg.DagsterInstance, settings: Settings, lake: LakeResource, at: datetime
-) -> dg.RunRequest | dg.SkipReason:
-    """The run of the night of a moment, one for each session; or why there is none."""
-    night = night_of(at, settings.history, settings.sessions)
-    if night.session is None:
-        return dg.SkipReason(night.reason)
-    active = set(lake.universe().read().filter("active")["symbol"])
-    followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
-    if not followed:
-        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
-    going_on = instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1)
-    if going_on:
-        return dg.SkipReason(f"The run {going_on[0].run_id} of an earlier night is not finished yet.")
-    return dg.RunRequest(
-        run_key=f"{night.session}",
-        run_config=RUN_CONFIG,
-        tags={SESSION_TAG: f"{night.session}", **TAGS, **range_tags(followed[0], followed[-1])},
-    )
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:

@@ -6,23 +6,23 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.recording import OWNERS, Metadata, table
+from smallcaps_assets.defs.metadata import Metadata, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.review.review import Review, ReviewResult
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 PRECISION_CHECK: Final = "precision"
 
 
-def review_sheet_asset(profile: Profile) -> dg.AssetsDefinition:
-    """The asset of one profile."""
+def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+    """The review sheet of each profile."""
+    return [_review_sheet(profile) for profile in PROFILES]
 
+
+def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=_key(profile),
         deps=[dg.AssetKey([profile, "manifest"]), "minute_bars"],
-        group_name=profile,
-        kinds={"html"},
-        owners=OWNERS,
         check_specs=[
             dg.AssetCheckSpec(
                 PRECISION_CHECK,

@@ -1,37 +1,60 @@
-"""Fetching tape in a step, whether an asset or a wave of a job asks for it, and the tables that certify it."""
+"""Assets `<profile>/tape_trades`, `tape_quotes`, `capture_ledger` and `capture_report`: the tape, and its certificates.
 
-from collections.abc import Iterator, Sequence
+The jobs that capture wave after wave (`defs/jobs.py`) fetch with the same `TapeStep` and make the same tables.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.defs.recording import Metadata, counts, table
+from smallcaps_assets.defs.asset_checks import kpi_checks, kpi_specs
+from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, table
+from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
+from smallcaps_assets.defs.recording import record_partitions
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
-from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import (
+    KPIS,
+    LEDGER,
+    capture_kpis,
+    ledger_problems,
+    speed,
+    state_counts,
+    verdict,
+)
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, describe_stale
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.ledger import build_ledger, effort
-from smallcaps_assets.lake.tape import Kind
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
+
+# what `TapeStore.listing` returns
+Listing = Mapping[TapeKind, pl.DataFrame]
 
 
 class TapeConfig(dg.Config):
-    """A trial before the real thing. The partitions of a trial are recorded as such: they are not whole."""
+    """A trial: capture part of the manifest only. Its partitions are recorded as incomplete."""
 
-    best: int | None = Field(default=None, gt=0, description="Capture only so many of the best-ranked events.")
+    best: int | None = Field(default=None, gt=0, description="Capture only this many of the best-ranked events.")
     one_per_symbol: bool = Field(default=False, description="Capture only the best-ranked event of each symbol.")
+    upgrade: bool = Field(
+        default=False,
+        description="Fetch stale windows again as well: those published before the profile's tape had all its columns. "
+        "It spends requests; `smallcaps plan --upgrade` shows how many.",
+    )
 
 
 @dataclass(frozen=True)
 class TapeStep:
-    """Everything that fetching the tape of a profile takes in a step."""
+    """A step that fetches tape of one profile."""
 
     profile: Profile
     context: dg.OpExecutionContext
@@ -40,21 +63,22 @@ class TapeStep:
     market_data: MarketDataResource
 
     def outcomes(
-        self, kind: Kind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
+        self, kind: TapeKind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
     ) -> Iterator[Outcome]:
-        """Fetch what is missing of `pairs`; outcomes as they are done.
+        """Fetch the missing spans of `pairs`; yields one outcome per pair.
 
         Raises:
-            LakeError: the disk does not hold it, or the manifest was edited; nothing was asked for.
+            LakeError: the disk has no room for them, or the manifest was edited; nothing was requested.
         """
         loaded, log = self.settings.load(), self.context.log
         store = self.lake.tape(self.profile, loaded)
         manifest, sidecar = self.lake.manifests(self.profile).current()
         chosen = trial(manifest, config.best, config.one_per_symbol)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
-        require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
+        plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade)
+        require_room(plan, loaded.capture.free_disk)
         if sidecar["config_hash"] != profile_hash(loaded.profiles[self.profile], loaded.ranking):
-            log.warning("%s was chosen with other settings than those in force.", sidecar["manifest_id"])
+            log.warning("%s was selected with settings other than those in force.", sidecar["manifest_id"])
         capture = Capture(
             kind=kind,
             tape=store,
@@ -63,14 +87,90 @@ class TapeStep:
             config_hash=sidecar["config_hash"],
             log=log.info,
         )
-        yield from capture.run(chosen, pairs, left_out=manifest.height - chosen.height, allowance=allowance)
+        left_out = manifest.height - chosen.height
+        yield from capture.run(chosen, pairs, left_out=left_out, allowance=allowance, backlog=plan.backlogs[kind])
 
 
-def ledger_of(profile: Profile, settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
-    """The ledger (LEDGER) of the current manifest, and what people see of it."""
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Trades, quotes, ledger and report of each profile."""
+    return [
+        asset
+        for profile in PROFILES
+        for asset in (*(_tape(profile, kind, settings) for kind in TAPE_KINDS), _ledger(profile), _report(profile))
+    ]
+
+
+def _tape(profile: Profile, kind: TapeKind, settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, f"tape_{kind}"],
+        partitions_def=TAPE_PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.partitions_per_run),
+        deps=[dg.AssetDep(dg.AssetKey([profile, "manifest"]), partition_mapping=dg.AllPartitionMapping())],
+        pool=VENDOR_POOL,
+        # in one run, trades come before quotes: quotes of a window without trades may not be requested
+        op_tags={"dagster/priority": "1" if kind == "trades" else "0"},
+        metadata=column_schema(TAPE_SCHEMAS[kind, settings.profiles[profile].columns]),
+        description=f"The {kind} in the window of every event of the manifest of {profile}. Windows that overlap are "
+        "fetched once; published spans are never requested again.",
+    )
+    def tape(
+        context: dg.AssetExecutionContext,
+        config: TapeConfig,
+        settings: SettingsResource,
+        lake: LakeResource,
+        market_data: MarketDataResource,
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        pairs = tape_pairs(context.partition_keys)
+        step = TapeStep(profile, context.op_execution_context, settings, lake, market_data)
+        keys: dict[tuple[str, ...], str] = {pair: tape_key(*pair) for pair in pairs}
+        yield from record_partitions(context, step.outcomes(kind, pairs, config), keys)
+
+    return tape
+
+
+def _ledger(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, "capture_ledger"],
+        deps=[dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS],
+        io_manager_key="lake_tables",
+        metadata=column_schema(LEDGER),
+        description=f"The certificate of every event of the manifest of {profile}: whether its tape is complete, "
+        "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
+    )
+    def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
+        ledger, figures = make_ledger(profile, settings, lake)
+        yield dg.MaterializeResult(value=ledger, metadata=figures)
+
+    return capture_ledger
+
+
+def _report(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, "capture_report"],
+        ins={"ledger": dg.AssetIn(dg.AssetKey([profile, "capture_ledger"]))},
+        io_manager_key="lake_tables",
+        metadata=column_schema(KPIS),
+        check_specs=kpi_specs(dg.AssetKey([profile, "capture_report"])),
+        description=f"Is the capture of {profile} good enough for a wider profile? Every figure with its target, per "
+        "wave and in total; GO when all targets are met.",
+    )
+    def capture_report(
+        ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
+        kpis, figures = make_report(profile, ledger, settings, lake)
+        yield dg.MaterializeResult(value=kpis, metadata=figures)
+        yield from kpi_checks(kpis, ledger.filter(state="missing").height)
+
+    return capture_report
+
+
+def make_ledger(
+    profile: Profile, settings: SettingsResource, lake: LakeResource, published: Listing | None = None
+) -> tuple[pl.DataFrame, Metadata]:
+    """The ledger (LEDGER) of the current manifest, and its metadata; `published` as `TapeStore.listing` returned it."""
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
-    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
+    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id, published=published)
     require_whole_ledger(ledger, manifest)
     figures: Metadata = {
         "dagster/row_count": ledger.height,
@@ -78,30 +178,35 @@ def ledger_of(profile: Profile, settings: SettingsResource, lake: LakeResource) 
         "windows": table(state_counts(ledger)),
         "bytes": int(ledger["bytes"].sum()),
         **_capture_figures(ledger),
+        **_stale_figures(ledger),
         **counts(ledger, "state"),
     }
     return ledger, figures
 
 
-def report_of(
-    profile: Profile, ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+def make_report(
+    profile: Profile,
+    ledger: pl.DataFrame,
+    settings: SettingsResource,
+    lake: LakeResource,
+    published: Listing | None = None,
 ) -> tuple[pl.DataFrame, Metadata]:
-    """The figures of a capture (KPIS), and what people see of them.
+    """The figures of a capture (KPIS), and their metadata; `published` as `TapeStore.listing` returned it.
 
     Raises:
-        LakeError: the ledger is not of the current manifest.
+        LakeError: the ledger belongs to another manifest than the current one.
     """
     loaded = settings.load()
     problems = ledger_problems(ledger, profile, lake.manifests(profile).sidecar()["manifest_id"])
     if problems:
         raise LakeError(f"{lake.lake.ledger(profile)}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.")
-    spent = effort(lake.tape(profile, loaded))
+    spent = capture_effort(lake.tape(profile, loaded), published)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
     return kpis, _report_metadata(ledger, spent, kpis)
 
 
 def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFrame) -> Metadata:
-    """What people see of a capture: windows by state, figures with their targets, GO or NO-GO and why."""
+    """Metadata of a report: windows by state, figures with their targets, GO or NO-GO and the reasons."""
     go, reasons = verdict(kpis, ledger)
     return {
         "dagster/row_count": kpis.height,
@@ -121,10 +226,16 @@ def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFra
     }
 
 
-def _capture_figures(ledger: pl.DataFrame) -> Metadata:
-    """Figures of a capture that mean something over time: share of complete windows, bytes of one, how fast they came.
+def _stale_figures(ledger: pl.DataFrame) -> Metadata:
+    """How many windows are stale and why, by kind; empty if none is."""
+    stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
+    return {f"stale/{kind}": words for kind, words in stale.items() if words}
 
-    The pace is that of the last hour in which any came; unknown figures are left out.
+
+def _capture_figures(ledger: pl.DataFrame) -> Metadata:
+    """Figures to plot over time: share of complete windows, bytes per window, windows per minute, windows left.
+
+    The speed is that of the last hour with captured windows. Unknown figures are left out.
     """
     complete = ledger.filter(state="complete")
     (per_hour, left) = ledger.select(speed()).row(0)

@@ -6,23 +6,25 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import SMALL_CAPS, small_caps
+from smallcaps_assets.defs.asset_checks import SMALL_CAPS, small_caps_result
+from smallcaps_assets.defs.metadata import Metadata, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import OWNERS, Metadata, column_schema
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.universe import UNIVERSE, Composition, measure_composition
 from smallcaps_assets.pipeline.calendar import sessions_due
 from smallcaps_assets.pipeline.universe.universe import Universe, UniverseBuilder
-from smallcaps_assets.settings.settings import universe_file
+from smallcaps_assets.settings.settings import Settings, universe_file
 
 NAMED: Final = 50
 
 
+def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+    """The asset."""
+    return [universe]
+
+
 @dg.asset(
-    group_name="reference",
-    kinds={"parquet"},
-    owners=OWNERS,
     pool=VENDOR_POOL,
     metadata=column_schema(UNIVERSE),
     check_specs=[
@@ -63,7 +65,7 @@ def universe(
     made_of = measure_composition(made.rows, loaded.universe.limits)
     figures = _figures(made, made_of) | {"requests": client.totals().requests_sent - before}
     yield dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(lake.universe().version()))
-    yield small_caps(made_of, loaded.universe.limits)
+    yield small_caps_result(made_of, loaded.universe.limits)
 
 
 def _figures(made: Universe, made_of: Composition) -> Metadata:

@@ -38,6 +38,7 @@ LEDGER: Final = pl.Schema(
         "quotes_skipped": pl.String(),
         "trades_taken_from": pl.List(pl.String()),
         **{f"{kind}_adopted_from": pl.List(pl.String()) for kind in _KINDS},
+        **{f"{kind}_missing_columns": pl.List(pl.String()) for kind in _KINDS},
         **{
             f"{kind}_{name}": dtype
             for kind in _KINDS
@@ -56,6 +57,9 @@ LEDGER: Final = pl.Schema(
         "package_version": pl.List(pl.String()),
     }
 )
+
+# Columns that release 0.1 did not write.
+LEDGER_ADDED: Final = tuple(f"{kind}_missing_columns" for kind in _KINDS)
 
 # What the published artefacts say of the requests that made them.
 EFFORT: Final = pl.Schema({"wave": pl.String(), "requests": pl.Int64(), "retries": pl.Int64(), "throttled": pl.Int64()})

@@ -40,7 +40,7 @@ class Lateness(NamedTuple):
         """Whether nothing of the session is there."""
         return bool(self.stale) or (self.is_late and len(self.symbols) == self.of)
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """One sentence for people."""
         if self.session is None:
             return "No session is due yet."

@@ -17,7 +17,7 @@ from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 
@@ -76,7 +76,7 @@ class Audit:
         Raises:
             InputError: nothing is published.
         """
-        published = pl.concat(self.tape.published(kind).with_columns(kind=pl.lit(kind)) for kind in KINDS)
+        published = pl.concat(rows.with_columns(kind=pl.lit(kind)) for kind, rows in self.tape.listing().items())
         asked = published.filter(pl.col("skipped").is_null()).sort("kind", "symbol", "start", "end", "wave")
         if asked.is_empty():
             profile = self.tape.profile

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.defs.code_versions import code_versions
+from smallcaps_assets.defs.registry import REGISTRY
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.versions import code_version, rows_digest
 from smallcaps_assets.settings.settings import PROFILES, load_settings
@@ -70,9 +70,9 @@ def test_a_setting_changes_the_version_of_what_it_decides_and_of_nothing_else(
     overrides = value
     for name in reversed(path.split(".")):
         overrides = {name: overrides}
-    before, after = code_versions(load_settings(overrides={})), code_versions(load_settings(overrides=overrides))
-    assert before.keys() == after.keys()
-    assert {asset for asset, version in after.items() if version != before[asset]} == assets
+    before, after = load_settings(overrides={}), load_settings(overrides=overrides)
+    changed = {name for name, facts in REGISTRY.items() if facts.code_version(before) != facts.code_version(after)}
+    assert changed == assets
 
 
 def test_rows_are_told_apart_by_what_they_say() -> None:

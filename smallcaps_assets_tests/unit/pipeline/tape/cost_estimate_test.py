@@ -32,7 +32,8 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import Span, TapeStore
+from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.tape.cost_estimate import Plan, Planner, free_bytes, require_room
 from smallcaps_assets.settings.sections import FreeDiskParams
 from smallcaps_assets.settings.settings import load_settings

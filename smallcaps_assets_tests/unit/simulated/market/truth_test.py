@@ -11,6 +11,8 @@ from smallcaps_assets.simulated.source import TRUTH
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
 from smallcaps_assets_tests.unit.simulated.market.evaluator import Day, day_of, is_event, score
 
+pytestmark = pytest.mark.slow
+
 EXPECTED = {
     (event_type, direction, session)
     for event_type, directions, sessions in (

@@ -1,4 +1,4 @@
-"""What the catalog says of every asset and check: nothing may be without words, owner, tags, schema, code or place."""
+"""What the web UI shows of assets and checks: description, owner, tags, schema, code, path, version, lineage."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,11 +10,13 @@ import pytest
 
 import smallcaps_assets
 from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.registry import REGISTRY, facts_of, with_facts
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.kpis import LEDGER
 from smallcaps_assets.settings.settings import load_settings
 
-DEFINITIONS = build_defs(load_settings(overrides={"lake": {"path": "a-lake"}}))
+SETTINGS = load_settings(overrides={"lake": {"path": "a-lake"}})
+DEFINITIONS = build_defs(SETTINGS)
 GRAPH = DEFINITIONS.resolve_asset_graph()
 NODES = {node.key.to_user_string(): node for node in sorted(GRAPH.asset_nodes, key=lambda node: node.key)}
 PACKAGE = Path(smallcaps_assets.__file__).parent
@@ -23,8 +25,13 @@ TABLES = [name for name, node in NODES.items() if "parquet" in node.kinds]
 FOLDERS = ("manifest", "review_sheet")
 
 
+def built_assets() -> list[dg.AssetsDefinition]:
+    """The assets of the definitions."""
+    return [DEFINITIONS.resolve_assets_def(dg.AssetKey(name.split("/"))) for name in NODES]
+
+
 @pytest.mark.parametrize("name", NODES)
-def test_every_asset_says_what_it_is(name: str) -> None:
+def test_every_asset_is_described(name: str) -> None:
     node = NODES[name]
     assert node.description
     assert len(node.description.split()) >= 8
@@ -35,15 +42,44 @@ def test_every_asset_says_what_it_is(name: str) -> None:
     assert node.tags["paid"] in {"yes", "no"}
 
 
+def test_the_registry_has_one_row_per_asset() -> None:
+    assert set(REGISTRY) == set(NODES)
+
+
+def test_an_asset_without_a_row_is_an_error() -> None:
+    @dg.asset(key=["core", "flow"])
+    def flow() -> None: ...
+
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as error:
+        with_facts([*built_assets(), flow], SETTINGS)
+    assert str(error.value) == (
+        "assets without a row in the registry: core/flow. Add a row for each to REGISTRY in "
+        "smallcaps_assets.defs.registry, with its path, stage, paid, group, kinds, version, decided_by, lineage."
+    )
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match=r"without a row in the registry: core/flow\."):
+        facts_of(flow.key)
+
+
+def test_a_row_without_an_asset_is_an_error() -> None:
+    without = {dg.AssetKey("coverage"), dg.AssetKey(["core", "manifest"])}
+    others = [asset for asset in built_assets() if asset.key not in without]
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as error:
+        with_facts(others, SETTINGS)
+    assert str(error.value) == (
+        "the registry has rows without an asset: core/manifest, coverage. Remove them from REGISTRY in "
+        "smallcaps_assets.defs.registry, or add the asset to the package smallcaps_assets.defs.assets."
+    )
+
+
 @pytest.mark.parametrize("name", TABLES)
-def test_no_column_is_without_a_description(name: str) -> None:
+def test_every_column_is_described(name: str) -> None:
     columns = NODES[name].metadata["dagster/column_schema"].columns
     assert columns
     assert [column.name for column in columns if not column.description] == []
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_every_asset_leads_to_its_code(name: str) -> None:
+def test_every_asset_refers_to_its_code(name: str) -> None:
     (reference,) = NODES[name].metadata["dagster/code_references"].code_references
     file = Path(reference.file_path)
     assert file.is_relative_to(PACKAGE / "defs")
@@ -53,20 +89,20 @@ def test_every_asset_leads_to_its_code(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_every_asset_says_where_it_lies(name: str) -> None:
-    place = Path(url2pathname(urlsplit(str(NODES[name].metadata["dagster/uri"])).path))
-    assert place.is_absolute()
-    assert "a-lake" in place.parts
-    assert (place.suffix == ".parquet") == (NODES[name].partitions_def is None and not name.endswith(FOLDERS))
+def test_every_asset_shows_its_path(name: str) -> None:
+    path = Path(url2pathname(urlsplit(str(NODES[name].metadata["dagster/uri"])).path))
+    assert path.is_absolute()
+    assert "a-lake" in path.parts
+    assert (path.suffix == ".parquet") == (NODES[name].partitions_def is None and not name.endswith(FOLDERS))
 
 
-def test_what_talks_to_the_vendor_is_marked_as_paid() -> None:
+def test_paid_assets_are_those_in_the_vendor_pool() -> None:
     for name, node in NODES.items():
         pool = DEFINITIONS.resolve_assets_def(node.key).op.pool
         assert (node.tags["paid"] == "yes") == (pool == "vendor"), name
 
 
-def test_every_check_says_what_it_asks() -> None:
+def test_every_check_is_described() -> None:
     specs = [GRAPH.get_check_spec(key) for key in GRAPH.asset_check_keys]
     assert {spec.asset_key.path[-1] for spec in specs} >= {"minute_bars", "master_events", "manifest", "capture_report"}
     for spec in specs:
@@ -86,12 +122,12 @@ SCHEMAS = {
 
 
 def lineage(name: str) -> dict[str, set[tuple[str, str]]]:
-    """Asset and column of all that each column is made of."""
-    told = NODES[name].metadata["dagster/column_lineage"]
-    assert isinstance(told, dg.TableColumnLineage)
+    """Asset and column of everything that each column is derived from."""
+    shown = NODES[name].metadata["dagster/column_lineage"]
+    assert isinstance(shown, dg.TableColumnLineage)
     return {
         column: {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps}
-        for column, deps in told.deps_by_column.items()
+        for column, deps in shown.deps_by_column.items()
     }
 
 
@@ -104,11 +140,11 @@ def test_lineage_joins_columns_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["event_shards", "master_events", "core/manifest"])
-def test_no_column_of_an_event_comes_from_nowhere(name: str) -> None:
+def test_every_column_of_an_event_has_an_origin(name: str) -> None:
     assert set(lineage(name)) == set(SCHEMAS[name])
 
 
-def test_lineage_tells_what_passes_and_what_is_made() -> None:
+def test_lineage_has_columns_that_pass_unchanged_and_derived_ones() -> None:
     assert lineage("event_shards")["close"] == {("minute_bars", "close")}
     assert lineage("event_shards")["dollar_volume"] == {("minute_bars", "close"), ("minute_bars", "volume")}
     assert "vwap" not in {origin for origins in lineage("event_shards").values() for _, origin in origins}
@@ -121,7 +157,7 @@ def test_lineage_tells_what_passes_and_what_is_made() -> None:
     assert "bytes" not in lineage("core/capture_ledger")
 
 
-def test_a_column_of_another_name_needs_its_origin_told() -> None:
+def test_a_column_of_another_name_needs_an_explicit_origin() -> None:
     from smallcaps_assets.domain.lineage import made_of  # noqa: PLC0415
 
     upstream = {"a": pl.String(), "b": pl.String()}

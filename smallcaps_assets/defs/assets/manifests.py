@@ -1,0 +1,64 @@
+"""Asset `<profile>/manifest`: the events that a profile captures."""
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, manifest_pictures, score_quantiles, table
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.bars.quality import master_problems
+from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
+from smallcaps_assets.domain.tables import MANIFEST
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.pipeline.checks import require_sound_manifest
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
+
+
+def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+    """The manifest of each profile."""
+    return [_manifest(profile) for profile in PROFILES]
+
+
+def _manifest(profile: Profile) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[profile, "manifest"],
+        metadata=column_schema(MANIFEST),
+        description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new one "
+        "never overwrites an old one.",
+    )
+    def manifest(
+        master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+    ) -> dg.MaterializeResult[None]:
+        loaded = settings.load()
+        problems = master_problems(master_events)
+        if problems:
+            raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
+        selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
+        require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
+        store = lake.manifests(profile)
+        before = store.current_id()
+        sidecar = store.freeze(
+            selection,
+            config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
+            master_sha256=sha256(lake.lake.master),
+            now=settings.now(),
+        )
+        rows = selection.manifest
+        figures: Metadata = {
+            "dagster/row_count": rows.height,
+            "manifest_id": sidecar["manifest_id"],
+            "unchanged": sidecar["manifest_id"] == before,
+            "config_hash": sidecar["config_hash"],
+            "sha256": sidecar["sha256"],
+            "symbols": sidecar["symbols"],
+            "funnel": table(pl.DataFrame(selection.funnel)),
+            **{f"funnel/{step['step']}": step["rows"] for step in selection.funnel},
+            **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
+            **{f"session_pct/{name}": mix["percentage"] for name, mix in sidecar["session_distribution"].items()},
+        }
+        figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
+        return dg.MaterializeResult(
+            metadata=manifest_pictures(rows, selection.funnel) | figures, data_version=dg.DataVersion(sidecar["sha256"])
+        )
+
+    return manifest

@@ -1,0 +1,57 @@
+"""The schedule of the nightly run."""
+
+from datetime import datetime
+from typing import Final
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_CONFIG, NIGHTLY_TAGS, UNFINISHED
+from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.pipeline.operations.nightly import night_of
+from smallcaps_assets.settings.settings import Settings
+
+SESSION_TAG: Final = "smallcaps/session"
+
+
+def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Every evening of a session, at `nightly.start`."""
+    start = settings.nightly.start
+
+    @dg.schedule(
+        name=NIGHTLY,
+        job=job,
+        cron_schedule=f"{start.minute} {start.hour} * * *",
+        execution_timezone=NEW_YORK,
+        description=f"At {start:%H:%M} New York time after each session: everything from the universe to the "
+        "manifests. Missed nights are caught up by the next.",
+    )
+    def nightly(
+        context: dg.ScheduleEvaluationContext, settings: SettingsResource, lake: LakeResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        return night_request(context.instance, settings.load(), lake, context.scheduled_execution_time)
+
+    return nightly
+
+
+def night_request(
+    instance: dg.DagsterInstance, settings: Settings, lake: LakeResource, at: datetime
+) -> dg.RunRequest | dg.SkipReason:
+    """The run of the night that `at` falls in, one per session; or the reason why there is none."""
+    night = night_of(at, settings.history, settings.sessions)
+    if night.session is None:
+        return dg.SkipReason(night.reason)
+    active = set(lake.universe().read().filter("active")["symbol"])
+    followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
+    if not followed:
+        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
+    unfinished = instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1)
+    if unfinished:
+        return dg.SkipReason(f"The run {unfinished[0].run_id} of an earlier night is not finished yet.")
+    return dg.RunRequest(
+        run_key=f"{night.session}",
+        run_config=NIGHTLY_CONFIG,
+        tags={SESSION_TAG: f"{night.session}", **NIGHTLY_TAGS, **range_tags(followed[0], followed[-1])},
+    )
