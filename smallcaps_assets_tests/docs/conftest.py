@@ -87,7 +87,7 @@ def import_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         master = pl.read_parquet(demo.folder / "lake" / "events" / "master.parquet")
         naive = pl.col("timestamp").dt.replace_time_zone(None)
         master.with_columns(naive).drop("known_at").write_parquet(folder / "old_master.parquet")
-        shell.client = MarketDataClient(server.base_url, KEY, TokenBucket(None))
+        shell.client = MarketDataClient(server.base_url, KEY, bucket=TokenBucket(None))
         yield shell
 
 
@@ -117,7 +117,9 @@ def labels(lake: Lake) -> str:
 def write_old_tape(shell: Shell) -> None:
     """Trades and quotes around the events of core's manifest that have the short window, as files of a user."""
     manifest = ManifestStore(Lake(shell.folder / "lake").manifests("core"), "core").load()
-    for row in manifest.filter(~pl.col("extended")).to_dicts():
+    chosen = manifest.filter(~pl.col("extended"))
+    assert chosen.height
+    for row in chosen.to_dicts():
         start, end = row["timestamp"] - timedelta(minutes=3), row["timestamp"] + timedelta(minutes=7)
         folder = shell.folder / "old_tape" / f"symbol={row['symbol']}" / f"event={row['event_id']}"
         folder.mkdir(parents=True)
