@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import check_symbol
+from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data import wire
 from smallcaps_assets.market_data.pacing import TokenBucket
