@@ -159,8 +159,8 @@ def test_a_post_that_is_refused_is_told_without_the_address(
     ("url", "words"),
     [
         (f"http://127.0.0.1:1{SECRET}", r"127\.0\.0\.1 did not answer \(ConnectionError\)"),
-        (f"ftp://127.0.0.1{SECRET}", "no http:// or https:// URL"),
-        (f"http://[::1{SECRET}", "no http:// or https:// URL"),
+        (f"ftp://127.0.0.1{SECRET}", "not an http:// or https:// URL"),
+        (f"http://[::1{SECRET}", "not an http:// or https:// URL"),
         (f"http://a host{SECRET}", "did not answer"),
     ],
 )
