@@ -144,10 +144,10 @@ CERTIFIED: Final = pl.Schema(
     }
 )
 
-# Spans to fetch, with the trades expected in each. `held`: cut out of another profile's tape instead, without a request.
+# Spans to fetch and the trades expected in each. `held`: cut out of another profile's tape, without a request.
 SPANS_TO_FETCH: Final = pl.Schema({"kind": pl.String(), **SPANS, "held": pl.Boolean(), "trades": pl.Float64()})
 
-# What a capture still costs, per wave. `events` are those of the selection, `events_due` those without trades or quotes;
+# Cost per wave of what is missing. `events` are those of the selection, `events_due` those without trades or quotes;
 # bytes are of parquet, `bytes_p50` and `bytes_p90` those of one event to fetch (null: there is none).
 COST_ESTIMATE: Final = pl.Schema(
     {
