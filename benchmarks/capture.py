@@ -33,6 +33,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.source import LATE_S, budget_share
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import Settings, load_settings
@@ -133,7 +134,7 @@ def settings() -> Settings:
 
 
 def client_of(base_url: str, limit: float | None) -> MarketDataClient:
-    return MarketDataClient(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None))
+    return MarketDataClient(Transport(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None)))
 
 
 def captured(client: MarketDataClient, rows: pl.DataFrame, kind: TapeKind, threads: int, root: str) -> None:

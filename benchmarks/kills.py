@@ -32,6 +32,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.hours import trading_dates
@@ -106,7 +107,7 @@ def capture(root: Path, base_url: str) -> list[str]:
     pairs = manifest.select("symbol", "session").unique(maintain_order=True).rows()
     problems: list[str] = []
     print("ready", flush=True)
-    with MarketDataClient(base_url, "key", bucket=TokenBucket(None), jitter=lambda: 0.05) as client:
+    with MarketDataClient(Transport(base_url, "key", bucket=TokenBucket(None), jitter=lambda: 0.05)) as client:
         for kind in TAPE_KINDS:
             work = Capture(kind, tape, client, 8, "kills", log=lambda line: None)  # noqa: ARG005
             for outcome in work.run(manifest, pairs):

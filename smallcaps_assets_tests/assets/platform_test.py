@@ -20,7 +20,8 @@ from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
-from smallcaps_assets.domain.tape.kpis import KPIS, LEDGER, ledger_problems
+from smallcaps_assets.domain.tape.kpis import ledger_problems
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -540,7 +541,7 @@ def test_a_plan_without_quotes_finishes_the_trades_for_one_request_more(planned:
 
     planned.gate.rule = rule
     result = planned.run(["premium", "tape_trades"], ["premium", "tape_quotes"], **WHOLE_RTH, fails=True)
-    assert "Quotes come with the plan Stocks Advanced and above" in failure(result)
+    assert "Quotes require the plan Stocks Advanced or above" in failure(result)
     assert len([path for path, _ in planned.gate.asked if "/quotes/" in path]) == 1
     everyone = {str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
     assert planned.materialized(dg.AssetKey(["premium", "tape_trades"])) == everyone

@@ -24,6 +24,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -73,7 +74,7 @@ def whole(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPathFactor
     freeze(lake, MANIFEST)
     with (
         serve(Exchange(small_market)) as server,
-        MarketDataClient(server.base_url, "a-key", bucket=TokenBucket(None)) as client,
+        MarketDataClient(Transport(server.base_url, "a-key", bucket=TokenBucket(None))) as client,
     ):
         fill(lake, client)
     certify(lake)

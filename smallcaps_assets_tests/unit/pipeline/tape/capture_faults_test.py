@@ -69,7 +69,7 @@ def test_the_newest_span_alone_tells_that_nothing_is_included(lake: Lake, client
     assert len(gate.asked) == 1
     assert int(gate.asked[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
     assert len(outcome.problems) == 3
-    assert all("Quotes come with the plan" in problem for problem in outcome.problems)
+    assert all("Quotes require the plan" in problem for problem in outcome.problems)
 
 
 def test_a_plan_that_reaches_back_only_so_far_gives_what_it_has(
