@@ -27,11 +27,13 @@ from typing import Any
 import polars as pl
 from memory import peak_mb
 
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import Stopped
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.source import LATE_S, budget_share
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import Settings, load_settings
@@ -132,10 +134,10 @@ def settings() -> Settings:
 
 
 def client_of(base_url: str, limit: float | None) -> MarketDataClient:
-    return MarketDataClient(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None))
+    return MarketDataClient(Transport(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None)))
 
 
-def captured(client: MarketDataClient, rows: pl.DataFrame, kind: Kind, threads: int, root: str) -> None:
+def captured(client: MarketDataClient, rows: pl.DataFrame, kind: TapeKind, threads: int, root: str) -> None:
     tape = TapeStore(Lake(Path(root)), "core", settings().profiles["core"], settings().capture.size_budget)
     capture = Capture(kind, tape, client, threads, "benchmark", log=lambda line: print(line, file=sys.stderr))
     for outcome in capture.run(rows, [(symbol, "RTH") for symbol in rows["symbol"].unique()]):
@@ -180,7 +182,7 @@ def workload() -> pl.DataFrame:
     return pl.concat([*busy, *crowded])
 
 
-def unlimited(base_url: str, threads: int, kind: Kind) -> dict[str, float]:
+def unlimited(base_url: str, threads: int, kind: TapeKind) -> dict[str, float]:
     """The workload as fast as it goes."""
     client, rows = client_of(base_url, None), workload()
     with tempfile.TemporaryDirectory() as root:  # what is done once in the life of a process
@@ -194,7 +196,7 @@ def unlimited(base_url: str, threads: int, kind: Kind) -> dict[str, float]:
     return {"rows_per_s": received / seconds, "windows_per_s": rows.height / seconds, "rows": received}
 
 
-def official(base_url: str, kind: Kind) -> dict[str, float]:
+def official(base_url: str, kind: TapeKind) -> dict[str, float]:
     """The vendor's own client, doing the same requests in one thread."""
     from massive import RESTClient  # noqa: PLC0415
 

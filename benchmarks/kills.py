@@ -23,14 +23,16 @@ import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import MANIFEST
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame
-from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.hours import trading_dates
@@ -105,8 +107,8 @@ def capture(root: Path, base_url: str) -> list[str]:
     pairs = manifest.select("symbol", "session").unique(maintain_order=True).rows()
     problems: list[str] = []
     print("ready", flush=True)
-    with MarketDataClient(base_url, "key", bucket=TokenBucket(None), jitter=lambda: 0.05) as client:
-        for kind in KINDS:
+    with MarketDataClient(Transport(base_url, "key", bucket=TokenBucket(None), jitter=lambda: 0.05)) as client:
+        for kind in TAPE_KINDS:
             work = Capture(kind, tape, client, 8, "kills", log=lambda line: None)  # noqa: ARG005
             for outcome in work.run(manifest, pairs):
                 problems += outcome.problems
@@ -129,14 +131,14 @@ def killed(root: Path, base_url: str, chance: random.Random) -> bool:
 def frames(tape: TapeStore) -> dict[str, pl.DataFrame]:
     """What is published, by the name of its file."""
     root = tape.lake.root
-    paths = [Path(path) for kind in KINDS for path in tape.published(kind)["path"]]
+    paths = [Path(path) for kind in TAPE_KINDS for path in tape.published(kind)["path"]]
     return {path.relative_to(root).as_posix(): pl.read_parquet(path, hive_partitioning=False) for path in paths}
 
 
 def spans(tape: TapeStore) -> set[tuple[str, str, int]]:
     return {
         (kind, symbol, int(start.timestamp()) * 10**9)
-        for kind in KINDS
+        for kind in TAPE_KINDS
         for symbol, start in tape.published(kind).select("symbol", "start").iter_rows()
     }
 
@@ -197,7 +199,7 @@ def told(calm: Path, rough: Path, figures: dict[str, int], listening: Listening)
         "files_that_differ": sum(name not in found or not found[name].equals(frame) for name, frame in expected.items())
         + len(found.keys() - expected.keys()),
         "temporary_files": len([path for path in rough.rglob("*") if path.name.endswith(".part")]),
-        "refusals_left": sum(len(tape.refusals(kind)) for kind in KINDS),
+        "refusals_left": sum(len(tape.failures(kind)) for kind in TAPE_KINDS),
         "events": ledger.height,
         "events_unaccounted": ledger.filter(
             ~pl.col("state").is_in(["complete", "empty", "trades_only", "quotes_only"])

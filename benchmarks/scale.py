@@ -45,9 +45,9 @@ from capture import client_of, exchange
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import MANIFEST
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import KINDS
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.pipeline.source import profile_tape, source_identity
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -60,7 +60,7 @@ REPOSITORY = Path(__file__).parents[1]
 SUBSET = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 HOST = "127.0.0.1"
 REPEATS = 5
-TAPES = [["core", f"tape_{kind}"] for kind in KINDS]
+TAPES = [["core", f"tape_{kind}"] for kind in TAPE_KINDS]
 SKIPPED = "skipped"
 
 PARTITIONS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -134,7 +134,7 @@ def reference(place: Place, symbols: list[str], base_url: str) -> float:
     settings, store = place.settings, profile_tape(place.lake, "core", place.settings)
     manifest, client = ManifestStore(place.lake.manifests("core"), "core").load(), client_of(base_url, None)
     began = time.perf_counter()
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         for first in range(0, len(symbols), settings.partitions_per_run):
             pairs = [(symbol, "PM") for symbol in symbols[first : first + settings.partitions_per_run]]
             plan = Planner(store, settings.capture.assumptions, None).plan(manifest, [kind], pairs)

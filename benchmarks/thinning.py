@@ -19,7 +19,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import QUOTES_ALL
 from smallcaps_assets.domain.tape.nbbo import thin
-from smallcaps_assets.lake.tape import SCHEMAS
+from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMAS
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 
 OPEN_NS = int(datetime(2025, 11, 5, 14, 30, tzinfo=UTC).timestamp()) * 10**9
@@ -115,7 +115,7 @@ def main() -> None:
                 return thin(quotes.lazy(), params.quotes).collect()  # noqa: B023 -- called in the same turn
 
             spent = best_seconds(run, arguments.repeats)
-            kept = run().select(*SCHEMAS["quotes", params.columns])
+            kept = run().select(*TAPE_SCHEMAS["quotes", params.columns])
             stored = parquet_bytes(kept, file.with_name(f"{name}.parquet"))
             profiles[name] = {
                 **params.quotes.model_dump(),

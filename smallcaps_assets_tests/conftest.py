@@ -14,6 +14,7 @@ from smallcaps_assets.domain.tables import EVENTS, MANIFEST, QUOTES_ALL, TRADES_
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline import source
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -196,11 +197,13 @@ def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
 def client(gate: Gate) -> Iterator[MarketDataClient]:
     """A client that asks through the gate, tries twice and waits for nothing."""
     with MarketDataClient(
-        gate.base_url,
-        "a-key-of-tests",
-        bucket=TokenBucket(None),
-        max_retries=1,
-        sleep=lambda seconds: None,  # noqa: ARG005
+        Transport(
+            gate.base_url,
+            "a-key-of-tests",
+            bucket=TokenBucket(None),
+            max_retries=1,
+            sleep=lambda seconds: None,  # noqa: ARG005
+        )
     ) as made:
         yield made
 

@@ -16,7 +16,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import require_payable
 from smallcaps_assets.pipeline.tape.audit import Audit

@@ -16,10 +16,11 @@ from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.domain.manifests.selection import trial
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.cost_estimate import Rate
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import KINDS, Span
+from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, Plan, Planner, require_room
@@ -50,6 +51,9 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--best", type=positive_number, metavar="N", help="a trial: only the N best-ranked events")
     parser.add_argument("--one-per-symbol", action="store_true", help="a trial: only the best event of each symbol")
     parser.add_argument(
+        "--upgrade", action="store_true", help="also fetch stale windows again: those whose files lack columns"
+    )
+    parser.add_argument(
         "--check", action="store_true", help="ask the vendor whether the key and the plan allow it (2 requests)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -73,7 +77,8 @@ def run(arguments: Namespace) -> int:
         manifest = manifest.filter(pl.col("session") == arguments.wave)
     capture = settings.capture
     tape = profile_tape(lake, profile, settings)
-    plan = Planner(tape, capture.assumptions, settings.source.requests_per_minute).plan(manifest)
+    planner = Planner(tape, capture.assumptions, settings.source.requests_per_minute)
+    plan = planner.plan(manifest, upgrade=arguments.upgrade)
     check: dict[str, str] = {}
     if arguments.check and plan.newest is not None:
         require_payable(UniverseStore(lake), settings)
@@ -94,17 +99,13 @@ def _check(settings: Settings, span: Span) -> dict[str, str]:
     """What the vendor says to a request for each kind, by kind."""
     answers: dict[str, str] = {}
     with open_state(settings) as instance, vendor_slot(instance, partial(print, file=sys.stderr)):
-        for kind in KINDS:
+        for kind in TAPE_KINDS:
             try:
                 client_of(settings.source, instance).probe(kind, span.symbol, span.start, span.end)
                 answers[kind] = ALLOWED
             except MarketDataError as error:
                 answers[kind] = str(error)
     return answers
-
-
-def _is_trial(arguments: Namespace) -> bool:
-    return arguments.best is not None or arguments.one_per_symbol
 
 
 def _chosen(arguments: Namespace) -> str:
@@ -125,9 +126,9 @@ def _next_step(plan: Plan, profile: Profile, arguments: Namespace) -> str:
     left = plan.table.filter(pl.col("trades_spans") + pl.col("quotes_spans") > 0)["wave"]
     wave = next(wave for wave in WAVES if wave in left)
     backfill = f"launch the backfill of wave {wave} of {profile} / tape_trades in `smallcaps ui{flags}`"
-    if not _is_trial(arguments):
+    asked = {"best": arguments.best, "one_per_symbol": arguments.one_per_symbol, "upgrade": arguments.upgrade}
+    if not any(asked.values()):
         return f"{backfill}, then of tape_quotes"
-    asked = {"best": arguments.best, "one_per_symbol": arguments.one_per_symbol}
     config = ", ".join(f"{name}: {json.dumps(value)}" for name, value in asked.items() if value)
     return (
         f"{backfill} with the run config `ops: {{{profile}__tape_trades: {{config: {{{config}}}}}}}`, then of "
@@ -147,10 +148,18 @@ def _text(plan: Plan, settings: Settings, check: dict[str, str], arguments: Name
         f"{plan.free_bytes / BYTES_PER_GB:,.2f} GB: {'enough' if plan.fits(disk) else 'not enough'}"
         + ("" if disk.check else " (not checked before a capture)"),
     ]
+    lines += _stale(plan)
     lines += [f"  check of {kind}: {answer}" for kind, answer in check.items()]
     if arguments.check and not check:
         lines.append("  check: nothing is left to fetch, nothing was asked")
     return lines
+
+
+def _stale(plan: Plan) -> list[str]:
+    """Windows that the plan leaves stale, by kind."""
+    stale = {kind: describe_stale(backlog.stale["missing_columns"]) for kind, backlog in plan.backlogs.items()}
+    parts = [f"{kind} of {words}" for kind, words in stale.items() if words]
+    return [f"  stale, not in this plan: {'; '.join(parts)}; --upgrade plans them as well"] if parts else []
 
 
 def _table(table: pl.DataFrame) -> str:
@@ -207,6 +216,8 @@ def _document(plan: Plan, settings: Settings, check: dict[str, str], arguments: 
         "wave": arguments.wave,
         "best": arguments.best,
         "one_per_symbol": arguments.one_per_symbol,
+        "upgrade": arguments.upgrade,
+        "stale": {kind: backlog.stale.height for kind, backlog in plan.backlogs.items()},
         "requests_per_minute": settings.source.requests_per_minute,
         "waves": plan.table.to_dicts(),
         "rates": {

@@ -6,10 +6,10 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.kpis import capture_kpis, state_counts, verdict
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import KINDS
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings.settings import Profile, Settings
@@ -22,14 +22,15 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore(lake.manifests(profile), profile)
     rows, sidecar = manifest.current()
-    ledger = build_ledger(rows, tape, hashes=False)
-    kpis = capture_kpis(ledger, effort(tape), settings.kpis)
-    published = pl.concat(tape.published(kind).with_columns(kind=pl.lit(kind)) for kind in KINDS)
+    published = tape.listing()
+    ledger = build_ledger(rows, tape, hashes=False, published=published)
+    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     go, reasons = verdict(kpis, ledger)
     lines = [
         f"profile {profile}: {sidecar['rows']:,} events of {sidecar['symbols']:,} symbols in {sidecar['manifest_id']}",
         _states(state_counts(ledger)),
-        _progress(ledger, published, settings.source.requests_per_minute, now),
+        _progress(ledger, pl.concat(published.values()), settings.source.requests_per_minute, now),
+        *_stale(ledger, profile),
         *_causes(ledger),
         _kpis(kpis),
         _review(Review(lake, profile, settings)),
@@ -58,8 +59,8 @@ def _states(counts: pl.DataFrame) -> str:
 
 def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | None, now: datetime) -> str:
     """How far each kind is, and how fast in the last minutes: what the log lines of a run say, from the lake alone."""
-    there = {kind: ledger[f"{kind}_rows"].count() for kind in KINDS}
-    parts = [f"{kind} of {there[kind]:,} of {ledger.height:,} windows" for kind in KINDS]
+    there = {kind: ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
+    parts = [f"{kind} of {there[kind]:,} of {ledger.height:,} windows" for kind in TAPE_KINDS]
     recent = published.filter(pl.col("fetched_at").is_between(now - RECENT, now), pl.col("requests") > 0)
     if recent.is_empty():
         return f"  {', '.join(parts)}; nothing in the last {RECENT.seconds // 60} minutes"
@@ -76,6 +77,16 @@ def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | Non
         f"{int(recent['bytes'].sum()) / 1e6:,.1f} MB; {failed:,} failed; about "
         f"{timedelta(seconds=round(60 * left * minutes / windows))} left"
     )
+
+
+def _stale(ledger: pl.DataFrame, profile: Profile) -> list[str]:
+    """Windows whose files lack columns, by kind, and what to do about them."""
+    stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
+    parts = [f"{kind} of {words}" for kind, words in stale.items() if words]
+    if not parts:
+        return []
+    remedy = f"`smallcaps plan --profile {profile} --upgrade` says what fetching them again costs"
+    return [f"  stale: {'; '.join(parts)}. They are read with nulls there; {remedy}"]
 
 
 def _causes(ledger: pl.DataFrame) -> list[str]:

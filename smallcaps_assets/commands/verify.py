@@ -10,7 +10,7 @@ from typing import Any, Final
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import Finding
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
@@ -83,6 +83,14 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
         lines.append(
             f"  {len(result.uncertified):,} files not certified yet, such as {result.uncertified[0]}: materialize "
             f"{ledger} (files of events that left the manifest stay so)"
+        )
+    if result.stale:
+        columns = sorted({name for names in result.stale.values() for name in names})
+        plural = "s" if len(columns) > 1 else ""
+        lines.append(
+            f"  {len(result.stale):,} files are stale: they lack column{plural} {', '.join(columns)} and are read with "
+            f"nulls there; `smallcaps plan --profile {result.profile} --upgrade{flags}` says what fetching them again "
+            "costs"
         )
     if result.parts:
         lines.append(

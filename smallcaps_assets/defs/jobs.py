@@ -29,9 +29,9 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.publish import publish_frame, sha256
-from smallcaps_assets.lake.tape import KINDS, Kind
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -149,11 +149,12 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         ledger_key, report_key = (dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report"))
         totals = _parse_tally(tally)
         # provenance is read before the inputs
-        provenance = _provenance(context, settings, ledger_key, [[profile, f"tape_{kind}"] for kind in KINDS])
-        ledger, metadata = make_ledger(profile, settings, lake)
+        provenance = _provenance(context, settings, ledger_key, [[profile, f"tape_{kind}"] for kind in TAPE_KINDS])
+        published = lake.tape(profile, settings.load()).listing()
+        ledger, metadata = make_ledger(profile, settings, lake, published)
         _publish_table(context, lake, ledger_key, ledger, metadata, provenance)
         provenance = _provenance(context, settings, report_key, [ledger_key.path])
-        kpis, metadata = make_report(profile, ledger, settings, lake)
+        kpis, metadata = make_report(profile, ledger, settings, lake, published)
         _publish_table(context, lake, report_key, kpis, metadata | _tally_metadata(totals), provenance)
         for check in kpi_checks(kpis, ledger.filter(state="missing").height):
             # accepted, although its annotation does not say so
@@ -195,7 +196,7 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
     pairs = [(symbol, wave) for symbol in step.context.instance.get_dynamic_partitions(SYMBOLS.name or "")]
     allowance = Allowance(config.max_requests, before["requests"])
     problems, left = list(before["problems"]), dict(before["left"])
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         for outcome in _record_outcomes(step, kind, step.outcomes(kind, pairs, config, allowance), pairs):
             problems += outcome.problems
             if outcome.left:
@@ -204,7 +205,7 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
 
 
 def _record_outcomes(
-    step: TapeStep, kind: Kind, outcomes: Iterable[Outcome], pairs: Sequence[Pair]
+    step: TapeStep, kind: TapeKind, outcomes: Iterable[Outcome], pairs: Sequence[Pair]
 ) -> Iterator[Outcome]:
     """Record complete partitions that changed, and pass all outcomes on; failed partitions are marked at the end.
 

@@ -22,9 +22,16 @@ Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
 MAX_LINES: Final = 20
 
 
-def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:
-    """Metadata that describes the columns of a table."""
-    columns = [dg.TableColumn(name, str(dtype), COLUMNS.get(name)) for name, dtype in schema.items()]
+def column_schema(
+    schema: Mapping[str, pl.DataType], descriptions: Mapping[str, str] = COLUMNS
+) -> dict[str, dg.TableSchema]:
+    """Metadata that describes the columns of a table.
+
+    Args:
+        schema: the columns.
+        descriptions: by column name. A table whose columns are its own alone describes them beside its schema.
+    """
+    columns = [dg.TableColumn(name, str(dtype), descriptions.get(name)) for name, dtype in schema.items()]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
 
 

@@ -21,10 +21,10 @@ from smallcaps_assets.domain.lineage import (
     made_of,
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
-from smallcaps_assets.domain.tape.kpis import LEDGER
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
+from smallcaps_assets.domain.tape.tables import LEDGER
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape import KINDS, Kind
 from smallcaps_assets.pipeline.events import detection
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
@@ -80,7 +80,7 @@ def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> Line
     return {name: [dg.TableColumnDep(key, column) for column in found] for name, found in columns.items()}
 
 
-def _from_tape(profile: Profile, kind: Kind) -> Lineage:
+def _from_tape(profile: Profile, kind: TapeKind) -> Lineage:
     derived = {f"{kind}_{name}": columns for name, columns in OF_LEDGER_FROM_TAPE.items()}
     columns = {name: dtype for name, dtype in LEDGER.items() if name in derived}
     return _from([profile, f"tape_{kind}"], made_of(columns, TRADES, derived))
@@ -103,7 +103,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             stage="tape",
             paid=True,
             group=profile,
-            version="1",
+            version=f"{TAPE_SCHEMA_NUMBER}",
             decided_by=lambda settings: (settings.profiles[profile].columns,),
         ),
         "tape_quotes": AssetFacts(
@@ -111,7 +111,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             stage="tape",
             paid=True,
             group=profile,
-            version="1",
+            version=f"{TAPE_SCHEMA_NUMBER}",
             decided_by=lambda settings: (
                 settings.profiles[profile].columns,
                 settings.profiles[profile].quotes,
@@ -124,10 +124,10 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             stage="proof",
             paid=False,
             group=profile,
-            version="1",
+            version="2",
             lineage={
                 **_from([profile, "manifest"], made_of(LEDGER, MANIFEST, OF_LEDGER)),
-                **{name: deps for kind in KINDS for name, deps in _from_tape(profile, kind).items()},
+                **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
             },
         ),
         "capture_report": AssetFacts(

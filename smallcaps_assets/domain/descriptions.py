@@ -121,6 +121,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "target": "What it should be; null: no target.",
     "holds": "Whether the value meets its target.",
     "trades_spans": "Spans of trades that hold the window, [start, end), UTC.",
+    "trades_missing_columns": "Columns that the profile requires and the trades lack: they are stale. Null: no trades.",
+    "quotes_missing_columns": "Columns that the profile requires and the quotes lack: they are stale. Null: no quotes.",
     "trades_received": "Trades that the vendor sent for these spans, before any thinning.",
     "trades_pages": "Pages of trades that these spans took.",
     "trades_requests": "Requests for trades that these spans took, retries included.",

@@ -1,11 +1,11 @@
-"""The schema of every table, and the one way to hold a frame against it.
+"""Schemas of the market's tables (bars, events, manifests, tape) and the check of a frame against a schema.
 
-A frame is matched to its schema where it crosses a border: a file, an answer of the vendor, an asset. Column names and
-meanings are those of the specification; descriptions are what catalog and documentation show.
+Frames are checked where they enter: from a file, from the vendor, from another asset. Column names and meanings are
+those of docs/specification.md; `domain.descriptions` describes the columns for the catalog. Tables about the tape are
+in `domain.tape.tables`.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import polars as pl
@@ -113,7 +113,8 @@ QUOTES: Final = pl.Schema(
 )
 QUOTES_ALL: Final = pl.Schema({**QUOTES, "participant_timestamp": UTC_NS, "tape": pl.Int64()})
 
-# What the vendor's reference data says of a symbol; null where it does not know.
+
+# The vendor's reference data of a symbol; null where it does not know.
 REFERENCE: Final = pl.Schema(
     {
         "symbol": pl.String(),
@@ -136,55 +137,28 @@ SESSIONS: Final = ("PM", "RTH", "AH")
 WAVES: Final = ("PM", "AH", "RTH")
 DIRECTIONS: Final = ("up", "down")
 
-# Letters may be of either case: the vendor writes preferred shares as `KIMpL`.
-SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
-_WINDOWS_DEVICES: Final = r"(?i)^(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?$"
 
-
-def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
-    """Whether a symbol can name a folder on every system (Boolean, never null)."""
-    return (
-        symbol.str.contains(SYMBOL_PATTERN) & ~symbol.str.contains(_WINDOWS_DEVICES) & ~symbol.str.ends_with(".")
-    ).fill_null(False)
-
-
-def as_listed(symbol: pl.Expr) -> pl.Expr:
-    """A symbol that has no capital letter in capitals: no symbol of the vendor's is written so."""
-    small = symbol.str.contains("[a-z]") & ~symbol.str.contains("[A-Z]")
-    return pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol)
-
-
-def as_listed_name(symbol: str) -> str:
-    """The same of one symbol."""
-    return symbol if re.search("[A-Z]", symbol) else symbol.upper()
-
-
-def check_symbol(symbol: str) -> str:
-    """Return `symbol` if it can name a folder on every system.
-
-    Raises:
-        InputError: path separators, `|`, a Windows device name, a trailing dot, more than 24 characters.
-    """
-    if not re.fullmatch(SYMBOL_PATTERN[1:-1], symbol) or re.match(_WINDOWS_DEVICES, symbol) or symbol.endswith("."):
-        raise InputError(
-            f"symbol {symbol!r} is not usable: 1 to 24 letters, digits, '.', '_', '+' or '-', beginning with a letter "
-            "or digit, and no name that Windows reserves (CON, PRN, AUX, NUL, COM1, LPT1). Correct it or leave it out."
-        )
-    return symbol
-
-
-def matched(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], what: str) -> pl.LazyFrame:
+def match_columns(
+    frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], what: str, added: Collection[str] = ()
+) -> pl.LazyFrame:
     """`frame` with exactly the columns of `schema`, in its order; extra columns are left out.
 
+    Args:
+        frame: what was read.
+        schema: what it must be.
+        what: what was read, for messages.
+        added: columns that earlier releases did not write; null where they are missing.
+
     Raises:
-        InputError: a column is missing or of another type. It names them all, and `what` was being read.
+        InputError: a column is missing or of another type; names all of them, and `what`.
     """
     found = frame.collect_schema()
-    missing = [name for name in schema if name not in found]
+    absent = {name: pl.lit(None, schema[name]) for name in added if name not in found}
+    missing = [name for name in schema if name not in found and name not in absent]
     wrong = [
         f"{name} is {found[name]}, not {dtype}" for name, dtype in schema.items() if found.get(name, dtype) != dtype
     ]
     if missing or wrong:
         parts = ([f"no column {', '.join(missing)}"] if missing else []) + wrong
         raise InputError(f"{what}: {'; '.join(parts)}. Expected columns: {', '.join(schema)}.")
-    return frame.select(*schema)
+    return frame.with_columns(**absent).select(*schema)

@@ -1,23 +1,29 @@
 """The ledger: a certificate of every event of a manifest, told by the artefacts in the lake themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
-from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER
-from smallcaps_assets.domain.tape.windows import event_windows, pieces, uncovered
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
+from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 
 _HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": pl.String()})
 _SUMS: Final = ("received", "pages", "requests")
 
 
 def build_ledger(
-    manifest: pl.DataFrame, tape: TapeStore, manifest_id: str | None = None, *, hashes: bool = True
+    manifest: pl.DataFrame,
+    tape: TapeStore,
+    manifest_id: str | None = None,
+    *,
+    hashes: bool = True,
+    published: Mapping[TapeKind, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """One row per event of `manifest` (LEDGER), in rank order.
 
@@ -29,22 +35,23 @@ def build_ledger(
         manifest: the events (MANIFEST).
         tape: where their tape lies.
         manifest_id: the name of the manifest.
-        hashes: whether every file is read to tell its SHA-256; null otherwise.
+        hashes: whether every file is read for its SHA-256; null otherwise.
+        published: what `tape.listing` returned; listed here if it is not given.
 
     Raises:
         LakeError: a file that is there cannot be read.
     """
-    windows = event_windows(manifest)
-    trades, quotes = (_holdings(windows, tape, kind, hashes=hashes) for kind in KINDS)
+    windows, listing = event_windows(manifest), published or tape.listing()
+    trades, quotes = (_published_windows(windows, tape, kind, listing[kind], hashes=hashes) for kind in TAPE_KINDS)
     has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
     there = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
 
     def of_what_is_missing(what: str) -> pl.Expr:
-        missing = (pl.when(pl.col(f"{kind}_rows").is_null()).then(f"{kind}_{what}") for kind in KINDS)
+        missing = (pl.when(pl.col(f"{kind}_rows").is_null()).then(f"{kind}_{what}") for kind in TAPE_KINDS)
         return pl.coalesce(*missing)
 
     def of_either(what: str) -> pl.Expr:
-        both = pl.concat_list(pl.col(f"{kind}_{what}").fill_null([]) for kind in KINDS)
+        both = pl.concat_list(pl.col(f"{kind}_{what}").fill_null([]) for kind in TAPE_KINDS)
         return both.list.unique().list.sort()
 
     state = (
@@ -80,20 +87,26 @@ def build_ledger(
     )
 
 
-def effort(tape: TapeStore) -> pl.DataFrame:
-    """Requests, retries and throttled answers (EFFORT) behind everything published or refused, by wave."""
-    published = pl.concat(tape.published(kind) for kind in KINDS).select(*EFFORT)
-    refused = pl.DataFrame([record for kind in KINDS for record in tape.refusals(kind)], schema=EFFORT)
-    return pl.concat([published, refused]).group_by("wave").sum()
+def capture_effort(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame] | None = None) -> pl.DataFrame:
+    """Requests, retries and throttled answers (EFFORT) behind every published or failed span, by wave.
+
+    Args:
+        tape: the tape.
+        published: what `tape.listing` returned; listed here if it is not given.
+    """
+    spans = pl.concat((published or tape.listing()).values()).select(*EFFORT)
+    failed = pl.DataFrame([record for kind in TAPE_KINDS for record in tape.failures(kind)], schema=EFFORT)
+    return pl.concat([spans, failed]).group_by("wave").sum()
 
 
-def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind, *, hashes: bool) -> pl.DataFrame:
-    """What is held of each window that is covered, and why others are not; names begin with `kind`."""
-    published = tape.published(kind)
-    lacking = uncovered(windows, published).select("event_id")
-    where = pieces(windows.join(lacking, on="event_id", how="anti"), published)
+def _published_windows(
+    windows: pl.DataFrame, tape: TapeStore, kind: TapeKind, published: pl.DataFrame, *, hashes: bool
+) -> pl.DataFrame:
+    """What is published of each window that is covered, and why others are not; names begin with `kind`."""
+    missing = uncovered(windows, published).select("event_id")
+    where = choose_pieces(windows.join(missing, on="event_id", how="anti"), published)
     named = _files(where["path"].unique().sort(), tape.lake.root, hashes=hashes)
-    held = (
+    covered = (
         where.unique(["event_id", "path"], keep="first", maintain_order=True)
         .rename({"rows": "total"})
         .join(tape.count_pieces(kind, where), on=["event_id", "path"], how="left", maintain_order="left")
@@ -114,19 +127,20 @@ def _holdings(windows: pl.DataFrame, tape: TapeStore, kind: Kind, *, hashes: boo
             pl.col("skipped").drop_nulls().first(),
             *(pl.col(name).list.explode().drop_nulls().unique().sort() for name in ("taken_from", "adopted_from")),
             pl.col("events_merged").list.explode().unique(),
+            pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).unique().sort(),
             *(pl.col(name).drop_nulls().unique() for name in ("config_hash", "package_version")),
             *_thinned(),
         )
     )
-    refusals = pl.DataFrame(
-        [(event_id, said["state"], said["cause"]) for said in tape.refusals(kind) for event_id in said["events"]],
+    failures = pl.DataFrame(
+        [(event, record["state"], record["cause"]) for record in tape.failures(kind) for event in record["events"]],
         schema={"event_id": pl.String, "state": pl.String, "cause": pl.String},
         orient="row",
     ).unique("event_id", keep="last")
-    told = windows.select("event_id")
-    for facts in (held, _budget(where), refusals):
-        told = told.join(facts, on="event_id", how="left")
-    return told.rename(lambda name: name if name == "event_id" else f"{kind}_{name}")
+    rows = windows.select("event_id")
+    for facts in (covered, _budget(where), failures):
+        rows = rows.join(facts, on="event_id", how="left")
+    return rows.rename(lambda name: name if name == "event_id" else f"{kind}_{name}")
 
 
 def _too_large(tape: TapeStore) -> pl.Expr:

@@ -72,13 +72,38 @@ def _missing(path: Path, needs: int | None) -> str:
     )
 
 
-def publish(
-    path: Path, write: Callable[[Path], None], needs: int | None = None, *, sweeps: bool = True, flushes: bool = True
+def make_folders(folder: Path, below: Path) -> None:
+    """Create `folder` level by level below a folder that must exist, which is never created.
+
+    Raises:
+        LakeError: `below` does not exist, or the disk refuses.
+    """
+    level = below
+    for part in folder.relative_to(below).parts:
+        level /= part
+        with disk_errors("written", level):
+            try:
+                level.mkdir(exist_ok=True)
+            except FileNotFoundError as error:
+                raise LakeError(
+                    f"{below}: the folder is gone. If its disk was removed, mount it, then run again."
+                ) from error
+
+
+def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to the caller
+    path: Path,
+    write: Callable[[Path], None],
+    needs: int | None = None,
+    *,
+    sweeps: bool = True,
+    flushes: bool = True,
+    below: Path | None = None,
 ) -> None:
     """Let `write` make a file beside `path`, of about `needs` bytes, then move it there.
 
     Without `sweeps` the caller removes what killed writers left: once, where it publishes many files in one folder.
     Without `flushes` a failure of power, not of a process, may tear the file: its readers can do without it.
+    With `below`, that folder must exist and only folders below it are created; otherwise all of them are.
 
     Raises:
         LakeError: the disk refuses; `path` is as it was before.
@@ -86,7 +111,10 @@ def publish(
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if below is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            else:
+                make_folders(path.parent, below)
             write(part)
             if flushes:
                 _flush(part)
@@ -125,11 +153,16 @@ def _flush(path: Path) -> None:
 
 
 def publish_frame(
-    path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None, *, sweeps: bool = True
+    path: Path,
+    frame: pl.DataFrame,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    sweeps: bool = True,
+    below: Path | None = None,
 ) -> None:
     """Publish `frame` as parquet (zstd, statistics) with `provenance` in its footer; checked by reading it back.
 
-    See `publish` for `sweeps`.
+    See `publish` for `sweeps` and `below`.
 
     Raises:
         LakeError: the disk refuses, or what was written does not read back as it should.
@@ -140,7 +173,7 @@ def publish_frame(
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _require_whole(path, part, frame.schema, frame.height)
 
-    publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps)
+    publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps, below=below)
 
 
 def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> bool:
@@ -179,13 +212,15 @@ def _require_whole(path: Path, part: Path, schema: pl.Schema, rows: int) -> None
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
-def publish_text(path: Path, text: str, *, sweeps: bool = True, flushes: bool = True) -> None:
-    """Publish a small text file (UTF-8, line feeds on every system). See `publish` for `sweeps` and `flushes`."""
+def publish_text(
+    path: Path, text: str, *, sweeps: bool = True, flushes: bool = True, below: Path | None = None
+) -> None:
+    """Publish a small text file (UTF-8, line feeds on every system). See `publish` for the flags."""
 
     def write(part: Path) -> None:
         part.write_bytes(text.encode())
 
-    publish(path, write, needs=len(text.encode()), sweeps=sweeps, flushes=flushes)
+    publish(path, write, needs=len(text.encode()), sweeps=sweeps, flushes=flushes, below=below)
 
 
 def append_line(path: Path, text: str) -> None:

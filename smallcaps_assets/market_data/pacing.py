@@ -29,7 +29,7 @@ class TokenBucket:
     The state is one instant: when the next request would be due if all came evenly spaced. Every reservation moves it
     on by one interval, so a caller that got a delay owns its slot and nobody has to wait in a queue. Whatever the
     burst, no minute sees more than its budget. A reservation is void after a penalty, and where its caller woke up too
-    late: a caller asks `holds` before it sends, and reserves anew where it does not.
+    late: a caller asks `is_valid` before it sends, and reserves anew where it does not.
 
     After a 429 the pace is halved, once for all requests that were under way, and recovers by a quarter for every 15
     seconds without another. Without a budget the pace is what was sent in the last minute, and recovers without bound.
@@ -91,7 +91,7 @@ class TokenBucket:
             self._starts.append(start)
             return Ticket(start - now, start, self._epoch)
 
-    def holds(self, ticket: Ticket) -> bool:
+    def is_valid(self, ticket: Ticket) -> bool:
         """Whether no penalty came after the reservation, and it is not too late for it."""
         with self._lock:
             in_time = self._late_s == 0 or self._clock() - ticket.start <= self._late_s

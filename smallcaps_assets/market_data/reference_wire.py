@@ -1,4 +1,4 @@
-"""Bytes of the vendor's reference data to frames; whatever has not the promised shape is refused."""
+"""Answers with reference data to frames; an answer that violates the contract is rejected."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from smallcaps_assets.errors import BadPage
-from smallcaps_assets.market_data.wire import (
+from smallcaps_assets.market_data.envelope import (
     Fields,
     ParsedPage,
     check_sent,
@@ -60,7 +60,7 @@ CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
 
 
 def parse_tickers_page(body: bytes) -> ParsedPage:
-    """A page of reference tickers: symbol, active and what the vendor says of each, as text (null where it does not).
+    """A page of reference tickers: symbol, active, and the text fields of _TICKER (null where absent).
 
     Raises:
         BadPage: not the promised shape.
@@ -73,10 +73,10 @@ def parse_float_page(body: bytes, symbols: Iterable[str]) -> ParsedPage:
     """A page of free floats (FREE_FLOAT): effective_date is null where unknown.
 
     Raises:
-        BadPage: not the promised shape, or rows of symbols that were not asked for.
+        BadPage: not the promised shape, or rows of symbols that were not requested.
     """
     frame, head = parse_rows(body, _FREE_FLOAT, ("ticker", "free_float"))
-    _check_asked(frame, symbols)
+    _check_requested(frame, symbols)
     names = {"ticker": "symbol", "free_float": "float_shares"}
     return make_page(frame.with_columns(_dates(frame, "effective_date")).rename(names).select(FREE_FLOAT.names()), head)
 
@@ -85,10 +85,10 @@ def parse_short_interest_page(body: bytes, symbols: Iterable[str]) -> ParsedPage
     """A page of short interest (SHORT_INTEREST): days_to_cover is null where unknown.
 
     Raises:
-        BadPage: not the promised shape, or rows of symbols that were not asked for.
+        BadPage: not the promised shape, or rows of symbols that were not requested.
     """
     frame, head = parse_rows(body, _SHORT_INTEREST, ("ticker", "short_interest", "settlement_date"))
-    _check_asked(frame, symbols)
+    _check_requested(frame, symbols)
     names = {"ticker": "symbol", "short_interest": "short_interest_shares"}
     return make_page(
         frame.with_columns(_dates(frame, "settlement_date")).rename(names).select(SHORT_INTEREST.names()), head
@@ -99,16 +99,16 @@ def parse_details_page(body: bytes, symbol: str) -> ParsedPage:
     """The one row (DETAILS) that details of a ticker are: null where unknown, a market cap that is not positive too.
 
     Raises:
-        BadPage: not the promised shape, a listing date that is none, or another ticker.
+        BadPage: not the promised shape, an invalid listing date, or another ticker.
     """
     row, head = parse_answer(body, _DETAILS, single=True)
     if row is None:
-        raise BadPage("no `results`, which details of a ticker must have")
+        raise BadPage("no `results`, which ticker details must have")
     frame = frame_rows(row, ("ticker",))
-    _check_asked(frame, [symbol])
+    _check_requested(frame, [symbol])
     names = {"ticker": "symbol", "type": "ticker_type", "market_cap": "market_cap_usd", "list_date": "listed"}
-    known = frame.with_columns(_dates(frame, "list_date"), pl.when(pl.col("market_cap") > 0).then("market_cap"))
-    return make_page(known.rename(names).match_to_schema(TICKER_DETAILS), head)
+    details = frame.with_columns(_dates(frame, "list_date"), pl.when(pl.col("market_cap") > 0).then("market_cap"))
+    return make_page(details.rename(names).match_to_schema(TICKER_DETAILS), head)
 
 
 def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:
@@ -133,11 +133,11 @@ def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:
 def _dates(frame: pl.DataFrame, name: str) -> pl.Series:
     dates = frame[name].str.to_date("%Y-%m-%d", strict=False)
     if dates.null_count() != frame[name].null_count():
-        raise BadPage(f"`{name}` has text that is no date YYYY-MM-DD")
+        raise BadPage(f"`{name}` has text that is not a date YYYY-MM-DD")
     return dates
 
 
-def _check_asked(frame: pl.DataFrame, symbols: Iterable[str]) -> None:
-    strangers = frame["ticker"].filter(~frame["ticker"].is_in(list(symbols)))
-    if strangers.len():
-        raise BadPage(f"{strangers.len()} rows of symbols that were not asked for, such as {strangers[0]!r}")
+def _check_requested(frame: pl.DataFrame, symbols: Iterable[str]) -> None:
+    others = frame["ticker"].filter(~frame["ticker"].is_in(list(symbols)))
+    if others.len():
+        raise BadPage(f"{others.len()} rows of symbols that were not requested, such as {others[0]!r}")

@@ -14,7 +14,7 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.manifests import checks as manifest_checks
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, profile_hash
 from smallcaps_assets.domain.sessions import SESSION_TABLE, SessionParams
-from smallcaps_assets.domain.tables import EVENTS, MANIFEST, matched
+from smallcaps_assets.domain.tables import EVENTS, MANIFEST, match_columns
 from smallcaps_assets.domain.tape.kpis import STATES
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
@@ -98,7 +98,7 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
     path = detector.shards.lake.master
     if not path.is_file():
         raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
-    master = matched(pl.scan_parquet(path, hive_partitioning=False), EVENTS, str(path))
+    master = match_columns(pl.scan_parquet(path, hive_partitioning=False), EVENTS, str(path))
     params, survey = settings.checks.master, cache(detector.survey)
     return {
         "unique_events": lambda: master_checks.unique_events(master),
@@ -130,7 +130,7 @@ def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Setting
     own, ranking = settings.profiles[profile], settings.ranking
     config_hash = profile_hash(own, ranking)
     with disk_errors("read", path):
-        rows = matched(pl.scan_parquet(path, hive_partitioning=False), MANIFEST, str(path)).collect()
+        rows = match_columns(pl.scan_parquet(path, hive_partitioning=False), MANIFEST, str(path)).collect()
 
     def judged(found: Finding) -> Finding:
         return found._replace(severe=sidecar["config_hash"] == config_hash)

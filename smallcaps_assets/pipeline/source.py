@@ -9,10 +9,11 @@ from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.imports import Imported, imported
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.settings.sections import EmbeddedParams, SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings, api_key
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -48,12 +49,14 @@ def _client(document: str, slots: int) -> MarketDataClient:
     # what another process sent a moment ago is not known here
     bucket = TokenBucket(budget, burst, LATE_S, fresh=budget is None)
     return MarketDataClient(
-        embedded_exchange(source.embedded) if source.kind == "embedded" else source.base_url,
-        api_key(source).get_secret_value(),
-        bucket=bucket,
-        timeout_s=source.timeout_s,
-        deadline_s=source.deadline_s,
-        max_retries=source.max_retries,
+        Transport(
+            embedded_exchange(source.embedded) if source.kind == "embedded" else source.base_url,
+            api_key(source).get_secret_value(),
+            bucket=bucket,
+            timeout_s=source.timeout_s,
+            deadline_s=source.deadline_s,
+            max_retries=source.max_retries,
+        )
     )
 
 

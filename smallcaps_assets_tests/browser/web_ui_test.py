@@ -1,6 +1,7 @@
 """The product as a person uses it, in the order of a first day: clicks in the web UI, files in the lake."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,13 +9,14 @@ import polars as pl
 import pytest
 from playwright.sync_api import Page, expect
 
+from smallcaps_assets.defs.registry import REGISTRY
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import EVENT_TYPES, WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_due
-from smallcaps_assets.settings.settings import PROFILES, load_settings
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.browser.conftest import Desk
 from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
 from smallcaps_assets_tests.conftest import refusal
@@ -132,7 +134,7 @@ def test_lineage_leads_from_bars_to_the_ledger(desk: Desk, page: Page) -> None:
 
 def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/asset-groups")
-    groups = ("reference", "bars", "events", "nightly", *PROFILES)
+    groups = {facts.group for facts in REGISTRY.values()}
     expect(page.locator("[aria-label=unfold_more]")).to_have_count(len(groups))
     for group in groups:
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
@@ -143,17 +145,15 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     page.locator("[aria-label=zoom_out]").click(click_count=3, delay=300)
 
     nodes = page.locator("foreignObject")
-    of_profiles = ("manifest", "tape_trades", "tape_quotes", "capture_ledger", "capture_report", "review_sheet")
-    single = ("universe", "minute_bars", "coverage", "event_shards", "master_events", "nightly_report")
-    times = dict.fromkeys(single, 1)
-    for name, number in (times | dict.fromkeys(of_profiles, len(PROFILES))).items():
+    # an asset of the profiles appears once in the group of each
+    for name, number in Counter(name.split("/")[-1] for name in REGISTRY).items():
         named = nodes.get_by_text(name, exact=True)
         expect(named).to_have_count(number)
         for node in named.all():
             expect(node).to_be_in_viewport()
     # the state of every asset is known, and what was materialized is green
     states = nodes.locator("[style*='--minimal-border: var(--color-accent-']")
-    expect(states).to_have_count(len(times) + len(of_profiles) * len(PROFILES))
+    expect(states).to_have_count(len(REGISTRY))
     expect(states.filter(has_text="universe").and_(page.locator(GREEN))).to_have_count(1)
     page.mouse.move(700, 880)
     screenshot(page, "ui-lineage.png")

@@ -31,6 +31,7 @@ from smallcaps_assets.errors import (
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.market_data.pages import MAX_PAGES, Download
+from smallcaps_assets.market_data.transport import Transport
 
 KEY = "sEcReT_key-0123456789"
 START = datetime(2025, 10, 14, 11, 29, tzinfo=UTC)
@@ -130,7 +131,7 @@ def rig(script: Script) -> Iterator[Rig]:
     slept: list[float] = []
     bucket = TokenBucket(None, clock=lambda: sum(slept))
     with MarketDataClient(
-        script.base, KEY, bucket=bucket, timeout_s=2, sleep=slept.append, jitter=lambda: 0.5
+        Transport(script.base, KEY, bucket=bucket, timeout_s=2, sleep=slept.append, jitter=lambda: 0.5)
     ) as client:
         yield Rig(client, slept)
 
@@ -195,7 +196,7 @@ def test_pages_are_followed_as_they_come_on_our_own_host(script: Script, rig: Ri
 def test_a_base_with_a_path_keeps_it_once(script: Script, *, prefix_comes_back: bool) -> None:
     next_path = "/proxy/v3/trades/AEMD" if prefix_comes_back else "/v3/trades/AEMD"
     script.replies = [page(trade(0), next_url=f"http://elsewhere{next_path}?cursor=c"), page(trade(1))]
-    with MarketDataClient(f"{script.base}/proxy/", KEY, bucket=TokenBucket(None)) as client:
+    with MarketDataClient(Transport(f"{script.base}/proxy/", KEY, bucket=TokenBucket(None))) as client:
         assert client.trades("AEMD", START, END).pages == 2
     assert [seen.path for seen in script.seen] == ["/proxy/v3/trades/AEMD"] * 2
 
@@ -239,21 +240,21 @@ def test_reference_data_keeps_the_latest_row_of_each_symbol(script: Script, rig:
         page(short("B", "2026-01-15", 5), short("A", "2026-01-30", 7), next_url=next_url),
         page(short("A", "2026-01-15", 6)),
     ]
-    frame = rig.client.short_interest(["B", "A", "C", "A"]).frame
+    frame = rig.client.reference.short_interest(["B", "A", "C", "A"]).frame
     assert frame.rows() == [("A", 7.0, 1.5, date(2026, 1, 30)), ("B", 5.0, 1.5, date(2026, 1, 15))]
     assert script.seen[0].query["ticker.any_of"] == "A,B,C"
 
 
 def test_many_symbols_are_asked_in_chunks_and_none_need_no_request(script: Script, rig: Rig) -> None:
     script.replies = [page()]
-    assert rig.client.float_shares([f"S{i:03}" for i in range(401)]).pages == 3
-    empty = rig.client.float_shares([])
+    assert rig.client.reference.float_shares([f"S{i:03}" for i in range(401)]).pages == 3
+    empty = rig.client.reference.float_shares([])
     assert (empty.requests, empty.frame.columns) == (0, ["symbol", "float_shares", "effective_date"])
 
 
 def test_tickers_take_the_vendors_own_filters(script: Script, rig: Rig) -> None:
     script.replies = [page({"ticker": "AEMD", "active": True, "type": "CS"})]
-    assert rig.client.tickers(type="CS", market="stocks").frame["symbol"].to_list() == ["AEMD"]
+    assert rig.client.reference.tickers(type="CS", market="stocks").frame["symbol"].to_list() == ["AEMD"]
     assert script.seen[0].query == {
         "type": "CS",
         "market": "stocks",
@@ -300,7 +301,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{unheard.getsockname()[1]}"
-        client = MarketDataClient(base, KEY, bucket=TokenBucket(None), max_retries=1, sleep=lambda _: None)
+        client = MarketDataClient(Transport(base, KEY, bucket=TokenBucket(None), max_retries=1, sleep=lambda _: None))
         with client, pytest.raises(VendorUnavailable, match=r"2 times.*ConnectionError"):
             client.trades("AEMD", START, END)
 
@@ -308,7 +309,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 def test_a_server_that_stays_silent_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         base = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        client = MarketDataClient(base, KEY, bucket=TokenBucket(None), max_retries=0, timeout_s=0.05)
+        client = MarketDataClient(Transport(base, KEY, bucket=TokenBucket(None), max_retries=0, timeout_s=0.05))
         with client, pytest.raises(VendorUnavailable, match="ReadTimeout"):
             client.trades("AEMD", START, END)
 
@@ -352,7 +353,9 @@ def test_every_attempt_takes_a_reservation(script: Script) -> None:
     slept: list[float] = []
     bucket = TokenBucket(60, clock=lambda: sum(slept))
     script.replies = [Reply(b"", 500), GOOD]
-    with MarketDataClient(script.base, KEY, bucket=bucket, sleep=slept.append, jitter=lambda: 0.25) as client:
+    with MarketDataClient(
+        Transport(script.base, KEY, bucket=bucket, sleep=slept.append, jitter=lambda: 0.25)
+    ) as client:
         client.trades("AEMD", START, END)
     assert slept == pytest.approx([0.25, 0.75])
 
@@ -505,10 +508,10 @@ def test_a_netrc_does_not_replace_the_key(
 @pytest.mark.parametrize("key", [" k3y", "k3y\n", "k3ý", "a k3y"])
 def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        MarketDataClient("http://127.0.0.1", key, bucket=TokenBucket(None))
+        MarketDataClient(Transport("http://127.0.0.1", key, bucket=TokenBucket(None)))
     assert key not in str(caught.value)
     with pytest.raises(NotAuthenticated, match="MASSIVE_API_KEY"):
-        MarketDataClient("http://127.0.0.1", "", bucket=TokenBucket(None))
+        MarketDataClient(Transport("http://127.0.0.1", "", bucket=TokenBucket(None)))
 
 
 @pytest.mark.parametrize(
@@ -516,7 +519,7 @@ def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> No
 )
 def test_an_address_that_is_none_is_refused(base: str) -> None:
     with pytest.raises(SettingsError, match="base_url") as caught:
-        MarketDataClient(base, KEY, bucket=TokenBucket(None))
+        MarketDataClient(Transport(base, KEY, bucket=TokenBucket(None)))
     assert KEY not in str(caught.value)
 
 

@@ -10,11 +10,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
-from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -45,13 +47,15 @@ def client_under(market: SimulatedMarket, script: list[dict[str, Any]]) -> Itera
     with (
         serve(faulty) as server,
         MarketDataClient(
-            server.base_url,
-            "a-key-of-tests",
-            bucket=TokenBucket(None),
-            timeout_s=1.0,
-            deadline_s=0.5,
-            max_retries=RETRIES,
-            sleep=lambda seconds: None,  # noqa: ARG005
+            Transport(
+                server.base_url,
+                "a-key-of-tests",
+                bucket=TokenBucket(None),
+                timeout_s=1.0,
+                deadline_s=0.5,
+                max_retries=RETRIES,
+                sleep=lambda seconds: None,  # noqa: ARG005
+            )
         ) as client,
     ):
         yield client
@@ -60,15 +64,16 @@ def client_under(market: SimulatedMarket, script: list[dict[str, Any]]) -> Itera
 def shown(market: SimulatedMarket, lake: Lake, *script: dict[str, Any]) -> Shown:
     tape = TapeStore(lake, "core", default_settings().profiles["core"])
     problems: list[str] = []
-    kinds: tuple[Kind, ...] = ("trades", "quotes")
     with client_under(market, list(script)) as client:
-        for kind in kinds:
+        for kind in TAPE_KINDS:
             capture = Capture(kind, tape, client, 1, "abc", log=lambda line: None)  # noqa: ARG005
             for outcome in capture.run(MANIFEST, [("AVLO", "RTH")]):
                 problems += outcome.problems
         totals = client.totals()
     frames = {
-        kind: pl.read_parquet(path, hive_partitioning=False) for kind in kinds for path in tape.published(kind)["path"]
+        kind: pl.read_parquet(path, hive_partitioning=False)
+        for kind in TAPE_KINDS
+        for path in tape.published(kind)["path"]
     }
     ledger = build_ledger(MANIFEST, tape).row(0, named=True)
     return Shown(ledger, problems, frames, totals.requests_sent, totals.retries)
@@ -84,11 +89,11 @@ LASTING = {
     "reset": ("failed", "failed 3 times, the last time with"),
     "truncated_gzip": ("failed", "a body cut short after"),
     "drip": ("failed", "an answer without end after 0.5 s"),
-    "html": ("failed", "bytes that are no JSON object"),
+    "html": ("failed", "bytes that are not a JSON object"),
     "no_results": ("failed", "no `results`, which is not the same as an empty list"),
     "loop": ("failed", "repeats the page before it"),
     "endless": ("failed", "repeats the page before it"),
-    "403": ("denied", "Trades come with the plan Stocks Developer and above"),
+    "403": ("denied", "Trades require the plan Stocks Developer or above"),
 }
 # faults that change nothing of what is published
 HARMLESS = ["latency", "repeat"]
@@ -154,7 +159,7 @@ def test_quotes_that_the_plan_does_not_include_cost_one_request_and_name_the_pla
     found = shown(small_market, lake, {"fault": "403", "rate": 1, "path": QUOTES})
     assert found.ledger["state"] == "denied"
     assert found.ledger["trades_rows"] > 0
-    assert "Quotes come with the plan Stocks Advanced and above" in found.ledger["cause"]
+    assert "Quotes require the plan Stocks Advanced or above" in found.ledger["cause"]
     assert "https://massive.com/pricing" in found.ledger["cause"]
     assert found.requests == 2
 

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange

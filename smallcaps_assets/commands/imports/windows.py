@@ -18,15 +18,16 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
-from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.imports import remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, publish_changed
-from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
@@ -149,7 +150,7 @@ def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
         scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False).cast(
             {name: pl.Int64 for name in columns if name != "event_id"}
         )
-        told = matched(scanned, columns, str(arguments.manifest)).collect()
+        told = match_columns(scanned, columns, str(arguments.manifest)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"--manifest {arguments.manifest}: {str(error).splitlines()[0]}") from error
     return told.unique("event_id", keep="none").rename(dict(zip(columns, HELD, strict=True)))
@@ -184,7 +185,7 @@ def _refused_before(aside: Path) -> pl.DataFrame:
     if not aside.is_file():
         return REFUSED.to_frame()
     with disk_errors("read", aside):
-        return matched(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
+        return match_columns(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
@@ -199,9 +200,9 @@ def _tell_dagster(
     settings: Settings, work: WindowsImport, done: WindowsAdopted, ledger: pl.DataFrame
 ) -> dict[str, int]:
     """Record partitions with windows taken in as materialized where they are whole; how many there are to tell of."""
-    whole = {kind: _by_key(work.whole(kind, _pairs(kind, ledger))) for kind in KINDS}
+    whole = {kind: _by_key(work.whole(kind, _pairs(kind, ledger))) for kind in TAPE_KINDS}
     if not any(whole.values()):
-        return {str(kind): 0 for kind in KINDS}
+        return {str(kind): 0 for kind in TAPE_KINDS}
     told: dict[str, int] = {}
     with open_state_as_is(settings) as instance:
         for kind, outcomes in whole.items():
@@ -218,7 +219,7 @@ def _tell_dagster(
     return told
 
 
-def _pairs(kind: Kind, ledger: pl.DataFrame) -> list[tuple[str, str]]:
+def _pairs(kind: TapeKind, ledger: pl.DataFrame) -> list[tuple[str, str]]:
     """The partitions with windows that were taken in."""
     taken_in = ledger.filter(pl.col(f"{kind}_adopted_from").list.len() > 0)
     return taken_in.select("symbol", "wave").unique().sort(pl.all()).rows()
@@ -241,7 +242,7 @@ def _document(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int]) 
 
 def _held_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
     """Of how many events trades and quotes are here, be they none."""
-    return {str(kind): ledger[f"{kind}_rows"].count() for kind in KINDS}
+    return {str(kind): ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
 
 
 def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], aside: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Asset `<profile>/manifest`: the events that a profile captures."""
+"""Asset `<profile>/manifest`: the events that a profile captures, ranked and frozen."""
 
 import dagster as dg
 import polars as pl
@@ -23,8 +23,8 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, "manifest"],
         metadata=column_schema(MANIFEST),
-        description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new one "
-        "never overwrites an old one.",
+        description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new "
+        "manifest never overwrites an old one.",
     )
     def manifest(
         master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource

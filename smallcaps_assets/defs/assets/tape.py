@@ -3,7 +3,7 @@
 The jobs that capture wave after wave (`defs/jobs.py`) fetch with the same `TapeStep` and make the same tables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -17,18 +17,11 @@ from smallcaps_assets.defs.recording import record_partitions
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
-from smallcaps_assets.domain.tape.kpis import (
-    KPIS,
-    LEDGER,
-    capture_kpis,
-    ledger_problems,
-    speed,
-    state_counts,
-    verdict,
-)
+from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed, state_counts, verdict
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, describe_stale
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.ledger import build_ledger, effort
-from smallcaps_assets.lake.tape import KINDS, SCHEMAS, Kind
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
@@ -36,12 +29,20 @@ from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
+# what `TapeStore.listing` returns
+Listing = Mapping[TapeKind, pl.DataFrame]
+
 
 class TapeConfig(dg.Config):
     """A trial: capture part of the manifest only. Its partitions are recorded as incomplete."""
 
     best: int | None = Field(default=None, gt=0, description="Capture only this many of the best-ranked events.")
     one_per_symbol: bool = Field(default=False, description="Capture only the best-ranked event of each symbol.")
+    upgrade: bool = Field(
+        default=False,
+        description="Fetch stale windows again as well: those published before the profile's tape had all its columns. "
+        "It spends requests; `smallcaps plan --upgrade` shows how many.",
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class TapeStep:
     market_data: MarketDataResource
 
     def outcomes(
-        self, kind: Kind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
+        self, kind: TapeKind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
     ) -> Iterator[Outcome]:
         """Fetch the missing spans of `pairs`; yields one outcome per pair.
 
@@ -67,7 +68,8 @@ class TapeStep:
         manifest, sidecar = self.lake.manifests(self.profile).current()
         chosen = trial(manifest, config.best, config.one_per_symbol)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
-        require_room(planner.plan(chosen, [kind], pairs), loaded.capture.free_disk)
+        plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade)
+        require_room(plan, loaded.capture.free_disk)
         if sidecar["config_hash"] != profile_hash(loaded.profiles[self.profile], loaded.ranking):
             log.warning("%s was selected with settings other than those in force.", sidecar["manifest_id"])
         capture = Capture(
@@ -78,7 +80,8 @@ class TapeStep:
             config_hash=sidecar["config_hash"],
             log=log.info,
         )
-        yield from capture.run(chosen, pairs, left_out=manifest.height - chosen.height, allowance=allowance)
+        left_out = manifest.height - chosen.height
+        yield from capture.run(chosen, pairs, left_out=left_out, allowance=allowance, backlog=plan.backlogs[kind])
 
 
 def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -86,11 +89,11 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [
         asset
         for profile in PROFILES
-        for asset in (*(_tape(profile, kind, settings) for kind in KINDS), _ledger(profile), _report(profile))
+        for asset in (*(_tape(profile, kind, settings) for kind in TAPE_KINDS), _ledger(profile), _report(profile))
     ]
 
 
-def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefinition:
+def _tape(profile: Profile, kind: TapeKind, settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, f"tape_{kind}"],
         partitions_def=TAPE_PARTITIONS,
@@ -99,7 +102,7 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
         pool=VENDOR_POOL,
         # in one run, trades come before quotes: quotes of a window without trades may not be requested
         op_tags={"dagster/priority": "1" if kind == "trades" else "0"},
-        metadata=column_schema(SCHEMAS[kind, settings.profiles[profile].columns]),
+        metadata=column_schema(TAPE_SCHEMAS[kind, settings.profiles[profile].columns]),
         description=f"The {kind} in the window of every event of the manifest of {profile}. Windows that overlap are "
         "fetched once; published spans are never requested again.",
     )
@@ -121,7 +124,7 @@ def _tape(profile: Profile, kind: Kind, settings: Settings) -> dg.AssetsDefiniti
 def _ledger(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, "capture_ledger"],
-        deps=[dg.AssetKey([profile, f"tape_{kind}"]) for kind in KINDS],
+        deps=[dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS],
         io_manager_key="lake_tables",
         metadata=column_schema(LEDGER),
         description=f"The certificate of every event of the manifest of {profile}: whether its tape is complete, "
@@ -154,11 +157,13 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
     return capture_report
 
 
-def make_ledger(profile: Profile, settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
-    """The ledger (LEDGER) of the current manifest, and its metadata."""
+def make_ledger(
+    profile: Profile, settings: SettingsResource, lake: LakeResource, published: Listing | None = None
+) -> tuple[pl.DataFrame, Metadata]:
+    """The ledger (LEDGER) of the current manifest, and its metadata; `published` as `TapeStore.listing` returned it."""
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
-    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id)
+    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id, published=published)
     require_whole_ledger(ledger, manifest)
     figures: Metadata = {
         "dagster/row_count": ledger.height,
@@ -166,15 +171,20 @@ def make_ledger(profile: Profile, settings: SettingsResource, lake: LakeResource
         "windows": table(state_counts(ledger)),
         "bytes": int(ledger["bytes"].sum()),
         **_capture_figures(ledger),
+        **_stale_figures(ledger),
         **counts(ledger, "state"),
     }
     return ledger, figures
 
 
 def make_report(
-    profile: Profile, ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+    profile: Profile,
+    ledger: pl.DataFrame,
+    settings: SettingsResource,
+    lake: LakeResource,
+    published: Listing | None = None,
 ) -> tuple[pl.DataFrame, Metadata]:
-    """The figures of a capture (KPIS), and their metadata.
+    """The figures of a capture (KPIS), and their metadata; `published` as `TapeStore.listing` returned it.
 
     Raises:
         LakeError: the ledger belongs to another manifest than the current one.
@@ -183,7 +193,7 @@ def make_report(
     problems = ledger_problems(ledger, profile, lake.manifests(profile).sidecar()["manifest_id"])
     if problems:
         raise LakeError(f"{lake.lake.ledger(profile)}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.")
-    spent = effort(lake.tape(profile, loaded))
+    spent = capture_effort(lake.tape(profile, loaded), published)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
     return kpis, _report_metadata(ledger, spent, kpis)
 
@@ -207,6 +217,12 @@ def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFra
             if value is not None
         },
     }
+
+
+def _stale_figures(ledger: pl.DataFrame) -> Metadata:
+    """How many windows are stale and why, by kind; empty if none is."""
+    stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
+    return {f"stale/{kind}": words for kind, words in stale.items() if words}
 
 
 def _capture_figures(ledger: pl.DataFrame) -> Metadata:

@@ -1,23 +1,8 @@
 """Tape windows and the spans that cover them (specification, section 6). Half open, UTC."""
 
-from typing import Final
-
 import polars as pl
 
-from smallcaps_assets.domain.tables import UTC_US
-
-WINDOWS: Final = pl.Schema(
-    {"event_id": pl.String(), "symbol": pl.String(), "wave": pl.String(), "start": UTC_US, "end": UTC_US}
-)
-SPANS: Final = pl.Schema(
-    {
-        "symbol": pl.String(),
-        "wave": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "events_merged": pl.List(pl.String()),
-    }
-)
+from smallcaps_assets.domain.tape.tables import SPANS, STALE, WINDOWS
 
 
 def event_windows(manifest: pl.DataFrame) -> pl.DataFrame:
@@ -93,3 +78,32 @@ def pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("piece_start") < pl.col("piece_end"))
         .sort("symbol", "start", "event_id", "piece_start")
     )
+
+
+def current_spans(published: pl.DataFrame) -> pl.DataFrame:
+    """Those of `published` that lack no column."""
+    return published.filter(pl.col("missing_columns").list.len() == 0)
+
+
+def choose_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+    """Where to read each window (see `pieces`): from current files if they hold all of it, else from all files."""
+    not_current = uncovered(windows.select(*WINDOWS), current_spans(published)).select("event_id")
+    if not_current.is_empty():
+        return pieces(windows, current_spans(published))
+    chosen = [
+        pieces(windows.join(not_current, on="event_id", how="anti"), current_spans(published)),
+        pieces(windows.join(not_current, on="event_id", how="semi"), published),
+    ]
+    return pl.concat(chosen).sort("symbol", "start", "event_id", "piece_start")
+
+
+def stale_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+    """Those of `windows` (STALE) that are published but not by current files, with the columns that those lack."""
+    not_current = uncovered(windows.select(*WINDOWS), current_spans(published))
+    stale = not_current.join(uncovered(not_current, published), on="event_id", how="anti")
+    lacking = (
+        pieces(stale, published)
+        .group_by("event_id")
+        .agg(pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).unique().sort())
+    )
+    return stale.join(lacking, on="event_id", how="left", maintain_order="left").select(*STALE).match_to_schema(STALE)

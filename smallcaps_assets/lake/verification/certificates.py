@@ -1,32 +1,20 @@
 """The ledger as a set of certificates: whether it is whole, which files it names, what it says of each window."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import MANIFEST, UTC_US, matched
-from smallcaps_assets.domain.tape.kpis import LEDGER
-from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows, pieces, uncovered
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
+from smallcaps_assets.domain.tape.windows import event_windows, pieces, uncovered
 from smallcaps_assets.errors import InputError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 
-# One row per file that the ledger names; `fetched_at` is not before the file was fetched.
-CERTIFIED: Final = pl.Schema(
-    {
-        "kind": pl.String(),
-        "file": pl.String(),
-        "symbol": pl.String(),
-        "sha256": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "fetched_at": UTC_US,
-        "events": pl.List(pl.String()),
-    }
-)
 _ABSENT: Final = ("failed", "denied", "missing")
 
 
@@ -53,7 +41,9 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
         raise InputError(f"{path}: no ledger of profile {profile} yet. {remedy}")
     with disk_errors("read", path):
         try:
-            ledger = matched(pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path)).collect()
+            ledger = match_columns(
+                pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path), LEDGER_ADDED
+            ).collect()
         except InputError as error:
             raise InputError(f"{error} {remedy}") from error
     others = ledger["profile"].unique().drop_nulls().sort().to_list()
@@ -78,7 +68,7 @@ def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -
         if len(named) > 1 or not older.is_file():
             return found
         with disk_errors("read", older):
-            manifest = matched(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
+            manifest = match_columns(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])
     twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()
@@ -102,7 +92,7 @@ def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list
     """The files that a ledger names (CERTIFIED), by name, and what it says of them that contradicts itself."""
     found: list[Finding] = []
     named = []
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         names = {"file": f"{kind}_files", "sha256": f"{kind}_sha256", "span": f"{kind}_spans"}
         rows = ledger.select("event_id", "symbol", kind=pl.lit(kind), fetched_at=f"{kind}_fetched_at", **names)
         counts = [pl.col(name).list.len().fill_null(0) for name in names]
@@ -143,19 +133,17 @@ def window_findings(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, 
         LakeError: a file cannot be read.
     """
     found = _states(ledger, file)
-    # the times of a file are the same whatever columns it has
-    plain = replace(tape, params=tape.params.model_copy(update={"columns": "minimal"}))
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         held = ledger.filter(pl.col(f"{kind}_rows").is_not_null())
         found += _spans(held, kind, file)
         files = sound.filter(pl.col("kind") == kind)
         countable = pl.col(f"{kind}_files").list.eval(pl.element().is_in(files["file"].to_list())).list.all()
-        found += _rows(held.filter(countable), files, plain, kind, file)
+        found += _rows(held.filter(countable), files, tape, kind, file)
     return found
 
 
 def _states(ledger: pl.DataFrame, file: str) -> list[Finding]:
-    trades, quotes = (pl.col(f"{kind}_rows") for kind in KINDS)
+    trades, quotes = (pl.col(f"{kind}_rows") for kind in TAPE_KINDS)
     follows = (
         pl.when(trades.is_null() | quotes.is_null())
         .then(pl.lit(" or ".join(_ABSENT)))
@@ -177,7 +165,7 @@ def _states(ledger: pl.DataFrame, file: str) -> list[Finding]:
     ]
 
 
-def _spans(held: pl.DataFrame, kind: Kind, file: str) -> list[Finding]:
+def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Finding]:
     """Events whose window does not lie inside their own spans."""
     # each event by itself: it is the symbol here
     windows = held.select(*WINDOWS).with_columns(symbol="event_id")
@@ -189,7 +177,7 @@ def _spans(held: pl.DataFrame, kind: Kind, file: str) -> list[Finding]:
     ]
 
 
-def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: Kind, file: str) -> list[Finding]:
+def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKind, file: str) -> list[Finding]:
     """Events whose window has other rows than certified."""
     paths = [str(tape.lake.root / name) for name in files["file"]]
     places = files.select("symbol", "start", "end", path=pl.Series(paths, dtype=pl.String))

@@ -14,11 +14,13 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.rules import tape_rules
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, missing_columns, recorded_schema
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, sha256
-from smallcaps_assets.lake.tape import KINDS, SCHEMAS, STAMP, TapeStore
+from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     Finding,
     certified_files,
@@ -51,6 +53,7 @@ class Verification:
         states: events of the ledger by state.
         uncertified: files that no certificate names, and those published anew since theirs was written.
         parts: hidden files that killed writers left.
+        stale: certified files that lack columns which the profile requires, and those columns; no findings.
         findings: what does not hold, of the ledger first, then by file.
     """
 
@@ -62,6 +65,7 @@ class Verification:
     states: Mapping[str, int]
     uncertified: tuple[str, ...]
     parts: tuple[str, ...]
+    stale: Mapping[str, Sequence[str]]
     findings: tuple[Finding, ...]
 
 
@@ -76,6 +80,7 @@ class _Checked:
     there: bool = True
     sound: bool = False
     anew: bool = False
+    missing_columns: Sequence[str] = ()
 
 
 def verify(tape: TapeStore, threads: int = THREADS) -> Verification:
@@ -96,7 +101,7 @@ def verify(tape: TapeStore, threads: int = THREADS) -> Verification:
     ledger = ledger.unique("event_id", keep="first", maintain_order=True)
     certified, contradictions = certified_files(ledger, name)
     known = set(certified["file"])
-    folders = [lake.tape(profile, kind) for kind in KINDS]
+    folders = [lake.tape(profile, kind) for kind in TAPE_KINDS]
     there = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
     strange = [file for file in (_name(lake, path) for path in there) if file not in known]
     twins = {row["sha256"]: row["file"] for row in certified.to_dicts()}
@@ -113,6 +118,7 @@ def verify(tape: TapeStore, threads: int = THREADS) -> Verification:
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
         uncertified=(*strange, *(one.file for one in checked if one.anew)),
         parts=tuple(_name(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
+        stale={one.file: one.missing_columns for one in checked if one.missing_columns},
         findings=(
             *findings,
             *contradictions,
@@ -131,7 +137,7 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
         return Finding(file, what, str(expected), str(found), events)
 
     wave = path.parent.parent.name
-    span = f"{certified['start']:{STAMP}}_{certified['end']:{STAMP}}"
+    span = f"{certified['start']:{SPAN_TIME_FORMAT}}_{certified['end']:{SPAN_TIME_FORMAT}}"
     place = f"tape/{tape.profile}/{certified['kind']}/{wave}/symbol={certified['symbol']}/{span}.parquet"
     if file != place:
         return _Checked(file, [finding("is not named as its certificate says", place, file)], there=False)
@@ -140,6 +146,7 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
     size = path.stat().st_size
     findings: list[Finding] = []
     rows, anew, sound = 0, False, False
+    lacks: Sequence[str] = ()
     try:
         hashed = sha256(path)
         as_certified = hashed == certified["sha256"]
@@ -151,12 +158,13 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
         sound = as_certified and not any(what == _COLUMNS for what, *_ in broken)
         anew = not as_certified and not broken and hashed not in twins and _is_later(said, certified["fetched_at"])
         findings = [] if anew else findings + [finding(*one) for one in broken]
+        lacks = missing_columns(certified["kind"], tape.schema(certified["kind"]).names(), said)
     except _UNREADABLE as error:
         findings.append(finding("cannot be read", "a parquet file", _first_line(error)))
-    return _Checked(file, findings, size, rows, sound=sound, anew=anew)
+    return _Checked(file, findings, size, rows, sound=sound, anew=anew, missing_columns=lacks)
 
 
-_COLUMNS: Final = "columns are not those of the profile"
+_COLUMNS: Final = "columns are not those of its footer"
 
 
 def _contents(
@@ -169,11 +177,12 @@ def _contents(
         for name, expected in {"kind": kind, "profile": tape.profile}.items()
         if said.get(name) != expected
     ]
-    schema = SCHEMAS[kind, "all"] if said.get("columns") == "all" else tape.schema(kind)
+    # of a file of the other kind, the footer would be right and the columns wrong
+    recorded = recorded_schema(kind, said if said.get("kind", kind) == kind else tape.resolution(kind))
     lazy = pl.scan_parquet(path, hive_partitioning=False)
-    columns = lazy.collect_schema()
-    if columns != schema:
-        return [*broken, (_COLUMNS, *_unlike(schema, columns))], 0
+    columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
+    if list(columns.items()) != list(recorded.items()):
+        return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
     rules = tape_rules(kind, certified["start"], certified["end"])
     counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
     # all columns are read; on small files the rules are far faster on a frame than in a query of the file
@@ -192,14 +201,14 @@ def _contents(
     return broken, rows
 
 
-def _unlike(expected: pl.Schema, found: pl.Schema) -> tuple[str, str]:
-    """Two schemas in words, without the columns that are alike; all names where only their order differs."""
+def _unlike(expected: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str]:
+    """The columns in which two schemas differ, as text; all names where only their order differs."""
     names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
 
-    def told(schema: pl.Schema) -> str:
+    def words(schema: Mapping[str, str]) -> str:
         return ", ".join(f"{name} {schema.get(name, 'absent')}" for name in names) or ", ".join(schema)
 
-    return told(expected), told(found)
+    return words(expected), words(found)
 
 
 def _is_later(said: Mapping[str, Any], certified_at: datetime | None) -> bool:

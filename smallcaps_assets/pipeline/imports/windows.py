@@ -12,10 +12,13 @@ from smallcaps_assets.domain.imports.tape import sorted_tape, tape_faults, typed
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.nbbo import Thinning
-from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows, merge_windows, uncovered
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
+from smallcaps_assets.lake.tape.files import Span, spans_of
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.pipeline.imports.window_bounds import Claim, require_bounds, require_trades
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -35,7 +38,7 @@ _PREFIXES: Final = {"event": "event=", "symbol": "symbol="}
 class TapeFile:
     """A file of one event; `symbol` where a folder names it."""
 
-    kind: Kind
+    kind: TapeKind
     event_id: str
     symbol: str | None
     path: Path
@@ -47,9 +50,9 @@ class WindowsAdopted(NamedTuple):
     `stopped` is what ended it early; what is published by then stays.
     """
 
-    figures: Mapping[Kind, dict[str, int]]
+    figures: Mapping[TapeKind, dict[str, int]]
     refused: pl.DataFrame
-    changed: Mapping[Kind, set[Pair]]
+    changed: Mapping[TapeKind, set[Pair]]
     stopped: LakeError | None
 
 
@@ -70,7 +73,7 @@ def _tape_file(path: Path) -> TapeFile | None:
     event_id, _, kind = path.stem.rpartition("_")
     event_id = event_id or next(reversed(said["event"]), "")
     symbol = next(reversed(said["symbol"]), None)
-    of_kind = [known for known in KINDS if known == kind]
+    of_kind = [known for known in TAPE_KINDS if known == kind]
     return TapeFile(of_kind[0], event_id, symbol, path) if of_kind and event_id else None
 
 
@@ -108,11 +111,11 @@ class WindowsImport:
         Raises:
             InputError: the files do not come near the minutes that they are said to hold; nothing is published.
         """
-        works = [_Work(self, kind, [file for file in files if file.kind == kind]) for kind in KINDS]
+        works = [_Work(self, kind, [file for file in files if file.kind == kind]) for kind in TAPE_KINDS]
         if self.sessions is not None:
             for work in works:
                 require_bounds(work.claims(), self.timezone, self.sessions)
-        changed: dict[Kind, set[Pair]] = {kind: set() for kind in KINDS}
+        changed: dict[TapeKind, set[Pair]] = {kind: set() for kind in TAPE_KINDS}
         stopped = None
         try:
             for work in works:
@@ -123,7 +126,7 @@ class WindowsImport:
         refused = pl.DataFrame([row for work in works for row in work.refused], schema=REFUSED, orient="row")
         return WindowsAdopted({work.kind: work.figures for work in works}, refused, changed, stopped)
 
-    def whole(self, kind: Kind, pairs: Sequence[Pair]) -> list[Outcome]:
+    def whole(self, kind: TapeKind, pairs: Sequence[Pair]) -> list[Outcome]:
         """Those of `pairs` of (symbol, wave) of which every window is published, with their figures."""
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         windows = event_windows(self.manifest).join(asked, on=["symbol", "wave"], how="semi")
@@ -132,15 +135,15 @@ class WindowsImport:
         done = windows.join(lacking, on=["symbol", "wave"], how="anti").group_by("symbol", "wave").len().sort(pl.all())
         return [self._outcome(kind, *row) for row in done.iter_rows()]
 
-    def _outcome(self, kind: Kind, symbol: str, wave: str, windows: int) -> Outcome:
-        rows, version = self.tape.held(kind, symbol, wave)
+    def _outcome(self, kind: TapeKind, symbol: str, wave: str, windows: int) -> Outcome:
+        rows, version = self.tape.partition_version(kind, symbol, wave)
         return Outcome((symbol, wave), {"windows": windows, "requests": 0}, rows=rows, version=version)
 
 
 class _Work:
     """The files of one kind."""
 
-    def __init__(self, plan: WindowsImport, kind: Kind, files: Sequence[TapeFile]) -> None:
+    def __init__(self, plan: WindowsImport, kind: TapeKind, files: Sequence[TapeFile]) -> None:
         self.plan, self.kind, self.tape = plan, kind, plan.tape
         self.files: dict[str, list[TapeFile]] = {}
         for file in files:
@@ -161,7 +164,8 @@ class _Work:
         self.artefacts = Artefacts(kind, plan.tape, windows, plan.config_hash, plan.clock)
 
         symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
-        due = uncovered(self.windows.select(*WINDOWS), self.tape.published(self.kind, symbols))
+        # stale files are replaced: that costs nothing here
+        due = uncovered(self.windows.select(*WINDOWS), current_spans(self.tape.published(self.kind, symbols)))
         self.figures["there_already"] = self.windows.height - due.height
         self.held = self.windows.join(due, on="event_id", how="semi").filter(
             (pl.col("held_start") <= pl.col("start")) & (pl.col("held_end") >= pl.col("end"))
@@ -284,7 +288,7 @@ def still_refused(
     )
     here = (
         ledger.filter(pl.col(f"{kind}_rows").is_not_null()).select(pl.lit(kind).alias("kind"), "event_id")
-        for kind in KINDS
+        for kind in TAPE_KINDS
     )
     left = before.join(pl.concat([tried, *here]), on=key, how="anti")
     return pl.concat([left, now]).sort(pl.all())

@@ -11,9 +11,12 @@ from threading import Event, Lock
 import polars as pl
 
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
+from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
-from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets.lake.tape.files import Span, spans_of
+from smallcaps_assets.lake.tape.store import Backlog, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -38,7 +41,7 @@ class Capture:
         clock: the time, for the certificates.
     """
 
-    kind: Kind
+    kind: TapeKind
     tape: TapeStore
     client: MarketDataClient
     threads: int
@@ -52,6 +55,7 @@ class Capture:
         pairs: Sequence[Pair],
         left_out: int = 0,
         allowance: Allowance | None = None,
+        backlog: Backlog | None = None,
     ) -> Iterator[Outcome]:
         """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); outcomes as pairs are done.
 
@@ -65,76 +69,84 @@ class Capture:
             left_out: how many events a trial leaves out of `manifest`; every outcome repeats it.
             allowance: the requests that may be spent; spans that it does not admit stay missing, and the outcomes of
                 their partitions, which come last, say how many.
+            backlog: what is missing of exactly these events, as planned before; if it is not given, it is planned here,
+                without stale windows.
 
         Raises:
             NotAuthenticated: the key is unknown; one request was spent.
             LakeError: the disk refuses; what is published stays.
         """
-        self.tape.sweep(self.kind)
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         chosen = manifest.join(asked, left_on=["symbol", "session"], right_on=["symbol", "wave"], how="semi")
         windows = event_windows(chosen).with_columns(timestamp=chosen["timestamp"])
-        spans = self.tape.due(self.kind, windows)
-        due = sum(len(span.events_merged) for span in spans)
+        if backlog is None:
+            backlog = self.tape.backlog(self.kind, windows.select(*WINDOWS))
+        spans = spans_of(backlog.spans)
+        missing = sum(len(span.events_merged) for span in spans)
+        stale = describe_stale(backlog.stale["missing_columns"])
         self.log(
-            f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {windows.height - due:,} of them "
-            f"published, {due:,} due in {len(spans):,} spans"
+            f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {windows.height - missing:,} "
+            f"published, {missing:,} to fetch in {len(spans):,} spans"
+            + (f"; {stale}: the run config `upgrade: true` fetches them again" if stale else "")
         )
-        counts = dict.fromkeys(pairs, 0) | {
-            (symbol, wave): events for symbol, wave, events in windows.group_by("symbol", "wave").len().iter_rows()
-        }
+        counts, stale_counts = (_count_pairs(pairs, events) for events in (windows, backlog.stale))
+        listed = set(windows["symbol"])
+
+        def figures(pair: Pair, results: Sequence[SpanResult], spans_left: int = 0) -> Outcome:
+            extra = {"trial_leaves_out": left_out, "stale_windows": stale_counts[pair]}
+            return _outcome(pair, counts[pair], results, extra, spans_left=spans_left)
+
         left: dict[Pair, int] = defaultdict(int)
         for span in spans:
             left[span.symbol, span.wave] += 1
         for pair in pairs:
             if pair not in left:
-                yield self._outcome(pair, counts[pair], [], left_out)
+                known = backlog.published if pair[0] in listed else None
+                yield self._outcome(figures(pair, []), known)
         results: dict[Pair, list[SpanResult]] = defaultdict(list)
-        for result in _Work(self, windows, spans, allowance or Allowance(None)).results():
+        for result in _Work(self, windows, backlog, allowance or Allowance(None)).results():
             pair = (result.span.symbol, result.span.wave)
             results[pair].append(result)
             left[pair] -= 1
             if not left[pair]:
-                yield self._outcome(pair, counts[pair], results.pop(pair), left_out)
+                yield self._outcome(figures(pair, results.pop(pair)))
         for pair in (pair for pair in pairs if left.get(pair)):
-            yield self._outcome(pair, counts[pair], results[pair], left_out, spans_left=left[pair])
+            yield self._outcome(figures(pair, results[pair], spans_left=left[pair]))
 
-    def _outcome(
-        self, pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int, spans_left: int = 0
-    ) -> Outcome:
-        made = _outcome(pair, windows, results, left_out, spans_left=spans_left)
-        rows, version = self.tape.held(self.kind, *pair)
-        return replace(made, rows=rows, version=version)
+    def _outcome(self, outcome: Outcome, published: pl.DataFrame | None = None) -> Outcome:
+        """`outcome` with the rows and the version of its partition; `published` as `partition_version` takes it."""
+        symbol, wave = outcome.partition
+        rows, version = self.tape.partition_version(self.kind, symbol, wave, published)
+        return replace(outcome, rows=rows, version=version)
 
 
 class _Work:
     """The spans of one run, and what it learns on the way."""
 
-    def __init__(self, capture: Capture, windows: pl.DataFrame, spans: Sequence[Span], allowance: Allowance) -> None:
-        self.kind, self.tape, self.spans = capture.kind, capture.tape, spans
+    def __init__(self, capture: Capture, windows: pl.DataFrame, backlog: Backlog, allowance: Allowance) -> None:
+        self.kind, self.tape, self.spans = capture.kind, capture.tape, spans_of(backlog.spans)
         self.artefacts = Artefacts(capture.kind, capture.tape, windows, capture.config_hash, capture.clock)
         self.allowance = allowance
         self.stop = Event()
         self.client = capture.client.until(self.stop)
         self.threads = capture.threads
         self.width = ConcurrencyTarget(self.client.requests_per_minute, capture.threads)
-        due = sum(len(span.events_merged) for span in spans)
-        self.progress = Progress(due, f"{self.kind} windows", capture.log, self.client)
+        missing = sum(len(span.events_merged) for span in self.spans)
+        self.progress = Progress(missing, f"{self.kind} windows", capture.log, self.client)
         self.denial: NotEntitled | None = None
         self.denied_to: datetime | None = None
         self.lock = Lock()
-        symbols = sorted({span.symbol for span in spans})
+        symbols = sorted({span.symbol for span in self.spans})
         self.trades = self.tape.published("trades", symbols) if self.kind == "quotes" else None
-        self.elsewhere = self.tape.published_elsewhere(symbols) if self.kind == "trades" else None
+        self.elsewhere = backlog.elsewhere
 
     def results(self) -> Iterator[SpanResult]:
         """What became of each span, as it is known."""
-        skipped, copied = self._without_trades(), self._held_elsewhere()
+        skipped, copied = self._without_trades(), within(self.spans, self.elsewhere)
         for span in skipped:
-            yield self._told(self.artefacts.skipped(span))
-        if self.elsewhere is not None:
-            for span in copied:
-                yield self._told(self.artefacts.copied(span, self.elsewhere))
+            yield self._count(self.artefacts.skipped(span))
+        for span in copied:
+            yield self._count(self.artefacts.copied(span, self.elsewhere))
         done = skipped | copied
         spans = _in_order([span for span in self.spans if span not in done])
         # the first one alone: its answer tells whether key and plan allow any of this
@@ -148,9 +160,9 @@ class _Work:
                 stop=self.stop,
             ):
                 self.allowance.settle(result.requests)
-                yield self._told(result)
+                yield self._count(result)
 
-    def _told(self, result: SpanResult) -> SpanResult:
+    def _count(self, result: SpanResult) -> SpanResult:
         events = len(result.span.events_merged)
         self.progress.add(events, failed=events if result.problem else 0, size=result.bytes)
         return result
@@ -161,14 +173,10 @@ class _Work:
             return set()
         return within([span for span in self.spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0))
 
-    def _held_elsewhere(self) -> set[Span]:
-        """Spans whose trades other profiles hold."""
-        return set() if self.elsewhere is None else within(self.spans, self.elsewhere)
-
     def _fetch(self, span: Span) -> SpanResult:
         if denial := self._denied(span):
             return self.artefacts.refused(span, "denied", denial)
-        if self.tape.holds(self.kind, span):  # another run was faster
+        if self.tape.is_published(self.kind, span):  # another run was faster
             return SpanResult(span)
         began = time.monotonic()
         try:
@@ -219,7 +227,15 @@ def _in_order(spans: Sequence[Span]) -> list[Span]:
     return [newest, *(span for span in others if span is not newest)]
 
 
-def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: int, spans_left: int = 0) -> Outcome:
+def _count_pairs(pairs: Sequence[Pair], windows: pl.DataFrame) -> dict[Pair, int]:
+    """How many of `windows` belong to each of `pairs`."""
+    counts = {(symbol, wave): count for symbol, wave, count in windows.group_by("symbol", "wave").len().iter_rows()}
+    return {pair: counts.get(pair, 0) for pair in pairs}
+
+
+def _outcome(
+    pair: Pair, windows: int, results: Sequence[SpanResult], extra: Mapping[str, int], spans_left: int = 0
+) -> Outcome:
     figures: dict[str, int | float] = {
         "windows": windows,
         "spans_fetched": sum(result.problem is None for result in results),
@@ -229,8 +245,7 @@ def _outcome(pair: Pair, windows: int, results: Sequence[SpanResult], left_out: 
         "requests": sum(result.requests for result in results),
         "retries": sum(result.retries for result in results),
     }
-    if left_out:
-        figures["trial_leaves_out"] = left_out
+    figures |= {name: count for name, count in extra.items() if count}
     if spans_left:
         figures["spans_left"] = spans_left
     return Outcome(

@@ -1,7 +1,7 @@
 """Plan before paying: what a capture still has to fetch, what that costs, and whether the disk holds it."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,9 +9,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.tape.cost_estimate import (
-    DUE,
     History,
     PlanAssumptions,
     Rates,
@@ -22,10 +21,13 @@ from smallcaps_assets.domain.tape.cost_estimate import (
     rates,
     with_trades,
 )
-from smallcaps_assets.domain.tape.windows import SPANS, event_windows, uncovered
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
+from smallcaps_assets.domain.tape.windows import event_windows, uncovered
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.tape import KINDS, Kind, Span, TapeStore, spans_of
+from smallcaps_assets.lake.tape.files import Span, spans_of
+from smallcaps_assets.lake.tape.store import Backlog, TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.settings.sections import FreeDiskParams
 
@@ -51,6 +53,7 @@ class Plan:
     newest: Span | None  # the latest span that is due
     folder: Path
     free_bytes: int
+    backlogs: Mapping[TapeKind, Backlog]
 
     @property
     def bytes(self) -> float:
@@ -76,9 +79,20 @@ class Planner:
     requests_per_minute: float | None
 
     def plan(
-        self, manifest: pl.DataFrame, kinds: Sequence[Kind] = KINDS, pairs: Sequence[tuple[str, str]] | None = None
+        self,
+        manifest: pl.DataFrame,
+        kinds: Sequence[TapeKind] = TAPE_KINDS,
+        pairs: Sequence[tuple[str, str]] | None = None,
+        *,
+        upgrade: bool = False,
     ) -> Plan:
         """The cost of what the lake lacks of `kinds` for `manifest` (MANIFEST), or for its `pairs` of (symbol, wave).
+
+        Args:
+            manifest: the events (MANIFEST).
+            kinds: trades, quotes or both.
+            pairs: the partitions; all if they are not given.
+            upgrade: plan to fetch stale windows again as well.
 
         Raises:
             LakeError: a file of the lake cannot be read.
@@ -90,7 +104,8 @@ class Planner:
         bars = self._bars(windows)
         per_bar = self.assumptions.trades_per_bar
         expected = with_trades(windows, bars, per_bar)
-        due = pl.concat([self._due(kind, self.tape.lacking(kind, windows), bars) for kind in kinds])
+        backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
+        due = pl.concat([self._due(kind, backlog, bars) for kind, backlog in backlogs.items()])
         # reading footers of the tape is what planning takes longest for
         learned = NOTHING_LEARNED if due.is_empty() else self._history()
         reckoned = rates(learned, self.assumptions)
@@ -107,19 +122,16 @@ class Planner:
             newest=next(iter(spans_of(newest)), None),
             folder=root,
             free_bytes=free_bytes(root),
+            backlogs=backlogs,
         )
 
-    def _due(self, kind: Kind, spans: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-        """Spans (SPANS) with what is expected of them (DUE)."""
-        held = self._held(spans) if kind == "trades" else pl.lit(value=False)
-        told = spans.with_columns(kind=pl.lit(kind), held=held)
-        return with_trades(told, bars, self.assumptions.trades_per_bar).select(*DUE)
-
-    def _held(self, spans: pl.DataFrame) -> pl.Series:
-        """Which spans (SPANS) lie inside the trades that other profiles hold."""
-        elsewhere = self.tape.published_elsewhere(spans["symbol"].unique().sort().to_list())
-        numbered = spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
-        return ~numbered["event_id"].is_in(uncovered(numbered, elsewhere)["event_id"].implode())
+    def _due(self, kind: TapeKind, backlog: Backlog, bars: pl.DataFrame) -> pl.DataFrame:
+        """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
+        numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
+        to_fetch = uncovered(numbered, backlog.elsewhere)["event_id"]
+        held = ~pl.col("event_id").is_in(to_fetch.implode())
+        spans = numbered.with_columns(kind=pl.lit(kind), held=held)
+        return with_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
         """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
@@ -135,7 +147,7 @@ class Planner:
         first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
         with disk_errors("read", folder):
             return (
-                matched(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
+                match_columns(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
                 .filter(pl.col("timestamp").is_between(first, last))
                 .join(minutes.lazy(), on=["symbol", "timestamp"], how="semi")
                 .collect(engine="streaming")
@@ -144,12 +156,14 @@ class Planner:
     def _history(self) -> History:
         """What the published tape teaches; of many symbols, that of some."""
         folders = [
-            folder for kind in KINDS for folder in self.tape.lake.tape(self.tape.profile, kind).glob("wave=*/symbol=*")
+            folder
+            for kind in TAPE_KINDS
+            for folder in self.tape.lake.tape(self.tape.profile, kind).glob("wave=*/symbol=*")
         ]
         symbols = sorted({folder.name.removeprefix("symbol=") for folder in folders})
         some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]
         asked = pl.col("skipped").is_null()
-        return learn(*(self.tape.published(kind, some).filter(asked) for kind in KINDS))
+        return learn(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,7 +1,8 @@
 """What becomes of one span: its rows as the profile keeps them, published with their certificate, or why not."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -13,10 +14,13 @@ import polars as pl
 
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit
 from smallcaps_assets.domain.tape.nbbo import thinned
-from smallcaps_assets.domain.tape.windows import WINDOWS, pieces, uncovered
+from smallcaps_assets.domain.tape.schemas import TapeKind
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import pieces, uncovered
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.pages import Download
 
 SILENT: Final = "no trades in the span, outside regular hours"
@@ -52,16 +56,19 @@ class Artefacts:
         clock: the time.
     """
 
-    kind: Kind
+    kind: TapeKind
     tape: TapeStore
     windows: pl.DataFrame
     config_hash: str
     clock: Callable[[], datetime]
-    _anchor: Path = field(init=False)  # a folder that is there as long as the lake is
 
     def __post_init__(self) -> None:
-        anchor = self.tape.lake.manifests(self.tape.profile)
-        object.__setattr__(self, "_anchor", anchor if anchor.is_dir() else self.tape.lake.root)
+        """Create the folders that exist as long as the lake does: files are only published below them."""
+        self.tape.prepare(self.kind)
+
+    @property
+    def _folder(self) -> Path:
+        return self.tape.lake.tape(self.tape.profile, self.kind)
 
     def fetched(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
@@ -113,22 +120,27 @@ class Artefacts:
         return self._enter(span, rows, _NOTHING | said, trades)
 
     def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
-        """Keep why a span could not be fetched."""
-        self._require_lake()
+        """Record why a span could not be fetched."""
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
-        self.tape.refuse(self.kind, span, state, str(error), spent)
+        with self._naming_a_lost_lake():
+            place = self.tape.lake.quarantine_path(self._folder)
+            self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
         problem = f"{span.symbol} {span.wave} {span.name}: {error}"
         return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
 
-    def _require_lake(self) -> None:
-        """Make sure that the lake is still there: a new one is not begun in the middle of a capture."""
-        if not self._anchor.is_dir():
+    @contextmanager
+    def _naming_a_lost_lake(self) -> Iterator[None]:
+        """Say so where a file could not be published because the lake vanished during the capture."""
+        try:
+            yield
+        except LakeError as error:
+            if self._folder.is_dir():
+                raise
             raise LakeError(
-                f"{self.tape.lake.root}: the lake is gone. If its disk was taken away, mount it again, then run again."
-            )
+                f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again."
+            ) from error
 
     def _publish(self, span: Span, rows: pl.DataFrame, said: dict[str, Any]) -> SpanResult:
-        self._require_lake()
         certificate = {
             "kind": self.kind,
             "profile": self.tape.profile,
@@ -136,8 +148,11 @@ class Artefacts:
             "config_hash": self.config_hash,
             "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
-        path = self.tape.publish(self.kind, span, rows, certificate | said)
-        return SpanResult(span, rows.height, path.stat().st_size)
+        with self._naming_a_lost_lake():
+            path = self.tape.publish(self.kind, span, rows, certificate | said, below=self._folder)
+            with disk_errors("read", path):
+                size = path.stat().st_size
+        return SpanResult(span, rows.height, size)
 
     def _enter(self, span: Span, rows: pl.DataFrame, said: dict[str, Any], trades: pl.DataFrame | None) -> SpanResult:
         """Publish what there is to be had of a span as the profile keeps it: thinned, within the budget."""

@@ -137,7 +137,7 @@ class TickerDetails:
 
 def _answer(client: MarketDataClient, symbol: str, day: date) -> dict[str, Any]:
     try:
-        known = client.ticker_details(symbol, day).frame.row(0, named=True)
+        known = client.reference.ticker_details(symbol, day).frame.row(0, named=True)
     except NotFound:
         known = {"symbol": symbol}
     return known | {"asked_for": day}

@@ -105,14 +105,14 @@ class UniverseBuilder:
         listed = self._vendors_list()
         if not self.params.filters_price:
             return listed
-        closes = self._unless_denied(partial(self.client.closes, as_of), "prices")
+        closes = self._unless_denied(partial(self.client.reference.closes, as_of), "prices")
         return listed if closes is None else _filled(listed, closes)
 
     def _vendors_list(self) -> pl.DataFrame:
         """The vendor's list; of a ticker that several companies had, the one that is listed, or was last."""
-        frames = [self.client.tickers(market="stocks", active="true").frame]
+        frames = [self.client.reference.tickers(market="stocks", active="true").frame]
         if self.params.include_delisted:
-            frames.append(self.client.tickers(market="stocks", active="false").frame)
+            frames.append(self.client.reference.tickers(market="stocks", active="false").frame)
         delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))
         never = ~pl.col("active") & pl.col("delisted").is_null()
         return (
@@ -157,8 +157,8 @@ class UniverseBuilder:
         if not self.params.reference_data:
             return rows
         for ask, columns in (
-            (self.client.float_shares, ["float_shares"]),
-            (self.client.short_interest, ["short_interest_shares", "days_to_cover"]),
+            (self.client.reference.float_shares, ["float_shares"]),
+            (self.client.reference.short_interest, ["short_interest_shares", "days_to_cover"]),
         ):
             unknown = pl.any_horizontal(pl.col(columns).is_null())
             symbols = rows.filter(pl.col("active") & unknown)["symbol"].to_list()

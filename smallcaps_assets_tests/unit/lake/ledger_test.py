@@ -8,13 +8,15 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets.domain.tape.schemas import TapeKind
+from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets_tests.conftest import event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
 
@@ -38,7 +40,7 @@ def span(start: float, end: float, *events: str, wave: str = "RTH") -> Span:
     return Span("AEMD", wave, at(start), at(end), events)
 
 
-def put(tape: TapeStore, kind: Kind, start: float, end: float, *minutes: float, wave: str = "RTH", **said: int) -> Path:
+def put(tape: TapeStore, kind: TapeKind, start: float, end: float, *minutes: float, wave: str = "RTH", **said: int) -> Path:
     rows = (trades_at if kind == "trades" else quotes_at)(*map(at, minutes))
     spent = {"requests": 1, "retries": 0, "throttled": 0} | said
     return tape.publish(kind, span(start, end, wave=wave), rows.select(*tape.schema(kind)), spent)
@@ -76,9 +78,9 @@ def test_the_state_of_an_event(
 
 def test_a_refusal_tells_why_an_event_is_not_there(tape: TapeStore) -> None:
     put(tape, "trades", -3, 7, 0)
-    tape.refuse("quotes", span(-3, 7, "first"), "failed", "HTTP 503")
+    tape.record_failure("quotes", span(-3, 7, "first"), "failed", "HTTP 503")
     assert (row(tape)["state"], row(tape)["cause"]) == ("failed", "HTTP 503")
-    tape.refuse("quotes", span(-3, 7, "first"), "denied", "HTTP 403")
+    tape.record_failure("quotes", span(-3, 7, "first"), "denied", "HTTP 403")
     assert (row(tape)["state"], row(tape)["cause"]) == ("denied", "HTTP 403")
     put(tape, "quotes", -3, 7, 0)
     assert (row(tape)["state"], row(tape)["cause"]) == ("complete", None)
@@ -86,7 +88,7 @@ def test_a_refusal_tells_why_an_event_is_not_there(tape: TapeStore) -> None:
 
 def test_a_refusal_of_an_earlier_span_says_nothing_of_an_event_that_is_there(tape: TapeStore) -> None:
     # failed as a span of its own, then fetched within the longer span of another manifest
-    tape.refuse("trades", span(-3, 7, "first"), "failed", "HTTP 503")
+    tape.record_failure("trades", span(-3, 7, "first"), "failed", "HTTP 503")
     put(tape, "trades", -3, 12, 0)
     put(tape, "quotes", -3, 12, 0)
     assert (row(tape)["state"], row(tape)["cause"]) == ("complete", None)
@@ -94,20 +96,20 @@ def test_a_refusal_of_an_earlier_span_says_nothing_of_an_event_that_is_there(tap
 
 def test_the_kind_that_is_there_is_not_blamed_for_the_one_that_is_missing(tape: TapeStore) -> None:
     # trades failed once and came later in another span; quotes were never asked for
-    tape.refuse("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
+    tape.record_failure("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
     put(tape, "trades", -3, 12, 0)
     assert (row(tape)["state"], row(tape)["cause"]) == ("missing", None)
 
 
 def test_the_cause_is_that_of_the_kind_that_is_missing(tape: TapeStore) -> None:
-    tape.refuse("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
+    tape.record_failure("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
     put(tape, "trades", -3, 12, 0)
-    tape.refuse("quotes", span(-3, 7, "first"), "denied", "quotes: HTTP 403")
+    tape.record_failure("quotes", span(-3, 7, "first"), "denied", "quotes: HTTP 403")
     assert (row(tape)["state"], row(tape)["cause"]) == ("denied", "quotes: HTTP 403")
 
 
 def test_the_report_says_why(tape: TapeStore) -> None:
-    tape.refuse("quotes", span(-3, 12, "first", "second"), "denied", "quotes: HTTP 403")
+    tape.record_failure("quotes", span(-3, 12, "first", "second"), "denied", "quotes: HTTP 403")
     ManifestStore(tape.lake.manifests("core"), "core").freeze(
         Selection(manifest_of(FIRST, SECOND, LATER), [], {}), config_hash="c", master_sha256="m", now=TEN
     )
@@ -167,13 +169,13 @@ def test_effort_is_what_the_artefacts_say_by_wave(tape: TapeStore) -> None:
     put(tape, "trades", -3, 7, requests=5, retries=2, throttled=1)
     put(tape, "quotes", -3, 7, requests=7, retries=1, throttled=0)
     put(tape, "quotes", -60, -50, wave="PM", requests=3)
-    found = effort(tape)
+    found = capture_effort(tape)
     assert found.schema == EFFORT
     assert sorted(found.rows()) == [("PM", 3, 0, 0), ("RTH", 12, 3, 1)]
 
 
 def test_effort_of_nothing(lake: Lake) -> None:
-    nothing = effort(TapeStore(lake, "core", default_settings().profiles["core"]))
+    nothing = capture_effort(TapeStore(lake, "core", default_settings().profiles["core"]))
     assert nothing.schema == EFFORT
     assert nothing.is_empty()
 
@@ -189,3 +191,38 @@ def test_an_artefact_that_cannot_be_read_is_named_and_not_counted_as_complete(ta
         assert str(path) in str(error)  # noqa: PT017 -- either way of saying so is good
     else:
         assert state != "complete"
+
+
+def put_thinned(tape: TapeStore, events: tuple[str, ...], budget: dict[str, float], over: tuple[str, ...] = ()) -> None:
+    """Trades and quotes of [-3, 12), fetched for `events`, with the quotes of some thinned to the size budget."""
+    put(tape, "trades", -3, 12, 0, 5)
+    certificate = {
+        "requests": 1,
+        "budget_mb": 50.0,
+        "budget_events": list(budget),
+        "budget_hz": list(budget.values()),
+        "over_budget": list(over),
+    }
+    rows = quotes_at(at(0), at(5)).select(*tape.schema("quotes"))
+    tape.publish("quotes", span(-3, 12, *events), rows, certificate)
+
+
+def budget_of(tape: TapeStore) -> list[tuple[float | None, bool]]:
+    ledger = build_ledger(manifest_of(FIRST, SECOND), tape)
+    return ledger.select("budget_hz", "over_budget").rows()
+
+
+def test_the_size_budget_of_an_event_is_that_of_its_own_quotes(tape: TapeStore) -> None:
+    put_thinned(tape, ("first", "second"), {"second": 0.5}, over=("second",))
+    assert budget_of(tape) == [(None, False), (0.5, True)]
+
+
+def test_an_event_in_a_span_of_another_manifest_has_the_lowest_rate_of_the_span(tape: TapeStore) -> None:
+    # the file names neither event: which of its quotes are theirs is not known
+    put_thinned(tape, ("former", "older"), {"former": 1.0, "older": 0.5}, over=("former",))
+    assert budget_of(tape) == [(0.5, False), (0.5, False)]
+
+
+def test_an_event_that_a_span_names_takes_no_rate_of_another_manifests_event(tape: TapeStore) -> None:
+    put_thinned(tape, ("first", "former"), {"former": 1.0})
+    assert budget_of(tape) == [(None, False), (1.0, False)]

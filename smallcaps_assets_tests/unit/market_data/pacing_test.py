@@ -132,9 +132,9 @@ def test_a_penalty_makes_void_what_was_reserved_before_it() -> None:
     clock = ManualClock()
     bucket = TokenBucket(60, clock=clock)
     before = [bucket.reserve() for _ in range(10)]
-    assert all(bucket.holds(ticket) for ticket in before)
+    assert all(bucket.is_valid(ticket) for ticket in before)
     bucket.penalise(30)
-    assert not any(bucket.holds(ticket) for ticket in before)
+    assert not any(bucket.is_valid(ticket) for ticket in before)
     # those who reserve anew come one after the other, not all at the end of the penalty
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([30, 31, 32])
 
@@ -201,6 +201,6 @@ def test_who_wakes_up_too_late_reserves_anew() -> None:
     bucket.reserve()
     ticket = bucket.reserve()
     clock.now = ticket.start + 0.5
-    assert bucket.holds(ticket)
+    assert bucket.is_valid(ticket)
     clock.now += 0.1
-    assert not bucket.holds(ticket)
+    assert not bucket.is_valid(ticket)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.errors import BadPage
-from smallcaps_assets.market_data import reference_wire, wire
+from smallcaps_assets.market_data import envelope, page_order, reference_wire, wire
 
 START_NS = 1_760_441_340_000_000_000  # 2025-10-14 11:29:00 UTC
-WINDOW = (START_NS, START_NS + 60 * wire.NS_PER_S)
+WINDOW = (START_NS, START_NS + 60 * envelope.NS_PER_S)
 DAY_MS = (1_760_414_400_000, 1_760_500_800_000)
 
 TRADE: dict[str, Any] = {
@@ -261,9 +261,9 @@ def test_reference_pages_are_read() -> None:
     short = {"ticker": "AEMD", "settlement_date": "2026-01-15", "short_interest": 12345, "avg_daily_volume": 5}
     shorts = reference_wire.parse_short_interest_page(v3(short), ["AEMD"]).frame
     assert shorts.rows() == [("AEMD", 12345.0, None, date(2026, 1, 15))]
-    with pytest.raises(BadPage, match="not asked for"):
+    with pytest.raises(BadPage, match="not requested"):
         reference_wire.parse_float_page(v3(free), ["AEM"])
-    with pytest.raises(BadPage, match="no date"):
+    with pytest.raises(BadPage, match="is not a date YYYY-MM-DD"):
         reference_wire.parse_short_interest_page(v3({**short, "settlement_date": "15.01.2026"}), ["AEMD"])
 
 
@@ -331,15 +331,15 @@ def test_closes_that_do_not_answer_the_question_are_refused(body: bytes) -> None
 def test_pages_that_overlap_are_joined_without_repeats_and_pages_that_run_backwards_refused() -> None:
     rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(6)]
     first, second = read_trades(v3(*rows[:4])), read_trades(v3(*rows[2:]))
-    joined = wire.merge_pages([first, read_trades(v3()), second], "timestamp", "sequence_number")
+    joined = page_order.merge_pages([first, read_trades(v3()), second], "timestamp", "sequence_number")
     assert joined.equals(read_trades(v3(*rows)))
     with pytest.raises(BadPage, match="backwards"):
-        wire.merge_pages([second, first], "timestamp", "sequence_number")
+        page_order.merge_pages([second, first], "timestamp", "sequence_number")
 
 
 def test_rows_that_share_time_and_number_but_differ_all_stay() -> None:
     frame = read_trades(v3(TRADE, TRADE, {**TRADE, "correction": 1}))
-    assert wire.merge_pages([frame], "timestamp", "sequence_number")["correction"].to_list() == [None, 1]
+    assert page_order.merge_pages([frame], "timestamp", "sequence_number")["correction"].to_list() == [None, 1]
 
 
 finite = st.floats(0.0001, 1e6, allow_nan=False)

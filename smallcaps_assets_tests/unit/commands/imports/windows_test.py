@@ -17,12 +17,13 @@ from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS, TRADES
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import imported
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import KINDS, Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -93,7 +94,7 @@ def take_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Import:
     return run
 
 
-def write(folder: Path, kind: Kind, event_id: str, rows: pl.DataFrame, *, flat: bool = False) -> Path:
+def write(folder: Path, kind: TapeKind, event_id: str, rows: pl.DataFrame, *, flat: bool = False) -> Path:
     path = (
         folder / f"{event_id}_{kind}.parquet"
         if flat
@@ -125,7 +126,7 @@ def ledger(lake: Lake, profile: str = "core") -> dict[str, dict[str, Any]]:
 
 def capture(lake: Lake, client: MarketDataClient, profile: str = "core") -> None:
     params = default_settings().profiles["core" if profile == "core" else "plus"]
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         tape = TapeStore(lake, profile, params, default_settings().capture.size_budget)
         work = Capture(kind, tape, client, threads=2, config_hash="c", log=lambda line: None)  # noqa: ARG005
         assert not [problem for outcome in work.run(MARKET, PAIRS) for problem in outcome.problems]
@@ -182,7 +183,7 @@ def test_the_tape_is_the_one_a_capture_makes(
     assert sum(frame.height for frame in mine.values()) > 100
     assert adopted["events"] == {"complete": 4}
     assert adopted["refused"] == []
-    assert [adopted[kind]["adopted"] for kind in KINDS] == [4, 4]
+    assert [adopted[kind]["adopted"] for kind in TAPE_KINDS] == [4, 4]
 
 
 @pytest.mark.usefixtures("adopted")
@@ -205,14 +206,14 @@ def test_a_capture_asks_for_nothing(lake: Lake, client: MarketDataClient, gate: 
 def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
     rows = ledger(lake)
     assert {row["state"] for row in rows.values()} == {"complete"}
-    assert {row[f"{kind}_requests"] for row in rows.values() for kind in KINDS} == {0}
+    assert {row[f"{kind}_requests"] for row in rows.values() for kind in TAPE_KINDS} == {0}
     assert rows["CRVO_c_1"]["trades_adopted_from"] == ["CRVO_c_1_trades.parquet"]
     assert rows["AVLO_a_1"]["quotes_adopted_from"] == [
         "symbol=AVLO/event=AVLO_a_1/quotes.parquet",
         "symbol=AVLO/event=AVLO_a_2/quotes.parquet",
     ]
     assert rows["AVLO_a_1"]["trades_fetched_at"] is None
-    assert effort(TapeStore(lake, "core", PARAMS))["requests"].sum() == 0
+    assert capture_effort(TapeStore(lake, "core", PARAMS))["requests"].sum() == 0
 
 
 @pytest.mark.usefixtures("adopted")
@@ -225,7 +226,7 @@ def test_dagster_is_told_of_whole_partitions(adopted: dict[str, Any], take_in: I
     assert adopted["partitions_told_to_dagster"] == {"trades": 3, "quotes": 3}
     with open_state_as_is(load_settings()) as instance:
         assert set(instance.get_dynamic_partitions("symbols")) == {"AVLO", "CRVO"}
-        for kind in KINDS:
+        for kind in TAPE_KINDS:
             found = instance.get_materialized_partitions(AssetKey(["core", f"tape_{kind}"]))
             assert set(found) == {"AVLO|RTH", "CRVO|RTH", "AVLO|PM"}
     assert take_in("--resolution", "full")["partitions_told_to_dagster"] == {"trades": 0, "quotes": 0}
@@ -236,8 +237,8 @@ def test_the_same_again_changes_no_byte(lake: Lake, take_in: Import) -> None:
     before = files_below(lake.root)
     again = take_in("--resolution", "full")
     assert files_below(lake.root) == before
-    assert [again[kind]["there_already"] for kind in KINDS] == [4, 4]
-    assert [again[kind]["adopted"] for kind in KINDS] == [0, 0]
+    assert [again[kind]["there_already"] for kind in TAPE_KINDS] == [4, 4]
+    assert [again[kind]["adopted"] for kind in TAPE_KINDS] == [0, 0]
 
 
 @pytest.mark.usefixtures("adopted")
@@ -319,7 +320,7 @@ def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
     ],
 )  # fmt: skip
 def test_what_is_not_sound_is_refused_with_the_reason(
-    lake: Lake, tmp_path: Path, take_in: Import, *, kind: Kind, rows: pl.DataFrame, reason: str
+    lake: Lake, tmp_path: Path, take_in: Import, *, kind: TapeKind, rows: pl.DataFrame, reason: str
 ) -> None:
     freeze(lake, HAND)
     write(tmp_path / "old", kind, "one", rows)

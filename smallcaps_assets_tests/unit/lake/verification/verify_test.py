@@ -19,10 +19,12 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
-from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -41,8 +43,8 @@ PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH")]
 PARAMS = default_settings().profiles["core"]
 LEDGER_FILE = "tape/core/ledger.parquet"
 A, C = "RTH/symbol=AVLO/20251126T145700_20251126T151200", "RTH/symbol=CRVO/20251126T155700_20251126T160700"
-A_TRADES, A_QUOTES = (f"tape/core/{kind}/wave={A}.parquet" for kind in KINDS)
-C_TRADES, C_QUOTES = (f"tape/core/{kind}/wave={C}.parquet" for kind in KINDS)
+A_TRADES, A_QUOTES = (f"tape/core/{kind}/wave={A}.parquet" for kind in TAPE_KINDS)
+C_TRADES, C_QUOTES = (f"tape/core/{kind}/wave={C}.parquet" for kind in TAPE_KINDS)
 
 
 def freeze(lake: Lake, manifest: pl.DataFrame, config_hash: str = "c") -> str:
@@ -59,7 +61,7 @@ def certify(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
 
 def fill(lake: Lake, client: MarketDataClient) -> None:
     """Capture everything that is due."""
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         tape = TapeStore(lake, "core", PARAMS)
         capture = Capture(kind, tape, client, threads=2, config_hash="abc", log=lambda line: None)  # noqa: ARG005
         list(capture.run(MANIFEST, PAIRS))
@@ -72,7 +74,7 @@ def whole(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPathFactor
     freeze(lake, MANIFEST)
     with (
         serve(Exchange(small_market)) as server,
-        MarketDataClient(server.base_url, "a-key", bucket=TokenBucket(None)) as client,
+        MarketDataClient(Transport(server.base_url, "a-key", bucket=TokenBucket(None))) as client,
     ):
         fill(lake, client)
     certify(lake)
@@ -134,7 +136,7 @@ def test_every_file_of_a_capture_holds(lake: Lake) -> None:
     result = checked(lake)
     assert result.findings == ()
     assert (result.files, result.uncertified, result.parts) == (6, (), ())
-    paths = [path for kind in KINDS for path in lake.tape("core", kind).rglob("*.parquet")]
+    paths = [path for kind in TAPE_KINDS for path in lake.tape("core", kind).rglob("*.parquet")]
     assert result.bytes == sum(path.stat().st_size for path in paths)
     assert result.rows == sum(pl.read_parquet(path).height for path in paths) > 0
     assert result.states == {"complete": 3, "empty": 1}
@@ -193,7 +195,7 @@ def test_a_file_in_the_place_of_another(lake: Lake) -> None:
 def test_trades_in_the_place_of_quotes(lake: Lake) -> None:
     shutil.copy(lake.root / A_TRADES, lake.root / A_QUOTES)
     found = only(
-        lake, A_QUOTES, "SHA-256 differs", "the footer says another kind", "columns are not those of the profile"
+        lake, A_QUOTES, "SHA-256 differs", "the footer says another kind", "columns are not those of its footer"
     )
     assert (found[1].expected, found[1].found) == ("quotes", "trades")
 
@@ -268,7 +270,7 @@ def test_times_outside_the_span(lake: Lake, moment: datetime) -> None:
 )
 def test_columns_of_another_type(lake: Lake, change: pl.Expr, expected: str, found: str) -> None:
     rewrite(lake, A_TRADES, lambda rows: rows.with_columns(change), certified=False)
-    told = only(lake, A_TRADES, "SHA-256 differs", "columns are not those of the profile")[1]
+    told = only(lake, A_TRADES, "SHA-256 differs", "columns are not those of its footer")[1]
     assert expected in told.expected
     assert found in told.found
 

@@ -11,14 +11,16 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
 from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.errors import InputError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame
-from smallcaps_assets.lake.tape import KINDS, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.tape.audit import AUDIT, WINDOWS_UNKNOWN, Audit
+from smallcaps_assets.pipeline.tape.audit import WINDOWS_UNKNOWN, Audit
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, refusal
@@ -41,7 +43,7 @@ def tape(lake: Lake, **changes: Any) -> TapeStore:
 
 def fill(store: TapeStore, client: MarketDataClient) -> None:
     """Capture everything that is due."""
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         capture = Capture(
             kind,
             store,
@@ -110,7 +112,7 @@ def test_what_the_vendor_did_not_change_does_not_differ(
     assert changed(found) == {}
     assert found["cause"].null_count() == 4
     assert set(found["fetched_at"]) == {LATER}
-    files = [path for kind in KINDS for path in sorted(lake.tape("core", kind).rglob("*.parquet"))]
+    files = [path for kind in TAPE_KINDS for path in sorted(lake.tape("core", kind).rglob("*.parquet"))]
     rows = {(path.parts[-4], path.parent.name[7:]): pl.read_parquet(path).height for path in files}
     assert {(kind, symbol): count for kind, symbol, count in found.select("kind", "symbol", "rows").iter_rows()} == rows
     assert said == ["4 of 4 published spans are fetched again (sample seed 1): about 4 requests"]
@@ -203,7 +205,7 @@ def test_quotes_that_were_not_asked_for_are_not_sampled(
     lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
 ) -> None:
     saturday = manifest_of(event("2025-11-29 08:00", symbol="AVLO", session="PM"))
-    for kind in KINDS:
+    for kind in TAPE_KINDS:
         capture = Capture(kind, tape(lake), client, 2, "abc", lambda line: None)  # noqa: ARG005
         list(capture.run(saturday, [("AVLO", "PM")]))
     found = audit()

@@ -16,12 +16,13 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.tables import QUOTES
 from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.publish import provenance_of
-from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE, MarketDataClient
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -40,7 +41,7 @@ RTH = [("AVLO", "RTH")]
 def captured(  # noqa: PLR0917
     lake: Lake,
     client: MarketDataClient,
-    kind: Kind,
+    kind: TapeKind,
     manifest: pl.DataFrame = DAILY,
     pairs: list[tuple[str, str]] = RTH,
     profile: str = "core",
@@ -68,7 +69,7 @@ def test_the_newest_span_alone_tells_that_nothing_is_included(lake: Lake, client
     assert len(gate.asked) == 1
     assert int(gate.asked[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
     assert len(outcome.problems) == 3
-    assert all("Quotes come with the plan" in problem for problem in outcome.problems)
+    assert all("Quotes require the plan" in problem for problem in outcome.problems)
 
 
 def test_a_plan_that_reaches_back_only_so_far_gives_what_it_has(
@@ -135,7 +136,7 @@ def test_trades_that_another_profile_holds_cost_no_request(lake: Lake, client: M
     ledger = build_ledger(DAILY, tape)
     assert ledger["trades_taken_from"].list.len().to_list() == [1, 1, 1]
     assert all(name.startswith("tape/premium/trades/") for names in ledger["trades_taken_from"] for name in names)
-    assert effort(tape)["requests"].sum() == 0
+    assert capture_effort(tape)["requests"].sum() == 0
     # what is thinned differently is not taken from elsewhere
     captured(lake, client, "quotes", wide, profile="premium")
     gate.asked.clear()
@@ -180,7 +181,7 @@ def test_two_runs_over_the_same_windows_do_little_twice_and_no_damage(
         thread.join()
     assert failed == []
     tape = TapeStore(lake, "core", PROFILES["core"])
-    assert tape.due("trades", event_windows(many)) == []
+    assert tape.missing_spans("trades", event_windows(many)).is_empty()
     assert not list(lake.root.rglob("*.part"))
     # in step, every span would have been asked for twice
     assert spans <= len(gate.asked) < 1.5 * spans
@@ -296,9 +297,9 @@ def test_what_failed_attempts_took_is_not_forgotten(lake: Lake, client: MarketDa
     captured(lake, client, "trades", today)
     gate.rule = lambda path, query: None  # noqa: ARG005
     tape = TapeStore(lake, "core", PROFILES["core"])
-    assert effort(tape).row(0) == ("RTH", 4, 2, 0)
+    assert capture_effort(tape).row(0) == ("RTH", 4, 2, 0)
     captured(lake, client, "trades", today)
-    assert effort(tape).row(0) == ("RTH", 5, 2, 0)
+    assert capture_effort(tape).row(0) == ("RTH", 5, 2, 0)
     totals = client.totals()
     assert (totals.requests_sent, totals.retries) == (5, 2)
 

@@ -11,12 +11,13 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.tables import QUOTES, TRADES
 from smallcaps_assets.domain.tape.nbbo import thin
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import LakeError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, effort
+from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.publish import provenance_of
-from smallcaps_assets.lake.tape import Kind, TapeStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -37,7 +38,7 @@ PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH"), ("AVLO", "PM"), ("CRVO", "PM")]
 PARAMS = default_settings().profiles["core"]
 
 
-def capture(lake: Lake, client: MarketDataClient, kind: Kind, **changes: Any) -> Capture:
+def capture(lake: Lake, client: MarketDataClient, kind: TapeKind, **changes: Any) -> Capture:
     params = ProfileParams.model_validate(PARAMS.model_dump() | changes)
     return Capture(
         kind=kind,
@@ -49,7 +50,9 @@ def capture(lake: Lake, client: MarketDataClient, kind: Kind, **changes: Any) ->
     )
 
 
-def run(lake: Lake, client: MarketDataClient, kind: Kind = "trades", **changes: Any) -> dict[tuple[str, ...], Outcome]:
+def run(
+    lake: Lake, client: MarketDataClient, kind: TapeKind = "trades", **changes: Any
+) -> dict[tuple[str, ...], Outcome]:
     outcomes = list(capture(lake, client, kind, **changes).run(MANIFEST, PAIRS))
     assert sorted(outcome.partition for outcome in outcomes) == sorted(PAIRS)
     return {outcome.partition: outcome for outcome in outcomes}
@@ -125,7 +128,7 @@ def test_an_artefact_says_where_it_comes_from(lake: Lake, client: MarketDataClie
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
 def test_a_second_run_asks_nothing_and_touches_nothing(
-    lake: Lake, client: MarketDataClient, gate: Gate, kind: Kind
+    lake: Lake, client: MarketDataClient, gate: Gate, kind: TapeKind
 ) -> None:
     run(lake, client, kind)
     before = files_below(lake.root)
@@ -202,7 +205,7 @@ def test_requests_of_a_span_that_failed_count_as_effort(lake: Lake, client: Mark
     """Retries / requests tell how the vendor bears the load: failures most of all."""
     refuse(gate, "trades/CRVO", 503, "too much")
     run(lake, client)
-    spent = effort(capture(lake, client, "trades").tape)
+    spent = capture_effort(capture(lake, client, "trades").tape)
     totals = client.totals()
     assert (totals.requests_sent, totals.retries, totals.throttled) == (4, 1, 0)
     assert spent.select(pl.col("requests", "retries", "throttled").sum()).row(0) == (4, 1, 0)
@@ -212,7 +215,7 @@ def test_a_storm_of_429_fails_no_window(lake: Lake, client: MarketDataClient, ga
     storm = iter([refusal(429, "too many")] * 1500)
     gate.rule = lambda path, query: next(storm, None)  # noqa: ARG005
     assert not any(outcome.problems for outcome in run(lake, client).values())
-    spent = effort(capture(lake, client, "trades").tape)
+    spent = capture_effort(capture(lake, client, "trades").tape)
     assert spent.select(pl.col("requests", "retries", "throttled").sum()).row(0) == (1503, 1500, 1500)
 
 
@@ -250,7 +253,7 @@ def test_a_throttled_answer_is_waited_out_and_counted(lake: Lake, client: Market
     outcomes = run(lake, client)
     assert not any(outcome.problems for outcome in outcomes.values())
     assert sum(outcome.figures["requests"] for outcome in outcomes.values()) == 4
-    spent = effort(capture(lake, client, "trades").tape)
+    spent = capture_effort(capture(lake, client, "trades").tape)
     assert spent.select(pl.col("requests", "retries", "throttled").sum()).row(0) == (4, 1, 1)
 
 

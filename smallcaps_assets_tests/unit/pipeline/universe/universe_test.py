@@ -371,8 +371,10 @@ from smallcaps_assets.lake.imports import Imported, remember_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets_tests.unit.pipeline.universe.universe_test import DAY, builder
-builder(Lake(Path(sys.argv[1])), MarketDataClient(sys.argv[2], "a-key-of-tests", bucket=TokenBucket(None))).run(DAY)
+client = MarketDataClient(Transport(sys.argv[2], "a-key-of-tests", bucket=TokenBucket(None)))
+builder(Lake(Path(sys.argv[1])), client).run(DAY)
 """
 
 

@@ -11,11 +11,13 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.domain.tape.windows import event_windows
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape import Kind, Span, TapeStore
+from smallcaps_assets.domain.tape.schemas import TapeKind
+from smallcaps_assets.lake.tape.files import Span, spans_of
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets_tests.conftest import event, files_below, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
 
@@ -38,14 +40,14 @@ def span(start: float, end: float, *events: str, symbol: str = "AEMD", wave: str
     return Span(symbol, wave, at(start), at(end), events)
 
 
-def put(store: TapeStore, start: float, end: float, *minutes: float, kind: Kind = "trades", **where: str) -> None:
+def put(store: TapeStore, start: float, end: float, *minutes: float, kind: TapeKind = "trades", **where: str) -> None:
     """Publish a span with one row at each of `minutes`."""
     rows = (trades_at if kind == "trades" else quotes_at)(*map(at, minutes))
     store.publish(kind, span(start, end, **where), rows.select(*store.schema(kind)), {"requests": 1})
 
 
 def due(
-    store: TapeStore, manifest: pl.DataFrame, kind: Kind = "trades"
+    store: TapeStore, manifest: pl.DataFrame, kind: TapeKind = "trades", *, upgrade: bool = False
 ) -> list[tuple[str, str, int, int, tuple[str, ...]]]:
     return [
         (
@@ -54,7 +56,7 @@ def due(
             *(round((when - TEN).total_seconds() / 60) for when in (one.start, one.end)),
             one.events_merged,
         )
-        for one in store.due(kind, event_windows(manifest))
+        for one in spans_of(store.missing_spans(kind, event_windows(manifest), upgrade=upgrade))
     ]
 
 
@@ -145,11 +147,13 @@ def test_quotes_serve_where_they_tell_no_less_than_is_asked(
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
-def test_all_columns_serve_who_asks_for_few_and_not_the_other_way_round(lake: Lake, kind: Kind) -> None:
-    put(tape(lake, columns="minimal"), -3, 7, kind=kind)
-    assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind) == []
-    assert len(due(tape(lake, columns="all"), manifest_of(FIRST), kind)) == 1
-    put(tape(lake, columns="all"), -3, 7, kind=kind)
+def test_all_columns_serve_who_asks_for_few_and_few_are_stale_for_who_asks_for_all(lake: Lake, kind: TapeKind) -> None:
+    put(tape(lake, columns="minimal"), -3, 7, 0, kind=kind)
+    assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind, upgrade=True) == []
+    assert due(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
+    assert len(due(tape(lake, columns="all"), manifest_of(FIRST), kind, upgrade=True)) == 1
+    put(tape(lake, columns="all"), -3, 7, 0, kind=kind)
+    assert due(tape(lake, columns="all"), manifest_of(FIRST), kind, upgrade=True) == []
     assert due(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
     assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind) == []
 
@@ -175,15 +179,15 @@ def minutes(rows: pl.DataFrame) -> list[float]:
     return [(when - TEN).total_seconds() / 60 for when in rows["timestamp"]]
 
 
-def read(store: TapeStore, kind: Kind, event_id: str) -> list[float]:
+def read(store: TapeStore, kind: TapeKind, event_id: str) -> list[float]:
     return minutes(store.trades(event_id) if kind == "trades" else store.quotes(event_id))
 
 
-KINDS: Sequence[Kind] = ("trades", "quotes")
+KINDS: Sequence[TapeKind] = ("trades", "quotes")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reader_gets_exactly_the_half_open_window(lake: Lake, kind: Kind) -> None:
+def test_a_reader_gets_exactly_the_half_open_window(lake: Lake, kind: TapeKind) -> None:
     freeze(lake, MANIFEST)
     put(tape(lake), -3, 12, -3, -1, 2, 6.999, 7, 11, kind=kind)
     assert read(tape(lake), kind, "first") == [-3, -1, 2, 6.999]
@@ -191,7 +195,7 @@ def test_a_reader_gets_exactly_the_half_open_window(lake: Lake, kind: Kind) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nanoseconds_decide_at_the_ends_of_a_window(lake: Lake, kind: Kind) -> None:
+def test_nanoseconds_decide_at_the_ends_of_a_window(lake: Lake, kind: TapeKind) -> None:
     freeze(lake, MANIFEST)
     store = tape(lake)
     first, end = (int(at(minute).timestamp()) * 10**9 for minute in (-3, 7))
@@ -204,7 +208,7 @@ def test_nanoseconds_decide_at_the_ends_of_a_window(lake: Lake, kind: Kind) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_window_from_two_spans_that_overlap_has_no_row_twice(lake: Lake, kind: Kind) -> None:
+def test_a_window_from_two_spans_that_overlap_has_no_row_twice(lake: Lake, kind: TapeKind) -> None:
     freeze(lake, MANIFEST)
     put(tape(lake), -8, 3, -4, -3, 1, 2.5, kind=kind)
     put(tape(lake), 0, 8, 1, 2.5, 4, 7, kind=kind)
@@ -238,7 +242,7 @@ def test_all_columns_are_read_where_the_profile_keeps_them(lake: Lake) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("first_has_all", [True, False])
-def test_spans_with_all_columns_and_with_few_are_read_together(lake: Lake, kind: Kind, first_has_all: bool) -> None:
+def test_spans_with_all_columns_and_with_few_are_read_together(lake: Lake, kind: TapeKind, first_has_all: bool) -> None:
     # a profile that kept all columns once and now keeps few: what is published stays
     before, after = ("all", "minimal") if first_has_all else ("minimal", "all")
     put(tape(lake, columns=before), -3, 2, 0, kind=kind)
@@ -256,7 +260,7 @@ def test_a_reader_is_told_what_is_missing(lake: Lake) -> None:
     with pytest.raises(InputError, match="no manifest of profile core yet"):
         store.trades("first")
     freeze(lake, MANIFEST)
-    with pytest.raises(InputError, match="event 'nobody' is not in the current manifest of profile core"):
+    with pytest.raises(InputError, match="not in the current manifest of profile core: nobody"):
         store.trades("nobody")
     put(store, -3, 6)
     with pytest.raises(InputError, match="trades of first are not in the lake yet: materialize core/tape_trades"):
@@ -266,15 +270,15 @@ def test_a_reader_is_told_what_is_missing(lake: Lake) -> None:
 # ------------------------------------------------------------------------------------------------- refusals
 
 
-def said(store: TapeStore, kind: Kind) -> dict[str, tuple[str, str]]:
+def said(store: TapeStore, kind: TapeKind) -> dict[str, tuple[str, str]]:
     """State and cause by event."""
-    return {event: (told["state"], told["cause"]) for told in store.refusals(kind) for event in told["events"]}
+    return {event: (told["state"], told["cause"]) for told in store.failures(kind) for event in told["events"]}
 
 
 def test_why_a_span_could_not_be_had_is_kept_until_it_can(lake: Lake) -> None:
     store = tape(lake)
-    store.refuse("trades", span(-3, 12, "first", "second"), "failed", "HTTP 503")
-    store.refuse("quotes", span(-3, 12, "first", "second"), "denied", "HTTP 403")
+    store.record_failure("trades", span(-3, 12, "first", "second"), "failed", "HTTP 503")
+    store.record_failure("quotes", span(-3, 12, "first", "second"), "denied", "HTTP 403")
     assert said(store, "trades") == {"first": ("failed", "HTTP 503"), "second": ("failed", "HTTP 503")}
     assert said(store, "quotes") == {"first": ("denied", "HTTP 403"), "second": ("denied", "HTTP 403")}
     # a refusal is no artefact
@@ -287,15 +291,15 @@ def test_why_a_span_could_not_be_had_is_kept_until_it_can(lake: Lake) -> None:
 
 def test_a_span_that_fails_again_tells_the_last_cause(lake: Lake) -> None:
     store = tape(lake)
-    store.refuse("trades", span(-3, 7, "first"), "failed", "HTTP 503")
-    store.refuse("trades", span(-3, 7, "first"), "denied", "HTTP 403")
+    store.record_failure("trades", span(-3, 7, "first"), "failed", "HTTP 503")
+    store.record_failure("trades", span(-3, 7, "first"), "denied", "HTTP 403")
     assert said(store, "trades") == {"first": ("denied", "HTTP 403")}
 
 
 def test_refusals_are_those_of_the_profile_and_kind(lake: Lake) -> None:
-    tape(lake).refuse("trades", span(-3, 7, "first"), "failed", "x")
-    assert TapeStore(lake, "plus", params()).refusals("trades") == []
-    assert tape(lake).refusals("quotes") == []
+    tape(lake).record_failure("trades", span(-3, 7, "first"), "failed", "x")
+    assert TapeStore(lake, "plus", params()).failures("trades") == []
+    assert tape(lake).failures("quotes") == []
 
 
 def test_an_artefact_that_cannot_be_read_is_fetched_again_in_its_place(lake: Lake) -> None:
@@ -307,3 +311,65 @@ def test_an_artefact_that_cannot_be_read_is_fetched_again_in_its_place(lake: Lak
     put(store, -3, 7)
     assert due(store, manifest_of(FIRST)) == []
     assert len(list(path.parent.glob("*.parquet"))) == 1
+
+
+def test_a_file_is_never_published_where_the_lake_is_gone(lake: Lake) -> None:
+    store = tape(lake)
+    lake.root.rmdir()
+    with pytest.raises(LakeError, match="the folder is gone"):
+        put(store, -3, 7)
+    with pytest.raises(LakeError, match="the folder is gone"):
+        store.record_failure("trades", span(-3, 7, "first"), "failed", "HTTP 503")
+    with pytest.raises(LakeError, match="the folder is gone"):
+        store.prepare("trades")
+    assert not lake.root.exists()
+
+
+# ------------------------------------------------------------------------------------------------- many events
+
+
+def rows_by_event(found: pl.DataFrame) -> dict[str, list[float]]:
+    return {str(name): sorted(minutes(rows)) for (name,), rows in found.group_by("event_id")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scan_returns_each_event_the_rows_of_its_window(lake: Lake, kind: TapeKind) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -3, 12, -3, -1, 2, 6.999, 7, 11, kind=kind)
+    put(tape(lake), 20, 40, 26, 27, 36.5, 37, kind=kind)
+    put(tape(lake), -3, 7, 5, kind=kind, symbol="BRK.B")
+    found = tape(lake).scan(kind, ["later", "first", "other", "second", "first"]).collect()
+    assert found.columns == ["event_id", *tape(lake).schema(kind)]
+    # 2 and 6.999 lie in the windows of both
+    assert rows_by_event(found) == {
+        "first": [-3, -1, 2, 6.999],
+        "second": [2, 6.999, 7, 11],
+        "later": [27, 36.5],
+        "other": [5],
+    }
+
+
+def test_a_scan_is_lazy_and_reads_only_what_is_asked_for(lake: Lake) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -3, 12, 0, 3, 6, 9)
+    scan = tape(lake).scan("trades", ["first", "second"])
+    assert isinstance(scan, pl.LazyFrame)
+    counted = scan.group_by("event_id").agg(pl.len(), pl.col("price").max()).sort("event_id").collect()
+    # prices rise by a cent from 10.00: at 0, 3, 6, 9
+    assert counted.rows() == [("first", 3, 10.02), ("second", 3, 10.03)]
+
+
+def test_a_scan_of_no_event_has_no_rows(lake: Lake) -> None:
+    freeze(lake, MANIFEST)
+    found = tape(lake).scan("quotes", []).collect()
+    assert found.schema == {"event_id": pl.String(), **QUOTES}
+    assert found.is_empty()
+
+
+def test_a_scan_names_the_events_that_it_cannot_read(lake: Lake) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -3, 7)
+    with pytest.raises(InputError, match=r"not in the current manifest of profile core: a, b, c, d, e and 2 more\."):
+        tape(lake).scan("trades", ["first", *"abcdefg"])
+    with pytest.raises(InputError, match="the trades of second, later are not in the lake yet: materialize core/tape_tr"):
+        tape(lake).scan("trades", ["second", "first", "later"])

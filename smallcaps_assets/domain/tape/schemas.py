@@ -1,0 +1,76 @@
+"""Columns of tape files and how they evolve.
+
+Columns are only ever added: never renamed, retyped or removed. To add one, extend its schema in `domain.tables` and
+raise TAPE_SCHEMA_NUMBER. Files written before are read with nulls in the new column; they are stale, and fetched again
+only on request.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+
+TapeKind = Literal["trades", "quotes"]
+TAPE_KINDS: Final[tuple[TapeKind, ...]] = ("trades", "quotes")
+
+# Recorded in every footer beside the columns themselves.
+TAPE_SCHEMA_NUMBER: Final = 1
+TAPE_SCHEMAS: Final[dict[tuple[str, str], pl.Schema]] = {
+    ("trades", "minimal"): TRADES,
+    ("trades", "all"): TRADES_ALL,
+    ("quotes", "minimal"): QUOTES,
+    ("quotes", "all"): QUOTES_ALL,
+}
+
+# The columns of files whose footer records no schema, written by release 0.1. Never changes.
+_TRADES_0_1: Final = ("timestamp", "price", "size", "exchange", "conditions", "sequence_number", "trade_id")
+_QUOTES_0_1: Final = (
+    *("timestamp", "bid_price", "bid_size", "ask_price", "ask_size", "bid_exchange", "ask_exchange"),
+    *("indicators", "conditions", "sequence_number"),
+)
+UNRECORDED_COLUMNS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("trades", "minimal"): _TRADES_0_1,
+    ("trades", "all"): (*_TRADES_0_1, "participant_timestamp", "trf_timestamp", "trf_id", "correction", "tape"),
+    ("quotes", "minimal"): _QUOTES_0_1,
+    ("quotes", "all"): (*_QUOTES_0_1, "participant_timestamp", "tape"),
+}
+
+
+def describe_stale(missing: pl.Series) -> str | None:
+    """How many windows are stale and why, in words; None where none is.
+
+    Args:
+        missing: the missing columns of each window (List(String); null where nothing is published).
+    """
+    stale = missing.filter(missing.list.len() > 0)
+    if stale.is_empty():
+        return None
+    names = stale.explode().unique().sort()
+    plural = "s" if names.len() > 1 else ""
+    return f"{stale.len():,} stale, lacking column{plural} {', '.join(names)}"
+
+
+def schema_record(schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
+    """The footer entries that describe the columns of a new file."""
+    columns = [[name, str(dtype)] for name, dtype in schema.items()]
+    return {"schema_number": TAPE_SCHEMA_NUMBER, "schema": columns}
+
+
+def recorded_schema(kind: str, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Columns and types, as text and in order, of the file that `provenance` describes."""
+    recorded = provenance.get("schema")
+    if recorded is not None:
+        return dict(recorded)
+    known = {**TAPE_SCHEMAS[kind, "all"], **TAPE_SCHEMAS[kind, "minimal"]}
+    columns = UNRECORDED_COLUMNS[kind, provenance.get("columns", "minimal")]
+    return {name: str(known[name]) for name in columns}
+
+
+def missing_columns(kind: str, required: Collection[str], provenance: Mapping[str, Any]) -> list[str]:
+    """Columns of `required` that a file lacks, in their order; a file without rows lacks none."""
+    if provenance.get("rows") == 0:
+        return []
+    present = recorded_schema(kind, provenance)
+    return [name for name in required if name not in present]

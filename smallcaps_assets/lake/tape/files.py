@@ -1,0 +1,83 @@
+"""Tape files: one per span and kind, named by what it covers, described by its footer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.publish import provenance_of
+
+SPAN_TIME_FORMAT: Final = "%Y%m%dT%H%M%S"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part [start, end), UTC, of one symbol's tape, and the events whose windows it covers."""
+
+    symbol: str
+    wave: str
+    start: datetime
+    end: datetime
+    events_merged: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Identifies the span within its symbol: its bounds, in UTC."""
+        return f"{self.start:{SPAN_TIME_FORMAT}}_{self.end:{SPAN_TIME_FORMAT}}"
+
+
+def spans_of(table: pl.DataFrame) -> list[Span]:
+    """The rows of a table of spans (SPANS)."""
+    return [Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in table.to_dicts()]
+
+
+def list_tape_files(folder: Path, symbols: Sequence[str] | None = None) -> list[Path]:
+    """Published files below the folder of one profile and kind, sorted; of all symbols if none are given."""
+    names = ["*"] if symbols is None else symbols
+    found = sorted(path for name in names for path in folder.glob(f"wave=*/symbol={name}/*.parquet"))
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def read_footers(
+    paths: Sequence[Path],
+    is_usable: Callable[[Mapping[str, Any]], bool],
+    missing_columns: Callable[[Mapping[str, Any]], list[str]],
+) -> pl.DataFrame:
+    """One row per file (PUBLISHED).
+
+    Files that cannot be read, that are not ours or whose footer `is_usable` rejects are left out: they are fetched
+    again, in their place.
+    """
+    rows = [row for path in paths if (row := _footer_row(path, is_usable, missing_columns))]
+    return pl.DataFrame(rows, schema=PUBLISHED, orient="row")
+
+
+def _footer_row(
+    path: Path,
+    is_usable: Callable[[Mapping[str, Any]], bool],
+    missing_columns: Callable[[Mapping[str, Any]], list[str]],
+) -> dict[str, Any] | None:
+    try:
+        start, end = (datetime.fromisoformat(f"{part}+0000") for part in path.stem.split("_"))
+        provenance = provenance_of(path)
+    except (LakeError, ValueError):
+        return None
+    if provenance is None or not is_usable(provenance):
+        return None
+    fetched_at = provenance.get("fetched_at")
+    return {
+        "symbol": path.parent.name.removeprefix("symbol="),
+        "wave": path.parent.parent.name.removeprefix("wave="),
+        "start": start,
+        "end": end,
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "missing_columns": missing_columns(provenance),
+        **{name: provenance.get(name) for name in CERTIFICATE},
+        "fetched_at": datetime.fromisoformat(fetched_at) if fetched_at else None,
+    }

@@ -1,0 +1,292 @@
+"""The tape of one profile: publish spans, tell what is published, stale or missing, read the windows of events."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.manifests.selection import ProfileParams
+from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.domain.tape.nbbo import Thinning
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
+from smallcaps_assets.domain.tape.tables import PUBLISHED
+from smallcaps_assets.domain.tape.windows import (
+    choose_pieces,
+    current_spans,
+    event_windows,
+    merge_windows,
+    stale_windows,
+    uncovered,
+)
+from smallcaps_assets.domain.versions import digest
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import make_folders, publish_frame, sweep_below
+from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
+from smallcaps_assets.lake.tape.files import Span, list_tape_files, read_footers
+from smallcaps_assets.lake.tape.reading import count_pieces, scan_pieces
+
+_NAMED: Final = 5  # events in a message
+
+
+class Backlog(NamedTuple):
+    """What one kind of tape lacks of some windows, from one listing of the footers.
+
+    Attributes:
+        windows: the windows (WINDOWS).
+        spans: the spans to fetch (SPANS).
+        published: all published spans (PUBLISHED) of the windows' symbols.
+        stale: windows (STALE) that are published but lack a column, and are not in `spans`.
+        elsewhere: trades (PUBLISHED) that other profiles hold of the symbols to fetch; empty for quotes.
+    """
+
+    windows: pl.DataFrame
+    spans: pl.DataFrame
+    published: pl.DataFrame
+    stale: pl.DataFrame
+    elsewhere: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class TapeStore:
+    """The tape of one profile in a lake.
+
+    Readers need neither `budget` nor `quotes_without_trades`: they decide what is no longer good enough and is to be
+    fetched again.
+    """
+
+    lake: Lake
+    profile: str
+    params: ProfileParams
+    budget: SizeBudget | None = None
+    quotes_without_trades: bool = False
+
+    def schema(self, kind: TapeKind) -> pl.Schema:
+        """The columns that this profile requires."""
+        return TAPE_SCHEMAS[kind, self.params.columns]
+
+    def resolution(self, kind: TapeKind) -> dict[str, Any]:
+        """How much of the stream this profile keeps, as recorded in every footer."""
+        thinning = {"thinning": self.params.quotes.model_dump()} if kind == "quotes" else {}
+        return {"columns": self.params.columns, **thinning}
+
+    # ------------------------------------------------------------------------------------------ what is there
+
+    def published(self, kind: TapeKind, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+        """Spans (PUBLISHED) of all waves at no less than the profile's thinning, including stale ones."""
+        return self._footers(kind, list_tape_files(self.lake.tape(self.profile, kind), symbols))
+
+    def listing(self) -> dict[TapeKind, pl.DataFrame]:
+        """All published spans (PUBLISHED) of each kind: reads every footer once, for the functions that share it."""
+        return {kind: self.published(kind) for kind in TAPE_KINDS}
+
+    def partition_version(
+        self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
+    ) -> tuple[int, str]:
+        """How many rows of one symbol and wave are published, and a fingerprint of them.
+
+        Args:
+            kind: trades or quotes.
+            symbol: the symbol.
+            wave: the wave.
+            published: the published spans (PUBLISHED) where they are known; otherwise they are listed.
+        """
+        if published is None:
+            folder = self.lake.tape_wave(self.profile, kind, wave, symbol)
+            files = [path for path in sorted(folder.glob("*.parquet")) if not path.name.startswith(".")]
+            published = self._footers(kind, files)
+        rows = published.filter(symbol=symbol, wave=wave).select("path", "rows", "bytes", "fetched_at")
+        lines = (f"{Path(path).name} {count} {size} {when}" for path, count, size, when in rows.iter_rows())
+        return int(rows["rows"].sum()), digest(lines)
+
+    def is_published(self, kind: TapeKind, span: Span) -> bool:
+        """Whether exactly this span is published with all columns, at no less than the profile's thinning."""
+        path = self._path(kind, span)
+        return path.is_file() and not current_spans(self._footers(kind, [path])).is_empty()
+
+    def missing_spans(self, kind: TapeKind, windows: pl.DataFrame, *, upgrade: bool = False) -> pl.DataFrame:
+        """The spans to fetch (SPANS) so that every window (WINDOWS) is covered; with `upgrade`, by current files."""
+        return self.backlog(kind, windows, upgrade=upgrade).spans
+
+    def backlog(self, kind: TapeKind, windows: pl.DataFrame, *, upgrade: bool = False) -> Backlog:
+        """What is missing and what is stale of `windows` (WINDOWS).
+
+        Args:
+            kind: trades or quotes.
+            windows: the windows; further columns are ignored.
+            upgrade: fetch stale windows again as well.
+        """
+        symbols = windows["symbol"].unique(maintain_order=True).to_list()
+        published = self.published(kind, symbols)
+        spans = merge_windows(uncovered(windows, current_spans(published) if upgrade else published))
+        stale = stale_windows(windows, published)
+        elsewhere = PUBLISHED.to_frame()
+        if kind == "trades" and spans.height:
+            elsewhere = self.published_elsewhere(spans["symbol"].unique().sort().to_list())
+        return Backlog(windows, spans, published, stale.clear() if upgrade else stale, elsewhere)
+
+    def published_elsewhere(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """Trades (PUBLISHED) of known origin that other profiles hold with all columns of this one.
+
+        Trades are never thinned, so those of any profile serve.
+        """
+        others = sorted(folder.parent.name for folder in (self.lake.root / "tape").glob("*/trades"))
+        stores = [TapeStore(self.lake, other, self.params) for other in others if other != self.profile]
+        found = pl.concat([PUBLISHED.to_frame(), *(store.published("trades", symbols) for store in stores)])
+        has_origin = pl.col("fetched_at").is_not_null() | (pl.col("adopted_from").list.len() > 0)
+        return current_spans(found).filter(has_origin)
+
+    def failures(self, kind: TapeKind) -> list[dict[str, Any]]:
+        """State, cause, wave, events and effort of the spans that could not be fetched and still are not."""
+        return read_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)))
+
+    # ------------------------------------------------------------------------------------------ publishing
+
+    def prepare(self, kind: TapeKind) -> None:
+        """Create the folders of this kind, and remove what killed writers left in them.
+
+        Raises:
+            LakeError: the folder of the lake does not exist, or the disk refuses.
+        """
+        folder = self.lake.tape(self.profile, kind)
+        for place in (folder, self.lake.quarantine_path(folder)):
+            make_folders(place, self.lake.root)
+            sweep_below(place, "wave=*/symbol=*/.*.part")
+
+    def publish(
+        self,
+        kind: TapeKind,
+        span: Span,
+        rows: pl.DataFrame,
+        certificate: Mapping[str, Any],
+        *,
+        below: Path | None = None,
+    ) -> Path:
+        """Publish the tape of one span, which may be empty, and drop the record of its earlier failure.
+
+        Args:
+            kind: trades or quotes.
+            span: the span.
+            rows: its rows, with the profile's columns.
+            certificate: further entries of the footer.
+            below: the folder that must exist, by default the lake's; only folders below it are created.
+
+        Raises:
+            LakeError: `below` does not exist, or the disk refuses.
+        """
+        path = self._path(kind, span)
+        failure = self._failure(path)
+        # what failed attempts took counts towards the file
+        effort = {name: certificate.get(name, 0) + count for name, count in effort_so_far(failure).items()}
+        schema = self.schema(kind)
+        if rows.schema != schema:
+            rows = rows.match_to_schema(schema)
+        provenance = {
+            **certificate,
+            **effort,
+            **self.resolution(kind),
+            **schema_record(schema),
+            "events_merged": span.events_merged,
+            "rows": rows.height,
+        }
+        publish_frame(path, rows, provenance, below=below or self.lake.root)
+        failure.unlink(missing_ok=True)
+        return path
+
+    def record_failure(  # noqa: PLR0913 -- the fields of the record
+        self,
+        kind: TapeKind,
+        span: Span,
+        state: str,
+        cause: str,
+        effort: Mapping[str, int] | None = None,
+        *,
+        below: Path | None = None,
+    ) -> None:
+        """Record why a span could not be fetched, and what the attempt took, for people and for the ledger."""
+        path = self._failure(self._path(kind, span))
+        record_failure(path, span, state, cause, effort or {}, below or self.lake.root)
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def trades(self, event_id: str) -> pl.DataFrame:
+        """Trades in the window of one event of the current manifest, sorted by (timestamp, sequence_number)."""
+        return self._read("trades", event_id)
+
+    def quotes(self, event_id: str) -> pl.DataFrame:
+        """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number)."""
+        return self._read("quotes", event_id)
+
+    def scan(self, kind: TapeKind, events: Iterable[str]) -> pl.LazyFrame:
+        """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
+
+        Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
+        them. Rows come in no particular order. Columns that a file lacks are null. Manifest and footers are read once,
+        when this is called; rows when the frame is collected.
+
+        Args:
+            kind: trades or quotes.
+            events: ids of events; repeated ids count once.
+
+        Raises:
+            InputError: an event is not in the manifest, or its tape is not published.
+            LakeError: the manifest cannot be read.
+        """
+        wanted = pl.Series("event_id", list(events), dtype=pl.String).unique(maintain_order=True).to_frame()
+        manifest = ManifestStore(self.lake.manifests(self.profile), self.profile).load()
+        unknown = wanted.join(manifest, on="event_id", how="anti")["event_id"]
+        if unknown.len():
+            raise InputError(f"not in the current manifest of profile {self.profile}: {_names(unknown)}.")
+        windows = event_windows(manifest.join(wanted, on="event_id", how="semi"))
+        published = self.published(kind, windows["symbol"].unique(maintain_order=True).to_list())
+        missing = uncovered(windows, published)["event_id"]
+        if missing.len():
+            raise InputError(
+                f"the {kind} of {_names(missing)} are not in the lake yet: materialize {self.profile}/tape_{kind}."
+            )
+        return self.scan_pieces(kind, choose_pieces(windows, published)).select("event_id", *self.schema(kind))
+
+    def scan_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.LazyFrame:
+        """Rows of pieces of windows; see `lake.tape.reading`."""
+        return scan_pieces(where, self.schema(kind))
+
+    def count_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.DataFrame:
+        """Rows of each event in each of its files (PIECE_COUNTS); see `lake.tape.reading`."""
+        return count_pieces(where, self.schema(kind), self.lake.tape(self.profile, kind))
+
+    def _read(self, kind: TapeKind, event_id: str) -> pl.DataFrame:
+        rows = self.scan(kind, [event_id]).drop("event_id")
+        return rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
+
+    def _path(self, kind: TapeKind, span: Span) -> Path:
+        return self.lake.tape_wave(self.profile, kind, span.wave, span.symbol) / f"{span.name}.parquet"
+
+    def _failure(self, path: Path) -> Path:
+        return self.lake.quarantine_path(path).with_suffix(".json")
+
+    def _footers(self, kind: TapeKind, paths: Sequence[Path]) -> pl.DataFrame:
+        required = self.schema(kind).names()
+        return read_footers(
+            paths,
+            lambda provenance: self._is_fine_enough(kind, provenance),
+            lambda provenance: missing_columns(kind, required, provenance),
+        )
+
+    def _is_fine_enough(self, kind: TapeKind, provenance: Mapping[str, Any]) -> bool:
+        """Whether a file was thinned no more than the profile asks."""
+        if kind == "trades":
+            return True
+        if provenance.get("skipped") and self.quotes_without_trades:
+            return False
+        if provenance.get("budget_hz") and self.budget and provenance["budget_mb"] < self.budget.event_mb:
+            return False
+        return Thinning(**provenance["thinning"]).resolves(self.params.quotes)
+
+
+def _names(events: pl.Series) -> str:
+    """Some event ids, for a message."""
+    more = f" and {events.len() - _NAMED:,} more" if events.len() > _NAMED else ""
+    return f"{', '.join(events.head(_NAMED))}{more}"

@@ -1,0 +1,46 @@
+"""The vendor's API key: sent in a header, removed from text that may quote it, never printed."""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import requests
+from requests.auth import AuthBase
+
+from smallcaps_assets.errors import NotAuthenticated, SettingsError
+
+KEY_VARIABLES: Final = "MASSIVE_API_KEY (or POLYGON_API_KEY)"
+
+_MAX_TEXT_LENGTH: Final = 300
+
+
+class BearerKey(AuthBase):
+    """Signs requests with the key and removes the key from text received from the vendor.
+
+    Raises:
+        NotAuthenticated: the key is empty.
+        SettingsError: the key has characters that an HTTP header cannot carry.
+    """
+
+    def __init__(self, api_key: str) -> None:
+        if not api_key:
+            raise NotAuthenticated(f"no API key was given. Set {KEY_VARIABLES} in the environment.")
+        if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", api_key):
+            raise SettingsError(
+                f"the API key contains characters that no key has, such as spaces. Correct {KEY_VARIABLES}."
+            )
+        self._api_key = api_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header that authorizes a request."""
+        request.headers["Authorization"] = f"Bearer {self._api_key}"
+        return request
+
+    def __repr__(self) -> str:
+        return "BearerKey(***)"
+
+    def clean(self, text: str) -> str:
+        """Text from outside made safe for messages: on one line, without the key, at most 300 characters."""
+        without_key = text.replace(self._api_key, "***").replace(quote(self._api_key, safe=""), "***")
+        line = " ".join(re.sub(r"[^ -~\u00a0-\uffff]", " ", without_key).split())
+        return line if len(line) <= _MAX_TEXT_LENGTH else line[:_MAX_TEXT_LENGTH] + "..."
