@@ -252,6 +252,8 @@ class Platform:
         shutil.copy(REPOSITORY / "workspace.yaml", self.home)
         settings = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
         settings["source"] |= {"kind": "vendor", "base_url": self.server.base_url, "max_retries": 1}
+        # a request that is held up while the web UI starts again is not sent a second time
+        settings["source"]["timeout_s"] = float(RUNS_S)
         settings["history"]["first_session"] = FIRST_SESSION
         settings |= {"partitions_per_run": PER_RUN, "fetch_threads": THREADS}
         (self.home / "config" / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
