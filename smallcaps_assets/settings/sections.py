@@ -1,17 +1,14 @@
 """Sections of the settings that belong to no single domain module: source, paths, history, capture, checks."""
 
-from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.bars.checks import BarCheckParams
 from smallcaps_assets.domain.events.checks import MasterCheckParams
-from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
-
-CalendarDay = Annotated[date, Field(strict=False)]
 
 
 class EmbeddedParams(Params):

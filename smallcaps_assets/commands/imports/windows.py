@@ -29,7 +29,6 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
 from smallcaps_assets.pipeline.imports.windows import (
     HELD,
@@ -42,6 +41,7 @@ from smallcaps_assets.pipeline.imports.windows import (
 )
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet:
