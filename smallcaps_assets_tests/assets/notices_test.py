@@ -159,8 +159,8 @@ def test_a_post_that_is_refused_is_told_without_the_address(
     ("url", "words"),
     [
         (f"http://127.0.0.1:1{SECRET}", r"127\.0\.0\.1 did not answer \(ConnectionError\)"),
-        (f"ftp://127.0.0.1{SECRET}", "no http:// or https:// URL"),
-        (f"http://[::1{SECRET}", "no http:// or https:// URL"),
+        (f"ftp://127.0.0.1{SECRET}", "not an http:// or https:// URL"),
+        (f"http://[::1{SECRET}", "not an http:// or https:// URL"),
         (f"http://a host{SECRET}", "did not answer"),
     ],
 )
@@ -231,7 +231,7 @@ def test_lateness_is_reported_when_the_verdict_changes(instance: dg.DagsterInsta
         cursor = said.cursor
         return str(said.skip_reason.skip_message) if said.skip_reason else ""
 
-    assert "session of 2025-11-26 is here" in look("2025-11-26 23:40")
+    assert "session of 2025-11-26 is published" in look("2025-11-26 23:40")
     on_time = [("minute_bars", True, "WARN"), ("master_events", True, "WARN")]
     assert reported(instance) == on_time
     assert look("2025-11-27 23:40") == "Nothing changed.", "Thanksgiving is no reason for alarm"
@@ -240,7 +240,7 @@ def test_lateness_is_reported_when_the_verdict_changes(instance: dg.DagsterInsta
     assert reported(instance) == [("minute_bars", False, "ERROR"), ("master_events", False, "ERROR")]
     assert look("2025-11-28 23:50") == "Nothing changed."
     brought(followed, date(2025, 11, 28))
-    assert "session of 2025-11-28 is here" in look("2025-11-29 00:10")
+    assert "session of 2025-11-28 is published" in look("2025-11-29 00:10")
     assert reported(instance) == on_time
 
 

@@ -6,73 +6,15 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.tables import SESSIONS, UTC_US
+from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.domain.tape.tables import KPIS
 
-STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
+CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # both artefacts are there: the vendor has no more
-HELD: Final = ("complete", "empty", "trades_only", "quotes_only")
+PUBLISHED_STATES: Final = ("complete", "empty", "trades_only", "quotes_only")
 
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
 _KINDS: Final = ("trades", "quotes")
-
-LEDGER: Final = pl.Schema(
-    {
-        "profile": pl.String(),
-        "manifest_id": pl.String(),
-        "event_id": pl.String(),
-        "symbol": pl.String(),
-        "wave": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "extended": pl.Boolean(),
-        "state": pl.String(),
-        "cause": pl.String(),
-        "events_merged": pl.List(pl.String()),
-        **{f"{kind}_rows": pl.Int64() for kind in _KINDS},
-        **{f"{kind}_first": _UTC_NS for kind in _KINDS},
-        **{f"{kind}_last": _UTC_NS for kind in _KINDS},
-        "bytes": pl.Float64(),
-        "thinning": pl.String(),
-        "budget_hz": pl.Float64(),
-        "over_budget": pl.Boolean(),
-        "quotes_skipped": pl.String(),
-        "trades_taken_from": pl.List(pl.String()),
-        **{f"{kind}_adopted_from": pl.List(pl.String()) for kind in _KINDS},
-        **{f"{kind}_missing_columns": pl.List(pl.String()) for kind in _KINDS},
-        **{
-            f"{kind}_{name}": dtype
-            for kind in _KINDS
-            for name, dtype in {
-                "files": pl.List(pl.String()),
-                "sha256": pl.List(pl.String()),
-                "spans": pl.List(pl.Struct({"start": UTC_US, "end": UTC_US})),
-                "received": pl.Int64(),
-                "pages": pl.Int64(),
-                "requests": pl.Int64(),
-                "request_ids": pl.List(pl.String()),
-                "fetched_at": UTC_US,
-            }.items()
-        },
-        "config_hash": pl.List(pl.String()),
-        "package_version": pl.List(pl.String()),
-    }
-)
-
-# Columns that release 0.1 did not write.
-LEDGER_ADDED: Final = tuple(f"{kind}_missing_columns" for kind in _KINDS)
-
-# What the published artefacts say of the requests that made them.
-EFFORT: Final = pl.Schema({"wave": pl.String(), "requests": pl.Int64(), "retries": pl.Int64(), "throttled": pl.Int64()})
-
-KPIS: Final = pl.Schema(
-    {
-        "wave": pl.String(),
-        "figure": pl.String(),
-        "value": pl.Float64(),
-        "target": pl.String(),
-        "holds": pl.Boolean(),
-    }
-)
 
 
 class KpiParams(Params):
@@ -87,7 +29,7 @@ class KpiParams(Params):
 
 def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
     """Windows by wave and state, one column per state, with `windows` and `bytes`; a row `all` comes last."""
-    counts = [(pl.col("state") == state).sum().alias(state) for state in STATES]
+    counts = [(pl.col("state") == state).sum().alias(state) for state in CAPTURE_STATES]
     figures = [pl.len().alias("windows"), *counts, pl.col("bytes").sum()]
     by_wave = ledger.group_by("wave").agg(figures)
     whole = ledger.select(pl.lit("all").alias("wave"), *figures)
@@ -116,7 +58,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
         complete.sum().alias("complete"),
-        *speed(),
+        *speed_figures(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
     windows = pl.concat([ledger.group_by("wave").agg(figures), ledger.select(pl.lit("all").alias("wave"), *figures)])
@@ -167,14 +109,14 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
     )
 
 
-def speed() -> list[pl.Expr]:
+def speed_figures() -> list[pl.Expr]:
     """`windows_per_hour`, complete or empty, over the last hour in which any came, and `left`, those still to come."""
-    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(HELD))
+    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(PUBLISHED_STATES))
     recent = done.filter(done > done.max() - pl.duration(hours=1))
     seconds = (recent.max() - recent.min()).dt.total_microseconds() / 1e6
     return [
         pl.when(seconds > 0).then(3600 * (recent.len() - 1) / seconds).alias("windows_per_hour"),
-        (~pl.col("state").is_in(HELD)).sum().alias("left"),
+        (~pl.col("state").is_in(PUBLISHED_STATES)).sum().alias("left"),
     ]
 
 
@@ -217,7 +159,7 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
 
 def _wave_to_repeat(ledger: pl.DataFrame) -> str:
     """The wave that lacks the largest share of its windows."""
-    lacking = ~pl.col("state").is_in(HELD)
+    lacking = ~pl.col("state").is_in(PUBLISHED_STATES)
     waves = ledger.group_by("wave").agg(windows=pl.len(), lacking=lacking.sum()).filter(pl.col("lacking") > 0)
     if waves.is_empty():
         return "no wave is to be repeated: the vendor has no more for the windows that are not complete"
