@@ -11,7 +11,7 @@ import polars as pl
 
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
-from smallcaps_assets.domain.tables import matched
+from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors
@@ -58,7 +58,11 @@ def run(arguments: Namespace) -> int:
 def _night(report: Path) -> str:
     """Who stayed behind in the last night, by its report."""
     with disk_errors("read", report):
-        rows = matched(pl.scan_parquet(report, hive_partitioning=False), BEHIND, str(report)).sort("symbol").collect()
+        rows = (
+            match_columns(pl.scan_parquet(report, hive_partitioning=False), BEHIND, str(report))
+            .sort("symbol")
+            .collect()
+        )
     if rows.is_empty():
         return "night:  no symbol stayed behind"
     names = rows["symbol"].head(NAMED).to_list()

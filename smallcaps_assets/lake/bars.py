@@ -15,7 +15,7 @@ from smallcaps_assets.domain.bars.checks import SESSION_BARS
 from smallcaps_assets.domain.bars.quality import bar_problems
 from smallcaps_assets.domain.imports.conflicts import MINUTES, compared, counted
 from smallcaps_assets.domain.sessions import midnight, new_york_date
-from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.import_records import IMPORTS, Adoption, Held, Imports, held
@@ -132,7 +132,7 @@ class BarsStore:
         files = [path for path in paths if months is None or path.stem in months]
         if not files:
             return pl.LazyFrame(schema=wanted)
-        return matched(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.minute_bars))
+        return match_columns(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.minute_bars))
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
@@ -171,7 +171,7 @@ class BarsStore:
         if not files:
             return pl.DataFrame(schema=wanted)
         what = f"bars of {symbols[0] if len(symbols) == 1 else f'{len(symbols):,} symbols'} in {files[0].parent}"
-        bars = matched(pl.scan_parquet(files, hive_partitioning=False), wanted, what)
+        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False), wanted, what)
         if first is not None:
             bars = bars.filter(pl.col("timestamp") >= midnight(first))
         if last is not None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from smallcaps_assets.domain.tables import check_symbol
+from smallcaps_assets.domain.symbols import check_symbol
 
 
 @dataclass(frozen=True)

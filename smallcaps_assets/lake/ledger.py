@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
-from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape.store import TapeStore

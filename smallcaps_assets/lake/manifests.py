@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
-from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256
 
@@ -101,7 +101,7 @@ class ManifestStore:
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
                 "was frozen: put the original back, or remove current.json and materialize the manifest again."
             )
-        rows = matched(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+        rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
 
     def _chosen_before(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.coverage import LISTINGS
-from smallcaps_assets.domain.tables import REFERENCE, matched
+from smallcaps_assets.domain.tables import REFERENCE, match_columns
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
@@ -91,4 +91,4 @@ def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
     rows = pl.scan_parquet(path, hive_partitioning=False)
     absent = [name for name in _LATER if name in schema and name not in rows.collect_schema()]
     rows = rows.with_columns(pl.lit(None, dtype=schema[name]).alias(name) for name in absent)
-    return matched(rows, schema, str(path)).collect()
+    return match_columns(rows, schema, str(path)).collect()

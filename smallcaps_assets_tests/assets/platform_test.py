@@ -20,7 +20,8 @@ from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
-from smallcaps_assets.domain.tape.kpis import KPIS, LEDGER, ledger_problems
+from smallcaps_assets.domain.tape.kpis import ledger_problems
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore

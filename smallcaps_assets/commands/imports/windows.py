@@ -18,7 +18,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
-from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import InputError
@@ -29,7 +29,6 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
 from smallcaps_assets.pipeline.imports.windows import (
     HELD,
@@ -42,6 +41,7 @@ from smallcaps_assets.pipeline.imports.windows import (
 )
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet:
@@ -150,7 +150,7 @@ def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
         scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False).cast(
             {name: pl.Int64 for name in columns if name != "event_id"}
         )
-        told = matched(scanned, columns, str(arguments.manifest)).collect()
+        told = match_columns(scanned, columns, str(arguments.manifest)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"--manifest {arguments.manifest}: {str(error).splitlines()[0]}") from error
     return told.unique("event_id", keep="none").rename(dict(zip(columns, HELD, strict=True)))
@@ -185,7 +185,7 @@ def _refused_before(aside: Path) -> pl.DataFrame:
     if not aside.is_file():
         return REFUSED.to_frame()
     with disk_errors("read", aside):
-        return matched(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
+        return match_columns(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:

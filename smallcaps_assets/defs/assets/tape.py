@@ -17,21 +17,14 @@ from smallcaps_assets.defs.recording import record_partitions
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
-from smallcaps_assets.domain.tape.kpis import (
-    KPIS,
-    LEDGER,
-    capture_kpis,
-    ledger_problems,
-    speed,
-    state_counts,
-    verdict,
-)
+from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed, state_counts, verdict
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, describe_stale
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
-from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings

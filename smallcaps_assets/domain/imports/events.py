@@ -15,7 +15,8 @@ from smallcaps_assets.domain.imports.bar_facts import FACTS
 from smallcaps_assets.domain.imports.clocks import Clock, same_bar
 from smallcaps_assets.domain.imports.columns import decimal, text, utc, utc_since_epoch
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SHARD, symbol_is_safe
+from smallcaps_assets.domain.symbols import symbol_is_safe
+from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SHARD
 from smallcaps_assets.errors import InputError
 
 # What the earlier table tells; its other columns follow from these and are made anew.

@@ -7,31 +7,10 @@ from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import WAVES
-from smallcaps_assets.domain.tape.windows import SPANS
+from smallcaps_assets.domain.tape.tables import COST_ESTIMATE
 
 EVERY_WAVE: Final = "all"
 MINUTE_S: Final = 60
-
-# Spans that are still to be fetched, with the trades that are expected in each; `held`: cut out of another profile's
-# tape instead, without a request.
-DUE: Final = pl.Schema({"kind": pl.String(), **SPANS, "held": pl.Boolean(), "trades": pl.Float64()})
-
-# What is to be paid per wave. `events` are those of the selection, `events_due` those that lack trades or quotes;
-# bytes are of parquet, `bytes_p50` and `bytes_p90` of an event that is due (null: none is).
-PLAN: Final = pl.Schema(
-    {
-        "wave": pl.String(),
-        "events": pl.Int64(),
-        "events_due": pl.Int64(),
-        "trades_spans": pl.Int64(),
-        "quotes_spans": pl.Int64(),
-        "requests": pl.Int64(),
-        "hours": pl.Float64(),
-        "bytes": pl.Float64(),
-        "bytes_p50": pl.Float64(),
-        "bytes_p90": pl.Float64(),
-    }
-)
 
 
 class PlanAssumptions(Params):
@@ -146,10 +125,10 @@ def with_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: flo
 
 
 def estimate(due: pl.DataFrame, windows: pl.DataFrame, reckoned: Rates, terms: Terms) -> pl.DataFrame:
-    """What it costs to fetch `due` (PLAN): one row per wave of `windows` in the order of capture, then `all`.
+    """What it costs to fetch `due` (COST_ESTIMATE): one row per wave of `windows` in the order of capture, then `all`.
 
     Args:
-        due: spans to fetch (DUE).
+        due: spans to fetch (SPANS_TO_FETCH).
         windows: all windows of the selection (WINDOWS), with `trades` expected in each.
         reckoned: figures to reckon with.
         terms: what vendor and profile set.
@@ -188,10 +167,10 @@ def estimate(due: pl.DataFrame, windows: pl.DataFrame, reckoned: Rates, terms: T
             on="wave",
             how="left",
         )
-        .with_columns(pl.col(name).fill_null(0) for name in PLAN if name not in ("wave", "hours", *_PER_EVENT))
+        .with_columns(pl.col(name).fill_null(0) for name in COST_ESTIMATE if name not in ("wave", "hours", *_PER_EVENT))
         .with_columns(hours=pl.col("requests") / per_minute / MINUTE_S)
         .sort(pl.col("wave").cast(pl.Enum([*WAVES, EVERY_WAVE])))
-        .select(pl.col(name).cast(dtype) for name, dtype in PLAN.items())
+        .select(pl.col(name).cast(dtype) for name, dtype in COST_ESTIMATE.items())
     )
 
 

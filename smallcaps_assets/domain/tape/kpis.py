@@ -6,7 +6,8 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.tables import SESSIONS, UTC_US
+from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.domain.tape.tables import KPIS
 
 STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # both artefacts are there: the vendor has no more
@@ -14,65 +15,6 @@ HELD: Final = ("complete", "empty", "trades_only", "quotes_only")
 
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
 _KINDS: Final = ("trades", "quotes")
-
-LEDGER: Final = pl.Schema(
-    {
-        "profile": pl.String(),
-        "manifest_id": pl.String(),
-        "event_id": pl.String(),
-        "symbol": pl.String(),
-        "wave": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "extended": pl.Boolean(),
-        "state": pl.String(),
-        "cause": pl.String(),
-        "events_merged": pl.List(pl.String()),
-        **{f"{kind}_rows": pl.Int64() for kind in _KINDS},
-        **{f"{kind}_first": _UTC_NS for kind in _KINDS},
-        **{f"{kind}_last": _UTC_NS for kind in _KINDS},
-        "bytes": pl.Float64(),
-        "thinning": pl.String(),
-        "budget_hz": pl.Float64(),
-        "over_budget": pl.Boolean(),
-        "quotes_skipped": pl.String(),
-        "trades_taken_from": pl.List(pl.String()),
-        **{f"{kind}_adopted_from": pl.List(pl.String()) for kind in _KINDS},
-        **{f"{kind}_missing_columns": pl.List(pl.String()) for kind in _KINDS},
-        **{
-            f"{kind}_{name}": dtype
-            for kind in _KINDS
-            for name, dtype in {
-                "files": pl.List(pl.String()),
-                "sha256": pl.List(pl.String()),
-                "spans": pl.List(pl.Struct({"start": UTC_US, "end": UTC_US})),
-                "received": pl.Int64(),
-                "pages": pl.Int64(),
-                "requests": pl.Int64(),
-                "request_ids": pl.List(pl.String()),
-                "fetched_at": UTC_US,
-            }.items()
-        },
-        "config_hash": pl.List(pl.String()),
-        "package_version": pl.List(pl.String()),
-    }
-)
-
-# Columns that release 0.1 did not write.
-LEDGER_ADDED: Final = tuple(f"{kind}_missing_columns" for kind in _KINDS)
-
-# What the published artefacts say of the requests that made them.
-EFFORT: Final = pl.Schema({"wave": pl.String(), "requests": pl.Int64(), "retries": pl.Int64(), "throttled": pl.Int64()})
-
-KPIS: Final = pl.Schema(
-    {
-        "wave": pl.String(),
-        "figure": pl.String(),
-        "value": pl.Float64(),
-        "target": pl.String(),
-        "holds": pl.Boolean(),
-    }
-)
 
 
 class KpiParams(Params):

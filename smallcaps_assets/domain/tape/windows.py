@@ -1,25 +1,8 @@
 """Tape windows and the spans that cover them (specification, section 6). Half open, UTC."""
 
-from typing import Final
-
 import polars as pl
 
-from smallcaps_assets.domain.tables import UTC_US
-
-WINDOWS: Final = pl.Schema(
-    {"event_id": pl.String(), "symbol": pl.String(), "wave": pl.String(), "start": UTC_US, "end": UTC_US}
-)
-SPANS: Final = pl.Schema(
-    {
-        "symbol": pl.String(),
-        "wave": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "events_merged": pl.List(pl.String()),
-    }
-)
-# Published windows whose files lack columns that the profile requires.
-STALE: Final = pl.Schema({**WINDOWS, "missing_columns": pl.List(pl.String())})
+from smallcaps_assets.domain.tape.tables import SPANS, STALE, WINDOWS
 
 
 def event_windows(manifest: pl.DataFrame) -> pl.DataFrame:

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import ProfileParams
-from smallcaps_assets.domain.tables import PUBLISHED
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
+from smallcaps_assets.domain.tape.tables import PUBLISHED
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
     current_spans,

@@ -5,29 +5,16 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import MANIFEST, UTC_US, matched
-from smallcaps_assets.domain.tape.kpis import LEDGER, LEDGER_ADDED
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows, pieces, uncovered
+from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
+from smallcaps_assets.domain.tape.windows import event_windows, pieces, uncovered
 from smallcaps_assets.errors import InputError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.store import TapeStore
 
-# One row per file that the ledger names; `fetched_at` is not before the file was fetched.
-CERTIFIED: Final = pl.Schema(
-    {
-        "kind": pl.String(),
-        "file": pl.String(),
-        "symbol": pl.String(),
-        "sha256": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "fetched_at": UTC_US,
-        "events": pl.List(pl.String()),
-    }
-)
 _ABSENT: Final = ("failed", "denied", "missing")
 
 
@@ -54,7 +41,9 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
         raise InputError(f"{path}: no ledger of profile {profile} yet. {remedy}")
     with disk_errors("read", path):
         try:
-            ledger = matched(pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path), LEDGER_ADDED).collect()
+            ledger = match_columns(
+                pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path), LEDGER_ADDED
+            ).collect()
         except InputError as error:
             raise InputError(f"{error} {remedy}") from error
     others = ledger["profile"].unique().drop_nulls().sort().to_list()
@@ -79,7 +68,7 @@ def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -
         if len(named) > 1 or not older.is_file():
             return found
         with disk_errors("read", older):
-            manifest = matched(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
+            manifest = match_columns(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])
     twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()

@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from smallcaps_assets.domain.imports.bars import OPTIONAL, BarForm, columns_of_bars, objection, question
 from smallcaps_assets.domain.imports.columns import needs_unit
-from smallcaps_assets.domain.tables import BARS, as_listed, as_listed_name, check_symbol
+from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol, check_symbol
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_tables import (
     FILE,
@@ -115,7 +116,7 @@ class BarSources:
         for file in files:
             try:
                 symbol = symbol_of_path(file) or self._symbol_of_name(file)
-                listed = None if symbol is None else as_listed_name(check_symbol(symbol))
+                listed = None if symbol is None else canonical_name(check_symbol(symbol))
             except InputError as error:
                 problems.append(f"{file}: {error}")
                 continue
@@ -210,7 +211,7 @@ class BarSources:
         self.extra.update(table.extra)
         if symbol is not None or self.only is None:
             return table
-        wanted = as_listed(pl.col("symbol")).is_in(list(self.only))
+        wanted = canonical_symbol(pl.col("symbol")).is_in(list(self.only))
         asking = None if table.asking is None else table.asking.filter(wanted)
         return table._replace(of_files=table.of_files.filter(wanted), asking=asking)
 

@@ -22,7 +22,7 @@ from smallcaps_assets.domain.imports.events import (
     typed_events,
 )
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
-from smallcaps_assets.domain.tables import matched
+from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import remember_import
@@ -300,7 +300,7 @@ def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
     if not path.is_file():
         return schema.to_frame()
     with disk_errors("read", path):
-        return matched(pl.scan_parquet(path, hive_partitioning=False), schema, str(path)).collect()
+        return match_columns(pl.scan_parquet(path, hive_partitioning=False), schema, str(path)).collect()
 
 
 def _require_own(out: Path) -> None:

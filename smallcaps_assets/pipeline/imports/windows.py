@@ -13,7 +13,8 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.windows import WINDOWS, current_spans, event_windows, merge_windows, uncovered
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.budget import thin_after
 from smallcaps_assets.domain.tape.differences import Differences, differences
 from smallcaps_assets.domain.tape.nbbo import Thinning, thinned
+from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -21,22 +21,6 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 
-# One row per span that was sampled: rows of the artefact, how they changed, or why that is not known.
-AUDIT: Final = pl.Schema(
-    {
-        "kind": pl.String(),
-        "symbol": pl.String(),
-        "wave": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "fetched_at": UTC_US,
-        "rows": pl.Int64(),
-        "added": pl.Int64(),
-        "removed": pl.Int64(),
-        "altered": pl.Int64(),
-        "cause": pl.String(),
-    }
-)
 WINDOWS_UNKNOWN: Final = (
     "its quotes were thinned to the size budget around events whose windows the current manifest does not tell"
 )

@@ -12,7 +12,8 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
-from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import Backlog, TapeStore

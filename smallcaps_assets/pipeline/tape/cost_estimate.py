@@ -9,9 +9,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.tape.cost_estimate import (
-    DUE,
     History,
     PlanAssumptions,
     Rates,
@@ -23,7 +22,8 @@ from smallcaps_assets.domain.tape.cost_estimate import (
     with_trades,
 )
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.windows import SPANS, event_windows, uncovered
+from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
+from smallcaps_assets.domain.tape.windows import event_windows, uncovered
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span, spans_of
@@ -126,12 +126,12 @@ class Planner:
         )
 
     def _due(self, kind: TapeKind, backlog: Backlog, bars: pl.DataFrame) -> pl.DataFrame:
-        """The spans of a backlog with what is expected of them (DUE); other profiles hold some of the trades."""
+        """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
         numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
         to_fetch = uncovered(numbered, backlog.elsewhere)["event_id"]
         held = ~pl.col("event_id").is_in(to_fetch.implode())
         spans = numbered.with_columns(kind=pl.lit(kind), held=held)
-        return with_trades(spans, bars, self.assumptions.trades_per_bar).select(*DUE)
+        return with_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
         """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
@@ -147,7 +147,7 @@ class Planner:
         first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
         with disk_errors("read", folder):
             return (
-                matched(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
+                match_columns(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
                 .filter(pl.col("timestamp").is_between(first, last))
                 .join(minutes.lazy(), on=["symbol", "timestamp"], how="semi")
                 .collect(engine="streaming")

@@ -15,7 +15,8 @@ import polars as pl
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit
 from smallcaps_assets.domain.tape.nbbo import thinned
 from smallcaps_assets.domain.tape.schemas import TapeKind
-from smallcaps_assets.domain.tape.windows import WINDOWS, pieces, uncovered
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import pieces, uncovered
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span

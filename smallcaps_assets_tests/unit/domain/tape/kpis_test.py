@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER, capture_kpis, ledger_problems, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, state_counts, verdict
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets_tests.scenarios import default_settings
 
 NOON = datetime(2025, 11, 5, 17, tzinfo=UTC)

@@ -4,7 +4,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.tape.windows import WINDOWS, merge_windows, pieces, tiles, uncovered
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import merge_windows, pieces, tiles, uncovered
 
 DAY = datetime(2025, 11, 5, 15, tzinfo=UTC)
 

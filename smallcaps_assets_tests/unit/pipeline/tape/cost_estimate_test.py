@@ -15,8 +15,6 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.domain.manifests.selection import Selection, trial
 from smallcaps_assets.domain.tape.cost_estimate import (
-    DUE,
-    PLAN,
     History,
     PlanAssumptions,
     Rates,
@@ -27,7 +25,7 @@ from smallcaps_assets.domain.tape.cost_estimate import (
     rates,
     with_trades,
 )
-from smallcaps_assets.domain.tape.windows import WINDOWS
+from smallcaps_assets.domain.tape.tables import COST_ESTIMATE, SPANS_TO_FETCH, WINDOWS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -56,7 +54,7 @@ ASSUMED = PlanAssumptions(trades_per_bar=50, quotes_per_trade=6, bytes_per_trade
 NOTHING = History(None, None, None, None, 0, 0, 0)
 RATES = rates(NOTHING, ASSUMED)
 TERMS = Terms(rows_per_page=50_000, requests_per_minute=5, max_hz=5)
-COLUMNS = [name for name in PLAN if name not in ("wave", "hours")]
+COLUMNS = [name for name in COST_ESTIMATE if name not in ("wave", "hours")]
 
 
 def at(minute: float) -> datetime:
@@ -68,7 +66,7 @@ def due(*spans: tuple[str, str, float, list[str]], minutes: int = 10) -> pl.Data
     rows = [
         (kind, "AEMD", wave, at(0), at(minutes), events, False, float(trades)) for kind, wave, trades, events in spans
     ]
-    return pl.DataFrame(rows, schema=DUE, orient="row")
+    return pl.DataFrame(rows, schema=SPANS_TO_FETCH, orient="row")
 
 
 def windows(*rows: tuple[str, str, float], minutes: int = 10) -> pl.DataFrame:
@@ -78,7 +76,7 @@ def windows(*rows: tuple[str, str, float], minutes: int = 10) -> pl.DataFrame:
 
 
 def by_wave(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    assert table.schema == PLAN
+    assert table.schema == COST_ESTIMATE
     return {row["wave"]: row for row in table.to_dicts()}
 
 
