@@ -68,7 +68,7 @@ def keys_of(request: dg.RunRequest, instance: dg.DagsterInstance) -> list[str]:
 def backfill(platform: Platform, keys: Iterable[str], assets: Iterable[dg.AssetKey] = CORE_TAPES) -> list[bool]:
     """Run everything that a backfill is cut into; whether each run succeeded."""
     assets = list(assets)
-    job = build_defs(load_settings(overrides=platform.overrides)).resolve_implicit_global_asset_job_def()
+    job = platform.definitions.resolve_implicit_global_asset_job_def()
     return [
         job.execute_in_process(
             instance=platform.instance,

@@ -10,11 +10,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
 
@@ -56,7 +54,7 @@ def damaged(made: Platform, tmp_path: Path) -> Platform:
 
 def checked(platform: Platform, asset: str, *names: str) -> Verdicts:
     """Run checks of an asset, all or those named, without making the asset."""
-    definitions = build_defs(load_settings(overrides=platform.overrides))
+    definitions = platform.definitions
     key = dg.AssetKey.from_user_string(asset)
     keys = {one for one in definitions.resolve_asset_graph().asset_check_keys if one.asset_key == key}
     wanted = {one for one in keys if not names or one.name in names}
@@ -272,7 +270,7 @@ def test_before_the_first_session_is_over_there_is_nothing_to_lack(damaged: Plat
 
 def test_checks_of_what_is_not_there_yet_say_what_to_do(damaged: Platform) -> None:
     damaged.lake.master.unlink()
-    definitions = build_defs(load_settings(overrides=damaged.overrides))
+    definitions = damaged.definitions
     keys = {key for key in definitions.resolve_asset_graph().asset_check_keys if key.name == "cooldown"}
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(

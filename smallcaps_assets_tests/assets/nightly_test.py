@@ -19,7 +19,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import PROFILES, Settings, load_settings
+from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import (
     SYMBOLS_OF_MARKET,
@@ -58,13 +58,9 @@ def resources(platform: Platform, at: datetime | None = None) -> dict[str, Any]:
     }
 
 
-def schedule_of(settings: Settings) -> dg.ScheduleDefinition:
-    return build_defs(settings).get_repository_def().get_schedule_def("nightly")
-
-
 def tick(platform: Platform, at: str) -> dg.RunRequest | dg.SkipReason:
     """What the schedule says at a New York time."""
-    schedule = schedule_of(load_settings(overrides=platform.overrides))
+    schedule = platform.definitions.get_repository_def().get_schedule_def("nightly")
     with dg.build_schedule_context(
         instance=platform.instance, scheduled_execution_time=new_york(at), resources=resources(platform)
     ) as context:
@@ -82,8 +78,7 @@ def night(platform: Platform, session: str, *, fails: bool = False) -> dg.Execut
     request = night_request(platform.instance, settings, lake, new_york(f"{session} 20:45"))
     assert isinstance(request, dg.RunRequest)
     assert (request.run_key, request.tags[SESSION_TAG]) == (session, session)
-    definitions = build_defs(settings)
-    result = definitions.resolve_job_def("nightly").execute_in_process(
+    result = platform.definitions.resolve_job_def("nightly").execute_in_process(
         instance=platform.instance, run_config=dict(request.run_config), tags=request.tags, raise_on_error=False
     )
     assert result.success != fails
@@ -165,7 +160,8 @@ def test_a_night_does_not_begin_before_the_last_one_is_over(kept: Platform) -> N
 
 
 def test_the_schedule_keeps_new_york_time_and_waits_to_be_switched_on() -> None:
-    schedule = schedule_of(load_settings(overrides={"nightly": {"start": "21:05"}}))
+    definitions = build_defs(load_settings(overrides={"nightly": {"start": "21:05"}}))
+    schedule = definitions.get_repository_def().get_schedule_def("nightly")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     ticks = schedule_execution_time_iterator(
         new_york("2025-11-01 12:00").timestamp(), schedule.cron_schedule, schedule.execution_timezone

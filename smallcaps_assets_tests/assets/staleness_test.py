@@ -10,13 +10,12 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE, load_settings
+from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
 
@@ -44,7 +43,7 @@ def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.Monk
 
 def stale(platform: Platform, profile: str = "core") -> dict[str, str]:
     """Why assets and partitions that are made are out of date, as the web UI asks after the code was loaded again."""
-    graph = build_defs(load_settings(overrides=platform.overrides)).resolve_asset_graph()
+    graph = platform.definitions.resolve_asset_graph()
     ask = CachingStaleStatusResolver(platform.instance, graph, LoadingContextForTest(platform.instance))
     found = {}
     for node in graph.asset_nodes:
@@ -156,7 +155,7 @@ def test_tape_and_ledger_are_stale_by_what_decides_them(made: Platform) -> None:
 
 
 def test_a_capture_by_waves_is_known_as_well(made: Platform) -> None:
-    definitions = build_defs(load_settings(overrides=made.overrides))
+    definitions = made.definitions
     assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
     assert stale(made) == {}
     made.overrides["kpis"] = {"min_success_pct": 90.0}
@@ -167,6 +166,6 @@ def test_a_capture_by_waves_is_known_as_well(made: Platform) -> None:
     made.run(["core", "manifest"])
     assert set(stale(made).values()) >= {f"core/manifest {NEW_DATA}"}
     # what was captured is whole under the new manifest as well, and is said to be
-    definitions = build_defs(load_settings(overrides=made.overrides))
+    definitions = made.definitions
     assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
     assert stale(made) == {}

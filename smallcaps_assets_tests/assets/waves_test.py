@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import WAVES
@@ -58,7 +57,7 @@ def ledger(platform: Platform) -> pl.DataFrame:
 
 
 def waves(platform: Platform, *, fails: bool = False, **config: Any) -> dg.ExecuteInProcessResult:
-    definitions = build_defs(load_settings(overrides=platform.overrides))
+    definitions = platform.definitions
     job = definitions.resolve_job_def(f"{PROFILE}_waves")
     result = job.execute_in_process(instance=platform.instance, run_config=config, raise_on_error=False)
     assert result.success != fails
@@ -170,7 +169,7 @@ def test_a_trial_captures_only_the_best(planned: Platform) -> None:
 
 def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
     settings = load_settings(overrides=platform.overrides)
-    sensor = build_defs(settings).get_repository_def().get_sensor_def("nightly_capture")
+    sensor = platform.definitions.get_repository_def().get_sensor_def("nightly_capture")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
     own: dict[str, object] = {
         "settings": SettingsResource(document=settings.model_dump_json()),
@@ -186,7 +185,7 @@ def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept:
     said = look(kept)
     assert isinstance(said, dg.SkipReason)
     assert "No nightly run has built" in str(said.skip_message)
-    definitions = build_defs(load_settings(overrides=kept.overrides))
+    definitions = kept.definitions
     definitions.resolve_job_def("nightly").execute_in_process(
         instance=kept.instance,
         tags={"dagster/asset_partition_range_start": "AVLO", "dagster/asset_partition_range_end": "DRFT"},
