@@ -100,7 +100,7 @@ def test_a_command_waits_for_a_slot_that_is_taken(instance: dg.DagsterInstance) 
 
     with vendor_slot(instance, the_run_ends):
         assert claimed(instance) == 1
-    assert said == ["runs are talking to the vendor: waiting for a slot of the pool ..."]
+    assert said == ["runs are sending vendor requests: waiting for a slot of the pool ..."]
 
 
 def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(instance: dg.DagsterInstance) -> None:
