@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
-from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered
+from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered_windows
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape.store import TapeStore
 
@@ -103,7 +103,7 @@ def _published_windows(
     windows: pl.DataFrame, tape: TapeStore, kind: TapeKind, published: pl.DataFrame, *, hashes: bool
 ) -> pl.DataFrame:
     """What is published of each window that is covered, and why others are not; names begin with `kind`."""
-    missing = uncovered(windows, published).select("event_id")
+    missing = uncovered_windows(windows, published).select("event_id")
     where = choose_pieces(windows.join(missing, on="event_id", how="anti"), published)
     named = _files(where["path"].unique().sort(), tape.lake.root, hashes=hashes)
     covered = (

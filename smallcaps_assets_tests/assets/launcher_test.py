@@ -14,11 +14,11 @@ import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
-from smallcaps_assets.commands.ui import _sweep, _tell_if_refused
 from smallcaps_assets.defs.runs.launcher import WatchedRunLauncher
 from smallcaps_assets.defs.runs.orphans import fail_orphans
+from smallcaps_assets.defs.runs.pool import COMMAND, VENDOR_POOL, settle_limit
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag, worker
-from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _began, is_alive, process_of
+from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _start_time, is_alive, process_identity, process_of
 from smallcaps_assets_tests.repository import REPOSITORY
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -92,7 +92,7 @@ def test_an_id_that_was_given_to_another_process_since_does_not_deceive() -> Non
         assert process_of(process.pid, began) is not None
         # said by a process of the same id that ended before this one began
         assert process_of(process.pid, began - 60) is None
-        counted = _began(process.pid)
+        counted = _start_time(process.pid)
         assert is_alive(f"{process.pid}-{counted:.0f}")
         assert not is_alive(f"{process.pid}-{counted + 60:.0f}")
     assert CLOCK_SLACK_S < 60
@@ -166,14 +166,20 @@ def test_killed_runs_are_retried_and_failed_steps_are_not(instance: dg.DagsterIn
     assert of_a_command.tags["dagster/will_retry"] == "false"
 
 
-def test_what_a_state_refuses_is_told_and_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "history").mkdir()
-    (tmp_path / "history" / "runs.db").write_bytes(b"no database at all" * 100)
-    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    document["storage"]["sqlite"]["base_dir"] = str(tmp_path)
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    assert not _tell_if_refused(_sweep)
-    assert "Dagster's state cannot be put in order for the moment" in capfd.readouterr().err
+def test_run_monitoring_frees_what_a_killed_command_holds_of_the_pool(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    settle_limit(instance)
+
+    def holds(holder: str) -> bool:
+        return storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed
+
+    with process_that(SLEEPS) as process:
+        waiting = run_in(instance, process.pid)
+        alive = f"{COMMAND}{process_identity()}"
+        for holder, is_freed in ((alive, False), (f"{COMMAND}999999999-1", True)):
+            assert holds(holder)
+            assert not holds(waiting.run_id)
+            assert health(instance, waiting) == WorkerStatus.RUNNING
+            assert holds(waiting.run_id) is is_freed
+            for taken in (holder, waiting.run_id):
+                storage.free_concurrency_slots_for_run(taken)

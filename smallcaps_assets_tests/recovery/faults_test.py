@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -52,26 +52,30 @@ def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
-    before = platform.services(*CODE)
-    # the child that holds the code alone: its parent would not notice
+    at_work = platform.worker(run_id)
+    # the child that holds the definitions: its parent, the code server, does not notice
     kill(*platform.services("grpc"))
-    until("there is a new code server", lambda: len(platform.services(*CODE)) == len(before), RUNS_S)
-    assert not set(platform.services(*CODE)) & set(before)
+    platform.wait_until_ended("the child of the code server")
+    assert not platform.services(DAEMON, WEB_SERVER, *CODE)
+    assert is_running(at_work)
+    platform.start()
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
     assert not platform.retries_of(run_id)
     assert platform.asked_twice() == []
-    # and the new one, once it has loaded our code, launches runs
-    launched: list[str] = []
-
-    def launches() -> bool:
-        with suppress(AssertionError, KeyError):
-            launched.append(platform.launch(PER_RUN, 2 * PER_RUN - 1))
-        return bool(launched)
-
-    until("a run is launched", launches, RUNS_S)
-    until("it ends", lambda: platform.run(*launched).status == SUCCESS, RUNS_S)
+    # and the new code server launches runs
+    launched = platform.launch(PER_RUN, 2 * PER_RUN - 1)
+    until("it ends", lambda: platform.run(launched).status == SUCCESS, RUNS_S)
     assert platform.months() == 2 * PER_RUN * MONTHS
+
+
+@pytest.mark.parametrize(("word", "name"), [(WEB_SERVER, "the web server"), ("code-server", "the code server")])
+def test_all_services_end_when_one_dies(platform: Platform, word: str, name: str) -> None:
+    (dying,) = platform.services(word)
+    kill(dying)
+    platform.wait_until_ended(f"{name} (process {dying.pid}) ended with exit code -9 (SIGKILL)")
+    assert not platform.services(DAEMON, WEB_SERVER, "code-server")
+    platform.start()
 
 
 def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
@@ -81,7 +85,8 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     at_work = platform.slot_holder()
     worker = platform.worker(at_work)
     kill(*platform.services(DAEMON))
-    until("there is another daemon", lambda: platform.services(DAEMON), RUNS_S)
+    platform.wait_until_ended("the daemon")
+    platform.start()
     assert is_running(worker)
     assert platform.asked_twice() == []
 
@@ -103,14 +108,17 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     assert platform.slots_taken() == 0
 
 
-def test_what_a_killed_web_ui_leaves_behind_is_ended_by_the_next(platform: Platform) -> None:
+def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
-    left, at_work = platform.services(DAEMON, WEB_SERVER, *CODE), platform.worker(run_id)
+    # the code server's child stays for its run
+    left, at_work = platform.services(DAEMON, WEB_SERVER, "code-server"), platform.worker(run_id)
+    assert len(left) == 3
     kill(psutil.Process(platform.ui.process.pid))
+    # at once: the next waits for the daemon of this one
     platform.start()
-    assert not wait_until_gone(left, within_s=0)
+    assert not wait_until_gone(left, within_s=20)
     # the run itself needs nobody
     assert is_running(at_work)
     held.release()
@@ -159,7 +167,10 @@ def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_co
     platform.wait_until_it_waits(held)
     at_work = platform.worker(run_id)
     if without_code_server:
+        # started again since the run began
         kill(*platform.services(*CODE))
+        platform.wait_until_ended("the code server")
+        platform.start()
     platform.cancel(run_id)
     assert not is_running(at_work)
     assert platform.run(run_id).status == CANCELED

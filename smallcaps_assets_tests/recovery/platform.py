@@ -116,12 +116,19 @@ class Platform:
             platform.server.close()
 
     def start(self) -> None:
-        """Start the web UI, and wait until it answers."""
+        """Start the web UI, as a service manager does after it ended, and wait until it answers."""
         if hasattr(self, "ui"):
             self.ui.process.wait(60)
         environment = {HOME_VARIABLE: str(self.home), "MASSIVE_API_KEY": "a-key-of-tests"}
         self.ui = WebUI(self.lake, home=self.home, environment=environment)
         self.ui.wait_until_it_answers()
+
+    def wait_until_ended(self, service: str) -> None:
+        """Wait until the web UI has ended because a service did, and has named that service."""
+        assert self.ui.process.wait(60) == 1
+        (line,) = [line for line in self.ui.log.read_text().splitlines() if line.startswith("smallcaps ui: ")][-1:]
+        assert service in line
+        assert "ended" in line
 
     def begin_anew(self) -> None:
         """Forget what was fetched and asked, and start the web UI if it is not there."""
@@ -245,6 +252,8 @@ class Platform:
         shutil.copy(REPOSITORY / "workspace.yaml", self.home)
         settings = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
         settings["source"] |= {"kind": "vendor", "base_url": self.server.base_url, "max_retries": 1}
+        # a request that is held up while the web UI starts again is not sent a second time
+        settings["source"]["timeout_s"] = float(RUNS_S)
         settings["history"]["first_session"] = FIRST_SESSION
         settings |= {"partitions_per_run": PER_RUN, "fetch_threads": THREADS}
         (self.home / "config" / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

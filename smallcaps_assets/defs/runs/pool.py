@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.runtime.processes import is_alive, own_mark
+from smallcaps_assets.runtime.processes import is_alive, process_identity
 
 VENDOR_POOL: Final = "vendor"
 # a command holds a slot without a run, under this prefix and the identity of its process
@@ -62,7 +62,7 @@ def vendor_slot(instance: dg.DagsterInstance, log: Callable[[str], None]) -> Ite
     """
     vendor_slots(instance)
     settle_limit(instance)
-    storage, holder = instance.event_log_storage, f"{COMMAND}{own_mark()}"
+    storage, holder = instance.event_log_storage, f"{COMMAND}{process_identity()}"
     logged = False
     try:
         while not storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed:

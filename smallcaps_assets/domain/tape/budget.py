@@ -99,7 +99,7 @@ def thin_after(
     return thinned.drop("_edge", "_hz", "_stretch", strict=False)
 
 
-def fit(  # noqa: PLR0913 -- what is measured, how, and against what
+def fit_budget(  # noqa: PLR0913 -- what is measured, how, and against what
     quotes: pl.DataFrame,
     windows: pl.DataFrame,
     *,

@@ -30,7 +30,7 @@ class Terms(NamedTuple):
     max_hz: float
 
 
-class History(NamedTuple):
+class LearnedRatios(NamedTuple):
     """What published spans teach; a ratio is None where there is nothing to learn it from. Bytes are of parquet."""
 
     quotes_per_trade: float | None  # as the vendor sent them
@@ -59,13 +59,13 @@ class Rates(NamedTuple):
     quotes_kept: Rate
 
 
-def learn(trades: pl.DataFrame, quotes: pl.DataFrame) -> History:
+def learn_ratios(trades: pl.DataFrame, quotes: pl.DataFrame) -> LearnedRatios:
     """Ratios of what is published of each kind (columns symbol, start, end, bytes, rows, received)."""
     trades, quotes = (spans.drop_nulls(_COUNTS) for spans in (trades, quotes))
     of_trades, of_quotes = _sums(trades), _sums(quotes)
     span = ["symbol", "start", "end"]
     paired, in_both = trades.join(quotes, on=span, how="semi"), quotes.join(trades, on=span, how="semi")
-    return History(
+    return LearnedRatios(
         quotes_per_trade=_ratio(_sums(in_both)["received"], _sums(paired)["received"]),
         bytes_per_trade=_ratio(of_trades["bytes"], of_trades["rows"]),
         bytes_per_quote=_ratio(of_quotes["bytes"], of_quotes["rows"]),
@@ -76,7 +76,7 @@ def learn(trades: pl.DataFrame, quotes: pl.DataFrame) -> History:
     )
 
 
-def rates(history: History, assumptions: PlanAssumptions) -> Rates:
+def choose_rates(history: LearnedRatios, assumptions: PlanAssumptions) -> Rates:
     """What was learned, and for the rest what is assumed: of quotes, that thinning keeps all."""
 
     def known(learned: float | None, spans: int, assumed: float) -> Rate:
@@ -103,7 +103,7 @@ def minutes_of(intervals: pl.DataFrame) -> pl.DataFrame:
     ).explode("timestamp", empty_as_null=False)
 
 
-def with_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: float) -> pl.DataFrame:
+def expect_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: float) -> pl.DataFrame:
     """Intervals (columns symbol, start, end) with `bars`, how many lie inside, and `trades`, how many to expect.
 
     Bars say it (columns symbol, timestamp, transactions); one whose transactions are null counts `trades_per_bar`.
@@ -124,7 +124,7 @@ def with_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: flo
     )
 
 
-def estimate(due: pl.DataFrame, windows: pl.DataFrame, reckoned: Rates, terms: Terms) -> pl.DataFrame:
+def estimate_cost(due: pl.DataFrame, windows: pl.DataFrame, reckoned: Rates, terms: Terms) -> pl.DataFrame:
     """What it costs to fetch `due` (COST_ESTIMATE): one row per wave of `windows` in the order of capture, then `all`.
 
     Args:

@@ -8,19 +8,19 @@ import polars as pl
 from smallcaps_assets.domain.tables import UTC_NS
 
 # What identifies a row: numbers of trades are unique within a symbol's day, so a trade may change even its time.
-KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+MATCH_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("sequence_number", "trade_id", "exchange"),
     "quotes": ("sequence_number", "timestamp"),
 }
 # `change` is added, removed or altered, `values` what an altered row had and has, as text.
-EXAMPLES: Final = pl.Schema(
+DIFFERENCE_EXAMPLES: Final = pl.Schema(
     {"change": pl.String(), "timestamp": UTC_NS, "sequence_number": pl.Int64(), "values": pl.String()}
 )
-EXAMPLES_OF_EACH: Final = 3
+_EXAMPLES_OF_EACH: Final = 3
 
 
 class Differences(NamedTuple):
-    """How many rows came, went, or stayed with other values, and a few of each (EXAMPLES)."""
+    """How many rows came, went, or stayed with other values, and a few of each (DIFFERENCE_EXAMPLES)."""
 
     added: int
     removed: int
@@ -28,8 +28,8 @@ class Differences(NamedTuple):
     examples: pl.DataFrame
 
 
-def differences(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> Differences:
-    """Rows of `after` against those of `before`, matched by KEYS; nulls equal nulls.
+def compare_tape(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> Differences:
+    """Rows of `after` against those of `before`, matched by MATCH_KEYS; nulls equal nulls.
 
     Rows of one frame that share a key are matched in their order.
 
@@ -38,7 +38,7 @@ def differences(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> Differe
         after: the same as sent now, thinned alike; only the columns that both have are compared.
         kind: `trades` or `quotes`.
     """
-    keys = KEYS[kind]
+    keys = MATCH_KEYS[kind]
     columns = [name for name in before.columns if name in after.columns and name not in keys]
     then, now = (
         frame.select(
@@ -68,10 +68,10 @@ def differences(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> Differe
         .sort("_time", "sequence_number", maintain_order=True)
     )
     by_change = {name: changed.filter(pl.col("change") == name) for name in ("added", "removed", "altered")}
-    few = [row for rows in by_change.values() for row in rows.head(EXAMPLES_OF_EACH).to_dicts()]
+    few = [row for rows in by_change.values() for row in rows.head(_EXAMPLES_OF_EACH).to_dicts()]
     return Differences(
         **{name: rows.height for name, rows in by_change.items()},
-        examples=pl.DataFrame([_example(row, columns) for row in few], schema=EXAMPLES, orient="row"),
+        examples=pl.DataFrame([_example(row, columns) for row in few], schema=DIFFERENCE_EXAMPLES, orient="row"),
     )
 
 

@@ -9,9 +9,9 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.tables import KPIS
 
-STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
+CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # both artefacts are there: the vendor has no more
-HELD: Final = ("complete", "empty", "trades_only", "quotes_only")
+PUBLISHED_STATES: Final = ("complete", "empty", "trades_only", "quotes_only")
 
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
 _KINDS: Final = ("trades", "quotes")
@@ -29,7 +29,7 @@ class KpiParams(Params):
 
 def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
     """Windows by wave and state, one column per state, with `windows` and `bytes`; a row `all` comes last."""
-    counts = [(pl.col("state") == state).sum().alias(state) for state in STATES]
+    counts = [(pl.col("state") == state).sum().alias(state) for state in CAPTURE_STATES]
     figures = [pl.len().alias("windows"), *counts, pl.col("bytes").sum()]
     by_wave = ledger.group_by("wave").agg(figures)
     whole = ledger.select(pl.lit("all").alias("wave"), *figures)
@@ -58,7 +58,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
         complete.sum().alias("complete"),
-        *speed(),
+        *speed_figures(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
     windows = pl.concat([ledger.group_by("wave").agg(figures), ledger.select(pl.lit("all").alias("wave"), *figures)])
@@ -109,14 +109,14 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
     )
 
 
-def speed() -> list[pl.Expr]:
+def speed_figures() -> list[pl.Expr]:
     """`windows_per_hour`, complete or empty, over the last hour in which any came, and `left`, those still to come."""
-    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(HELD))
+    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(PUBLISHED_STATES))
     recent = done.filter(done > done.max() - pl.duration(hours=1))
     seconds = (recent.max() - recent.min()).dt.total_microseconds() / 1e6
     return [
         pl.when(seconds > 0).then(3600 * (recent.len() - 1) / seconds).alias("windows_per_hour"),
-        (~pl.col("state").is_in(HELD)).sum().alias("left"),
+        (~pl.col("state").is_in(PUBLISHED_STATES)).sum().alias("left"),
     ]
 
 
@@ -159,7 +159,7 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
 
 def _wave_to_repeat(ledger: pl.DataFrame) -> str:
     """The wave that lacks the largest share of its windows."""
-    lacking = ~pl.col("state").is_in(HELD)
+    lacking = ~pl.col("state").is_in(PUBLISHED_STATES)
     waves = ledger.group_by("wave").agg(windows=pl.len(), lacking=lacking.sum()).filter(pl.col("lacking") > 0)
     if waves.is_empty():
         return "no wave is to be repeated: the vendor has no more for the windows that are not complete"

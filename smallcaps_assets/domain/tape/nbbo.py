@@ -8,7 +8,7 @@ from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
 
-NS_PER_SECOND: Final = 1_000_000_000
+_NS_PER_SECOND: Final = 1_000_000_000
 LOWEST_HZ: Final = 0.000_001
 Quotes = TypeVar("Quotes", pl.DataFrame, pl.LazyFrame)
 BOOK: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
@@ -37,14 +37,14 @@ def interval(hz: float) -> pl.Expr:
     """
     rate = Fraction(hz).limit_denominator(1_000_000)
     nanoseconds = pl.col("timestamp").dt.epoch("ns")
-    period = NS_PER_SECOND / rate
+    period = _NS_PER_SECOND / rate
     if period.denominator == 1:
         return nanoseconds // period.numerator
     # seconds and rest apart, so that the products stay within 64 bits
-    seconds, rest = nanoseconds // NS_PER_SECOND, nanoseconds % NS_PER_SECOND
+    seconds, rest = nanoseconds // _NS_PER_SECOND, nanoseconds % _NS_PER_SECOND
     turns = seconds * rate.numerator
-    return turns // rate.denominator + (turns % rate.denominator * NS_PER_SECOND + rest * rate.numerator) // (
-        NS_PER_SECOND * rate.denominator
+    return turns // rate.denominator + (turns % rate.denominator * _NS_PER_SECOND + rest * rate.numerator) // (
+        _NS_PER_SECOND * rate.denominator
     )
 
 
@@ -62,7 +62,7 @@ def thin(quotes: Quotes, thinning: Thinning) -> Quotes:
     return thinned.filter(first | changes()) if thinning.by_change_only else thinned
 
 
-def thinned(quotes: pl.DataFrame, thinning: Thinning) -> pl.DataFrame:
+def thin_frame(quotes: pl.DataFrame, thinning: Thinning) -> pl.DataFrame:
     """What `thin` leaves of quotes in memory; only the columns that decide are moved about until it is known."""
     deciding = quotes.select("timestamp", *BOOK).with_row_index("row")
     return quotes[thin(deciding, thinning)["row"]]

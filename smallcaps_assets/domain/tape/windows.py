@@ -36,7 +36,7 @@ def merge_windows(windows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def uncovered(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+def uncovered_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     """Those of `windows` that do not lie inside what is published (columns symbol, start, end) of their symbol."""
     islands = (
         published.select("symbol", "start", "end")
@@ -55,7 +55,7 @@ def uncovered(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def tiles(published: pl.DataFrame) -> pl.DataFrame:
+def cut_tiles(published: pl.DataFrame) -> pl.DataFrame:
     """`published` cut so that no moment of a symbol is covered twice, with `tile_start` and `tile_end`.
 
     Of overlapping spans the one that starts first keeps the common stretch; spans left without any are dropped.
@@ -68,10 +68,10 @@ def tiles(published: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+def cut_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     """Where to read each window: its parts [piece_start, piece_end) and the columns of the span that holds each."""
     return (
-        windows.join(tiles(published).drop("wave", strict=False), on="symbol", how="inner", suffix="_span")
+        windows.join(cut_tiles(published).drop("wave", strict=False), on="symbol", how="inner", suffix="_span")
         .with_columns(
             piece_start=pl.max_horizontal("start", "tile_start"), piece_end=pl.min_horizontal("end", "tile_end")
         )
@@ -87,22 +87,22 @@ def current_spans(published: pl.DataFrame) -> pl.DataFrame:
 
 def choose_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     """Where to read each window (see `pieces`): from current files if they hold all of it, else from all files."""
-    not_current = uncovered(windows.select(*WINDOWS), current_spans(published)).select("event_id")
+    not_current = uncovered_windows(windows.select(*WINDOWS), current_spans(published)).select("event_id")
     if not_current.is_empty():
-        return pieces(windows, current_spans(published))
+        return cut_pieces(windows, current_spans(published))
     chosen = [
-        pieces(windows.join(not_current, on="event_id", how="anti"), current_spans(published)),
-        pieces(windows.join(not_current, on="event_id", how="semi"), published),
+        cut_pieces(windows.join(not_current, on="event_id", how="anti"), current_spans(published)),
+        cut_pieces(windows.join(not_current, on="event_id", how="semi"), published),
     ]
     return pl.concat(chosen).sort("symbol", "start", "event_id", "piece_start")
 
 
 def stale_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     """Those of `windows` (STALE) that are published but not by current files, with the columns that those lack."""
-    not_current = uncovered(windows.select(*WINDOWS), current_spans(published))
-    stale = not_current.join(uncovered(not_current, published), on="event_id", how="anti")
+    not_current = uncovered_windows(windows.select(*WINDOWS), current_spans(published))
+    stale = not_current.join(uncovered_windows(not_current, published), on="event_id", how="anti")
     lacking = (
-        pieces(stale, published)
+        cut_pieces(stale, published)
         .group_by("event_id")
         .agg(pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).unique().sort())
     )

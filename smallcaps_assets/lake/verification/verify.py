@@ -22,14 +22,14 @@ from smallcaps_assets.lake.publish import provenance_of, sha256
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
-    Finding,
+    Discrepancy,
     certified_files,
     ledger_findings,
     read_ledger,
     window_findings,
 )
 
-THREADS: Final = 2
+_THREADS: Final = 2
 # whatever a damaged file makes the system, Polars, JSON or the clock say
 _UNREADABLE: Final = (
     LakeError,
@@ -66,7 +66,7 @@ class Verification:
     uncertified: tuple[str, ...]
     parts: tuple[str, ...]
     stale: Mapping[str, Sequence[str]]
-    findings: tuple[Finding, ...]
+    findings: tuple[Discrepancy, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Checked:
     """One file: `sound` where its bytes are those certified and have the columns they should."""
 
     file: str
-    findings: Sequence[Finding] = ()
+    findings: Sequence[Discrepancy] = ()
     bytes: int = 0
     rows: int = 0
     there: bool = True
@@ -83,7 +83,7 @@ class _Checked:
     missing_columns: Sequence[str] = ()
 
 
-def verify(tape: TapeStore, threads: int = THREADS) -> Verification:
+def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
     """Read every file of a profile's tape again and hold it against its certificate.
 
     Args:
@@ -133,8 +133,8 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
     file, events = certified["file"], tuple(certified["events"])
     path = tape.lake.root / file
 
-    def finding(what: str, expected: object, found: object) -> Finding:
-        return Finding(file, what, str(expected), str(found), events)
+    def finding(what: str, expected: object, found: object) -> Discrepancy:
+        return Discrepancy(file, what, str(expected), str(found), events)
 
     wave = path.parent.parent.name
     span = f"{certified['start']:{SPAN_TIME_FORMAT}}_{certified['end']:{SPAN_TIME_FORMAT}}"
@@ -144,7 +144,7 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
     if not path.is_file():
         return _Checked(file, [finding("is not there", "a file", "nothing")], there=False)
     size = path.stat().st_size
-    findings: list[Finding] = []
+    findings: list[Discrepancy] = []
     rows, anew, sound = 0, False, False
     lacks: Sequence[str] = ()
     try:
@@ -224,7 +224,7 @@ def _read(lake: Lake, file: str) -> _Checked:
     try:
         pl.read_parquet(lake.root / file, hive_partitioning=False)
     except _UNREADABLE as error:
-        return _Checked(file, [Finding(file, "cannot be read", "a parquet file", _first_line(error))])
+        return _Checked(file, [Discrepancy(file, "cannot be read", "a parquet file", _first_line(error))])
     return _Checked(file)
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.tape.budget import thin_after
-from smallcaps_assets.domain.tape.differences import Differences, differences
-from smallcaps_assets.domain.tape.nbbo import Thinning, thinned
+from smallcaps_assets.domain.tape.differences import Differences, compare_tape
+from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
@@ -134,7 +134,7 @@ class _Work:
             raise
         except (MarketDataError, LakeError) as error:
             return row | {"cause": str(error)}, None
-        found = differences(before, _thinned(fetched.frame, published, windows), published["kind"])
+        found = compare_tape(before, _thinned(fetched.frame, published, windows), published["kind"])
         counts = {"added": found.added, "removed": found.removed, "altered": found.altered}
         return row | {"rows": before.height, **counts, "cause": None}, found if any(counts.values()) else None
 
@@ -158,7 +158,7 @@ def _thinned(frame: pl.DataFrame, published: Published, windows: pl.DataFrame) -
     if published["kind"] == "trades":
         return frame
     thinning = Thinning(**published["thinning"])
-    kept = thinned(frame, thinning)
+    kept = thin_frame(frame, thinning)
     if windows.is_empty():
         return kept
     rates = dict(zip(published["budget_events"], published["budget_hz"], strict=True))

@@ -16,13 +16,13 @@ from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.tape.files import Span, spans_of
-from smallcaps_assets.lake.tape.store import Backlog, TapeStore
+from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
-from smallcaps_assets.pipeline.tape.spans import Artefacts, SpanResult, utc_now, within
+from smallcaps_assets.pipeline.tape.spans import SpanPublisher, SpanResult, current_time, spans_within
 
 Pair = tuple[str, str]
 
@@ -47,7 +47,7 @@ class Capture:
     threads: int
     config_hash: str
     log: Callable[[str], None]
-    clock: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] = current_time
 
     def run(
         self,
@@ -55,7 +55,7 @@ class Capture:
         pairs: Sequence[Pair],
         left_out: int = 0,
         allowance: Allowance | None = None,
-        backlog: Backlog | None = None,
+        backlog: TapeBacklog | None = None,
     ) -> Iterator[Outcome]:
         """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); outcomes as pairs are done.
 
@@ -123,9 +123,9 @@ class Capture:
 class _Work:
     """The spans of one run, and what it learns on the way."""
 
-    def __init__(self, capture: Capture, windows: pl.DataFrame, backlog: Backlog, allowance: Allowance) -> None:
+    def __init__(self, capture: Capture, windows: pl.DataFrame, backlog: TapeBacklog, allowance: Allowance) -> None:
         self.kind, self.tape, self.spans = capture.kind, capture.tape, spans_of(backlog.spans)
-        self.artefacts = Artefacts(capture.kind, capture.tape, windows, capture.config_hash, capture.clock)
+        self.publisher = SpanPublisher(capture.kind, capture.tape, windows, capture.config_hash, capture.clock)
         self.allowance = allowance
         self.stop = Event()
         self.client = capture.client.until(self.stop)
@@ -142,11 +142,11 @@ class _Work:
 
     def results(self) -> Iterator[SpanResult]:
         """What became of each span, as it is known."""
-        skipped, copied = self._without_trades(), within(self.spans, self.elsewhere)
+        skipped, copied = self._without_trades(), spans_within(self.spans, self.elsewhere)
         for span in skipped:
-            yield self._count(self.artefacts.skipped(span))
+            yield self._count(self.publisher.publish_skipped(span))
         for span in copied:
-            yield self._count(self.artefacts.copied(span, self.elsewhere))
+            yield self._count(self.publisher.publish_copy(span, self.elsewhere))
         done = skipped | copied
         spans = _in_order([span for span in self.spans if span not in done])
         # the first one alone: its answer tells whether key and plan allow any of this
@@ -171,11 +171,13 @@ class _Work:
         """Spans outside regular hours whose trades are published and empty: their quotes are not asked for."""
         if self.trades is None or self.tape.quotes_without_trades:
             return set()
-        return within([span for span in self.spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0))
+        return spans_within(
+            [span for span in self.spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0)
+        )
 
     def _fetch(self, span: Span) -> SpanResult:
         if denial := self._denied(span):
-            return self.artefacts.refused(span, "denied", denial)
+            return self.publisher.record_failure(span, "denied", denial)
         if self.tape.is_published(self.kind, span):  # another run was faster
             return SpanResult(span)
         began = time.monotonic()
@@ -186,10 +188,10 @@ class _Work:
             raise
         except NotEntitled as error:
             self._deny(span, error)
-            return self.artefacts.refused(span, "denied", error)
+            return self.publisher.record_failure(span, "denied", error)
         except MarketDataError as error:
-            return self.artefacts.refused(span, "failed", error)
-        result = self.artefacts.fetched(span, fetched, self._trades_of(span))
+            return self.publisher.record_failure(span, "failed", error)
+        result = self.publisher.publish_download(span, fetched, self._trades_of(span))
         self.width.learn(fetched.requests, time.monotonic() - began - fetched.waited_s)
         return result
 

@@ -11,23 +11,23 @@ import polars as pl
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.tape.cost_estimate import (
-    History,
+    LearnedRatios,
     PlanAssumptions,
     Rates,
     Terms,
-    estimate,
-    learn,
+    choose_rates,
+    estimate_cost,
+    expect_trades,
+    learn_ratios,
     minutes_of,
-    rates,
-    with_trades,
 )
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
-from smallcaps_assets.domain.tape.windows import event_windows, uncovered
+from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span, spans_of
-from smallcaps_assets.lake.tape.store import Backlog, TapeStore
+from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.settings.sections import FreeDiskParams
 
@@ -35,17 +35,17 @@ BYTES_PER_GB: Final = 1e9
 # a plan learns from the tape of so many symbols at most, evenly spread over the alphabet
 SYMBOLS_TO_LEARN_FROM: Final = 300
 
-NOTHING_LEARNED: Final = History(None, None, None, None, 0, 0, 0)
+_NOTHING_LEARNED: Final = LearnedRatios(None, None, None, None, 0, 0, 0)
 
 _COUNTED: Final = pl.Schema({name: BARS[name] for name in ("symbol", "timestamp", "transactions")})
 
 
 @dataclass(frozen=True)
-class Plan:
+class CapturePlan:
     """What a capture costs, what that was reckoned with, and the free disk."""
 
     table: pl.DataFrame  # PLAN
-    learned: History
+    learned: LearnedRatios
     rates: Rates
     bars: int  # minute bars inside the windows
     bars_without_transactions: int
@@ -53,7 +53,7 @@ class Plan:
     newest: Span | None  # the latest span that is due
     folder: Path
     free_bytes: int
-    backlogs: Mapping[TapeKind, Backlog]
+    backlogs: Mapping[TapeKind, TapeBacklog]
 
     @property
     def bytes(self) -> float:
@@ -85,7 +85,7 @@ class Planner:
         pairs: Sequence[tuple[str, str]] | None = None,
         *,
         upgrade: bool = False,
-    ) -> Plan:
+    ) -> CapturePlan:
         """The cost of what the lake lacks of `kinds` for `manifest` (MANIFEST), or for its `pairs` of (symbol, wave).
 
         Args:
@@ -103,17 +103,17 @@ class Planner:
             windows = windows.join(asked, on=["symbol", "wave"], how="semi")
         bars = self._bars(windows)
         per_bar = self.assumptions.trades_per_bar
-        expected = with_trades(windows, bars, per_bar)
+        expected = expect_trades(windows, bars, per_bar)
         backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
         due = pl.concat([self._due(kind, backlog, bars) for kind, backlog in backlogs.items()])
         # reading footers of the tape is what planning takes longest for
-        learned = NOTHING_LEARNED if due.is_empty() else self._history()
-        reckoned = rates(learned, self.assumptions)
+        learned = _NOTHING_LEARNED if due.is_empty() else self._history()
+        reckoned = choose_rates(learned, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
         newest = due.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
         root = self.tape.lake.root
-        return Plan(
-            table=estimate(due, expected, reckoned, terms),
+        return CapturePlan(
+            table=estimate_cost(due, expected, reckoned, terms),
             learned=learned,
             rates=reckoned,
             bars=bars.height,
@@ -125,13 +125,13 @@ class Planner:
             backlogs=backlogs,
         )
 
-    def _due(self, kind: TapeKind, backlog: Backlog, bars: pl.DataFrame) -> pl.DataFrame:
+    def _due(self, kind: TapeKind, backlog: TapeBacklog, bars: pl.DataFrame) -> pl.DataFrame:
         """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
         numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
-        to_fetch = uncovered(numbered, backlog.elsewhere)["event_id"]
+        to_fetch = uncovered_windows(numbered, backlog.elsewhere)["event_id"]
         held = ~pl.col("event_id").is_in(to_fetch.implode())
         spans = numbered.with_columns(kind=pl.lit(kind), held=held)
-        return with_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
+        return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
         """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
@@ -153,7 +153,7 @@ class Planner:
                 .collect(engine="streaming")
             )
 
-    def _history(self) -> History:
+    def _history(self) -> LearnedRatios:
         """What the published tape teaches; of many symbols, that of some."""
         folders = [
             folder
@@ -163,7 +163,7 @@ class Planner:
         symbols = sorted({folder.name.removeprefix("symbol=") for folder in folders})
         some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]
         asked = pl.col("skipped").is_null()
-        return learn(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
+        return learn_ratios(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
 
 
 def free_bytes(folder: Path) -> int:
@@ -177,7 +177,7 @@ def free_bytes(folder: Path) -> int:
         return shutil.disk_usage(place).free
 
 
-def require_room(plan: Plan, params: FreeDiskParams) -> None:
+def require_room(plan: CapturePlan, params: FreeDiskParams) -> None:
     """Make sure that the disk holds what a plan fetches, and keeps what is to stay free.
 
     Raises:

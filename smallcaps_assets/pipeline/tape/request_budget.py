@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 class Allowance:
@@ -24,7 +24,7 @@ class Allowance:
         """Whether nothing new may begin."""
         return self._most is not None and self.spent + self._begun >= self._most
 
-    def admit(self, items: Iterable[Item]) -> Iterator[Item]:
+    def admit(self, items: Iterable[_Item]) -> Iterator[_Item]:
         """Those of `items` that may begin, each asked for when there is room for it."""
         for item in items:
             if self.used_up:

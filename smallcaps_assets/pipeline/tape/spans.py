@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit
-from smallcaps_assets.domain.tape.nbbo import thinned
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit_budget
+from smallcaps_assets.domain.tape.nbbo import thin_frame
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
-from smallcaps_assets.domain.tape.windows import pieces, uncovered
+from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span
@@ -27,7 +27,7 @@ SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
 
 
-def utc_now() -> datetime:
+def current_time() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
 
@@ -45,7 +45,7 @@ class SpanResult:
 
 
 @dataclass(frozen=True)
-class Artefacts:
+class SpanPublisher:
     """Makes the files of one kind of tape.
 
     Attributes:
@@ -70,7 +70,7 @@ class Artefacts:
     def _folder(self) -> Path:
         return self.tape.lake.tape(self.tape.profile, self.kind)
 
-    def fetched(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
+    def publish_download(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
         """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
         said = {
             "pages": fetched.pages,
@@ -83,13 +83,13 @@ class Artefacts:
         result = self._enter(span, fetched.frame, said, trades)
         return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
 
-    def skipped(self, span: Span) -> SpanResult:
+    def publish_skipped(self, span: Span) -> SpanResult:
         """Publish that the vendor was not asked, because there is nothing to be had."""
         return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
 
-    def copied(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
+    def publish_copy(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
         """Publish trades cut out of what other profiles hold of the span (PUBLISHED); no request."""
-        where = pieces(as_windows([span]), elsewhere)
+        where = cut_pieces(span_windows([span]), elsewhere)
         rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
         with disk_errors("read", self.tape.lake.root / "tape"):
             kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
@@ -105,7 +105,7 @@ class Artefacts:
         }
         return self._publish(span, kept, _NOTHING | said)
 
-    def adopted(
+    def publish_imported(
         self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None
     ) -> SpanResult:
         """Publish rows out of files that a user had; when they were fetched, and at what cost, is not known.
@@ -119,7 +119,7 @@ class Artefacts:
         said = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
         return self._enter(span, rows, _NOTHING | said, trades)
 
-    def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
+    def record_failure(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
         """Record why a span could not be fetched."""
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
         with self._naming_a_lost_lake():
@@ -157,7 +157,7 @@ class Artefacts:
     def _enter(self, span: Span, rows: pl.DataFrame, said: dict[str, Any], trades: pl.DataFrame | None) -> SpanResult:
         """Publish what there is to be had of a span as the profile keeps it: thinned, within the budget."""
         if self.kind == "quotes":
-            rows = thinned(rows, self.tape.params.quotes)
+            rows = thin_frame(rows, self.tape.params.quotes)
         if trades is not None and self.tape.budget is not None:
             rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
             said |= budget
@@ -172,7 +172,7 @@ class Artefacts:
         if size + at_most <= budget.event_mb * BYTES_PER_MB:  # as nearly always: no event can be over
             return quotes, {"budget_mb": budget.event_mb, "budget_events": [], "budget_hz": [], "over_budget": []}
         windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
-        fitted = fit(
+        fitted = fit_budget(
             quotes,
             windows,
             measure=_parquet_bytes,
@@ -189,7 +189,7 @@ class Artefacts:
 
     def _trades_bytes(self, windows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, int]:
         """The trades of each event as parquet, as far as published."""
-        where = pieces(windows.select(*WINDOWS), trades)
+        where = cut_pieces(windows.select(*WINDOWS), trades)
         shares = (
             self.tape.count_pieces("trades", where)
             .join(where.select("path", "bytes", total="rows").unique("path"), on="path")
@@ -199,16 +199,16 @@ class Artefacts:
         return dict(shares.iter_rows())
 
 
-def as_windows(spans: Sequence[Span]) -> pl.DataFrame:
+def span_windows(spans: Sequence[Span]) -> pl.DataFrame:
     """Spans as WINDOWS, each under its symbol, wave and name."""
     rows = [(f"{span.symbol} {span.wave} {span.name}", span.symbol, span.wave, span.start, span.end) for span in spans]
     return pl.DataFrame(rows, schema=WINDOWS, orient="row")
 
 
-def within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
+def spans_within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
     """Those of `spans` that lie inside what is published (PUBLISHED)."""
-    asked = as_windows(spans)
-    outside = set(uncovered(asked, published)["event_id"])
+    asked = span_windows(spans)
+    outside = set(uncovered_windows(asked, published)["event_id"])
     return {span for span, name in zip(spans, asked["event_id"], strict=True) if name not in outside}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smallcaps_assets.commands.services.state import look_into_state, open_state
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is, state_folder
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -57,13 +57,23 @@ def test_a_state_may_be_made_by_several_at_once(tmp_path: Path) -> None:
 
     def begin(number: int) -> None:
         together.wait()
-        with look_into_state(settings) as instance:
+        with open_state_as_is(settings) as instance:
             instance.add_dynamic_partitions("symbols", [f"S{number}"])
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(begin, range(3)))
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         assert sorted(instance.get_dynamic_partitions("symbols")) == ["S0", "S1", "S2"]
+
+
+def test_a_state_that_is_damaged_is_named(tmp_path: Path) -> None:
+    settings = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}})
+    open_state(settings).dispose()
+    (state_folder(settings) / "history" / "runs.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(SettingsError) as caught:
+        open_state(settings)
+    for words in (str(state_folder(settings)), "file is not a database", "move this folder away"):
+        assert words in str(caught.value)
 
 
 def test_a_state_that_cannot_be_opened_names_the_file_that_asks_for_it(home: Path, tmp_path: Path) -> None:
