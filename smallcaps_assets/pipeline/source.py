@@ -137,7 +137,7 @@ def require_payable(store: UniverseStore, settings: Settings) -> None:
         raise InputError(
             f"{store.lake.universe}: {'; '.join(problems)}. No request was sent. Remove such symbols (from "
             "universe.file or universe.symbols; from the vendor's list by universe.max_market_cap_usd and "
-            "universe.ticker_types); request unknown values (by universe.reference_data: true; for the vendor's list by "
+            "universe.ticker_types); request unknown values (by universe.reference_data: true; for the vendor list by "
             "universe.max_market_cap_usd) or, where the plan lacks them, give them in the columns ticker_type and "
             "market_cap_usd of universe.file; or raise the limit; then materialize universe again."
         )
