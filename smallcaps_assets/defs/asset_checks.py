@@ -11,13 +11,10 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.pipeline.checks import (
-    Checks,
-    checks_of_bars,
-    checks_of_manifest,
-    checks_of_master,
-    judged,
-)
+from smallcaps_assets.pipeline.bars.checks import checks_of_bars
+from smallcaps_assets.pipeline.checks import Checks, run_checks
+from smallcaps_assets.pipeline.events.checks import checks_of_master
+from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
@@ -146,7 +143,7 @@ def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
 
 def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
     """The findings of the selected checks, computed one after the other."""
-    return judged(checks, {key.name for key in context.selected_asset_check_keys})
+    return run_checks(checks, {key.name for key in context.selected_asset_check_keys})
 
 
 def report_findings(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:

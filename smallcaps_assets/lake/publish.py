@@ -21,7 +21,7 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, LakeError
-from smallcaps_assets.runtime.processes import is_alive, own_mark
+from smallcaps_assets.runtime.processes import is_alive, process_identity
 
 # The footer entry under which a parquet file of the lake says where it comes from, as JSON.
 PROVENANCE: Final = "smallcaps"
@@ -108,7 +108,7 @@ def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to th
     Raises:
         LakeError: the disk refuses; `path` is as it was before.
     """
-    part = path.with_name(f".{path.name}.{own_mark()}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
         try:
             if below is None:

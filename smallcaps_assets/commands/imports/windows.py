@@ -13,7 +13,7 @@ import polars as pl
 
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
-from smallcaps_assets.commands.services.state import look_into_state
+from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import report_imported
@@ -29,7 +29,6 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
 from smallcaps_assets.pipeline.imports.windows import (
     HELD,
@@ -42,6 +41,7 @@ from smallcaps_assets.pipeline.imports.windows import (
 )
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet:
@@ -204,7 +204,7 @@ def _tell_dagster(
     if not any(whole.values()):
         return {str(kind): 0 for kind in TAPE_KINDS}
     told: dict[str, int] = {}
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         for kind, outcomes in whole.items():
             key = dg.AssetKey([work.tape.profile, f"tape_{kind}"])
             known = instance.get_materialized_partitions(key)

@@ -16,7 +16,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, record_partitions
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD
-from smallcaps_assets.pipeline.checks import publishable_master
+from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.outcome import add_versions
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.imports.columns import (
     wrong_type_error,
 )
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
-from smallcaps_assets.domain.tape.rules import KEYS, tape_rules
+from smallcaps_assets.domain.tape.rules import UNIQUE_KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
 # names in the vendor's answers
@@ -84,8 +84,8 @@ def tape_ends(frame: pl.LazyFrame, timezone: str | None) -> tuple[datetime, date
 
 def sorted_tape(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Rows sorted by (timestamp, sequence_number), exact repeats removed."""
-    ordered = rows.sort(KEYS[kind], maintain_order=True, nulls_last=True)
-    repeats = ordered.select(pl.struct(KEYS[kind]).is_duplicated().any()).item()
+    ordered = rows.sort(UNIQUE_KEYS[kind], maintain_order=True, nulls_last=True)
+    repeats = ordered.select(pl.struct(UNIQUE_KEYS[kind]).is_duplicated().any()).item()
     return ordered.unique(maintain_order=True) if repeats else ordered
 
 

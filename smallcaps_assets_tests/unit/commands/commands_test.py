@@ -568,7 +568,7 @@ def test_sessions_are_counted_back_from_a_leap_day(home: Path, capsys: pytest.Ca
     text = text.replace("last_session: 2025-12-01", "last_session: 2024-02-29")
     (home / "config" / "config.yaml").write_text(text)
     assert main(["status", "--sessions", "2"]) == 0
-    assert "2 sessions due" in capsys.readouterr().out
+    assert "2 sessions expected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["ui", "exchange"])
@@ -576,6 +576,14 @@ def test_a_port_that_is_taken_is_named(command: str, refused: Refused) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"cannot listen on 127.0.0.1:{port}" in refused(command, "--port", port)
+
+
+@pytest.mark.parametrize("command", ["demo", "ui"])
+def test_a_folder_without_dagster_yaml_is_refused_with_the_remedy(home: Path, command: str, refused: Refused) -> None:
+    (home / "dagster.yaml").unlink()
+    words = f"{home / 'dagster.yaml'}: is missing. The folder that holds config/ also needs a dagster.yaml"
+    assert words in refused(command, "--lake", "lake")
+    assert not (home / ".dagster" / "dagster.yaml").exists()
 
 
 def test_simulated_data_do_not_enter_the_lake_of_the_vendor(home: Path, refused: Refused) -> None:
@@ -602,29 +610,29 @@ def test_a_replay_names_its_own_sessions(capsys: pytest.CaptureFixture[str], tmp
     assert main(["status", "--replay", "capture", "--lake", "lake"]) == 0
     days = bars_for_replay().select(DAY.unique()).to_series()
     due = len([day for day in DAYS if days.min() <= day <= days.max()])  # type: ignore[operator]
-    assert f"{due} sessions due" in capsys.readouterr().out
+    assert f"{due} sessions expected" in capsys.readouterr().out
     overrides: dict[str, Any] = json.loads(os.environ["SMALLCAPS_OVERRIDES"])
     assert overrides["source"]["embedded"]["replay"] == str(tmp_path / "capture")
 
 
-WHY = "nightly_report says why"
+WHY = "see nightly_report"
 
 
 @pytest.mark.parametrize(
     ("behind", "line"),
     [
-        ([], "night:  no symbol stayed behind"),
+        ([], "night:  no symbol is behind"),
         (
             [("BBB", 1, date(2025, 11, 26), 0, "no"), ("AAA", 2, date(2025, 11, 25), 0, "no")],
-            "night:  2 stayed behind (AAA, BBB), sessions are missing since 2025-11-25; " + WHY,
+            "night:  2 behind (AAA, BBB), sessions are missing since 2025-11-25; " + WHY,
         ),
         (
             [(f"S{number}", 1, date(2025, 11, 26), 0, "no") for number in range(7)],
-            "night:  7 stayed behind (S0, S1, S2, S3, S4 and 2 more), sessions are missing since 2025-11-26; " + WHY,
+            "night:  7 behind (S0, S1, S2, S3, S4 and 2 more), sessions are missing since 2025-11-26; " + WHY,
         ),
         (
             [("AAA", 0, None, 3, "no")],
-            "night:  1 stayed behind (AAA), of sessions that are here events are missing; " + WHY,
+            "night:  1 behind (AAA), events of published sessions are missing; " + WHY,
         ),
     ],
 )

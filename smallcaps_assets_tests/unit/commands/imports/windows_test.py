@@ -13,7 +13,7 @@ from dagster import AssetKey
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.commands.services.state import look_into_state
+from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS, TRADES
@@ -224,7 +224,7 @@ def test_verify_holds(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_dagster_is_told_of_whole_partitions(adopted: dict[str, Any], take_in: Import) -> None:
     assert adopted["partitions_told_to_dagster"] == {"trades": 3, "quotes": 3}
-    with look_into_state(load_settings()) as instance:
+    with open_state_as_is(load_settings()) as instance:
         assert set(instance.get_dynamic_partitions("symbols")) == {"AVLO", "CRVO"}
         for kind in TAPE_KINDS:
             found = instance.get_materialized_partitions(AssetKey(["core", f"tape_{kind}"]))
@@ -580,7 +580,7 @@ def test_what_was_published_before_the_disk_refuses_is_certified(
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
     assert "symbol=CRVO" in capsys.readouterr().err
     assert {name for name, row in ledger(lake).items() if row["trades_rows"]} == {"AVLO_p_1", "AVLO_a_1"}
-    with look_into_state(load_settings()) as instance:
+    with open_state_as_is(load_settings()) as instance:
         assert instance.get_materialized_partitions(AssetKey(["core", "tape_trades"])) == {"AVLO|PM"}
     blocked.unlink()
     assert take_in()["trades"]["adopted"] == 1
