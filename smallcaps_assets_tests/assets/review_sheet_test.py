@@ -162,7 +162,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
             {"sample_id": "f" * 16},
             f"sample_id = '{'f' * 16}', but the sheet of",
         ),
-        ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Leave out --profile"),
+        ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Omit --profile"),
     ],
 )
 def test_wrong_labels_are_rejected_and_nothing_is_kept(
