@@ -29,9 +29,12 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.pipeline.checks import Checks, checks_of_bars, checks_of_manifest, checks_of_master
+from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.pipeline.events.checks import checks_of_master
 from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
 from smallcaps_assets.settings.settings import Settings, load_settings
 
 SHARE_OF_MINUTES = 0.7  # that a symbol trades in

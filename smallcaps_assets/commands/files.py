@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import master_problems
-from smallcaps_assets.domain.tables import EVENTS, matched
+from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, unreadable
 
@@ -76,7 +76,7 @@ def read_master(file: Path) -> pl.DataFrame:
         raise unreadable(file, error) from error
     remedy = f"`smallcaps import events {file}` makes a MASTER of events that another program found."
     try:
-        master = matched(frame, EVENTS, str(file)).collect()
+        master = match_columns(frame, EVENTS, str(file)).collect()
     except InputError as error:
         raise InputError(f"{error} {remedy}") from None
     problems = master_problems(master)

@@ -9,7 +9,7 @@ from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.pipeline.checks import require_sound_manifest
+from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 
 NEEDS: Final = "a MASTER file, such as `smallcaps detect` writes."

@@ -15,6 +15,7 @@ from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.domain.manifests.selection import trial
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 from smallcaps_assets.errors import MarketDataError
@@ -23,7 +24,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
-from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, Plan, Planner, require_room
+from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, CapturePlan, Planner, require_room
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = "a manifest."
@@ -33,7 +34,6 @@ DENIED: Final = 2
 ALLOWED: Final = "allowed"
 DAYS_FROM_HOURS: Final = 48
 HOURS_PER_DAY: Final = 24
-BYTES_PER_MB: Final = 1e6
 
 _WORDS: Final = {
     "quotes_per_trade": "quotes per trade",
@@ -118,7 +118,7 @@ def _chosen(arguments: Namespace) -> str:
     return f"{named}: " if named else ""
 
 
-def _next_step(plan: Plan, profile: Profile, arguments: Namespace) -> str:
+def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str:
     """One line: what to do with the plan."""
     flags = flags_of(arguments)
     if plan.spans == 0:
@@ -136,7 +136,7 @@ def _next_step(plan: Plan, profile: Profile, arguments: Namespace) -> str:
     )
 
 
-def _text(plan: Plan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[str]:
+def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[str]:
     disk = settings.capture.free_disk
     limit = settings.source.requests_per_minute
     pace = f"at {limit:,g} requests a minute" if limit else "no limit of our own"
@@ -155,7 +155,7 @@ def _text(plan: Plan, settings: Settings, check: dict[str, str], arguments: Name
     return lines
 
 
-def _stale(plan: Plan) -> list[str]:
+def _stale(plan: CapturePlan) -> list[str]:
     """Windows that the plan leaves stale, by kind."""
     stale = {kind: describe_stale(backlog.stale["missing_columns"]) for kind, backlog in plan.backlogs.items()}
     parts = [f"{kind} of {words}" for kind, words in stale.items() if words]
@@ -187,7 +187,7 @@ def _megabytes(size: float | None) -> str:
     return "-" if size is None else f"{size / BYTES_PER_MB:,.3f}"
 
 
-def _reckoned(plan: Plan) -> list[str]:
+def _reckoned(plan: CapturePlan) -> list[str]:
     """What the figures rest on: bars, what was learned, what is assumed."""
     rates = plan.rates._asdict()
     assumed = [_figure(name, rate) for name, rate in rates.items() if not rate.spans and name != "trades_per_bar"]
@@ -209,7 +209,7 @@ def _figure(name: str, rate: Rate) -> str:
     return f"{value} {_WORDS[name]}"
 
 
-def _document(plan: Plan, settings: Settings, check: dict[str, str], arguments: Namespace) -> dict[str, Any]:
+def _document(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> dict[str, Any]:
     disk = settings.capture.free_disk
     return {
         "profile": arguments.profile or settings.active_profile,

@@ -8,20 +8,20 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.lake.verification.certificates import Finding
+from smallcaps_assets.lake.verification.certificates import Discrepancy
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = "a lake with a ledger."
 EXAMPLE: Final = "smallcaps verify --profile core"
 
-DOES_NOT_HOLD: Final = 1
-MOST_SHOWN: Final = 50
-EVENTS_SHOWN: Final = 3
-BYTES_PER_MB: Final = 1e6
+_DOES_NOT_HOLD: Final = 1
+_MOST_SHOWN: Final = 50
+_EVENTS_SHOWN: Final = 3
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
             print("\n".join(_text(result, seconds, flags_of(arguments))))
     if arguments.json:
         print(json.dumps({"lake": str(lake.root), "holds": holds, "profiles": documents}))
-    return 0 if holds else DOES_NOT_HOLD
+    return 0 if holds else _DOES_NOT_HOLD
 
 
 def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[Profile]:
@@ -99,8 +99,8 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
         )
     if not result.findings:
         return [*lines, "  every file holds"]
-    lines += [f"  {_told(finding)}" for finding in result.findings[:MOST_SHOWN]]
-    more = len(result.findings) - MOST_SHOWN
+    lines += [f"  {_told(finding)}" for finding in result.findings[:_MOST_SHOWN]]
+    more = len(result.findings) - _MOST_SHOWN
     if more > 0:
         lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")
     named = {finding.file for finding in result.findings}
@@ -117,9 +117,9 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
     return lines
 
 
-def _told(finding: Finding) -> str:
-    events = ", ".join(finding.event_ids[:EVENTS_SHOWN])
-    more = len(finding.event_ids) - EVENTS_SHOWN
+def _told(finding: Discrepancy) -> str:
+    events = ", ".join(finding.event_ids[:_EVENTS_SHOWN])
+    more = len(finding.event_ids) - _EVENTS_SHOWN
     events += f" and {more:,} more" if more > 0 else ""
     about = f" (events {events})" if events else ""
     return f"{finding.file}: {finding.what}; expected {finding.expected}, found {finding.found}{about}"

@@ -11,21 +11,18 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.pipeline.checks import (
-    Checks,
-    checks_of_bars,
-    checks_of_manifest,
-    checks_of_master,
-    judged,
-)
-from smallcaps_assets.pipeline.operations.lateness import Lateness, Watch, session_expected
+from smallcaps_assets.pipeline.bars.checks import checks_of_bars
+from smallcaps_assets.pipeline.checks import Checks, run_checks
+from smallcaps_assets.pipeline.events.checks import checks_of_master
+from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
+from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 SMALL_CAPS: Final = "small_caps"
 UP_TO_DATE: Final = "up_to_date"
-WATCHED: Final[Mapping[str, Callable[[Watch], Lateness]]] = {
-    "minute_bars": Watch.of_bars,
-    "master_events": Watch.of_master,
+WATCHED: Final[Mapping[str, Callable[[LatenessCheck], Lateness]]] = {
+    "minute_bars": LatenessCheck.check_bars,
+    "master_events": LatenessCheck.check_master,
 }
 MASTER_CHECKS: Final[Mapping[str, str]] = {
     "unique_events": "No event occurs more than once.",
@@ -146,7 +143,7 @@ def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
 
 def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
     """The findings of the selected checks, computed one after the other."""
-    return judged(checks, {key.name for key in context.selected_asset_check_keys})
+    return run_checks(checks, {key.name for key in context.selected_asset_check_keys})
 
 
 def report_findings(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
@@ -203,13 +200,13 @@ def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.As
     )
 
 
-def watch_of(settings: SettingsResource, lake: LakeResource) -> Watch:
+def lateness_check(settings: SettingsResource, lake: LakeResource) -> LatenessCheck:
     """The session that is expected by now, and the symbols that should have it."""
     loaded = settings.load()
-    session = session_expected(settings.now(), loaded.history, loaded.sessions, loaded.nightly.due)
+    session = expected_session(settings.now(), loaded.history, loaded.sessions, loaded.nightly.due)
     followed = lake.universe().followed().items()
     symbols = [symbol for symbol, last in followed if session is None or session <= last]
-    return Watch(lake.bars(), lake.shards(), symbols, session)
+    return LatenessCheck(lake.bars(), lake.shards(), symbols, session)
 
 
 def _up_to_date(asset: str) -> dg.AssetChecksDefinition:
@@ -220,7 +217,7 @@ def _up_to_date(asset: str) -> dg.AssetChecksDefinition:
         "and holidays nothing new is expected.",
     )
     def up_to_date(settings: SettingsResource, lake: LakeResource) -> dg.AssetCheckResult:
-        return up_to_date_result(WATCHED[asset](watch_of(settings, lake)))
+        return up_to_date_result(WATCHED[asset](lateness_check(settings, lake)))
 
     return up_to_date
 
@@ -236,6 +233,6 @@ def up_to_date_result(found: Lateness) -> dg.AssetCheckResult:
             "verdict": found.sentence(),
             "session": f"{found.session}",
             "symbols_late": len(found.symbols),
-            "symbols": found.of,
+            "symbols": found.followed,
         },
     )

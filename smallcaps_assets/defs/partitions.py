@@ -1,4 +1,4 @@
-"""How work is cut: by symbol, and tape by symbol and wave."""
+"""Partitions: by symbol, and of tape by symbol and wave."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -15,12 +15,12 @@ _RANGE: Final = "dagster/asset_partition_range_"
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
-    """The tags of a run over the partitions from `first` to `last`, both included."""
+    """The tags of a run over the partitions from `first` to `last`, inclusive."""
     return {f"{_RANGE}start": first, f"{_RANGE}end": last}
 
 
 def in_range(keys: Sequence[str], tags: Mapping[str, str]) -> list[str]:
-    """Those of `keys` that a run with these tags covers; all where its tags name no range."""
+    """The keys that a run with these tags covers; all of them where its tags have no range of `keys`."""
     first, last = tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end")
     if first not in keys or last not in keys:
         return list(keys)

@@ -21,8 +21,8 @@ from smallcaps_assets.domain.lineage import (
     made_of,
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
-from smallcaps_assets.domain.tape.kpis import LEDGER
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
+from smallcaps_assets.domain.tape.tables import LEDGER
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection

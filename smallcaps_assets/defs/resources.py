@@ -1,4 +1,4 @@
-"""Resources: configuration only. Each builds the plain objects that do the work, which know nothing of Dagster."""
+"""Resources: configuration only. They build plain objects, independent of Dagster, that do the work."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,9 +21,9 @@ from smallcaps_assets.settings.settings import Profile, Settings
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
-    """The settings in force, as JSON of their checked form, and the clock.
+    """The settings in force, as JSON of the validated model, and the clock.
 
-    `at` is an ISO time that stands instead of the clock, to rehearse another night.
+    `at` is an ISO time that replaces the clock, to rehearse another night.
     """
 
     document: str
@@ -34,7 +34,7 @@ class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
         return _settings(self.document)
 
     def now(self) -> datetime:
-        """The time, in UTC: the one place where assets read the clock."""
+        """The present time in UTC. Assets read the clock nowhere else."""
         return datetime.now(UTC) if self.at is None else datetime.fromisoformat(self.at).astimezone(UTC)
 
 
@@ -45,57 +45,57 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     @property
     def lake(self) -> Lake:
-        """Where everything lies."""
+        """The paths of the lake."""
         return Lake(Path(self.root))
 
     def universe(self) -> UniverseStore:
-        """The symbols that are followed."""
+        """The store of the universe."""
         return UniverseStore(self.lake)
 
     def bars(self) -> BarsStore:
-        """Minute bars."""
+        """The store of minute bars."""
         return BarsStore(self.lake)
 
     def shards(self) -> ShardStore:
-        """Events by symbol."""
+        """The store of event shards."""
         return ShardStore(self.lake)
 
     def detector(self, settings: Settings) -> Detector:
-        """What finds events with these settings."""
+        """The detector with these settings."""
         reference = self.universe().reference()
         return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference)
 
     def manifests(self, profile: str) -> ManifestStore:
-        """The frozen selections of a profile."""
+        """The store of the frozen manifests of a profile."""
         return ManifestStore(self.lake.manifests(profile), profile)
 
     def tape(self, profile: Profile, settings: Settings) -> TapeStore:
-        """The tape windows of a profile."""
+        """The store of the tape of a profile."""
         return profile_tape(self.lake, profile, settings)
 
 
 class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
-    """The road to the vendor, or to the exchange in a box, which then runs inside this process."""
+    """The client of the vendor, or of the simulated exchange, which then runs inside this process."""
 
     settings: SettingsResource
 
     def client(self, lake: LakeResource, instance: dg.DagsterInstance) -> MarketDataClient:
-        """The client of this process, to fetch for `lake`; all steps of one process share it and its budget.
+        """The client of this process, to fetch for `lake`; all steps of a process share it and its rate limit.
 
         Raises:
-            InputError: the lake holds data of another source, or its universe is above the limits.
-            SettingsError: there is a budget, but the pool has no limit.
+            InputError: the lake holds data of another source, or its universe exceeds the limits.
+            SettingsError: there is a rate limit, but the pool has no limit.
         """
         settings = self.settings.load()
         require_payable(lake.universe(), settings)
         return client_of(settings.source, instance)
 
     def reference_client(self, lake: LakeResource, instance: dg.DagsterInstance) -> MarketDataClient:
-        """The same client, to make the universe of `lake`: whatever is wrong with the one that is there.
+        """The same client, to build the universe of `lake`, whatever is wrong with the present one.
 
         Raises:
             InputError: the lake holds data of another source.
-            SettingsError: there is a budget, but the pool has no limit.
+            SettingsError: there is a rate limit, but the pool has no limit.
         """
         source = self.settings.load().source
         require_same_source(lake.universe(), source)
@@ -103,10 +103,10 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
 
 
 def client_of(source: SourceParams, instance: dg.DagsterInstance) -> MarketDataClient:
-    """The client of this process, with its share of the budget: one part for each slot of the vendor's pool.
+    """The client of this process, with its share of the rate limit: one part per slot of the vendor pool.
 
     Raises:
-        SettingsError: there is a budget, but the pool has no limit.
+        SettingsError: there is a rate limit, but the pool has no limit.
     """
     return market_data_client(source, 1 if source.requests_per_minute is None else vendor_slots(instance))
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import WATCHED, check_evaluation, up_to_date_result, watch_of
+from smallcaps_assets.defs.asset_checks import WATCHED, check_evaluation, lateness_check, up_to_date_result
 from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED
 from smallcaps_assets.defs.partitions import partitions_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -23,7 +23,7 @@ _CAPTURE_TAGS: Final = {"dagster/max_retries": "0"}
 _LONGEST_NIGHT_MIN: Final = 18 * 60
 _NIGHT_OVER: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 # session, whether the check passed, number of late symbols
-Seen = tuple[str, bool, int]
+_Result = tuple[str, bool, int]
 
 
 @dg.run_failure_sensor(
@@ -67,13 +67,13 @@ def lateness(
     context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Report the check of each watched asset whose result changed since the last tick."""
-    watch = watch_of(settings, lake)
-    before: dict[str, Seen] = {asset: tuple(seen) for asset, seen in json.loads(context.cursor or "{}").items()}
+    check = lateness_check(settings, lake)
+    before: dict[str, _Result] = {asset: tuple(result) for asset, result in json.loads(context.cursor or "{}").items()}
     now, changes = dict(before), []
-    for asset, look in WATCHED.items():
-        if asset in before and before[asset][:2] == (f"{watch.session}", True):
+    for asset, run_check in WATCHED.items():
+        if asset in before and before[asset][:2] == (f"{check.session}", True):
             continue  # a session that is published stays published
-        found = look(watch)
+        found = run_check(check)
         now[asset] = (f"{found.session}", not found.is_late, len(found.symbols))
         if now[asset] != before.get(asset):
             context.instance.report_runless_asset_event(check_evaluation(dg.AssetKey(asset), up_to_date_result(found)))

@@ -1,6 +1,12 @@
 """What every group of settings has in common: frozen, complete, of the right type, without unknown keys."""
 
-from pydantic import BaseModel, ConfigDict
+from datetime import date
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# a date, or its text as YAML gives it
+CalendarDay = Annotated[date, Field(strict=False)]
 
 
 class Params(BaseModel):

@@ -8,7 +8,8 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.tables import REFERENCE, check_symbol, symbol_is_safe
+from smallcaps_assets.domain.symbols import check_symbol, symbol_is_safe
+from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import InputError
 
 # What the source of symbols says of each, before anything is judged; null where it does not know.

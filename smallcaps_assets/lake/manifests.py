@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
-from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256
 
@@ -33,10 +33,9 @@ class ManifestStore:
     def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
         """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
 
-        Where a manifest was chosen by the same rules from the same MASTER before, and is still what it was, that one
-        becomes the current again.
+        If an unchanged manifest of the same settings and MASTER exists, it becomes the current one again instead.
         """
-        same = self._chosen_before(config_hash, master_sha256)
+        same = self._find_same(config_hash, master_sha256)
         if same:
             self._point_to(same["manifest_id"])
             return same
@@ -63,7 +62,7 @@ class ManifestStore:
         return sidecar
 
     def sidecar(self) -> dict[str, Any]:
-        """What the current manifest says of itself.
+        """The sidecar of the current manifest.
 
         Raises:
             InputError: there is no manifest yet.
@@ -76,7 +75,7 @@ class ManifestStore:
         return found
 
     def current_id(self) -> str | None:
-        """The name of the current manifest; None where there is none."""
+        """The name of the current manifest; None if there is none."""
         found = self._sidecar()
         return str(found["manifest_id"]) if found else None
 
@@ -85,7 +84,7 @@ class ManifestStore:
         return self.current().rows
 
     def current(self) -> Current:
-        """The current manifest, and what it says of itself.
+        """The current manifest and its sidecar. The hash is checked on the very bytes that are returned.
 
         Raises:
             InputError: there is no manifest yet.
@@ -101,10 +100,10 @@ class ManifestStore:
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
                 "was frozen: put the original back, or remove current.json and materialize the manifest again."
             )
-        rows = matched(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+        rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
 
-    def _chosen_before(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
+    def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
             sidecar, chosen = read_json(path), path.with_suffix(".parquet")
             alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)

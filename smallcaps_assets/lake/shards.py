@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, Self
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import shard_problems
-from smallcaps_assets.domain.tables import SHARD, matched
+from smallcaps_assets.domain.tables import SHARD, match_columns
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
@@ -273,7 +273,7 @@ class ShardStore:
 
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
-        return matched(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
+        return match_columns(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
 
 
 def _difference(coverage: ShardCoverage, footer: FooterCoverage) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import check_symbol
+from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
 from smallcaps_assets.market_data.page_order import check_progress, merge_pages

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import check_symbol
+from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.market_data import reference_wire as wire
 from smallcaps_assets.market_data.envelope import ParsedPage
 from smallcaps_assets.market_data.pages import (

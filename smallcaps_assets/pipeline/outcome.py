@@ -1,4 +1,4 @@
-"""What one unit of work did: its figures, and what went wrong without stopping its neighbours."""
+"""The outcome of one unit of work: its figures and its problems."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -6,10 +6,15 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True)
 class Outcome:
-    """One partition's figures, the problems that keep it from being whole, and how many rows it holds now.
+    """What was done for one partition.
 
-    `version` tells what it holds now from what it held before; where it is not known, it counts as new.
-    `left` is how many units of its work were not begun, because an allowance was used up; nothing is wrong with them.
+    Attributes:
+        partition: the partition, by dimension.
+        figures: what is recorded as its metadata.
+        problems: why it is incomplete; empty where it is complete. They do not stop other partitions.
+        rows: its present number of rows; None where it is not known.
+        version: identifies its present content; None where it is not known, which counts as new.
+        left: the units of work that were not started because the request budget was used up. They are no problem.
     """
 
     partition: tuple[str, ...]
@@ -20,7 +25,7 @@ class Outcome:
     left: int = 0
 
 
-def versioned(outcomes: Iterable[Outcome], version_of: Callable[[str], str | None]) -> Iterator[Outcome]:
-    """Pass outcomes of symbols on, those that are whole with the version of what they hold now."""
+def add_versions(outcomes: Iterable[Outcome], version_of: Callable[[str], str | None]) -> Iterator[Outcome]:
+    """Pass outcomes of symbols on, complete ones with the version of the present content of the symbol."""
     for outcome in outcomes:
         yield outcome if outcome.problems else replace(outcome, version=version_of(outcome.partition[0]))

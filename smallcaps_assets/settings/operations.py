@@ -1,4 +1,4 @@
-"""When the night begins and must be over, what it may spend, and where its failures are told of."""
+"""Start, deadline and request budget of the nightly run, and where notices of failed runs go."""
 
 from typing import Self
 
@@ -9,7 +9,7 @@ from smallcaps_assets.domain.sessions import Clock
 
 
 class NightlyParams(Params):
-    """What runs by itself in the evening of a session, by the New York clock."""
+    """The nightly run, on the evening of a session, New York time."""
 
     start: Clock
     due: Clock
@@ -18,12 +18,14 @@ class NightlyParams(Params):
     @model_validator(mode="after")
     def _due_after_start(self) -> Self:
         if self.due <= self.start:
-            raise ValueError(f"due {self.due:%H:%M} is not after start {self.start:%H:%M}: give the night some time")
+            raise ValueError(
+                f"due {self.due:%H:%M} is not after start {self.start:%H:%M}: leave time for the nightly run"
+            )
         return self
 
 
 class NoticeParams(Params):
-    """Where a failed run is told of."""
+    """Where notices of failed runs go."""
 
     file: str = Field(min_length=1)
     url_variable: str = Field(min_length=1)

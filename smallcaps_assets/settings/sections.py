@@ -1,21 +1,18 @@
-"""Sections of the settings that belong to no single part of the work: source, places, history, capture, checks."""
+"""Sections of the settings that belong to no single domain module: source, paths, history, capture, checks."""
 
-from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.bars.checks import BarCheckParams
 from smallcaps_assets.domain.events.checks import MasterCheckParams
-from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
 
-CalendarDay = Annotated[date, Field(strict=False)]
-
 
 class EmbeddedParams(Params):
-    """The exchange in a box: a simulated market, or files served over the same protocol."""
+    """The simulated exchange: a simulated market, or files served over the same protocol."""
 
     seed: int = Field(ge=0)
     symbols: int = Field(gt=0, le=20_000)
@@ -45,19 +42,19 @@ class SourceParams(Params):
 
 
 class LakeParams(Params):
-    """Where the lake lies; relative to the folder that holds `config/`."""
+    """The folder of the lake; relative to the folder that holds `config/`."""
 
     path: str = Field(min_length=1)
 
 
 class DagsterParams(Params):
-    """Where Dagster keeps its own state."""
+    """Where Dagster keeps its state: a file whose sections override dagster.yaml, or null."""
 
     laid_over: str | None
 
 
 class HistoryParams(Params):
-    """Which sessions are followed, ET dates, both included."""
+    """Which sessions are covered, New York dates, both included."""
 
     first_session: CalendarDay
     last_session: CalendarDay | None
@@ -71,7 +68,7 @@ class HistoryParams(Params):
 
 
 class FreeDiskParams(Params):
-    """What a capture leaves on the disk; GB are 10^9 bytes."""
+    """How much disk space a capture leaves free; GB are 10^9 bytes."""
 
     check: bool
     keep_gb: float = Field(ge=0)
@@ -87,7 +84,7 @@ class CaptureParams(Params):
 
 
 class CheckParams(Params):
-    """When a published table is marked in the web UI."""
+    """When a check of a published table fails in the web UI."""
 
     master: MasterCheckParams
     bars: BarCheckParams

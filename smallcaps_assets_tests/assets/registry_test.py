@@ -12,7 +12,7 @@ import smallcaps_assets
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.registry import REGISTRY, facts_of, with_facts
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
-from smallcaps_assets.domain.tape.kpis import LEDGER
+from smallcaps_assets.domain.tape.tables import LEDGER
 from smallcaps_assets.settings.settings import load_settings
 
 SETTINGS = load_settings(overrides={"lake": {"path": "a-lake"}})

@@ -50,7 +50,7 @@ def find_browser() -> str | None:
 def screenshot(page: Page, name: str) -> None:
     """Renew a picture of the documentation, if that is asked for."""
     if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
-        page.screenshot(path=REPOSITORY / "docs" / name, animations="disabled")
+        page.screenshot(path=REPOSITORY / "docs" / "images" / name, animations="disabled")
 
 
 class AssetPage:

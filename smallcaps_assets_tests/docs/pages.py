@@ -54,13 +54,14 @@ def blocks() -> list[Block]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every command of a `sh` block with its place: one line each, without comments."""
+    """Every command of a `sh` block with its place; those joined by `&&` are several."""
     return [
-        (block.place, line)
+        (block.place, command)
         for block in blocks()
         if block.language == "sh"
         for line in block.text.splitlines()
-        if line and not line.startswith("#")
+        for command in line.split(" && ")
+        if command
     ]
 
 
@@ -74,3 +75,8 @@ def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
     headings = [match["text"] for match in _HEADING.finditer(_FENCE.sub("", text))]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def inline_code(text: str) -> list[str]:
+    """The code in the prose of a page."""
+    return re.findall(r"`([^`\n]+)`", _FENCE.sub("", text))

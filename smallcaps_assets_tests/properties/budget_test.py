@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.tables import UTC_US
-from smallcaps_assets.domain.tape.budget import SizeBudget, events_over_budget, fit, thin_after
+from smallcaps_assets.domain.tape.budget import SizeBudget, events_over_budget, fit_budget, thin_after
 from smallcaps_assets.domain.tape.nbbo import BOOK, Thinning
 from smallcaps_assets_tests.slow_spec.tape import interval_of
 from smallcaps_assets_tests.strategies import quote_streams
@@ -174,7 +174,9 @@ def test_an_event_fits_or_has_taken_every_step(case: Case, allowed: int, trades:
     def measure(frame: pl.DataFrame) -> int:
         return 50 * frame.height
 
-    found = fit(case.quotes, case.windows, measure=measure, other_bytes=trades, budget=budget, thinning=case.thinning)
+    found = fit_budget(
+        case.quotes, case.windows, measure=measure, other_bytes=trades, budget=budget, thinning=case.thinning
+    )
     over = events_over_budget(found.frame, case.windows, measure(found.frame), trades, budget)
     assert list(found.over) == over
     assert all(found.steps[name] == 0.7 for name in over)

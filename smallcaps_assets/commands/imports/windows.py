@@ -13,23 +13,22 @@ import polars as pl
 
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
-from smallcaps_assets.commands.services.state import look_into_state
+from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
-from smallcaps_assets.domain.tables import MANIFEST, matched
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
 from smallcaps_assets.pipeline.imports.windows import (
     HELD,
@@ -42,6 +41,7 @@ from smallcaps_assets.pipeline.imports.windows import (
 )
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import profile_tape, require_real
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_trades.parquet and ID_quotes.parquet:
@@ -111,7 +111,7 @@ def run(arguments: Namespace) -> int:
         config_hash=sidecar["config_hash"],
         log=lambda line: print(line, file=sys.stderr),
     )
-    remember_import(lake, "windows")
+    record_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
@@ -150,7 +150,7 @@ def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
         scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False).cast(
             {name: pl.Int64 for name in columns if name != "event_id"}
         )
-        told = matched(scanned, columns, str(arguments.manifest)).collect()
+        told = match_columns(scanned, columns, str(arguments.manifest)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"--manifest {arguments.manifest}: {str(error).splitlines()[0]}") from error
     return told.unique("event_id", keep="none").rename(dict(zip(columns, HELD, strict=True)))
@@ -185,7 +185,7 @@ def _refused_before(aside: Path) -> pl.DataFrame:
     if not aside.is_file():
         return REFUSED.to_frame()
     with disk_errors("read", aside):
-        return matched(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
+        return match_columns(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
@@ -204,7 +204,7 @@ def _tell_dagster(
     if not any(whole.values()):
         return {str(kind): 0 for kind in TAPE_KINDS}
     told: dict[str, int] = {}
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         for kind, outcomes in whole.items():
             key = dg.AssetKey([work.tape.profile, f"tape_{kind}"])
             known = instance.get_materialized_partitions(key)

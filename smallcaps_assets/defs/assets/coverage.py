@@ -1,4 +1,4 @@
-"""Asset `coverage`: which bars should be there, and which are."""
+"""Asset `coverage`: which sessions of bars are expected, and which are published."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,8 +14,8 @@ from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol
 from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
 from smallcaps_assets.settings.settings import Settings
 
-SHOWN: Final = 50
-WORST: Final = (
+_SHOWN: Final = 50
+_WORST: Final = (
     *("symbol", "state", "active", "sessions_expected", "sessions_missing", "first_missing", "last_missing"),
     *("sessions_empty_between", "sessions_beyond", "sessions_doubled", "cause"),
 )
@@ -35,11 +35,11 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 def coverage(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
 ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
-    """Which sessions every symbol should have in every month, and which are there; lost minutes, doubled volumes.
+    """Expected and published sessions of every symbol and month; lost minutes and doubled volumes.
 
-    Expected are the sessions that are due, from the day of listing, where it is known, to the last day that a symbol is
-    followed; before history.first_session, and of symbols that nobody follows, those from the first bar to the last.
-    Reads all bars once, a few hundred million in minutes; `smallcaps coverage` shows the same in a terminal.
+    Of a followed symbol, sessions are expected from its listing, where that is known, to the last day it is followed.
+    Before history.first_session, and of symbols that are not followed, they are expected from the first bar to the
+    last. Reads all bars once, a few hundred million in minutes; `smallcaps coverage` prints the same.
     """
     made = Inventory(lake.bars(), lake.universe(), settings.load(), context.log.info).run(settings.now())
     partitions = context.instance.get_dynamic_partitions(SYMBOLS.name or "")
@@ -49,15 +49,17 @@ def coverage(
 
 def _figures(made: Coverage, partitions: list[str]) -> Metadata:
     symbols = by_symbol(made.table)
-    # nothing is expected of them, and nothing is there
+    # without expected and without published sessions
     idle = sorted(set(partitions) - set(symbols["symbol"]))
     figures: Metadata = {
         "dagster/row_count": made.table.height,
         **made.figures(),
         "partitions_idle": len(idle),
-        "idle_partitions": ", ".join(idle[:SHOWN]) or "none",
+        "idle_partitions": ", ".join(idle[:_SHOWN]) or "none",
     }
-    worst = symbols.filter((pl.col("state") != "complete") | (pl.col("sessions_doubled") > 0)).select(WORST).head(SHOWN)
+    worst = (
+        symbols.filter((pl.col("state") != "complete") | (pl.col("sessions_doubled") > 0)).select(_WORST).head(_SHOWN)
+    )
     if made.first_bar:
         figures["first_bar_before_history"] = str(made.first_bar)
     if not worst.is_empty():
@@ -65,5 +67,5 @@ def _figures(made: Coverage, partitions: list[str]) -> Metadata:
     if made.causes:
         figures["unreadable"] = first_lines([f"{symbol}: {cause}" for symbol, cause in made.causes.items()])
     if not made.lost.is_empty():
-        figures["lost_minutes"] = table(made.lost.head(SHOWN))
+        figures["lost_minutes"] = table(made.lost.head(_SHOWN))
     return figures | coverage_pictures(made.table)

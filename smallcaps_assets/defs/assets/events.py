@@ -16,8 +16,8 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, record_partitions
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD
-from smallcaps_assets.pipeline.checks import publishable_master
-from smallcaps_assets.pipeline.outcome import versioned
+from smallcaps_assets.pipeline.events.checks import publishable_master
+from smallcaps_assets.pipeline.outcome import add_versions
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings
 
@@ -40,7 +40,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         Detects in sessions that are new, have changed, or were last detected with other settings.
         """
         loaded, symbols = settings.load(), context.partition_keys
-        outcomes = versioned(lake.detector(loaded).run(symbols), lake.shards().version)
+        outcomes = add_versions(lake.detector(loaded).run(symbols), lake.shards().version)
         outcomes = with_progress(outcomes, len(symbols), "symbols detected", context.log.info)
         keys: dict[tuple[str, ...], str] = {(symbol,): symbol for symbol in symbols}
         yield from record_partitions(context, outcomes, keys, continue_on_failure=config.go_on)

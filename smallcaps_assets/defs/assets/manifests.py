@@ -1,4 +1,4 @@
-"""Asset `<profile>/manifest`: the events that a profile captures."""
+"""Asset `<profile>/manifest`: the events that a profile captures, ranked and frozen."""
 
 import dagster as dg
 import polars as pl
@@ -10,7 +10,7 @@ from smallcaps_assets.domain.manifests.selection import profile_hash, select_eve
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import sha256
-from smallcaps_assets.pipeline.checks import require_sound_manifest
+from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 
@@ -23,8 +23,8 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, "manifest"],
         metadata=column_schema(MANIFEST),
-        description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new one "
-        "never overwrites an old one.",
+        description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new "
+        "manifest never overwrites an old one.",
     )
     def manifest(
         master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource

@@ -12,10 +12,10 @@ from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.calendar import sessions_due
-from smallcaps_assets.pipeline.operations.nightly import BEHIND, Stocktaking
+from smallcaps_assets.pipeline.operations.nightly import BEHIND, find_symbols_behind
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
-SHOWN: Final = 100
+_SHOWN: Final = 100
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -31,53 +31,52 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 def nightly_report(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
 ) -> Iterator[dg.MaterializeResult[object]]:
-    """What the night brought, how long it took, and the symbols that are behind.
+    """Totals of the nightly run, its duration by step, and the symbols that are behind.
 
-    One row for each symbol that lacks sessions that are due, whether it failed in this night or before. Where there is
-    one the run fails at its very end, after MASTER and the manifests were built from all others; what is missing is
-    due again in the next night. A symbol that joined the universe in this run is
-    not behind: its first night is the next.
+    One row per symbol that lacks expected sessions, whether it failed in this night or before. If there is any, the run
+    fails at its very end, after MASTER and the manifests were built from all other symbols; the next night fetches what
+    is missing. A symbol that joined the universe in this run is not behind: its first night is the next.
     """
     loaded, run, instance = settings.load(), context.run, context.instance
     active = lake.universe().followed()
     in_run = set(in_range(instance.get_dynamic_partitions(SYMBOLS.name or ""), run.tags))
     followed = {symbol: last for symbol, last in active.items() if symbol in in_run}
-    due = sessions_due(loaded.history, loaded.sessions, settings.now())
+    expected = sessions_due(loaded.history, loaded.sessions, settings.now())
     done = _materialized(instance, run.run_id)
     causes = _causes(done)
-    behind = Stocktaking(lake.detector(loaded), due, causes).behind(followed)
+    behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
     figures: Metadata = {
         "dagster/row_count": behind.height,
-        "session": f"{due[-1]}" if due else "none",
+        "session": f"{expected[-1]}" if expected else "none",
         "symbols": len(followed),
         "symbols_behind": behind.height,
         "symbols_new": len(active) - len(followed),
-        "new_symbols_next_night": ", ".join([symbol for symbol in active if symbol not in in_run][:SHOWN]) or "none",
-        "behind": table(behind.head(SHOWN).with_columns(pl.col("first_missing").cast(pl.String))),
-        **_brought(done),
+        "new_symbols_next_night": ", ".join([symbol for symbol in active if symbol not in in_run][:_SHOWN]) or "none",
+        "behind": table(behind.head(_SHOWN).with_columns(pl.col("first_missing").cast(pl.String))),
+        **_totals(done),
         **_seconds(instance, run.run_id),
     }
     yield dg.MaterializeResult(value=behind, metadata=figures)
     if not behind.is_empty():
-        raise CaptureIncomplete(_told(behind, len(followed)))
-    if causes:  # of symbols that are followed no more
+        raise CaptureIncomplete(_behind_message(behind, len(followed)))
+    if causes:  # of symbols that are no longer followed
         raise CaptureIncomplete(f"symbols that left the universe failed:\n{first_lines(list(causes.values()))}")
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:
-    """What the run has materialized so far."""
+    """The materializations of the run so far."""
     logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     return [log.asset_materialization for log in logs if log.asset_materialization]
 
 
 def _causes(done: list[dg.AssetMaterialization]) -> dict[str, str]:
-    """What went wrong, by symbol, the first of it."""
+    """The first problem of each symbol."""
     found = [(str(one.partition), one.metadata[PROBLEMS]) for one in done if PROBLEMS in one.metadata]
     return {symbol: str(cause.value) for symbol, cause in reversed(found)}
 
 
-def _brought(done: list[dg.AssetMaterialization]) -> Metadata:
-    """What came in, summed over symbols."""
+def _totals(done: list[dg.AssetMaterialization]) -> Metadata:
+    """Totals over all symbols."""
 
     def total(asset: str, figure: str) -> int:
         of_asset = (one.metadata for one in done if one.asset_key == dg.AssetKey(asset))
@@ -102,7 +101,7 @@ def _number(metadata: Mapping[str, dg.MetadataValue[Any]], name: str) -> int:
 
 
 def _seconds(instance: dg.DagsterInstance, run_id: str) -> Metadata:
-    """How long each step of the run took so far, as the event log tells, and what Dagster took around them."""
+    """Seconds of each finished step of the run, from the event log, and of Dagster between the steps."""
     stats = [step for step in instance.get_run_step_stats(run_id) if step.start_time and step.end_time]
     took = {step.step_key: (step.end_time or 0) - (step.start_time or 0) for step in stats}
     if not stats:
@@ -114,13 +113,13 @@ def _seconds(instance: dg.DagsterInstance, run_id: str) -> Metadata:
     return figures | {"seconds/between_steps": round(max(0.0, last - began - sum(took.values())), 2)}
 
 
-def _told(behind: pl.DataFrame, of: int) -> str:
+def _behind_message(behind: pl.DataFrame, followed: int) -> str:
     lines = [
         f"{row['symbol']}: {row['sessions_missing']} sessions missing, {row['sessions_undetected']} not detected: "
         f"{row['cause']}"
         for row in behind.to_dicts()
     ]
     return (
-        f"{behind.height} of {of} symbols are behind; MASTER and the manifests are built from everything else. "
-        f"The next night asks for what is missing.\n{first_lines(lines)}"
+        f"{behind.height} of {followed} symbols are behind; MASTER and the manifests are built from everything else. "
+        f"The next night fetches what is missing.\n{first_lines(lines)}"
     )

@@ -1,4 +1,4 @@
-"""Asset `<profile>/review_sheet`: the page on which a person judges a manifest, and what came of it."""
+"""Asset `<profile>/review_sheet`: the page on which a person labels events of a manifest, and the precision found."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,7 +11,7 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.review.review import Review, ReviewResult
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
-PRECISION_CHECK: Final = "precision"
+_PRECISION_CHECK: Final = "precision"
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -25,15 +25,15 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([profile, "manifest"]), "minute_bars"],
         check_specs=[
             dg.AssetCheckSpec(
-                PRECISION_CHECK,
+                _PRECISION_CHECK,
                 asset=_key(profile),
-                description="Every event of the sheet is marked, and so many of the manifest's events are good as "
-                "review.min_precision_pct asks before going on to a wider profile.",
+                description="Every event of the sheet is labelled, and the share of good events in the manifest is at "
+                "least review.min_precision_pct, as a wider profile requires.",
             )
         ],
         description=f"A page of events of the current manifest of {profile}, drawn by type, session and score, to be "
-        "judged by a person: open it by a double click, mark events, export the marks, `smallcaps review FILE`. Asks "
-        "the vendor for nothing.",
+        "labelled by a person: open it with a double click, label events, export the labels, run `smallcaps review "
+        "FILE`. Sends no vendor requests.",
     )
     def review_sheet(
         settings: SettingsResource, lake: LakeResource
@@ -41,33 +41,37 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
         review = Review(lake.lake, profile, settings.load())
         made = review.make()
         reviewed = review.assess(made.sheet)
-        without = made.charts.charts.filter(pl.col("trouble") == "no_bars").height
+        without_bars = made.charts.charts.filter(pl.col("trouble") == "no_bars").height
         figures: Metadata = {
             "dagster/row_count": made.sheet.events.height,
             "page": dg.MetadataValue.path(str(made.path)),
             "bytes": made.bytes,
             "sample_id": made.sheet.sample_id,
-            "events_without_bars": without,
+            "events_without_bars": without_bars,
         }
         yield dg.MaterializeResult(metadata=figures | review_metadata(reviewed))
-        yield dg.AssetCheckResult(**_verdict(reviewed))
+        yield dg.AssetCheckResult(**_check_result(reviewed))
 
     return review_sheet
 
 
 def report_review(instance: dg.DagsterInstance, profile: Profile, reviewed: ReviewResult, *, current: bool) -> None:
-    """Tell Dagster of marks that were taken in after the sheet was made: an observation, and the check's verdict.
+    """Record labels that were imported after the sheet was made: an observation and, if `current`, the check's result.
 
-    The check is about the `current` manifest only.
+    Args:
+        instance: Dagster's state.
+        profile: the profile.
+        reviewed: the review, with all labels imported so far.
+        current: whether it is of the current manifest, which the check is about.
     """
     key = _key(profile)
     instance.report_runless_asset_event(dg.AssetObservation(key, metadata=review_metadata(reviewed)))
     if current:
-        instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=key, **_verdict(reviewed)))
+        instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=key, **_check_result(reviewed)))
 
 
 def review_metadata(reviewed: ReviewResult) -> Metadata:
-    """What people see of a review: the precision with its interval, by type and session, and the rule."""
+    """Metadata of a review: the precision with its interval, in total and by type and session, and the verdict."""
     (whole,) = reviewed.table.filter(pl.col("part") == "all").to_dicts() or [dict.fromkeys(reviewed.table.columns)]
     return {
         "manifest_id": reviewed.sheet.manifest_id,
@@ -82,9 +86,9 @@ def _key(profile: Profile) -> dg.AssetKey:
     return dg.AssetKey([profile, "review_sheet"])
 
 
-def _verdict(reviewed: ReviewResult) -> dict[str, Any]:
+def _check_result(reviewed: ReviewResult) -> dict[str, Any]:
     return {
-        "check_name": PRECISION_CHECK,
+        "check_name": _PRECISION_CHECK,
         "passed": reviewed.verdict.holds,
         "severity": dg.AssetCheckSeverity.WARN,
         "metadata": {

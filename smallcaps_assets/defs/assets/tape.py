@@ -17,27 +17,20 @@ from smallcaps_assets.defs.recording import record_partitions
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
-from smallcaps_assets.domain.tape.kpis import (
-    KPIS,
-    LEDGER,
-    capture_kpis,
-    ledger_problems,
-    speed,
-    state_counts,
-    verdict,
-)
+from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed_figures, state_counts, verdict
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, describe_stale
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
-from smallcaps_assets.pipeline.checks import require_whole_ledger
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 # what `TapeStore.listing` returns
-Listing = Mapping[TapeKind, pl.DataFrame]
+TapeListing = Mapping[TapeKind, pl.DataFrame]
 
 
 class TapeConfig(dg.Config):
@@ -165,7 +158,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
 
 
 def make_ledger(
-    profile: Profile, settings: SettingsResource, lake: LakeResource, published: Listing | None = None
+    profile: Profile, settings: SettingsResource, lake: LakeResource, published: TapeListing | None = None
 ) -> tuple[pl.DataFrame, Metadata]:
     """The ledger (LEDGER) of the current manifest, and its metadata; `published` as `TapeStore.listing` returned it."""
     manifest, sidecar = lake.manifests(profile).current()
@@ -189,7 +182,7 @@ def make_report(
     ledger: pl.DataFrame,
     settings: SettingsResource,
     lake: LakeResource,
-    published: Listing | None = None,
+    published: TapeListing | None = None,
 ) -> tuple[pl.DataFrame, Metadata]:
     """The figures of a capture (KPIS), and their metadata; `published` as `TapeStore.listing` returned it.
 
@@ -238,7 +231,7 @@ def _capture_figures(ledger: pl.DataFrame) -> Metadata:
     The speed is that of the last hour with captured windows. Unknown figures are left out.
     """
     complete = ledger.filter(state="complete")
-    (per_hour, left) = ledger.select(speed()).row(0)
+    (per_hour, left) = ledger.select(speed_figures()).row(0)
     known = {
         "complete_pct": 100 * complete.height / ledger.height if ledger.height else None,
         "bytes_per_window": complete["bytes"].mean(),

@@ -1,4 +1,4 @@
-"""Asset `universe`: the symbols to follow, and the partitions made of them."""
+"""Asset `universe`: the followed symbols, which are the partitions of the assets below it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -16,7 +16,7 @@ from smallcaps_assets.pipeline.calendar import sessions_due
 from smallcaps_assets.pipeline.universe.universe import Universe, UniverseBuilder
 from smallcaps_assets.settings.settings import Settings, universe_file
 
-NAMED: Final = 50
+_MAX_NAMED: Final = 50
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -33,21 +33,21 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
             asset="universe",
             blocking=True,
             description="Few of the symbols are large caps or of unknown type, not too many of unknown market cap "
-            "(universe.limits). While it fails, whatever spends requests refuses to begin.",
+            "(universe.limits). While it fails, no paid asset can be materialized.",
         )
     ],
 )
 def universe(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """The symbols to follow: those of a file or a list, or of the vendor's list what the filters leave.
+    """The followed symbols: those of a file or a list, or those of the vendor's list that pass the filters.
 
-    Each becomes a partition of the assets below. Who is excluded is kept with the reason. A symbol that leaves is
-    marked inactive and comes back when it is listed again; its partition and its data stay. With float and short
-    interest where the plan has them.
+    Each becomes a partition of the assets below. Excluded symbols are kept, with the reason. A symbol that leaves is
+    marked inactive and becomes active when it is listed again; its partition and its data stay. With float and short
+    interest where the plan includes them.
     """
     loaded = settings.load()
-    due = sessions_due(loaded.history, loaded.sessions, settings.now())
+    expected = sessions_due(loaded.history, loaded.sessions, settings.now())
     client = market_data.reference_client(lake, context.instance)
     before = client.totals().requests_sent
     builder = UniverseBuilder(
@@ -60,36 +60,36 @@ def universe(
         threads=loaded.fetch_threads,
         log=context.log.info,
     )
-    made = builder.run(due[-1] if due else loaded.history.first_session)
-    context.instance.add_dynamic_partitions(SYMBOLS.name or "", made.rows.filter("active")["symbol"].to_list())
-    made_of = measure_composition(made.rows, loaded.universe.limits)
-    figures = _figures(made, made_of) | {"requests": client.totals().requests_sent - before}
+    built = builder.run(expected[-1] if expected else loaded.history.first_session)
+    context.instance.add_dynamic_partitions(SYMBOLS.name or "", built.rows.filter("active")["symbol"].to_list())
+    composition = measure_composition(built.rows, loaded.universe.limits)
+    figures = _figures(built, composition) | {"requests": client.totals().requests_sent - before}
     yield dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(lake.universe().version()))
-    yield small_caps_result(made_of, loaded.universe.limits)
+    yield small_caps_result(composition, loaded.universe.limits)
 
 
-def _figures(made: Universe, made_of: Composition) -> Metadata:
-    active = made.rows.filter("active")
-    excluded = made.rows.filter(~pl.col("active")).group_by("excluded_by").len().sort("excluded_by")
+def _figures(built: Universe, composition: Composition) -> Metadata:
+    active = built.rows.filter("active")
+    excluded = built.rows.filter(~pl.col("active")).group_by("excluded_by").len().sort("excluded_by")
     return {
-        "dagster/row_count": made.rows.height,
+        "dagster/row_count": built.rows.height,
         "symbols_active": active.height,
-        "symbols_inactive": made.rows.height - active.height,
+        "symbols_inactive": built.rows.height - active.height,
         **{f"excluded/{by or 'unknown'}": rows for by, rows in excluded.iter_rows()},
         "symbols_delisted": active["delisted"].count(),
-        "added": len(made.added),
-        "left": len(made.left),
-        "symbols_added": _named(made.added),
-        "symbols_left": _named(made.left),
-        "large_cap_share": made_of.large_cap_share,
-        "unknown_type_share": made_of.unknown_type_share,
-        "unknown_market_cap_share": made_of.unknown_market_cap_share,
-        "market_cap_unknown": made_of.unknown_market_caps,
+        "added": len(built.added),
+        "left": len(built.left),
+        "symbols_added": _list_symbols(built.added),
+        "symbols_left": _list_symbols(built.left),
+        "large_cap_share": composition.large_cap_share,
+        "unknown_type_share": composition.unknown_type_share,
+        "unknown_market_cap_share": composition.unknown_market_cap_share,
+        "market_cap_unknown": composition.unknown_market_caps,
         "float_unknown": active["float_shares"].null_count(),
         "short_interest_unknown": active["short_interest_shares"].null_count(),
     }
 
 
-def _named(symbols: Sequence[str]) -> str:
-    more = f" and {len(symbols) - NAMED:,} more" if len(symbols) > NAMED else ""
-    return ", ".join(symbols[:NAMED]) + more or "none"
+def _list_symbols(symbols: Sequence[str]) -> str:
+    more = f" and {len(symbols) - _MAX_NAMED:,} more" if len(symbols) > _MAX_NAMED else ""
+    return ", ".join(symbols[:_MAX_NAMED]) + more or "none"

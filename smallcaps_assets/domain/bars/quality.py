@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SESSIONS, matched, symbol_is_safe
+from smallcaps_assets.domain.symbols import symbol_is_safe
+from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SESSIONS, match_columns
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 REPEATED: Final = "repeats the minute of an earlier row"
@@ -57,7 +58,7 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
         .then(pl.lit("volume is missing or not positive"))
     )
     judged = (
-        matched(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
+        match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
         .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
         .with_columns(reason=reason)
         .collect()

@@ -2,19 +2,17 @@
 
 import hashlib
 import json
-from datetime import date
-from typing import Annotated, Final, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.sessions import NEW_YORK, Clock
 from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
 Session = Literal["PM", "RTH", "AH"]
-CalendarDay = Annotated[date, Field(strict=False)]
 # guards floor(share x rows) against products such as 0.29 x 100 = 28.999...
 FLOOR_GUARD: Final = 1e-9
 # what a step looks at and may be null: it passes, and is counted

@@ -1,4 +1,4 @@
-"""Is a capture good enough to go on: figures, targets, GO or NO-GO (specification, section 7)."""
+"""KPIs of a capture: figures, targets, GO or NO-GO (specification, section 7)."""
 
 from typing import Final
 
@@ -6,77 +6,19 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.tables import SESSIONS, UTC_US
+from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.domain.tape.tables import KPIS
 
-STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
-# both artefacts are there: the vendor has no more
-HELD: Final = ("complete", "empty", "trades_only", "quotes_only")
+CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
+# trades and quotes are published: the vendor has no more
+PUBLISHED_STATES: Final = ("complete", "empty", "trades_only", "quotes_only")
 
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
 _KINDS: Final = ("trades", "quotes")
 
-LEDGER: Final = pl.Schema(
-    {
-        "profile": pl.String(),
-        "manifest_id": pl.String(),
-        "event_id": pl.String(),
-        "symbol": pl.String(),
-        "wave": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "extended": pl.Boolean(),
-        "state": pl.String(),
-        "cause": pl.String(),
-        "events_merged": pl.List(pl.String()),
-        **{f"{kind}_rows": pl.Int64() for kind in _KINDS},
-        **{f"{kind}_first": _UTC_NS for kind in _KINDS},
-        **{f"{kind}_last": _UTC_NS for kind in _KINDS},
-        "bytes": pl.Float64(),
-        "thinning": pl.String(),
-        "budget_hz": pl.Float64(),
-        "over_budget": pl.Boolean(),
-        "quotes_skipped": pl.String(),
-        "trades_taken_from": pl.List(pl.String()),
-        **{f"{kind}_adopted_from": pl.List(pl.String()) for kind in _KINDS},
-        **{f"{kind}_missing_columns": pl.List(pl.String()) for kind in _KINDS},
-        **{
-            f"{kind}_{name}": dtype
-            for kind in _KINDS
-            for name, dtype in {
-                "files": pl.List(pl.String()),
-                "sha256": pl.List(pl.String()),
-                "spans": pl.List(pl.Struct({"start": UTC_US, "end": UTC_US})),
-                "received": pl.Int64(),
-                "pages": pl.Int64(),
-                "requests": pl.Int64(),
-                "request_ids": pl.List(pl.String()),
-                "fetched_at": UTC_US,
-            }.items()
-        },
-        "config_hash": pl.List(pl.String()),
-        "package_version": pl.List(pl.String()),
-    }
-)
-
-# Columns that release 0.1 did not write.
-LEDGER_ADDED: Final = tuple(f"{kind}_missing_columns" for kind in _KINDS)
-
-# What the published artefacts say of the requests that made them.
-EFFORT: Final = pl.Schema({"wave": pl.String(), "requests": pl.Int64(), "retries": pl.Int64(), "throttled": pl.Int64()})
-
-KPIS: Final = pl.Schema(
-    {
-        "wave": pl.String(),
-        "figure": pl.String(),
-        "value": pl.Float64(),
-        "target": pl.String(),
-        "holds": pl.Boolean(),
-    }
-)
-
 
 class KpiParams(Params):
-    """Targets of a capture. Per cent, percentage points, megabytes (10^6 bytes)."""
+    """Targets of a capture, in per cent, percentage points and megabytes (10^6 bytes)."""
 
     min_success_pct: float = Field(ge=0, le=100)
     max_retries_pct: float = Field(gt=0)
@@ -86,8 +28,8 @@ class KpiParams(Params):
 
 
 def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Windows by wave and state, one column per state, with `windows` and `bytes`; a row `all` comes last."""
-    counts = [(pl.col("state") == state).sum().alias(state) for state in STATES]
+    """Windows by wave: one column per state, `windows` and `bytes`; the last row is `all`."""
+    counts = [(pl.col("state") == state).sum().alias(state) for state in CAPTURE_STATES]
     figures = [pl.len().alias("windows"), *counts, pl.col("bytes").sum()]
     by_wave = ledger.group_by("wave").agg(figures)
     whole = ledger.select(pl.lit("all").alias("wave"), *figures)
@@ -96,7 +38,7 @@ def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
 
 
 def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> list[str]:
-    """Why a ledger (LEDGER) is not the one of a profile and its current manifest; empty when it is."""
+    """Reasons why a ledger (LEDGER) does not belong to a profile and its current manifest; empty if it does."""
     problems = []
     for name, expected in (("profile", profile), ("manifest_id", manifest_id)):
         others = ledger.filter(pl.col(name).ne_missing(expected))[name].unique().sort().to_list()
@@ -106,17 +48,17 @@ def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> lis
 
 
 def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
-    """Each figure of a capture with its target (KPIS), per wave and in all.
+    """Figures of a capture with their targets (KPIS), per wave and in total.
 
-    A figure with a target but without data is null and fails; where nothing was asked, nothing was retried either.
-    Requests per window, windows per hour (of the last hour in which any came) and hours left have no target.
+    A figure with a target but without data is null and fails; without requests, the share of retries is 0. Requests per
+    window, windows per hour (over the last hour in which windows were published) and hours left have no target.
     """
     complete = pl.col("state") == "complete"
     figures = [
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
         complete.sum().alias("complete"),
-        *speed(),
+        *speed_figures(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
     windows = pl.concat([ledger.group_by("wave").agg(figures), ledger.select(pl.lit("all").alias("wave"), *figures)])
@@ -167,19 +109,19 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
     )
 
 
-def speed() -> list[pl.Expr]:
-    """`windows_per_hour`, complete or empty, over the last hour in which any came, and `left`, those still to come."""
-    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(HELD))
+def speed_figures() -> list[pl.Expr]:
+    """`windows_per_hour` over the last hour in which windows were published, and `left`, the missing windows."""
+    done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(PUBLISHED_STATES))
     recent = done.filter(done > done.max() - pl.duration(hours=1))
     seconds = (recent.max() - recent.min()).dt.total_microseconds() / 1e6
     return [
         pl.when(seconds > 0).then(3600 * (recent.len() - 1) / seconds).alias("windows_per_hour"),
-        (~pl.col("state").is_in(HELD)).sum().alias("left"),
+        (~pl.col("state").is_in(PUBLISHED_STATES)).sum().alias("left"),
     ]
 
 
 def _session_drift(ledger: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
-    """Percentage points by which each session's share of the complete events differs from its share of the manifest."""
+    """Share of each session in the complete events minus its share in the manifest, in percentage points."""
     complete = ledger.filter(pl.col("state") == "complete")
     rows = [
         {
@@ -200,9 +142,9 @@ def _share_pct(ledger: pl.DataFrame, session: str) -> float:
 
 
 def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
-    """GO when every figure holds; otherwise the reasons, one line per figure that does not.
+    """GO if every figure meets its target, and otherwise the reasons, one line per figure that misses it.
 
-    Where the sessions are out of balance, they name the wave to repeat.
+    If the sessions are out of balance, the last line names the wave to repeat.
     """
     broken = kpis.filter(~pl.col("holds"))
     reasons = [
@@ -216,10 +158,10 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
 
 
 def _wave_to_repeat(ledger: pl.DataFrame) -> str:
-    """The wave that lacks the largest share of its windows."""
-    lacking = ~pl.col("state").is_in(HELD)
-    waves = ledger.group_by("wave").agg(windows=pl.len(), lacking=lacking.sum()).filter(pl.col("lacking") > 0)
+    """The wave with the largest share of missing windows."""
+    missing = ~pl.col("state").is_in(PUBLISHED_STATES)
+    waves = ledger.group_by("wave").agg(windows=pl.len(), missing=missing.sum()).filter(pl.col("missing") > 0)
     if waves.is_empty():
-        return "no wave is to be repeated: the vendor has no more for the windows that are not complete"
-    worst = waves.sort(pl.col("lacking") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
-    return f"repeat wave {worst['wave']}: {worst['lacking']:,} of its {worst['windows']:,} windows are not there"
+        return "no wave to repeat: the vendor has no more data for the windows that are not complete"
+    worst = waves.sort(pl.col("missing") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
+    return f"repeat wave {worst['wave']}: {worst['missing']:,} of its {worst['windows']:,} windows are missing"

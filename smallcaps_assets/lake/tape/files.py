@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import CERTIFICATE, PUBLISHED
+from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import provenance_of
 

@@ -5,7 +5,8 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import PIECE_COUNTS, UTC_NS
+from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.tape.tables import PIECE_COUNTS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
 

@@ -8,17 +8,17 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import ProfileParams
-from smallcaps_assets.domain.tables import PUBLISHED
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
+from smallcaps_assets.domain.tape.tables import PUBLISHED
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
     current_spans,
     event_windows,
     merge_windows,
     stale_windows,
-    uncovered,
+    uncovered_windows,
 )
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import InputError
@@ -32,7 +32,7 @@ from smallcaps_assets.lake.tape.reading import count_pieces, scan_pieces
 _NAMED: Final = 5  # events in a message
 
 
-class Backlog(NamedTuple):
+class TapeBacklog(NamedTuple):
     """What one kind of tape lacks of some windows, from one listing of the footers.
 
     Attributes:
@@ -111,7 +111,7 @@ class TapeStore:
         """The spans to fetch (SPANS) so that every window (WINDOWS) is covered; with `upgrade`, by current files."""
         return self.backlog(kind, windows, upgrade=upgrade).spans
 
-    def backlog(self, kind: TapeKind, windows: pl.DataFrame, *, upgrade: bool = False) -> Backlog:
+    def backlog(self, kind: TapeKind, windows: pl.DataFrame, *, upgrade: bool = False) -> TapeBacklog:
         """What is missing and what is stale of `windows` (WINDOWS).
 
         Args:
@@ -121,12 +121,12 @@ class TapeStore:
         """
         symbols = windows["symbol"].unique(maintain_order=True).to_list()
         published = self.published(kind, symbols)
-        spans = merge_windows(uncovered(windows, current_spans(published) if upgrade else published))
+        spans = merge_windows(uncovered_windows(windows, current_spans(published) if upgrade else published))
         stale = stale_windows(windows, published)
         elsewhere = PUBLISHED.to_frame()
         if kind == "trades" and spans.height:
             elsewhere = self.published_elsewhere(spans["symbol"].unique().sort().to_list())
-        return Backlog(windows, spans, published, stale.clear() if upgrade else stale, elsewhere)
+        return TapeBacklog(windows, spans, published, stale.clear() if upgrade else stale, elsewhere)
 
     def published_elsewhere(self, symbols: Sequence[str]) -> pl.DataFrame:
         """Trades (PUBLISHED) of known origin that other profiles hold with all columns of this one.
@@ -242,7 +242,7 @@ class TapeStore:
             raise InputError(f"not in the current manifest of profile {self.profile}: {_names(unknown)}.")
         windows = event_windows(manifest.join(wanted, on="event_id", how="semi"))
         published = self.published(kind, windows["symbol"].unique(maintain_order=True).to_list())
-        missing = uncovered(windows, published)["event_id"]
+        missing = uncovered_windows(windows, published)["event_id"]
         if missing.len():
             raise InputError(
                 f"the {kind} of {_names(missing)} are not in the lake yet: materialize {self.profile}/tape_{kind}."

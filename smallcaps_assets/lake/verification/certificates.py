@@ -1,39 +1,26 @@
-"""The ledger as a set of certificates: whether it is whole, which files it names, what it says of each window."""
+"""The ledger as certificates: whether it is complete, which files it names, whether each window is as certified."""
 
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import MANIFEST, UTC_US, matched
-from smallcaps_assets.domain.tape.kpis import LEDGER, LEDGER_ADDED
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.windows import WINDOWS, event_windows, pieces, uncovered
+from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
+from smallcaps_assets.domain.tape.windows import cut_pieces, event_windows, uncovered_windows
 from smallcaps_assets.errors import InputError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.store import TapeStore
 
-# One row per file that the ledger names; `fetched_at` is not before the file was fetched.
-CERTIFIED: Final = pl.Schema(
-    {
-        "kind": pl.String(),
-        "file": pl.String(),
-        "symbol": pl.String(),
-        "sha256": pl.String(),
-        "start": UTC_US,
-        "end": UTC_US,
-        "fetched_at": UTC_US,
-        "events": pl.List(pl.String()),
-    }
-)
 _ABSENT: Final = ("failed", "denied", "missing")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that does not hold: in which file (relative to the lake), what, and of which events."""
+class Discrepancy:
+    """A difference between the tape and its certificates: the file (relative to the lake), what, and which events."""
 
     file: str
     what: str
@@ -46,7 +33,7 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     """The ledger of a profile (LEDGER).
 
     Raises:
-        InputError: there is none, it is of another profile, or it is no ledger.
+        InputError: there is none, it belongs to another profile, or it is no ledger.
         LakeError: it cannot be read.
     """
     path, remedy = lake.ledger(profile), f"Materialize {profile}/capture_ledger."
@@ -54,7 +41,9 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
         raise InputError(f"{path}: no ledger of profile {profile} yet. {remedy}")
     with disk_errors("read", path):
         try:
-            ledger = matched(pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path), LEDGER_ADDED).collect()
+            ledger = match_columns(
+                pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path), LEDGER_ADDED
+            ).collect()
         except InputError as error:
             raise InputError(f"{error} {remedy}") from error
     others = ledger["profile"].unique().drop_nulls().sort().to_list()
@@ -63,23 +52,23 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     return ledger
 
 
-def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -> list[Finding]:
-    """Whether a ledger holds each event of the current manifest once, with its window."""
+def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -> list[Discrepancy]:
+    """Differences between a ledger and the current manifest: each event must be there once, with its window."""
     try:
         current = manifests.sidecar()["manifest_id"]
         manifest = manifests.load()
     except SmallcapsError as error:
-        return [Finding(file, "its manifest cannot be used", "a manifest as it was frozen", str(error))]
+        return [Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", str(error))]
     found = []
     named = ledger["manifest_id"].unique().sort().to_list()
     if ledger.height and named != [current]:
         names = ", ".join(name or "none" for name in named)
-        found.append(Finding(file, "is not of the current manifest", current, names))
+        found.append(Discrepancy(file, "is not of the current manifest", current, names))
         older = manifests.folder / f"{named[0]}.parquet"
         if len(named) > 1 or not older.is_file():
             return found
         with disk_errors("read", older):
-            manifest = matched(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
+            manifest = match_columns(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])
     twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()
@@ -95,13 +84,13 @@ def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -
     for what, (rows, rule) in ids.items():
         if rows.height:
             events = tuple(rows["event_id"].to_list())
-            found.append(Finding(file, what, rule, f"{rows.height:,} of {manifest.height:,} events", events))
+            found.append(Discrepancy(file, what, rule, f"{rows.height:,} of {manifest.height:,} events", events))
     return found
 
 
-def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Finding]]:
-    """The files that a ledger names (CERTIFIED), by name, and what it says of them that contradicts itself."""
-    found: list[Finding] = []
+def list_certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Discrepancy]]:
+    """The files that a ledger names (CERTIFIED), sorted by name, and its contradictions about them."""
+    found: list[Discrepancy] = []
     named = []
     for kind in TAPE_KINDS:
         names = {"file": f"{kind}_files", "sha256": f"{kind}_sha256", "span": f"{kind}_spans"}
@@ -111,7 +100,7 @@ def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list
         events = tuple(rows.filter(uneven)["event_id"])
         if events:
             words = f"{len(events):,} events with more of the one than of the other"
-            found.append(Finding(file, f"{kind} certified in part", "one hash and span per file", words, events))
+            found.append(Discrepancy(file, f"{kind} certified in part", "one hash and span per file", words, events))
         named.append(rows.filter(~uneven).explode(*names).drop_nulls("file").unnest("span"))
     facts = ("symbol", "sha256", "start", "end")
     files = (
@@ -127,18 +116,18 @@ def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list
     )
     for row in files.filter(~pl.col("agree")).to_dicts():
         words = f"several hashes or spans of {row['file']}"
-        found.append(Finding(file, "contradicts itself", "one hash and span per file", words, tuple(row["events"])))
+        found.append(Discrepancy(file, "contradicts itself", "one hash and span per file", words, tuple(row["events"])))
     return files.select(*CERTIFIED).match_to_schema(CERTIFIED), found
 
 
-def window_findings(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, file: str) -> list[Finding]:
-    """Whether the window of each event is what its certificate says: its state, its spans, and the rows in its files.
+def compare_windows(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, file: str) -> list[Discrepancy]:
+    """Differences between the certificate of each event and its window: state, spans, rows in the files.
 
     Args:
-        ledger: LEDGER, no event twice.
-        sound: those of its files (CERTIFIED) that are as certified; an event with others is not counted again.
-        tape: where the files are.
-        file: what the ledger is called.
+        ledger: the ledger (LEDGER), with unique events.
+        sound: its files (CERTIFIED) that are as certified; rows are only counted for events without other files.
+        tape: the tape.
+        file: the name of the ledger, for the findings.
 
     Raises:
         LakeError: a file cannot be read.
@@ -153,7 +142,7 @@ def window_findings(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, 
     return found
 
 
-def _states(ledger: pl.DataFrame, file: str) -> list[Finding]:
+def _states(ledger: pl.DataFrame, file: str) -> list[Discrepancy]:
     trades, quotes = (pl.col(f"{kind}_rows") for kind in TAPE_KINDS)
     follows = (
         pl.when(trades.is_null() | quotes.is_null())
@@ -171,44 +160,46 @@ def _states(ledger: pl.DataFrame, file: str) -> list[Finding]:
     )
     wrong = ledger.with_columns(follows=follows).filter(~holds.fill_null(value=False))
     return [
-        Finding(file, f"state of {event} does not follow from its rows", expected, str(state), (event,))
+        Discrepancy(file, f"state of {event} does not follow from its rows", expected, str(state), (event,))
         for event, expected, state in wrong.select("event_id", "follows", "state").iter_rows()
     ]
 
 
-def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Finding]:
-    """Events whose window does not lie inside their own spans."""
-    # each event by itself: it is the symbol here
+def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
+    """Events whose window is not inside their certified spans."""
+    # `symbol` is the event here: each event has spans of its own
     windows = held.select(*WINDOWS).with_columns(symbol="event_id")
     spans = held.select(pl.col("event_id").alias("symbol"), span=f"{kind}_spans").explode("span").unnest("span")
-    outside = uncovered(windows, spans.drop_nulls())
+    outside = uncovered_windows(windows, spans.drop_nulls())
     return [
-        Finding(file, f"{kind} of {event} lack a part of its window", f"[{start}, {end})", "shorter spans", (event,))
+        Discrepancy(
+            file, f"{kind} of {event} lack a part of its window", f"[{start}, {end})", "shorter spans", (event,)
+        )
         for event, start, end in outside.select("event_id", "start", "end").iter_rows()
     ]
 
 
-def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKind, file: str) -> list[Finding]:
-    """Events whose window has other rows than certified."""
+def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKind, file: str) -> list[Discrepancy]:
+    """Events whose window has rows other than certified."""
     paths = [str(tape.lake.root / name) for name in files["file"]]
     places = files.select("symbol", "start", "end", path=pl.Series(paths, dtype=pl.String))
     counted = (
-        tape.count_pieces(kind, pieces(held.select(*WINDOWS), places))
+        tape.count_pieces(kind, cut_pieces(held.select(*WINDOWS), places))
         .group_by("event_id")
         .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
     )
     names = ("rows", "first", "last")
     both = (
-        held.select("event_id", **{f"said_{name}": f"{kind}_{name}" for name in names})
+        held.select("event_id", **{f"certified_{name}": f"{kind}_{name}" for name in names})
         .join(counted, on="event_id", how="left", maintain_order="left")
         .with_columns(pl.col("rows").fill_null(0))
     )
-    wrong = both.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"said_{name}")) for name in names))
+    wrong = both.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"certified_{name}")) for name in names))
     return [
-        Finding(
+        Discrepancy(
             file,
             f"{kind} of {row['event_id']} are not those of its window",
-            f"{row['said_rows']:,} rows from {row['said_first']} to {row['said_last']}",
+            f"{row['certified_rows']:,} rows from {row['certified_first']} to {row['certified_last']}",
             f"{row['rows']:,} rows from {row['first']} to {row['last']}",
             (row["event_id"],),
         )

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, reasons, usable_rows
-from smallcaps_assets.domain.imports.conflicts import single
+from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import BARS, as_listed, symbol_is_safe
+from smallcaps_assets.domain.symbols import canonical_symbol, symbol_is_safe
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import DAY
 from smallcaps_assets.pipeline.imports.bar_files import NAMED, Source
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
@@ -140,7 +141,7 @@ def disputed(batch: pl.DataFrame, lake: pl.DataFrame, own: pl.DataFrame, folder:
 
 def _files_of(batch: pl.DataFrame, sessions: pl.DataFrame) -> str:
     """The files of a batch that have rows of sessions (`symbol`, `day`)."""
-    rows = batch.lazy().select(FILE, symbol=as_listed(pl.col("symbol")), day=DAY)
+    rows = batch.lazy().select(FILE, symbol=canonical_symbol(pl.col("symbol")), day=DAY)
     files = rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(pl.col(FILE).unique().sort())
     names = files.collect()[FILE].to_list()
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
@@ -165,13 +166,13 @@ def judged(
 
     Of several bars of a minute the first stays, in the order of the files, or else the `last`.
     """
-    listed = batch.with_columns(symbol=as_listed(pl.col("symbol")))
+    listed = batch.with_columns(symbol=canonical_symbol(pl.col("symbol")))
     elsewhere = listed.clear()
     if source.symbol is not None:
         listed, elsewhere = _of_path(listed, source, problems)
     on_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
     usable, bad_rows = usable_rows(listed.filter(on_minute), [FILE])
-    found = single(_in_order(usable, source), last=last)
+    found = unique_bars(_in_order(usable, source), last=last)
     odd = _because(listed.filter(~on_minute), NOT_A_MINUTE)
     every = pl.concat([bad_rows, odd, _because(elsewhere, NOT_OF_PATH)])
     is_over = pl.col("day").is_in(list(over))

@@ -13,7 +13,8 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.windows import WINDOWS, current_spans, event_windows, merge_windows, uncovered
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered_windows
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
@@ -22,9 +23,8 @@ from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.pipeline.imports.window_bounds import Claim, require_bounds, require_trades
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
-from smallcaps_assets.pipeline.tape.spans import Artefacts, utc_now
-
-Pair = tuple[str, str]
+from smallcaps_assets.pipeline.tape.capture import Pair
+from smallcaps_assets.pipeline.tape.spans import SpanPublisher, current_time
 
 # What a user says of the files: minutes that they hold around each event.
 HELD: Final = pl.Schema({"event_id": pl.String(), "held_before": pl.Int64(), "held_after": pl.Int64()})
@@ -102,7 +102,7 @@ class WindowsImport:
     timezone: str | None
     config_hash: str
     log: Callable[[str], None]
-    clock: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] = current_time
 
     def run(self, files: Sequence[TapeFile]) -> WindowsAdopted:
         """Publish the windows that files hold whole; a file that is not sound is named and stops no other.
@@ -130,7 +130,7 @@ class WindowsImport:
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         windows = event_windows(self.manifest).join(asked, on=["symbol", "wave"], how="semi")
         published = self.tape.published(kind, asked["symbol"].unique(maintain_order=True).to_list())
-        lacking = uncovered(windows, published).select("symbol", "wave").unique()
+        lacking = uncovered_windows(windows, published).select("symbol", "wave").unique()
         done = windows.join(lacking, on=["symbol", "wave"], how="anti").group_by("symbol", "wave").len().sort(pl.all())
         return [self._outcome(kind, *row) for row in done.iter_rows()]
 
@@ -160,11 +160,11 @@ class _Work:
         )
         self.by_event = {row["event_id"]: row for row in self.windows.to_dicts()}
         self.figures["not_in_manifest"] = len(self.files) - self.windows.height
-        self.artefacts = Artefacts(kind, plan.tape, windows, plan.config_hash, plan.clock)
+        self.publisher = SpanPublisher(kind, plan.tape, windows, plan.config_hash, plan.clock)
 
         symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
         # stale files are replaced: that costs nothing here
-        due = uncovered(self.windows.select(*WINDOWS), current_spans(self.tape.published(self.kind, symbols)))
+        due = uncovered_windows(self.windows.select(*WINDOWS), current_spans(self.tape.published(self.kind, symbols)))
         self.figures["there_already"] = self.windows.height - due.height
         self.held = self.windows.join(due, on="event_id", how="semi").filter(
             (pl.col("held_start") <= pl.col("start")) & (pl.col("held_end") >= pl.col("end"))
@@ -203,7 +203,7 @@ class _Work:
         inside = pl.col("timestamp").is_between(part.start, part.end, closed="left")
         rows = sorted_tape(pl.concat(one.rows for one in sound).filter(inside), self.kind)
         sources = [one.file.path.relative_to(self.plan.folder).as_posix() for one in sound]
-        result = self.artefacts.adopted(part, rows, sources, trades)
+        result = self.publisher.publish_imported(part, rows, sources, trades)
         self.figures["adopted"] += len(sound)
         self.figures["rows"] += result.rows
 

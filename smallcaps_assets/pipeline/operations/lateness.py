@@ -1,4 +1,4 @@
-"""Whether bars and MASTER are as new as they should be by now; days without a session expect nothing."""
+"""Whether bars and MASTER hold the session that is expected by now. Days without a session expect nothing new."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,96 +13,101 @@ from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.sections import HistoryParams
 
-NAMED: Final = 50
-# longer than any time that the exchange was closed
-LOOK_BACK: Final = timedelta(days=15)
+_MAX_NAMED: Final = 50
+# longer than the exchange was ever closed
+_LOOK_BACK: Final = timedelta(days=15)
 
 
 class Lateness(NamedTuple):
-    """The session that must be there by now, and what is late.
+    """The session that is expected by now, and what is late.
 
-    `of` is how many symbols are followed; `symbols` are those without the session; `stale` says why the table as a
-    whole is not new.
+    Attributes:
+        session: None where none is expected yet.
+        followed: the number of followed symbols.
+        symbols: those without the session.
+        stale: why the table as a whole is out of date; empty where it is not.
     """
 
     session: date | None
-    of: int
+    followed: int
     symbols: Sequence[str] = ()
     stale: str = ""
 
     @property
     def is_late(self) -> bool:
-        """Whether anything is."""
+        """Whether a symbol or the table is late."""
         return bool(self.symbols or self.stale)
 
     @property
     def is_wholly_late(self) -> bool:
-        """Whether nothing of the session is there."""
-        return bool(self.stale) or (self.is_late and len(self.symbols) == self.of)
+        """Whether nothing of the session is published."""
+        return bool(self.stale) or (self.is_late and len(self.symbols) == self.followed)
 
     def sentence(self) -> str:
-        """One sentence for people."""
+        """The result in one sentence."""
         if self.session is None:
-            return "No session is due yet."
-        if not self.of:
+            return "No session is expected yet."
+        if not self.followed:
             return "No symbol is followed yet."
         if self.stale:
-            return f"The session of {self.session} is due: {self.stale}"
+            return f"The session of {self.session} is expected: {self.stale}"
         if not self.symbols:
-            return f"The session of {self.session} is here."
-        more = f" and {len(self.symbols) - NAMED} more" if len(self.symbols) > NAMED else ""
+            return f"The session of {self.session} is published."
+        more = f" and {len(self.symbols) - _MAX_NAMED} more" if len(self.symbols) > _MAX_NAMED else ""
         return (
-            f"The session of {self.session} is late for {len(self.symbols):,} of {self.of:,} symbols: "
-            f"{', '.join(self.symbols[:NAMED])}{more}."
+            f"The session of {self.session} is late for {len(self.symbols):,} of {self.followed:,} symbols: "
+            f"{', '.join(self.symbols[:_MAX_NAMED])}{more}."
         )
 
 
-def session_expected(at: datetime, history: HistoryParams, sessions: SessionParams, due: time) -> date | None:
-    """The last session to follow whose deadline, `due` by the New York clock of its day, is not after `at`."""
+def expected_session(at: datetime, history: HistoryParams, sessions: SessionParams, deadline: time) -> date | None:
+    """The last session whose deadline, New York time of its day, is not after `at`; None where there is none."""
     zone = ZoneInfo(NEW_YORK)
     today = at.astimezone(zone).date()
     last = min(history.last_session or today, today)
     if last < history.first_session:
         return None
-    days = sessions_between(max(history.first_session, last - LOOK_BACK), last, sessions)["date"].to_list()
-    over = [day for day in days if datetime.combine(day, due, zone) <= at]
+    days = sessions_between(max(history.first_session, last - _LOOK_BACK), last, sessions)["date"].to_list()
+    over = [day for day in days if datetime.combine(day, deadline, zone) <= at]
     return over[-1] if over else None
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Looks whether a session is there for every symbol that is followed."""
+class LatenessCheck:
+    """Checks whether a session is published for every followed symbol."""
 
     bars: BarsStore
     shards: ShardStore
     symbols: Sequence[str]
     session: date | None
 
-    def of_bars(self) -> Lateness:
-        """Of `minute_bars`: symbols whose bars of the session are not here."""
+    def check_bars(self) -> Lateness:
+        """Of `minute_bars`: symbols without bars of the session."""
         session = self.session
         if session is None:
             return Lateness(None, len(self.symbols))
-        lacking = [symbol for symbol in self.symbols if not self._fetched(symbol, session)]
-        return Lateness(session, len(self.symbols), lacking)
+        missing = [symbol for symbol in self.symbols if not self._fetched(symbol, session)]
+        return Lateness(session, len(self.symbols), missing)
 
-    def of_master(self) -> Lateness:
-        """Of MASTER: symbols whose events of the session are not detected; stale where it is older than a shard."""
-        session, of = self.session, len(self.symbols)
+    def check_master(self) -> Lateness:
+        """Of MASTER: symbols in whose session events were not detected; stale where a shard is newer than MASTER."""
+        session, followed = self.session, len(self.symbols)
         if session is None or not self.symbols:
-            return Lateness(session, of)
+            return Lateness(session, followed)
         master = self.shards.lake.master
         if not master.is_file():
-            return Lateness(session, of, stale="there is no MASTER yet. Materialize master_events.")
+            return Lateness(session, followed, stale="there is no MASTER yet. Materialize master_events.")
         newest = max((path.stat().st_mtime_ns for path in self.shards.files()), default=0)
         if newest > master.stat().st_mtime_ns:
-            return Lateness(session, of, stale="events were found after MASTER was built. Materialize master_events.")
-        return Lateness(session, of, [symbol for symbol in self.symbols if not self._detected(symbol, session)])
+            return Lateness(
+                session, followed, stale="events were detected after MASTER was built. Materialize master_events."
+            )
+        return Lateness(session, followed, [symbol for symbol in self.symbols if not self._detected(symbol, session)])
 
     def _fetched(self, symbol: str, session: date) -> bool:
         try:
             return self.bars.covers(symbol, session)
-        except LakeError:  # what cannot be read is not there
+        except LakeError:  # a file that cannot be read is missing
             return False
 
     def _detected(self, symbol: str, session: date) -> bool:

@@ -1,7 +1,6 @@
-"""Which night is due, and what a night left behind."""
+"""Which session a night is for, and which symbols are behind after it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,7 +13,7 @@ from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.sections import HistoryParams
 
-# Symbols that lack sessions: how many are not fetched, how many are fetched but not detected, and why.
+# Symbols that are behind: how many sessions are not fetched, how many are fetched but not detected, and why.
 BEHIND: Final = pl.Schema(
     {
         "symbol": pl.String(),
@@ -24,18 +23,18 @@ BEHIND: Final = pl.Schema(
         "cause": pl.String(),
     }
 )
-UNKNOWN: Final = "its run did not come so far"
+_UNKNOWN_CAUSE: Final = "the run did not get to it"
 
 
 class Night(NamedTuple):
-    """The session of a night, or why there is nothing to do."""
+    """The session of a night, or the reason why there is nothing to do."""
 
     session: date | None
     reason: str
 
 
 def night_of(at: datetime, history: HistoryParams, sessions: SessionParams) -> Night:
-    """What is to be done in the night of a moment: the session of that New York day, if it has one and it is over."""
+    """The night of the New York day of `at`: its session, if it has one and that is over."""
     day = at.astimezone(ZoneInfo(NEW_YORK)).date()
     if history.last_session is not None and day > history.last_session:
         return Night(None, f"history.last_session is {history.last_session}: set it to null to follow later sessions.")
@@ -48,28 +47,31 @@ def night_of(at: datetime, history: HistoryParams, sessions: SessionParams) -> N
     return Night(day, "")
 
 
-@dataclass(frozen=True)
-class Stocktaking:
-    """Everything that it takes to see which symbols are behind."""
+def find_symbols_behind(
+    detector: Detector, expected: Collection[date], followed: Mapping[str, date], causes: Mapping[str, str]
+) -> pl.DataFrame:
+    """The symbols whose lake lacks sessions, or events of sessions (BEHIND).
 
-    detector: Detector
-    due: Collection[date]
-    # what failed in this night, by symbol
-    causes: Mapping[str, str]
+    Args:
+        detector: finds what is not detected.
+        expected: the sessions that every symbol should have.
+        followed: by symbol, the last day that it is followed.
+        causes: by symbol, what failed in this night.
+    """
+    rows = [row for symbol, last in followed.items() if (row := _row(detector, expected, symbol, last, causes))]
+    return pl.DataFrame(rows, schema=BEHIND, orient="row")
 
-    def behind(self, followed: Mapping[str, date]) -> pl.DataFrame:
-        """The symbols that lack sessions that are due up to the last day they are followed (BEHIND), from the lake."""
-        rows = [row for symbol, last in followed.items() if (row := self._row(symbol, last))]
-        return pl.DataFrame(rows, schema=BEHIND, orient="row")
 
-    def _row(self, symbol: str, last: date) -> tuple[object, ...] | None:
-        due = sorted(day for day in self.due if day <= last)
-        try:
-            backlog = self.detector.backlog(symbol)
-        except LakeError as error:
-            return symbol, len(due), min(due, default=None), len(due), str(error)
-        missing = [day for day in due if day not in backlog.fetched]
-        if not missing and not backlog.undetected:
-            return None
-        cause = self.causes.get(symbol, UNKNOWN)
-        return symbol, len(missing), missing[0] if missing else None, len(backlog.undetected), cause
+def _row(
+    detector: Detector, expected: Collection[date], symbol: str, last: date, causes: Mapping[str, str]
+) -> tuple[object, ...] | None:
+    days = sorted(day for day in expected if day <= last)
+    try:
+        backlog = detector.backlog(symbol)
+    except LakeError as error:
+        return symbol, len(days), min(days, default=None), len(days), str(error)
+    missing = [day for day in days if day not in backlog.fetched]
+    if not missing and not backlog.undetected:
+        return None
+    cause = causes.get(symbol, _UNKNOWN_CAUSE)
+    return symbol, len(missing), missing[0] if missing else None, len(backlog.undetected), cause

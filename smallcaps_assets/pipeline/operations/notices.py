@@ -1,4 +1,4 @@
-"""Notices of failed runs: a line in a file, and a post to an address that only the environment knows."""
+"""Notices of failed runs: a line in a file, and a POST to a URL that only the environment holds."""
 
 import json
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ Notice = Mapping[str, str | None]
 
 
 def write_notice(path: Path, notice: Notice) -> None:
-    """Add one line of JSON to a file.
+    """Append a notice to a file, as one line of JSON.
 
     Raises:
-        LakeError: the disk refuses.
+        LakeError: the file cannot be written.
     """
     line = json.dumps(notice, ensure_ascii=False) + "\n"
     with disk_errors("written", path):
@@ -28,25 +28,25 @@ def write_notice(path: Path, notice: Notice) -> None:
 
 
 def post_notice(url: SecretStr, notice: Notice, timeout_s: float) -> None:
-    """Post the notice as JSON. No message names more of the address than its host: the rest may be a secret.
+    """Post a notice as JSON. Messages name only the host of the URL: the rest may be a secret.
 
     Raises:
-        NoticeError: it could not be posted, or was not accepted with a status of 200 to 299.
+        NoticeError: it could not be posted, or the answer is not a status of 200 to 299.
     """
-    problem = _refused(url.get_secret_value(), notice, timeout_s)
+    problem = _post(url.get_secret_value(), notice, timeout_s)
     if problem:
-        raise NoticeError(f"the notice of a failed run could not be posted: {problem}. It is in the file of notices.")
+        raise NoticeError(f"the notice of a failed run could not be posted: {problem}. It is in the notices file.")
 
 
-def _refused(url: str, notice: Notice, timeout_s: float) -> str | None:
-    """Why the notice was not taken; None where it was."""
+def _post(url: str, notice: Notice, timeout_s: float) -> str | None:
+    """Why the notice was not accepted; None where it was."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
         host = None
     if host is None or parts.scheme not in ("http", "https"):
-        return "the address is no http:// or https:// URL"
+        return "the address is not an http:// or https:// URL"
     try:
         answer = requests.post(url, json=notice, timeout=timeout_s, allow_redirects=False)
     except (requests.RequestException, ValueError) as error:

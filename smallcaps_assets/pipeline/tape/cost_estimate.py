@@ -1,4 +1,4 @@
-"""Plan before paying: what a capture still has to fetch, what that costs, and whether the disk holds it."""
+"""Plan a capture before paying for it: what is missing, what it costs, and whether the disk has room for it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,70 +9,70 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS, matched
+from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.tape.cost_estimate import (
-    DUE,
-    History,
+    LearnedRatios,
     PlanAssumptions,
     Rates,
     Terms,
-    estimate,
-    learn,
+    choose_rates,
+    estimate_cost,
+    expect_trades,
+    learn_ratios,
     minutes_of,
-    rates,
-    with_trades,
 )
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.windows import SPANS, event_windows, uncovered
+from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
+from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span, spans_of
-from smallcaps_assets.lake.tape.store import Backlog, TapeStore
+from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.settings.sections import FreeDiskParams
 
 BYTES_PER_GB: Final = 1e9
-# a plan learns from the tape of so many symbols at most, evenly spread over the alphabet
+# ratios are measured on the tape of at most this many symbols, evenly spread over the alphabet
 SYMBOLS_TO_LEARN_FROM: Final = 300
 
-NOTHING_LEARNED: Final = History(None, None, None, None, 0, 0, 0)
+_NOTHING_LEARNED: Final = LearnedRatios(None, None, None, None, 0, 0, 0)
 
 _COUNTED: Final = pl.Schema({name: BARS[name] for name in ("symbol", "timestamp", "transactions")})
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a capture costs, what that was reckoned with, and the free disk."""
+class CapturePlan:
+    """Cost of a capture, the figures it is based on, and the free disk space."""
 
     table: pl.DataFrame  # PLAN
-    learned: History
+    learned: LearnedRatios
     rates: Rates
     bars: int  # minute bars inside the windows
     bars_without_transactions: int
     windows_without_bars: int
-    newest: Span | None  # the latest span that is due
+    newest: Span | None  # the latest missing span
     folder: Path
     free_bytes: int
-    backlogs: Mapping[TapeKind, Backlog]
+    backlogs: Mapping[TapeKind, TapeBacklog]
 
     @property
     def bytes(self) -> float:
-        """Of parquet, in all."""
+        """Bytes of parquet, in total."""
         return float(self.table["bytes"][-1])
 
     @property
     def spans(self) -> int:
-        """To fetch, of all kinds."""
+        """Spans to fetch, of both kinds."""
         return int(self.table["trades_spans"][-1] + self.table["quotes_spans"][-1])
 
     def fits(self, params: FreeDiskParams) -> bool:
-        """Whether the disk holds it and keeps what is to stay free; what fetches nothing always fits."""
+        """Whether the disk has room for it and keeps the reserve free; a plan without spans always fits."""
         return self.spans == 0 or self.bytes + params.keep_gb * BYTES_PER_GB <= self.free_bytes
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Everything that planning the capture of one profile takes; nothing is asked of the vendor."""
+    """Plans the capture of one profile; sends no request."""
 
     tape: TapeStore
     assumptions: PlanAssumptions
@@ -85,8 +85,8 @@ class Planner:
         pairs: Sequence[tuple[str, str]] | None = None,
         *,
         upgrade: bool = False,
-    ) -> Plan:
-        """The cost of what the lake lacks of `kinds` for `manifest` (MANIFEST), or for its `pairs` of (symbol, wave).
+    ) -> CapturePlan:
+        """The cost of the missing tape of a manifest, or of its `pairs` of (symbol, wave).
 
         Args:
             manifest: the events (MANIFEST).
@@ -103,17 +103,17 @@ class Planner:
             windows = windows.join(asked, on=["symbol", "wave"], how="semi")
         bars = self._bars(windows)
         per_bar = self.assumptions.trades_per_bar
-        expected = with_trades(windows, bars, per_bar)
+        expected = expect_trades(windows, bars, per_bar)
         backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
         due = pl.concat([self._due(kind, backlog, bars) for kind, backlog in backlogs.items()])
-        # reading footers of the tape is what planning takes longest for
-        learned = NOTHING_LEARNED if due.is_empty() else self._history()
-        reckoned = rates(learned, self.assumptions)
+        # reading footers takes most of the time of planning
+        learned = _NOTHING_LEARNED if due.is_empty() else self._history()
+        reckoned = choose_rates(learned, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
         newest = due.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
         root = self.tape.lake.root
-        return Plan(
-            table=estimate(due, expected, reckoned, terms),
+        return CapturePlan(
+            table=estimate_cost(due, expected, reckoned, terms),
             learned=learned,
             rates=reckoned,
             bars=bars.height,
@@ -125,16 +125,16 @@ class Planner:
             backlogs=backlogs,
         )
 
-    def _due(self, kind: TapeKind, backlog: Backlog, bars: pl.DataFrame) -> pl.DataFrame:
-        """The spans of a backlog with what is expected of them (DUE); other profiles hold some of the trades."""
+    def _due(self, kind: TapeKind, backlog: TapeBacklog, bars: pl.DataFrame) -> pl.DataFrame:
+        """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
         numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
-        to_fetch = uncovered(numbered, backlog.elsewhere)["event_id"]
+        to_fetch = uncovered_windows(numbered, backlog.elsewhere)["event_id"]
         held = ~pl.col("event_id").is_in(to_fetch.implode())
         spans = numbered.with_columns(kind=pl.lit(kind), held=held)
-        return with_trades(spans, bars, self.assumptions.trades_per_bar).select(*DUE)
+        return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
-        """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
+        """Bars inside windows: symbol, timestamp, transactions. Reads only these columns of the months concerned."""
         minutes = minutes_of(windows).select("symbol", "timestamp").unique()
         months = minutes.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
         lake = self.tape.lake
@@ -147,14 +147,14 @@ class Planner:
         first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
         with disk_errors("read", folder):
             return (
-                matched(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
+                match_columns(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
                 .filter(pl.col("timestamp").is_between(first, last))
                 .join(minutes.lazy(), on=["symbol", "timestamp"], how="semi")
                 .collect(engine="streaming")
             )
 
-    def _history(self) -> History:
-        """What the published tape teaches; of many symbols, that of some."""
+    def _history(self) -> LearnedRatios:
+        """Ratios of the published tape, of a sample of symbols if there are many."""
         folders = [
             folder
             for kind in TAPE_KINDS
@@ -163,25 +163,25 @@ class Planner:
         symbols = sorted({folder.name.removeprefix("symbol=") for folder in folders})
         some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]
         asked = pl.col("skipped").is_null()
-        return learn(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
+        return learn_ratios(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
 
 
 def free_bytes(folder: Path) -> int:
-    """Free disk where `folder` is, or will be.
+    """Free bytes on the disk where `folder` is or will be.
 
     Raises:
-        LakeError: the system does not say.
+        LakeError: the system does not report it.
     """
     place = next(place for place in (folder, *folder.parents) if place.exists())
     with disk_errors("read", place):
         return shutil.disk_usage(place).free
 
 
-def require_room(plan: Plan, params: FreeDiskParams) -> None:
-    """Make sure that the disk holds what a plan fetches, and keeps what is to stay free.
+def require_room(plan: CapturePlan, params: FreeDiskParams) -> None:
+    """Check that the disk has room for what a plan fetches and keeps the reserve free.
 
     Raises:
-        LakeError: it does not, with the numbers; never where `params` say not to check.
+        LakeError: it has not, with the figures; never if `params` disable the check.
     """
     if params.check and not plan.fits(params):
         raise LakeError(

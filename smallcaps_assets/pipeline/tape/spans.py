@@ -1,4 +1,4 @@
-"""What becomes of one span: its rows as the profile keeps them, published with their certificate, or why not."""
+"""Publish one span, thinned and within the size budget, with its certificate; or record its failure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit
-from smallcaps_assets.domain.tape.nbbo import thinned
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit_budget
+from smallcaps_assets.domain.tape.nbbo import thin_frame
 from smallcaps_assets.domain.tape.schemas import TapeKind
-from smallcaps_assets.domain.tape.windows import WINDOWS, pieces, uncovered
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span
@@ -26,14 +27,14 @@ SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
 
 
-def utc_now() -> datetime:
-    """The time, in UTC."""
+def current_time() -> datetime:
+    """The current time, in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class SpanResult:
-    """What became of one span."""
+    """The result of one span."""
 
     span: Span
     rows: int = 0
@@ -44,15 +45,15 @@ class SpanResult:
 
 
 @dataclass(frozen=True)
-class Artefacts:
-    """Makes the files of one kind of tape.
+class SpanPublisher:
+    """Publishes the spans of one kind of tape.
 
     Attributes:
         kind: trades or quotes.
-        tape: where they go.
-        windows: of all events concerned (WINDOWS), with their `timestamp`.
-        config_hash: what decided the manifest.
-        clock: the time.
+        tape: where they are published.
+        windows: the windows of all events concerned (WINDOWS), with their `timestamp`.
+        config_hash: hash of the settings behind the manifest.
+        clock: returns the time.
     """
 
     kind: TapeKind
@@ -69,9 +70,15 @@ class Artefacts:
     def _folder(self) -> Path:
         return self.tape.lake.tape(self.tape.profile, self.kind)
 
-    def fetched(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
-        """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
-        said = {
+    def publish_download(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
+        """Publish a download.
+
+        Args:
+            span: the span.
+            fetched: the download.
+            trades: for quotes, the published trades (PUBLISHED) of the symbol, which count towards the size budget.
+        """
+        certificate = {
             "pages": fetched.pages,
             "requests": fetched.requests,
             "retries": fetched.retries,
@@ -79,46 +86,46 @@ class Artefacts:
             "received": fetched.frame.height,
             "request_ids": fetched.request_ids,
         }
-        result = self._enter(span, fetched.frame, said, trades)
+        result = self._publish_thinned(span, fetched.frame, certificate, trades)
         return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
 
-    def skipped(self, span: Span) -> SpanResult:
-        """Publish that the vendor was not asked, because there is nothing to be had."""
+    def publish_skipped(self, span: Span) -> SpanResult:
+        """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
         return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
 
-    def copied(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
-        """Publish trades cut out of what other profiles hold of the span (PUBLISHED); no request."""
-        where = pieces(as_windows([span]), elsewhere)
+    def publish_copy(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
+        """Publish trades cut out of the files of other profiles (PUBLISHED), without a request."""
+        where = cut_pieces(span_windows([span]), elsewhere)
         rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
         with disk_errors("read", self.tape.lake.root / "tape"):
             kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
         known = where["fetched_at"].drop_nulls()
         files = [Path(path).relative_to(self.tape.lake.root).as_posix() for path in where["path"].unique().sort()]
-        said = {
+        certificate = {
             "received": kept.height,
             "taken_from": files,
             "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
-            # as old as the oldest of what it was cut out of
+            # as old as the oldest of the files
             "fetched_at": min(known.to_list()).isoformat(timespec="microseconds") if known.len() else None,
             "adopted_from": where["adopted_from"].explode().drop_nulls().unique().sort().to_list(),
         }
-        return self._publish(span, kept, _NOTHING | said)
+        return self._publish(span, kept, _NOTHING | certificate)
 
-    def adopted(
+    def publish_imported(
         self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None
     ) -> SpanResult:
-        """Publish rows out of files that a user had; when they were fetched, and at what cost, is not known.
+        """Publish rows imported from a user's files; when they were fetched, and at what cost, is unknown.
 
         Args:
-            span: what they cover.
-            rows: sound tape with the profile's columns; quotes of at least the resolution asked.
+            span: the span that they cover.
+            rows: valid tape with the profile's columns; quotes of at least the profile's resolution.
             sources: the files.
-            trades: as `fetched` wants them.
+            trades: see `publish_download`.
         """
-        said = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
-        return self._enter(span, rows, _NOTHING | said, trades)
+        certificate = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
+        return self._publish_thinned(span, rows, _NOTHING | certificate, trades)
 
-    def refused(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
+    def record_failure(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
         """Record why a span could not be fetched."""
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
         with self._naming_a_lost_lake():
@@ -139,8 +146,8 @@ class Artefacts:
                 f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again."
             ) from error
 
-    def _publish(self, span: Span, rows: pl.DataFrame, said: dict[str, Any]) -> SpanResult:
-        certificate = {
+    def _publish(self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any]) -> SpanResult:
+        origin = {
             "kind": self.kind,
             "profile": self.tape.profile,
             "package_version": _package_version(),
@@ -148,30 +155,32 @@ class Artefacts:
             "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
         with self._naming_a_lost_lake():
-            path = self.tape.publish(self.kind, span, rows, certificate | said, below=self._folder)
+            path = self.tape.publish(self.kind, span, rows, origin | certificate, below=self._folder)
             with disk_errors("read", path):
                 size = path.stat().st_size
         return SpanResult(span, rows.height, size)
 
-    def _enter(self, span: Span, rows: pl.DataFrame, said: dict[str, Any], trades: pl.DataFrame | None) -> SpanResult:
-        """Publish what there is to be had of a span as the profile keeps it: thinned, within the budget."""
+    def _publish_thinned(
+        self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any], trades: pl.DataFrame | None
+    ) -> SpanResult:
+        """Publish rows as the profile keeps them: thinned, within the size budget."""
         if self.kind == "quotes":
-            rows = thinned(rows, self.tape.params.quotes)
+            rows = thin_frame(rows, self.tape.params.quotes)
         if trades is not None and self.tape.budget is not None:
             rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
-            said |= budget
-        return self._publish(span, rows, said)
+            certificate |= budget
+        return self._publish(span, rows, certificate)
 
     def _within_budget(
         self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget
     ) -> tuple[pl.DataFrame, dict[str, Any]]:
-        """Quotes of a span, thinned after events whose tape would be too large, and what was done."""
+        """Quotes of a span, thinned after events whose tape would be too large, and the footer entries about it."""
         size = int(quotes.estimated_size())
         at_most = int(trades.filter(pl.col("symbol") == span.symbol)["bytes"].sum()) if trades.height else 0
-        if size + at_most <= budget.event_mb * BYTES_PER_MB:  # as nearly always: no event can be over
+        if size + at_most <= budget.event_mb * BYTES_PER_MB:  # nearly always: no event can be over
             return quotes, {"budget_mb": budget.event_mb, "budget_events": [], "budget_hz": [], "over_budget": []}
         windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
-        fitted = fit(
+        fitted = fit_budget(
             quotes,
             windows,
             measure=_parquet_bytes,
@@ -187,8 +196,8 @@ class Artefacts:
         }
 
     def _trades_bytes(self, windows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, int]:
-        """The trades of each event as parquet, as far as published."""
-        where = pieces(windows.select(*WINDOWS), trades)
+        """The bytes of the published trades of each event."""
+        where = cut_pieces(windows.select(*WINDOWS), trades)
         shares = (
             self.tape.count_pieces("trades", where)
             .join(where.select("path", "bytes", total="rows").unique("path"), on="path")
@@ -198,17 +207,17 @@ class Artefacts:
         return dict(shares.iter_rows())
 
 
-def as_windows(spans: Sequence[Span]) -> pl.DataFrame:
-    """Spans as WINDOWS, each under its symbol, wave and name."""
+def span_windows(spans: Sequence[Span]) -> pl.DataFrame:
+    """Spans as windows (WINDOWS), identified by symbol, wave and name."""
     rows = [(f"{span.symbol} {span.wave} {span.name}", span.symbol, span.wave, span.start, span.end) for span in spans]
     return pl.DataFrame(rows, schema=WINDOWS, orient="row")
 
 
-def within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
-    """Those of `spans` that lie inside what is published (PUBLISHED)."""
-    asked = as_windows(spans)
-    outside = set(uncovered(asked, published)["event_id"])
-    return {span for span, name in zip(spans, asked["event_id"], strict=True) if name not in outside}
+def spans_within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
+    """The spans that are fully inside published ones (PUBLISHED)."""
+    windows = span_windows(spans)
+    outside = set(uncovered_windows(windows, published)["event_id"])
+    return {span for span, name in zip(spans, windows["event_id"], strict=True) if name not in outside}
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import as_listed
+from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION
 from smallcaps_assets.errors import InputError
 
@@ -176,7 +176,7 @@ def _all_named(rows: pl.DataFrame) -> pl.DataFrame:
 
 def in_capitals(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Symbols that have no capital letter in capitals: no symbol of the vendor's is written so."""
-    listed = as_listed(pl.col(SYMBOL))
+    listed = canonical_symbol(pl.col(SYMBOL))
     changed = rows.filter(pl.col(SYMBOL) != listed)[SYMBOL].to_list()
     return rows.with_columns(listed.alias(SYMBOL)), [
         f"{len(changed):,} symbols in small letters read as capitals: {_named_few(changed)}"

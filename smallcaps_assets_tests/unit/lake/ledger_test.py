@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -63,6 +65,68 @@ def test_a_frame_on_disk_is_published_whole_or_not_at_all(tmp_path: Path) -> Non
     with pytest.raises(LakeError, match=r"b\.parquet: cannot be written"):
         publish_lazy(tmp_path / "b.parquet", frame, 4)
     assert names(tmp_path) == ["a.parquet"]
+
+
+class RowsLost(pl.DataFrame):
+    """A frame of which one row does not reach the disk."""
+
+    def write_parquet(self, file: Any, **options: Any) -> None:
+        pl.DataFrame(self.to_dicts()[:-1], schema=self.schema).write_parquet(file, **options)
+
+
+class TypeChanged(pl.DataFrame):
+    """A frame of which a column reaches the disk with another type."""
+
+    def write_parquet(self, file: Any, **options: Any) -> None:
+        pl.DataFrame(self.to_dict()).with_columns(pl.col("close").cast(pl.Float32)).write_parquet(file, **options)
+
+
+@pytest.mark.parametrize("damaged", [RowsLost, TypeChanged])
+def test_a_frame_that_does_not_read_back_is_not_published(tmp_path: Path, damaged: type[pl.DataFrame]) -> None:
+    path = tmp_path / "table.parquet"
+    publish_frame(path, FRAME)
+    with pytest.raises(LakeError, match=r"table\.parquet: what was written does not read back"):
+        publish_frame(path, damaged(FRAME.to_dict()), {"new": True})
+    assert pl.read_parquet(path).equals(FRAME)
+    assert provenance_of(path) is None
+    assert names(tmp_path) == ["table.parquet"]
+
+
+@pytest.fixture
+def disk_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Flushes to disk and renames, in order: what happened, and the number of the file's inode."""
+    calls: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        calls.append(("flushed", os.fstat(descriptor).st_ino))
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        calls.append(("renamed", target.stat().st_ino))
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: publish_frame(path, FRAME),
+        lambda path: publish_lazy(path, FRAME.lazy(), FRAME.height),
+        lambda path: publish_text(path, "text"),
+    ],
+    ids=["frame", "lazy frame", "text"],
+)
+def test_a_file_is_flushed_to_disk_before_it_is_renamed_into_place(
+    tmp_path: Path, disk_calls: list[tuple[str, int]], write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "file"
+    write(path)
+    inode = path.stat().st_ino
+    assert disk_calls == [("flushed", inode), ("renamed", inode)]
 
 
 def test_row_groups_carry_statistics(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from smallcaps_assets.domain.bars.quality import (
     reasons,
     shard_problems,
 )
-from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD, check_symbol, symbol_is_safe
+from smallcaps_assets.domain.symbols import check_symbol, symbol_is_safe
+from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.errors import InputError
 from smallcaps_assets_tests.conftest import event
 from smallcaps_assets_tests.strategies import lively_bars, spoiled

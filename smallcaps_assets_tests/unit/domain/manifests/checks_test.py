@@ -8,7 +8,8 @@ import pytest
 from smallcaps_assets.domain.manifests.checks import buckets, caps, ranks, unchanged, up_to_date, windows
 from smallcaps_assets.domain.manifests.selection import ProfileParams, select_events
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.pipeline.checks import require_sound_manifest, require_whole_ledger
+from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
+from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets_tests.conftest import event, master_of
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_master

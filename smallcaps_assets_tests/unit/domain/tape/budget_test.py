@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from smallcaps_assets.domain.tables import QUOTES, UTC_US
-from smallcaps_assets.domain.tape.budget import Fitted, SizeBudget, events_over_budget, fit, thin_after
+from smallcaps_assets.domain.tape.budget import Fitted, SizeBudget, events_over_budget, fit_budget, thin_after
 from smallcaps_assets.domain.tape.nbbo import LOWEST_HZ, Thinning, interval
 
 START = datetime(2025, 11, 5, 15, tzinfo=UTC)
@@ -209,7 +209,7 @@ def fifty_a_row(frame: pl.DataFrame) -> int:
 
 def fitted(megabytes: float, other: Mapping[str, int] | None = None) -> Fitted:
     budget = SizeBudget(event_mb=megabytes, steps_hz=[1.0, 0.5])
-    return fit(QUARTERS, LONG, measure=fifty_a_row, other_bytes=other or {}, budget=budget, thinning=EVERY_ROW)
+    return fit_budget(QUARTERS, LONG, measure=fifty_a_row, other_bytes=other or {}, budget=budget, thinning=EVERY_ROW)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_what_is_small_in_memory_is_not_measured() -> None:
 
     budget = SizeBudget(event_mb=50.0, steps_hz=[1.0, 0.5])
     for quotes in (QUARTERS, QUARTERS.clear()):
-        found = fit(quotes, LONG, measure=refuse, other_bytes={}, budget=budget, thinning=EVERY_ROW)
+        found = fit_budget(quotes, LONG, measure=refuse, other_bytes={}, budget=budget, thinning=EVERY_ROW)
         assert found.frame is quotes
         assert found.steps == {}
 
@@ -259,7 +259,7 @@ def test_an_event_that_fits_keeps_its_tape_beside_one_that_does_not() -> None:
     windows = windows_of(("A", 0, 4, 20), ("B", 18, 19, 23))
     budget = SizeBudget(event_mb=0.002_3, steps_hz=[1.0, 0.5])
     quotes = every(0.25, 23)
-    found = fit(quotes, windows, measure=fifty_a_row, other_bytes={}, budget=budget, thinning=EVERY_ROW)
+    found = fit_budget(quotes, windows, measure=fifty_a_row, other_bytes={}, budget=budget, thinning=EVERY_ROW)
     assert (found.steps, found.over) == ({"A": 1.0}, ())
     # 16 before A, 14 of [4, 18), all 20 of B
     assert found.frame.height == 16 + 14 + 20
@@ -270,7 +270,9 @@ def test_each_event_takes_its_own_steps() -> None:
     # a file that stays as large as it is: what A loses, B's share gains
     windows = windows_of(("A", 0, 4, 20), ("B", 20, 20, 25))
     budget = SizeBudget(event_mb=0.001_6, steps_hz=[1.0, 0.5])
-    found = fit(every(0.25, 25), windows, measure=lambda _: 4_000, other_bytes={}, budget=budget, thinning=EVERY_ROW)
+    found = fit_budget(
+        every(0.25, 25), windows, measure=lambda _: 4_000, other_bytes={}, budget=budget, thinning=EVERY_ROW
+    )
     # shares of B: 20/100, 20/52, 20/44, then 5/29
     assert (found.steps, found.over) == ({"A": 0.5, "B": 1.0}, ("A",))
     assert found.frame.height == 16 + 8 + 5
@@ -280,6 +282,6 @@ def test_a_later_step_starts_from_the_stream_not_from_the_step_before() -> None:
     # at 0.7 Hz (intervals end at 5 5/7 and 7 1/7 s) row 1 stays, at 1 Hz it would not
     budget = SizeBudget(event_mb=0.000_1, steps_hz=[1.0, 0.7])
     quotes = quotes_at([3, 5.6, 5.9, 8])
-    found = fit(quotes, ONE, measure=lambda _: 4_000, other_bytes={}, budget=budget, thinning=EVERY_ROW)
+    found = fit_budget(quotes, ONE, measure=lambda _: 4_000, other_bytes={}, budget=budget, thinning=EVERY_ROW)
     assert kept(quotes, ONE, {"A": 1.0}) == [0, 2, 3]
     assert (found.frame["sequence_number"].to_list(), found.steps, found.over) == ([0, 1, 2, 3], {"A": 0.7}, ("A",))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.tables import QUOTES, TRADES
-from smallcaps_assets.domain.tape.differences import EXAMPLES, differences
+from smallcaps_assets.domain.tape.differences import DIFFERENCE_EXAMPLES, compare_tape
 from smallcaps_assets_tests.conftest import quotes_at, trades_at
 
 TEN = datetime(2025, 11, 26, 15, tzinfo=UTC)
@@ -19,7 +19,7 @@ NUMBER = pl.col("sequence_number")
 
 
 def counts(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> tuple[int, int, int]:
-    return differences(before, after, kind)[:3]
+    return compare_tape(before, after, kind)[:3]
 
 
 def altered(kind: str, column: str, value: object, number: int = 2) -> pl.DataFrame:
@@ -33,9 +33,9 @@ def altered(kind: str, column: str, value: object, number: int = 2) -> pl.DataFr
 def test_a_tape_does_not_differ_from_itself(kind: str) -> None:
     tape = TAPES[kind]
     for before, after in ((tape, tape), (tape, tape.reverse()), (tape.clear(), tape.clear())):
-        found = differences(before, after, kind)
+        found = compare_tape(before, after, kind)
         assert found[:3] == (0, 0, 0)
-        assert found.examples.schema == EXAMPLES
+        assert found.examples.schema == DIFFERENCE_EXAMPLES
         assert found.examples.is_empty()
 
 
@@ -99,13 +99,13 @@ def test_rows_that_share_a_key_are_matched_in_their_order() -> None:
 
 def test_examples_say_what_changed() -> None:
     changed = altered("trades", "price", 99.5).filter(NUMBER != 4)
-    found = differences(TAPES["trades"][:5], changed, "trades").examples.rows()
+    found = compare_tape(TAPES["trades"][:5], changed, "trades").examples.rows()
     assert found == [
         ("added", MOMENTS[5], 6, None),
         ("removed", MOMENTS[3], 4, None),
         ("altered", MOMENTS[1], 2, "price 10.01 -> 99.5"),
     ]
-    assert differences(TAPES["trades"], TAPES["trades"].clear(), "trades").examples.height == 3
+    assert compare_tape(TAPES["trades"], TAPES["trades"].clear(), "trades").examples.height == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.tape.kpis import EFFORT, LEDGER, capture_kpis, ledger_problems, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, state_counts, verdict
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets_tests.scenarios import default_settings
 
 NOON = datetime(2025, 11, 5, 17, tzinfo=UTC)
@@ -119,9 +120,9 @@ def test_a_figure_that_nobody_knows_is_a_miss() -> None:
     [
         (
             ledger(PM=ALL, AH=["complete"] * 90 + ["failed"] * 10, RTH=["complete"] * 97 + ["missing"] * 3),
-            "repeat wave AH: 10 of its 100 windows are not there",
+            "repeat wave AH: 10 of its 100 windows are missing",
         ),
-        (ledger(PM=ALL, AH=["complete"] * 50 + ["empty"] * 50, RTH=ALL), "no wave is to be repeated"),
+        (ledger(PM=ALL, AH=["complete"] * 50 + ["empty"] * 50, RTH=ALL), "no wave to repeat"),
     ],
 )
 def test_sessions_out_of_balance_name_the_wave_to_repeat(rows: pl.DataFrame, told: str) -> None:

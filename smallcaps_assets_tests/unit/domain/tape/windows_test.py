@@ -4,7 +4,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.tape.windows import WINDOWS, merge_windows, pieces, tiles, uncovered
+from smallcaps_assets.domain.tape.tables import WINDOWS
+from smallcaps_assets.domain.tape.windows import cut_pieces, cut_tiles, merge_windows, uncovered_windows
 
 DAY = datetime(2025, 11, 5, 15, tzinfo=UTC)
 
@@ -49,15 +50,15 @@ def test_waves_and_symbols_are_never_merged() -> None:
 
 def test_a_window_is_covered_by_spans_that_touch() -> None:
     wanted = windows((2, 18), (2, 21), (40, 50))
-    assert uncovered(wanted, published((0, 10), (10, 20)))["event_id"].to_list() == ["e1", "e2"]
+    assert uncovered_windows(wanted, published((0, 10), (10, 20)))["event_id"].to_list() == ["e1", "e2"]
 
 
 def test_a_gap_of_a_minute_covers_nothing() -> None:
-    assert uncovered(windows((2, 18)), published((0, 10), (11, 20))).height == 1
+    assert uncovered_windows(windows((2, 18)), published((0, 10), (11, 20))).height == 1
 
 
 def test_tiles_give_each_moment_to_one_span() -> None:
-    assert minutes(tiles(published((0, 10), (5, 20), (6, 8), (30, 40))), "tile_start", "tile_end") == [
+    assert minutes(cut_tiles(published((0, 10), (5, 20), (6, 8), (30, 40))), "tile_start", "tile_end") == [
         (0, 10),
         (10, 20),
         (30, 40),
@@ -79,9 +80,9 @@ def test_a_covered_window_is_put_together_without_gap_or_overlap(
         for number, (start, length) in enumerate(wanted)
         if not set(range(start, start + length)) <= covered_minutes
     }
-    lacking = uncovered(frame, there)
+    lacking = uncovered_windows(frame, there)
     assert set(lacking["event_id"]) == expected
-    for event_id, parts in pieces(frame.join(lacking, on="event_id", how="anti"), there).group_by("event_id"):
+    for event_id, parts in cut_pieces(frame.join(lacking, on="event_id", how="anti"), there).group_by("event_id"):
         start, length = wanted[int(str(event_id[0])[1:])]
         stretches = minutes(parts.sort("piece_start"), "piece_start", "piece_end")
         together = [minute for first, last in stretches for minute in range(first, last)]

@@ -14,7 +14,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.verification.certificates import Finding
+from smallcaps_assets.lake.verification.certificates import Discrepancy
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -95,11 +95,11 @@ def checked(lake: Lake) -> Verification:
     return result
 
 
-def findings(lake: Lake) -> list[Finding]:
+def findings(lake: Lake) -> list[Discrepancy]:
     return list(checked(lake).findings)
 
 
-def only(lake: Lake, file: str, *what: str, events: tuple[str, ...] = ("a1", "a2")) -> list[Finding]:
+def only(lake: Lake, file: str, *what: str, events: tuple[str, ...] = ("a1", "a2")) -> list[Discrepancy]:
     """All findings are of `file`, about these things, and name its events."""
     found = findings(lake)
     assert [(one.file, one.what) for one in found] == [(file, words) for words in what]

@@ -12,6 +12,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.errors import InputError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -19,7 +20,7 @@ from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.tape.audit import AUDIT, WINDOWS_UNKNOWN, Audit
+from smallcaps_assets.pipeline.tape.audit import WINDOWS_UNKNOWN, Audit
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, refusal

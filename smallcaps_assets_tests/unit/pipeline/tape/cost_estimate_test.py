@@ -15,26 +15,24 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.domain.manifests.selection import Selection, trial
 from smallcaps_assets.domain.tape.cost_estimate import (
-    DUE,
-    PLAN,
-    History,
+    LearnedRatios,
     PlanAssumptions,
     Rates,
     Terms,
-    estimate,
-    learn,
+    choose_rates,
+    estimate_cost,
+    expect_trades,
+    learn_ratios,
     minutes_of,
-    rates,
-    with_trades,
 )
-from smallcaps_assets.domain.tape.windows import WINDOWS
+from smallcaps_assets.domain.tape.tables import COST_ESTIMATE, SPANS_TO_FETCH, WINDOWS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.pipeline.tape.cost_estimate import Plan, Planner, free_bytes, require_room
+from smallcaps_assets.pipeline.tape.cost_estimate import CapturePlan, Planner, free_bytes, require_room
 from smallcaps_assets.settings.sections import FreeDiskParams
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import (
@@ -53,10 +51,10 @@ from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
 
 NOON = datetime(2025, 11, 5, 17, tzinfo=UTC)
 ASSUMED = PlanAssumptions(trades_per_bar=50, quotes_per_trade=6, bytes_per_trade=18, bytes_per_quote=16)
-NOTHING = History(None, None, None, None, 0, 0, 0)
-RATES = rates(NOTHING, ASSUMED)
+NOTHING = LearnedRatios(None, None, None, None, 0, 0, 0)
+RATES = choose_rates(NOTHING, ASSUMED)
 TERMS = Terms(rows_per_page=50_000, requests_per_minute=5, max_hz=5)
-COLUMNS = [name for name in PLAN if name not in ("wave", "hours")]
+COLUMNS = [name for name in COST_ESTIMATE if name not in ("wave", "hours")]
 
 
 def at(minute: float) -> datetime:
@@ -68,7 +66,7 @@ def due(*spans: tuple[str, str, float, list[str]], minutes: int = 10) -> pl.Data
     rows = [
         (kind, "AEMD", wave, at(0), at(minutes), events, False, float(trades)) for kind, wave, trades, events in spans
     ]
-    return pl.DataFrame(rows, schema=DUE, orient="row")
+    return pl.DataFrame(rows, schema=SPANS_TO_FETCH, orient="row")
 
 
 def windows(*rows: tuple[str, str, float], minutes: int = 10) -> pl.DataFrame:
@@ -78,7 +76,7 @@ def windows(*rows: tuple[str, str, float], minutes: int = 10) -> pl.DataFrame:
 
 
 def by_wave(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    assert table.schema == PLAN
+    assert table.schema == COST_ESTIMATE
     return {row["wave"]: row for row in table.to_dicts()}
 
 
@@ -98,7 +96,7 @@ def by_wave(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
     ],
 )
 def test_an_answer_has_pages_and_an_empty_one_is_a_page(kind: str, trades: int, requests: int) -> None:
-    table = estimate(due((kind, "PM", trades, ["e"])), windows(("e", "PM", trades)), RATES, TERMS)
+    table = estimate_cost(due((kind, "PM", trades, ["e"])), windows(("e", "PM", trades)), RATES, TERMS)
     assert table["requests"].to_list() == [requests, requests]
     assert table["hours"].to_list() == pytest.approx([requests / 300] * 2)
 
@@ -108,7 +106,7 @@ def test_waves_are_added_up_and_an_event_is_counted_once() -> None:
     # two windows that overlap by five minutes, and one that is published already
     both = due(("trades", "RTH", 400, ["r", "s"]), ("quotes", "RTH", 400, ["r", "s"]), minutes=15)
     chosen = windows(("r", "RTH", 300), ("p", "PM", 1_000), ("s", "RTH", 200), ("there", "RTH", 9_000))
-    table = estimate(pl.concat([both, spans]), chosen, RATES, TERMS)
+    table = estimate_cost(pl.concat([both, spans]), chosen, RATES, TERMS)
     assert table["wave"].to_list() == ["PM", "RTH", "all"]
     found = by_wave(table)
     # 6,000 quotes come, ten minutes at 5 Hz keep 3,000: 1,000 x 18 + 3,000 x 16
@@ -123,25 +121,27 @@ def test_waves_are_added_up_and_an_event_is_counted_once() -> None:
 
 def test_without_a_limit_hours_are_unknown() -> None:
     terms = TERMS._replace(requests_per_minute=None)
-    table = estimate(due(("trades", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, terms)
+    table = estimate_cost(due(("trades", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, terms)
     assert table["hours"].to_list() == [None, None]
 
 
 def test_an_event_that_lacks_one_kind_costs_that_kind_only() -> None:
-    table = estimate(due(("quotes", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, TERMS)
+    table = estimate_cost(due(("quotes", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, TERMS)
     assert [by_wave(table)["AH"][name] for name in COLUMNS] == [1, 1, 0, 1, 1, 960, 960, 960]
 
 
 def test_what_another_profile_holds_costs_bytes_and_no_request() -> None:
     spans = due(("trades", "AH", 100, ["e"]), ("quotes", "AH", 100, ["e"]))
     held = spans.with_columns(held=pl.col("kind") == "trades")
-    asked, copied = (by_wave(estimate(some, windows(("e", "AH", 100)), RATES, TERMS))["all"] for some in (spans, held))
+    asked, copied = (
+        by_wave(estimate_cost(some, windows(("e", "AH", 100)), RATES, TERMS))["all"] for some in (spans, held)
+    )
     assert (asked["requests"], copied["requests"]) == (2, 1)
     assert asked["bytes"] == copied["bytes"]
 
 
 def test_nothing_due_costs_nothing() -> None:
-    found = by_wave(estimate(due(), windows(("e", "AH", 10)), RATES, TERMS))
+    found = by_wave(estimate_cost(due(), windows(("e", "AH", 10)), RATES, TERMS))
     assert found.keys() == {"AH", "all"}
     for row in found.values():
         assert [row[name] for name in COLUMNS] == [1, 0, 0, 0, 0, 0, None, None]
@@ -149,7 +149,7 @@ def test_nothing_due_costs_nothing() -> None:
 
 
 def test_an_empty_manifest_is_one_row_of_zeros() -> None:
-    found = by_wave(estimate(due(), windows(), RATES, TERMS))
+    found = by_wave(estimate_cost(due(), windows(), RATES, TERMS))
     assert [found["all"][name] for name in COLUMNS] == [0, 0, 0, 0, 0, 0, None, None]
     assert found.keys() == {"all"}
 
@@ -172,29 +172,29 @@ TRADES = published(("A", 100, 100, 2_000), ("B", 300, 300, 5_000))
 
 def test_published_spans_teach_ratios() -> None:
     # the quotes of B are not there yet: its trades say nothing of quotes per trade
-    history = learn(TRADES, published(("A", 800, 200, 3_000)))
-    assert history == History(8.0, 17.5, 15.0, 0.25, trades_spans=2, quotes_spans=1, paired_spans=1)
-    known = rates(history, ASSUMED)
+    history = learn_ratios(TRADES, published(("A", 800, 200, 3_000)))
+    assert history == LearnedRatios(8.0, 17.5, 15.0, 0.25, trades_spans=2, quotes_spans=1, paired_spans=1)
+    known = choose_rates(history, ASSUMED)
     assert known.quotes_per_trade == (8.0, 1)
     assert known.bytes_per_trade == (17.5, 2)
     assert known.trades_per_bar == (50, 0)
-    table = estimate(due(("quotes", "AH", 100, ["e"])), windows(("e", "AH", 100)), known, TERMS)
+    table = estimate_cost(due(("quotes", "AH", 100, ["e"])), windows(("e", "AH", 100)), known, TERMS)
     assert table["bytes"].to_list() == [100 * 8 * 0.25 * 15] * 2
 
 
 def test_what_teaches_nothing_leaves_the_assumptions() -> None:
     empty = published(("A", 0, 0, 900))
-    assert learn(published(), published()) == NOTHING
-    assert learn(empty, empty) == History(None, None, None, None, 1, 1, 1)
-    assert rates(learn(empty, empty), ASSUMED) == Rates((50, 0), (6, 0), (18, 0), (16, 0), (1, 0))  # type: ignore[arg-type]
-    assert rates(learn(TRADES, published()), ASSUMED) == RATES._replace(bytes_per_trade=(17.5, 2))
+    assert learn_ratios(published(), published()) == NOTHING
+    assert learn_ratios(empty, empty) == LearnedRatios(None, None, None, None, 1, 1, 1)
+    assert choose_rates(learn_ratios(empty, empty), ASSUMED) == Rates((50, 0), (6, 0), (18, 0), (16, 0), (1, 0))  # type: ignore[arg-type]
+    assert choose_rates(learn_ratios(TRADES, published()), ASSUMED) == RATES._replace(bytes_per_trade=(17.5, 2))
     # no quotes at all to many trades is something learned
-    assert rates(learn(TRADES, empty), ASSUMED).quotes_per_trade == (0, 1)
+    assert choose_rates(learn_ratios(TRADES, empty), ASSUMED).quotes_per_trade == (0, 1)
 
 
 def test_a_span_that_says_nothing_of_its_rows_teaches_nothing() -> None:
     silent = TRADES.with_columns(received=pl.when(pl.col("symbol") == "A").then("received"))
-    assert learn(silent, published()).trades_spans == 1
+    assert learn_ratios(silent, published()).trades_spans == 1
 
 
 # ------------------------------------------------------------------------------------------------- trades of bars
@@ -209,7 +209,7 @@ def test_trades_are_those_of_the_bars_inside() -> None:
     first = bars_from("2025-11-05 11:59", flat(5, transactions=None))
     bars = first.with_columns(transactions=pl.Series([1, 10, 100, None, 1_000]))
     asked = intervals(("AEMD", 0, 3), ("AEMD", 1, 2), ("AEMD", 60, 63), ("OTHER", 0, 2), ("AEMD", 2, 3))
-    found = with_trades(asked, bars, trades_per_bar=50.5)
+    found = expect_trades(asked, bars, trades_per_bar=50.5)
     # half open at both ends, null counts 50.5, no bar at all counts 50.5 a minute
     assert found["trades"].to_list() == [10 + 100 + 50.5, 100, 151.5, 101, 50.5]
     assert found["bars"].to_list() == [3, 1, 0, 0, 1]
@@ -218,7 +218,7 @@ def test_trades_are_those_of_the_bars_inside() -> None:
 
 def test_no_intervals_have_no_minutes() -> None:
     assert minutes_of(intervals()).is_empty()
-    assert with_trades(intervals(), bars_from("2025-11-05 12:00", []), 50).height == 0
+    assert expect_trades(intervals(), bars_from("2025-11-05 12:00", []), 50).height == 0
     assert minutes_of(intervals(("A", 0, 2)))["timestamp"].to_list() == [at(0), at(1)]
 
 
@@ -270,7 +270,7 @@ def tape(lake: Lake) -> TapeStore:
     return TapeStore(lake, "core", PARAMS)
 
 
-def planned(lake: Lake, **asked: Any) -> Plan:
+def planned(lake: Lake, **asked: Any) -> CapturePlan:
     return Planner(tape(lake), ASSUMED, 5).plan(MANIFEST, **asked)
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL, check_symbol
+from smallcaps_assets.domain.symbols import check_symbol
+from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.hours import midnight_ns, trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket

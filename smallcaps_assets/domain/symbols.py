@@ -1,0 +1,44 @@
+"""Symbols: which are safe as folder names, and how the vendor writes them."""
+
+import re
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.errors import InputError
+
+# Letters of either case: the vendor writes preferred shares as `KIMpL`.
+SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
+_WINDOWS_DEVICES: Final = r"(?i)^(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?$"
+
+
+def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
+    """Whether a symbol can name a folder on every system (Boolean, never null)."""
+    return (
+        symbol.str.contains(SYMBOL_PATTERN) & ~symbol.str.contains(_WINDOWS_DEVICES) & ~symbol.str.ends_with(".")
+    ).fill_null(False)
+
+
+def canonical_symbol(symbol: pl.Expr) -> pl.Expr:
+    """Symbols without any capital letter in capitals, since the vendor writes none like that; others unchanged."""
+    small = symbol.str.contains("[a-z]") & ~symbol.str.contains("[A-Z]")
+    return pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol)
+
+
+def canonical_name(symbol: str) -> str:
+    """`canonical_symbol` of one symbol."""
+    return symbol if re.search("[A-Z]", symbol) else symbol.upper()
+
+
+def check_symbol(symbol: str) -> str:
+    """Return `symbol` if it can name a folder on every system.
+
+    Raises:
+        InputError: path separators, `|`, a Windows device name, a trailing dot, more than 24 characters.
+    """
+    if not re.fullmatch(SYMBOL_PATTERN[1:-1], symbol) or re.match(_WINDOWS_DEVICES, symbol) or symbol.endswith("."):
+        raise InputError(
+            f"symbol {symbol!r} is not usable: 1 to 24 letters, digits, '.', '_', '+' or '-', beginning with a letter "
+            "or digit, and no name that Windows reserves (CON, PRN, AUX, NUL, COM1, LPT1). Correct it or leave it out."
+        )
+    return symbol

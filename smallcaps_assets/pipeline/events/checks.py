@@ -1,0 +1,73 @@
+"""Checks of MASTER: before it is published, and of the published table."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.quality import master_problems
+from smallcaps_assets.domain.events import checks as master_checks
+from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import EVENTS, match_columns
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.settings.settings import Settings
+
+# no calendar is made for a timestamp outside: it is in no session
+_FIRST, _LAST = datetime(2000, 1, 1, 12, tzinfo=UTC), datetime(2099, 12, 31, 12, tzinfo=UTC)
+
+
+def publishable_master(detector: Detector, settings: Settings) -> pl.DataFrame:
+    """MASTER of all shards.
+
+    Raises:
+        LakeError: shards would poison it; names what is wrong with them.
+    """
+    shards = detector.shards
+    events = build_master(shards.scan().collect(), settings.cooldown)
+    problems = master_problems(events)
+    clock = master_checks.session_clock(events.lazy(), _sessions_of(events.lazy(), settings.sessions))
+    if problems or not clock.holds:
+        told = "; ".join(problems + ([] if clock.holds else [str(clock)]))
+        raise LakeError(f"{shards.lake.shards}: {told}. Remove the shards concerned and detect them again.")
+    return events
+
+
+def checks_of_master(detector: Detector, settings: Settings) -> Checks:
+    """The checks of the published MASTER.
+
+    Raises:
+        InputError: there is none yet.
+    """
+    path = detector.shards.lake.master
+    if not path.is_file():
+        raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
+    master = match_columns(pl.scan_parquet(path, hive_partitioning=False), EVENTS, str(path))
+    params, survey = settings.checks.master, cache(detector.survey)
+    return {
+        "unique_events": lambda: master_checks.unique_events(master),
+        "complete_rows": lambda: master_checks.complete_rows(master),
+        "session_clock": lambda: master_checks.session_clock(master, _sessions_of(master, settings.sessions)),
+        "type_shares": lambda: master_checks.type_shares(master, params),
+        "events_per_session": lambda: master_checks.events_per_session(master, int(survey()["sessions"].sum()), params),
+        "cooldown": lambda: master_checks.cooldown(master, settings.cooldown),
+        "shards_current": lambda: _shards_current(survey()),
+    }
+
+
+def _shards_current(shards: pl.DataFrame) -> Finding:
+    return finding(
+        "shards_current", shards.filter(~pl.col("current")).select("symbol"), {"shards": shards.height}, severe=False
+    )
+
+
+def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:
+    """Bounds of the sessions of the dates of events."""
+    first, last = events.select(a=pl.col("timestamp").min(), b=pl.col("timestamp").max()).collect().row(0)
+    first, last = (min(max(moment or _FIRST, _FIRST), _LAST) for moment in (first, last))
+    # after-hours of a day may lie on the next one in UTC
+    return sessions_between(first.date() - timedelta(days=1), last.date(), params)

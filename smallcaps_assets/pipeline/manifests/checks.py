@@ -1,0 +1,60 @@
+"""Checks of manifests: before they are frozen, and of the current one."""
+
+import polars as pl
+
+from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.domain.manifests import checks as manifest_checks
+from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, profile_hash
+from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import disk_errors, sha256
+from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.settings.settings import Profile, Settings
+
+
+def require_sound_manifest(manifest: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> None:
+    """Make sure that a selection keeps its own limits, before it is frozen.
+
+    Raises:
+        LakeError: it does not; names what is wrong.
+    """
+    found = [
+        manifest_checks.caps(manifest, profile),
+        manifest_checks.ranks(manifest, ranking),
+        manifest_checks.windows(manifest, profile),
+    ]
+    broken = [str(one) for one in found if not one.holds]
+    if broken:
+        raise LakeError(
+            f"the selection breaks its own limits: {'; '.join(broken)}. Nothing was frozen. Check that MASTER has one "
+            "row per event (materialize master_events again), then choose again."
+        )
+
+
+def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Settings, master_sha256: str | None) -> Checks:
+    """The checks of the current manifest of a profile.
+
+    Its limits are those of the settings in force; where it was chosen with others, it may break them and be right.
+
+    Raises:
+        InputError: there is none yet.
+    """
+    sidecar = store.sidecar()
+    path = store.folder / f"{sidecar['manifest_id']}.parquet"
+    own, ranking = settings.profiles[profile], settings.ranking
+    config_hash = profile_hash(own, ranking)
+    with disk_errors("read", path):
+        rows = match_columns(pl.scan_parquet(path, hive_partitioning=False), MANIFEST, str(path)).collect()
+
+    def judged(found: Finding) -> Finding:
+        return found._replace(severe=sidecar["config_hash"] == config_hash)
+
+    return {
+        "caps": lambda: judged(manifest_checks.caps(rows, own)),
+        "buckets": lambda: judged(manifest_checks.buckets(rows, sidecar, own, ranking)),
+        "ranks": lambda: judged(manifest_checks.ranks(rows, ranking)),
+        "windows": lambda: judged(manifest_checks.windows(rows, own)),
+        "unchanged": lambda: manifest_checks.unchanged(sidecar, sha256(path), rows.height),
+        "up_to_date": lambda: manifest_checks.up_to_date(sidecar, master_sha256 or "no MASTER", config_hash),
+    }

@@ -1,0 +1,117 @@
+"""Commands of the documents, run in a folder as a user runs them."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import requests
+
+from smallcaps_assets.market_data.client import MarketDataClient
+
+HOST: Final = "127.0.0.1"
+RUNS_S: Final = 300
+ANSWERS_S: Final = 150
+ENDS_S: Final = 60
+
+
+class Shell:
+    """A folder, and the environment of the commands that run in it.
+
+    `smallcaps` is that of these sources. A command runs once, however many documents name it.
+    """
+
+    client: MarketDataClient
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("SMALLCAPS", "DAGSTER"))}
+        self._environment = own | {"SMALLCAPS_HOME": str(folder)} | (environment or {})
+        self._outputs: dict[str, str] = {}
+        self._servers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for server in self._servers:
+            _end(server)
+
+    def run(self, command: str) -> str:
+        """Run a command to its end, which must be a good one; returns what it printed."""
+        if command not in self._outputs:
+            done = subprocess.run(
+                self._arguments(command),
+                cwd=self.folder,
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=RUNS_S,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}"
+            self._outputs[command] = done.stdout
+        return self._outputs[command]
+
+    def serve(self, command: str, path: str = "") -> str:
+        """Start a server on a free port, wait until `path` answers, and return the answer; it ends with the shell."""
+        if command not in self._outputs:
+            with socket.create_server((HOST, 0)) as free:
+                port = str(free.getsockname()[1])
+            arguments = self._arguments(command)
+            if "--port" in arguments:
+                arguments[arguments.index("--port") + 1] = port
+            else:
+                arguments += ["--port", port]
+            log = self.folder / f"server-{port}.log"
+            with log.open("wb") as output:
+                server = subprocess.Popen(
+                    arguments,
+                    cwd=self.folder,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=sys.platform != "win32",
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )
+            self._servers.append(server)
+            self._outputs[command] = _answer(f"http://{HOST}:{port}{path}", server, log)
+        return self._outputs[command]
+
+    def _arguments(self, command: str) -> list[str]:
+        program, *arguments = shlex.split(command)
+        assert program == "smallcaps", command
+        return [sys.executable, "-m", "smallcaps_assets.cli", *arguments]
+
+
+def _answer(url: str, server: subprocess.Popen[bytes], log: Path) -> str:
+    end = time.monotonic() + ANSWERS_S
+    while True:
+        assert server.poll() is None, log.read_text(encoding="utf-8", errors="replace")
+        try:
+            return requests.get(url, timeout=30).text
+        except requests.RequestException:
+            assert time.monotonic() < end, f"no answer at {url}: {log.read_text(encoding='utf-8', errors='replace')}"
+            time.sleep(0.5)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End a server as Ctrl-C does."""
+    if server.poll() is None:
+        server.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+    try:
+        server.wait(ENDS_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        raise
