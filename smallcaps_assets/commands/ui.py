@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
             print("ending ...", flush=True)
         except ServiceEnded as error:
             print(
-                f"smallcaps ui: {error}; its output is above. The other services end too, runs under way go on. "
+                f"smallcaps ui: {error}; its output is above. The other services end too, runs under way continue. "
                 "Start it again to continue.",
                 file=sys.stderr,
                 flush=True,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
-from smallcaps_assets.lake.imports import Imported, imported
+from smallcaps_assets.lake.imports import ImportKind, imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
@@ -100,7 +100,7 @@ def require_same_source(store: UniverseStore, source: SourceParams) -> None:
             f"{store.lake.root}: holds data of another source ({held}, not {source_identity(source)}). "
             f"Give this source {_OWN_LAKE}"
         )
-    kinds = imported(store.lake)
+    kinds = imported_kinds(store.lake)
     if kinds and is_simulated(source):
         raise InputError(
             f"{store.lake.root}: holds data of another source (imported {', '.join(kinds)} of a real market, not "
@@ -108,7 +108,7 @@ def require_same_source(store: UniverseStore, source: SourceParams) -> None:
         )
 
 
-def require_real(store: UniverseStore, source: SourceParams, kind: Imported) -> None:
+def require_real(store: UniverseStore, source: SourceParams, kind: ImportKind) -> None:
     """Make sure that what people have of a real market does not enter a lake of the simulated one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The launcher's eye on the processes of runs, with processes of our own in the place of runs'."""
+"""The launcher watches the processes of runs; processes started by the tests take their place."""
 
 import os
 import subprocess
@@ -56,7 +56,7 @@ def run_in(
     status: dg.DagsterRunStatus = STARTED,
     tags: dict[str, str] | None = None,
 ) -> dg.DagsterRun:
-    """A run that told the id of its process, as Dagster's do."""
+    """A run that logged the id of its process, as Dagster's do."""
     run = instance.create_run_for_job(dg.job(name="any")(lambda: None), status=status, tags=tags)
     if pid is not None:
         instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
@@ -73,7 +73,7 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
     return launcher_of(instance).check_run_worker_health(run).status
 
 
-def test_a_run_is_well_as_long_as_its_process_is_there(instance: dg.DagsterInstance) -> None:
+def test_a_run_is_healthy_while_its_process_runs(instance: dg.DagsterInstance) -> None:
     assert launcher_of(instance).supports_check_run_worker_health
     with process_that(SLEEPS) as process:
         run = run_in(instance, process.pid)
@@ -86,7 +86,7 @@ def test_a_run_is_well_as_long_as_its_process_is_there(instance: dg.DagsterInsta
         assert health(instance, run) == WorkerStatus.FAILED
 
 
-def test_an_id_that_was_given_to_another_process_since_does_not_deceive() -> None:
+def test_a_process_that_got_the_same_id_later_is_not_mistaken() -> None:
     with process_that(SLEEPS) as process:
         began = time.time()
         assert process_of(process.pid, began) is not None
@@ -98,7 +98,7 @@ def test_an_id_that_was_given_to_another_process_since_does_not_deceive() -> Non
     assert CLOCK_SLACK_S < 60
 
 
-def test_a_run_inside_a_command_is_watched_by_its_mark(instance: dg.DagsterInstance) -> None:
+def test_a_run_inside_a_command_is_watched_by_its_tag(instance: dg.DagsterInstance) -> None:
     run = run_in(instance, None, tags=process_tag())
     assert health(instance, run) == WorkerStatus.RUNNING
     found = worker(instance, run)
@@ -108,7 +108,7 @@ def test_a_run_inside_a_command_is_watched_by_its_mark(instance: dg.DagsterInsta
     assert health(instance, gone) == WorkerStatus.FAILED
 
 
-def test_a_run_of_no_known_process_is_not_accused(instance: dg.DagsterInstance) -> None:
+def test_a_run_with_no_known_process_is_assumed_healthy(instance: dg.DagsterInstance) -> None:
     assert health(instance, run_in(instance, None)) == WorkerStatus.RUNNING
 
 
@@ -129,7 +129,7 @@ def test_what_has_ended_is_not_ended_again(instance: dg.DagsterInstance) -> None
     assert not launcher_of(instance).terminate(run.run_id)
 
 
-def test_before_a_daemon_starts_only_runs_that_nothing_works_on_are_failed(instance: dg.DagsterInstance) -> None:
+def test_before_a_daemon_starts_only_orphaned_runs_are_failed(instance: dg.DagsterInstance) -> None:
     with process_that(SLEEPS) as process:
         runs = {
             "at work": run_in(instance, process.pid),

@@ -1,4 +1,4 @@
-"""What is killed, hangs or is cancelled while bars are fetched: the work ends, nothing is lost, nothing stays taken."""
+"""Something is killed, hangs or is cancelled while bars are fetched: work completes, nothing is lost or stays taken."""
 
 import re
 import shutil
@@ -30,16 +30,16 @@ def kill(*processes: psutil.Process) -> None:
     assert not wait_until_gone(processes, within_s=20)
 
 
-def expect_retry(platform: Platform, run_id: str, asked_twice: list[str]) -> None:
-    """Wait until one retry of the run has succeeded; then no slot is taken, and only these requests came twice."""
+def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) -> None:
+    """Wait until one repetition of the run has succeeded; then no slot is taken and only these requests came twice."""
     until("the retry succeeds", lambda: [run.status for run in platform.retries_of(run_id)] == [SUCCESS], RUNS_S)
     assert platform.run(run_id).status == FAILURE
     assert platform.months() == PER_RUN * MONTHS
-    assert platform.asked_twice() == sorted(asked_twice)
+    assert platform.requested_twice() == sorted(requested_twice)
     assert platform.slots_taken() == 0
 
 
-def test_a_run_whose_process_is_killed_is_taken_up_again(platform: Platform) -> None:
+def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
@@ -48,7 +48,7 @@ def test_a_run_whose_process_is_killed_is_taken_up_again(platform: Platform) -> 
     expect_retry(platform, run_id, held.waiting)
 
 
-def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
+def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
@@ -62,7 +62,7 @@ def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
     assert not platform.retries_of(run_id)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
     # and the new code server launches runs
     launched = platform.launch(PER_RUN, 2 * PER_RUN - 1)
     until("it ends", lambda: platform.run(launched).status == SUCCESS, RUNS_S)
@@ -88,7 +88,7 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     platform.wait_until_ended("the daemon")
     platform.start()
     assert is_running(worker)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
 
     kill(*platform.ui.processes())
     assert platform.slots_taken() == 1
@@ -97,13 +97,13 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     until("the backfill ends", lambda: platform.backfill_status(backfill_id).startswith("COMPLETED"), RUNS_S)
     assert platform.backfill_status(backfill_id) == "COMPLETED_SUCCESS"
     ended = Counter(run.status for run in platform.runs() if run.tags.get("dagster/backfill") == backfill_id)
-    # each part once, and once more what was under way
+    # each run once, and the one that was under way once more
     assert set(ended) == {SUCCESS, FAILURE}
     assert ended[SUCCESS] == SYMBOLS // PER_RUN
     assert platform.run(at_work).status == FAILURE
     assert [run.status for run in platform.retries_of(at_work)] == [SUCCESS]
     assert platform.months() == SYMBOLS * MONTHS
-    assert platform.asked_twice() == sorted(held.waiting)
+    assert platform.requested_twice() == sorted(held.waiting)
     assert not platform.runs(*UNDER_WAY)
     assert platform.slots_taken() == 0
 
@@ -119,20 +119,20 @@ def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
     # at once: the next waits for the daemon of this one
     platform.start()
     assert not wait_until_gone(left, within_s=20)
-    # the run itself needs nobody
+    # the run needs no service
     assert is_running(at_work)
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
-def test_a_run_under_way_when_the_web_ui_is_told_to_end_is_taken_up_by_the_next(platform: Platform) -> None:
+def test_a_run_under_way_when_the_web_ui_is_terminated_is_repeated_by_the_next(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
     platform.ui.process.send_signal(signal.SIGTERM)
-    # time enough to be told before all is fetched
+    # slow enough for the signal to arrive before everything is fetched
     held.latency_s = 2.0
     held.release()
     platform.ui.require_end()
@@ -146,9 +146,9 @@ def test_a_run_under_way_when_the_web_ui_is_told_to_end_is_taken_up_by_the_next(
     assert len(platform.gate.asked) == PER_RUN * MONTHS - kept
 
 
-def test_a_run_that_hangs_is_ended_and_taken_up_again(platform: Platform) -> None:
+def test_a_run_that_hangs_is_ended_and_repeated(platform: Platform) -> None:
     held = platform.hold()
-    # the retry has no longer, and needs some of it on a busy machine
+    # the repetition has the same limit, and needs some of it on a busy machine
     run_id = platform.launch(0, PER_RUN - 1, **{"dagster/max_runtime": "20"})
     platform.wait_until_it_waits(held)
     hanging = platform.worker(run_id)
@@ -181,7 +181,7 @@ def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_co
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A disk of its own at `folder`; yields how to give it another size."""
+    """A separate disk mounted at `folder`; yields a function that changes its size."""
 
     def mount(*options: str) -> None:
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", *options, str(folder)], capture_output=True, check=False)
@@ -197,7 +197,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="a small disk is mounted")
-def test_a_full_disk_is_named_and_the_work_goes_on_when_it_has_room(platform: Platform) -> None:
+def test_a_full_disk_is_named_and_work_continues_when_it_has_room(platform: Platform) -> None:
     with small_disk(platform.lake / "bars", "300k") as resize:
         run_id = platform.launch(0, PER_RUN - 1)
         until("the run fails", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
@@ -205,7 +205,7 @@ def test_a_full_disk_is_named_and_the_work_goes_on_when_it_has_room(platform: Pl
         assert re.search(words, platform.failure_of(run_id))
         kept = platform.months()
         assert 0 < kept < PER_RUN * MONTHS
-        # again at once would meet the same disk
+        # a repetition would meet the same disk
         assert not platform.retries_of(run_id)
         resize("50m")
         platform.gate.asked.clear()

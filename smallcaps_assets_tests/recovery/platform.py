@@ -1,4 +1,4 @@
-"""A platform of its own to be broken: `smallcaps ui` on a fresh lake, fed by an exchange that can be held up.
+"""A platform for tests to break: `smallcaps ui` on a fresh lake, with an exchange that can hold requests up.
 
 Its dagster.yaml is the repository's with shorter intervals.
 """
@@ -61,7 +61,7 @@ mutation ($ids: [String!]!) { terminateRuns(runIds: $ids, terminatePolicy: SAFE_
 
 
 class Held:
-    """A gate's rule that lets so many requests for bars through, then keeps the others waiting until released.
+    """A rule of a gate: passes some requests for bars, then holds the others until released.
 
     After that each takes `latency_s`.
     """
@@ -85,7 +85,7 @@ class Held:
         return None
 
     def release(self) -> None:
-        """Let everything through from now on."""
+        """Pass every request from now on."""
         self._released.set()
 
 
@@ -96,7 +96,7 @@ class Platform:
 
     def __init__(self, folder: Path, intervals: Mapping[str, int] = SHORT) -> None:
         self.home = folder / "home"
-        # its name shows which processes are this lake's
+        # processes of this lake are found by its name
         self.lake = folder / f"lake-{os.getpid()}-{folder.name}"
         self.gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER)))
         self.server = serve(self.gate)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ class Platform:
     @classmethod
     @contextmanager
     def running(cls, folder: Path, intervals: Mapping[str, int] = SHORT) -> Iterator[Self]:
-        """With the symbols registered, and no bars yet."""
+        """A running platform with registered symbols and no bars."""
         platform = cls(folder, intervals)
         try:
             platform.start()
@@ -131,7 +131,7 @@ class Platform:
         assert "ended" in line
 
     def begin_anew(self) -> None:
-        """Forget what was fetched and asked, and start the web UI if it is not there."""
+        """Delete bars and recorded requests, and start the web UI if it is not running."""
         if self.ui.process.poll() is not None:
             self.start()
         self.ui.wait_until_it_answers()
@@ -142,12 +142,12 @@ class Platform:
         self.gate.asked.clear()
 
     def hold(self) -> Held:
-        """Let a few requests for bars through and hold up the others."""
+        """Pass a few requests for bars and hold the others."""
         self.gate.rule = held = Held(LET_THROUGH)
         return held
 
     def wait_until_it_waits(self, held: Held) -> None:
-        """Wait until what was let through is published, and every thread of the run waits for its answer."""
+        """Wait until the passed requests are published and every thread of the run waits for a response."""
         until(
             "the run waits for answers",
             lambda: self.months() == LET_THROUGH and len(held.waiting) == THREADS,
@@ -162,7 +162,7 @@ class Platform:
             yield instance
 
     def runs(self, *statuses: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
-        """Runs in these states, in any where none is given, the newest first."""
+        """Runs with these statuses (any if none is given), newest first."""
         with self.instance() as instance:
             return list(instance.get_runs(dg.RunsFilter(statuses=list(statuses))))
 
@@ -181,11 +181,11 @@ class Platform:
         return record.start_time
 
     def retries_of(self, run_id: str) -> list[dg.DagsterRun]:
-        """The runs that took a run up again, the newest first."""
+        """The repetitions of a run, newest first."""
         return [run for run in self.runs() if run.root_run_id == run_id and run.run_id != run_id]
 
     def failure_of(self, run_id: str) -> str:
-        """What the step of a run that failed said."""
+        """The error of the failed step of a run."""
         with self.instance() as instance:
             entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         errors = [entry.get_dagster_event().step_failure_data.error for entry in entries]
@@ -228,18 +228,18 @@ class Platform:
         return [process for process in self.ui.processes() if {*words} & {*process.cmdline()}]
 
     def slots_taken(self) -> int:
-        """How many slots of the vendor's pool are taken."""
+        """How many slots of the pool `vendor` are taken."""
         with self.instance() as instance:
             return instance.event_log_storage.get_concurrency_info(VENDOR_POOL).active_slot_count
 
     def slot_holder(self) -> str:
-        """The id of the run that holds the slot of the vendor's pool."""
+        """The id of the run that holds the slot of the pool `vendor`."""
         with self.instance() as instance:
             (run_id,) = instance.event_log_storage.get_concurrency_info(VENDOR_POOL).active_run_ids
         return run_id
 
-    def asked_twice(self) -> list[str]:
-        """Requests for bars that came more than once."""
+    def requested_twice(self) -> list[str]:
+        """Requests for bars that were sent more than once."""
         times = Counter(path for path, _ in self.gate.asked if BARS in path)
         return sorted(path for path, number in times.items() if number > 1)
 

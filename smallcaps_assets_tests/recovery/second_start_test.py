@@ -1,4 +1,4 @@
-"""Two of them on one state: refused where they would do everything twice, welcome where they only look."""
+"""A second web UI on one state: refused, since both would launch everything twice; allowed if read-only."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def test_a_second_web_ui_on_one_state_is_refused_and_says_where_the_first_is(pla
     assert platform.services(*SERVICES) == before
 
 
-def test_one_that_only_looks_may_be_opened_beside_it(platform: Platform) -> None:
+def test_a_read_only_one_may_be_opened_beside_it(platform: Platform) -> None:
     there = len(platform.services("dagster._daemon"))
     second = WebUI(
         platform.lake,
@@ -63,7 +63,7 @@ def test_one_that_only_looks_may_be_opened_beside_it(platform: Platform) -> None
 
 @contextmanager
 def looks_like(words: list[str], folder: Path, **environment: str) -> Iterator[psutil.Process]:
-    """A process whose command line has these words, at work in `folder`."""
+    """A process whose command line has these words, with the working folder `folder`."""
     command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", *words]
     kept = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", UI_VARIABLE)}
     with subprocess.Popen(
@@ -86,7 +86,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_daemon_that_somebody_started_by_hand_is_found(clone: Path) -> None:
+def test_a_daemon_started_by_hand_is_found(clone: Path) -> None:
     state, other = clone / ".dagster", clone / ".dagster" / "lakes" / "other"
     daemon = ["dagster._daemon", "run"]
 
@@ -118,7 +118,7 @@ def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
         assert not daemons_of_state(state)
 
 
-def test_a_web_ui_is_refused_beside_a_daemon_that_somebody_started_by_hand(platform: Platform, tmp_path: Path) -> None:
+def test_a_web_ui_is_refused_beside_a_daemon_started_by_hand(platform: Platform, tmp_path: Path) -> None:
     lake = tmp_path / "another lake"
     environment = {HOME_VARIABLE: str(platform.home), "MASSIVE_API_KEY": "a-key-of-tests"}
     settings = load_settings(platform.home / "config" / "config.yaml", {"lake": {"path": str(lake)}})

@@ -22,7 +22,7 @@ from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted, version_of
-from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
@@ -129,7 +129,7 @@ def run(arguments: Namespace) -> int:
         complete=arguments.complete,
         decided=arguments.on_conflict is not None,
         allow_outside=arguments.allow_outside,
-        begin=lambda: remember_import(lake, "bars"),
+        begin=lambda: record_import(lake, "bars"),
     )
     problems: list[str] = []
     sources = files.sources(paths, work.options, problems)

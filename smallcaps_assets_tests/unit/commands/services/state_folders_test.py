@@ -1,4 +1,4 @@
-"""Where Dagster's state of a lake lies, and when it is removed."""
+"""The folder of Dagster's state of a lake, and when it is removed."""
 
 import os
 import time
@@ -51,7 +51,7 @@ def test_a_state_goes_with_its_lake_but_not_at_once(home: Path) -> None:
     assert not of_lost.exists()
 
 
-def test_a_state_that_changed_lately_or_is_at_work_is_kept(home: Path) -> None:
+def test_a_state_that_changed_recently_or_is_in_use_is_kept(home: Path) -> None:
     state = state_of(home / "elsewhere" / "lost")
     long_ago = time.time() - 2 * KEPT_S
     for path in (state, *state.rglob("*")):
@@ -67,7 +67,7 @@ def test_a_state_that_changed_lately_or_is_at_work_is_kept(home: Path) -> None:
     assert remove_states_of_missing_lakes() == [state]
 
 
-def test_a_state_that_does_not_say_whose_it_is_is_kept(home: Path) -> None:
+def test_a_state_that_does_not_name_its_lake_is_kept(home: Path) -> None:
     state = state_of(home / "elsewhere" / "lost")
     (state / "lake.txt").unlink()
     assert remove_states_of_missing_lakes(months_later()) == []

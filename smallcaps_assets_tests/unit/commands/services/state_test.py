@@ -1,4 +1,4 @@
-"""Dagster's state of a lake, where it does not lie in a folder of that lake's own."""
+"""Dagster's state of a lake: in a storage that other lakes could use, opened at once, damaged."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +52,7 @@ def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
         assert list(instance.get_dynamic_partitions("symbols")) == ["AVLO"]
 
 
-def test_a_state_may_be_made_by_several_at_once(tmp_path: Path) -> None:
+def test_a_state_may_be_created_by_several_processes_at_once(tmp_path: Path) -> None:
     settings, together = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}}), Barrier(3)
 
     def begin(number: int) -> None:
@@ -76,7 +76,7 @@ def test_a_state_that_is_damaged_is_named(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
-def test_a_state_that_cannot_be_opened_names_the_file_that_asks_for_it(home: Path, tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_opened_names_the_file_that_configures_it(home: Path, tmp_path: Path) -> None:
     storage = {"module": "no_such_storage", "class": "Storage", "config": {}}
     with pytest.raises(SettingsError) as caught:
         open_state(settings_of(home, tmp_path / "lake", storage))
