@@ -426,7 +426,10 @@ def test_a_simulated_market_takes_no_real_windows(
     store = UniverseStore(lake)
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
-    assert "holds a simulated market, and windows of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with windows of a real one"
+        in capsys.readouterr().err
+    )
     assert tape_of(lake) == {}
     lake.universe.unlink()
     assert take_in()["trades"]["adopted"] == 1

@@ -626,7 +626,7 @@ def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketD
     for words in (
         "universe.parquet: 2 of 40 symbols (5.0 %) have a market cap of 10 B and more",
         "universe.limits.max_large_cap_share allows 4 %",
-        "such as AAPL (3400 B), MSFT (3100 B). Nothing is asked for",
+        "such as AAPL (3400 B), MSFT (3100 B). No request was sent",
         "materialize universe again",
     ):
         assert words in str(caught.value)
