@@ -70,7 +70,7 @@ class UniverseBuilder:
             "source": source_identity(self.source),
             "file": None if file is None else file.sha256,
         }
-        if self.store.asked() == question:
+        if self.store.inputs() == question:
             return Universe(before, [], [])
         self._unanswered.clear()
         require_same_source(self.store, self.source)

@@ -13,7 +13,7 @@ import pytest
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
-from smallcaps_assets.lake.imports import Imported, remember_import
+from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
@@ -367,7 +367,7 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
 ALONE = """
 import sys
 from pathlib import Path
-from smallcaps_assets.lake.imports import Imported, remember_import
+from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
@@ -626,7 +626,7 @@ def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketD
     for words in (
         "universe.parquet: 2 of 40 symbols (5.0 %) have a market cap of 10 B and more",
         "universe.limits.max_large_cap_share allows 4 %",
-        "such as AAPL (3400 B), MSFT (3100 B). Nothing is asked for",
+        "such as AAPL (3400 B), MSFT (3100 B). No request was sent",
         "materialize universe again",
     ):
         assert words in str(caught.value)
@@ -696,9 +696,9 @@ def test_what_was_imported_never_meets_a_simulated_market(
     tmp_path: Path, changes: dict[str, Any], refused: bool
 ) -> None:
     store = UniverseStore(Lake(tmp_path))
-    kinds: list[Imported] = ["windows", "bars", "bars"]
+    kinds: list[ImportKind] = ["windows", "bars", "bars"]
     for kind in kinds:
-        remember_import(store.lake, kind)
+        record_import(store.lake, kind)
     source = load_settings(overrides={"source": changes}).source
     require_real(store, source, "events")
     if refused:
