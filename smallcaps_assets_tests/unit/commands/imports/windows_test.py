@@ -219,7 +219,7 @@ def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
 @pytest.mark.usefixtures("adopted")
 def test_verify_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--profile", "core"]) == 0
-    assert "every file holds" in capsys.readouterr().out
+    assert "every file is as certified" in capsys.readouterr().out
 
 
 def test_dagster_is_told_of_whole_partitions(adopted: dict[str, Any], take_in: Import) -> None:
