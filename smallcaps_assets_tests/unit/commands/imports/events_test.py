@@ -317,7 +317,9 @@ def test_a_simulated_market_takes_no_real_events(shards: Path, home: Path, capsy
     store = UniverseStore(Lake(home / "lake"))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert take_in(shards) == 2
-    assert "holds a simulated market, and events of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with events of a real one" in capsys.readouterr().err
+    )
     assert not store.lake.imported_events.exists()
     assert take_in(shards, "--lake", home / "other") == 0
     assert imported_kinds(Lake(home / "other")) == ["events"]
