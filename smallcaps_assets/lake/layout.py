@@ -36,6 +36,10 @@ class Lake:
         """Event shard of one symbol."""
         return self.shards / f"symbol={check_symbol(symbol)}.parquet"
 
+    def shard_coverage(self, symbol: str) -> Path:
+        """What the shards of all symbols with the same initial cover beyond their footers."""
+        return self.shards / f"coverage={check_symbol(symbol)[0].upper()}.json"
+
     @property
     def master(self) -> Path:
         """The MASTER table."""

@@ -1,8 +1,7 @@
 """Publishing files: written beside the final path, checked, flushed to disk, renamed.
 
 A file at its final path is complete by definition. A killed process leaves at most a hidden `.part` file, which the
-next publication of the same file removes. Small files whose loss their readers tolerate may skip the flush, or be
-appended to in place.
+next publication of the same file removes.
 """
 
 import errno
@@ -94,13 +93,12 @@ def make_folders(folder: Path, below: Path) -> None:
                 ) from error
 
 
-def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to the caller
+def publish(
     path: Path,
     write: Callable[[Path], None],
     needs: int | None = None,
     *,
     sweeps: bool = True,
-    flushes: bool = True,
     below: Path | None = None,
 ) -> None:
     """Write a file beside `path`, then rename it to `path`.
@@ -111,8 +109,6 @@ def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to th
         needs: approximate size in bytes, for the message on a full disk.
         sweeps: remove `.part` files that killed writers of `path` left. A caller that publishes many files in one
             folder sweeps it once instead.
-        flushes: flush to disk before the rename. Without it, a power failure (not the end of a process) may corrupt
-            the file.
         below: a folder that must exist: only folders below it are created. By default all missing folders are.
 
     Raises:
@@ -126,8 +122,7 @@ def publish(  # noqa: PLR0913 -- how to write, how much, and what to leave to th
             else:
                 make_folders(path.parent, below)
             write(part)
-            if flushes:
-                _flush(part)
+            _flush(part)
             os.replace(part, path)  # noqa: PTH105 -- replaces an existing file on every system
         finally:
             part.unlink(missing_ok=True)
@@ -222,31 +217,13 @@ def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> Non
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
-def publish_text(
-    path: Path, text: str, *, sweeps: bool = True, flushes: bool = True, below: Path | None = None
-) -> None:
+def publish_text(path: Path, text: str, *, sweeps: bool = True, below: Path | None = None) -> None:
     """Publish a small text file (UTF-8, line feeds on every system). See `publish` for the flags."""
 
     def write(part: Path) -> None:
         part.write_bytes(text.encode())
 
-    publish(path, write, needs=len(text.encode()), sweeps=sweeps, flushes=flushes, below=below)
-
-
-def append_line(path: Path, text: str) -> None:
-    """Append a line to a text file in place, which is much faster than publishing the file again.
-
-    Only for files whose readers ignore an incomplete line, which a killed process or a power failure may leave.
-
-    Raises:
-        LakeError: the line cannot be written; the file is unchanged.
-    """
-    line = f"\n{text}".encode()
-    with disk_errors("written", path, len(line)), path.open("ab", buffering=0) as file:
-        before = file.tell()
-        if file.write(line) < len(line):
-            file.truncate(before)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    publish(path, write, needs=len(text.encode()), sweeps=sweeps, below=below)
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:
