@@ -31,7 +31,7 @@ from smallcaps_assets.lake.month_files import (
     read_fingerprints,
     read_month,
 )
-from smallcaps_assets.lake.months import Month, Stamp
+from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import disk_errors, publish_frame
 from smallcaps_assets.lake.quarantine import BarQuarantine
 
@@ -58,11 +58,11 @@ class Merged(NamedTuple):
 class MonthFile(NamedTuple):
     """A file of bars as it looks now, and the fingerprints of the sessions it covers.
 
-    `stamp` is None of a file that was changed so shortly before that a later version may bear the same.
+    `state` is None of a file that was changed so recently that a later version could have the same state.
     """
 
-    stamp: Stamp | None
-    marks: dict[date, str]
+    state: FileState | None
+    fingerprints: dict[date, str]
 
 
 class MonthFiles(NamedTuple):
@@ -91,19 +91,19 @@ class BarsStore:
         """Fingerprint of the bars of each published session."""
         return {day: mark for path in self._files(symbol) for day, mark in read_fingerprints(path).items()}
 
-    def months(self, symbol: str, known: Mapping[str, Month]) -> MonthFiles:
+    def months(self, symbol: str, known: Mapping[str, MonthCoverage]) -> MonthFiles:
         """What the files of `symbol` cover; those that look as they are `known` are not opened."""
         folder = self.lake.bars(symbol)
         with disk_errors("read", folder):
-            stamps = {file.name.removesuffix(_SUFFIX): Stamp.of(file) for file in self._listed(symbol)}
-        same = [name for name, stamp in stamps.items() if name in known and known[name].stamp == stamp]
+            states = {file.name.removesuffix(_SUFFIX): FileState.of(file) for file in self._listed(symbol)}
+        same = [name for name, state in states.items() if name in known and known[name].state == state]
         still = time.time_ns() - TICK_NS
         opened = {
             name: MonthFile(
-                stamps[name] if stamps[name].modified_ns < still else None,
+                states[name] if states[name].modified_ns < still else None,
                 read_fingerprints(folder / f"{name}{_SUFFIX}"),
             )
-            for name in stamps.keys() - same
+            for name in states.keys() - same
         }
         return MonthFiles(same, opened)
 

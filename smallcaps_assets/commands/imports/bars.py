@@ -15,7 +15,7 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.commands.flag_types import column_names
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.metadata import first_lines
+from smallcaps_assets.defs.metadata import limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.bars import BarForm
@@ -156,7 +156,7 @@ def run(arguments: Namespace) -> int:
 def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
     """Say at the end what went wrong; returns the exit code."""
     if problems:
-        print(first_lines(problems), file=sys.stderr)
+        print(limit_lines(problems), file=sys.stderr)
         many = f"{path}: {len(problems):,} problems with files or symbols, named above"
         if not symbols:
             raise InputError(f"{many}; not a bar was imported. Mend what they say, then run again.")

@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, master_problems
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import imported_kinds
@@ -318,7 +319,9 @@ def test_a_simulated_market_takes_no_real_events(shards: Path, home: Path, capsy
     store = UniverseStore(Lake(home / "lake"))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert take_in(shards) == 2
-    assert "holds a simulated market, and events of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with events of a real one" in capsys.readouterr().err
+    )
     assert not store.lake.imported_events.exists()
     assert take_in(shards, "--lake", home / "other") == 0
     assert imported_kinds(Lake(home / "other")) == ["events"]

@@ -219,7 +219,7 @@ def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
 @pytest.mark.usefixtures("adopted")
 def test_verify_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--profile", "core"]) == 0
-    assert "every file holds" in capsys.readouterr().out
+    assert "every file is as certified" in capsys.readouterr().out
 
 
 def test_dagster_is_told_of_whole_partitions(adopted: dict[str, Any], take_in: Import) -> None:
@@ -426,7 +426,10 @@ def test_a_simulated_market_takes_no_real_windows(
     store = UniverseStore(lake)
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
-    assert "holds a simulated market, and windows of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with windows of a real one"
+        in capsys.readouterr().err
+    )
     assert tape_of(lake) == {}
     lake.universe.unlink()
     assert take_in()["trades"]["adopted"] == 1
