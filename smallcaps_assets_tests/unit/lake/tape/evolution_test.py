@@ -181,7 +181,7 @@ def test_ledger_report_and_verify_say_what_is_stale(old: TapeStore) -> None:
     result = verify(old)
     assert result.findings == ()
     trades = [name for name in files_below(old.lake.root) if name.startswith("tape/core/trades/")]
-    assert result.stale == dict.fromkeys(trades, ["participant_timestamp"])
+    assert result.stale == {name: ["participant_timestamp"] for name in trades}
 
 
 @pytest.mark.usefixtures("one_more_column")
