@@ -37,9 +37,9 @@ class Result:
 
     fault: str
     noticed_s: float
-    goes_on_s: float
-    published_asked_again: int
-    under_way_asked_again: int
+    continues_s: float
+    published_fetched_again: int
+    under_way_fetched_again: int
     months_lost: int
 
 
@@ -88,18 +88,18 @@ class Scene:
         """Whether all bars are there."""
         return self.platform.months() == self.months
 
-    def result(self, fault: str, noticed_s: float, goes_on_s: float, *, unfinished: bool = False) -> Result:
+    def result(self, fault: str, noticed_s: float, continues_s: float, *, unfinished: bool = False) -> Result:
         """Wait until all is fetched, then count."""
         if not unfinished:
             self.until(self.whole)
         under_way = {*self.held.waiting}
-        again = self.platform.asked_twice()
+        again = self.platform.requested_twice()
         return Result(
             fault,
             noticed_s,
-            goes_on_s,
-            published_asked_again=len([path for path in again if path not in under_way]),
-            under_way_asked_again=len([path for path in again if path in under_way]),
+            continues_s,
+            published_fetched_again=len([path for path in again if path not in under_way]),
+            under_way_fetched_again=len([path for path in again if path in under_way]),
             months_lost=0 if unfinished else self.months - self.platform.months(),
         )
 
@@ -135,9 +135,9 @@ def daemon_killed(platform: Platform) -> Result:
     scene.fault(*platform.services("dagster._daemon"))
     noticed = scene.until_web_ui_ended()
     platform.start()
-    # one run is under way and one is launched: they go on without it, the third needs it
-    goes_on = scene.until(lambda: len(platform.gate.asked) > 2 * PER_RUN * MONTHS)
-    return scene.result("the daemon is killed in a backfill", noticed, goes_on)
+    # one run is under way and one is launched: they continue without it, the third needs it
+    continues = scene.until(lambda: len(platform.gate.asked) > 2 * PER_RUN * MONTHS)
+    return scene.result("the daemon is killed in a backfill", noticed, continues)
 
 
 def everything_killed(platform: Platform) -> Result:
@@ -178,8 +178,8 @@ def cancelled(platform: Platform) -> Result:
     scene.fault()
     platform.cancel(scene.id)
     noticed = scene.until(lambda: not is_running(worker) and platform.run(scene.id).status == CANCELED)
-    goes_on = scene.until(lambda: platform.slots_taken() == 0)
-    return scene.result("a run is cancelled in the web UI (its slot is free)", noticed, goes_on, unfinished=True)
+    continues = scene.until(lambda: platform.slots_taken() == 0)
+    return scene.result("a run is cancelled in the web UI (its slot is free)", noticed, continues, unfinished=True)
 
 
 FAULTS: dict[str, Callable[[Platform], Result]] = {
@@ -200,15 +200,17 @@ def main() -> int:
         for name in chosen:
             results.append(FAULTS[name](platform))
             print(results[-1], flush=True)
-    print("| fault | noticed after | work goes on after | asked again, published | asked again, under way | lost |")
+    print(
+        "| fault | noticed after | work continues after | fetched again, published | fetched again, under way | lost |"
+    )
     print("|---|---|---|---|---|---|")
     for found in results:
         print(
-            f"| {found.fault} | {found.noticed_s} s | {found.goes_on_s} s | {found.published_asked_again} | "
-            f"{found.under_way_asked_again} | {found.months_lost} |"
+            f"| {found.fault} | {found.noticed_s} s | {found.continues_s} s | {found.published_fetched_again} | "
+            f"{found.under_way_fetched_again} | {found.months_lost} |"
         )
     print(json.dumps({name: asdict(found) for name, found in zip(chosen, results, strict=True)}))
-    return int(any(found.published_asked_again or found.months_lost for found in results))
+    return int(any(found.published_fetched_again or found.months_lost for found in results))
 
 
 if __name__ == "__main__":

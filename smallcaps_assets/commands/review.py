@@ -73,12 +73,14 @@ def _text_of(file: Path) -> str:
         raise InputError(f"{file}: is not UTF-8 text. Give the file that the page saved.") from error
 
 
-def _profile(marks: MarksFile, asked: Profile | None, file: str) -> Profile:
+def _profile(marks: MarksFile, wanted: Profile | None, file: str) -> Profile:
     known = get_args(Profile)
     if marks.profile not in known:
-        raise InputError(f"{file}: profile = {marks.profile!r} is none of {', '.join(known)}.")
-    if asked not in (None, marks.profile):
-        raise InputError(f"{file}: profile = {marks.profile!r}, not {asked!r}. Leave out --profile, or give it so.")
+        raise InputError(f"{file}: profile = {marks.profile!r} is not one of {', '.join(known)}.")
+    if wanted not in (None, marks.profile):
+        raise InputError(
+            f"{file}: profile = {marks.profile!r}, not {wanted!r}. Omit --profile, or give the profile of the file."
+        )
     return cast("Profile", marks.profile)
 
 
@@ -90,9 +92,9 @@ def _sheet(review: Review, marks: MarksFile, file: str) -> Sheet:
         raise InputError(f"{file}: manifest_id = {marks.manifest_id!r}: {error}") from error
     if sheet.sample_id != marks.sample_id:
         raise InputError(
-            f"{file}: sample_id = {marks.sample_id!r}, but the sheet of {marks.manifest_id} was made again since, "
-            f"with sample {sheet.sample_id}. Mark the new sheet, or put the settings of `review` back and materialize "
-            f"{review.profile}/review_sheet again."
+            f"{file}: sample_id = {marks.sample_id!r}, but the sheet of {marks.manifest_id} was made again later, with "
+            f"sample {sheet.sample_id}. Label the events of the new sheet, or restore the settings of `review` and "
+            f"materialize {review.profile}/review_sheet again."
         )
     require_sample(marks, sheet.events, file)
     return sheet

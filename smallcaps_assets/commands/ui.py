@@ -19,7 +19,7 @@ from smallcaps_assets.commands.services.services import Services, definitions_wo
 from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.runs.orphans import fail_orphans
-from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead
+from smallcaps_assets.defs.runs.pool import free_orphaned_slots
 from smallcaps_assets.errors import InputError, ServiceEnded
 from smallcaps_assets.settings.settings import Settings, lake_path, use_ui_address
 
@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
             print("ending ...", flush=True)
         except ServiceEnded as error:
             print(
-                f"smallcaps ui: {error}; its output is above. The other services end too, runs under way go on. "
+                f"smallcaps ui: {error}; its output is above. The other services end too, runs under way continue. "
                 "Start it again to continue.",
                 file=sys.stderr,
                 flush=True,
@@ -86,7 +86,7 @@ def _prepare_state(settings: Settings, *, daemon: bool) -> None:
     with open_state_as_is(settings) as instance:
         if daemon:
             fail_orphans(instance, no_daemon=True)
-            free_slots_of_the_dead(instance)
+            free_orphaned_slots(instance)
     remove_states_of_missing_lakes()
 
 

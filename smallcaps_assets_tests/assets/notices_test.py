@@ -21,7 +21,7 @@ from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -194,7 +194,7 @@ def followed(tmp_path: Path) -> Lake:
 
 def brought(lake: Lake, session: date) -> None:
     BarsStore(lake).add("AAA", session.replace(day=1), [session], BARS.to_frame(), BARS.to_frame())
-    ShardStore(lake).replace("AAA", SHARD.to_frame(), Coverage.of({}, [], {session: "0-0"}, {}, 0))
+    ShardStore(lake).replace("AAA", SHARD.to_frame(), ShardCoverage.of({}, [], {session: "0-0"}, {}, 0))
     lake.master.write_bytes(b"a table")
 
 

@@ -164,7 +164,7 @@ def test_every_table_is_at_its_path(platform: Platform) -> None:
         f"symbol={symbol}" for symbol in SYMBOLS_OF_MARKET
     ]
     assert [path.name for path in sorted(lake.shards.iterdir())] == [
-        f"symbol={symbol}.{kind}" for symbol in SYMBOLS_OF_MARKET for kind in ("jsonl", "parquet")
+        f"symbol={symbol}.parquet" for symbol in SYMBOLS_OF_MARKET
     ]
     for profile in PROFILES:
         assert ManifestStore(lake.manifests(profile), profile).load().schema == MANIFEST

@@ -17,7 +17,7 @@ from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import (
     COMMAND,
     VENDOR_POOL,
-    free_slots_of_the_dead,
+    free_orphaned_slots,
     settle_limit,
     vendor_slot,
     vendor_slots,
@@ -109,7 +109,7 @@ def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(insta
     assert storage.claim_concurrency_slot(VENDOR_POOL, f"{COMMAND}999999999-1", "audit").is_claimed
     assert storage.claim_concurrency_slot(VENDOR_POOL, "a run", "its step").is_claimed
     with vendor_slot(instance, print):
-        free_slots_of_the_dead(instance)
+        free_orphaned_slots(instance)
         assert claimed(instance) == 2
     assert claimed(instance) == 1
 

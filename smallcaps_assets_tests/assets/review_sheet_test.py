@@ -151,7 +151,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
         ({}, {}, "marks is empty. Mark events in the page, export again"),
         ({"nobody": "good"}, {}, "marks names 1 events that are not in sample"),
         ({EVENTS[0]: "fine"}, {}, f"marks.{EVENTS[0]}.mark = 'fine': Input should be 'good' or 'bad'"),
-        ({EVENTS[0]: "good"}, {"profile": "gold"}, "profile = 'gold' is none of core, plus, premium"),
+        ({EVENTS[0]: "good"}, {"profile": "gold"}, "profile = 'gold' is not one of core, plus, premium"),
         (
             {EVENTS[0]: "good"},
             {"manifest_id": "core_20251202_031501"},
@@ -162,7 +162,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
             {"sample_id": "f" * 16},
             f"sample_id = '{'f' * 16}', but the sheet of",
         ),
-        ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Leave out --profile"),
+        ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Omit --profile"),
     ],
 )
 def test_wrong_labels_are_rejected_and_nothing_is_kept(

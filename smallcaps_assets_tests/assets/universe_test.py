@@ -96,7 +96,7 @@ def test_large_caps_stop_all_paid_work_until_the_universe_is_fixed(fresh: Platfo
     # a later run, in which no check of the universe takes part
     fresh.gate.asked.clear()
     message = failure(fresh.run("minute_bars", first="AAPL", last="S18", fails=True))
-    for words in ("InputError", "2 of 21 symbols (9.5 %)", "AAPL (3400 B), MSFT (3100 B). Nothing is asked for"):
+    for words in ("InputError", "2 of 21 symbols (9.5 %)", "AAPL (3400 B), MSFT (3100 B). No request was sent"):
         assert words in message
     assert fresh.gate.asked == []
     file.write_text("\n".join(["symbol,ticker_type", *(f"{symbol},CS" for symbol in (*SMALL, "AAPL"))]))

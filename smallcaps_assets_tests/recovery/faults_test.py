@@ -30,12 +30,12 @@ def kill(*processes: psutil.Process) -> None:
     assert not wait_until_gone(processes, within_s=20)
 
 
-def expect_retry(platform: Platform, run_id: str, asked_twice: list[str]) -> None:
+def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) -> None:
     """Wait until one repetition of the run has succeeded; then no slot is taken and only these requests came twice."""
     until("the retry succeeds", lambda: [run.status for run in platform.retries_of(run_id)] == [SUCCESS], RUNS_S)
     assert platform.run(run_id).status == FAILURE
     assert platform.months() == PER_RUN * MONTHS
-    assert platform.asked_twice() == sorted(asked_twice)
+    assert platform.requested_twice() == sorted(requested_twice)
     assert platform.slots_taken() == 0
 
 
@@ -62,7 +62,7 @@ def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
     assert not platform.retries_of(run_id)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
     # and the new code server launches runs
     launched = platform.launch(PER_RUN, 2 * PER_RUN - 1)
     until("it ends", lambda: platform.run(launched).status == SUCCESS, RUNS_S)
@@ -88,7 +88,7 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     platform.wait_until_ended("the daemon")
     platform.start()
     assert is_running(worker)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
 
     kill(*platform.ui.processes())
     assert platform.slots_taken() == 1
@@ -103,7 +103,7 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     assert platform.run(at_work).status == FAILURE
     assert [run.status for run in platform.retries_of(at_work)] == [SUCCESS]
     assert platform.months() == SYMBOLS * MONTHS
-    assert platform.asked_twice() == sorted(held.waiting)
+    assert platform.requested_twice() == sorted(held.waiting)
     assert not platform.runs(*UNDER_WAY)
     assert platform.slots_taken() == 0
 
@@ -123,7 +123,7 @@ def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
     assert is_running(at_work)
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")

@@ -238,7 +238,7 @@ class Platform:
             (run_id,) = instance.event_log_storage.get_concurrency_info(VENDOR_POOL).active_run_ids
         return run_id
 
-    def asked_twice(self) -> list[str]:
+    def requested_twice(self) -> list[str]:
         """Requests for bars that were sent more than once."""
         times = Counter(path for path, _ in self.gate.asked if BARS in path)
         return sorted(path for path, number in times.items() if number > 1)

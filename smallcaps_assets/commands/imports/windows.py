@@ -22,7 +22,7 @@ from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -111,7 +111,7 @@ def run(arguments: Namespace) -> int:
         config_hash=sidecar["config_hash"],
         log=lambda line: print(line, file=sys.stderr),
     )
-    remember_import(lake, "windows")
+    record_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])

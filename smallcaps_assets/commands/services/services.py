@@ -106,7 +106,7 @@ class Services:
     def end(self, *, runs: bool) -> None:
         """End the services, and with `runs` the runs under way; kill what does not end.
 
-        Without `runs`, runs go on: they need no service, and the next daemon finds their processes.
+        Without `runs`, runs continue: they need no service, and the next daemon finds their processes.
         """
         family = psutil.Process().children(recursive=True) if runs else []
         for process in family:

@@ -10,7 +10,7 @@ import dagster as dg
 
 from smallcaps_assets.commands.services.processes import processes_of_state
 from smallcaps_assets.defs.runs.orphans import fail_orphans
-from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead, settle_limit
+from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.publish import publish_text
@@ -34,7 +34,7 @@ def open_state(settings: Settings) -> dg.DagsterInstance:
     """
     instance = open_state_as_is(settings)
     fail_orphans(instance)
-    free_slots_of_the_dead(instance)
+    free_orphaned_slots(instance)
     settle_limit(instance)
     return instance
 

@@ -12,7 +12,7 @@ import psutil
 from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
-from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead
+from smallcaps_assets.defs.runs.pool import free_orphaned_slots
 from smallcaps_assets.defs.runs.workers import worker, worker_is_gone
 from smallcaps_assets.runtime.processes import kill, wait_until_gone
 
@@ -34,7 +34,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         Also frees the slots of killed commands, which the steps of this run may be waiting for: Dagster frees only
         those of runs.
         """
-        free_slots_of_the_dead(self._instance)
+        free_orphaned_slots(self._instance)
         if worker_is_gone(self._instance, run):
             return CheckRunHealthResult(WorkerStatus.FAILED, "the process of the run is gone: it was killed")
         return CheckRunHealthResult(WorkerStatus.RUNNING)

@@ -75,7 +75,7 @@ def vendor_slot(instance: dg.DagsterInstance, log: Callable[[str], None]) -> Ite
         storage.free_concurrency_slots_for_run(holder)
 
 
-def free_slots_of_the_dead(instance: dg.DagsterInstance) -> None:
+def free_orphaned_slots(instance: dg.DagsterInstance) -> None:
     """Free the slots of commands that were killed while holding one."""
     storage = instance.event_log_storage
     for holder in storage.get_concurrency_run_ids():

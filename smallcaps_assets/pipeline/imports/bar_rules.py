@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, reasons, usable_rows
-from smallcaps_assets.domain.imports.conflicts import single
+from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import canonical_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
@@ -172,7 +172,7 @@ def judged(
         listed, elsewhere = _of_path(listed, source, problems)
     on_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
     usable, bad_rows = usable_rows(listed.filter(on_minute), [FILE])
-    found = single(_in_order(usable, source), last=last)
+    found = unique_bars(_in_order(usable, source), last=last)
     odd = _because(listed.filter(~on_minute), NOT_A_MINUTE)
     every = pl.concat([bad_rows, odd, _because(elsewhere, NOT_OF_PATH)])
     is_over = pl.col("day").is_in(list(over))

@@ -192,7 +192,7 @@ class _Work:
         except MarketDataError as error:
             return self.publisher.record_failure(span, "failed", error)
         result = self.publisher.publish_download(span, fetched, self._trades_of(span))
-        self.width.learn(fetched.requests, time.monotonic() - began - fetched.waited_s)
+        self.width.record(fetched.requests, time.monotonic() - began - fetched.waited_s)
         return result
 
     def _trades_of(self, span: Span) -> pl.DataFrame | None:

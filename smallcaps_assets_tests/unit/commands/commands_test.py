@@ -1,4 +1,4 @@
-"""The command line as a person meets it: right inputs of any shape, wrong ones told in one paragraph."""
+"""The command line as users see it: valid inputs of any shape, and errors in one paragraph."""
 
 import json
 import os
@@ -69,7 +69,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Run a command that must refuse what it is given; returns what it said, which is one paragraph."""
+    """Run a command that must reject its input; returns its error message, which is one paragraph."""
 
     def run(*arguments: object) -> str:
         code = main([str(argument) for argument in arguments])
@@ -104,9 +104,9 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    told = capsys.readouterr().out
-    assert f"example:\n  smallcaps {command} " in told
-    assert "Needs:" in told
+    printed = capsys.readouterr().out
+    assert f"example:\n  smallcaps {command} " in printed
+    assert "Needs:" in printed
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -152,11 +152,11 @@ def test_detect_writes_the_master_of_the_bars(capsys: pytest.CaptureFixture[str]
     assert found.schema == EVENTS
     assert found.height > 20
     assert_frame_equal(found, expected())
-    told = capsys.readouterr().out
-    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in told
-    assert f"{found.height:,} events written to deep/down/events.parquet" in told
+    printed = capsys.readouterr().out
+    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in printed
+    assert f"{found.height:,} events written to deep/down/events.parquet" in printed
     for kind, direction, rows in found.group_by("event_type", "direction").len().iter_rows():
-        assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", told, re.MULTILINE)
+        assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", printed, re.MULTILINE)
     assert not list(Path("deep").rglob("*quarantine*"))
 
 
@@ -256,15 +256,15 @@ def test_disorder_repeats_and_rubbish_are_set_aside_and_counted(capsys: pytest.C
     put("bars.parquet", pl.concat([LIVELY, bad, again, nameless]).sample(fraction=1.0, shuffle=True, seed=4))
     run_detect("bars.parquet", "out/events.parquet")
     assert_frame_equal(written("out/events.parquet"), expected())
-    told = capsys.readouterr().out
-    assert "10 bars set aside in out/events.quarantine.parquet: " in told
+    printed = capsys.readouterr().out
+    assert "10 bars set aside in out/events.quarantine.parquet: " in printed
     counted = {
         "a price is missing or not positive": 5,
         "repeats the minute of an earlier row": 3,
         "symbol is not usable as a name": 2,
     }
     for reason, rows in counted.items():
-        assert f"{rows} {reason}" in told
+        assert f"{rows} {reason}" in printed
     aside = written("out/events.quarantine.parquet")
     assert dict(aside.group_by("reason").len().iter_rows()) == counted
     # a clean run leaves no stale quarantine behind
@@ -308,10 +308,10 @@ GOOD = LIVELY.head(50)
 )
 def test_bars_that_cannot_be_used_are_refused(bars: pl.DataFrame, words: list[str], refused: Refused) -> None:
     put("in/bars.parquet", bars)
-    told = refused("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
-    assert "in/bars.parquet" in told
+    printed = refused("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
+    assert "in/bars.parquet" in printed
     for word in words:
-        assert word in told
+        assert word in printed
     assert not Path("events.parquet").exists()
 
 
@@ -405,14 +405,14 @@ def test_a_wrong_setting_is_named_by_every_command(command: str, home: Path, ref
         "manifest": ["--master", "m.parquet", "--profile", "core"],
     }
     file = config(home, "max_retries: 5", "max_retrys: 5")
-    told = refused(command, *flags.get(command, []), "--config", file)
-    assert "source.max_retrys = 5: no such setting" in told
-    assert "other.yaml" in told
+    printed = refused(command, *flags.get(command, []), "--config", file)
+    assert "source.max_retrys = 5: no such setting" in printed
+    assert "other.yaml" in printed
 
 
 def test_a_configuration_that_is_not_there(refused: Refused) -> None:
-    told = refused("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
-    assert "nowhere.yaml: cannot be read" in told
+    printed = refused("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
+    assert "nowhere.yaml: cannot be read" in printed
 
 
 def test_a_folder_that_is_no_clone(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,12 +436,12 @@ def test_a_manifest_is_frozen_with_its_funnel_told(capsys: pytest.CaptureFixture
     manifest = ManifestStore(Path("chosen"), "core").load()
     assert manifest.schema == MANIFEST
     assert manifest.height == 6
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for step in ("MASTER", "range_and_sessions", "max_per_symbol_day", "max_events"):
-        assert re.search(rf"^{step} +6", told, re.MULTILINE)
-    assert "RTH          6  100.0 %" in told
+        assert re.search(rf"^{step} +6", printed, re.MULTILINE)
+    assert "RTH          6  100.0 %" in printed
     sidecar = json.loads(next(Path("chosen").glob("core_*.json")).read_text())
-    assert sidecar["manifest_id"] in told
+    assert sidecar["manifest_id"] in printed
     before = files_below(Path("chosen"))
     run_manifest("--out", "chosen")
     assert files_below(Path("chosen")) == before
@@ -485,19 +485,19 @@ def test_a_master_that_would_poison_a_selection_is_refused(
     master: pl.DataFrame, words: list[str], refused: Refused
 ) -> None:
     put("master.parquet", master)
-    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
-    assert "master.parquet" in told
+    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
+    assert "master.parquet" in printed
     for word in words:
-        assert word in told
+        assert word in printed
     assert not Path("chosen").exists()
 
 
 def test_a_date_that_is_none_is_refused_where_dates_decide(home: Path, refused: Refused) -> None:
     file = config(home, "first_date: null", "first_date: 2025-11-05")
     put("master.parquet", MASTER.with_columns(date=pl.lit("5 Nov 2025")))
-    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
-    assert "master.parquet" in told
-    assert "date" in told
+    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
+    assert "master.parquet" in printed
+    assert "date" in printed
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
@@ -512,8 +512,8 @@ def test_a_master_that_is_not_there(dry: list[str], refused: Refused) -> None:
 def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
     put("master.parquet", MASTER)
     Path("file").write_text("no folder")
-    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
-    assert "cannot be written" in told
+    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
+    assert "cannot be written" in printed
 
 
 # ------------------------------------------------------------------------------------------------- demo, status
@@ -521,10 +521,10 @@ def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
 
 def test_the_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--profile", "plus"]) == 0
-    told = capsys.readouterr().out
-    assert "0 symbols" in told
-    assert "profile plus: no manifest yet" in told
-    assert "profile core" not in told
+    printed = capsys.readouterr().out
+    assert "0 symbols" in printed
+    assert "profile plus: no manifest yet" in printed
+    assert "profile core" not in printed
     assert not (tmp_path / "home" / "lake").exists()
 
 

@@ -129,11 +129,6 @@ def test_a_file_is_flushed_to_disk_before_it_is_renamed_into_place(
     assert disk_calls == [("flushed", inode), ("renamed", inode)]
 
 
-def test_a_file_that_readers_can_rebuild_is_not_flushed(tmp_path: Path, disk_calls: list[tuple[str, int]]) -> None:
-    publish_text(tmp_path / "file", "text", flushes=False)
-    assert [what for what, _ in disk_calls] == ["renamed"]
-
-
 def test_row_groups_carry_statistics(tmp_path: Path) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -171,35 +166,6 @@ def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path: Path) -> None:
         publish(path, write)
     assert names(tmp_path) == ["table.parquet"]
     assert path.read_text() == "old"
-
-
-LITTLE_ROOM = textwrap.dedent("""
-    import resource, signal, sys
-    from pathlib import Path
-    from smallcaps_assets.errors import LakeError
-    from smallcaps_assets.lake.publish import append_line
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    append_line(Path(sys.argv[1]), "fits")
-    for line in ("one of which a part fits", "and again"):
-        try:
-            append_line(Path(sys.argv[1]), line)
-        except LakeError as error:
-            print(error)
-""")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes there")
-def test_a_line_that_finds_no_room_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "told.jsonl"
-    publish_text(path, "0123456789")
-    command = [sys.executable, "-c", LITTLE_ROOM, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    told = done.stdout.splitlines()
-    assert len(told) == 2
-    assert all(line.startswith(f"{path}: cannot be written (") and "Free space and run again" in line for line in told)
-    assert path.read_text(encoding="utf-8") == "0123456789\nfits"
 
 
 def test_a_folder_that_cannot_be_made_is_a_lake_error(tmp_path: Path) -> None:

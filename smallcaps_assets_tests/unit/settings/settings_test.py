@@ -36,7 +36,7 @@ def refused(changes: dict[str, Any]) -> str:
         ({"cooldown": {"group_window_min": 100_000}}, ["cooldown.group_window_min", "100000", "1440"]),
         ({"ranking": {"type_weights": {"flush": 1, "flood": 1}}}, ["ranking", "type_weights", "flood"]),
         ({"universe": {"symbols": ["../x"]}}, ["universe", "'../x'"]),
-        ({"universe": {"symbols": ["A"], "file": "a.csv"}}, ["universe", "file and symbols both say"]),
+        ({"universe": {"symbols": ["A"], "file": "a.csv"}}, ["universe", "file and symbols both name"]),
         ({"universe": {"symbols": []}}, ["universe.symbols", "[]"]),
         (
             {"universe": {"min_price_usd": 5, "max_price_usd": 1}},

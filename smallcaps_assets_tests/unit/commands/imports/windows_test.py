@@ -19,7 +19,7 @@ from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.imports import imported
+from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -219,7 +219,7 @@ def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
 @pytest.mark.usefixtures("adopted")
 def test_verify_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--profile", "core"]) == 0
-    assert "every file holds" in capsys.readouterr().out
+    assert "every file is as certified" in capsys.readouterr().out
 
 
 def test_dagster_is_told_of_whole_partitions(adopted: dict[str, Any], take_in: Import) -> None:
@@ -426,11 +426,14 @@ def test_a_simulated_market_takes_no_real_windows(
     store = UniverseStore(lake)
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
-    assert "holds a simulated market, and windows of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with windows of a real one"
+        in capsys.readouterr().err
+    )
     assert tape_of(lake) == {}
     lake.universe.unlink()
     assert take_in()["trades"]["adopted"] == 1
-    assert imported(lake) == ["windows"]
+    assert imported_kinds(lake) == ["windows"]
 
 
 def test_quotes_that_are_too_thin_for_a_profile_are_refused(

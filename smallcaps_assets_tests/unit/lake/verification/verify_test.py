@@ -464,7 +464,7 @@ def test_the_command_says_that_all_holds(command: Callable[..., int], capsys: py
     assert "profile core: 6 files" in told
     assert "against the ledger of core_20260105_120000" in told
     assert "4 events: 3 complete, 1 empty" in told
-    assert told.endswith("  every file holds\n")
+    assert told.endswith("  every file is as certified\n")
 
 
 def test_the_command_says_what_does_not_hold(
