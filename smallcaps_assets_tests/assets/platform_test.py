@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
@@ -311,11 +312,14 @@ def test_pictures_are_recorded_with_the_figures(platform: Platform) -> None:
 
 # ------------------------------------------------------------------------------------------------- how it is defined
 
-NODES = build_defs(load_settings(overrides={})).resolve_asset_graph()
+
+@cache
+def graph() -> AssetGraph:
+    return build_defs(load_settings(overrides={})).resolve_asset_graph()
 
 
 def all_keys() -> set[dg.AssetKey]:
-    return {node.key for node in NODES.asset_nodes}
+    return {node.key for node in graph().asset_nodes}
 
 
 @pytest.mark.parametrize(
@@ -336,18 +340,18 @@ def all_keys() -> set[dg.AssetKey]:
     ],
 )
 def test_the_upstream_assets(asset: str, upstream: set[str]) -> None:
-    node = NODES.get(dg.AssetKey.from_user_string(asset))
+    node = graph().get(dg.AssetKey.from_user_string(asset))
     assert {key.to_user_string() for key in node.parent_keys} == upstream
 
 
 def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
     for key in TAPES:
-        mapping = NODES.get(key).partition_mappings[dg.AssetKey([key.path[0], "manifest"])]
+        mapping = graph().get(key).partition_mappings[dg.AssetKey([key.path[0], "manifest"])]
         assert isinstance(mapping, dg.AllPartitionMapping)
 
 
 def test_groups_owners_and_kinds() -> None:
-    groups = {key.to_user_string(): NODES.get(key).group_name for key in all_keys()}
+    groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
     assert groups["universe"] == "reference"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
@@ -356,7 +360,7 @@ def test_groups_owners_and_kinds() -> None:
         if "/" in name:
             assert group == name.split("/")[0]
     for key in all_keys():
-        node = NODES.get(key)
+        node = graph().get(key)
         assert node.owners == ["team:data"], key
         assert {"html" if key.path[-1] == "review_sheet" else "parquet"} <= set(node.kinds), key
         assert node.description, key
@@ -364,7 +368,7 @@ def test_groups_owners_and_kinds() -> None:
 
 def test_partitions_and_backfill_policies() -> None:
     for key in all_keys():
-        node, name = NODES.get(key), key.path[-1]
+        node, name = graph().get(key), key.path[-1]
         if name in ("minute_bars", "event_shards"):
             assert node.partitions_def == SYMBOLS
             assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
@@ -405,13 +409,13 @@ def test_paid_steps_are_in_the_vendor_pool() -> None:
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:
-    columns = NODES.get(dg.AssetKey.from_user_string(asset)).metadata["dagster/column_schema"].columns
+    columns = graph().get(dg.AssetKey.from_user_string(asset)).metadata["dagster/column_schema"].columns
     assert [(column.name, column.type) for column in columns] == [(name, str(dtype)) for name, dtype in schema.items()]
     assert [column.name for column in columns if not column.description] == []
 
 
 def test_hindsight_is_named_in_the_catalog() -> None:
-    columns = NODES.get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
+    columns = graph().get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
     text_by_column = {column.name: (column.description or "").lower() for column in columns}
     assert {name for name, text in text_by_column.items() if "hindsight" in text} == {"dollar_volume_day", "rvol_day"}
 
@@ -515,6 +519,32 @@ def test_a_trial_captures_the_best_events_and_records_what_it_leaves_out(planned
     assert not any(
         "trial_leaves_out" in metadata for metadata in metadata_of(result, "premium", "tape_trades").values()
     )
+
+
+def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Platform) -> None:
+    planned.overrides["profiles"] = {"premium": {"columns": "minimal"}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    fetched = len(planned.gate.asked)
+    assert fetched
+    planned.gate.asked.clear()
+
+    planned.overrides["profiles"] = {"premium": {"columns": "all"}}
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    assert planned.gate.asked == []
+    figures = metadata_of(result, "premium", "tape_trades").values()
+    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load().filter(pl.col("session") == "RTH")
+    assert (
+        sum(metadata["stale_windows"].value for metadata in figures if "stale_windows" in metadata) == manifest.height
+    )
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    lacking = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
+    assert ledger["stale/trades"].value == f"{manifest.height} stale, lacking columns {lacking}"
+
+    config = {"premium__tape_trades": {"upgrade": True}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH, config=config)
+    assert len(planned.gate.asked) == fetched
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    assert not [name for name in ledger if name.startswith("stale")]
 
 
 def test_nothing_is_fetched_that_the_disk_cannot_hold(planned: Platform) -> None:

@@ -19,7 +19,7 @@ from typing import Final
 ENDS_WITHIN_S: Final = 10.0
 
 
-def main() -> None:
+def run_service() -> None:
     """Run the module until it ends or stdin is closed."""
     # a shell that starts its commands in the background makes them ignore SIGINT, and children inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,4 +41,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_service()

@@ -22,9 +22,10 @@ from smallcaps_assets.domain.events.detection import (
     reference_verdicts,
     with_tiers,
 )
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
+from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles, bars_counted
 from smallcaps_assets.lake.months import MonthCoverage
