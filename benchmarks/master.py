@@ -43,7 +43,7 @@ from memory import peak_mb
 from smallcaps_assets import cli
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.resources import LakeResource
-from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore

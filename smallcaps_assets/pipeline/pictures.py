@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import EVENT_TYPES, SESSIONS
+from smallcaps_assets.domain.tables import SESSIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

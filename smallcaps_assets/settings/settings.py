@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, Self
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
-from smallcaps_assets.domain.events.detection import CooldownParams, DetectionParams, FilterParams
+from smallcaps_assets.domain.events.cooldown import CooldownParams
+from smallcaps_assets.domain.events.detection import DetectionParams, FilterParams
 from smallcaps_assets.domain.events.detectors import DetectorParams
 from smallcaps_assets.domain.events.features import FeatureParams
 from smallcaps_assets.domain.events.score import ScoreParams

@@ -521,6 +521,32 @@ def test_a_trial_captures_the_best_events_and_records_what_it_leaves_out(planned
     )
 
 
+def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Platform) -> None:
+    planned.overrides["profiles"] = {"premium": {"columns": "minimal"}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    fetched = len(planned.gate.asked)
+    assert fetched
+    planned.gate.asked.clear()
+
+    planned.overrides["profiles"] = {"premium": {"columns": "all"}}
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    assert planned.gate.asked == []
+    figures = metadata_of(result, "premium", "tape_trades").values()
+    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load().filter(pl.col("session") == "RTH")
+    assert (
+        sum(metadata["stale_windows"].value for metadata in figures if "stale_windows" in metadata) == manifest.height
+    )
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    lacking = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
+    assert ledger["stale/trades"].value == f"{manifest.height} stale, lacking columns {lacking}"
+
+    config = {"premium__tape_trades": {"upgrade": True}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH, config=config)
+    assert len(planned.gate.asked) == fetched
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    assert not [name for name in ledger if name.startswith("stale")]
+
+
 def test_nothing_is_fetched_that_the_disk_cannot_hold(planned: Platform) -> None:
     planned.overrides["capture"] = {"free_disk": {"check": True, "keep_gb": 1e6}}
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)

@@ -26,6 +26,7 @@ from smallcaps_assets.errors import (
     NotEntitled,
     RequestRefused,
     SettingsError,
+    Stopped,
     VendorUnavailable,
 )
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -590,6 +591,84 @@ def test_a_question_that_makes_no_sense_is_not_sent(script: Script, rig: Rig) ->
     with pytest.raises(ValueError, match="before the first"):
         rig.client.minute_bars("AEMD", date(2025, 10, 2), date(2025, 10, 1))
     assert script.seen == []
+
+
+def test_nothing_is_sent_once_a_stop_is_set(script: Script, rig: Rig) -> None:
+    script.replies = [GOOD]
+    stop = threading.Event()
+    stopped = rig.client.until(stop)
+    assert stopped.trades("AEMD", START, END).frame.height == 2
+    stop.set()
+    with pytest.raises(Stopped):
+        stopped.trades("AEMD", START, END)
+    assert len(script.seen) == 1
+    # the client that it was made from goes on
+    trades(rig)
+    assert len(script.seen) == 2
+
+
+def test_a_request_that_waited_while_another_was_throttled_waits_again(script: Script) -> None:
+    slept: list[float] = []
+    bucket = TokenBucket(60, clock=lambda: sum(slept))
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:  # meanwhile another thread is told to wait for 30 s
+            bucket.penalise(30)
+
+    script.replies = [GOOD]
+    bucket.reserve()
+    with MarketDataClient(Transport(script.base, KEY, bucket=bucket, sleep=sleep)) as client:
+        client.trades("AEMD", START, END)
+    assert slept == pytest.approx([1.0, 30.0])
+    assert len(script.seen) == 1
+
+
+def test_a_proxy_of_the_environment_is_not_used_on_this_machine(
+    script: Script, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    script.replies = [GOOD]
+    assert trades(rig).requests == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "jitter", "waited"),
+    [
+        ({}, 1.0, 4.0),  # the backoff
+        ({}, 0.0, 2.0),  # the rate, which was one request a second, is halved
+        ({"Retry-After": "1"}, 1.0, 1.0),  # neither
+    ],
+)
+def test_a_429_without_a_hint_also_slows_down(
+    script: Script, headers: dict[str, str], jitter: float, waited: float
+) -> None:
+    slept: list[float] = []
+    script.replies = [Reply(TOO_MANY.body, 429, headers), GOOD]
+    bucket = TokenBucket(None, clock=lambda: sum(slept))
+    transport = Transport(script.base, KEY, bucket=bucket, sleep=slept.append, jitter=lambda: jitter)
+    with MarketDataClient(transport) as client:
+        client.trades("AEMD", START, END)
+    assert slept == pytest.approx([waited])
+
+
+def test_answers_with_429_do_not_count_as_failed_attempts(script: Script, rig: Rig) -> None:
+    script.replies = [*[TOO_MANY] * 3, *[Reply(b"", 503)] * 3, *[TOO_MANY] * 3, GOOD]
+    fetched = trades(rig)
+    assert (fetched.requests, fetched.retries, fetched.throttled) == (10, 9, 6)
+
+
+def test_a_pause_before_a_retry_grows_to_a_minute_at_most(script: Script) -> None:
+    slept: list[float] = []
+    script.replies = [Reply(b"", 503)] * 9 + [GOOD]
+    bucket = TokenBucket(None, clock=lambda: sum(slept))
+    transport = Transport(script.base, KEY, bucket=bucket, max_retries=9, sleep=slept.append, jitter=lambda: 1.0)
+    with MarketDataClient(transport) as client:
+        assert client.trades("AEMD", START, END).retries == 9
+    assert slept == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60])
 
 
 def test_threads_share_a_client(script: Script, rig: Rig) -> None:

@@ -12,8 +12,9 @@ import polars as pl
 
 from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.domain.bars.quality import clean_bars
-from smallcaps_assets.domain.events.detection import Detection, build_master, detect
+from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.progress import Progress

@@ -9,14 +9,17 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import PRICES
-from smallcaps_assets.domain.events.detection import BAR_DURATION, CooldownParams, build_master, event_ids
+from smallcaps_assets.domain.events.cooldown import CooldownParams
+from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.events.score import tier
 from smallcaps_assets.domain.imports.bar_facts import FACTS
 from smallcaps_assets.domain.imports.clocks import TimestampForm, matches_bar
 from smallcaps_assets.domain.imports.columns import as_decimal, as_text, as_utc, epoch_as_utc
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.symbols import symbol_is_safe
-from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SHARD
+from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SHARD
 from smallcaps_assets.errors import InputError
 
 # columns read from the earlier table; the others are derived from these

@@ -7,9 +7,10 @@ from typing import Final, Literal, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.sessions import NEW_YORK, Clock
-from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
+from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
 Session = Literal["PM", "RTH", "AH"]

@@ -7,7 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.events import checks as master_checks
-from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENTS, match_columns

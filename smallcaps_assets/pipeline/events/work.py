@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
-from smallcaps_assets.domain.tables import EVENT_TYPES
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage
 from smallcaps_assets.pipeline.outcome import Outcome

@@ -250,9 +250,7 @@ def test_all_shards_together(lake: Lake) -> None:
 
 def test_what_killed_writers_left_of_a_shard_is_swept_and_of_no_other(lake: Lake) -> None:
     lake.shards.mkdir(parents=True)
-    left = [
-        lake.shards / f".symbol={name}.0123abcd.0a.part" for name in ("A.parquet", "A.B.parquet", "B.parquet")
-    ]
+    left = [lake.shards / f".symbol={name}.0123abcd.0a.part" for name in ("A.parquet", "A.B.parquet", "B.parquet")]
     for path in left:
         path.write_bytes(b"half")
     ShardStore(lake).replace("A", shard(), COVERAGE)

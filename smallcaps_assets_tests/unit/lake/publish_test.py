@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from smallcaps_assets.lake.publish import (
     require_writable,
     sha256,
     sweep,
+    sweep_below,
 )
 
 FRAME = pl.DataFrame({"symbol": ["A", "B"], "close": [1.5, None]})
@@ -253,6 +253,15 @@ def test_what_no_process_can_be_named_for_is_swept(tmp_path: Path) -> None:
     for mark in ("0123abcd", "999999999-1", f"{os.getpid()}-1"):
         (tmp_path / f".table.parquet.{mark}.0a.part").write_bytes(b"")
     sweep(tmp_path / "table.parquet")
+    assert names(tmp_path) == []
+
+
+def test_only_the_remains_of_the_named_files_are_swept(tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        (tmp_path / f".{name}.999999999-1.0a.part").write_bytes(b"")
+    sweep_below(tmp_path, ".*.part", of={"a.parquet"})
+    assert names(tmp_path) == [".b.parquet.999999999-1.0a.part"]
+    sweep_below(tmp_path, ".*.part")
     assert names(tmp_path) == []
 
 

@@ -139,6 +139,15 @@ def test_a_penalty_makes_void_what_was_reserved_before_it() -> None:
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([30, 31, 32])
 
 
+def test_invalid_reservations_do_not_use_up_the_budget() -> None:
+    bucket = TokenBucket(60, clock=ManualClock())
+    for _ in range(60):
+        bucket.reserve()
+    bucket.penalise(0)
+    # only the first of them, at 0 s, was sent
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([1, 2, 3])
+
+
 def test_the_pace_is_halved_once_for_all_requests_under_way_and_recovers() -> None:
     clock = ManualClock()
     bucket = TokenBucket(60, clock=clock)

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.bars import DAY
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets_tests.scenarios import bars_from, flat
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
