@@ -14,7 +14,7 @@ from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.import_records import Adoption, Held
 from smallcaps_assets.pipeline.concurrency import in_threads
-from smallcaps_assets.pipeline.imports.bar_files import BarSources, Faults, Source
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import Judged, Own, Refused, by_month, disputed, judged, outside
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
@@ -41,7 +41,7 @@ class BarImport:
     """
 
     store: BarsStore
-    files: BarSources
+    files: BarReader
     over: Sequence[date]
     replace: bool = False
     complete: bool = False
