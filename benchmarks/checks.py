@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from memory import peak_mb
 
-from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore

@@ -9,8 +9,9 @@ import polars as pl
 
 from smallcaps_assets.domain.events.cooldown import window_numbers
 from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD, UTC_US
+from smallcaps_assets.domain.tables import BARS, SHARD, UTC_US
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import PROVENANCE

@@ -43,12 +43,12 @@ from memory import peak_mb
 from smallcaps_assets import cli
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.resources import LakeResource
-from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.settings.settings import PROFILES, Settings, hand_down, lake_path, load_settings
+from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings, pass_to_children
 
 REPOSITORY: Final = Path(__file__).parents[1]
 MASTER_MAY_TAKE_S, MANIFEST_MAY_TAKE_S, MAY_TAKE_MB = 10.0, 3.0, 1_500
@@ -149,7 +149,7 @@ def configure(folder: Path, sessions: int) -> None:
     document["history"] |= {"first_session": f"{first}", "last_session": f"{event_lake.LAST}"}
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    hand_down(config, {})
+    pass_to_children(config, {})
 
 
 def make(folder: Path, arguments: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.settings.settings import hand_down, instance_config, load_settings, use_dagster_home
+from smallcaps_assets.settings.settings import instance_config, load_settings, pass_to_children, use_dagster_home
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -180,7 +180,7 @@ def begin(folder: Path, base_url: str, arguments: argparse.Namespace) -> int:
     days = days[-arguments.sessions - 1 :]
     overrides["history"]["first_session"] = f"{days[0]}"
     os.environ["MASSIVE_API_KEY"] = "benchmark"
-    hand_down(REPOSITORY / "config" / "config.yaml", overrides)
+    pass_to_children(REPOSITORY / "config" / "config.yaml", overrides)
     state = folder / "state"
     state.mkdir()
     (state / "dagster.yaml").write_text(instance_config(REPOSITORY / "dagster.yaml", state))

@@ -2,7 +2,7 @@
 
 python benchmarks/scale.py [--symbols 2000] [--events 300] [--variants sqlite,sqlite_subset,postgresql_subset]
 
-Registers the symbols in three waves in a lake and a state of their own, with a manifest of events in wave PM spread
+Registers the symbols in three waves in a separate lake and state, with a manifest of events in wave PM spread
 over them. `smallcaps ui` serves them; its GraphQL is asked what the pages ask, cold and warm, a Chromium opens the page
 of partitions, and the backfill of wave PM over all symbols, trades and quotes, is launched as the page does it. What is
 Dagster's is the wall time without that inside our asset bodies, from STEP_START to the first ASSET_MATERIALIZATION of
@@ -78,7 +78,7 @@ STATE = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ..
 
 @dataclass(frozen=True)
 class Place:
-    """A home with a configuration of its own, its lake, and what a variant adds to the environment."""
+    """A home with its configuration and lake, and the environment variables of a variant."""
 
     home: Path
     environment: Mapping[str, str]
@@ -102,9 +102,9 @@ def prepare(home: Path, base_url: str, storage: str, environment: Mapping[str, s
     document["dagster"]["laid_over"] = "deploy/postgresql/dagster.yaml" if storage == "postgresql" else None
     (home / "config").mkdir()
     (home / "config" / "config.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    own = {"SMALLCAPS_HOME": str(home), "MASSIVE_API_KEY": "benchmark", **environment}
-    os.environ.update(own)
-    return Place(home, own)
+    variables = {"SMALLCAPS_HOME": str(home), "MASSIVE_API_KEY": "benchmark", **environment}
+    os.environ.update(variables)
+    return Place(home, variables)
 
 
 def fill(place: Place, symbols: list[str], events: int) -> None:
@@ -322,7 +322,7 @@ def without_postgresql() -> str | None:
 
 
 def programs() -> Path | None:
-    """The folder of PostgreSQL's own programs: on the PATH, else where Debian puts it."""
+    """The folder of PostgreSQL's programs: on the PATH, else where Debian installs them."""
     on_path = shutil.which("initdb")
     places = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((place for place in reversed(places) if (place / "initdb").is_file()), None)
@@ -330,7 +330,7 @@ def programs() -> Path | None:
 
 @contextmanager
 def postgresql() -> Iterator[dict[str, str]]:
-    """A cluster of its own, on this machine only, gone at the end; yields how to reach it."""
+    """A temporary cluster that listens on this machine only; yields its connection variables."""
     place = programs()
     assert place  # noqa: S101
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root

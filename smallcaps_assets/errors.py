@@ -1,20 +1,20 @@
-"""One tree of errors. A message names the culprit, its value and what to do next.
+"""One tree of errors. A message names the cause, its value and the remedy.
 
 SmallcapsError
 ├── SettingsError           a setting is unknown, of the wrong type or contradicts another
-├── InputError              a file, table or symbol a user gave cannot be used
-├── LakeError               the lake cannot be read or written, or is not what it claims to be
-├── ServiceEnded            a process of the web UI does not stay up
-├── Stopped                 the work was called off before it was done
+├── InputError              a file, table or symbol given by a user cannot be used
+├── LakeError               the lake cannot be read or written, or contradicts its own records
+├── ServiceEnded            a service of the web UI ended or does not answer
+├── Stopped                 the work was stopped before it was done
 ├── CaptureIncomplete       some windows or sessions could not be fetched; the rest is published
 ├── NoticeError             a failure notice could not be posted
-└── MarketDataError         the vendor did not give what was asked
+└── MarketDataError         the vendor did not deliver the requested data
     ├── NotAuthenticated    the key is missing or unknown (401)
     ├── NotEntitled         the plan does not include this data (403)
-    ├── RequestRefused      the vendor calls the request wrong (400 and other 4xx)
-    │   └── NotFound        the vendor does not know what was asked about (404)
+    ├── RequestRefused      the vendor rejects the request (400 and other 4xx)
+    │   └── NotFound        the vendor does not know the requested resource (404)
     ├── VendorUnavailable   5xx or a broken connection outlasted every retry
-    └── BadPage             an answer of the wrong shape: HTML, no `results`, wrong types, a cursor that loops
+    └── BadPage             a response of the wrong shape: HTML, no `results`, wrong types, a cursor that loops
 """
 
 
@@ -27,23 +27,23 @@ class SettingsError(SmallcapsError):
 
 
 class InputError(SmallcapsError):
-    """A file, table or symbol that a user gave cannot be used."""
+    """A file, table or symbol given by a user cannot be used."""
 
 
 class LakeError(SmallcapsError):
-    """The lake cannot be read or written, or is not what it claims to be."""
+    """The lake cannot be read or written, or contradicts its own records."""
 
 
 class DiskFull(LakeError):  # noqa: N818 -- the name says what happened
-    """There is no room for what is to be written."""
+    """The disk has no room for a file that is to be written."""
 
 
 class ServiceEnded(SmallcapsError):  # noqa: N818 -- the name says what happened
-    """A process of the web UI does not stay up."""
+    """A service of the web UI ended or does not answer."""
 
 
 class Stopped(SmallcapsError):  # noqa: N818
-    """The work was called off before it was done; what is published stays."""
+    """The work was stopped before it was done; what is published stays."""
 
 
 class CaptureIncomplete(SmallcapsError):  # noqa: N818 -- the name says a state, not a class of fault
@@ -55,7 +55,7 @@ class NoticeError(SmallcapsError):
 
 
 class MarketDataError(SmallcapsError):
-    """The vendor did not give what was asked; it counts what the attempt took."""
+    """The vendor did not deliver the requested data; counts the requests that the attempt took."""
 
     requests: int = 0
     retries: int = 0
@@ -71,11 +71,11 @@ class NotEntitled(MarketDataError):  # noqa: N818
 
 
 class RequestRefused(MarketDataError):  # noqa: N818
-    """The vendor calls the request wrong (HTTP 400 and other 4xx)."""
+    """The vendor rejects the request (HTTP 400 and other 4xx)."""
 
 
 class NotFound(RequestRefused):
-    """The vendor does not know what was asked about (HTTP 404)."""
+    """The vendor does not know the requested resource (HTTP 404)."""
 
 
 class VendorUnavailable(MarketDataError):  # noqa: N818
@@ -83,4 +83,4 @@ class VendorUnavailable(MarketDataError):  # noqa: N818
 
 
 class BadPage(MarketDataError):  # noqa: N818
-    """An answer came, but not in the shape the contract promises."""
+    """A response arrived, but not in the shape that the contract promises."""

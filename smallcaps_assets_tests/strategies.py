@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, QUOTES
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.tables import BARS, EVENTS, QUOTES
 from smallcaps_assets_tests.slow_spec import event_id, xnys
 
 EASTERN: Final = ZoneInfo("America/New_York")

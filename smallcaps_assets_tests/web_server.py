@@ -1,4 +1,4 @@
-"""`smallcaps ui` in processes of its own, asked as a browser asks it."""
+"""`smallcaps ui` as separate processes, queried as a browser does."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def until(what: str, condition: Callable[[], object], limit_s: float) -> None:
 
 
 class WebUI:
-    """`smallcaps ui` on a lake of its own."""
+    """`smallcaps ui` on a separate lake."""
 
     def __init__(
         self, lake: Path, *flags: str, home: Path = REPOSITORY, environment: Mapping[str, str] | None = None
@@ -102,8 +102,8 @@ class WebUI:
         selector = _selector(["minute_bars"])
 
         def answers() -> bool:
-            told = self.ask(_ASKS_CODE, selector=selector)["runConfigSchemaOrError"]
-            return bool(told["__typename"] == "RunConfigSchema")
+            answer = self.ask(_ASKS_CODE, selector=selector)["runConfigSchemaOrError"]
+            return bool(answer["__typename"] == "RunConfigSchema")
 
         until("the code server answers", answers, STARTS_S)
 
@@ -134,12 +134,12 @@ class WebUI:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            said = [*process.cmdline(), *process.environ().values()]
+            texts = [*process.cmdline(), *process.environ().values()]
         except (psutil.Error, OSError):  # gone, or somebody else's
             return False
         # the settings of a child are JSON, where a backslash is doubled
         name = self.lake.root.name
-        return any(name in text for text in said)
+        return any(name in text for text in texts)
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """What GraphQL answers."""

@@ -1,4 +1,4 @@
-"""`smallcaps audit`: fetch some published spans again and say what the vendor changed since."""
+"""`smallcaps audit`: fetch some published spans again and report what the vendor changed since."""
 
 import json
 import random
@@ -39,25 +39,25 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print which of the sampled spans changed, and how; changes are information, so the exit code is 0.
+    """Print which of the sampled spans changed, and how. Changes are no error: the exit code is 0.
 
     Raises:
         InputError: there is no tape, the lake holds data of another source, or its universe is above the limits.
-        NotAuthenticated, NotEntitled: the vendor does not allow it.
+        NotAuthenticated, NotEntitled: the vendor refuses.
     """
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
     require_payable(UniverseStore(lake), settings)
     seed = random.randrange(SEEDS) if arguments.sample_seed is None else arguments.sample_seed  # noqa: S311 -- no secret
-    say = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    report = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
     tape = TapeStore(lake, profile, settings.profiles[profile])
-    say(f"profile {profile}:")
+    report(f"profile {profile}:")
     with open_state(settings) as instance:
         client = client_of(settings.source, instance)
         before = client.totals().requests_sent
-        audit = Audit(tape, client, settings.fetch_threads, lambda line: say(f"  {line}"))
-        with vendor_slot(instance, lambda line: say(f"  {line}")):
+        audit = Audit(tape, client, settings.fetch_threads, lambda line: report(f"  {line}"))
+        with vendor_slot(instance, lambda line: report(f"  {line}")):
             found = audit.run(arguments.sample, seed)
     figures = _figures(found) | {"requests": client.totals().requests_sent - before}
     if arguments.json:
@@ -68,13 +68,13 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _changed() -> pl.Expr:
+def _has_changes() -> pl.Expr:
     return pl.sum_horizontal(_CHANGES) > 0
 
 
 def _figures(found: pl.DataFrame) -> dict[str, Any]:
     compared = found.filter(pl.col("cause").is_null())
-    changed = compared.filter(_changed()).height
+    changed = compared.filter(_has_changes()).height
     return {
         "sampled": found.height,
         "compared": compared.height,
@@ -89,7 +89,7 @@ def _figures(found: pl.DataFrame) -> dict[str, Any]:
 
 def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[str]:
     lines = []
-    changed = found.filter(_changed()).to_dicts()
+    changed = found.filter(_has_changes()).to_dicts()
     if changed:
         lines.append(
             f"  {'kind':<7}{'symbol':<8}{'wave':<5}{'span, UTC':<26}{'fetched at, UTC':<20}{'rows':>9}"
@@ -105,7 +105,7 @@ def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"  {figures['changed']:,} of {figures['compared']:,} spans compared changed ({share})",
-        f"  of {figures['rows']:,} rows kept: {of_rows}; {figures['requests']:,} requests",
+        f"  of {figures['rows']:,} stored rows: {of_rows}; {figures['requests']:,} requests",
         f"  fetched between {_minute(figures['oldest_fetched_at'])} and {_minute(figures['newest_fetched_at'])} UTC",
     ]
 

@@ -1,4 +1,4 @@
-"""`smallcaps demo`: the whole product on the exchange in a box, through the same assets that the web UI shows."""
+"""`smallcaps demo`: the whole product on the simulated exchange, through the same assets that the web UI shows."""
 
 import time
 from argparse import ArgumentParser, Namespace
@@ -26,7 +26,7 @@ NEEDS: Final = "nothing."
 EXAMPLE: Final = "smallcaps demo --seed 3"
 
 
-class Stage(NamedTuple):
+class _Stage(NamedTuple):
     """One run: the assets it materializes, over a range of partitions if they have any."""
 
     title: str
@@ -41,12 +41,12 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Materialize every asset for every symbol, then say what is complete and how to go on in the web UI."""
+    """Materialize every asset for every symbol, then print what is complete and how to open it in the web UI."""
     began = time.monotonic()
     settings = enter(arguments, embedded=True)
     lake = Lake(lake_path(settings))
     require_writable(lake.root)
-    from smallcaps_assets.definitions import build_defs  # noqa: PLC0415 -- it loads the settings that enter() made
+    from smallcaps_assets.definitions import build_defs  # noqa: PLC0415 -- it loads the settings that enter() set
 
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     with open_state(settings) as instance:
@@ -63,14 +63,14 @@ def run(arguments: Namespace) -> int:
         f"in {time.monotonic() - began:.0f} s\nopen it in the web UI: smallcaps ui{flags_of(arguments)}"
     )
     if failed:
-        raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to go on.")
+        raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to continue.")
     return 0
 
 
 def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance) -> list[str]:
     """Run the stages in order; returns the titles of those that failed."""
 
-    def succeeds(stage: Stage) -> bool:
+    def succeeds(stage: _Stage) -> bool:
         print(f"-- {stage.title}", flush=True)
         tags = range_tags(stage.first, stage.last) if stage.first and stage.last else {}
         result = job.execute_in_process(
@@ -85,7 +85,7 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
             raise KeyboardInterrupt
         return result.success
 
-    universe = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
+    universe = _Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
     if not succeeds(universe):
         return [universe.title]
     active = UniverseStore(lake).followed()
@@ -93,17 +93,17 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
     return [stage.title for stage in _stages(followed[0], followed[-1]) if not succeeds(stage)]
 
 
-def _stages(first: str, last: str) -> Iterator[Stage]:
+def _stages(first: str, last: str) -> Iterator[_Stage]:
     """Everything below the universe, in order, for the symbols from `first` to `last`."""
-    yield Stage("minute bars of every symbol", [dg.AssetKey("minute_bars")], first, last)
-    yield Stage("events of every symbol", [dg.AssetKey("event_shards")], first, last)
+    yield _Stage("minute bars of every symbol", [dg.AssetKey("minute_bars")], first, last)
+    yield _Stage("events of every symbol", [dg.AssetKey("event_shards")], first, last)
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
-    yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
-    yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
+    yield _Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
+    yield _Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         tapes = [dg.AssetKey([profile, f"tape_{kind}"]) for kind in ("trades", "quotes")]
         for wave in WAVES:
-            yield Stage(f"{profile}: tape of wave {wave}", tapes, tape_key(first, wave), tape_key(last, wave))
+            yield _Stage(f"{profile}: tape of wave {wave}", tapes, tape_key(first, wave), tape_key(last, wave))
         tables = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
-        yield Stage(f"{profile}: ledger and report", tables)
+        yield _Stage(f"{profile}: ledger and report", tables)

@@ -46,9 +46,9 @@ def run(arguments: Namespace) -> int:
     market = build_market(params)
     if arguments.truth:
         if not isinstance(market, SimulatedMarket):
-            raise InputError("--truth lists what the simulated market planted; a replayed folder has no such list.")
+            raise InputError("--truth lists the events of the simulated market; a replayed folder has no such list.")
         first = arguments.first or settings.history.first_session
-        last = arguments.last or settings.history.last_session or date.today()  # noqa: DTZ011 -- the user's own day
+        last = arguments.last or settings.history.last_session or date.today()  # noqa: DTZ011 -- the user's date
         print(market.truth(first, last).write_csv(), end="")
         return 0
     exchange: Answering = Exchange(market, api_key=None, requests_per_minute=arguments.requests_per_minute)
@@ -64,15 +64,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _faults(given: str) -> tuple[Fault, ...]:
-    """The rules in JSON text, which begins with `[`, or in a file of it."""
+    """Fault rules from a JSON list, or from a file that contains one."""
     if given.lstrip().startswith("["):
         return fault_script(given)
     try:
         text = Path(given).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot read the faults in {given} ({error}). Give a JSON file, or a JSON list itself."
-        ) from error
+        raise InputError(f"cannot read the faults in {given} ({error}). Give a JSON file or a JSON list.") from error
     try:
         return fault_script(text)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What the values of flags are; argparse calls a wrong value by the name of its function."""
+"""Types of flag values; argparse names a wrong value after the function."""
 
 from smallcaps_assets.domain.tables import BARS
 
@@ -16,7 +16,7 @@ def positive_number(text: str) -> int:
 
 
 def port_number(text: str) -> int:
-    """A TCP port, 0 to 65535 (0: any that is free); the name is what argparse calls a wrong value.
+    """A TCP port, 0 to 65535 (0: any free port).
 
     Raises:
         ValueError: anything else.
@@ -28,10 +28,10 @@ def port_number(text: str) -> int:
 
 
 def column_names(text: str) -> dict[str, str]:
-    """`timestamp=t,open=o` as a mapping from our columns to theirs; the name is what argparse calls a wrong value.
+    """`timestamp=t,open=o` as a mapping from our columns to those of the file.
 
     Raises:
-        ValueError: anything else, or a column that bars have not.
+        ValueError: anything else, or a column that bars do not have.
     """
     names = dict(pair.split("=", 1) for pair in text.split(","))
     if not (names.keys() <= BARS.keys() and all(names.values())):

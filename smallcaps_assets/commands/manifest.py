@@ -1,4 +1,4 @@
-"""`smallcaps manifest`: choose events from a MASTER file, without Dagster and without a lake."""
+"""`smallcaps manifest`: select events from a MASTER file, without Dagster and without a lake."""
 
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
     profile = settings.profiles[arguments.profile]
     master_table = read_master(master)
     selection = select_events(master_table, profile, settings.ranking)
-    _tell(selection, master_table.height)
+    _print_funnel(selection, master_table.height)
     require_sound_manifest(selection.manifest, profile, settings.ranking)
     if arguments.dry_run:
         print("dry run: nothing written")
@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _tell(selection: Selection, before: int) -> None:
+def _print_funnel(selection: Selection, before: int) -> None:
     print(f"{'MASTER':<20} {before:>10,}")
     for step in selection.funnel:
         rows = int(step["rows"])

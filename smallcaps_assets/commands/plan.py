@@ -1,4 +1,4 @@
-"""`smallcaps plan`: what a capture costs before it is paid for."""
+"""`smallcaps plan`: the cost of a capture, before it is paid for."""
 
 import json
 import sys
@@ -87,7 +87,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(_document(plan, settings, check, arguments) | {"manifest_id": manifest_id, "next": next_step}))
     else:
-        title = f"profile {profile}: {_chosen(arguments)}{manifest.height:,} events of "
+        title = f"profile {profile}: {_selected(arguments)}{manifest.height:,} events of "
         print(f"{title}{manifest['symbol'].n_unique():,} symbols in {manifest_id}")
         print("\n".join(_text(plan, settings, check, arguments)))
         print(f"  next: {next_step}")
@@ -96,7 +96,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _check(settings: Settings, span: Span) -> dict[str, str]:
-    """What the vendor says to a request for each kind, by kind."""
+    """The vendor's answer to one request of each kind."""
     answers: dict[str, str] = {}
     with open_state(settings) as instance, vendor_slot(instance, partial(print, file=sys.stderr)):
         for kind in TAPE_KINDS:
@@ -108,7 +108,7 @@ def _check(settings: Settings, span: Span) -> dict[str, str]:
     return answers
 
 
-def _chosen(arguments: Namespace) -> str:
+def _selected(arguments: Namespace) -> str:
     parts = [
         "a trial, the best event of each symbol" * arguments.one_per_symbol,
         f"the {arguments.best:,} best" if arguments.best is not None else "",
@@ -122,7 +122,7 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     """One line: what to do with the plan."""
     flags = flags_of(arguments)
     if plan.spans == 0:
-        return f"nothing is left to fetch; `smallcaps status --profile {profile}{flags}` counts what is there"
+        return f"nothing is left to fetch; `smallcaps status --profile {profile}{flags}` shows what is published"
     left = plan.table.filter(pl.col("trades_spans") + pl.col("quotes_spans") > 0)["wave"]
     wave = next(wave for wave in WAVES if wave in left)
     backfill = f"launch the backfill of wave {wave} of {profile} / tape_trades in `smallcaps ui{flags}`"
@@ -132,18 +132,18 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     config = ", ".join(f"{name}: {json.dumps(value)}" for name, value in asked.items() if value)
     return (
         f"{backfill} with the run config `ops: {{{profile}__tape_trades: {{config: {{{config}}}}}}}`, then of "
-        "tape_quotes with the like"
+        "tape_quotes with the same config"
     )
 
 
 def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[str]:
     disk = settings.capture.free_disk
     limit = settings.source.requests_per_minute
-    pace = f"at {limit:,g} requests a minute" if limit else "no limit of our own"
+    rate_limit = f"at {limit:,g} requests a minute" if limit else "no rate limit set"
     lines = [
         _table(plan.table),
-        f"  hours: {pace}; bytes: parquet",
-        *_reckoned(plan),
+        f"  hours: {rate_limit}; bytes: parquet",
+        *_basis(plan),
         f"  disk: needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps {disk.keep_gb:,.1f} GB free, has "
         f"{plan.free_bytes / BYTES_PER_GB:,.2f} GB: {'enough' if plan.fits(disk) else 'not enough'}"
         + ("" if disk.check else " (not checked before a capture)"),
@@ -151,7 +151,7 @@ def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], argument
     lines += _stale(plan)
     lines += [f"  check of {kind}: {answer}" for kind, answer in check.items()]
     if arguments.check and not check:
-        lines.append("  check: nothing is left to fetch, nothing was asked")
+        lines.append("  check: nothing is left to fetch, no request was sent")
     return lines
 
 
@@ -164,7 +164,7 @@ def _stale(plan: CapturePlan) -> list[str]:
 
 def _table(table: pl.DataFrame) -> str:
     head = (
-        f"  {'wave':<5}{'events':>9}{'due':>9}{'trades spans':>14}{'quotes spans':>14}{'requests':>11}{'hours':>22}"
+        f"  {'wave':<5}{'events':>9}{'missing':>9}{'trades spans':>14}{'quotes spans':>14}{'requests':>11}{'hours':>22}"
         f"{'MB':>12}{'MB/event p50':>14}{'p90':>9}"
     )
     rows = [
@@ -187,18 +187,18 @@ def _megabytes(size: float | None) -> str:
     return "-" if size is None else f"{size / BYTES_PER_MB:,.3f}"
 
 
-def _reckoned(plan: CapturePlan) -> list[str]:
-    """What the figures rest on: bars, what was learned, what is assumed."""
+def _basis(plan: CapturePlan) -> list[str]:
+    """The basis of the figures: bars, measured ratios, assumptions."""
     rates = plan.rates._asdict()
     assumed = [_figure(name, rate) for name, rate in rates.items() if not rate.spans and name != "trades_per_bar"]
     learned = [f"{_figure(name, rate)} (from {rate.spans:,} spans)" for name, rate in rates.items() if rate.spans]
     bars = (
-        f"  trades: as {plan.bars:,} minute bars count them; {plan.bars_without_transactions:,} bars do not say, "
-        f"{plan.windows_without_bars:,} windows have no bars: {rates['trades_per_bar'].value:g} a minute assumed there"
+        f"  trades: as counted by {plan.bars:,} minute bars; {plan.bars_without_transactions:,} bars have no count, "
+        f"{plan.windows_without_bars:,} windows no bars: {rates['trades_per_bar'].value:g} per minute assumed there"
     )
     lines = [bars]
     if learned:
-        lines.append(f"  learned: {', '.join(learned)}")
+        lines.append(f"  measured: {', '.join(learned)}")
     if assumed:
         lines.append(f"  assumed: {', '.join(assumed)}")
     return lines

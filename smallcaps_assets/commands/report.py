@@ -1,4 +1,4 @@
-"""What people read at the end of a demo and in `smallcaps status`: windows by state, KPIs, GO or NO-GO and why."""
+"""The report of a capture in `smallcaps status` and after a demo: windows by state, KPIs, GO or NO-GO and why."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +18,7 @@ RECENT: Final = timedelta(minutes=5)
 
 
 def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
-    """The state of one profile's capture, counted from what is published."""
+    """The state of one profile's capture, counted from published files."""
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore(lake.manifests(profile), profile)
     rows, sidecar = manifest.current()
@@ -58,9 +58,9 @@ def _states(counts: pl.DataFrame) -> str:
 
 
 def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | None, now: datetime) -> str:
-    """How far each kind is, and how fast in the last minutes: what the log lines of a run say, from the lake alone."""
-    there = {kind: ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
-    parts = [f"{kind} of {there[kind]:,} of {ledger.height:,} windows" for kind in TAPE_KINDS]
+    """Progress of each kind and speed of the last minutes, as in the log of a run, but from the lake alone."""
+    published_windows = {kind: ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
+    parts = [f"{kind} of {published_windows[kind]:,} of {ledger.height:,} windows" for kind in TAPE_KINDS]
     recent = published.filter(pl.col("fetched_at").is_between(now - RECENT, now), pl.col("requests") > 0)
     if recent.is_empty():
         return f"  {', '.join(parts)}; nothing in the last {RECENT.seconds // 60} minutes"
@@ -68,7 +68,7 @@ def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | Non
     windows, requests, retries, throttled = recent.select(
         pl.col("events_merged").list.len().sum(), pl.col("requests", "retries", "throttled").sum()
     ).row(0)
-    left = 2 * ledger.height - sum(there.values())
+    left = 2 * ledger.height - sum(published_windows.values())
     failed = ledger.filter(pl.col("state").is_in(["failed", "denied"])).height
     limit = f" of {budget:,.0f}" if budget else ""
     return (
@@ -80,30 +80,30 @@ def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | Non
 
 
 def _stale(ledger: pl.DataFrame, profile: Profile) -> list[str]:
-    """Windows whose files lack columns, by kind, and what to do about them."""
+    """Windows whose files lack columns, by kind, and the remedy."""
     stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
     parts = [f"{kind} of {words}" for kind, words in stale.items() if words]
     if not parts:
         return []
-    remedy = f"`smallcaps plan --profile {profile} --upgrade` says what fetching them again costs"
+    remedy = f"`smallcaps plan --profile {profile} --upgrade` shows the cost of fetching them again"
     return [f"  stale: {'; '.join(parts)}. They are read with nulls there; {remedy}"]
 
 
 def _causes(ledger: pl.DataFrame) -> list[str]:
-    """Why windows are failed or denied: an example of each wave and state, with how many there are."""
-    told = (
+    """Why windows are failed or denied: one example per wave and state, and the number of windows."""
+    causes = (
         ledger.filter(pl.col("cause").is_not_null())
         .group_by("wave", "state", maintain_order=True)
         .agg(pl.len(), pl.col("event_id").first(), pl.col("cause").first())
     )
     return [
         f"  {wave} {state} {windows:,}, such as {event_id}: {cause}"
-        for wave, state, windows, event_id, cause in told.iter_rows()
+        for wave, state, windows, event_id, cause in causes.iter_rows()
     ]
 
 
 def _kpis(kpis: pl.DataFrame) -> str:
-    """One line per figure: its target, and its value per wave and in all, marked where it misses."""
+    """One line per figure: target, and value per wave and in total, marked `!` if it misses the target."""
     shown = kpis.with_columns(
         text=pl.when(pl.col("value").is_null())
         .then(pl.when("holds").then(pl.lit("-")).otherwise(pl.lit("unknown!")))

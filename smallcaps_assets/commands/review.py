@@ -1,4 +1,4 @@
-"""`smallcaps review`: take in the marks that a review sheet exported, and say what the precision is."""
+"""`smallcaps review`: import the labels that a review sheet exported, and print the precision."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -27,10 +27,10 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Keep the marks of a file and print the precision by type and session; Dagster is told as well.
+    """Store the labels of a file, print the precision by type and session, and report it to Dagster.
 
     Raises:
-        InputError: the file cannot be read, is no export, or is of another profile, manifest or sample.
+        InputError: the file cannot be read, is not an export, or is of another profile, manifest or sample.
     """
     settings = enter(arguments)
     file = str(arguments.file)
@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
 
 
 def review_text(reviewed: ReviewResult) -> str:
-    """The precision of all events and of each type and session, and whether it suffices."""
+    """The precision of all events, of each type and of each session, and whether it is sufficient."""
     head = f"  {'':<22}{'events':>7}{'marked':>8}{'good':>6}{'of marks':>10}{'precision':>11}  95 % interval"
     rows = [_row(row) for row in reviewed.table.to_dicts()]
     return "\n".join([f"review of {reviewed.sheet.manifest_id}: {reviewed.verdict.words}", head, *rows])
@@ -73,26 +73,28 @@ def _text_of(file: Path) -> str:
         raise InputError(f"{file}: is not UTF-8 text. Give the file that the page saved.") from error
 
 
-def _profile(marks: MarksFile, asked: Profile | None, file: str) -> Profile:
+def _profile(marks: MarksFile, wanted: Profile | None, file: str) -> Profile:
     known = get_args(Profile)
     if marks.profile not in known:
-        raise InputError(f"{file}: profile = {marks.profile!r} is none of {', '.join(known)}.")
-    if asked not in (None, marks.profile):
-        raise InputError(f"{file}: profile = {marks.profile!r}, not {asked!r}. Leave out --profile, or give it so.")
+        raise InputError(f"{file}: profile = {marks.profile!r} is not one of {', '.join(known)}.")
+    if wanted not in (None, marks.profile):
+        raise InputError(
+            f"{file}: profile = {marks.profile!r}, not {wanted!r}. Omit --profile, or give the profile of the file."
+        )
     return cast("Profile", marks.profile)
 
 
 def _sheet(review: Review, marks: MarksFile, file: str) -> Sheet:
-    """The sheet that the marks are of."""
+    """The sheet that the labels belong to."""
     try:
         sheet = review.store.sheet(marks.manifest_id)
     except InputError as error:
         raise InputError(f"{file}: manifest_id = {marks.manifest_id!r}: {error}") from error
     if sheet.sample_id != marks.sample_id:
         raise InputError(
-            f"{file}: sample_id = {marks.sample_id!r}, but the sheet of {marks.manifest_id} was made again since, "
-            f"with sample {sheet.sample_id}. Mark the new sheet, or put the settings of `review` back and materialize "
-            f"{review.profile}/review_sheet again."
+            f"{file}: sample_id = {marks.sample_id!r}, but the sheet of {marks.manifest_id} was made again later, with "
+            f"sample {sheet.sample_id}. Label the events of the new sheet, or restore the settings of `review` and "
+            f"materialize {review.profile}/review_sheet again."
         )
     require_sample(marks, sheet.events, file)
     return sheet

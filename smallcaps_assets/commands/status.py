@@ -1,8 +1,8 @@
-"""`smallcaps status`: what is done and what is left, counted from what is published."""
+"""`smallcaps status`: what is done and what is missing, counted from published files."""
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from smallcaps_assets.settings.settings import PROFILES, Settings
 NEEDS: Final = "a lake."
 EXAMPLE: Final = "smallcaps status --profile core"
 
-NAMED: Final = 5
+_SHOWN: Final = 5
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first.
 
     Raises:
-        InputError: the lake that was named is not there.
+        InputError: the folder of --lake does not exist.
     """
     settings = enter(arguments)
     lake = existing_lake(arguments, settings)
@@ -56,7 +56,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _night(report: Path) -> str:
-    """Who stayed behind in the last night, by its report."""
+    """The symbols that were behind after the last night, from its report."""
     with disk_errors("read", report):
         rows = (
             match_columns(pl.scan_parquet(report, hive_partitioning=False), BEHIND, str(report))
@@ -64,62 +64,66 @@ def _night(report: Path) -> str:
             .collect()
         )
     if rows.is_empty():
-        return "night:  no symbol stayed behind"
-    names = rows["symbol"].head(NAMED).to_list()
-    more = f" and {rows.height - NAMED:,} more" if rows.height > NAMED else ""
+        return "night:  no symbol is behind"
     oldest: date | None = rows.select(pl.col("first_missing").min()).item()
-    since = f", sessions are missing since {oldest}" if oldest else ", of sessions that are here events are missing"
-    return f"night:  {rows.height:,} stayed behind ({', '.join(names)}{more}){since}; nightly_report says why"
+    missing = f"sessions are missing since {oldest}" if oldest else "events of published sessions are missing"
+    return f"night:  {rows.height:,} behind ({_names(rows['symbol'].to_list())}), {missing}; see nightly_report"
 
 
 def _history(lake: Lake, settings: Settings) -> str:
-    due = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
+    expected = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
     universe = UniverseStore(lake).followed()
-    followed = {symbol: {day for day in due if day <= last} for symbol, last in universe.items()}
+    followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
     detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
-    told = Counter[str]()
+    counts = Counter[str]()
     for symbol, days in followed.items():
         coverage = shards.coverage(symbol)
-        marks = detector.fetched(symbol, coverage)
-        told += Counter(fetched=len(days & marks.keys()))
+        fingerprints = detector.fetched(symbol, coverage)
+        counts += Counter(published=len(days & fingerprints.keys()))
         if coverage is None:
             continue
-        told += Counter(shards=1)
+        counts += Counter(shards=1)
         if not detector.is_current(symbol, coverage):
-            told += Counter(others=1)
+            counts += Counter(other_inputs=1)
         else:
-            told += Counter(detected=len(days & coverage.sessions.keys()), behind=int(marks != coverage.sessions))
-    wanted = sum(len(days) for days in followed.values())
+            counts += Counter(detected=len(days & coverage.sessions.keys()))
+            counts += Counter(other_bars=int(fingerprints != coverage.sessions))
+    total = sum(len(days) for days in followed.values())
+    detected = counts["detected"]
     return (
-        f"lake {lake.root}\n{len(followed):,} symbols, {len(due):,} sessions due\n"
-        f"bars:   {told['fetched']:,} of {wanted:,} symbol-sessions, {wanted - told['fetched']:,} left\n"
-        f"events: {told['detected']:,} of {wanted:,} symbol-sessions detected, {wanted - told['detected']:,} left\n"
-        f"shards: {told['shards']:,}{_out_of_date(told['others'], told['behind'])}"
-        f"{_others(bars, shards, universe)}"
+        f"lake {lake.root}\n{len(followed):,} symbols, {len(expected):,} sessions expected\n"
+        f"bars:   {counts['published']:,} of {total:,} symbol-sessions, {total - counts['published']:,} missing\n"
+        f"events: {detected:,} of {total:,} symbol-sessions detected, {total - detected:,} missing\n"
+        f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}"
+        f"{_not_followed(bars, shards, universe)}"
     )
 
 
-def _others(bars: BarsStore, shards: ShardStore, universe: Collection[str]) -> str:
-    """What is there of symbols that are not followed, such as of imported ones; nothing is fetched for them."""
+def _not_followed(bars: BarsStore, shards: ShardStore, universe: Collection[str]) -> str:
+    """What is published of symbols that are not followed, such as imported ones; nothing is fetched for them."""
     others = [symbol for symbol in bars.symbols() if symbol not in universe]
     if not others:
         return ""
     sessions = bars.session_bars(others).filter(pl.col("bars") > 0)
     detected = len({*others} & {*shards.symbols()})
-    more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
     why = "" if universe else "; there is no universe yet, so no symbol is followed: materialize universe"
     return (
         f"\nnot followed: {len(others):,} symbols with {sessions['bars'].sum():,} bars in {sessions.height:,} "
-        f"symbol-sessions ({', '.join(others[:NAMED])}{more}), events detected of {detected:,}{why}"
+        f"symbol-sessions ({_names(others)}), events detected of {detected:,}{why}"
     )
 
 
-def _out_of_date(others: int, behind: int) -> str:
-    """How many shards are not what would be detected now, why, and what to do."""
-    if not others + behind:
-        return ", all up to date"
+def _stale(other_inputs: int, other_bars: int) -> str:
+    """How many shards are stale, why, and the remedy."""
+    if not other_inputs + other_bars:
+        return "none stale"
     return (
-        f", {others + behind:,} out of date ({others:,} detected with other settings, code or reference data, "
-        f"{behind:,} before bars came or changed): materialize event_shards, then master_events"
+        f"{other_inputs + other_bars:,} stale ({other_inputs:,} detected with other settings, code or reference data, "
+        f"{other_bars:,} before bars were added or changed): materialize event_shards, then master_events"
     )
+
+
+def _names(symbols: Sequence[str]) -> str:
+    more = f" and {len(symbols) - _SHOWN:,} more" if len(symbols) > _SHOWN else ""
+    return ", ".join(symbols[:_SHOWN]) + more

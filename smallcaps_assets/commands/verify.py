@@ -1,4 +1,4 @@
-"""`smallcaps verify`: hold every file of the tape against its certificate."""
+"""`smallcaps verify`: compare every file of the tape with its certificate."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print what was checked of each profile, the active first, and what does not hold; 1 where anything does not.
+    """Print what was checked of each profile, the active one first, and all differences; 1 if there is any.
 
     Raises:
         InputError: there is no ledger, or one that cannot be used.
@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[Profile]:
-    """The profile asked for, else all that have a ledger."""
+    """The profile asked for, otherwise all with a ledger."""
     if arguments.profile is not None:
         return [arguments.profile]
     ordered = sorted(PROFILES, key=settings.active_profile.__ne__)
@@ -82,24 +82,24 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
     if result.uncertified:
         lines.append(
             f"  {len(result.uncertified):,} files not certified yet, such as {result.uncertified[0]}: materialize "
-            f"{ledger} (files of events that left the manifest stay so)"
+            f"{ledger} (files of events no longer in the manifest stay uncertified)"
         )
     if result.stale:
         columns = sorted({name for names in result.stale.values() for name in names})
         plural = "s" if len(columns) > 1 else ""
         lines.append(
             f"  {len(result.stale):,} files are stale: they lack column{plural} {', '.join(columns)} and are read with "
-            f"nulls there; `smallcaps plan --profile {result.profile} --upgrade{flags}` says what fetching them again "
-            "costs"
+            f"nulls there; `smallcaps plan --profile {result.profile} --upgrade{flags}` shows the cost of fetching "
+            "them again"
         )
     if result.parts:
         lines.append(
-            f"  {len(result.parts):,} hidden .part files, of writers at work or killed; they count for nothing, the "
-            "next publication of the same file removes them"
+            f"  {len(result.parts):,} hidden .part files of running or killed writers; they are ignored and removed by "
+            "the next publication of the same file"
         )
     if not result.findings:
-        return [*lines, "  every file holds"]
-    lines += [f"  {_told(finding)}" for finding in result.findings[:_MOST_SHOWN]]
+        return [*lines, "  every file is as certified"]
+    lines += [f"  {_finding_text(finding)}" for finding in result.findings[:_MOST_SHOWN]]
     more = len(result.findings) - _MOST_SHOWN
     if more > 0:
         lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")
@@ -109,15 +109,15 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
     if files:
         lines.append(
             f"  remedy: delete the {len(files):,} named files and materialize {result.profile}/tape_trades and "
-            f"{result.profile}/tape_quotes again, what is missing is fetched anew; then {ledger}. What comes back the "
-            "same, the vendor sends so"
+            f"{result.profile}/tape_quotes again, which fetches what is missing; then {ledger}. If the same finding "
+            "comes back, the vendor sends the data like that"
         )
     else:
         lines.append(f"  remedy: materialize {ledger} again")
     return lines
 
 
-def _told(finding: Discrepancy) -> str:
+def _finding_text(finding: Discrepancy) -> str:
     events = ", ".join(finding.event_ids[:_EVENTS_SHOWN])
     more = len(finding.event_ids) - _EVENTS_SHOWN
     events += f" and {more:,} more" if more > 0 else ""

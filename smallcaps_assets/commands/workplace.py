@@ -1,4 +1,4 @@
-"""What a command works on: the settings, with the changes that its flags make."""
+"""The data that a command works on: the settings, changed by the command's flags."""
 
 from argparse import ArgumentParser, Namespace
 from datetime import date
@@ -11,14 +11,14 @@ from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.settings.settings import (
     Settings,
     config_path,
-    hand_down,
     lake_path,
     load_settings,
+    pass_to_children,
 )
 from smallcaps_assets.simulated.replay.market import ReplayMarket
 
 # the vendor's data begins in this year
-EARLIEST: Final = date(2003, 1, 1)
+_VENDOR_HISTORY_BEGINS: Final = date(2003, 1, 1)
 
 
 def add_data_flags(parser: ArgumentParser) -> None:
@@ -33,14 +33,14 @@ def add_data_flags(parser: ArgumentParser) -> None:
 
 
 def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
-    """Load the settings that the flags ask for, and make this process and its children work with them.
+    """Load the settings, changed by the flags, and make this process and its children use them.
 
     Args:
-        arguments: the parsed flags that say which data to work on.
-        embedded: use the exchange in a box, whatever the settings say.
+        arguments: the parsed flags of `add_data_flags`.
+        embedded: use the simulated exchange, whatever the settings are.
 
     Raises:
-        InputError: simulated data would enter the lake of the vendor's, or a flag's value is not usable.
+        InputError: simulated data would enter the lake of the vendor's data, or a flag's value cannot be used.
         SettingsError: see `load_settings`.
     """
     config = (arguments.config or config_path()).resolve()
@@ -49,19 +49,19 @@ def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
     if embedded and plain.source.kind == "vendor":
         if arguments.lake is None:
             raise InputError(
-                f"{config} works with the real vendor, and simulated data must not enter its lake: give --lake DIR."
+                f"{config} uses the real vendor, and simulated data must not enter its lake: give --lake DIR."
             )
         changes.setdefault("source", {})["kind"] = "embedded"
     settings = load_settings(config, changes)
-    hand_down(config, changes)
+    pass_to_children(config, changes)
     return settings
 
 
 def existing_lake(arguments: Namespace, settings: Settings) -> Lake:
-    """The lake to look into.
+    """The lake to read.
 
     Raises:
-        InputError: it was named, and is not there.
+        InputError: the folder of --lake does not exist.
     """
     lake = Lake(lake_path(settings))
     if arguments.lake is not None and not lake.root.is_dir():
@@ -70,7 +70,7 @@ def existing_lake(arguments: Namespace, settings: Settings) -> Lake:
 
 
 def flags_of(arguments: Namespace) -> str:
-    """The flags as they were given, to print a command that works on the same data."""
+    """The data flags as given, to print a command that works on the same data."""
     given = {name: getattr(arguments, name) for name in ("config", "lake", "symbols", "sessions", "seed", "replay")}
     return "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
 
@@ -90,7 +90,7 @@ def _changes(arguments: Namespace, plain: Settings) -> dict[str, Any]:
             raise InputError(
                 f"--sessions {arguments.sessions}: give 1 or more, and a history.last_session to count from."
             )
-        days = xnys_calendar(EARLIEST, last)["date"]
+        days = xnys_calendar(_VENDOR_HISTORY_BEGINS, last)["date"]
         if arguments.sessions > days.len():
             raise InputError(f"--sessions {arguments.sessions}: there are only {days.len():,} up to {last}.")
         first = days.tail(arguments.sessions)[0]

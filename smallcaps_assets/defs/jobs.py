@@ -15,7 +15,7 @@ from pydantic import Field
 
 from smallcaps_assets.defs.asset_checks import check_evaluation, kpi_checks
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
-from smallcaps_assets.defs.metadata import Metadata, first_lines
+from smallcaps_assets.defs.metadata import Metadata, limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     ContinueOnFailure,
@@ -157,12 +157,12 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         kpis, metadata = make_report(profile, ledger, settings, lake, published)
         _publish_table(context, lake, report_key, kpis, metadata | _tally_metadata(totals), provenance)
         for check in kpi_checks(kpis, ledger.filter(state="missing").height):
-            # accepted, although its annotation does not say so
+            # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
         if problems := totals["problems"]:
             raise CaptureIncomplete(
                 f"{len(problems)} spans failed; everything else is published. Launch {profile}_waves again: only "
-                f"what is missing is requested.\n{first_lines(problems)}"
+                f"what is missing is requested.\n{limit_lines(problems)}"
             )
 
     return report

@@ -29,7 +29,7 @@ def column_schema(
 
     Args:
         schema: the columns.
-        descriptions: by column name. A table whose columns are its own alone describes them beside its schema.
+        descriptions: by column name. A table whose columns no other table has may describe them beside its schema.
     """
     columns = [dg.TableColumn(name, str(dtype), descriptions.get(name)) for name, dtype in schema.items()]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
@@ -69,8 +69,8 @@ def score_quantiles(frame: pl.DataFrame) -> Metadata:
     }
 
 
-def first_lines(lines: Sequence[str]) -> str:
-    """The first of many lines, and how many more there are."""
+def limit_lines(lines: Sequence[str]) -> str:
+    """Lines joined, at most MAX_LINES of them, with the number of the others."""
     more = f"\n... and {len(lines) - MAX_LINES} more" if len(lines) > MAX_LINES else ""
     return "\n".join(lines[:MAX_LINES]) + more
 
@@ -92,7 +92,7 @@ def manifest_pictures(manifest: pl.DataFrame, funnel: Sequence[Mapping[str, int 
 
 
 def coverage_pictures(table: pl.DataFrame) -> Metadata:
-    """How much of COVERAGE is there, by month; nothing where nothing is expected."""
+    """The share of expected sessions that is published (COVERAGE), by month; none where no session is expected."""
     expected = table.filter(pl.col("sessions_expected") > 0)
     if expected.is_empty():
         return {}

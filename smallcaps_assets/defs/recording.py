@@ -26,7 +26,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata
 from pydantic import Field
 
-from smallcaps_assets.defs.metadata import Metadata, first_lines
+from smallcaps_assets.defs.metadata import Metadata, limit_lines
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -187,5 +187,5 @@ def _require_complete(done: Sequence[Outcome]) -> None:
         failed = sum(bool(outcome.problems) for outcome in done)
         raise CaptureIncomplete(
             f"{failed} of {len(done)} partitions failed; everything else is published. Materialize them again: only "
-            f"what is missing is requested.\n{first_lines(problems)}"
+            f"what is missing is requested.\n{limit_lines(problems)}"
         )

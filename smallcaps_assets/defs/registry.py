@@ -31,8 +31,8 @@ from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake
 OWNERS: Final = ["team:data"]
 PARQUET: Final = frozenset({"polars", "parquet"})
 
-Stage = Literal["reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"]
-Lineage = Mapping[str, Sequence[dg.TableColumnDep]]
+_Stage = Literal["reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"]
+_Lineage = Mapping[str, Sequence[dg.TableColumnDep]]
 
 
 def _no_settings(settings: Settings) -> tuple[object, ...]:  # noqa: ARG001 -- rows share one signature
@@ -56,13 +56,13 @@ class AssetFacts:
     """
 
     path: Callable[[Lake], Path]
-    stage: Stage
+    stage: _Stage
     paid: bool
     group: str
     kinds: frozenset[str] = PARQUET
     version: str | None
     decided_by: Callable[[Settings], tuple[object, ...]] = _no_settings
-    lineage: Lineage = field(default_factory=dict)
+    lineage: _Lineage = field(default_factory=dict)
 
     def code_version(self, settings: Settings) -> str | None:
         """The version of the code, and a digest of the settings that decide the content."""
@@ -75,12 +75,12 @@ def _of_detection(settings: Settings) -> tuple[object, ...]:
     return settings.detection.model_dump(mode="json", exclude=grouping), settings.sessions
 
 
-def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> Lineage:
+def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> _Lineage:
     key = dg.AssetKey(upstream)
     return {name: [dg.TableColumnDep(key, column) for column in found] for name, found in columns.items()}
 
 
-def _from_tape(profile: Profile, kind: TapeKind) -> Lineage:
+def _from_tape(profile: Profile, kind: TapeKind) -> _Lineage:
     derived = {f"{kind}_{name}": columns for name, columns in OF_LEDGER_FROM_TAPE.items()}
     columns = {name: dtype for name, dtype in LEDGER.items() if name in derived}
     return _from([profile, f"tape_{kind}"], made_of(columns, TRADES, derived))
@@ -231,7 +231,7 @@ def facts_of(asset: dg.AssetKey) -> AssetFacts:
 
 
 def with_facts(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
-    """Give assets what their rows say: tags, group, kinds, owner, code version, place, column lineage, source code.
+    """Assets with the facts of their rows: tags, group, kinds, owner, code version, path and column lineage.
 
     Raises:
         DagsterInvalidDefinitionError: an asset has no row, or a row has no asset.

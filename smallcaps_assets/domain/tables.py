@@ -124,15 +124,6 @@ REFERENCE: Final = pl.Schema(
     }
 )
 
-EVENT_TYPES: Final = (
-    "volume_spike",
-    "vwap_break",
-    "price_momentum",
-    "consolidation_break",
-    "opening_range_break",
-    "tape_speed",
-    "flush",
-)
 SESSIONS: Final = ("PM", "RTH", "AH")
 WAVES: Final = ("PM", "AH", "RTH")
 DIRECTIONS: Final = ("up", "down")

@@ -13,15 +13,15 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.checks import SESSION_BARS
 from smallcaps_assets.domain.bars.quality import bar_problems
-from smallcaps_assets.domain.imports.conflicts import MINUTES, compared, counted
+from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_bars, count_differing_minutes
 from smallcaps_assets.domain.sessions import midnight, new_york_date
 from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.import_records import IMPORTS, Adoption, Held, Imports, held
+from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import symbol_lock
-from smallcaps_assets.lake.months import Month, Stamp
+from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.quarantine import BarQuarantine
 
@@ -49,11 +49,11 @@ class Merged(NamedTuple):
 class MonthFile(NamedTuple):
     """A file of bars as it looks now, and the fingerprints of the sessions it covers.
 
-    `stamp` is None of a file that was changed so shortly before that a later version may bear the same.
+    `state` is None of a file that was changed so recently that a later version could have the same state.
     """
 
-    stamp: Stamp | None
-    marks: dict[date, str]
+    state: FileState | None
+    fingerprints: dict[date, str]
 
 
 class MonthFiles(NamedTuple):
@@ -82,18 +82,18 @@ class BarsStore:
         """What tells one version of a session's bars from another, by session."""
         return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}
 
-    def months(self, symbol: str, known: Mapping[str, Month]) -> MonthFiles:
+    def months(self, symbol: str, known: Mapping[str, MonthCoverage]) -> MonthFiles:
         """What the files of `symbol` cover; those that look as they are `known` are not opened."""
         folder = self.lake.bars(symbol)
         with disk_errors("read", folder):
-            stamps = {file.name.removesuffix(_SUFFIX): Stamp.of(file) for file in self._listed(symbol)}
-        same = [name for name, stamp in stamps.items() if name in known and known[name].stamp == stamp]
+            states = {file.name.removesuffix(_SUFFIX): FileState.of(file) for file in self._listed(symbol)}
+        same = [name for name, state in states.items() if name in known and known[name].state == state]
         still = time.time_ns() - TICK_NS
         opened = {
             name: MonthFile(
-                stamps[name] if stamps[name].modified_ns < still else None, _sessions_of(folder / f"{name}{_SUFFIX}")
+                states[name] if states[name].modified_ns < still else None, _sessions_of(folder / f"{name}{_SUFFIX}")
             )
-            for name in stamps.keys() - same
+            for name in states.keys() - same
         }
         return MonthFiles(same, opened)
 
@@ -213,7 +213,7 @@ class BarsStore:
         *,
         covers: Collection[date] = (),
         replace: bool = False,
-        adoption: Adoption | None = None,
+        adoption: ImportRecord | None = None,
         refused: pl.DataFrame | None = None,
     ) -> Merged:
         """Merge bars of an ET month from elsewhere into what is here, minute by minute.
@@ -245,13 +245,13 @@ class BarsStore:
         month: date,
         bars: pl.DataFrame,
         covers: Collection[date],
-        adoption: Adoption | None,
+        adoption: ImportRecord | None,
         *,
         replace: bool,
     ) -> Merged:
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
         here = _month(path)
-        found = compared(here.bars, bars)
+        found = compare_bars(here.bars, bars)
         days = set(bars.select(DAY.unique()).to_series())
         uncovered = (days | set(covers)) - here.sessions.keys()
         changed = pl.concat([found.filled, found.differing]) if replace else found.filled
@@ -259,30 +259,30 @@ class BarsStore:
         kept = here.bars if changed.is_empty() else here.bars.join(changed, on="timestamp", how="anti")
         stored = pl.concat([kept, fresh])
         own = _fingerprints(stored.filter(DAY.is_in(list(days))))
-        imports = here.imports if adoption is None else here.imports | adoption.ended(own)
+        imports = here.imports if adoption is None else here.imports | adoption.record(own)
         if fresh.height or uncovered or imports != here.imports:
             marks = dict.fromkeys(uncovered, _no_bars()) | here.sessions | own
             self._publish(path, symbol, stored, marks, imports)
         return Merged(found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), own)
 
     def agreement(self, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
-        """Of how many minutes of `bars` (BARS, unique by timestamp) there is a bar here, and how many differ (MINUTES).
+        """Count minutes of `bars` (BARS, unique by timestamp) with a published bar, and those that differ.
 
-        Sessions without such a minute are not told.
+        Returns MINUTES_COMPARED; sessions without such a minute are left out.
         """
         if not self._files(symbol) or bars.is_empty():
-            return MINUTES.to_frame()
+            return MINUTES_COMPARED.to_frame()
         days = bars.select(first=DAY.min(), last=DAY.max()).row(0)
         here = self.read(symbol, *days)
         both = bars.join(here.select("timestamp"), on="timestamp", how="semi")
-        other = compared(here, bars).differing.select("timestamp", differs=pl.lit(1))
-        return counted(both.join(other, on="timestamp", how="left"), pl.col("differs").is_not_null())
+        other = compare_bars(here, bars).differing.select("timestamp", differs=pl.lit(1))
+        return count_differing_minutes(both.join(other, on="timestamp", how="left"), pl.col("differs").is_not_null())
 
-    def imports(self, symbol: str) -> set[Held]:
+    def imports(self, symbol: str) -> set[CompleteImport]:
         """The imports whose bars of `symbol` are all still here."""
         files = [_provenance(path) for path in self._files(symbol)]
         marks = {day: mark for file in files for day, mark in _dated(file["sessions"]).items()}
-        return {found for file in files for found in held(file.get(IMPORTS, {}), marks)}
+        return {found for file in files for found in complete_imports(file.get(IMPORTS, {}), marks)}
 
     def refuse(self, symbol: str | None, refused: pl.DataFrame, good: pl.DataFrame | None = None) -> None:
         """Put rows (QUARANTINED_BARS) that tell no month, or no symbol, into quarantine; `good` came with them."""

@@ -1,4 +1,4 @@
-"""What a month file remembers of imports, so that the same files are not read again while what they brought is here."""
+"""Records of imports in the footers of month files: an import that is still complete is not read again."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 
-# the entry of a footer's provenance; by signature of the files that were imported
+# key of a footer's provenance; its records are keyed by the signature of the imported files
 IMPORTS: Final = "imports"
 Imports = dict[str, dict[str, Any]]
 
 
-class Held(NamedTuple):
-    """An import whose bars of a symbol are all still here: how many symbols it was of, its first and last session.
+class CompleteImport(NamedTuple):
+    """An import whose bars of a symbol are all still published: its number of symbols, its first and last session.
 
     `left` are the numbers of its files that could not be read.
     """
@@ -25,12 +25,12 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adoption:
-    """An import of one symbol's bars that is about to end.
+class ImportRecord:
+    """An import of one symbol's bars whose last month is about to be merged; that month's footer records it.
 
-    `signature` is that of the files and of what was made of them. `of` is how many symbols it was of, told by the last
-    of them; 0 with the others. `before` are the fingerprints of the sessions that were merged so far. The last month to
-    be merged remembers it. `left` are the numbers of its files that could not be read.
+    `signature` identifies the files and how they were read. `of` is the number of symbols of the import, recorded with
+    the last symbol; 0 with the others. `before` are the fingerprints of the sessions merged so far. `left` are the
+    numbers of its files that could not be read.
     """
 
     signature: str
@@ -38,25 +38,25 @@ class Adoption:
     before: Mapping[date, str]
     left: tuple[int, ...] = ()
 
-    def ended(self, own: Mapping[date, str]) -> Imports:
-        """What to remember, with the last sessions merged: which sessions it was, and what their bars were then."""
-        marks = {**self.before, **own}
-        first = min(marks)
-        days = sum(1 << (day - first).days for day in marks)
-        said = {"first": f"{first}", "days": f"{days:x}", "bars": _digest(marks), "symbols": self.of}
-        return {self.signature: said | ({"left": list(self.left)} if self.left else {})}
+    def record(self, last: Mapping[date, str]) -> Imports:
+        """The record, given the fingerprints of the last sessions: which sessions were imported, and a hash of them."""
+        fingerprints = {**self.before, **last}
+        first = min(fingerprints)
+        days = sum(1 << (day - first).days for day in fingerprints)
+        record = {"first": f"{first}", "days": f"{days:x}", "bars": _digest(fingerprints), "symbols": self.of}
+        return {self.signature: record | ({"left": list(self.left)} if self.left else {})}
 
 
-def held(imports: Imports, marks: Mapping[date, str]) -> Iterator[Held]:
-    """The imports of a footer all of whose sessions are as they were."""
-    for signature, said in imports.items():
-        first, days = date.fromisoformat(said["first"]), int(said["days"], 16)
+def complete_imports(imports: Imports, fingerprints: Mapping[date, str]) -> Iterator[CompleteImport]:
+    """The imports of a footer whose sessions are all unchanged."""
+    for signature, record in imports.items():
+        first, days = date.fromisoformat(record["first"]), int(record["days"], 16)
         numbers = [number for number in range(days.bit_length()) if days >> number & 1]
-        known = {day: marks.get(day, "") for day in (first + timedelta(days=number) for number in numbers)}
-        if _digest(known) == said["bars"]:
-            yield Held(signature, said["symbols"], first, max(known), tuple(said.get("left", ())))
+        known = {day: fingerprints.get(day, "") for day in (first + timedelta(days=number) for number in numbers)}
+        if _digest(known) == record["bars"]:
+            yield CompleteImport(signature, record["symbols"], first, max(known), tuple(record.get("left", ())))
 
 
-def _digest(marks: Mapping[date, str]) -> str:
-    text = "\n".join(f"{day} {marks[day]}" for day in sorted(marks))
+def _digest(fingerprints: Mapping[date, str]) -> str:
+    text = "\n".join(f"{day} {fingerprints[day]}" for day in sorted(fingerprints))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

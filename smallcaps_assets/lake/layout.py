@@ -1,4 +1,4 @@
-"""Where everything lies in the lake. Names are safe on every system; users and other programs read it directly."""
+"""Paths of the files in the lake, a public interface: names are valid on every system."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,18 +9,18 @@ from smallcaps_assets.domain.symbols import check_symbol
 
 @dataclass(frozen=True)
 class Lake:
-    """Paths below one root folder; building one touches no disk."""
+    """Paths below one root folder; creating one does not access the disk."""
 
     root: Path
 
     @property
     def locks(self) -> Path:
-        """Folder of the empty files by which processes wait for one another."""
+        """Folder of the lock files."""
         return self.root / ".locks"
 
     @cached_property
     def minute_bars(self) -> Path:
-        """Folder of the folders of all symbols."""
+        """Folder with one folder of minute bars for each symbol."""
         return self.root / "bars" / "minute"
 
     def bars(self, symbol: str) -> Path:
@@ -33,8 +33,12 @@ class Lake:
         return self.root / "events" / "shards"
 
     def shard(self, symbol: str) -> Path:
-        """One symbol's events."""
+        """Event shard of one symbol."""
         return self.shards / f"symbol={check_symbol(symbol)}.parquet"
+
+    def shard_coverage(self, symbol: str) -> Path:
+        """What the shards of all symbols with the same initial cover beyond their footers."""
+        return self.shards / f"coverage={check_symbol(symbol)[0].upper()}.json"
 
     @property
     def master(self) -> Path:
@@ -43,32 +47,32 @@ class Lake:
 
     @property
     def imported_events(self) -> Path:
-        """MASTER of events that were found elsewhere."""
+        """MASTER of imported events."""
         return self.root / "events" / "adopted.parquet"
 
     @property
     def nightly_report(self) -> Path:
-        """The symbols that the last night left behind."""
+        """The symbols that the last nightly run left incomplete."""
         return self.root / "reports" / "nightly.parquet"
 
     @property
     def coverage(self) -> Path:
-        """Which sessions of every symbol and month are there."""
+        """Published sessions of every symbol and month."""
         return self.root / "reports" / "coverage.parquet"
 
     @property
     def universe(self) -> Path:
-        """The symbols that are followed, and what reference data says of them."""
+        """The universe: every symbol with its reference data, followed or not."""
         return self.root / "reference" / "universe.parquet"
 
     @property
     def ticker_details(self) -> Path:
-        """What the vendor answered of single symbols."""
+        """The vendor's details of single symbols."""
         return self.root / "reference" / "ticker_details.parquet"
 
     @property
     def imports(self) -> Path:
-        """Which kinds of things people brought into the lake."""
+        """The kinds of data that were imported into the lake."""
         return self.root / "reference" / "imports.json"
 
     def manifests(self, profile: str) -> Path:
@@ -80,11 +84,11 @@ class Lake:
         return self.root / "tape" / profile / kind
 
     def tape_wave(self, profile: str, kind: str, wave: str, symbol: str) -> Path:
-        """Folder of the spans of one symbol and wave."""
+        """Folder of the tape files of one symbol and wave."""
         return self.tape(profile, kind) / f"wave={wave}" / f"symbol={check_symbol(symbol)}"
 
     def ledger(self, profile: str) -> Path:
-        """One row per event of the manifest: what the lake holds of it."""
+        """The capture ledger: one certificate per event of the manifest."""
         return self.root / "tape" / profile / "ledger.parquet"
 
     def review(self, profile: str) -> Path:
@@ -92,18 +96,18 @@ class Lake:
         return self.root / "review" / profile
 
     def review_sheet(self, profile: str, manifest_id: str) -> Path:
-        """The page on which a person judges events of a manifest; its sample lies beside it, as JSON."""
+        """The review sheet of a manifest (HTML); its sample is a JSON file of the same name beside it."""
         return self.review(profile) / f"{manifest_id}.html"
 
     def review_marks(self, profile: str, manifest_id: str) -> Path:
-        """Folder of the marks that were taken in for a manifest."""
+        """Folder of the imported label files of a manifest."""
         return self.review(profile) / "marks" / manifest_id
 
     @property
     def quarantine(self) -> Path:
-        """Rows and answers that were refused, with the reason; laid out as the lake itself."""
+        """Folder of rejected rows and answers with their reasons; its layout repeats the lake's."""
         return self.root / "quarantine"
 
     def quarantine_path(self, path: Path) -> Path:
-        """Where the refused counterpart of `path` lies."""
+        """Path of the rejected rows that belong to the file `path` of the lake."""
         return self.quarantine / path.relative_to(self.root)

@@ -1,4 +1,4 @@
-"""The ledger: a certificate of every event of a manifest, told by the artefacts in the lake themselves."""
+"""The ledger: one certificate per event of a manifest, from the footers and rows of the tape files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,36 +27,36 @@ def build_ledger(
 ) -> pl.DataFrame:
     """One row per event of `manifest` (LEDGER), in rank order.
 
-    `bytes` is the event's share of its files, by rows. Pages, requests and rows received are those of the spans that
-    hold the event, which other events may share. An event without both artefacts is `denied` or `failed` where the
-    cause is known, else `missing`.
+    `bytes` is the event's share of its files, by rows. Pages, requests and rows received are those of the event's
+    spans, which other events may share. An event without trades or without quotes is `denied` or `failed` if the
+    cause is known, otherwise `missing`.
 
     Args:
         manifest: the events (MANIFEST).
-        tape: where their tape lies.
+        tape: their tape.
         manifest_id: the name of the manifest.
-        hashes: whether every file is read for its SHA-256; null otherwise.
+        hashes: whether to read every file for its SHA-256, which is null otherwise.
         published: what `tape.listing` returned; listed here if it is not given.
 
     Raises:
-        LakeError: a file that is there cannot be read.
+        LakeError: a published file cannot be read.
     """
     windows, listing = event_windows(manifest), published or tape.listing()
     trades, quotes = (_published_windows(windows, tape, kind, listing[kind], hashes=hashes) for kind in TAPE_KINDS)
     has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
-    there = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
+    is_published = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
 
-    def of_what_is_missing(what: str) -> pl.Expr:
+    def of_missing_kind(what: str) -> pl.Expr:
         missing = (pl.when(pl.col(f"{kind}_rows").is_null()).then(f"{kind}_{what}") for kind in TAPE_KINDS)
         return pl.coalesce(*missing)
 
-    def of_either(what: str) -> pl.Expr:
+    def of_both_kinds(what: str) -> pl.Expr:
         both = pl.concat_list(pl.col(f"{kind}_{what}").fill_null([]) for kind in TAPE_KINDS)
         return both.list.unique().list.sort()
 
     state = (
-        pl.when(~there)
-        .then(of_what_is_missing("state").fill_null("missing"))
+        pl.when(~is_published)
+        .then(of_missing_kind("state").fill_null("missing"))
         .when(has_trades & has_quotes)
         .then(pl.lit("complete"))
         .when(has_trades)
@@ -75,12 +75,12 @@ def build_ledger(
         .join(quotes, on="event_id", how="left", maintain_order="left")
         .with_columns(
             state=state,
-            cause=of_what_is_missing("cause"),
+            cause=of_missing_kind("cause"),
             bytes=pl.sum_horizontal("trades_bytes", "quotes_bytes"),
             thinning=pl.col("quotes_thinning"),
             budget_hz=pl.col("quotes_budget_hz"),
             over_budget=pl.col("quotes_over_budget").fill_null(value=False) | _too_large(tape),
-            **{name: of_either(name) for name in ("events_merged", "config_hash", "package_version")},
+            **{name: of_both_kinds(name) for name in ("events_merged", "config_hash", "package_version")},
         )
         .select(*LEDGER)
         .match_to_schema(LEDGER)
@@ -105,7 +105,7 @@ def _published_windows(
     """What is published of each window that is covered, and why others are not; names begin with `kind`."""
     missing = uncovered_windows(windows, published).select("event_id")
     where = choose_pieces(windows.join(missing, on="event_id", how="anti"), published)
-    named = _files(where["path"].unique().sort(), tape.lake.root, hashes=hashes)
+    named = _file_names(where["path"].unique().sort(), tape.lake.root, hashes=hashes)
     covered = (
         where.unique(["event_id", "path"], keep="first", maintain_order=True)
         .rename({"rows": "total"})
@@ -129,7 +129,7 @@ def _published_windows(
             pl.col("events_merged").list.explode().unique(),
             pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).unique().sort(),
             *(pl.col(name).drop_nulls().unique() for name in ("config_hash", "package_version")),
-            *_thinned(),
+            *_thinning_text(),
         )
     )
     failures = pl.DataFrame(
@@ -144,13 +144,13 @@ def _published_windows(
 
 
 def _too_large(tape: TapeStore) -> pl.Expr:
-    """Whether the files of an event say so, whatever was known when its quotes were published."""
+    """Whether the files of an event exceed the budget, whatever was known when its quotes were published."""
     bytes_of_event = pl.sum_horizontal("trades_bytes", "quotes_bytes")
     return pl.lit(value=False) if tape.budget is None else bytes_of_event > tape.budget.event_mb * BYTES_PER_MB
 
 
-def _thinned() -> list[pl.Expr]:
-    """How the files' quotes were thinned, as text."""
+def _thinning_text() -> list[pl.Expr]:
+    """How the quotes of the files were thinned, as text."""
     rate = pl.col("thinning").struct.field("max_hz").cast(pl.String)
     changes = pl.col("thinning").struct.field("by_change_only")
     text = pl.format("{}{} Hz", pl.when(changes).then(pl.lit("changes, ")).otherwise(pl.lit("")), rate)
@@ -158,14 +158,15 @@ def _thinned() -> list[pl.Expr]:
 
 
 def _budget(where: pl.DataFrame) -> pl.DataFrame:
-    """event_id, budget_hz, over_budget: the rate that quotes after it fell to, and whether it is too large even so.
+    """event_id, budget_hz, over_budget: the rate of the quotes after the event, and whether it is still too large.
 
-    A file made for another manifest does not name the event: it may hold a stretch of it at the file's lowest rate.
+    A file that was fetched for another manifest does not name the event: any part of its window may have the file's
+    lowest rate, so that rate is reported.
     """
     listed = where.select("event_id", "events_merged", "budget_events", "budget_hz", "over_budget")
-    strange = ~pl.col("events_merged").list.contains(pl.col("event_id"))
+    is_unnamed = ~pl.col("events_merged").list.contains(pl.col("event_id"))
     rates = listed.explode("budget_events", "budget_hz").filter(
-        (pl.col("budget_events") == pl.col("event_id")) | strange
+        (pl.col("budget_events") == pl.col("event_id")) | is_unnamed
     )
     return (
         listed.group_by("event_id")
@@ -174,8 +175,8 @@ def _budget(where: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _files(paths: Sequence[str] | pl.Series, root: Path, *, hashes: bool) -> pl.DataFrame:
-    """What each file is called within the lake, and its hash."""
+def _file_names(paths: Sequence[str] | pl.Series, root: Path, *, hashes: bool) -> pl.DataFrame:
+    """The path of each file within the lake, and its hash."""
     rows = [
         (str(path), path.relative_to(root).as_posix(), sha256(path) if hashes else None) for path in map(Path, paths)
     ]

@@ -1,6 +1,6 @@
-"""Who may change what in a lake at a time: of processes and threads that read, merge and publish, one after the other.
+"""Locks for code that reads, merges and publishes files of a lake, across processes and threads.
 
-The lock is the system's, so that it ends with its process, however that ends. Its empty file stays.
+The operating system releases a lock when its process ends, however it ends. The empty lock file stays.
 """
 
 import zlib
@@ -14,16 +14,16 @@ from filelock import FileLock
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors
 
-# of all symbols, so that a lake has few such files; two symbols seldom share one
-LOCKS: Final = 64
+# Lock files for all symbols together, so that a lake has few of them; two symbols rarely share one.
+_LOCK_FILES: Final = 64
 
 
 @contextmanager
 def exclusive_lock(file: Path) -> Iterator[None]:
-    """Wait until nobody else holds the lock that `file` is, and hold it.
+    """Wait for the exclusive lock on `file` and hold it; the file is created if it does not exist.
 
     Raises:
-        LakeError: it cannot be made.
+        LakeError: it cannot be created.
     """
     lock = FileLock(file)
     with disk_errors("written", file):
@@ -37,10 +37,10 @@ def exclusive_lock(file: Path) -> Iterator[None]:
 
 @contextmanager
 def symbol_lock(lake: Lake, name: str) -> Iterator[None]:
-    """Hold the right to change what `name`, such as a symbol, has in a lake; not to be asked for twice by one thread.
+    """Hold the lock on the files of `name`, such as a symbol, in a lake; not reentrant: a thread waits for itself.
 
     Raises:
         LakeError: see `exclusive_lock`.
     """
-    with exclusive_lock(lake.locks / f"{zlib.crc32(name.encode()) % LOCKS:02}.lock"):
+    with exclusive_lock(lake.locks / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02}.lock"):
         yield

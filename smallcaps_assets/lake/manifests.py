@@ -33,10 +33,9 @@ class ManifestStore:
     def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
         """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
 
-        Where a manifest was chosen by the same rules from the same MASTER before, and is still what it was, that one
-        becomes the current again.
+        If an unchanged manifest of the same settings and MASTER exists, it becomes the current one again instead.
         """
-        same = self._chosen_before(config_hash, master_sha256)
+        same = self._find_same(config_hash, master_sha256)
         if same:
             self._point_to(same["manifest_id"])
             return same
@@ -63,7 +62,7 @@ class ManifestStore:
         return sidecar
 
     def sidecar(self) -> dict[str, Any]:
-        """What the current manifest says of itself.
+        """The sidecar of the current manifest.
 
         Raises:
             InputError: there is no manifest yet.
@@ -76,7 +75,7 @@ class ManifestStore:
         return found
 
     def current_id(self) -> str | None:
-        """The name of the current manifest; None where there is none."""
+        """The name of the current manifest; None if there is none."""
         found = self._sidecar()
         return str(found["manifest_id"]) if found else None
 
@@ -85,7 +84,7 @@ class ManifestStore:
         return self.current().rows
 
     def current(self) -> Current:
-        """The current manifest, and what it says of itself.
+        """The current manifest and its sidecar. The hash is checked on the very bytes that are returned.
 
         Raises:
             InputError: there is no manifest yet.
@@ -104,7 +103,7 @@ class ManifestStore:
         rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
 
-    def _chosen_before(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
+    def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
             sidecar, chosen = read_json(path), path.with_suffix(".parquet")
             alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)

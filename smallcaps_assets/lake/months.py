@@ -1,4 +1,4 @@
-"""What the files of a symbol's bars cover, a text per file: as most of them never change, it is seldom read."""
+"""What each file of a symbol's bars covers, kept as one text per file: most files never change, so few are parsed."""
 
 import os
 from collections.abc import Mapping
@@ -6,70 +6,75 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, NamedTuple, Self
 
-ISO_DATE: Final = len("YYYY-MM-DD")
-# nothing that JSON would have to escape, which takes it twice the time
-BETWEEN: Final = ";"
+_ISO_DATE: Final = len("YYYY-MM-DD")
+# A character that JSON need not escape, which would double the time of writing.
+_SEPARATOR: Final = ";"
 
 
-class Stamp(NamedTuple):
-    """What the file system says of a file without opening it."""
+class FileState(NamedTuple):
+    """What the file system reports of a file without opening it."""
 
     size: int
     modified_ns: int
 
     @classmethod
     def of(cls, file: os.DirEntry[str]) -> Self:
-        """A file as its folder lists it."""
+        """The state of a file as its folder lists it."""
         state = file.stat()
         return cls(state.st_size, state.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
-    """The sessions of one file of bars, one after the other: date, fingerprint and dollar volume, if it has bars.
+class MonthCoverage:
+    """The sessions of one file of bars: date, fingerprint and, of a session with bars, dollar volume.
 
-    `stamp` is that of the file when it was read; None if a later version of it may bear the same.
+    Attributes:
+        state: of the file when it was read; None if a later version of the file could have the same state.
+        text: the sessions in order, separated by semicolons.
     """
 
-    stamp: Stamp | None
+    state: FileState | None
     text: str
 
     @classmethod
-    def of(cls, stamp: Stamp | None, marks: Mapping[date, str], dollar_volumes: Mapping[date, float]) -> Self:
-        """Sessions with their fingerprints (`marks`), and the dollar volumes of those that have bars."""
-        traded = ("" if (usd := dollar_volumes.get(day)) is None else repr(usd) for day in sorted(marks))
-        told = zip(sorted(marks), traded, strict=True)
-        return cls(stamp, BETWEEN.join(f"{day.isoformat()} {marks[day]} {usd}".rstrip() for day, usd in told))
+    def of(
+        cls, state: FileState | None, fingerprints: Mapping[date, str], dollar_volumes: Mapping[date, float]
+    ) -> Self:
+        """Build it from the fingerprint of each session and the dollar volumes of those that have bars."""
+        volumes = ("" if (usd := dollar_volumes.get(day)) is None else repr(usd) for day in sorted(fingerprints))
+        rows = zip(sorted(fingerprints), volumes, strict=True)
+        sessions = (f"{day.isoformat()} {fingerprints[day]} {usd}".rstrip() for day, usd in rows)
+        return cls(state, _SEPARATOR.join(sessions))
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Self:
-        """Back from `as_json`."""
-        stamp = told["stamp"]
-        return cls(None if stamp is None else Stamp(*stamp), told["sessions"])
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `as_json`."""
+        state = value["stamp"]
+        return cls(None if state is None else FileState(*state), value["sessions"])
 
     def as_json(self) -> dict[str, Any]:
-        """What JSON can hold."""
-        return {"stamp": self.stamp, "sessions": self.text}
+        """A value that JSON can represent."""
+        return {"stamp": self.state, "sessions": self.text}
 
-    def marks(self) -> dict[date, str]:
-        """The fingerprint of each session, the earliest first."""
-        sessions = (session.split(" ") for session in self._told())
+    def fingerprints(self) -> dict[date, str]:
+        """The fingerprint of each session, in order of date."""
+        sessions = (session.split(" ") for session in self._sessions())
         return {date.fromisoformat(session[0]): session[1] for session in sessions}
 
     def dollar_volumes(self) -> dict[date, float]:
-        """What was traded in each session that has bars."""
-        sessions = (session.split(" ") for session in self._told())
+        """The dollar volume of each session that has bars."""
+        sessions = (session.split(" ") for session in self._sessions())
         return {date.fromisoformat(session[0]): float(session[2]) for session in sessions if session[2:]}
 
     def __len__(self) -> int:
-        """How many sessions."""
-        return self.text.count(BETWEEN) + 1 if self.text else 0
+        """The number of sessions."""
+        return self.text.count(_SEPARATOR) + 1 if self.text else 0
 
     @property
     def last(self) -> str:
-        """The last session as ISO 8601 writes it, which sorts as dates do; empty where there is none."""
-        begins = self.text.rfind(BETWEEN) + 1
-        return self.text[begins : begins + ISO_DATE]
+        """The last session in ISO 8601, which sorts by date; empty where there is none."""
+        begins = self.text.rfind(_SEPARATOR) + 1
+        return self.text[begins : begins + _ISO_DATE]
 
-    def _told(self) -> list[str]:
-        return self.text.split(BETWEEN) if self.text else []
+    def _sessions(self) -> list[str]:
+        return self.text.split(_SEPARATOR) if self.text else []

@@ -1,13 +1,13 @@
-"""Event shards: one file per symbol, and beside it a small one that says what it covers and how it was detected.
+"""Event shards: one parquet file per symbol, which holds its events and, in its footer, what they cover.
 
-Most sessions of most symbols have no event: then the small file grows by a line that says what of it changed, and is
-written anew after some of these. It names the content of the shard that it speaks of. Where a killed process left the
-two at odds, or a failure of power tore the small one, which is not flushed to disk for the many there are, the shard
-counts as none, and is found again; a line that is torn counts as none, and its sessions are looked at again.
+A shard is written only when its events change. Sessions without a new event are recorded in one small table per initial
+letter of the symbols, as the difference to the coverage in the footer. Each difference names the footer that it belongs
+to and is ignored beside any other, so a coverage never claims events that the shard does not hold. Whatever is lost is
+detected again.
 """
 
-import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,48 +20,48 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, match_columns
-from smallcaps_assets.domain.versions import rows_digest
+from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import Month
-from smallcaps_assets.lake.publish import (
-    append_line,
-    disk_errors,
-    provenance_of,
-    publish_frame,
-    publish_text,
-    sweep_below,
-)
+from smallcaps_assets.lake.locks import exclusive_lock
+from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
 
+# Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
-TOLD: Final = {"id", "detections", "tiers", "files", "events"}
-# then what is covered is written anew; about a month of sessions
-MOST_LINES: Final = 25
+COVERAGE: Final = "coverage"
+COVERAGE_ID: Final = "coverage_id"
+# Key of a difference: the `coverage_id` of the footer that it belongs to.
+BELONGS_TO: Final = "of"
 
 
-class Document(NamedTuple):
-    """What the small file of a shard says: its `id`, the `lines` that were added to it, and the files of bars."""
+class FooterCoverage(NamedTuple):
+    """The coverage in the footer of a shard: its id, and the files of bars."""
 
     id: str
-    lines: int
-    months: Mapping[str, Month]
+    months: dict[str, MonthCoverage]
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """What a shard covers: fingerprint and dollar volume of each session, and under which settings it was detected.
+class ShardCoverage:
+    """What a shard covers: fingerprint and dollar volume of each session, and the settings of the detection.
 
-    `detections` has a hash of everything that decides the events of a type, by event type; `tiers` the least score of
-    each tier; `months` the sessions by the names of the files of bars. `content` tells the `events` that a shard holds
-    from others; None of events that are not published yet. `document` is where it was read.
+    Attributes:
+        detections: by event type, a digest of everything that decides its events.
+        tiers: the minimum score of each tier.
+        months: the sessions, by the names (`YYYY-MM`) of the files of bars.
+        events: the number of events.
+        content: digest of the events in the shard; None of events that are not published yet.
+        footer: the footer that the coverage was read from; None of a coverage that was not read.
     """
 
     detections: dict[str, str]
     tiers: list[float]
-    months: dict[str, Month]
+    months: dict[str, MonthCoverage]
     events: int
     content: str | None = None
-    document: Document | None = field(default=None, compare=False)
+    footer: FooterCoverage | None = field(default=None, compare=False)
 
     @classmethod
     def of(
@@ -72,24 +72,27 @@ class Coverage:
         dollar_volumes: Mapping[date, float],
         events: int,
     ) -> Self:
-        """A shard of sessions with these fingerprints and dollar volumes."""
+        """Build the coverage of sessions with these fingerprints and dollar volumes."""
         by_month = groupby(sorted(sessions), key=lambda day: f"{day:%Y-%m}")
-        months = {name: Month.of(None, {day: sessions[day] for day in days}, dollar_volumes) for name, days in by_month}
+        months = {
+            name: MonthCoverage.of(None, {day: sessions[day] for day in days}, dollar_volumes)
+            for name, days in by_month
+        }
         return cls(detections, tiers, months, events)
 
     @cached_property
     def sessions(self) -> dict[date, str]:
         """The fingerprint of each session."""
-        return {day: mark for name in sorted(self.months) for day, mark in self.months[name].marks().items()}
+        return {day: mark for name in sorted(self.months) for day, mark in self.months[name].fingerprints().items()}
 
     @property
     def session_count(self) -> int:
-        """How many sessions, which is known without reading each."""
+        """The number of sessions, without parsing them."""
         return sum(map(len, self.months.values()))
 
     @property
     def dollar_volumes(self) -> dict[date, float]:
-        """What was traded in each session that has bars."""
+        """The dollar volume of each session that has bars."""
         return {day: usd for name in sorted(self.months) for day, usd in self.months[name].dollar_volumes().items()}
 
 
@@ -98,29 +101,37 @@ class ShardStore:
     """The event shards of a lake."""
 
     lake: Lake
+    _tables: dict[Path, tuple[object, dict[str, Any]]] = field(default_factory=dict, repr=False, compare=False)
 
-    def coverage(self, symbol: str) -> Coverage | None:
-        """What the shard of `symbol` covers; None where there is no shard, or it is not known what it covers."""
-        content, path = self.version(symbol), self._sidecar(symbol)
-        if content is None or not path.is_file():
+    def coverage(self, symbol: str) -> ShardCoverage | None:
+        """What the shard of `symbol` covers; None where there is no shard, or its coverage is not known.
+
+        Raises:
+            LakeError: see `version`.
+        """
+        footer = self._footer(symbol)
+        if footer is None or CONTENT not in footer:
             return None
-        with disk_errors("read", path):
-            first, *lines = path.read_bytes().split(b"\n")
-        told = _object(first)
-        if told.get(CONTENT) != content or not told.keys() >= TOLD:
+        content, document = footer[CONTENT], footer.get(COVERAGE)
+        base = FooterCoverage(footer.get(COVERAGE_ID, content), _months(document))
+        months = base.months
+        difference = self._known_differences(symbol).get(symbol)
+        if difference and difference[BELONGS_TO] == base.id:
+            unchanged = {name: month for name, month in months.items() if name not in difference["files"]}
+            months = unchanged | _months(difference)
+            document = difference
+        elif document is None:
+            document = old_coverage(self.lake.shard(symbol), content)
+            months = _months(document)
+        if document is None:
             return None
-        files = told["files"]
-        for place, line in enumerate(map(_object, lines)):
-            if (line.get("of"), line.get("after")) == (told["id"], place):
-                files |= line["files"]
-        months = {name: Month.from_json(month) for name, month in files.items()}
-        return Coverage(
-            detections=told["detections"],
-            tiers=told["tiers"],
+        return ShardCoverage(
+            detections=document["detections"],
+            tiers=document["tiers"],
             months=months,
-            events=told["events"],
+            events=document["events"],
             content=content,
-            document=Document(told["id"], len(lines), months),
+            footer=base,
         )
 
     def read(self, symbol: str) -> pl.DataFrame:
@@ -128,7 +139,11 @@ class ShardStore:
         return self.read_together([symbol])
 
     def read_together(self, symbols: Collection[str]) -> pl.DataFrame:
-        """Events (SHARD) of several symbols, one symbol after the other."""
+        """Events (SHARD) of several symbols, one symbol after the other.
+
+        Raises:
+            LakeError: a shard cannot be read, or holds events of another symbol.
+        """
         if not symbols:
             return SHARD.to_frame()
         files = [self.lake.shard(symbol) for symbol in symbols]
@@ -137,91 +152,110 @@ class ShardStore:
         if strangers := set(events["symbol"].unique()) - set(symbols):
             raise LakeError(
                 f"{files[0] if len(files) == 1 else self.lake.shards}: holds events of {strangers.pop()} under another "
-                "symbol. Remove that shard, its sessions are found again."
+                "symbol. Remove that shard; its sessions are then detected again."
             )
         return events
 
     def version(self, symbol: str) -> str | None:
-        """What tells the events of `symbol` from others, however they were found; None where there is no shard.
+        """The digest of the events of `symbol`; None where there is no shard, or it records no digest.
 
         Raises:
-            LakeError: it cannot be read, or is a file of some other origin.
+            LakeError: the shard cannot be read, or was not written by this program.
         """
-        path = self.lake.shard(symbol)
-        if not path.is_file():
-            return None
-        provenance = provenance_of(path)
-        if provenance is None:
-            raise LakeError(f"{path}: is no shard that was detected here. Remove it, its sessions are found again.")
-        # one of an earlier version does not say; its sessions are found again
-        content: str | None = provenance.get(CONTENT)
-        return content
+        footer = self._footer(symbol)
+        return None if footer is None else footer.get(CONTENT)
 
-    def replace(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
-        """Publish the shard of `symbol` anew.
+    def replace(self, symbol: str, events: pl.DataFrame, coverage: ShardCoverage) -> None:
+        """Publish the events and the coverage of `symbol`.
 
         Raises:
-            LakeError: the disk refuses, or the events would poison MASTER; names what is wrong with them.
+            LakeError: the disk fails, or MASTER could not use the events; names the problems.
         """
         failed = self.replace_together(events, {symbol: coverage})
         if failed:
             raise failed[symbol]
 
-    def replace_together(self, events: pl.DataFrame, coverages: Mapping[str, Coverage]) -> dict[str, LakeError]:
-        """Publish the shards of several symbols anew, and return by symbol what was not published, and why.
+    def replace_together(self, events: pl.DataFrame, coverages: Mapping[str, ShardCoverage]) -> dict[str, LakeError]:
+        """Publish the events and coverages of several symbols; return the error of each symbol that was not published.
 
         Args:
-            events: SHARD, one symbol after the other; of symbols whose coverage names a `content`, which stays, none.
-            coverages: by symbol, what its shard covers.
+            events: SHARD, one symbol after the other; none of symbols whose coverage names a `content`, which stays.
+            coverages: by symbol.
         """
         events = events.match_to_schema(SHARD)
         suspects = coverages if shard_problems(events, coverages) else ()
-        own = events.partition_by("symbol", as_dict=True, maintain_order=True)
+        by_symbol = events.partition_by("symbol", as_dict=True, maintain_order=True)
         none = events.clear()
         failed: dict[str, LakeError] = {}
+        differences: defaultdict[Path, dict[str, Any]] = defaultdict(dict)
         for symbol, coverage in coverages.items():
-            of_symbol = own.get((symbol,), none) if len(coverages) > 1 else events
+            of_symbol = by_symbol.get((symbol,), none) if len(coverages) > 1 else events
             try:
                 if symbol in suspects:
                     self._require_sound(symbol, of_symbol)
-                self._publish(symbol, of_symbol, coverage)
+                footer = coverage.footer if coverage.content else self._publish_changed(symbol, of_symbol, coverage)
             except LakeError as error:
                 failed[symbol] = error
-        places = (place for symbol in coverages for place in (self.lake.shard(symbol), self._sidecar(symbol)))
-        sweep_below(self.lake.shards, ".symbol=*.part", of={place.name for place in places})
+                continue
+            if footer is not None:
+                differences[self.lake.shard_coverage(symbol)][symbol] = _difference(coverage, footer)
+        for path, changed in differences.items():
+            try:
+                self._merge(path, changed)
+            except LakeError as error:
+                failed |= dict.fromkeys(changed, error)
+        for symbol in coverages.keys() - failed:
+            old_coverage_file(self.lake.shard(symbol)).unlink(missing_ok=True)
+        sweep_below(self.lake.shards, ".symbol=*.part", of={self.lake.shard(symbol).name for symbol in coverages})
         return failed
 
-    def _publish(self, symbol: str, events: pl.DataFrame, coverage: Coverage) -> None:
-        content, document = coverage.content, coverage.document
-        if content is None:
-            content = rows_digest(events)
-            if self._content(symbol) != content:
-                publish_frame(self.lake.shard(symbol), events, {CONTENT: content}, sweeps=False)
-        elif document and document.lines < MOST_LINES and document.months.keys() <= coverage.months.keys():
-            before = document.months
-            changed = {name: month for name, month in coverage.months.items() if month is not before.get(name)}
-            # a line counts only after those that its writer knew of: of two processes one is heard
-            line = {"of": document.id, "after": document.lines, "files": _as_json(changed)}
-            append_line(self._sidecar(symbol), json.dumps(line))
-            return
-        told = json.dumps({CONTENT: content} | _told(coverage))
-        # so that lines of another document are not taken for its own
-        own = hashlib.sha256(told.encode()).hexdigest()[:16]
-        publish_text(self._sidecar(symbol), f'{{"id": "{own}", {told[1:]}', sweeps=False, flushes=False)
+    def _publish_changed(self, symbol: str, events: pl.DataFrame, coverage: ShardCoverage) -> FooterCoverage | None:
+        """Publish the shard if its events change; otherwise return the coverage in its footer."""
+        path, content = self.lake.shard(symbol), rows_digest(events)
+        footer = (provenance_of(path) if path.is_file() else None) or {}
+        if footer.get(CONTENT) == content:
+            return FooterCoverage(footer.get(COVERAGE_ID, content), _months(footer.get(COVERAGE)))
+        document = _as_json(coverage, coverage.months)
+        coverage_id = digest([content, json.dumps(document, sort_keys=True)])
+        provenance = {CONTENT: content, COVERAGE_ID: coverage_id, COVERAGE: document}
+        publish_frame(path, events, provenance, sweeps=False)
+        return None
 
-    def _content(self, symbol: str) -> str | None:
+    def _merge(self, path: Path, changed: Mapping[str, Any]) -> None:
+        """Add differences to a table. The lock keeps the updates of others who write other symbols of it."""
+        with exclusive_lock(self.lake.locks / f"{path.stem}.lock"):
+            publish_text(path, json.dumps({**_read_differences(path), **changed}))
+
+    def _known_differences(self, symbol: str) -> dict[str, Any]:
+        """The table of differences that has `symbol`; read again only when the file is another one."""
+        path = self.lake.shard_coverage(symbol)
+        try:
+            state = path.stat()
+        except OSError:
+            return {}
+        version = (state.st_ino, state.st_size, state.st_mtime_ns)
+        known = self._tables.get(path)
+        if known is None or known[0] != version:
+            known = self._tables[path] = version, _read_differences(path)
+        return known[1]
+
+    def _footer(self, symbol: str) -> dict[str, Any] | None:
         path = self.lake.shard(symbol)
-        provenance = provenance_of(path) if path.is_file() else None
-        return provenance.get(CONTENT) if provenance else None
-
-    def _sidecar(self, symbol: str) -> Path:
-        return self.lake.shard(symbol).with_suffix(".jsonl")
+        if not path.is_file():
+            return None
+        provenance = provenance_of(path)
+        if provenance is None:
+            raise LakeError(
+                f"{path}: its footer has no provenance, so it is not a shard of this program. Remove it; its sessions "
+                "are then detected again."
+            )
+        return provenance
 
     def _require_sound(self, symbol: str, events: pl.DataFrame) -> None:
         if problems := shard_problems(events, [symbol]):
             raise LakeError(
-                f"{self.lake.shard(symbol)}: {'; '.join(problems)}, so nothing was published. Remove the file if it is "
-                f"there, and materialize event_shards of {symbol} again."
+                f"{self.lake.shard(symbol)}: {'; '.join(problems)}, so nothing was published. Remove the file if it "
+                f"exists, and materialize event_shards of {symbol} again."
             )
 
     def files(self) -> list[Path]:
@@ -242,23 +276,36 @@ class ShardStore:
         return match_columns(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
 
 
-def _told(coverage: Coverage) -> dict[str, Any]:
+def _difference(coverage: ShardCoverage, footer: FooterCoverage) -> dict[str, Any]:
+    """A coverage as its difference to that of a footer: files that changed, and null for files that are gone."""
+    changed = {name: month for name, month in coverage.months.items() if month != footer.months.get(name)}
+    document = _as_json(coverage, changed)
+    gone = footer.months.keys() - coverage.months.keys()
+    return {BELONGS_TO: footer.id} | document | {"files": document["files"] | dict.fromkeys(sorted(gone))}
+
+
+def _as_json(coverage: ShardCoverage, months: Mapping[str, MonthCoverage]) -> dict[str, Any]:
     return {
         "detections": coverage.detections,
         "tiers": coverage.tiers,
         "events": coverage.events,
-        "files": _as_json(coverage.months),
+        "files": {name: month.as_json() for name, month in sorted(months.items())},
     }
 
 
-def _as_json(months: Mapping[str, Month]) -> dict[str, Any]:
-    return {name: month.as_json() for name, month in sorted(months.items())}
+def _months(document: Mapping[str, Any] | None) -> dict[str, MonthCoverage]:
+    files = document["files"] if document else {}
+    return {name: MonthCoverage.from_json(month) for name, month in files.items() if month is not None}
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """What a line of JSON says; nothing where it is torn."""
+def _read_differences(path: Path) -> dict[str, Any]:
+    """The differences of a table by symbol; none where the disk damaged it: these sessions are detected again."""
+    if not path.is_file():
+        return {}
+    with disk_errors("read", path):
+        content = path.read_bytes()
     try:
-        told = json.loads(line)
+        table = json.loads(content)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return table if isinstance(table, dict) else {}

@@ -1,4 +1,4 @@
-"""The symbols that are listed and followed, and what the vendor said of each."""
+"""The stored universe and the vendor's details of single symbols."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +14,7 @@ from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 
-# One answer per symbol that the vendor was asked about: null where it did not know, `asked_for` the day in question.
+# One row per symbol whose details were requested: null where the vendor has none; `asked_for` is the requested day.
 STORED_DETAILS: Final = pl.Schema(
     {
         "symbol": pl.String(),
@@ -26,8 +26,8 @@ STORED_DETAILS: Final = pl.Schema(
         "asked_for": pl.Date(),
     }
 )
-# columns that tables of earlier versions lack
-_LATER: Final = (
+# Columns that tables written by earlier versions lack.
+_ADDED_COLUMNS: Final = (
     *("market_cap_usd", "market_cap_date", "price_usd", "listed", "delisted"),
     *("excluded_by", "first_seen", "last_seen"),
 )
@@ -43,52 +43,52 @@ class UniverseStore:
         """Every symbol ever seen (UNIVERSE), sorted; empty before the first materialization."""
         return _read(self.lake.universe, UNIVERSE)
 
-    def asked(self) -> dict[str, Any] | None:
-        """The question that the stored universe answers."""
+    def inputs(self) -> dict[str, Any] | None:
+        """The inputs that the stored universe was built from; None before the first materialization."""
         return provenance_of(self.lake.universe) if self.lake.universe.is_file() else None
 
-    def replace(self, universe: pl.DataFrame, question: dict[str, Any]) -> None:
-        """Publish the universe anew, with the question it answers."""
-        publish_frame(self.lake.universe, universe.match_to_schema(UNIVERSE).sort("symbol"), question)
+    def replace(self, universe: pl.DataFrame, inputs: dict[str, Any]) -> None:
+        """Publish a new universe (UNIVERSE) with the inputs that it was built from."""
+        publish_frame(self.lake.universe, universe.match_to_schema(UNIVERSE).sort("symbol"), inputs)
 
     def reference(self) -> pl.DataFrame:
-        """What reference data knows (REFERENCE)."""
+        """Reference data of every symbol (REFERENCE)."""
         return self.read().select(*REFERENCE)
 
     def followed(self) -> dict[str, date]:
-        """The active symbols, each with the last day that it is followed: the latest there is, or its delisting."""
+        """The active symbols, each with the last day on which it is followed: its delisting, or `date.max`."""
         active = self.read().filter("active")
         return dict(active.select("symbol", pl.col("delisted").fill_null(date.max)).iter_rows())
 
     def listings(self) -> pl.DataFrame:
-        """Every symbol ever seen, whether it is followed, and the days of its listing (LISTINGS)."""
+        """Every symbol ever seen, whether it is followed, and its days of listing and delisting (LISTINGS)."""
         return self.read().select(*LISTINGS)
 
     def version(self) -> str:
-        """What tells the symbols that are followed, and until when, from others."""
+        """A fingerprint of the followed symbols and of their last days."""
         return digest(f"{symbol} {last}" for symbol, last in self.followed().items())
 
     def source(self) -> str | None:
-        """Where what the lake knows of symbols came from; None where it knows nothing."""
+        """The source of the symbols in the lake; None where there are none."""
         paths = [path for path in (self.lake.universe, self.lake.ticker_details) if path.is_file()]
         sources = [(provenance_of(path) or {}).get("source") for path in paths]
         return next((source for source in sources if source is not None), None)
 
     def details(self) -> pl.DataFrame:
-        """What the vendor answered of single symbols (DETAILS)."""
+        """Details of single symbols (STORED_DETAILS)."""
         return _read(self.lake.ticker_details, STORED_DETAILS)
 
     def add_details(self, answers: pl.DataFrame, source: str) -> None:
-        """Publish `answers` (DETAILS) of a source together with those of other symbols that are there."""
+        """Publish `answers` (STORED_DETAILS) of a source; details of other symbols are kept."""
         rows = pl.concat([self.details(), answers]).unique("symbol", keep="last").sort("symbol")
         publish_frame(self.lake.ticker_details, rows, {"source": source})
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A table as it is now, with nulls in columns that an earlier version did not write; empty where there is none."""
+    """A stored table, with nulls in columns that an earlier version did not write; empty where there is none."""
     if not path.is_file():
         return schema.to_frame()
     rows = pl.scan_parquet(path, hive_partitioning=False)
-    absent = [name for name in _LATER if name in schema and name not in rows.collect_schema()]
+    absent = [name for name in _ADDED_COLUMNS if name in schema and name not in rows.collect_schema()]
     rows = rows.with_columns(pl.lit(None, dtype=schema[name]).alias(name) for name in absent)
     return match_columns(rows, schema, str(path)).collect()

@@ -1,4 +1,4 @@
-"""The vendor's request budget as a token bucket that hands out delays and never sleeps."""
+"""The vendor's rate limit as a token bucket that returns delays and never sleeps."""
 
 import math
 import threading
@@ -7,16 +7,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-SLOWER: Final = 0.5  # of the pace, after a 429 that does not say how long to wait
-FASTER: Final = 1.25  # of the pace, for every quiet stretch after it
-QUIET_S: Final = 15.0
-SLOWEST_S: Final = 60.0  # between two requests, however often the vendor refuses
-UNNOTICED_S: Final = 0.001  # without a budget: a pace that is no longer one
+_SLOWDOWN: Final = 0.5  # factor on the rate after a 429 without `Retry-After`
+_RECOVERY: Final = 1.25  # factor on the rate for every period without another 429
+_RECOVERY_PERIOD_S: Final = 15.0
+_MAX_INTERVAL_S: Final = 60.0  # between two requests, however often the vendor answers with 429
+_NEGLIGIBLE_INTERVAL_S: Final = 0.001  # without a rate limit: below this interval the slowdown is over
 _RECENT_S: Final = 60.0
 
 
 class Ticket(NamedTuple):
-    """A reservation: how many seconds to wait before sending, when that is, and which penalties it knows of."""
+    """A reservation: seconds to wait before sending, the instant of sending, and the penalties before it."""
 
     delay_s: float
     start: float
@@ -26,13 +26,13 @@ class Ticket(NamedTuple):
 class TokenBucket:
     """At most `burst` requests at once and `requests_per_minute` in the long run, shared by threads.
 
-    The state is one instant: when the next request would be due if all came evenly spaced. Every reservation moves it
-    on by one interval, so a caller that got a delay owns its slot and nobody has to wait in a queue. Whatever the
-    burst, no minute sees more than its budget. A reservation is void after a penalty, and where its caller woke up too
-    late: a caller asks `is_valid` before it sends, and reserves anew where it does not.
+    The state is one instant: the time of the next request if all were evenly spaced. Every reservation advances it by
+    one interval, so that each caller owns the slot it was given and there is no queue. Whatever the burst, no 60
+    seconds see more requests than the limit. A reservation becomes invalid with a penalty, and when its caller wakes
+    up too late: callers check `is_valid` before they send, and reserve again where it returns False.
 
-    After a 429 the pace is halved, once for all requests that were under way, and recovers by a quarter for every 15
-    seconds without another. Without a budget the pace is what was sent in the last minute, and recovers without bound.
+    After a 429 the rate is halved, once for all requests in flight, and raised by a quarter for every 15 seconds
+    without another. Without a limit, the rate of the last minute is halved, and recovers until it is unlimited.
     """
 
     def __init__(
@@ -44,25 +44,25 @@ class TokenBucket:
         fresh: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set the pace.
+        """Start with a full burst, or, unless `fresh`, with none.
 
         Args:
-            requests_per_minute: most that any 60 seconds may see, finite and positive; None for no limit.
-            burst: requests that may start at the same instant after a pause, at least 1; no more than a minute's.
-            late_s: how late a request may arrive. The budget holds in every minute of the vendor's even if a request
-                at its beginning comes late and one at its end does not.
-            fresh: whether nobody has used the budget just before; otherwise the first request waits for its turn.
+            requests_per_minute: the maximum in any 60 seconds, finite and positive; None for no limit.
+            burst: requests that may start at the same instant after a pause, 1 to `requests_per_minute`.
+            late_s: longest delay between a reserved start and the arrival at the vendor. The limit then holds in every
+                60 seconds of the vendor's clock, also where an early request arrives late and a late one does not.
+            fresh: whether nothing was sent just before; otherwise the first request waits and none bursts.
             clock: seconds from any origin, never running backwards.
 
         Raises:
-            ValueError: a pace that is not positive and finite, a burst below 1 or beyond it.
+            ValueError: a limit that is not positive and finite, or a burst out of bounds.
         """
         if requests_per_minute is not None and not 0 < requests_per_minute < math.inf:
             raise ValueError(f"requests_per_minute is {requests_per_minute}: give a positive number, or None.")
         if burst < 1:
-            raise ValueError(f"burst is {burst}: at least 1 request must be able to start.")
+            raise ValueError(f"burst is {burst}: give 1 or more.")
         if requests_per_minute is not None and burst > max(1.0, requests_per_minute):
-            raise ValueError(f"burst is {burst}, more than the {requests_per_minute:g} requests of a minute.")
+            raise ValueError(f"burst is {burst}, more than the {requests_per_minute:g} requests per minute: lower it.")
         self.requests_per_minute = requests_per_minute
         self._minute_s = 60.0 + late_s
         self._late_s = late_s
@@ -92,18 +92,18 @@ class TokenBucket:
             return Ticket(start - now, start, self._epoch)
 
     def is_valid(self, ticket: Ticket) -> bool:
-        """Whether no penalty came after the reservation, and it is not too late for it."""
+        """Whether a reservation may be used: no penalty followed it, and its start is not too long ago."""
         with self._lock:
             in_time = self._late_s == 0 or self._clock() - ticket.start <= self._late_s
             return ticket.epoch == self._epoch and in_time
 
     def penalise(self, seconds: float, ticket: Ticket | None = None, *, slower: bool = False) -> None:
-        """Let no later reservation start within `seconds` of now, and none burst when that time is over.
+        """Invalidate reservations; start no new one within `seconds` from now, and allow no burst afterwards.
 
         Args:
             seconds: 0 or more, finite.
-            ticket: the reservation of the request that was refused.
-            slower: halve the pace as well, unless another request of the same time did so already.
+            ticket: the reservation of the request that was answered with 429.
+            slower: also halve the rate, unless a request reserved before the same penalty already did.
 
         Raises:
             ValueError: `seconds` is negative or not finite.
@@ -112,7 +112,7 @@ class TokenBucket:
             raise ValueError(f"a penalty of {seconds} seconds: give a finite number, 0 or more.")
         with self._lock:
             now = self._clock()
-            while self._starts and self._starts[-1] > now:  # reserved, but void from here on
+            while self._starts and self._starts[-1] > now:  # reserved and now invalid
                 self._starts.pop()
             if slower and (ticket is None or ticket.epoch == self._epoch):
                 self._slow_down(now)
@@ -126,19 +126,19 @@ class TokenBucket:
         return (self._burst - 1) * self._interval_s
 
     def _slow_down(self, now: float) -> None:
-        """Halve the pace; without a budget, halve what was really sent in the last minute."""
+        """Halve the rate; without a limit, the rate at which the last minute's requests were sent."""
         if self._interval_s == 0.0:
             recent = [start for start in self._starts if now - start <= _RECENT_S] or [now]
             self._interval_s = max(now - recent[0], 1.0) / len(recent)
-        self._interval_s = max(self._budget_s, min(self._interval_s / SLOWER, SLOWEST_S))
+        self._interval_s = max(self._budget_s, min(self._interval_s / _SLOWDOWN, _MAX_INTERVAL_S))
         self._slowed = now
 
     def _recover(self, now: float) -> None:
         if self._interval_s == self._budget_s:
             return
-        quiet = min(100, math.floor((now - self._slowed) / QUIET_S))
+        quiet = min(100, math.floor((now - self._slowed) / _RECOVERY_PERIOD_S))
         if quiet > 0:
             self._slowed = now
-            self._interval_s = max(self._budget_s, self._interval_s / FASTER**quiet)
-            if self._interval_s < UNNOTICED_S:
+            self._interval_s = max(self._budget_s, self._interval_s / _RECOVERY**quiet)
+            if self._interval_s < _NEGLIGIBLE_INTERVAL_S:
                 self._interval_s = self._budget_s

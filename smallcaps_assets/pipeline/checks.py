@@ -11,7 +11,7 @@ Checks = Mapping[str, Callable[[], Finding]]
 
 
 def run_checks(checks: Checks, chosen: Collection[str]) -> Iterator[Finding]:
-    """What the `chosen` of the checks find, one after the other; none holds over files that cannot be read."""
+    """Run the `chosen` checks in order; a check whose files cannot be read fails."""
     for name, check in checks.items():
         if name in chosen:
             try:

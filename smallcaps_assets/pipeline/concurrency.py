@@ -1,4 +1,4 @@
-"""Work in threads: as many requests under way as the budget needs, no more, and none once it is called off."""
+"""Work in threads: as many concurrent requests as the rate limit needs, and none after a stop."""
 
 import math
 import threading
@@ -14,31 +14,31 @@ TICK_S: Final = 1.0
 
 
 class ConcurrencyTarget:
-    """How many requests must be under way to fill a budget: rate x time that one takes (Little's law), and a reserve.
+    """Number of concurrent requests that uses a rate limit fully: rate x duration (Little's law), plus a reserve.
 
-    The time is what requests took so far, from sending to publishing, later ones counting more.
+    The duration is the weighted mean of the requests so far, from sending to publishing, later ones weighing more.
     """
 
-    FIRST_GUESS_S: Final = 0.5
-    MEMORY: Final = 0.95
-    RESERVE: Final = 1.5
+    INITIAL_DURATION_S: Final = 0.5
+    DECAY: Final = 0.95
+    RESERVE_FACTOR: Final = 1.5
 
     def __init__(self, requests_per_minute: float | None, most: int) -> None:
-        """Without a budget, as many as there may be: `most`."""
+        """Aim at `requests_per_minute` with 1 to `most` concurrent requests; without a limit, with `most`."""
         self._per_s = None if requests_per_minute is None else requests_per_minute / 60
         self._most = most
-        self._busy_s, self._requests = self.FIRST_GUESS_S, 1.0
+        self._busy_s, self._requests = self.INITIAL_DURATION_S, 1.0
 
-    def learn(self, requests: int, busy_s: float) -> None:
-        """So many requests kept a thread busy for so long, waiting for the budget not counted."""
-        self._busy_s = self.MEMORY * self._busy_s + busy_s
-        self._requests = self.MEMORY * self._requests + requests
+    def record(self, requests: int, busy_s: float) -> None:
+        """Record that `requests` kept a thread busy for `busy_s` seconds, without waiting for the rate limit."""
+        self._busy_s = self.DECAY * self._busy_s + busy_s
+        self._requests = self.DECAY * self._requests + requests
 
     def __call__(self) -> int:
-        """Requests that should be under way now, 1 to `most`."""
+        """Requests that should run now, 1 to `most`."""
         if self._per_s is None:
             return self._most
-        needed = self.RESERVE * self._per_s * self._busy_s / self._requests
+        needed = self.RESERVE_FACTOR * self._per_s * self._busy_s / self._requests
         return min(self._most, math.ceil(needed) + 1)
 
 
@@ -51,17 +51,17 @@ def in_threads(  # noqa: PLR0913 -- the seams of the loop
     tick: Callable[[], None] = lambda: None,
     stop: threading.Event | None = None,
 ) -> Iterator[_Result]:
-    """Results of `work` as they come; items are taken only when a thread is free for them.
+    """Yield results of `work` in the order of completion; items are taken only when a thread is free.
 
-    Results that are there when an error of `work` is met come before it is raised.
+    Results that are complete when `work` raises are yielded before its error.
 
     Args:
-        work: what is done with an item, in a thread.
-        items: taken one after the other, in the caller's thread.
-        most: threads there may be.
-        width: how many items may be under way now, asked again after each; `most` if not given.
+        work: processes one item, in a thread.
+        items: taken one by one, in the caller's thread.
+        most: maximum number of threads.
+        width: maximum number of items in work now, called again after each result; `most` if not given.
         tick: called at least once a second.
-        stop: set when the work ends early, by an error of `work` or because nobody listens any more.
+        stop: set when the work ends early: by an error of `work`, or because the caller stopped iterating.
     """
     waiting = iter(items)
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="fetch") as pool:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import EVENT_TYPES, SESSIONS
+from smallcaps_assets.domain.tables import SESSIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,13 +183,16 @@ def _counted(axes: "Axes") -> None:
 
 
 def _png(figure: "Figure", title: str) -> bytes:
-    """The picture in few colours, which makes it small; the same for the same figures, on every run."""
-    from PIL import Image  # noqa: PLC0415 -- as matplotlib
+    """The picture as a PNG of few colours, which makes it small; equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- as in _canvas
+    from PIL import Image  # noqa: PLC0415
 
     for axes in figure.axes:
         axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
-    drawn, small = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="png")
-    with Image.open(drawn) as image:
+    # drawn once; `savefig` draws twice and encodes a PNG that would be decoded again
+    canvas, small = FigureCanvasAgg(figure), BytesIO()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    size, pixels = canvas.get_width_height(), canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    with Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1) as image:
         image.convert("RGB").quantize(COLOURS_KEPT, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()

@@ -1,4 +1,4 @@
-"""Log lines of long work: how much is done, how fast, what it costs, and when it will be over."""
+"""Progress lines of long work: units done, rate, requests, and time left."""
 
 import time
 from collections import deque
@@ -10,12 +10,12 @@ from smallcaps_assets.market_data.client import MarketDataClient
 
 _Item = TypeVar("_Item")
 LOG_EVERY_S: Final = 30.0
-# over which a rate is measured
+# Rates are measured over this period.
 _RECENT_S: Final = 300.0
 
 
 class Progress:
-    """Counts what is done, and says so every `LOG_EVERY_S` seconds and at the end."""
+    """Counts finished units and logs a line every `LOG_EVERY_S` seconds and at the end."""
 
     def __init__(
         self,
@@ -25,14 +25,14 @@ class Progress:
         client: MarketDataClient | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin.
+        """Start counting.
 
         Args:
-            total: how many units there are to do, those that failed included.
-            what: the units, for people.
-            log: takes a line.
-            client: whose requests are told as well.
-            clock: seconds from any origin, never running backwards.
+            total: number of units, failed ones included.
+            what: name of the units, for the log.
+            log: logs a line.
+            client: a client whose requests are logged as well.
+            clock: monotonic seconds from any origin.
         """
         self._total = total
         self._what = what
@@ -41,22 +41,22 @@ class Progress:
         self._clock = clock
         self._done = self._failed = self._bytes = 0
         self._before = client.totals() if client else None
-        self._said = clock()
-        # (time, units done, requests sent), the oldest first
-        self._points: deque[tuple[float, int, int]] = deque([(self._said, 0, 0)])
+        self._logged = clock()
+        # (time, units done, requests sent), oldest first
+        self._points: deque[tuple[float, int, int]] = deque([(self._logged, 0, 0)])
 
     def add(self, units: int = 1, *, failed: int = 0, size: int = 0) -> None:
-        """So many units more were done, of which so many failed, with so many bytes published."""
+        """Count `units` more as finished, `failed` of them without success, with `size` bytes published."""
         self._done += units
         self._failed += failed
         self._bytes += size
         self.tick(end=self._done >= self._total and units > 0)
 
     def tick(self, *, end: bool = False) -> None:
-        """Say how far along the work is, if it is time to."""
+        """Log a line if one is due, or at the `end`."""
         now = self._clock()
-        if end or now - self._said >= LOG_EVERY_S:
-            self._said = now
+        if end or now - self._logged >= LOG_EVERY_S:
+            self._logged = now
             self._log(self._line(now))
 
     def _line(self, now: float) -> str:
@@ -75,7 +75,7 @@ class Progress:
         return ", ".join([*parts, f"{left} left"])
 
     def _requests(self, client: MarketDataClient, per_minute: float) -> list[str]:
-        assert self._before  # noqa: S101 -- there is a client
+        assert self._before  # noqa: S101 -- set together with the client
         after, budget = client.totals(), client.requests_per_minute
         limit = f" of {budget:,.0f}" if budget else ""
         return [
@@ -92,7 +92,7 @@ def with_progress(
     log: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[_Item]:
-    """Pass `items` on, saying at the end and every `LOG_EVERY_S` seconds how far along they are."""
+    """Yield `items`, logging progress every `LOG_EVERY_S` seconds and at the end."""
     progress = Progress(total, what, log, clock=clock)
     for item in items:
         yield item
@@ -100,11 +100,11 @@ def with_progress(
 
 
 def log_if_long(log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
-    """A `log` that says nothing of work that is over within `LOG_EVERY_S` seconds from now on."""
-    began = clock()
+    """A `log` that drops all lines of the first `LOG_EVERY_S` seconds, so that short work logs nothing."""
+    start = clock()
 
-    def say(line: str) -> None:
-        if clock() - began >= LOG_EVERY_S:
+    def log_late(line: str) -> None:
+        if clock() - start >= LOG_EVERY_S:
             log(line)
 
-    return say
+    return log_late

@@ -1,4 +1,4 @@
-"""The road to market data that settings name: the vendor, or the exchange in a box inside this process."""
+"""The source of market data that the settings name: the vendor, or the simulated exchange in this process."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
-from smallcaps_assets.lake.imports import Imported, imported
+from smallcaps_assets.lake.imports import ImportKind, imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
@@ -21,19 +21,19 @@ from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.replay.market import ReplayMarket
 
-# how late a request may leave this machine, and arrive
+# Longest delay between the reserved start of a request and its arrival at the vendor.
 LATE_S: Final = 0.5
-_OWN_LAKE: Final = "a lake of its own: lake.path in the settings, or --lake DIR."
-# one vendor under its former and its present name
+_SEPARATE_LAKE: Final = "a separate lake: lake.path in the settings, or --lake DIR."
+# The same vendor under its present and its former name.
 VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 
 
 def market_data_client(source: SourceParams, slots: int = 1) -> MarketDataClient:
-    """The one client for a source in this process, so that all its steps share one budget.
+    """The client for a source, one per process, so that all steps in it share one rate limit.
 
     Args:
         source: where data comes from.
-        slots: how many processes may talk to the source at once; each owns its share of the budget.
+        slots: number of processes that may send requests at once; each gets an equal share of the rate limit.
 
     Raises:
         NotAuthenticated: the source is the vendor and no key is set.
@@ -46,7 +46,7 @@ def _client(document: str, slots: int) -> MarketDataClient:
     source = SourceParams.model_validate_json(document)
     budget = budget_share(source.requests_per_minute, slots)
     burst = source.burst if budget is None else max(1, min(source.burst, int(budget)))
-    # what another process sent a moment ago is not known here
+    # Requests that another process sent a moment ago are unknown here.
     bucket = TokenBucket(budget, burst, LATE_S, fresh=budget is None)
     return MarketDataClient(
         Transport(
@@ -62,101 +62,101 @@ def _client(document: str, slots: int) -> MarketDataClient:
 
 @lru_cache(maxsize=4)
 def embedded_exchange(params: EmbeddedParams) -> str:
-    """Start the exchange in a box, once in this process; returns its address, on loopback."""
+    """Start the simulated exchange, once per process; returns its address, on loopback."""
     return serve(Exchange(build_market(params))).base_url
 
 
 def budget_share(requests_per_minute: float | None, slots: int) -> float | None:
-    """The budget of one of `slots` processes: whole requests, so that no minute sees more than all may send.
+    """The rate limit of one of `slots` processes, rounded down so that the sum does not exceed the limit.
 
     Raises:
-        SettingsError: there are more slots than requests a minute.
+        SettingsError: there are more slots than requests per minute.
     """
     if requests_per_minute is None or slots == 1:
         return requests_per_minute
     if slots > requests_per_minute:
         raise SettingsError(
-            f"source.requests_per_minute is {requests_per_minute:g}, too few for the {slots} steps that may talk "
-            "to the vendor at once: lower the limit of the pool `vendor` (dagster.yaml, or Deployment > Concurrency)."
+            f"source.requests_per_minute is {requests_per_minute:g}, too few for the {slots} steps that may send "
+            "requests at once: lower the limit of the pool `vendor` (dagster.yaml, or Deployment > Concurrency)."
         )
     return float(requests_per_minute // slots)
 
 
 def profile_tape(lake: Lake, profile: Profile, settings: Settings) -> TapeStore:
-    """The tape of a profile, with all that says what of it is good enough."""
+    """The tape store of a profile under the settings that decide which spans are sufficient."""
     capture = settings.capture
     return TapeStore(lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades)
 
 
 def require_same_source(store: UniverseStore, source: SourceParams) -> None:
-    """Make sure that a lake holds nothing of another source.
+    """Make sure that a lake holds no data of another source.
 
     Raises:
-        InputError: it does; names both.
+        InputError: it does; names both sources.
     """
-    held = store.source()
-    if held not in (None, source_identity(source)):
+    found = store.source()
+    if found not in (None, source_identity(source)):
         raise InputError(
-            f"{store.lake.root}: holds data of another source ({held}, not {source_identity(source)}). "
-            f"Give this source {_OWN_LAKE}"
+            f"{store.lake.root}: holds data of another source ({found}, not {source_identity(source)}). "
+            f"Give this source {_SEPARATE_LAKE}"
         )
-    kinds = imported(store.lake)
+    kinds = imported_kinds(store.lake)
     if kinds and is_simulated(source):
         raise InputError(
             f"{store.lake.root}: holds data of another source (imported {', '.join(kinds)} of a real market, not "
-            f"{source_identity(source)}). Give the simulated market {_OWN_LAKE}"
+            f"{source_identity(source)}). Give the simulated market {_SEPARATE_LAKE}"
         )
 
 
-def require_real(store: UniverseStore, source: SourceParams, kind: Imported) -> None:
-    """Make sure that what people have of a real market does not enter a lake of the simulated one.
+def require_real(store: UniverseStore, source: SourceParams, kind: ImportKind) -> None:
+    """Make sure that data of a real market is not imported into a lake of the simulated market.
 
     Raises:
-        InputError: it would, or the lake is of another source than settings say.
+        InputError: it would be, or the lake holds data of another source than the settings name.
     """
     if store.source() is None:
         return
     require_same_source(store, source)
     if is_simulated(source):
         raise InputError(
-            f"{store.lake.root}: holds a simulated market, and {kind} of a real one must not mix with it. "
-            f"Give the real one {_OWN_LAKE}"
+            f"{store.lake.root}: holds data of a simulated market, which must not be mixed with {kind} of a real one. "
+            f"Give the real market {_SEPARATE_LAKE}"
         )
 
 
 def require_payable(store: UniverseStore, settings: Settings) -> None:
-    """Make sure, before anything is paid for, that a lake is of the source in force and its universe one of small caps.
+    """Make sure, before paid requests, that a lake belongs to the configured source and its universe to small caps.
 
     Raises:
-        InputError: it is not; names the shares, their limits, the worst symbols and the remedy.
+        InputError: it does not; names the shares, their limits, the worst symbols and the remedy.
     """
     require_same_source(store, settings.source)
     limits = settings.universe.limits
     problems = measure_composition(store.read(), limits).problems(limits)
     if problems:
         raise InputError(
-            f"{store.lake.universe}: {'; '.join(problems)}. Nothing is asked for. Leave such symbols out (of "
-            "universe.file or universe.symbols; of the vendor's list by universe.max_market_cap_usd and "
-            "universe.ticker_types); have what is unknown asked for (by universe.reference_data: true, of the vendor's "
-            "list by universe.max_market_cap_usd) or, where the plan lacks it, say it in columns ticker_type and "
+            f"{store.lake.universe}: {'; '.join(problems)}. No request was sent. Remove such symbols (from "
+            "universe.file or universe.symbols; from the vendor's list by universe.max_market_cap_usd and "
+            "universe.ticker_types); request unknown values (by universe.reference_data: true; for the vendor list by "
+            "universe.max_market_cap_usd) or, where the plan lacks them, give them in the columns ticker_type and "
             "market_cap_usd of universe.file; or raise the limit; then materialize universe again."
         )
 
 
 def build_market(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
-    """The market behind the exchange in a box: a folder of files where settings name one, else the simulation."""
+    """The market of the simulated exchange: files to replay where the settings name a folder, else a simulation."""
     if params.replay is not None:
         return ReplayMarket(Path(params.replay))
     return SimulatedMarket(seed=params.seed, symbols=params.symbols)
 
 
 def is_simulated(source: SourceParams) -> bool:
-    """Whether no data of it are of a real market."""
+    """Whether a source simulates its market; a replay of files counts as real."""
     return source.kind == "embedded" and source.embedded.replay is None
 
 
 def source_identity(source: SourceParams) -> str:
-    """What tells data of one source from data of another: they must not meet in one lake."""
+    """A name for a source; data of sources with different names must not be mixed in one lake."""
     if source.kind == "vendor":
         host = urlsplit(source.base_url).netloc
         return "vendor" if host in VENDOR_HOSTS else f"vendor's protocol at {host}"

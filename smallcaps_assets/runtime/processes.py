@@ -1,4 +1,4 @@
-"""Whether the process that left something behind is still there, on every system."""
+"""Whether processes are running, identified safely on every system although process ids are used again."""
 
 import os
 import sys
@@ -10,27 +10,27 @@ from typing import Final
 
 import psutil
 
-# the system's clock may be set while a process runs, but its id is not used again within seconds
+# the system clock may be set while a process runs, but a process id is not used again within seconds
 CLOCK_SLACK_S: Final = 5.0
 POLL_S: Final = 0.1
-# the system may take its time to end even a killed process: its files have to be written
+# the system may need time to end even a killed process, such as to write its files
 KILLED_S: Final = 20.0
 
 
 @lru_cache(maxsize=1)
-def own_mark() -> str:
-    """What tells this process from every other of this machine: its id, and when it began."""
+def process_identity() -> str:
+    """What distinguishes this process from every other one on this machine: its id and its start time."""
     pid = os.getpid()
-    return f"{pid}-{_began(pid):.0f}"
+    return f"{pid}-{_start_time(pid):.0f}"
 
 
-def is_alive(mark: str) -> bool:
-    """Whether the process that `own_mark` named so is still running. What is no such mark is of no living process."""
-    pid, _, began = mark.partition("-")
-    if not (pid.isdecimal() and began.isdecimal()):
+def is_alive(identity: str) -> bool:
+    """Whether the process with this `process_identity` is running; False for text of another form."""
+    pid, _, start = identity.partition("-")
+    if not (pid.isdecimal() and start.isdecimal()):
         return False
     try:
-        return abs(_began(int(pid)) - int(began)) < CLOCK_SLACK_S
+        return abs(_start_time(int(pid)) - int(start)) < CLOCK_SLACK_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
@@ -38,9 +38,9 @@ def is_alive(mark: str) -> bool:
 
 
 def process_of(pid: int, moment: float) -> psutil.Process | None:
-    """The process that had the id `pid` at `moment` (Unix seconds), None where it has ended.
+    """The process that had the id `pid` at `moment` (Unix seconds), None if it has ended.
 
-    One that began later was given the id of a process that had ended.
+    A process that started later was given the id of one that had ended.
     """
     try:
         process = psutil.Process(pid)
@@ -52,7 +52,7 @@ def process_of(pid: int, moment: float) -> psutil.Process | None:
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Whether a process is still there; one that has ended and waits for its parent to ask how is not."""
+    """Whether a process is running; False for one that has ended and whose parent has not read its exit code."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -60,7 +60,7 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def wait_until_gone(processes: Sequence[psutil.Process], within_s: float) -> list[psutil.Process]:
-    """Wait until these processes, children or not, have ended; returns those that are still there after that time."""
+    """Wait up to `within_s` seconds until processes, children or not, have ended; returns those still running."""
     end = time.monotonic() + within_s
     while (left := [process for process in processes if is_running(process)]) and time.monotonic() < end:
         time.sleep(POLL_S)
@@ -68,17 +68,17 @@ def wait_until_gone(processes: Sequence[psutil.Process], within_s: float) -> lis
 
 
 def kill(processes: Sequence[psutil.Process]) -> None:
-    """Kill processes, and wait until they are gone."""
+    """Kill processes and wait until they are gone."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     wait_until_gone(processes, KILLED_S)
 
 
-def _began(pid: int) -> float:
-    """When a process began, in seconds; one that has ended and whose parent has not asked for its end is not there.
+def _start_time(pid: int) -> float:
+    """When a process started, in seconds.
 
-    On Linux counted from the start of the machine: the time of day at which a process seems to have begun moves there
+    On Linux counted from the start of the machine: the time of day at which a process seems to have started moves there
     with every setting of the clock.
 
     Raises:

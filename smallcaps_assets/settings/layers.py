@@ -1,4 +1,4 @@
-"""Settings as people write them: YAML files and `KEY=VALUE`, laid over one another, and named where they are wrong."""
+"""Settings as users write them, YAML files and `KEY=VALUE`; later layers override earlier ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _REMEDIES: Final = {
 
 
 class Layer(NamedTuple):
-    """Settings, all or some, as nested mappings, and where they stand."""
+    """All or some settings as nested mappings, and the file or argument they come from."""
 
     name: str
     settings: Mapping[str, Any]
@@ -26,7 +26,7 @@ def file_layer(file: Path) -> Layer:
     """The settings of a YAML file.
 
     Raises:
-        SettingsError: the file cannot be read, or holds anything but settings.
+        SettingsError: the file cannot be read, or does not hold settings.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -44,10 +44,10 @@ def file_layer(file: Path) -> Layer:
 
 
 def argument_layer(text: str) -> Layer:
-    """The one setting of `KEY=VALUE`, with the dotted name of the key and a value as a YAML file has it.
+    """The setting in `KEY=VALUE`: the dotted name of the key, and a value in YAML.
 
     Raises:
-        SettingsError: it is not of that form.
+        SettingsError: the text has another form.
     """
     key, separator, value = text.partition("=")
     names = key.strip().split(".")
@@ -62,17 +62,19 @@ def argument_layer(text: str) -> Layer:
     return Layer(f"--set {text}", settings)
 
 
-def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `changes`, mapping by mapping; anything but a mapping is replaced as a whole."""
+def override_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` overridden by `changes`, mapping by mapping; values that are not mappings are replaced as a whole."""
     merged = dict(base)
     for key, value in changes.items():
         below = merged.get(key)
-        merged[key] = laid_over(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        merged[key] = (
+            override_settings(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        )
     return merged
 
 
-def explained(layers: Sequence[Layer], error: ValidationError) -> str:
-    """What is wrong, key by key, each under the name of the last layer that says something of it."""
+def explain_errors(layers: Sequence[Layer], error: ValidationError) -> str:
+    """What is wrong, key by key, under the name of the last layer that sets the key."""
     lines: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"]) or "the settings together"
@@ -80,11 +82,11 @@ def explained(layers: Sequence[Layer], error: ValidationError) -> str:
         value = item["input"]
         shown = "" if item["type"] == "missing" or isinstance(value, dict | BaseModel) else f" = {value!r}"
         lines.setdefault(_origin(layers, item["loc"]), []).append(f"{key}{shown}: {remedy}")
-    return "; ".join(f"{name}: {'; '.join(told)}" for name, told in lines.items())
+    return "; ".join(f"{name}: {'; '.join(problems)}" for name, problems in lines.items())
 
 
-def differences(before: BaseModel, after: BaseModel) -> list[tuple[str, Any, Any]]:
-    """The dotted name of each setting that two groups of the same kind do not share, with both values."""
+def setting_differences(before: BaseModel, after: BaseModel) -> list[tuple[str, Any, Any]]:
+    """The dotted name of each setting that differs between two models of one class, with both values."""
     left, right = (_leaves(group.model_dump(mode="json")) for group in (before, after))
     keys = dict.fromkeys([*left, *right])
     return [(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]
@@ -98,10 +100,10 @@ def _leaves(node: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _origin(layers: Sequence[Layer], place: Sequence[int | str]) -> str:
-    return next((layer.name for layer in reversed(layers) if _speaks_of(layer.settings, place)), layers[0].name)
+    return next((layer.name for layer in reversed(layers) if _sets(layer.settings, place)), layers[0].name)
 
 
-def _speaks_of(node: object, place: Sequence[int | str]) -> bool:
+def _sets(node: object, place: Sequence[int | str]) -> bool:
     """Whether a layer sets the value at a place, or a part of it."""
     for name in place:
         if not isinstance(node, Mapping):

@@ -1,4 +1,4 @@
-"""Sections of the settings that belong to no single part of the work: source, places, history, capture, checks."""
+"""Sections of the settings that belong to no single domain module: source, paths, history, capture, checks."""
 
 from typing import Literal, Self
 
@@ -12,7 +12,7 @@ from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
 
 
 class EmbeddedParams(Params):
-    """The exchange in a box: a simulated market, or files served over the same protocol."""
+    """The simulated exchange: a simulated market, or files served over the same protocol."""
 
     seed: int = Field(ge=0)
     symbols: int = Field(gt=0, le=20_000)
@@ -42,19 +42,19 @@ class SourceParams(Params):
 
 
 class LakeParams(Params):
-    """Where the lake lies; relative to the folder that holds `config/`."""
+    """The folder of the lake; relative to the folder that holds `config/`."""
 
     path: str = Field(min_length=1)
 
 
 class DagsterParams(Params):
-    """Where Dagster keeps its own state."""
+    """Where Dagster keeps its state: a file whose sections override dagster.yaml, or null."""
 
     laid_over: str | None
 
 
 class HistoryParams(Params):
-    """Which sessions are followed, ET dates, both included."""
+    """Which sessions are covered, New York dates, both included."""
 
     first_session: CalendarDay
     last_session: CalendarDay | None
@@ -68,7 +68,7 @@ class HistoryParams(Params):
 
 
 class FreeDiskParams(Params):
-    """What a capture leaves on the disk; GB are 10^9 bytes."""
+    """How much disk space a capture leaves free; GB are 10^9 bytes."""
 
     check: bool
     keep_gb: float = Field(ge=0)
@@ -84,7 +84,7 @@ class CaptureParams(Params):
 
 
 class CheckParams(Params):
-    """When a published table is marked in the web UI."""
+    """When a check of a published table fails in the web UI."""
 
     master: MasterCheckParams
     bars: BarCheckParams

@@ -1,4 +1,4 @@
-"""The only reader of the environment, and with `layers` of YAML. Frozen models; wrong settings are refused by name."""
+"""The settings as frozen models. Only this module reads the environment; wrong settings are rejected by name."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, Self
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
-from smallcaps_assets.domain.events.detection import CooldownParams, DetectionParams, FilterParams
+from smallcaps_assets.domain.events.cooldown import CooldownParams
+from smallcaps_assets.domain.events.detection import DetectionParams, FilterParams
 from smallcaps_assets.domain.events.detectors import DetectorParams
 from smallcaps_assets.domain.events.features import FeatureParams
 from smallcaps_assets.domain.events.score import ScoreParams
@@ -22,7 +23,7 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.kpis import KpiParams
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.settings.layers import Layer, argument_layer, explained, file_layer, laid_over
+from smallcaps_assets.settings.layers import Layer, argument_layer, explain_errors, file_layer, override_settings
 from smallcaps_assets.settings.operations import NightlyParams, NoticeParams
 from smallcaps_assets.settings.sections import (
     CaptureParams,
@@ -36,21 +37,26 @@ from smallcaps_assets.settings.sections import (
 Profile = Literal["core", "plus", "premium"]
 PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
 
-# How a parent process tells its children which configuration they work with.
+# With these a parent process passes its configuration to its children.
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
-# How the processes of a web UI are told from all others: which process started them, and its address.
+# The address of the web UI that started a process; identifies the web UI's services and runs.
 UI_VARIABLE: Final = "SMALLCAPS_UI"
 
-# Dagster writes what a step did to its partitions at once where the storage can: PostgreSQL, not SQLite.
+# Dagster writes the events of a step in batches if the storage can: PostgreSQL, not SQLite.
 BATCH_VARIABLE: Final = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE: Final = "500"
 
+_LAUNCHER: Final = "smallcaps_assets.defs.runs.launcher"
+# in dagster.yaml files that users copied from earlier versions
+_FORMER_LAUNCHER: Final = "smallcaps_assets.defs.launcher"
+
 
 class Settings(Params):
-    """Everything that `config/config.yaml` says, with the changes a command line made."""
+    """The settings of `config/config.yaml`, with the changes of the command line."""
 
+    # the nightly capture pays for this one; also the default of --profile, and shown first
     active_profile: Profile
     source: SourceParams
     lake: LakeParams
@@ -138,13 +144,13 @@ def config_path() -> Path:
 
 
 def environment_overrides() -> dict[str, Any]:
-    """Changes that a parent process handed down, as nested mappings (empty if none)."""
+    """Changes passed by a parent process, as nested mappings (empty if none)."""
     overrides: dict[str, Any] = json.loads(os.environ.get(OVERRIDES_VARIABLE, "{}"))
     return overrides
 
 
-def hand_down(config: Path, overrides: Mapping[str, Any]) -> None:
-    """Make this process and the processes it starts work with `config` and `overrides`."""
+def pass_to_children(config: Path, overrides: Mapping[str, Any]) -> None:
+    """Make this process and the processes it starts use `config` and `overrides`."""
     os.environ[CONFIG_VARIABLE] = str(config.resolve())
     os.environ[OVERRIDES_VARIABLE] = json.dumps(overrides, default=str)
 
@@ -153,48 +159,58 @@ def use_dagster_home(folder: Path) -> None:
     """Make Dagster in this process and the processes it starts keep its state as `folder`/dagster.yaml says."""
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
-    # one record of what a run over many partitions will do, instead of one for each: half the cost of a partition
+    # one event for all planned partitions of a run instead of one each: half the cost of a partition
     os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
 
 
-def use_ui_mark(mark: str) -> None:
-    """Make the processes that this one starts known as those of the web UI that `mark` tells of."""
-    os.environ[UI_VARIABLE] = mark
+def use_ui_address(url: str) -> None:
+    """Make the processes that this one starts known as those of the web UI at `url`."""
+    os.environ[UI_VARIABLE] = url
 
 
-def instance_config(template: Path, folder: Path, over: Path | None = None) -> str:
+def instance_config(template: Path, folder: Path, override: Path | None = None) -> str:
     """The text of a dagster.yaml like `template` whose files lie in `folder`, whatever folder a process starts in.
 
     Args:
         template: a dagster.yaml.
         folder: where the state lies, as far as it is files.
-        over: a file of the same form; each of its sections replaces that of `template`.
+        override: a file of the same form; each of its sections replaces that of `template`.
 
     Raises:
-        SettingsError: `over` cannot be read, or names an environment variable that is not set.
+        SettingsError: a file is missing or cannot be read, or names an environment variable that is not set.
     """
-    document = yaml.safe_load(template.read_text(encoding="utf-8"))
-    if over is not None:
-        document |= _sections(over)
-    if "sqlite" in document["storage"]:
-        document["storage"]["sqlite"]["base_dir"] = str(folder)
-    document["local_artifact_storage"]["config"]["base_dir"] = str(folder)
+    if not template.is_file():
+        raise SettingsError(
+            f"{template}: is missing. The folder that holds config/ also needs a dagster.yaml, the settings of "
+            "Dagster: copy the one of the repository there."
+        )
+    document = _sections(template, "Correct it, or copy the one of the repository.")
+    if override is not None:
+        document |= _sections(override, "Correct dagster.laid_over, which names it.")
+    launcher = document.get("run_launcher")
+    if isinstance(launcher, dict) and launcher.get("module") == _FORMER_LAUNCHER:
+        launcher["module"] = _LAUNCHER
+    for section, name in (("storage", "sqlite"), ("local_artifact_storage", "config")):
+        found = document.get(section)
+        # without a section, files lie in `folder` by default
+        if isinstance(found, dict) and name in found:
+            found[name]["base_dir"] = str(folder)
     return str(yaml.safe_dump(document, sort_keys=False))
 
 
-def _sections(file: Path) -> dict[str, Any]:
-    """The sections of a part of a dagster.yaml; what it takes from the environment is there."""
+def _sections(file: Path, remedy: str) -> dict[str, Any]:
+    """The sections of a dagster.yaml; the environment variables that it names are set."""
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(
-            f"{file}: cannot be read ({' '.join(str(error).split())}). Correct dagster.laid_over, which names it."
-        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: cannot be read ({' '.join(str(error).split())}). {remedy}") from error
     if not isinstance(document, dict):
-        raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}.")
+        raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}. {remedy}")
     missing = [name for name in _variables(document) if not os.environ.get(name)]
     if missing:
-        raise SettingsError(f"{file}: takes {', '.join(missing)} from the environment, not set there. Set them.")
+        raise SettingsError(
+            f"{file}: takes {', '.join(missing)} from the environment, where they are not set. Set them."
+        )
     return document
 
 
@@ -215,41 +231,41 @@ def load_settings(
 
     Args:
         path: a YAML file; `config_path()` if not given.
-        overrides: nested mappings laid over the file; what the environment hands down if not given.
-        layers: laid over all of that, one after the other.
+        overrides: nested mappings that override the file; those of the environment if not given.
+        layers: override all of that, later ones earlier ones.
 
     Raises:
-        SettingsError: the file is missing or no YAML, or a setting is wrong; names file, key, value and remedy.
+        SettingsError: the file is missing or not YAML, or a setting is wrong; names file, key, value and remedy.
     """
     base = file_layer(path or config_path())
-    merged = laid_over(base.settings, environment_overrides() if overrides is None else overrides)
+    merged = override_settings(base.settings, environment_overrides() if overrides is None else overrides)
     for layer in layers:
-        merged = laid_over(merged, layer.settings)
+        merged = override_settings(merged, layer.settings)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(explained([base, *layers], error)) from None
+        raise SettingsError(explain_errors([base, *layers], error)) from None
 
 
 def trial_settings(files: Sequence[Path] = (), arguments: Sequence[str] = ()) -> Settings:
     """The settings of an experiment.
 
     Args:
-        files: laid over one another, and over the configuration in force; only where the first names every section
-            it takes the place of that.
-        arguments: `KEY=VALUE`, laid over the files.
+        files: override the configuration in force, later files earlier ones; a first file that names every section
+            replaces it.
+        arguments: `KEY=VALUE`, override the files.
 
     Raises:
         SettingsError: see `load_settings`.
     """
     layers = [file_layer(file) for file in files]
-    whole = bool(layers) and set(Settings.model_fields) <= set(layers[0].settings)
-    own = [argument_layer(argument) for argument in arguments]
-    return load_settings(files[0] if whole else None, layers=[*layers[whole:], *own])
+    is_whole = bool(layers) and set(Settings.model_fields) <= set(layers[0].settings)
+    of_arguments = [argument_layer(argument) for argument in arguments]
+    return load_settings(files[0] if is_whole else None, layers=[*layers[is_whole:], *of_arguments])
 
 
 def api_key(source: SourceParams) -> SecretStr:
-    """The vendor's key from the environment; a stand-in for the exchange in a box, which takes any.
+    """The vendor's key from the environment; a placeholder for the simulated exchange, which accepts any.
 
     Raises:
         NotAuthenticated: no variable is set.
@@ -265,7 +281,7 @@ def api_key(source: SourceParams) -> SecretStr:
 
 
 def notice_url(params: NoticeParams) -> SecretStr | None:
-    """The address that failure notices are posted to, from the environment; None where the variable is not set."""
+    """The address that failure notices are posted to, from the environment; None if the variable is not set."""
     url = os.environ.get(params.url_variable, "").strip()
     return SecretStr(url) if url else None
 
@@ -276,5 +292,5 @@ def lake_path(settings: Settings) -> Path:
 
 
 def universe_file(settings: Settings) -> Path | None:
-    """The file that names the symbols, absolute; None where settings name none."""
+    """The file that lists the symbols, absolute; None if the settings name none."""
     return None if settings.universe.file is None else (home() / settings.universe.file).resolve()

@@ -1,4 +1,4 @@
-"""Backfills of a wave: how Dagster cuts them into runs, what a failed window does to its neighbours, and repeats."""
+"""Backfills of a wave: how Dagster cuts them into runs, what a failed window does to others, and repeats."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ def keys_of(request: dg.RunRequest, instance: dg.DagsterInstance) -> list[str]:
 def backfill(platform: Platform, keys: Iterable[str], assets: Iterable[dg.AssetKey] = CORE_TAPES) -> list[bool]:
     """Run everything that a backfill is cut into; whether each run succeeded."""
     assets = list(assets)
-    job = build_defs(load_settings(overrides=platform.overrides)).resolve_implicit_global_asset_job_def()
+    job = platform.definitions.resolve_implicit_global_asset_job_def()
     return [
         job.execute_in_process(
             instance=platform.instance,
@@ -105,13 +105,13 @@ def test_a_wave_over_2000_symbols_is_ten_runs_of_trades_and_quotes(many: dg.Dags
     assert covered == keys
 
 
-def test_settings_say_how_many_partitions_a_run_takes(many: dg.DagsterInstance) -> None:
+def test_the_settings_limit_the_partitions_of_a_run(many: dg.DagsterInstance) -> None:
     keys = [tape_key(symbol, "PM") for symbol in MANY]
     assert len(cut(many, keys, {"partitions_per_run": 600}, CORE_TAPES)) == 4
     assert len(cut(many, MANY, {"partitions_per_run": 600}, [dg.AssetKey("minute_bars")])) == 4
 
 
-def test_what_is_scattered_is_a_run_for_each_stretch(many: dg.DagsterInstance) -> None:
+def test_scattered_partitions_are_one_run_per_contiguous_range(many: dg.DagsterInstance) -> None:
     scattered = [tape_key(MANY[number], "PM") for number in (3, 4, 5, 700, 1_999)]
     assert len(cut(many, scattered, {}, CORE_TAPES[:1])) == 3
 
@@ -119,7 +119,7 @@ def test_what_is_scattered_is_a_run_for_each_stretch(many: dg.DagsterInstance) -
 # ------------------------------------------------------------------------------------------------- failures, repeats
 
 
-def test_a_failed_window_is_red_alone_and_the_repair_asks_for_it_alone(waved: Platform) -> None:
+def test_only_a_failed_window_is_shown_as_failed_and_only_it_is_requested_again(waved: Platform) -> None:
     by_path(waved, "/BNRX")
     assert backfill(waved, WAVE) == [False, True, True]
     victim = tape_key("BNRX", "PM")
@@ -134,7 +134,7 @@ def test_a_failed_window_is_red_alone_and_the_repair_asks_for_it_alone(waved: Pl
     assert_whole(waved)
 
 
-def test_the_whole_wave_again_asks_for_what_is_missing_and_then_for_nothing(waved: Platform) -> None:
+def test_a_repeated_wave_requests_what_is_missing_and_then_nothing(waved: Platform) -> None:
     by_path(waved, "/BNRX")
     backfill(waved, WAVE)
     waved.gate.rule = lambda path, query: None  # noqa: ARG005

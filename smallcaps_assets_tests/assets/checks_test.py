@@ -1,4 +1,4 @@
-"""The checks of the web UI, evaluated for real on a small lake: green as it was made, red where it was damaged."""
+"""The checks of the web UI, evaluated on a small lake: they pass on it as it was made, and fail where it is damaged."""
 
 import json
 import shutil
@@ -10,11 +10,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
 
@@ -56,7 +54,7 @@ def damaged(made: Platform, tmp_path: Path) -> Platform:
 
 def checked(platform: Platform, asset: str, *names: str) -> Verdicts:
     """Run checks of an asset, all or those named, without making the asset."""
-    definitions = build_defs(load_settings(overrides=platform.overrides))
+    definitions = platform.definitions
     key = dg.AssetKey.from_user_string(asset)
     keys = {one for one in definitions.resolve_asset_graph().asset_check_keys if one.asset_key == key}
     wanted = {one for one in keys if not names or one.name in names}
@@ -80,7 +78,7 @@ def rewrite(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     )
 
 
-def test_checks_run_with_the_assets_they_are_about(made: Platform) -> None:
+def test_checks_run_with_their_assets(made: Platform) -> None:
     for stage, expected in (("bars", BARS), ("shards", set()), ("tables", MASTER | MANIFEST)):
         found = list(made.stages[stage].get_asset_check_evaluations())
         assert {check.check_name for check in found} == expected
@@ -90,7 +88,7 @@ def test_checks_run_with_the_assets_they_are_about(made: Platform) -> None:
 @pytest.mark.parametrize(
     ("asset", "names"), [("minute_bars", BARS), ("master_events", MASTER), ("core/manifest", MANIFEST)]
 )
-def test_checks_run_again_without_making_the_asset(made: Platform, asset: str, names: set[str]) -> None:
+def test_checks_run_without_materializing_the_asset(made: Platform, asset: str, names: set[str]) -> None:
     before = len(made.instance.fetch_materializations(dg.AssetKey.from_user_string(asset), limit=100).records)
     verdicts = checked(made, asset)
     assert set(verdicts) == names
@@ -165,7 +163,7 @@ def low_between(master: pl.DataFrame) -> pl.DataFrame:
         (low_between, {"cooldown"}),
     ],
 )
-def test_a_damaged_master_turns_the_right_check_red(
+def test_a_damaged_master_fails_the_right_check(
     damaged: Platform, damage: Callable[[pl.DataFrame], pl.DataFrame], expected: set[str]
 ) -> None:
     damaged.overrides["checks"] = {"master": {"min_events_for_shares": 1}}
@@ -179,7 +177,7 @@ def test_a_damaged_master_turns_the_right_check_red(
     assert verdicts[name].metadata["examples"].records
 
 
-def test_other_settings_than_those_of_the_shards_are_a_warning(damaged: Platform) -> None:
+def test_shards_of_other_settings_are_a_warning(damaged: Platform) -> None:
     damaged.overrides["detectors"] = {"flush": {"min_spike_x": 5.0}}
     verdicts = checked(damaged, "master_events")
     assert red(verdicts) == {"shards_current"}
@@ -203,7 +201,7 @@ def manifest_path(platform: Platform) -> Path:
         (lambda rows: rows.with_columns(symbol=pl.lit("AVLO"), date=pl.lit("2025-11-26")), {"caps"}),
     ],
 )
-def test_a_manifest_that_was_edited_turns_red(
+def test_an_edited_manifest_fails_its_check(
     damaged: Platform, damage: Callable[[pl.DataFrame], pl.DataFrame], expected: set[str]
 ) -> None:
     rewrite(manifest_path(damaged), damage)
@@ -224,7 +222,7 @@ def test_a_newer_master_and_other_settings_are_warnings(damaged: Platform) -> No
     assert verdicts["caps"].severity == dg.AssetCheckSeverity.WARN
 
 
-def test_lost_sessions_and_minutes_turn_red(damaged: Platform) -> None:
+def test_lost_sessions_and_minutes_fail_their_checks(damaged: Platform) -> None:
     day = new_york_date(pl.col("timestamp"))
     december = damaged.lake.bars(FIRST) / "2025-12.parquet"
     december.unlink()
@@ -244,18 +242,18 @@ def test_lost_sessions_and_minutes_turn_red(damaged: Platform) -> None:
     assert verdicts["missing_minutes"].metadata["rows_that_break_it"].value == 60
 
 
-def test_a_session_without_any_bars_turns_red(damaged: Platform) -> None:
+def test_a_session_without_any_bars_fails_its_check(damaged: Platform) -> None:
     for symbol in SYMBOLS_OF_MARKET:
         path = damaged.lake.bars(symbol) / "2025-11.parquet"
-        said = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
-        said["sessions"]["2025-11-25"] = "0-0000000000000000"
-        pl.read_parquet(path, hive_partitioning=False).write_parquet(path, metadata={"smallcaps": json.dumps(said)})
+        footer = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
+        footer["sessions"]["2025-11-25"] = "0-0000000000000000"
+        pl.read_parquet(path, hive_partitioning=False).write_parquet(path, metadata={"smallcaps": json.dumps(footer)})
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == {"empty_sessions"}
     assert verdicts["empty_sessions"].severity == dg.AssetCheckSeverity.ERROR
 
 
-def test_a_file_that_cannot_be_read_turns_its_checks_red(damaged: Platform) -> None:
+def test_an_unreadable_file_fails_its_checks(damaged: Platform) -> None:
     (damaged.lake.bars(FIRST) / "2025-11.parquet").write_bytes(b"PAR1 no more")
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == BARS - {"up_to_date"}  # which looks at the newest month
@@ -263,16 +261,16 @@ def test_a_file_that_cannot_be_read_turns_its_checks_red(damaged: Platform) -> N
         assert place in verdicts[name].metadata["cannot_be_read"].value
 
 
-def test_before_the_first_session_is_over_there_is_nothing_to_lack(damaged: Platform) -> None:
+def test_nothing_is_missing_before_the_first_session_is_over(damaged: Platform) -> None:
     damaged.overrides |= {"history": {"first_session": "2099-12-31", "last_session": None}}
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == set()
     assert verdicts["missing_minutes"].metadata["minutes"].value == 0
 
 
-def test_checks_of_what_is_not_there_yet_say_what_to_do(damaged: Platform) -> None:
+def test_checks_of_missing_tables_name_the_remedy(damaged: Platform) -> None:
     damaged.lake.master.unlink()
-    definitions = build_defs(load_settings(overrides=damaged.overrides))
+    definitions = damaged.definitions
     keys = {key for key in definitions.resolve_asset_graph().asset_check_keys if key.name == "cooldown"}
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
@@ -284,37 +282,37 @@ def test_checks_of_what_is_not_there_yet_say_what_to_do(damaged: Platform) -> No
 # ------------------------------------------------------------------------------------------------- before publishing
 
 
-def test_a_foreign_shard_never_becomes_part_of_master(damaged: Platform) -> None:
+def test_a_shard_of_another_program_never_becomes_part_of_master(damaged: Platform) -> None:
     before = damaged.lake.master.read_bytes()
     # an honest shard, but for its clock
     rewrite(damaged.lake.shard(FIRST), first_row(session=pl.lit("AH"), is_afterhours=pl.lit(value=True)))
-    told = failure(damaged.run("master_events", fails=True))
-    assert "session_clock" in told
-    assert "Remove the shards concerned and detect them again" in told
+    error = failure(damaged.run("master_events", fails=True))
+    assert "session_clock" in error
+    assert "Remove the shards concerned and detect them again" in error
     assert damaged.lake.master.read_bytes() == before
 
 
-def test_bars_that_were_spoiled_are_not_published_again(damaged: Platform) -> None:
+def test_damaged_bars_are_not_published_again(damaged: Platform) -> None:
     path = Lake(damaged.root).bars(FIRST) / "2025-11.parquet"
-    said = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
-    del said["sessions"]["2025-11-25"]
+    footer = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
+    del footer["sessions"]["2025-11-25"]
     bars = pl.read_parquet(path, hive_partitioning=False)
-    bars.with_columns(close=pl.lit(float("nan"))).write_parquet(path, metadata={"smallcaps": json.dumps(said)})
+    bars.with_columns(close=pl.lit(float("nan"))).write_parquet(path, metadata={"smallcaps": json.dumps(footer)})
     before = path.read_bytes()
-    told = failure(damaged.run("minute_bars", first=FIRST, last=FIRST, fails=True))
+    error = failure(damaged.run("minute_bars", first=FIRST, last=FIRST, fails=True))
     for words in ("missing or not positive", f"materialize minute_bars of {FIRST} again"):
-        assert words in told
+        assert words in error
     assert path.read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------- figures over time
 
 
-def test_plots_have_figures_that_mean_something(made: Platform) -> None:
+def test_plotted_figures_are_recorded(made: Platform) -> None:
     master = pl.read_parquet(made.lake.master)
     (figures,) = metadata_of(made.stages["tables"], "master_events").values()
-    own = {name: value.value for name, value in figures.items()}
-    by_session = {name: rows for name, rows in own.items() if str(name).split("/")[0] in ("PM", "RTH", "AH")}
+    values = {name: value.value for name, value in figures.items()}
+    by_session = {name: rows for name, rows in values.items() if str(name).split("/")[0] in ("PM", "RTH", "AH")}
     counted = master.group_by("session", "event_type").len().iter_rows()
     assert by_session == {f"{session}/{event_type}": rows for session, event_type, rows in counted}
     (figures,) = metadata_of(made.stages["tables"], "core", "manifest").values()
@@ -322,7 +320,7 @@ def test_plots_have_figures_that_mean_something(made: Platform) -> None:
     assert sum(mix) == pytest.approx(100)
 
 
-def test_partitions_say_how_many_rows_they_hold(made: Platform) -> None:
+def test_partitions_record_their_number_of_rows(made: Platform) -> None:
     bars = metadata_of(made.stages["bars"], "minute_bars")
     shards = metadata_of(made.stages["shards"], "event_shards")
     for symbol in SYMBOLS_OF_MARKET:
@@ -332,7 +330,7 @@ def test_partitions_say_how_many_rows_they_hold(made: Platform) -> None:
         assert shards[symbol]["dagster/partition_row_count"].value == events
 
 
-def test_a_capture_that_has_not_begun_warns_and_is_not_red(damaged: Platform) -> None:
+def test_a_capture_that_has_not_started_is_a_warning(damaged: Platform) -> None:
     result = damaged.run(["core", "capture_ledger"], ["core", "capture_report"])
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert not checks["success_rate"].passed

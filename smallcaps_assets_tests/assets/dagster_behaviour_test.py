@@ -1,4 +1,4 @@
-"""Behaviour of Dagster that the assets lean on. If one of these fails after an upgrade, read `defs/` again."""
+"""Behaviour of Dagster that the assets rely on. If one of these fails after an upgrade, review `defs/`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -74,7 +74,7 @@ def test_metadata_can_be_given_to_each_partition(instance: dg.DagsterInstance) -
     assert found == {"a": 0, "b": 1, "c": 2}
 
 
-def test_what_was_logged_before_a_failure_stays_materialized(instance: dg.DagsterInstance) -> None:
+def test_partitions_logged_before_a_failure_stay_materialized(instance: dg.DagsterInstance) -> None:
     assert not materialize(breaking, instance, "a", "c").success
     assert set(instance.get_materialized_partitions(breaking.key)) == {"a", "c"}
 
@@ -89,7 +89,7 @@ def test_a_range_over_two_waves_is_a_cross_product(instance: dg.DagsterInstance)
     assert sorted(SEEN[0]) == sorted(str(key(letter, wave)) for letter in "ab" for wave in ("PM", "AH"))
 
 
-def test_keys_of_a_grid_know_their_dimensions(instance: dg.DagsterInstance) -> None:
+def test_keys_of_two_dimensions_have_keys_by_dimension(instance: dg.DagsterInstance) -> None:
     with dg.partition_loading_context(dynamic_partitions_store=instance):
         keys = GRID.get_partition_keys()
     assert len(keys) == 9
@@ -98,7 +98,7 @@ def test_keys_of_a_grid_know_their_dimensions(instance: dg.DagsterInstance) -> N
     assert dict(one.keys_by_dimension) == {"letter": "b", "wave": "RTH"}
 
 
-def test_partitions_that_are_added_again_keep_their_place(instance: dg.DagsterInstance) -> None:
+def test_partitions_that_are_added_again_keep_their_order(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("letters", ["d", "a", "b"])
     assert list(instance.get_dynamic_partitions("letters")) == ["a", "b", "c", "d"]
 
@@ -158,7 +158,9 @@ WHOLE = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_ra
 
 
 @pytest.mark.usefixtures("plans")
-def test_what_a_step_marks_as_failed_is_red_when_a_later_step_fails_the_run(instance: dg.DagsterInstance) -> None:
+def test_partitions_a_step_marks_as_failed_are_failed_once_a_later_step_fails_the_run(
+    instance: dg.DagsterInstance,
+) -> None:
     assert not run_together(instance, going_on, at_the_end, tags=WHOLE)
     assert shown(instance, going_on) == {"green": {"a", "c"}, "red": {"b"}, "running": set()}
     assert instance.get_latest_materialization_event(at_the_end.key) is not None
@@ -177,19 +179,19 @@ def lettered_as_going_on() -> dg.AssetsDefinition:
 
 
 @pytest.mark.usefixtures("plans")
-def test_what_a_failing_step_marks_as_failed_is_red(instance: dg.DagsterInstance) -> None:
+def test_partitions_a_failing_step_marks_are_failed(instance: dg.DagsterInstance) -> None:
     assert not materialize(marking, instance, "a", "c").success
     assert shown(instance, marking) == {"green": {"a"}, "red": {"b", "c"}, "running": set()}
 
 
-def test_of_a_failing_step_that_marks_nothing_only_plans_for_each_partition_are_red(
+def test_of_a_failing_step_that_marks_nothing_only_planned_partitions_are_failed(
     instance: dg.DagsterInstance, plans: str
 ) -> None:
     assert not materialize(breaking, instance, "a", "c").success
     assert shown(instance, breaking)["red"] == (set() if plans == "1" else {"b"})
 
 
-def test_partitions_of_a_run_that_goes_on_are_shown_so_only_where_each_has_a_plan(
+def test_partitions_of_an_unfinished_run_are_shown_as_such_only_with_a_plan_for_each(
     instance: dg.DagsterInstance, plans: str
 ) -> None:
     seen = []
@@ -251,7 +253,7 @@ def made_of_source(instance: dg.DagsterInstance) -> None:
 
 
 def tell(instance: dg.DagsterInstance, partition: str, version: str) -> None:
-    """Report a partition of the source with a data version of its own."""
+    """Report a partition of the source with its own data version."""
     tags = provenance_tags(instance, "1", []) | data_version_tags(version)
     instance.report_runless_asset_event(dg.AssetMaterialization("source", partition=partition, tags=tags))
 
@@ -272,7 +274,7 @@ def test_partitions_are_stale_one_by_one_and_never_their_asset_as_a_whole(instan
     assert causes(instance, "derived", "a", of=source("2")) == []
 
 
-def test_what_is_told_of_a_partition_last_counts_whoever_tells_it(instance: dg.DagsterInstance) -> None:
+def test_the_last_event_of_a_partition_counts_whoever_reports_it(instance: dg.DagsterInstance) -> None:
     made_of_source(instance)
     tell(instance, "b", "of the run")
     assert causes(instance, "derived", "b") == causes(instance, "gathered") == []
@@ -293,7 +295,7 @@ def test_without_a_code_version_the_time_decides(instance: dg.DagsterInstance) -
 
 
 @pytest.mark.parametrize(("partitions", "seen"), [(99, True), (100, False)])
-def test_of_a_hundred_partitions_and_more_news_are_not_seen(
+def test_updates_are_not_seen_from_a_hundred_partitions_on(
     instance: dg.DagsterInstance, partitions: int, seen: bool
 ) -> None:
     made_of_source(instance)
@@ -302,7 +304,7 @@ def test_of_a_hundred_partitions_and_more_news_are_not_seen(
     assert causes(instance, "gathered") == (["DATA source b"] if seen else [])
 
 
-def test_a_result_that_says_so_is_not_recorded_again_and_what_comes_after_runs(instance: dg.DagsterInstance) -> None:
+def test_a_result_marked_as_recorded_is_not_recorded_again_and_later_steps_run(instance: dg.DagsterInstance) -> None:
     @dg.asset(name="source", **BY_LETTER, code_version="1")
     def recorded(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         for letter in context.partition_keys:
@@ -317,7 +319,7 @@ def test_a_result_that_says_so_is_not_recorded_again_and_what_comes_after_runs(i
     assert causes(instance, "derived", "a") == causes(instance, "gathered") == []
 
 
-def test_the_tags_we_make_are_those_that_dagster_makes(instance: dg.DagsterInstance) -> None:
+def test_provenance_tags_equal_those_of_dagster(instance: dg.DagsterInstance) -> None:
     assert run_together(instance, source(), tags=WHOLE)
     ours = provenance_tags(instance, "1", [dg.AssetKey("source")])
     # of one partition: of several Dagster gives a digest of their data versions

@@ -1,4 +1,4 @@
-"""The launcher's eye on the processes of runs, with processes of our own in the place of runs'."""
+"""The launcher watches the processes of runs; processes started by the tests take their place."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
-from smallcaps_assets.commands.ui import _sweep, _tell_if_refused
 from smallcaps_assets.defs.runs.launcher import WatchedRunLauncher
 from smallcaps_assets.defs.runs.orphans import fail_orphans
+from smallcaps_assets.defs.runs.pool import COMMAND, VENDOR_POOL, settle_limit
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag, worker
-from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _began, is_alive, process_of
+from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _start_time, is_alive, process_identity, process_of
 from smallcaps_assets_tests.repository import REPOSITORY
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -56,7 +56,7 @@ def run_in(
     status: dg.DagsterRunStatus = STARTED,
     tags: dict[str, str] | None = None,
 ) -> dg.DagsterRun:
-    """A run that told the id of its process, as Dagster's do."""
+    """A run that logged the id of its process, as Dagster's do."""
     run = instance.create_run_for_job(dg.job(name="any")(lambda: None), status=status, tags=tags)
     if pid is not None:
         instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
@@ -73,7 +73,7 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
     return launcher_of(instance).check_run_worker_health(run).status
 
 
-def test_a_run_is_well_as_long_as_its_process_is_there(instance: dg.DagsterInstance) -> None:
+def test_a_run_is_healthy_while_its_process_runs(instance: dg.DagsterInstance) -> None:
     assert launcher_of(instance).supports_check_run_worker_health
     with process_that(SLEEPS) as process:
         run = run_in(instance, process.pid)
@@ -86,19 +86,19 @@ def test_a_run_is_well_as_long_as_its_process_is_there(instance: dg.DagsterInsta
         assert health(instance, run) == WorkerStatus.FAILED
 
 
-def test_an_id_that_was_given_to_another_process_since_does_not_deceive() -> None:
+def test_a_process_that_got_the_same_id_later_is_not_mistaken() -> None:
     with process_that(SLEEPS) as process:
         began = time.time()
         assert process_of(process.pid, began) is not None
         # said by a process of the same id that ended before this one began
         assert process_of(process.pid, began - 60) is None
-        counted = _began(process.pid)
+        counted = _start_time(process.pid)
         assert is_alive(f"{process.pid}-{counted:.0f}")
         assert not is_alive(f"{process.pid}-{counted + 60:.0f}")
     assert CLOCK_SLACK_S < 60
 
 
-def test_a_run_inside_a_command_is_watched_by_its_mark(instance: dg.DagsterInstance) -> None:
+def test_a_run_inside_a_command_is_watched_by_its_tag(instance: dg.DagsterInstance) -> None:
     run = run_in(instance, None, tags=process_tag())
     assert health(instance, run) == WorkerStatus.RUNNING
     found = worker(instance, run)
@@ -108,7 +108,7 @@ def test_a_run_inside_a_command_is_watched_by_its_mark(instance: dg.DagsterInsta
     assert health(instance, gone) == WorkerStatus.FAILED
 
 
-def test_a_run_of_no_known_process_is_not_accused(instance: dg.DagsterInstance) -> None:
+def test_a_run_with_no_known_process_is_assumed_healthy(instance: dg.DagsterInstance) -> None:
     assert health(instance, run_in(instance, None)) == WorkerStatus.RUNNING
 
 
@@ -129,7 +129,7 @@ def test_what_has_ended_is_not_ended_again(instance: dg.DagsterInstance) -> None
     assert not launcher_of(instance).terminate(run.run_id)
 
 
-def test_before_a_daemon_starts_only_runs_that_nothing_works_on_are_failed(instance: dg.DagsterInstance) -> None:
+def test_before_a_daemon_starts_only_orphaned_runs_are_failed(instance: dg.DagsterInstance) -> None:
     with process_that(SLEEPS) as process:
         runs = {
             "at work": run_in(instance, process.pid),
@@ -166,14 +166,20 @@ def test_killed_runs_are_retried_and_failed_steps_are_not(instance: dg.DagsterIn
     assert of_a_command.tags["dagster/will_retry"] == "false"
 
 
-def test_what_a_state_refuses_is_told_and_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "history").mkdir()
-    (tmp_path / "history" / "runs.db").write_bytes(b"no database at all" * 100)
-    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    document["storage"]["sqlite"]["base_dir"] = str(tmp_path)
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    assert not _tell_if_refused(_sweep)
-    assert "Dagster's state cannot be put in order for the moment" in capfd.readouterr().err
+def test_run_monitoring_frees_what_a_killed_command_holds_of_the_pool(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    settle_limit(instance)
+
+    def holds(holder: str) -> bool:
+        return storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed
+
+    with process_that(SLEEPS) as process:
+        waiting = run_in(instance, process.pid)
+        alive = f"{COMMAND}{process_identity()}"
+        for holder, is_freed in ((alive, False), (f"{COMMAND}999999999-1", True)):
+            assert holds(holder)
+            assert not holds(waiting.run_id)
+            assert health(instance, waiting) == WorkerStatus.RUNNING
+            assert holds(waiting.run_id) is is_freed
+            for taken in (holder, waiting.run_id):
+                storage.free_concurrency_slots_for_run(taken)

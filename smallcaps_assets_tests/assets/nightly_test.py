@@ -1,4 +1,4 @@
-"""Nights: as the schedule asks for them, over HTTP, in lakes of their own."""
+"""Nightly runs, as the schedule requests them, over HTTP, each test in its own lake."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import PROFILES, Settings, load_settings
+from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import (
     SYMBOLS_OF_MARKET,
@@ -58,23 +58,19 @@ def resources(platform: Platform, at: datetime | None = None) -> dict[str, Any]:
     }
 
 
-def schedule_of(settings: Settings) -> dg.ScheduleDefinition:
-    return build_defs(settings).get_repository_def().get_schedule_def("nightly")
-
-
 def tick(platform: Platform, at: str) -> dg.RunRequest | dg.SkipReason:
     """What the schedule says at a New York time."""
-    schedule = schedule_of(load_settings(overrides=platform.overrides))
+    schedule = platform.definitions.get_repository_def().get_schedule_def("nightly")
     with dg.build_schedule_context(
         instance=platform.instance, scheduled_execution_time=new_york(at), resources=resources(platform)
     ) as context:
-        said = schedule(context)
-    assert isinstance(said, dg.RunRequest | dg.SkipReason)
-    return said
+        result = schedule(context)
+    assert isinstance(result, dg.RunRequest | dg.SkipReason)
+    return result
 
 
 def night(platform: Platform, session: str, *, fails: bool = False) -> dg.ExecuteInProcessResult:
-    """The night after a session, as the schedule asks for it; later sessions have not happened."""
+    """The night after a session, as the schedule requests it; later sessions have not happened."""
     platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": session}
     platform.gate.asked.clear()
     settings = load_settings(overrides=platform.overrides)
@@ -82,8 +78,7 @@ def night(platform: Platform, session: str, *, fails: bool = False) -> dg.Execut
     request = night_request(platform.instance, settings, lake, new_york(f"{session} 20:45"))
     assert isinstance(request, dg.RunRequest)
     assert (request.run_key, request.tags[SESSION_TAG]) == (session, session)
-    definitions = build_defs(settings)
-    result = definitions.resolve_job_def("nightly").execute_in_process(
+    result = platform.definitions.resolve_job_def("nightly").execute_in_process(
         instance=platform.instance, run_config=dict(request.run_config), tags=request.tags, raise_on_error=False
     )
     assert result.success != fails
@@ -124,7 +119,7 @@ def colours(platform: Platform, asset: str) -> dict[str, str]:
         ("2025-11-28 20:45", "2025-11-28"),  # half day
     ],
 )
-def test_each_session_has_its_night(kept: Platform, at: str, session: str) -> None:
+def test_each_session_has_one_nightly_run(kept: Platform, at: str, session: str) -> None:
     kept.overrides["history"] = {"first_session": "2025-10-20", "last_session": None}
     kept.run("universe")
     request = tick(kept, at)
@@ -146,26 +141,29 @@ def test_each_session_has_its_night(kept: Platform, at: str, session: str) -> No
         ("2025-11-26 20:45", {}, "no symbols yet: materialize the asset universe"),
     ],
 )
-def test_a_night_without_work_says_why(kept: Platform, at: str, history: dict[str, str], words: str) -> None:
+def test_a_night_without_work_is_skipped_with_a_reason(
+    kept: Platform, at: str, history: dict[str, str], words: str
+) -> None:
     kept.overrides["history"] = {"first_session": "2025-10-20", "last_session": None} | history
-    said = tick(kept, at)
-    assert isinstance(said, dg.SkipReason)
-    assert words in str(said.skip_message)
+    result = tick(kept, at)
+    assert isinstance(result, dg.SkipReason)
+    assert words in str(result.skip_message)
 
 
-def test_a_night_does_not_begin_before_the_last_one_is_over(kept: Platform) -> None:
+def test_a_night_does_not_start_before_the_last_one_is_finished(kept: Platform) -> None:
     kept.overrides["history"] = {"first_session": "2025-10-20", "last_session": None}
     kept.run("universe")
     run = create_run_for_test(kept.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
-    said = tick(kept, "2025-11-26 20:45")
-    assert isinstance(said, dg.SkipReason)
-    assert run.run_id in str(said.skip_message)
+    result = tick(kept, "2025-11-26 20:45")
+    assert isinstance(result, dg.SkipReason)
+    assert run.run_id in str(result.skip_message)
     kept.instance.report_run_failed(run)
     assert isinstance(tick(kept, "2025-11-26 20:45"), dg.RunRequest)
 
 
-def test_the_schedule_keeps_new_york_time_and_waits_to_be_switched_on() -> None:
-    schedule = schedule_of(load_settings(overrides={"nightly": {"start": "21:05"}}))
+def test_the_schedule_keeps_new_york_time_and_is_off_by_default() -> None:
+    definitions = build_defs(load_settings(overrides={"nightly": {"start": "21:05"}}))
+    schedule = definitions.get_repository_def().get_schedule_def("nightly")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     ticks = schedule_execution_time_iterator(
         new_york("2025-11-01 12:00").timestamp(), schedule.cron_schedule, schedule.execution_timezone
@@ -207,7 +205,7 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     assert verdicts == dict.fromkeys(["minute_bars", "master_events", *manifests], True)
 
 
-def test_missed_nights_caught_up_in_one_equal_nights_one_by_one_and_one_detection_of_all(
+def test_catching_up_equals_night_by_night_and_one_full_detection(
     fresh: Platform, tmp_path: Path, small_market: SimulatedMarket
 ) -> None:
     for session in ("2025-11-24", "2025-11-26", "2025-11-28"):  # one of them missed Tuesday as well
@@ -228,13 +226,13 @@ def test_missed_nights_caught_up_in_one_equal_nights_one_by_one_and_one_detectio
         assert_frame_equal(one_by_one, master(other), rel_tol=1e-9, abs_tol=1e-9)
 
 
-def test_a_symbol_that_fails_is_red_stops_nothing_and_is_repaired_by_the_next_night(fresh: Platform) -> None:
+def test_a_failed_symbol_stops_no_other_and_is_repaired_by_the_next_night(fresh: Platform) -> None:
     begun(fresh)
     by_path(fresh, "ticker/BNRX")
     result = night(fresh, "2025-11-24", fails=True)
-    told = failure(result)
+    message = failure(result)
     for words in ("1 of 4 symbols are behind", "BNRX: 1 sessions missing, 0 not detected", "out of order"):
-        assert words in told
+        assert words in message
     assert colours(fresh, "minute_bars") == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"BNRX": "FAILED"}
     assert set(colours(fresh, "event_shards").values()) == {"MATERIALIZED"}
     newest = dict(master(fresh).group_by("symbol").agg(pl.col("date").max()).iter_rows())
@@ -257,16 +255,16 @@ def test_a_symbol_that_fails_is_red_stops_nothing_and_is_repaired_by_the_next_ni
 def test_a_symbol_whose_file_is_damaged_stops_no_other(fresh: Platform) -> None:
     begun(fresh)
     (fresh.lake.bars("CRVO") / "2025-11.parquet").write_bytes(b"PAR1 no more")
-    told = failure(night(fresh, "2025-11-24", fails=True))
-    assert "1 of 4 symbols are behind" in told
-    assert "CRVO" in told.split("\n")[1]
-    assert "2025-11.parquet: cannot be read" in told
+    message = failure(night(fresh, "2025-11-24", fails=True))
+    assert "1 of 4 symbols are behind" in message
+    assert "CRVO" in message.split("\n")[1]
+    assert "2025-11.parquet: cannot be read" in message
     for asset in ("minute_bars", "event_shards"):
         assert colours(fresh, asset) == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"CRVO": "FAILED"}
     assert master(fresh)["date"].max() == "2025-11-24"
 
 
-def test_a_symbol_that_joins_in_a_night_comes_in_the_next(fresh: Platform) -> None:
+def test_a_symbol_that_joins_in_a_night_is_fetched_in_the_next(fresh: Platform) -> None:
     fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX"]}
     begun(fresh)
     fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX", "CRVO"]}

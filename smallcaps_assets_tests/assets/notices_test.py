@@ -21,7 +21,7 @@ from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -64,7 +64,7 @@ class Listener:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *said: object) -> None:
+            def log_message(self, *arguments: object) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -130,13 +130,13 @@ def test_a_failed_run_is_one_line_and_one_post(instance: dg.DagsterInstance, hom
     }
     assert lines(home / ".dagster" / "failures.jsonl") == [expected]
     assert listener.posted == [(SECRET, "application/json", expected)]
-    notify(instance, failed(instance, broken, {}), file="told/here.jsonl")
-    (second,) = lines(home / "told" / "here.jsonl")
+    notify(instance, failed(instance, broken, {}), file="notices/here.jsonl")
+    (second,) = lines(home / "notices" / "here.jsonl")
     assert (second["partitions"], second["step"]) == (None, "broken")
     assert "no such key" in second["cause"]
 
 
-def test_without_an_address_nothing_is_posted(instance: dg.DagsterInstance, home: Path) -> None:
+def test_without_a_url_nothing_is_posted(instance: dg.DagsterInstance, home: Path) -> None:
     result = failed(instance, broken, {"dagster/partition": "AAA"})
     notify(instance, result)
     notify(instance, result)
@@ -144,7 +144,7 @@ def test_without_an_address_nothing_is_posted(instance: dg.DagsterInstance, home
 
 
 @pytest.mark.parametrize("status", [302, 500])
-def test_a_post_that_is_refused_is_told_without_the_address(
+def test_a_rejected_post_is_reported_without_the_url(
     instance: dg.DagsterInstance, home: Path, listener: Listener, status: int
 ) -> None:
     listener.status = status
@@ -164,7 +164,7 @@ def test_a_post_that_is_refused_is_told_without_the_address(
         (f"http://a host{SECRET}", "did not answer"),
     ],
 )
-def test_an_address_that_does_not_work_is_told_without_its_path(
+def test_a_broken_url_is_reported_without_its_path(
     instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: str
 ) -> None:
     monkeypatch.setenv(URL_VARIABLE, url)
@@ -194,11 +194,11 @@ def followed(tmp_path: Path) -> Lake:
 
 def brought(lake: Lake, session: date) -> None:
     BarsStore(lake).add("AAA", session.replace(day=1), [session], BARS.to_frame(), BARS.to_frame())
-    ShardStore(lake).replace("AAA", SHARD.to_frame(), Coverage.of({}, [], {session: "0-0"}, {}, 0))
+    ShardStore(lake).replace("AAA", SHARD.to_frame(), ShardCoverage.of({}, [], {session: "0-0"}, {}, 0))
     lake.master.write_bytes(b"a table")
 
 
-def own(lake: Lake, at: datetime) -> dict[str, object]:
+def resources_at(lake: Lake, at: datetime) -> dict[str, object]:
     settings = load_settings(overrides={"history": {"last_session": None}})
     return {
         "settings": SettingsResource(document=settings.model_dump_json(), at=at.isoformat()),
@@ -218,18 +218,18 @@ def reported(instance: dg.DagsterInstance) -> list[tuple[str, bool, str]]:
     return [(one.asset_key.to_user_string(), one.passed, one.severity.value) for one in found if one is not None]
 
 
-def test_lateness_is_reported_when_the_verdict_changes(instance: dg.DagsterInstance, followed: Lake) -> None:
+def test_lateness_is_reported_when_the_result_changes(instance: dg.DagsterInstance, followed: Lake) -> None:
     cursor: str | None = None
 
     def look(at: str) -> str:
         nonlocal cursor
         with dg.build_sensor_context(
-            instance=instance, cursor=cursor, resources=own(followed, new_york(at))
+            instance=instance, cursor=cursor, resources=resources_at(followed, new_york(at))
         ) as context:
-            said = lateness(context)
-        assert isinstance(said, dg.SensorResult)
-        cursor = said.cursor
-        return str(said.skip_reason.skip_message) if said.skip_reason else ""
+            result = lateness(context)
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        return str(result.skip_reason.skip_message) if result.skip_reason else ""
 
     assert "session of 2025-11-26 is published" in look("2025-11-26 23:40")
     on_time = [("minute_bars", True, "WARN"), ("master_events", True, "WARN")]
@@ -245,7 +245,7 @@ def test_lateness_is_reported_when_the_verdict_changes(instance: dg.DagsterInsta
 
 
 def test_the_checks_can_be_run_by_hand(instance: dg.DagsterInstance, followed: Lake) -> None:
-    resources = own(followed, new_york("2025-11-28 23:40"))
+    resources = resources_at(followed, new_york("2025-11-28 23:40"))
     keys = [dg.AssetCheckKey(dg.AssetKey(name), "up_to_date") for name in ("minute_bars", "master_events")]
     definitions = build_defs(load_settings(overrides={}), resources)
     look = dg.Definitions(jobs=[dg.define_asset_job("look", dg.AssetSelection.checks(*keys))])

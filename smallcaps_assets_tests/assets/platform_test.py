@@ -1,4 +1,4 @@
-"""The assets as Dagster sees them: one small universe, materialized for real."""
+"""The assets as Dagster shows them: one small universe, materialized for real."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
@@ -41,9 +43,14 @@ PICTURES = {"days", "clock", "scores"}
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 
 
+@lru_cache(maxsize=8)
+def _definitions(overrides: str) -> dg.Definitions:
+    return build_defs(load_settings(overrides=json.loads(overrides)))
+
+
 @dataclass
 class Platform:
-    """A lake, the definitions that work on it and Dagster's own state, behind a gate of the vendor's."""
+    """A lake, the definitions that work on it and Dagster's own state, behind a gate to the vendor."""
 
     gate: Gate
     root: Path
@@ -55,6 +62,11 @@ class Platform:
     @property
     def lake(self) -> Lake:
         return Lake(self.root)
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        """The definitions with the present overrides; built once for equal ones, since building takes half a second."""
+        return _definitions(json.dumps(self.overrides))
 
     def run(
         self,
@@ -68,7 +80,7 @@ class Platform:
         tags = {}
         if first and last:
             tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-        job = build_defs(load_settings(overrides=self.overrides)).resolve_implicit_global_asset_job_def()
+        job = self.definitions.resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([name] if isinstance(name, str) else list(name)) for name in assets]
         result = job.execute_in_process(
             run_config={"ops": {step: {"config": given} for step, given in (config or {}).items()}},
@@ -118,7 +130,7 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """Everything materialized once; tests look at it and leave it as it is."""
+    """Everything materialized once; tests read it only."""
     for made in opened(tmp_path_factory.mktemp("platform"), small_market):
         made.everything()
         made.asked_at_first = [path for path, _ in made.gate.asked]
@@ -144,7 +156,7 @@ def metadata_of(result: dg.ExecuteInProcessResult, *path: str) -> dict[str | Non
 # ------------------------------------------------------------------------------------------------- what is there
 
 
-def test_every_table_lies_where_the_layout_says(platform: Platform) -> None:
+def test_every_table_is_at_its_path(platform: Platform) -> None:
     lake = platform.lake
     assert pl.read_parquet_schema(lake.universe) == UNIVERSE
     assert pl.read_parquet_schema(lake.master) == EVENTS
@@ -153,7 +165,7 @@ def test_every_table_lies_where_the_layout_says(platform: Platform) -> None:
         f"symbol={symbol}" for symbol in SYMBOLS_OF_MARKET
     ]
     assert [path.name for path in sorted(lake.shards.iterdir())] == [
-        f"symbol={symbol}.{kind}" for symbol in SYMBOLS_OF_MARKET for kind in ("jsonl", "parquet")
+        f"symbol={symbol}.parquet" for symbol in SYMBOLS_OF_MARKET
     ]
     for profile in PROFILES:
         assert ManifestStore(lake.manifests(profile), profile).load().schema == MANIFEST
@@ -162,7 +174,7 @@ def test_every_table_lies_where_the_layout_says(platform: Platform) -> None:
     assert len(BarsStore(lake).covered("AVLO")) == 5
 
 
-def test_core_is_part_of_plus_and_plus_of_premium_where_limits_do_not_bite(platform: Platform) -> None:
+def test_core_is_part_of_plus_and_plus_of_premium_below_their_limits(platform: Platform) -> None:
     rows = [ManifestStore(platform.lake.manifests(profile), profile).load().height for profile in PROFILES]
     assert 0 < rows[0] <= rows[1] <= rows[2]
 
@@ -191,7 +203,7 @@ def test_the_universe_makes_the_partitions(platform: Platform) -> None:
     assert metadata["symbols_active"].value == 4
 
 
-def test_each_partition_has_figures_of_its_own(platform: Platform) -> None:
+def test_each_partition_has_its_figures(platform: Platform) -> None:
     bars = metadata_of(platform.stages["bars"], "minute_bars")
     assert set(bars) == set(SYMBOLS_OF_MARKET)
     store = BarsStore(platform.lake)
@@ -206,7 +218,7 @@ def test_each_partition_has_figures_of_its_own(platform: Platform) -> None:
     assert len({metadata["rows"].value for metadata in bars.values()}) > 1
 
 
-def test_tape_partitions_say_what_was_fetched_for_them(platform: Platform) -> None:
+def test_tape_partitions_record_what_was_fetched(platform: Platform) -> None:
     manifest = ManifestStore(platform.lake.manifests("core"), "core").load()
     for kind in ("trades", "quotes"):
         windows = 0
@@ -265,7 +277,7 @@ def test_the_ledger_certifies_every_event(platform: Platform) -> None:
     assert set(ledger["config_hash"].explode()) == {store.sidecar()["config_hash"]}
 
 
-def test_the_report_gives_its_verdict(platform: Platform) -> None:
+def test_the_report_has_a_verdict(platform: Platform) -> None:
     (metadata,) = metadata_of(platform.stages["ledger"], "core", "capture_report").values()
     assert metadata["go"].value is True
     assert metadata["why_not"].value == ""
@@ -279,13 +291,13 @@ def test_the_report_gives_its_verdict(platform: Platform) -> None:
     assert pl.read_parquet(platform.lake.ledger("core").with_name("report.parquet")).schema == KPIS
 
 
-def test_of_one_run_the_trades_are_asked_for_before_the_quotes(platform: Platform) -> None:
+def test_one_run_requests_trades_before_quotes(platform: Platform) -> None:
     tapes = [path.split("/")[2] for path in platform.asked_at_first if path.startswith("/v3/")]
     waves = [kind for kind, _ in groupby(tape for tape in tapes if tape in ("trades", "quotes"))]
     assert waves == ["trades", "quotes"] * (len(waves) // 2)
 
 
-def test_pictures_stand_beside_the_figures(platform: Platform) -> None:
+def test_pictures_are_recorded_with_the_figures(platform: Platform) -> None:
     for path, names in ((["master_events"], PICTURES), (["core", "manifest"], {*PICTURES, "funnel"})):
         (metadata,) = metadata_of(platform.stages["tables"], *path).values()
         found = {str(name): value for name, value in metadata.items() if str(name).startswith("picture/")}
@@ -300,11 +312,14 @@ def test_pictures_stand_beside_the_figures(platform: Platform) -> None:
 
 # ------------------------------------------------------------------------------------------------- how it is defined
 
-NODES = build_defs(load_settings(overrides={})).resolve_asset_graph()
+
+@cache
+def graph() -> AssetGraph:
+    return build_defs(load_settings(overrides={})).resolve_asset_graph()
 
 
 def all_keys() -> set[dg.AssetKey]:
-    return {node.key for node in NODES.asset_nodes}
+    return {node.key for node in graph().asset_nodes}
 
 
 @pytest.mark.parametrize(
@@ -324,19 +339,19 @@ def all_keys() -> set[dg.AssetKey]:
         *((f"{profile}/review_sheet", {f"{profile}/manifest", "minute_bars"}) for profile in PROFILES),
     ],
 )
-def test_what_an_asset_is_made_of(asset: str, upstream: set[str]) -> None:
-    node = NODES.get(dg.AssetKey.from_user_string(asset))
+def test_the_upstream_assets(asset: str, upstream: set[str]) -> None:
+    node = graph().get(dg.AssetKey.from_user_string(asset))
     assert {key.to_user_string() for key in node.parent_keys} == upstream
 
 
 def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
     for key in TAPES:
-        mapping = NODES.get(key).partition_mappings[dg.AssetKey([key.path[0], "manifest"])]
+        mapping = graph().get(key).partition_mappings[dg.AssetKey([key.path[0], "manifest"])]
         assert isinstance(mapping, dg.AllPartitionMapping)
 
 
-def test_groups_owners_and_kinds_say_something() -> None:
-    groups = {key.to_user_string(): NODES.get(key).group_name for key in all_keys()}
+def test_groups_owners_and_kinds() -> None:
+    groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
     assert groups["universe"] == "reference"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
@@ -345,15 +360,15 @@ def test_groups_owners_and_kinds_say_something() -> None:
         if "/" in name:
             assert group == name.split("/")[0]
     for key in all_keys():
-        node = NODES.get(key)
+        node = graph().get(key)
         assert node.owners == ["team:data"], key
         assert {"html" if key.path[-1] == "review_sheet" else "parquet"} <= set(node.kinds), key
         assert node.description, key
 
 
-def test_partitions_and_how_backfills_are_cut() -> None:
+def test_partitions_and_backfill_policies() -> None:
     for key in all_keys():
-        node, name = NODES.get(key), key.path[-1]
+        node, name = graph().get(key), key.path[-1]
         if name in ("minute_bars", "event_shards"):
             assert node.partitions_def == SYMBOLS
             assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
@@ -367,7 +382,7 @@ def test_partitions_and_how_backfills_are_cut() -> None:
     assert cut.get(dg.AssetKey("minute_bars")).backfill_policy == dg.BackfillPolicy.multi_run(7)
 
 
-def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
+def test_paid_steps_are_in_the_vendor_pool() -> None:
     definitions = build_defs(load_settings(overrides={}))
     for key in all_keys():
         talks = key.path[-1] in ("universe", "minute_bars", "tape_trades", "tape_quotes")
@@ -394,21 +409,21 @@ def test_everything_that_talks_to_the_vendor_takes_a_slot_of_one_pool() -> None:
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:
-    columns = NODES.get(dg.AssetKey.from_user_string(asset)).metadata["dagster/column_schema"].columns
+    columns = graph().get(dg.AssetKey.from_user_string(asset)).metadata["dagster/column_schema"].columns
     assert [(column.name, column.type) for column in columns] == [(name, str(dtype)) for name, dtype in schema.items()]
     assert [column.name for column in columns if not column.description] == []
 
 
-def test_hindsight_is_called_so_in_the_catalog() -> None:
-    columns = NODES.get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
-    told = {column.name: (column.description or "").lower() for column in columns}
-    assert {name for name, text in told.items() if "hindsight" in text} == {"dollar_volume_day", "rvol_day"}
+def test_hindsight_is_named_in_the_catalog() -> None:
+    columns = graph().get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
+    text_by_column = {column.name: (column.description or "").lower() for column in columns}
+    assert {name for name, text in text_by_column.items() if "hindsight" in text} == {"dollar_volume_day", "rvol_day"}
 
 
 # ------------------------------------------------------------------------------------------------- running it again
 
 
-def test_a_second_materialization_asks_nothing_and_leaves_every_byte(platform: Platform) -> None:
+def test_a_second_materialization_requests_nothing_and_changes_no_byte(platform: Platform) -> None:
     before = {name: content for name, (_, content) in files_below(platform.root).items()}
     platform.gate.asked.clear()
     Platform(platform.gate, platform.root, platform.instance, platform.overrides).everything()
@@ -429,13 +444,13 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return f"{error.cls_name}: {error.message}"
 
 
-def test_a_symbol_that_the_exchange_refuses_fails_alone(fresh: Platform) -> None:
+def test_only_the_symbol_that_the_vendor_rejects_fails(fresh: Platform) -> None:
     fresh.run("universe")
     by_path(fresh, "ticker/BNRX")
     result = fresh.run("minute_bars", first="AVLO", last="DRFT", fails=True)
-    told = failure(result)
+    error = failure(result)
     for words in ("CaptureIncomplete", "1 of 4 partitions", "BNRX, 2025-12", "out of order"):
-        assert words in told
+        assert words in error
     assert fresh.materialized(dg.AssetKey("minute_bars")) == {"AVLO", "CRVO", "DRFT"}
     recorded = fresh.instance.fetch_materializations(dg.AssetKey("minute_bars"), limit=10).records
     figures = {
@@ -447,7 +462,7 @@ def test_a_symbol_that_the_exchange_refuses_fails_alone(fresh: Platform) -> None
     status = fresh.instance.get_status_by_partition(dg.AssetKey("minute_bars"), SYMBOLS_OF_MARKET, SYMBOLS)
     assert status is not None
     assert {symbol for symbol, state in status.items() if str(state).endswith("FAILED")} == {"BNRX"}
-    # well again: the whole range once more, and only what is missing is asked for
+    # repaired: the whole range again, and only what is missing is requested
     fresh.gate.rule = lambda path, query: None  # noqa: ARG005
     fresh.gate.asked.clear()
     fresh.run("minute_bars", first="AVLO", last="DRFT")
@@ -455,7 +470,7 @@ def test_a_symbol_that_the_exchange_refuses_fails_alone(fresh: Platform) -> None
     assert fresh.materialized(dg.AssetKey("minute_bars")) == set(SYMBOLS_OF_MARKET)
 
 
-def test_a_tape_that_the_exchange_refuses_fails_its_partition_only(planned: Platform) -> None:
+def test_a_rejected_tape_request_fails_its_partition_only(planned: Platform) -> None:
     fresh = planned
     manifest = ManifestStore(fresh.lake.manifests("premium"), "premium").load().filter(session="RTH")
     victim, *others = manifest["symbol"].unique(maintain_order=True).to_list()
@@ -489,7 +504,7 @@ def planned(fresh: Platform) -> Platform:
 WHOLE_RTH = {"first": tape_key("AVLO", "RTH"), "last": tape_key("DRFT", "RTH")}
 
 
-def test_a_trial_captures_the_best_events_and_says_what_it_leaves_out(planned: Platform) -> None:
+def test_a_trial_captures_the_best_events_and_records_what_it_leaves_out(planned: Platform) -> None:
     manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load()
     best = manifest.filter(pl.col("session") == "RTH").unique("symbol", keep="first", maintain_order=True)
     asked = {"one_per_symbol": True}
@@ -506,7 +521,33 @@ def test_a_trial_captures_the_best_events_and_says_what_it_leaves_out(planned: P
     )
 
 
-def test_what_the_disk_cannot_hold_is_not_begun(planned: Platform) -> None:
+def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Platform) -> None:
+    planned.overrides["profiles"] = {"premium": {"columns": "minimal"}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    fetched = len(planned.gate.asked)
+    assert fetched
+    planned.gate.asked.clear()
+
+    planned.overrides["profiles"] = {"premium": {"columns": "all"}}
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    assert planned.gate.asked == []
+    figures = metadata_of(result, "premium", "tape_trades").values()
+    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load().filter(pl.col("session") == "RTH")
+    assert (
+        sum(metadata["stale_windows"].value for metadata in figures if "stale_windows" in metadata) == manifest.height
+    )
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    lacking = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
+    assert ledger["stale/trades"].value == f"{manifest.height} stale, lacking columns {lacking}"
+
+    config = {"premium__tape_trades": {"upgrade": True}}
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH, config=config)
+    assert len(planned.gate.asked) == fetched
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    assert not [name for name in ledger if name.startswith("stale")]
+
+
+def test_nothing_is_fetched_that_the_disk_cannot_hold(planned: Platform) -> None:
     planned.overrides["capture"] = {"free_disk": {"check": True, "keep_gb": 1e6}}
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
     for words in ("LakeError", "not enough disk", "keeps 1,000,000.0 GB free", "capture.free_disk.check: false"):
@@ -517,7 +558,7 @@ def test_what_the_disk_cannot_hold_is_not_begun(planned: Platform) -> None:
     assert planned.gate.asked
 
 
-def test_a_manifest_that_was_edited_is_not_captured(planned: Platform) -> None:
+def test_an_edited_manifest_is_not_captured(planned: Platform) -> None:
     store = ManifestStore(planned.lake.manifests("premium"), "premium")
     path = store.folder / f"{store.sidecar()['manifest_id']}.parquet"
     pl.read_parquet(path).with_columns(window_after_min=pl.lit(500, pl.Int64)).write_parquet(path)
@@ -564,7 +605,7 @@ def test_a_symbol_that_leaves_keeps_its_partition_and_its_data(fresh: Platform) 
     assert (metadata["symbols_active"].value, metadata["symbols_inactive"].value) == (2, 1)
 
 
-def test_tape_without_a_manifest_says_what_to_do_first(fresh: Platform) -> None:
+def test_tape_without_a_manifest_names_the_remedy(fresh: Platform) -> None:
     fresh.instance.add_dynamic_partitions("symbols", ["AVLO"])
     key = tape_key("AVLO", "RTH")
     result = fresh.run(["core", "tape_trades"], first=key, last=key, fails=True)
@@ -572,7 +613,7 @@ def test_tape_without_a_manifest_says_what_to_do_first(fresh: Platform) -> None:
     assert "Materialize core/manifest first" in failure(result)
 
 
-def test_a_master_without_events_is_a_table_all_the_same(fresh: Platform) -> None:
+def test_a_master_without_events_is_an_empty_table(fresh: Platform) -> None:
     fresh.run("master_events", ["core", "manifest"])
     assert pl.read_parquet(fresh.lake.master).is_empty()
     assert ManifestStore(fresh.lake.manifests("core"), "core").load().is_empty()
@@ -583,13 +624,13 @@ def test_a_master_without_events_is_a_table_all_the_same(fresh: Platform) -> Non
 def test_bad_shards_are_not_published_as_master_and_stop_the_manifest(fresh: Platform) -> None:
     from smallcaps_assets_tests.conftest import event  # noqa: PLC0415
 
-    # a shard that another program wrote: ours are refused before they are there
+    # a shard that another program wrote: our own code rejects such rows before it publishes them
     row = event("2025-11-05 08:00", event_type="gap_up", spike_x=float("nan"))
     fresh.lake.shards.mkdir(parents=True)
     shard = pl.DataFrame([{name: row[name] for name in SHARD}], schema=SHARD, orient="row")
     shard.write_parquet(fresh.lake.shard("AEMD"))
-    told = failure(fresh.run("master_events", ["core", "manifest"], fails=True))
+    error = failure(fresh.run("master_events", ["core", "manifest"], fails=True))
     for words in ("NaN spike_x in 1 rows", "'gap_up' is none of", "session_clock", "Remove the shards concerned"):
-        assert words in told
+        assert words in error
     assert not fresh.lake.master.exists()
     assert not (fresh.lake.manifests("core") / "current.json").exists()

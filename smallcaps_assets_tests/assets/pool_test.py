@@ -1,4 +1,4 @@
-"""The pool of steps that talk to the vendor, and what each of them may ask for."""
+"""The pool of steps that send vendor requests, and the share of the rate limit that each has."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import (
     COMMAND,
     VENDOR_POOL,
-    free_slots_of_the_dead,
+    free_orphaned_slots,
     settle_limit,
     vendor_slot,
     vendor_slots,
@@ -52,12 +52,12 @@ def budget(instance: dg.DagsterInstance, **source: Any) -> float | None:
     return client_of(load_settings(overrides=changes).source, instance).requests_per_minute
 
 
-def test_the_limit_of_dagster_yaml_gives_the_whole_budget_to_one_step(instance: dg.DagsterInstance) -> None:
+def test_the_limit_of_dagster_yaml_gives_the_whole_rate_limit_to_one_step(instance: dg.DagsterInstance) -> None:
     assert vendor_slots(instance) == 1
     assert budget(instance, requests_per_minute=100) == 100
 
 
-def test_each_slot_owns_its_share_of_the_budget(instance: dg.DagsterInstance) -> None:
+def test_each_slot_has_its_share_of_the_rate_limit(instance: dg.DagsterInstance) -> None:
     instance.event_log_storage.set_concurrency_slots(VENDOR_POOL, 3)
     assert vendor_slots(instance) == 3
     assert budget(instance, requests_per_minute=100) == 33
@@ -67,40 +67,40 @@ def test_each_slot_owns_its_share_of_the_budget(instance: dg.DagsterInstance) ->
 
 
 @pytest.mark.parametrize(("total", "slots"), [(5, 2), (60, 7), (6000, 4), (1, 1), (0.5, 1)])
-def test_shares_never_add_up_to_more_than_the_budget(total: float, slots: int) -> None:
+def test_shares_never_add_up_to_more_than_the_rate_limit(total: float, slots: int) -> None:
     one = budget_share(total, slots)
     assert one is not None
     assert 0 < one * slots <= total
 
 
-def test_a_pool_without_limit_cannot_share_a_budget() -> None:
+def test_a_pool_without_limit_cannot_share_a_rate_limit() -> None:
     with dg.DagsterInstance.ephemeral() as unlimited:
         with pytest.raises(SettingsError, match="has no limit"):
             budget(unlimited, requests_per_minute=100)
         assert budget(unlimited, requests_per_minute=None) is None
 
 
-def test_a_command_holds_a_slot_while_it_asks(instance: dg.DagsterInstance) -> None:
-    said: list[str] = []
-    with vendor_slot(instance, said.append):
+def test_a_command_holds_a_slot_while_it_sends_requests(instance: dg.DagsterInstance) -> None:
+    logged: list[str] = []
+    with vendor_slot(instance, logged.append):
         assert claimed(instance) == 1
     assert claimed(instance) == 0
-    assert said == []
+    assert logged == []
 
 
-def test_a_command_waits_for_a_slot_that_is_taken(instance: dg.DagsterInstance) -> None:
+def test_a_command_waits_for_an_occupied_slot(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
     assert storage.claim_concurrency_slot(VENDOR_POOL, "a run", "its step").is_claimed
-    said: list[str] = []
+    logged: list[str] = []
 
     def the_run_ends(line: str) -> None:
-        said.append(line)
+        logged.append(line)
         storage.free_concurrency_slots_for_run("a run")
 
     with vendor_slot(instance, the_run_ends):
         assert claimed(instance) == 1
-    assert said == ["runs are talking to the vendor: waiting for a slot of the pool ..."]
+    assert logged == ["runs are sending vendor requests: waiting for a slot of the pool ..."]
 
 
 def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(instance: dg.DagsterInstance) -> None:
@@ -109,7 +109,7 @@ def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(insta
     assert storage.claim_concurrency_slot(VENDOR_POOL, f"{COMMAND}999999999-1", "audit").is_claimed
     assert storage.claim_concurrency_slot(VENDOR_POOL, "a run", "its step").is_claimed
     with vendor_slot(instance, print):
-        free_slots_of_the_dead(instance)
+        free_orphaned_slots(instance)
         assert claimed(instance) == 2
     assert claimed(instance) == 1
 
@@ -150,7 +150,7 @@ def at_work(home: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
-def test_a_step_that_is_called_off_frees_its_slot(instance: dg.DagsterInstance, home: Path) -> None:
+def test_a_canceled_step_frees_its_slot(instance: dg.DagsterInstance, home: Path) -> None:
     with at_work(home) as process:
         assert claimed(instance) == 1
         process.send_signal(signal.SIGINT)
@@ -180,7 +180,7 @@ def limited(home: Path, limit: int) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def test_a_changed_limit_of_dagster_yaml_holds_from_the_next_start(home: Path) -> None:
+def test_a_changed_limit_of_dagster_yaml_applies_from_the_next_start(home: Path) -> None:
     for limit in (1, 3, 2):
         for instance in limited(home, limit):
             settle_limit(instance)
@@ -189,7 +189,7 @@ def test_a_changed_limit_of_dagster_yaml_holds_from_the_next_start(home: Path) -
             assert instance.event_log_storage.get_concurrency_info(VENDOR_POOL).slot_count == limit
 
 
-def test_a_limit_that_somebody_set_stays(home: Path) -> None:
+def test_a_limit_set_in_the_web_ui_stays(home: Path) -> None:
     for instance in limited(home, 1):
         instance.event_log_storage.set_concurrency_slots(VENDOR_POOL, 5)
         settle_limit(instance)

@@ -1,4 +1,4 @@
-"""What Dagster shows of partitions when the work on them breaks off."""
+"""What Dagster shows of partitions when the work on them ends with an error."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def broken_off() -> Iterator[Outcome]:
     raise RuntimeError("a defect")
 
 
-def test_what_is_done_is_green_and_the_rest_red_where_a_defect_breaks_the_work_off(
+def test_finished_partitions_are_materialized_and_the_rest_failed_where_an_error_ends_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as the product runs: Dagster plans a range as one, and knows of no partition that failed by itself

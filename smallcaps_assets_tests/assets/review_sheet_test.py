@@ -1,4 +1,4 @@
-"""The review sheet as Dagster sees it, and the command that takes marks in."""
+"""The review sheet as Dagster shows it, and the command that imports labels."""
 
 import json
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def make_sheet(lake: Lake) -> None:
     Review(lake, "core", default_settings()).make()
 
 
-def told(result: dg.ExecuteInProcessResult) -> tuple[dict[str, Any], dg.AssetCheckEvaluation]:
+def metadata_and_check(result: dg.ExecuteInProcessResult) -> tuple[dict[str, Any], dg.AssetCheckEvaluation]:
     """Metadata and verdict of a materialization."""
     (materialized,) = result.asset_materializations_for_node("core__review_sheet")
     (evaluation,) = result.get_asset_check_evaluations()
@@ -73,11 +73,11 @@ def export(lake: Lake, path: Path, marks: Mapping[str, str | None], minute: int 
     return path
 
 
-def test_the_sheet_is_materialized_and_marks_come_back(
+def test_the_sheet_is_materialized_and_labels_are_imported(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        metadata, check = told(materialize(instance, home.lake))
+        metadata, check = metadata_and_check(materialize(instance, home.lake))
         assert metadata["page"] == str(home.lake.review_sheet("core", MANIFEST_ID))
         assert (metadata["dagster/row_count"], metadata["marked"], metadata["events_without_bars"]) == (3, 0, 1)
         assert (check.check_name, check.passed, check.severity) == ("precision", False, dg.AssetCheckSeverity.WARN)
@@ -95,24 +95,26 @@ def test_the_sheet_is_materialized_and_marks_come_back(
         more = export(home.lake, tmp_path / "more.json", {EVENTS[1]: "good", EVENTS[2]: "bad"}, minute=5)
         for _ in range(2):
             assert main(["review", str(more)]) == 0
-            said = capsys.readouterr().out
-            assert "precision 66.7 % (95 % interval 20.8 to 93.9), at least 70 % is asked: does not hold" in said
+            output = capsys.readouterr().out
+            assert "precision 66.7 % (95 % interval 20.8 to 93.9), at least 70 % is asked: does not hold" in output
         assert len(list(home.lake.review_marks("core", MANIFEST_ID).iterdir())) == 2
 
-        metadata, check = told(materialize(instance, home.lake, {"review": {"min_precision_pct": 60.0}}))
+        metadata, check = metadata_and_check(materialize(instance, home.lake, {"review": {"min_precision_pct": 60.0}}))
         assert check.passed
         assert metadata["marked"] == 3
         assert metadata["precision_pct"] == pytest.approx(66.67, abs=0.01)
         assert metadata["low_pct"] == pytest.approx(20.77, abs=0.01)
 
 
-def test_the_command_tells_dagster(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_records_the_review_in_dagster(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_sheet(home.lake)
     marks = export(home.lake, tmp_path / "marks.json", dict.fromkeys(EVENTS, "bad"))
     assert main(["review", str(marks), "--profile", "core"]) == 0
-    said = capsys.readouterr().out
-    assert "precision 0.0 % (95 % interval 0.0 to 56.1), at least 70 % is asked: does not hold" in said
-    assert "consolidation_break" in said
+    output = capsys.readouterr().out
+    assert "precision 0.0 % (95 % interval 0.0 to 56.1), at least 70 % is asked: does not hold" in output
+    assert "consolidation_break" in output
     with dg.DagsterInstance.get() as instance:
         (observed,) = instance.fetch_observations(KEY, limit=5).records
         assert observed.asset_observation
@@ -124,7 +126,7 @@ def test_the_command_tells_dagster(home: Home, tmp_path: Path, capsys: pytest.Ca
         assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
 
 
-def test_status_says_what_the_review_found(home: Home, tmp_path: Path) -> None:
+def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
     def line() -> str:
         text = profile_report(home.lake, "core", load_settings(overrides={}), LATER)
         return next(line for line in text.splitlines() if line.startswith("  review"))
@@ -149,7 +151,7 @@ def test_status_says_what_the_review_found(home: Home, tmp_path: Path) -> None:
         ({}, {}, "marks is empty. Mark events in the page, export again"),
         ({"nobody": "good"}, {}, "marks names 1 events that are not in sample"),
         ({EVENTS[0]: "fine"}, {}, f"marks.{EVENTS[0]}.mark = 'fine': Input should be 'good' or 'bad'"),
-        ({EVENTS[0]: "good"}, {"profile": "gold"}, "profile = 'gold' is none of core, plus, premium"),
+        ({EVENTS[0]: "good"}, {"profile": "gold"}, "profile = 'gold' is not one of core, plus, premium"),
         (
             {EVENTS[0]: "good"},
             {"manifest_id": "core_20251202_031501"},
@@ -160,16 +162,16 @@ def test_status_says_what_the_review_found(home: Home, tmp_path: Path) -> None:
             {"sample_id": "f" * 16},
             f"sample_id = '{'f' * 16}', but the sheet of",
         ),
-        ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Leave out --profile"),
+        ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Omit --profile"),
     ],
 )
-def test_wrong_marks_are_refused_and_nothing_is_kept(
+def test_wrong_labels_are_rejected_and_nothing_is_kept(
     home: Home,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     case: tuple[dict[str, str], dict[str, Any], str],
 ) -> None:
-    marks, changes, said = case
+    marks, changes, words = case
     make_sheet(home.lake)
     before = files_below(home.lake.root)
     file = export(home.lake, tmp_path / "marks.json", marks, **changes)
@@ -177,13 +179,13 @@ def test_wrong_marks_are_refused_and_nothing_is_kept(
     assert main(["review", str(file), *flags]) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith(f"smallcaps review: {file}: ")
-    assert said in error
+    assert words in error
     assert "\n" not in error
     assert files_below(home.lake.root) == before
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"<html>"])
-def test_a_file_that_is_no_export_is_refused(
+def test_a_file_that_is_not_an_export_is_rejected(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     file = tmp_path / "marks.json"

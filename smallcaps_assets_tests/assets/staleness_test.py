@@ -10,13 +10,12 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE, load_settings
+from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
 
@@ -44,7 +43,7 @@ def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.Monk
 
 def stale(platform: Platform, profile: str = "core") -> dict[str, str]:
     """Why assets and partitions that are made are out of date, as the web UI asks after the code was loaded again."""
-    graph = build_defs(load_settings(overrides=platform.overrides)).resolve_asset_graph()
+    graph = platform.definitions.resolve_asset_graph()
     ask = CachingStaleStatusResolver(platform.instance, graph, LoadingContextForTest(platform.instance))
     found = {}
     for node in graph.asset_nodes:
@@ -61,13 +60,13 @@ def stale(platform: Platform, profile: str = "core") -> dict[str, str]:
     return found
 
 
-def test_a_changed_threshold_makes_shards_and_master_stale_until_they_are_made_again(made: Platform) -> None:
+def test_a_changed_threshold_makes_shards_and_master_stale_until_they_are_materialized_again(made: Platform) -> None:
     before = pl.read_parquet(made.lake.master)
     made.overrides["detectors"] = {"price_momentum": {"up_min_return": 0.005, "up_min_spike_x": 0.5}}
-    told = stale(made)
-    assert told.keys() == SHARD_OF_ALL | {"master_events"}
-    assert told[f"event_shards {SYMBOL}"] == f"event_shards {NEW_CODE}"
-    assert told["master_events"] == f"master_events {NEW_CODE}"
+    causes = stale(made)
+    assert causes.keys() == SHARD_OF_ALL | {"master_events"}
+    assert causes[f"event_shards {SYMBOL}"] == f"event_shards {NEW_CODE}"
+    assert causes["master_events"] == f"master_events {NEW_CODE}"
     made.run("event_shards", first=FIRST, last=FIRST)
     assert stale(made).keys() == (SHARD_OF_ALL - {f"event_shards {FIRST}"}) | {"master_events"}
     made.run("event_shards", **ALL)
@@ -92,23 +91,23 @@ def test_new_bars_of_a_symbol_make_its_shard_stale_and_equal_events_nothing_else
     assert stale(made) == {f"minute_bars {symbol}": f"minute_bars {NEW_CODE}" for symbol in SYMBOLS_OF_MARKET}
     by_path(made, f"ticker/{FIRST}")
     made.run("minute_bars", **ALL, fails=True)
-    told = stale(made)
-    assert told.pop(f"minute_bars {FIRST}") == f"minute_bars {NEW_CODE}"
-    assert told == dict.fromkeys(SHARD_OF_ALL - {f"event_shards {FIRST}"}, f"minute_bars {NEW_DATA}")
+    causes = stale(made)
+    assert causes.pop(f"minute_bars {FIRST}") == f"minute_bars {NEW_CODE}"
+    assert causes == dict.fromkeys(SHARD_OF_ALL - {f"event_shards {FIRST}"}, f"minute_bars {NEW_DATA}")
     events = pl.read_parquet(made.lake.shard(SYMBOL))
     made.run("event_shards", first=SYMBOL, last=SYMBOL)
     assert not pl.read_parquet(made.lake.shard(SYMBOL)).equals(events), "without new events this shows nothing"
     assert stale(made)["master_events"] == f"event_shards {NEW_DATA}"
 
 
-def test_what_is_made_again_without_a_change_makes_nothing_stale(made: Platform) -> None:
+def test_materializing_again_without_a_change_makes_nothing_stale(made: Platform) -> None:
     before = versions(made, "event_shards")
     assert before.keys() == set(SYMBOLS_OF_MARKET)
     assert len(set(before.values())) > 1
     # a file that says nothing of its rows, as those of earlier versions
     path = made.lake.shard(SYMBOL)
-    said = pl.read_parquet_metadata(path)["smallcaps"].replace('"content"', '"of_another_version"')
-    pl.read_parquet(path).write_parquet(path, metadata={"smallcaps": said})
+    footer = pl.read_parquet_metadata(path)["smallcaps"].replace('"content"', '"of_another_version"')
+    pl.read_parquet(path).write_parquet(path, metadata={"smallcaps": footer})
     for asset in ("minute_bars", "event_shards"):
         made.run(asset, **ALL)
         assert stale(made) == {}
@@ -131,7 +130,7 @@ def versions(platform: Platform, asset: str) -> dict[str | None, str]:
     return {one.partition: (one.tags or {})["dagster/data_version"] for one in found}
 
 
-def test_tape_and_ledger_are_stale_by_what_decides_them(made: Platform) -> None:
+def test_tape_and_ledger_are_stale_after_changes_that_decide_them(made: Platform) -> None:
     made.run(["premium", "manifest"])
     whole = {"first": tape_key(FIRST, "RTH"), "last": tape_key(LAST, "RTH")}
     made.run(["premium", "tape_trades"], ["premium", "tape_quotes"], **whole)
@@ -150,13 +149,13 @@ def test_tape_and_ledger_are_stale_by_what_decides_them(made: Platform) -> None:
     assert stale(made, "premium") == {}
     made.overrides["profiles"] = {"premium": {"max_events": 1}}
     made.run(["premium", "manifest"])
-    told = stale(made, "premium")
-    assert {key.partition(" ")[0] for key in told} == {"premium/tape_trades", "premium/tape_quotes"}
-    assert set(told.values()) == {f"premium/manifest {NEW_DATA}"}
+    causes = stale(made, "premium")
+    assert {key.partition(" ")[0] for key in causes} == {"premium/tape_trades", "premium/tape_quotes"}
+    assert set(causes.values()) == {f"premium/manifest {NEW_DATA}"}
 
 
-def test_a_capture_by_waves_is_known_as_well(made: Platform) -> None:
-    definitions = build_defs(load_settings(overrides=made.overrides))
+def test_a_capture_by_the_waves_job_is_recorded_as_well(made: Platform) -> None:
+    definitions = made.definitions
     assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
     assert stale(made) == {}
     made.overrides["kpis"] = {"min_success_pct": 90.0}
@@ -166,7 +165,7 @@ def test_a_capture_by_waves_is_known_as_well(made: Platform) -> None:
     made.overrides["profiles"] = {"core": {"max_events": 1}}
     made.run(["core", "manifest"])
     assert set(stale(made).values()) >= {f"core/manifest {NEW_DATA}"}
-    # what was captured is whole under the new manifest as well, and is said to be
-    definitions = build_defs(load_settings(overrides=made.overrides))
+    # what was captured is whole under the new manifest as well, and is footer to be
+    definitions = made.definitions
     assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
     assert stale(made) == {}

@@ -1,4 +1,4 @@
-"""Asset `universe` as Dagster sees it: partitions in step, figures, and the check that stops paid work."""
+"""Asset `universe` as Dagster shows it: its partitions, its figures, and the check that stops paid work."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ def partitions(platform: Platform) -> list[str]:
     return list(platform.instance.get_dynamic_partitions("symbols"))
 
 
-def test_partitions_are_in_step_with_who_is_followed(fresh: Platform, listings: Listings) -> None:
+def test_partitions_are_the_followed_symbols(fresh: Platform, listings: Listings) -> None:
     listings.rows = [ticker("DRFT"), ticker("CRVO"), ticker("FUND", type="ETF"), ticker("HUGE")]
     listings.caps = {"HUGE": 3e9}
     (figures,) = metadata_of(fresh.run("universe"), "universe").values()
@@ -52,20 +52,20 @@ def test_partitions_are_in_step_with_who_is_followed(fresh: Platform, listings: 
         "requests": 6,
     }
     assert {name: figures[name].value for name in expected} == expected
-    # who left keeps its place, who is new comes after it, and who is back is where it was
+    # a symbol that left keeps its partition, new ones follow it, and one that is back is where it was
     fresh.overrides["history"] = {"first_session": "2025-11-24", "last_session": "2025-11-28"}
     listings.rows = [ticker("AVLO"), ticker("DRFT")]
     (figures,) = metadata_of(fresh.run("universe"), "universe").values()
     assert partitions(fresh) == ["CRVO", "DRFT", "AVLO"]
-    told = ("symbols_added", "symbols_left", "excluded/gone", "symbols_active")
-    assert [figures[name].value for name in told] == ["AVLO", "CRVO", 3, 2]
+    names = ("symbols_added", "symbols_left", "excluded/gone", "symbols_active")
+    assert [figures[name].value for name in names] == ["AVLO", "CRVO", 3, 2]
     fresh.overrides["history"] = {"first_session": "2025-11-24", "last_session": "2025-12-01"}
     listings.rows = [ticker("AVLO"), ticker("CRVO"), ticker("DRFT")]
     fresh.run("universe")
     assert partitions(fresh) == ["CRVO", "DRFT", "AVLO"]
 
 
-def test_bars_are_asked_of_who_is_followed_to_its_last_day(fresh: Platform, listings: Listings) -> None:
+def test_bars_are_requested_to_the_last_day_a_symbol_is_followed(fresh: Platform, listings: Listings) -> None:
     listings.rows = [ticker("AVLO", active=False, delisted_utc="2025-11-26T00:00:00Z"), ticker("CRVO"), ticker("DRFT")]
     fresh.overrides["universe"] = {"include_delisted": True}
     fresh.run("universe")
@@ -77,7 +77,7 @@ def test_bars_are_asked_of_who_is_followed_to_its_last_day(fresh: Platform, list
     assert [len(store.covered(symbol)) for symbol in ("AVLO", "CRVO", "DRFT")] == [3, 5, 0]
 
 
-def test_large_caps_stop_everything_that_pays_until_the_universe_is_better(fresh: Platform, listings: Listings) -> None:
+def test_large_caps_stop_all_paid_work_until_the_universe_is_fixed(fresh: Platform, listings: Listings) -> None:
     fresh.overrides["history"] = {"first_session": "2025-12-01", "last_session": "2025-12-01"}
     listings.caps = dict.fromkeys(SMALL, 1e9) | {"AAPL": 3.4e12, "MSFT": 3.1e12}
     file = fresh.root.parent / "mine.csv"
@@ -95,9 +95,9 @@ def test_large_caps_stop_everything_that_pays_until_the_universe_is_better(fresh
     assert set(partitions(fresh)) == {*SMALL, "AAPL", "MSFT"}, "the table is published all the same"
     # a later run, in which no check of the universe takes part
     fresh.gate.asked.clear()
-    told = failure(fresh.run("minute_bars", first="AAPL", last="S18", fails=True))
-    for words in ("InputError", "2 of 21 symbols (9.5 %)", "AAPL (3400 B), MSFT (3100 B). Nothing is asked for"):
-        assert words in told
+    message = failure(fresh.run("minute_bars", first="AAPL", last="S18", fails=True))
+    for words in ("InputError", "2 of 21 symbols (9.5 %)", "AAPL (3400 B), MSFT (3100 B). No request was sent"):
+        assert words in message
     assert fresh.gate.asked == []
     file.write_text("\n".join(["symbol,ticker_type", *(f"{symbol},CS" for symbol in (*SMALL, "AAPL"))]))
     result = fresh.run("universe")

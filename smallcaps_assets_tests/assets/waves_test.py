@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import WAVES
@@ -58,7 +57,7 @@ def ledger(platform: Platform) -> pl.DataFrame:
 
 
 def waves(platform: Platform, *, fails: bool = False, **config: Any) -> dg.ExecuteInProcessResult:
-    definitions = build_defs(load_settings(overrides=platform.overrides))
+    definitions = platform.definitions
     job = definitions.resolve_job_def(f"{PROFILE}_waves")
     result = job.execute_in_process(instance=platform.instance, run_config=config, raise_on_error=False)
     assert result.success != fails
@@ -86,7 +85,7 @@ def reds(platform: Platform, kind: str) -> dict[str, set[str]]:
 EVERYTHING = {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET for wave in WAVES}
 
 
-def test_waves_come_in_order_and_of_each_the_trades_before_the_quotes(planned: Platform) -> None:
+def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
     result = waves(planned)
     assert [event.step_key for event in result.all_events if event.is_step_success] == [*WAVES, "report"]
     assert [kind for kind, _ in groupby(asked(planned), key=lambda one: one[0])] == ["trades", "quotes"] * 3
@@ -118,12 +117,12 @@ def test_waves_come_in_order_and_of_each_the_trades_before_the_quotes(planned: P
     assert recorded == [], "what is green and had nothing to fetch is not recorded again"
 
 
-def test_a_window_that_fails_stops_no_later_wave_and_is_red(planned: Platform) -> None:
+def test_a_failed_window_stops_no_later_wave_and_is_shown_as_failed(planned: Platform) -> None:
     victim = str(manifest(planned).filter(session="PM")["symbol"][0])
     by_path(planned, f"quotes/{victim}")
-    told = failure(waves(planned, fails=True))
+    message = failure(waves(planned, fails=True))
     for words in ("CaptureIncomplete", "spans failed", f"{victim} PM", f"{PROFILE}_waves again", "out of order"):
-        assert words in told
+        assert words in message
     of_victim = {str(tape_key(victim, wave)) for wave in set(manifest(planned).filter(symbol=victim)["session"])}
     assert reds(planned, "quotes") == {
         "MATERIALIZED": EVERYTHING - of_victim, "FAILED": of_victim, "MISSING": set()
@@ -137,7 +136,7 @@ def test_a_window_that_fails_stops_no_later_wave_and_is_red(planned: Platform) -
     assert reds(planned, "quotes")["MATERIALIZED"] == EVERYTHING
 
 
-def test_nothing_is_begun_beyond_the_requests_that_may_be_spent(planned: Platform) -> None:
+def test_no_window_is_started_beyond_the_request_budget(planned: Platform) -> None:
     result = waves(planned, max_requests=5)
     assert len(asked(planned)) == 5
     figures = {
@@ -170,39 +169,39 @@ def test_a_trial_captures_only_the_best(planned: Platform) -> None:
 
 def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
     settings = load_settings(overrides=platform.overrides)
-    sensor = build_defs(settings).get_repository_def().get_sensor_def("nightly_capture")
+    sensor = platform.definitions.get_repository_def().get_sensor_def("nightly_capture")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
-    own: dict[str, object] = {
+    resources: dict[str, object] = {
         "settings": SettingsResource(document=settings.model_dump_json()),
         "lake": LakeResource(root=str(platform.root)),
     }
-    with dg.build_sensor_context(instance=platform.instance, cursor=cursor, resources=own) as context:
-        said = sensor(context)
-    assert isinstance(said, dg.SensorResult | dg.SkipReason)
-    return said
+    with dg.build_sensor_context(instance=platform.instance, cursor=cursor, resources=resources) as context:
+        result = sensor(context)
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
 
 
 def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept: Platform) -> None:
-    said = look(kept)
-    assert isinstance(said, dg.SkipReason)
-    assert "No nightly run has built" in str(said.skip_message)
-    definitions = build_defs(load_settings(overrides=kept.overrides))
+    result = look(kept)
+    assert isinstance(result, dg.SkipReason)
+    assert "No nightly run has built" in str(result.skip_message)
+    definitions = kept.definitions
     definitions.resolve_job_def("nightly").execute_in_process(
         instance=kept.instance,
         tags={"dagster/asset_partition_range_start": "AVLO", "dagster/asset_partition_range_end": "DRFT"},
     )
     running = create_run_for_test(kept.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
-    said = look(kept)
-    assert isinstance(said, dg.SkipReason)
-    assert "not finished yet" in str(said.skip_message)
+    result = look(kept)
+    assert isinstance(result, dg.SkipReason)
+    assert "not finished yet" in str(result.skip_message)
     kept.instance.delete_run(running.run_id)
-    said = look(kept)
-    assert isinstance(said, dg.SensorResult)
-    (request,) = said.run_requests or []
+    result = look(kept)
+    assert isinstance(result, dg.SensorResult)
+    (request,) = result.run_requests or []
     assert (request.run_key, request.run_config) == ("2025-11-28", {"max_requests": 4})
     kept.gate.asked.clear()
     waves(kept, **request.run_config)
     assert len(asked(kept)) == 4
-    said = look(kept, said.cursor)
-    assert isinstance(said, dg.SkipReason)
-    assert "2025-11-28 was already launched" in str(said.skip_message)
+    result = look(kept, result.cursor)
+    assert isinstance(result, dg.SkipReason)
+    assert "2025-11-28 was already launched" in str(result.skip_message)

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.domain.review.sample import ChartRules, chart_frames, draw_sample
 from smallcaps_assets.lake.bars import BarsStore

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from smallcaps_assets.defs.registry import REGISTRY
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.tables import EVENT_TYPES, WAVES
+from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore

@@ -26,6 +26,7 @@ from smallcaps_assets.errors import (
     NotEntitled,
     RequestRefused,
     SettingsError,
+    Stopped,
     VendorUnavailable,
 )
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -47,6 +48,7 @@ class Reply:
     declared: int | None = None  # Content-Length, where it is to be another than the body's
     reset: bool = False
     close: bool = False
+    dated: bool = True  # whether a Date header is sent, by default with the true time
 
 
 @dataclass
@@ -88,7 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         reply = self.server.script.next_reply(Seen(parts.path, query, self.headers["Authorization"]))
-        self.send_response(reply.status)
+        self.send_response_only(reply.status)
+        if reply.dated and "Date" not in reply.headers:
+            self.send_header("Date", self.date_time_string())
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if reply.declared != -1:
@@ -164,6 +168,10 @@ def refusal(status: int, **body: str) -> Reply:
 
 def trades(rig: Rig) -> Download:
     return rig.client.trades("AEMD", START, END)
+
+
+def http_date(moment: datetime) -> str:
+    return moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
 
 
 GOOD = page(trade(0), trade(1))
@@ -336,11 +344,21 @@ def test_throttling_waits_as_told_and_holds_everybody_back(
     assert rig.slept == pytest.approx([waited])
 
 
-def test_a_date_to_retry_after_is_read_by_the_vendors_clock(script: Script, rig: Rig) -> None:
-    moment = (datetime.now(UTC) + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    script.replies = [Reply(b"", 429, {"Retry-After": moment}), GOOD]
+@pytest.mark.parametrize("days_off", [-400, 400])
+def test_a_retry_date_is_compared_with_the_servers_clock(script: Script, rig: Rig, days_off: int) -> None:
+    server_now = datetime.now(UTC) + timedelta(days=days_off)
+    headers = {"Date": http_date(server_now), "Retry-After": http_date(server_now + timedelta(seconds=90))}
+    script.replies = [Reply(b"", 429, headers), GOOD]
     trades(rig)
-    assert 85 < sum(rig.slept) < 95
+    assert rig.slept == pytest.approx([90.0])
+
+
+def test_a_retry_date_without_a_date_header_is_compared_with_our_clock(script: Script, rig: Rig) -> None:
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    script.replies = [Reply(b"", 429, {"Retry-After": http_date(in_an_hour)}, dated=False), GOOD]
+    trades(rig)
+    # the longest wait that is accepted; without a usable date it would be the backoff of 2 s
+    assert rig.slept == pytest.approx([300.0])
 
 
 def test_an_unavailable_service_may_say_when_to_come_back(script: Script, rig: Rig) -> None:
@@ -388,32 +406,72 @@ def test_a_refusal_is_final_and_says_why(
 
 
 NEXT = "http://x/v3/trades/AEMD?cursor=again"
-BAD = {
-    "HTML with 200": [Reply(b"<html>login</html>", headers={"Content-Type": "text/html"})],
-    "no results": [Reply(b'{"status":"OK","request_id":"r1"}')],
-    "null results": [Reply(b'{"status":"OK","results":null}')],
-    "an error with 200": [page(status="ERROR")],
-    "a text price": [page(trade(0, price="3.25"))],
-    "a float time": [page(trade(0, sip_timestamp=float(START_NS)))],
-    "another window": [page(trade(0, sip_timestamp=START_NS - 1))],
-    "descending": [page(trade(4), trade(0))],
-    "pages run backwards": [page(trade(4), next_url=NEXT), page(trade(0))],
-    "a broken second page": [page(trade(0), next_url=NEXT), Reply(b"{}")],
-    "a cursor that loops": [page(trade(0), next_url=NEXT)],
-    "another ticker": [page(trade(0), next_url="http://x/v3/trades/AEM?cursor=c")],
-    "a ticker that begins alike": [page(trade(0), next_url="http://x/v3/trades/AEMDW?cursor=c")],
-    "steps up": [page(trade(0), next_url="http://x/v3/trades/AEMD/../AEM?cursor=c")],
-    "no path": [page(trade(0), next_url="")],
-    "no URL": [page(trade(0), next_url="http://[x/v3/trades/AEMD?cursor=c")],
+
+
+def leading_to(path: str) -> list[Reply | Callable[[int], Reply]]:
+    """A page whose `next_url` has this path, then a good last page, which must not be requested."""
+    return [page(trade(0), next_url=f"http://x{path}?cursor=c"), page(trade(1))]
+
+
+# answers, the reason why they are rejected, and how many requests that takes
+BAD: dict[str, tuple[list[Reply | Callable[[int], Reply]], str, int]] = {
+    "HTML with 200": (
+        [Reply(b"<html>login</html>", headers={"Content-Type": "text/html"})],
+        "18 bytes that are not a JSON object",
+        1,
+    ),
+    "no results": ([Reply(b'{"status":"OK","request_id":"r1"}')], "no `results`, which is not the same as an", 1),
+    "null results": ([Reply(b'{"status":"OK","results":null}')], "no `results`, which is not the same as an", 1),
+    "an error with 200": ([page(status="ERROR")], "status 'ERROR' is not one of OK, DELAYED", 1),
+    "a text price": (
+        [page(trade(0, price="3.25"))],
+        "not the promised JSON: JSON parse error: Column(/results/[]/price",
+        1,
+    ),
+    "a float time": (
+        [page(trade(0, sip_timestamp=float(START_NS)))],
+        "not the promised JSON: Failed to convert JSON to int64",
+        1,
+    ),
+    "another window": (
+        [page(trade(0, sip_timestamp=START_NS - 1))],
+        f"1 of 1 rows lie outside the requested window, the first at {START_NS - 1}",
+        1,
+    ),
+    "descending": ([page(trade(4), trade(0))], "`sip_timestamp` is not in ascending order", 1),
+    "pages run backwards": (
+        [page(trade(4), next_url=NEXT), page(trade(0))],
+        f"pages run backwards: one ends at {START_NS + 2}, the next at {START_NS}",
+        2,
+    ),
+    "a broken second page": ([page(trade(0), next_url=NEXT), Reply(b"{}")], "status None is not one of", 2),
+    "a cursor that loops": (
+        [page(trade(0), next_url=NEXT), page(trade(1), next_url=NEXT), page(trade(2))],
+        "was followed before: the cursor loops",
+        2,
+    ),
+    "another ticker": (leading_to("/v3/trades/AEM"), "leads away from /v3/trades/AEMD", 1),
+    "a ticker that begins alike": (leading_to("/v3/trades/AEMDW"), "leads away from /v3/trades/AEMD", 1),
+    "steps up": (leading_to("/v3/trades/AEMD/../AEM"), "leads away from /v3/trades/AEMD", 1),
+    "steps up, escaped": (leading_to("/v3/trades/AEMD/%2e%2e/AEM"), "leads away from /v3/trades/AEMD", 1),
+    "steps up at the end": (leading_to("/v3/trades/AEMD/.."), "leads away from /v3/trades/AEMD", 1),
+    "no path": ([page(trade(0), next_url=""), page(trade(1))], "leads away from /v3/trades/AEMD", 1),
+    "no URL": (
+        [page(trade(0), next_url="http://[x/v3/trades/AEMD?cursor=c"), page(trade(1))],
+        "`next_url` 'http://[x/v3/trades/AEMD?cursor=c' is not a URL",
+        1,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_an_answer_of_the_wrong_shape_is_refused_at_once(script: Script, rig: Rig, name: str) -> None:
-    script.replies = [*BAD[name]]
-    with pytest.raises(BadPage, match="GET /v3/trades/AEMD"):
+def test_an_answer_of_the_wrong_shape_is_rejected_at_once_with_its_reason(script: Script, rig: Rig, name: str) -> None:
+    replies, reason, requests = BAD[name]
+    script.replies = [*replies]
+    with pytest.raises(BadPage, match="GET /v3/trades/AEMD for trades: ") as caught:
         trades(rig)
-    assert rig.slept == []
+    assert reason in str(caught.value)
+    assert (len(script.seen), rig.slept) == (requests, [])
 
 
 def test_pages_without_end_are_refused(script: Script, rig: Rig) -> None:
@@ -533,6 +591,84 @@ def test_a_question_that_makes_no_sense_is_not_sent(script: Script, rig: Rig) ->
     with pytest.raises(ValueError, match="before the first"):
         rig.client.minute_bars("AEMD", date(2025, 10, 2), date(2025, 10, 1))
     assert script.seen == []
+
+
+def test_nothing_is_sent_once_a_stop_is_set(script: Script, rig: Rig) -> None:
+    script.replies = [GOOD]
+    stop = threading.Event()
+    stopped = rig.client.until(stop)
+    assert stopped.trades("AEMD", START, END).frame.height == 2
+    stop.set()
+    with pytest.raises(Stopped):
+        stopped.trades("AEMD", START, END)
+    assert len(script.seen) == 1
+    # the client that it was made from goes on
+    trades(rig)
+    assert len(script.seen) == 2
+
+
+def test_a_request_that_waited_while_another_was_throttled_waits_again(script: Script) -> None:
+    slept: list[float] = []
+    bucket = TokenBucket(60, clock=lambda: sum(slept))
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:  # meanwhile another thread is told to wait for 30 s
+            bucket.penalise(30)
+
+    script.replies = [GOOD]
+    bucket.reserve()
+    with MarketDataClient(Transport(script.base, KEY, bucket=bucket, sleep=sleep)) as client:
+        client.trades("AEMD", START, END)
+    assert slept == pytest.approx([1.0, 30.0])
+    assert len(script.seen) == 1
+
+
+def test_a_proxy_of_the_environment_is_not_used_on_this_machine(
+    script: Script, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    script.replies = [GOOD]
+    assert trades(rig).requests == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "jitter", "waited"),
+    [
+        ({}, 1.0, 4.0),  # the backoff
+        ({}, 0.0, 2.0),  # the rate, which was one request a second, is halved
+        ({"Retry-After": "1"}, 1.0, 1.0),  # neither
+    ],
+)
+def test_a_429_without_a_hint_also_slows_down(
+    script: Script, headers: dict[str, str], jitter: float, waited: float
+) -> None:
+    slept: list[float] = []
+    script.replies = [Reply(TOO_MANY.body, 429, headers), GOOD]
+    bucket = TokenBucket(None, clock=lambda: sum(slept))
+    transport = Transport(script.base, KEY, bucket=bucket, sleep=slept.append, jitter=lambda: jitter)
+    with MarketDataClient(transport) as client:
+        client.trades("AEMD", START, END)
+    assert slept == pytest.approx([waited])
+
+
+def test_answers_with_429_do_not_count_as_failed_attempts(script: Script, rig: Rig) -> None:
+    script.replies = [*[TOO_MANY] * 3, *[Reply(b"", 503)] * 3, *[TOO_MANY] * 3, GOOD]
+    fetched = trades(rig)
+    assert (fetched.requests, fetched.retries, fetched.throttled) == (10, 9, 6)
+
+
+def test_a_pause_before_a_retry_grows_to_a_minute_at_most(script: Script) -> None:
+    slept: list[float] = []
+    script.replies = [Reply(b"", 503)] * 9 + [GOOD]
+    bucket = TokenBucket(None, clock=lambda: sum(slept))
+    transport = Transport(script.base, KEY, bucket=bucket, max_retries=9, sleep=slept.append, jitter=lambda: 1.0)
+    with MarketDataClient(transport) as client:
+        assert client.trades("AEMD", START, END).retries == 9
+    assert slept == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60])
 
 
 def test_threads_share_a_client(script: Script, rig: Rig) -> None:

@@ -65,21 +65,21 @@ def test_two_demos_in_one_process_have_two_lakes_and_status_counts_each(
 
     # status counts the same as the demo
     status = smallcaps("status", "first", 3, 4)
-    assert "3 symbols, 4 sessions due" in status
-    assert "12 of 12 symbol-sessions, 0 left" in status
+    assert "3 symbols, 4 sessions expected" in status
+    assert "12 of 12 symbol-sessions, 0 missing" in status
     profiles = re.findall(r"^profile .*$", status, re.MULTILINE)
     assert len(profiles) == len(PROFILES)
     for line in profiles:
         assert line in output
-    assert "shards: 3, all up to date" in status
+    assert "shards: 3, none stale" in status
 
     bars = BarsStore(Lake(tmp_path / "first"))
     bars.add(bars.symbols()[0], EARLY_CLOSE, [EARLY_CLOSE], BARS.to_frame(), QUARANTINED_BARS.to_frame())
     status = smallcaps("status", "first", 3, 4)
-    assert "shards: 3, 1 out of date (0 detected with other settings, code or reference data, 1 before bars" in status
+    assert "shards: 3, 1 stale (0 detected with other settings, code or reference data, 1 before bars" in status
 
     config = home.folder / "config" / "config.yaml"
     changed = config.read_text(encoding="utf-8").replace("min_spike_x: 6.0,", "min_spike_x: 6.5,")
     config.write_text(changed, encoding="utf-8")
     status = smallcaps("status", "first", 3, 4)
-    assert "shards: 3, 3 out of date (3 detected with other settings, code or reference data, 0 before bars" in status
+    assert "shards: 3, 3 stale (3 detected with other settings, code or reference data, 0 before bars" in status

@@ -74,3 +74,10 @@ def test_ci_runs_the_commands_of_the_readme():
     ).groups()
     assert install.replace("install", "install -q") in run
     assert f" {tests}\n" in run
+
+
+def test_every_benchmark_is_listed():
+    page = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    scripts = (REPOSITORY / "benchmarks").glob("*.py")
+    named = set(re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE))
+    assert named == {file.name for file in scripts if "__main__" in file.read_text(encoding="utf-8")}

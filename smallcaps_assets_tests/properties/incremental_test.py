@@ -51,6 +51,7 @@ class ShardOfChangingBars(RuleBasedStateMachine):
         self.lake = Lake(Path(tempfile.mkdtemp()))
         self.bars, self.shards, self.settings = BarsStore(self.lake), ShardStore(self.lake), SETTINGS[0]
         self.clock = itertools.count(10**18, 10**9)
+        self.versions: list[list[bytes | None]] = []
 
     def teardown(self) -> None:
         shutil.rmtree(self.lake.root)
@@ -101,14 +102,27 @@ class ShardOfChangingBars(RuleBasedStateMachine):
     def a_month_is_lost(self, place: int) -> None:
         self.months()[place % len(self.months())].unlink()
 
-    @rule(sidecar=st.booleans())
-    def a_file_of_the_shard_is_lost(self, sidecar: bool) -> None:
-        path = self.lake.shard(SYMBOL)
-        (path.with_suffix(".jsonl") if sidecar else path).unlink(missing_ok=True)
+    def shard_files(self) -> list[Path]:
+        return [self.lake.shard(SYMBOL), self.lake.shard_coverage(SYMBOL)]
+
+    @rule(place=st.integers(0, 1))
+    def a_file_of_the_shard_is_lost(self, place: int) -> None:
+        self.shard_files()[place].unlink(missing_ok=True)
+
+    @precondition(lambda self: self.versions)
+    @rule(places=st.tuples(PLACES, PLACES))
+    def files_of_a_shard_of_different_times_meet(self, places: tuple[int, int]) -> None:
+        """As a copy made while it was written, a restored backup or a kill between two files could leave it."""
+        for number, path in enumerate(self.shard_files()):
+            content = self.versions[places[number] % len(self.versions)][number]
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
 
     @rule(torn=st.integers(1, 400))
-    def what_is_said_of_the_shard_is_torn(self, torn: int) -> None:
-        path = self.lake.shard(SYMBOL).with_suffix(".jsonl")
+    def the_table_of_coverage_is_torn(self, torn: int) -> None:
+        path = self.lake.shard_coverage(SYMBOL)
         if path.exists():
             path.write_bytes(path.read_bytes()[:-torn])
 
@@ -136,6 +150,7 @@ class ShardOfChangingBars(RuleBasedStateMachine):
         assert detector.backlog(SYMBOL) == (set(covered.sessions), set())
         (again,) = detector.run([SYMBOL])
         assert again.figures["sessions_detected"] == again.figures["event_types_detected"] == 0
+        self.versions.append([path.read_bytes() if path.exists() else None for path in self.shard_files()])
 
 
 TestShardOfChangingBars = ShardOfChangingBars.TestCase

@@ -16,9 +16,9 @@ from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.events import candidates
 from smallcaps_assets.domain.events.detection import DetectionParams, detect
-from smallcaps_assets.domain.events.detectors import DetectorParams, Signals, signals
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES, DetectorParams, Signals, signals
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SHARD
+from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.strategies import bars_frames, lively_bars

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.bars.quality import clean_bars
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import load_settings

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import SettingsError

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import clean_bars
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin

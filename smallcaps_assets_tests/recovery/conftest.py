@@ -1,4 +1,4 @@
-"""One platform for all tests of this room; each finds it running, with nothing fetched."""
+"""One platform for all tests of this package; each test finds it running, with nothing fetched."""
 
 from collections.abc import Iterator
 

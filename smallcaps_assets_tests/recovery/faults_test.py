@@ -1,4 +1,4 @@
-"""What is killed, hangs or is cancelled while bars are fetched: the work ends, nothing is lost, nothing stays taken."""
+"""Something is killed, hangs or is cancelled while bars are fetched: work completes, nothing is lost or stays taken."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -30,16 +30,16 @@ def kill(*processes: psutil.Process) -> None:
     assert not wait_until_gone(processes, within_s=20)
 
 
-def expect_retry(platform: Platform, run_id: str, asked_twice: list[str]) -> None:
-    """Wait until one retry of the run has succeeded; then no slot is taken, and only these requests came twice."""
+def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) -> None:
+    """Wait until one repetition of the run has succeeded; then no slot is taken and only these requests came twice."""
     until("the retry succeeds", lambda: [run.status for run in platform.retries_of(run_id)] == [SUCCESS], RUNS_S)
     assert platform.run(run_id).status == FAILURE
     assert platform.months() == PER_RUN * MONTHS
-    assert platform.asked_twice() == sorted(asked_twice)
+    assert platform.requested_twice() == sorted(requested_twice)
     assert platform.slots_taken() == 0
 
 
-def test_a_run_whose_process_is_killed_is_taken_up_again(platform: Platform) -> None:
+def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
@@ -48,30 +48,34 @@ def test_a_run_whose_process_is_killed_is_taken_up_again(platform: Platform) -> 
     expect_retry(platform, run_id, held.waiting)
 
 
-def test_a_run_goes_on_without_its_code_server(platform: Platform) -> None:
+def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
-    before = platform.services(*CODE)
-    # the child that holds the code alone: its parent would not notice
+    at_work = platform.worker(run_id)
+    # the child that holds the definitions: its parent, the code server, does not notice
     kill(*platform.services("grpc"))
-    until("there is a new code server", lambda: len(platform.services(*CODE)) == len(before), RUNS_S)
-    assert not set(platform.services(*CODE)) & set(before)
+    platform.wait_until_ended("the child of the code server")
+    assert not platform.services(DAEMON, WEB_SERVER, *CODE)
+    assert is_running(at_work)
+    platform.start()
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
     assert not platform.retries_of(run_id)
-    assert platform.asked_twice() == []
-    # and the new one, once it has loaded our code, launches runs
-    launched: list[str] = []
-
-    def launches() -> bool:
-        with suppress(AssertionError, KeyError):
-            launched.append(platform.launch(PER_RUN, 2 * PER_RUN - 1))
-        return bool(launched)
-
-    until("a run is launched", launches, RUNS_S)
-    until("it ends", lambda: platform.run(*launched).status == SUCCESS, RUNS_S)
+    assert platform.requested_twice() == []
+    # and the new code server launches runs
+    launched = platform.launch(PER_RUN, 2 * PER_RUN - 1)
+    until("it ends", lambda: platform.run(launched).status == SUCCESS, RUNS_S)
     assert platform.months() == 2 * PER_RUN * MONTHS
+
+
+@pytest.mark.parametrize(("word", "name"), [(WEB_SERVER, "the web server"), ("code-server", "the code server")])
+def test_all_services_end_when_one_dies(platform: Platform, word: str, name: str) -> None:
+    (dying,) = platform.services(word)
+    kill(dying)
+    platform.wait_until_ended(f"{name} (process {dying.pid}) ended with exit code -9 (SIGKILL)")
+    assert not platform.services(DAEMON, WEB_SERVER, "code-server")
+    platform.start()
 
 
 def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
@@ -81,9 +85,10 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     at_work = platform.slot_holder()
     worker = platform.worker(at_work)
     kill(*platform.services(DAEMON))
-    until("there is another daemon", lambda: platform.services(DAEMON), RUNS_S)
+    platform.wait_until_ended("the daemon")
+    platform.start()
     assert is_running(worker)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
 
     kill(*platform.ui.processes())
     assert platform.slots_taken() == 1
@@ -92,39 +97,42 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     until("the backfill ends", lambda: platform.backfill_status(backfill_id).startswith("COMPLETED"), RUNS_S)
     assert platform.backfill_status(backfill_id) == "COMPLETED_SUCCESS"
     ended = Counter(run.status for run in platform.runs() if run.tags.get("dagster/backfill") == backfill_id)
-    # each part once, and once more what was under way
+    # each run once, and the one that was under way once more
     assert set(ended) == {SUCCESS, FAILURE}
     assert ended[SUCCESS] == SYMBOLS // PER_RUN
     assert platform.run(at_work).status == FAILURE
     assert [run.status for run in platform.retries_of(at_work)] == [SUCCESS]
     assert platform.months() == SYMBOLS * MONTHS
-    assert platform.asked_twice() == sorted(held.waiting)
+    assert platform.requested_twice() == sorted(held.waiting)
     assert not platform.runs(*UNDER_WAY)
     assert platform.slots_taken() == 0
 
 
-def test_what_a_killed_web_ui_leaves_behind_is_ended_by_the_next(platform: Platform) -> None:
+def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
-    left, at_work = platform.services(DAEMON, WEB_SERVER, *CODE), platform.worker(run_id)
+    # the code server's child stays for its run
+    left, at_work = platform.services(DAEMON, WEB_SERVER, "code-server"), platform.worker(run_id)
+    assert len(left) == 3
     kill(psutil.Process(platform.ui.process.pid))
+    # at once: the next waits for the daemon of this one
     platform.start()
-    assert not wait_until_gone(left, within_s=0)
-    # the run itself needs nobody
+    assert not wait_until_gone(left, within_s=20)
+    # the run needs no service
     assert is_running(at_work)
     held.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
-    assert platform.asked_twice() == []
+    assert platform.requested_twice() == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
-def test_a_run_under_way_when_the_web_ui_is_told_to_end_is_taken_up_by_the_next(platform: Platform) -> None:
+def test_a_run_under_way_when_the_web_ui_is_terminated_is_repeated_by_the_next(platform: Platform) -> None:
     held = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(held)
     platform.ui.process.send_signal(signal.SIGTERM)
-    # time enough to be told before all is fetched
+    # slow enough for the signal to arrive before everything is fetched
     held.latency_s = 2.0
     held.release()
     platform.ui.require_end()
@@ -138,9 +146,9 @@ def test_a_run_under_way_when_the_web_ui_is_told_to_end_is_taken_up_by_the_next(
     assert len(platform.gate.asked) == PER_RUN * MONTHS - kept
 
 
-def test_a_run_that_hangs_is_ended_and_taken_up_again(platform: Platform) -> None:
+def test_a_run_that_hangs_is_ended_and_repeated(platform: Platform) -> None:
     held = platform.hold()
-    # the retry has no longer, and needs some of it on a busy machine
+    # the repetition has the same limit, and needs some of it on a busy machine
     run_id = platform.launch(0, PER_RUN - 1, **{"dagster/max_runtime": "20"})
     platform.wait_until_it_waits(held)
     hanging = platform.worker(run_id)
@@ -159,7 +167,10 @@ def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_co
     platform.wait_until_it_waits(held)
     at_work = platform.worker(run_id)
     if without_code_server:
+        # started again since the run began
         kill(*platform.services(*CODE))
+        platform.wait_until_ended("the code server")
+        platform.start()
     platform.cancel(run_id)
     assert not is_running(at_work)
     assert platform.run(run_id).status == CANCELED
@@ -170,7 +181,7 @@ def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_co
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A disk of its own at `folder`; yields how to give it another size."""
+    """A separate disk mounted at `folder`; yields a function that changes its size."""
 
     def mount(*options: str) -> None:
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", *options, str(folder)], capture_output=True, check=False)
@@ -186,7 +197,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="a small disk is mounted")
-def test_a_full_disk_is_named_and_the_work_goes_on_when_it_has_room(platform: Platform) -> None:
+def test_a_full_disk_is_named_and_work_continues_when_it_has_room(platform: Platform) -> None:
     with small_disk(platform.lake / "bars", "300k") as resize:
         run_id = platform.launch(0, PER_RUN - 1)
         until("the run fails", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
@@ -194,7 +205,7 @@ def test_a_full_disk_is_named_and_the_work_goes_on_when_it_has_room(platform: Pl
         assert re.search(words, platform.failure_of(run_id))
         kept = platform.months()
         assert 0 < kept < PER_RUN * MONTHS
-        # again at once would meet the same disk
+        # a repetition would meet the same disk
         assert not platform.retries_of(run_id)
         resize("50m")
         platform.gate.asked.clear()

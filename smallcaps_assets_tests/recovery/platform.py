@@ -1,4 +1,4 @@
-"""A platform of its own to be broken: `smallcaps ui` on a fresh lake, fed by an exchange that can be held up.
+"""A platform for tests to break: `smallcaps ui` on a fresh lake, with an exchange that can hold requests up.
 
 Its dagster.yaml is the repository's with shorter intervals.
 """
@@ -61,7 +61,7 @@ mutation ($ids: [String!]!) { terminateRuns(runIds: $ids, terminatePolicy: SAFE_
 
 
 class Held:
-    """A gate's rule that lets so many requests for bars through, then keeps the others waiting until released.
+    """A rule of a gate: passes some requests for bars, then holds the others until released.
 
     After that each takes `latency_s`.
     """
@@ -85,7 +85,7 @@ class Held:
         return None
 
     def release(self) -> None:
-        """Let everything through from now on."""
+        """Pass every request from now on."""
         self._released.set()
 
 
@@ -96,7 +96,7 @@ class Platform:
 
     def __init__(self, folder: Path, intervals: Mapping[str, int] = SHORT) -> None:
         self.home = folder / "home"
-        # its name shows which processes are this lake's
+        # processes of this lake are found by its name
         self.lake = folder / f"lake-{os.getpid()}-{folder.name}"
         self.gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER)))
         self.server = serve(self.gate)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ class Platform:
     @classmethod
     @contextmanager
     def running(cls, folder: Path, intervals: Mapping[str, int] = SHORT) -> Iterator[Self]:
-        """With the symbols registered, and no bars yet."""
+        """A running platform with registered symbols and no bars."""
         platform = cls(folder, intervals)
         try:
             platform.start()
@@ -116,15 +116,22 @@ class Platform:
             platform.server.close()
 
     def start(self) -> None:
-        """Start the web UI, and wait until it answers."""
+        """Start the web UI, as a service manager does after it ended, and wait until it answers."""
         if hasattr(self, "ui"):
             self.ui.process.wait(60)
         environment = {HOME_VARIABLE: str(self.home), "MASSIVE_API_KEY": "a-key-of-tests"}
         self.ui = WebUI(self.lake, home=self.home, environment=environment)
         self.ui.wait_until_it_answers()
 
+    def wait_until_ended(self, service: str) -> None:
+        """Wait until the web UI has ended because a service did, and has named that service."""
+        assert self.ui.process.wait(60) == 1
+        (line,) = [line for line in self.ui.log.read_text().splitlines() if line.startswith("smallcaps ui: ")][-1:]
+        assert service in line
+        assert "ended" in line
+
     def begin_anew(self) -> None:
-        """Forget what was fetched and asked, and start the web UI if it is not there."""
+        """Delete bars and recorded requests, and start the web UI if it is not running."""
         if self.ui.process.poll() is not None:
             self.start()
         self.ui.wait_until_it_answers()
@@ -135,12 +142,12 @@ class Platform:
         self.gate.asked.clear()
 
     def hold(self) -> Held:
-        """Let a few requests for bars through and hold up the others."""
+        """Pass a few requests for bars and hold the others."""
         self.gate.rule = held = Held(LET_THROUGH)
         return held
 
     def wait_until_it_waits(self, held: Held) -> None:
-        """Wait until what was let through is published, and every thread of the run waits for its answer."""
+        """Wait until the passed requests are published and every thread of the run waits for a response."""
         until(
             "the run waits for answers",
             lambda: self.months() == LET_THROUGH and len(held.waiting) == THREADS,
@@ -155,7 +162,7 @@ class Platform:
             yield instance
 
     def runs(self, *statuses: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
-        """Runs in these states, in any where none is given, the newest first."""
+        """Runs with these statuses (any if none is given), newest first."""
         with self.instance() as instance:
             return list(instance.get_runs(dg.RunsFilter(statuses=list(statuses))))
 
@@ -174,11 +181,11 @@ class Platform:
         return record.start_time
 
     def retries_of(self, run_id: str) -> list[dg.DagsterRun]:
-        """The runs that took a run up again, the newest first."""
+        """The repetitions of a run, newest first."""
         return [run for run in self.runs() if run.root_run_id == run_id and run.run_id != run_id]
 
     def failure_of(self, run_id: str) -> str:
-        """What the step of a run that failed said."""
+        """The error of the failed step of a run."""
         with self.instance() as instance:
             entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         errors = [entry.get_dagster_event().step_failure_data.error for entry in entries]
@@ -221,18 +228,18 @@ class Platform:
         return [process for process in self.ui.processes() if {*words} & {*process.cmdline()}]
 
     def slots_taken(self) -> int:
-        """How many slots of the vendor's pool are taken."""
+        """How many slots of the pool `vendor` are taken."""
         with self.instance() as instance:
             return instance.event_log_storage.get_concurrency_info(VENDOR_POOL).active_slot_count
 
     def slot_holder(self) -> str:
-        """The id of the run that holds the slot of the vendor's pool."""
+        """The id of the run that holds the slot of the pool `vendor`."""
         with self.instance() as instance:
             (run_id,) = instance.event_log_storage.get_concurrency_info(VENDOR_POOL).active_run_ids
         return run_id
 
-    def asked_twice(self) -> list[str]:
-        """Requests for bars that came more than once."""
+    def requested_twice(self) -> list[str]:
+        """Requests for bars that were sent more than once."""
         times = Counter(path for path, _ in self.gate.asked if BARS in path)
         return sorted(path for path, number in times.items() if number > 1)
 
@@ -245,6 +252,8 @@ class Platform:
         shutil.copy(REPOSITORY / "workspace.yaml", self.home)
         settings = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
         settings["source"] |= {"kind": "vendor", "base_url": self.server.base_url, "max_retries": 1}
+        # a request that is held up while the web UI starts again is not sent a second time
+        settings["source"]["timeout_s"] = float(RUNS_S)
         settings["history"]["first_session"] = FIRST_SESSION
         settings |= {"partitions_per_run": PER_RUN, "fetch_threads": THREADS}
         (self.home / "config" / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Two of them on one state: refused where they would do everything twice, welcome where they only look."""
+"""A second web UI on one state: refused, since both would launch everything twice; allowed if read-only."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smallcaps_assets.commands.services.processes import SERVICES, daemons, end_leftovers, ui_mark, works_on
-from smallcaps_assets.runtime.processes import own_mark
-from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE
+from smallcaps_assets.commands.services.processes import SERVICES, daemons_of_state, processes_of_state
+from smallcaps_assets.commands.services.state import state_folder
+from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.web_server import WebUI
 
@@ -39,7 +39,7 @@ def test_a_second_web_ui_on_one_state_is_refused_and_says_where_the_first_is(pla
     assert platform.services(*SERVICES) == before
 
 
-def test_one_that_only_looks_may_be_opened_beside_it(platform: Platform) -> None:
+def test_a_read_only_one_may_be_opened_beside_it(platform: Platform) -> None:
     there = len(platform.services("dagster._daemon"))
     second = WebUI(
         platform.lake,
@@ -63,7 +63,7 @@ def test_one_that_only_looks_may_be_opened_beside_it(platform: Platform) -> None
 
 @contextmanager
 def looks_like(words: list[str], folder: Path, **environment: str) -> Iterator[psutil.Process]:
-    """A process whose command line has these words, at work in `folder`."""
+    """A process whose command line has these words, with the working folder `folder`."""
     command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", *words]
     kept = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", UI_VARIABLE)}
     with subprocess.Popen(
@@ -86,35 +86,53 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_daemon_that_somebody_started_by_hand_is_found(clone: Path) -> None:
+def test_a_daemon_started_by_hand_is_found(clone: Path) -> None:
     state, other = clone / ".dagster", clone / ".dagster" / "lakes" / "other"
     daemon = ["dagster._daemon", "run"]
+
+    def daemons(folder: Path) -> list[psutil.Process]:
+        return [found.process for found in daemons_of_state(folder)]
+
     with looks_like(daemon, clone) as plain:
-        assert [seen.process for seen in daemons(state)] == [plain]
+        assert daemons(state) == [plain]
         assert not daemons(other)
     with looks_like(daemon, clone, DAGSTER_HOME=str(clone)) as of_the_clone:
-        assert [seen.process for seen in daemons(state)] == [of_the_clone]
+        assert daemons(state) == [of_the_clone]
     with looks_like(daemon, clone, DAGSTER_HOME=str(other)) as of_another:
         assert not daemons(state)
-        assert [seen.process for seen in daemons(other)] == [of_another]
+        assert daemons(other) == [of_another]
     with looks_like(["dagster_webserver"], clone):
         assert not daemons(state)
-        assert works_on(state)
-    assert not works_on(state)
+        assert processes_of_state(state)
+    assert not processes_of_state(state)
 
 
-def test_only_services_of_a_web_ui_that_is_gone_are_ended(clone: Path) -> None:
-    state, daemon = clone / ".dagster", ["dagster._daemon", "run"]
-    gone, ours = "999999999-1 http://127.0.0.1:3000", ui_mark("http://127.0.0.1:3000")
-    assert ours.startswith(own_mark())
-    with (
-        looks_like(daemon, clone, **{UI_VARIABLE: gone}) as left,
-        looks_like(["the", "process", "of", "a", "run"], clone, **{UI_VARIABLE: gone}) as at_work,
-        looks_like(daemon, clone, **{UI_VARIABLE: ours}) as kept,
-        looks_like(daemon, clone) as by_hand,
-    ):
-        assert end_leftovers(state) == 1
-        assert not psutil.pid_exists(left.pid) or left.status() == psutil.STATUS_ZOMBIE
-        for process in (at_work, kept, by_hand):
-            assert process.status() != psutil.STATUS_ZOMBIE
-        assert end_leftovers(state) == 0
+def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
+    """Its command line does not show that; what the web UI put into its environment does."""
+    state = clone / ".dagster"
+    with looks_like(["spawned"], clone):
+        assert not processes_of_state(state)
+    with looks_like(["spawned"], clone, **{UI_VARIABLE: "http://127.0.0.1:3000"}) as worker:
+        ((process, _, address),) = processes_of_state(state)
+        assert (process, address) == (worker, "http://127.0.0.1:3000")
+        assert not daemons_of_state(state)
+
+
+def test_a_web_ui_is_refused_beside_a_daemon_started_by_hand(platform: Platform, tmp_path: Path) -> None:
+    lake = tmp_path / "another lake"
+    environment = {HOME_VARIABLE: str(platform.home), "MASSIVE_API_KEY": "a-key-of-tests"}
+    settings = load_settings(platform.home / "config" / "config.yaml", {"lake": {"path": str(lake)}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(platform.home))
+        state = state_folder(settings)
+    with looks_like(["dagster._daemon"], tmp_path, DAGSTER_HOME=str(state)) as daemon:
+        refused = subprocess.run(
+            [sys.executable, "-m", "smallcaps_assets.cli", "ui", "--port", "0", "--lake", str(lake)],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert refused.returncode == 2
+    assert f"a daemon of Dagster uses this lake's state already (process {daemon.pid})" in refused.stderr

@@ -1,41 +1,77 @@
-"""A service that ends is started again, but not for ever."""
+"""Services end together, with the process that started them, and say why."""
 
-import time
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
-from smallcaps_assets.commands.services.services import STARTS, Service, answers, free_port
+from smallcaps_assets.commands.services.services import Services, _answers, _exit_text, _free_port
 from smallcaps_assets.errors import ServiceEnded
+from smallcaps_assets.runtime.processes import wait_until_gone
 
 
-def test_a_service_that_never_stays_up_is_given_up_by_name() -> None:
-    starts: list[float] = []
-    service = Service("daemon", ["no_module_of_this_name"], before=lambda: starts.append(time.monotonic()))
-    service.start()
-
-    def keep_for_ever() -> None:
-        while True:
-            service.keep()
-
-    with pytest.raises(ServiceEnded, match=f"the daemon ended {STARTS} times within 5 minutes"):
-        keep_for_ever()
-    service.reap()
-    assert len(starts) == STARTS
+@pytest.fixture
+def services() -> Iterator[Services]:
+    made = Services()
+    yield made
+    made.end(runs=False)
 
 
-def test_a_service_is_started_when_it_answers_and_again_when_it_has_ended() -> None:
-    address = ("127.0.0.1", free_port())
-    service = Service("server", ["http.server", str(address[1]), "--bind", address[0]], address)
-    assert not answers(address)
-    pids = []
-    for _ in range(2):
-        service.keep() if pids else service.start()
-        assert answers(address)
-        pids.append(service.pid)
-        process = service._process
-        assert process is not None
-        service.keep()
-        assert service.pid == pids[-1], "it was at work"
-        process.kill()
-        process.wait(20)
-    assert pids[0] != pids[1]
+def server(services: Services) -> tuple[tuple[str, int], psutil.Process]:
+    """A service that answers at an address."""
+    address = ("127.0.0.1", _free_port())
+    assert not _answers(address)
+    services.start("server", "http.server", str(address[1]), "--bind", address[0], address=address)
+    return address, psutil.Process(services._processes["server"].pid)
+
+
+def test_a_service_that_ends_while_it_starts_is_named_with_its_exit_code(services: Services) -> None:
+    with pytest.raises(ServiceEnded, match=r"the daemon \(process \d+\) ended with exit code 1$"):
+        services.start("daemon", "no_module_of_this_name", address=("127.0.0.1", _free_port()))
+
+
+def test_a_service_that_is_killed_is_named_with_the_signal(services: Services) -> None:
+    _, process = server(services)
+    process.kill()
+    with pytest.raises(ServiceEnded) as ended:
+        services.wait_until_one_ends()
+    killed = "exit code -9 (SIGKILL)" if sys.platform != "win32" else "exit code 15"
+    assert str(ended.value) == f"the server (process {process.pid}) ended with {killed}"
+    assert _exit_text(3) == "exit code 3"
+
+
+def test_a_service_answers_when_it_is_started_and_ends_when_told_to(services: Services) -> None:
+    address, process = server(services)
+    assert _answers(address)
+    services.end(runs=False)
+    assert not _answers(address)
+    assert not process.is_running()
+
+
+STARTS = """
+import sys
+from smallcaps_assets.commands.services.services import Services
+services = Services()
+services.start("server", "http.server", sys.argv[1], "--bind", "127.0.0.1", address=("127.0.0.1", int(sys.argv[1])))
+print(services._processes["server"].pid, file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_service_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    port = str(_free_port())
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTS, port],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as parent:
+        assert parent.stderr
+        service = psutil.Process(int(parent.stderr.readline()))
+        assert _answers(("127.0.0.1", int(port)))
+        parent.kill()
+    assert not wait_until_gone([service], within_s=20)

@@ -7,7 +7,7 @@ import polars as pl
 
 from smallcaps_assets.commands.detecting.experiment import Batch
 from smallcaps_assets.domain.events.comparison import Changes, Choice, Chosen
-from smallcaps_assets.settings.layers import differences
+from smallcaps_assets.settings.layers import setting_differences
 from smallcaps_assets.settings.settings import Settings
 
 VIEWS: Final = {"type": ("event_type", "direction"), "session": ("session",), "month": ("month",)}
@@ -82,7 +82,7 @@ class Comparison:
     def _differences(self) -> list[dict[str, Any]] | None:
         if self._other.settings is None:
             return None
-        changed = differences(self._other.settings, self._settings)
+        changed = setting_differences(self._other.settings, self._settings)
         return [{"key": key, "before": theirs, "after": mine} for key, theirs, mine in changed]
 
     def _not_compared(self) -> int:

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
-from smallcaps_assets.domain.events.detection import Detection, build_master, detect
+from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol

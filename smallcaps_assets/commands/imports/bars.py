@@ -15,14 +15,14 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.commands.flag_types import column_names
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.metadata import first_lines
+from smallcaps_assets.defs.metadata import limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore, bars_counted, version_of
-from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
@@ -129,7 +129,7 @@ def run(arguments: Namespace) -> int:
         complete=arguments.complete,
         decided=arguments.on_conflict is not None,
         allow_outside=arguments.allow_outside,
-        begin=lambda: remember_import(lake, "bars"),
+        begin=lambda: record_import(lake, "bars"),
     )
     problems: list[str] = []
     sources = files.sources(paths, work.options, problems)
@@ -155,7 +155,7 @@ def run(arguments: Namespace) -> int:
 def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
     """Say at the end what went wrong; returns the exit code."""
     if problems:
-        print(first_lines(problems), file=sys.stderr)
+        print(limit_lines(problems), file=sys.stderr)
         many = f"{path}: {len(problems):,} problems with files or symbols, named above"
         if not symbols:
             raise InputError(f"{many}; not a bar was imported. Mend what they say, then run again.")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.domain.imports.clocks import Clock
+from smallcaps_assets.domain.imports.clocks import TimestampForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
@@ -74,7 +74,7 @@ def run(arguments: Namespace) -> int:
         bars=BarsStore(lake),
         params=settings.detection,
         sessions=settings.sessions,
-        clock=Clock(arguments.timezone, arguments.unit),
+        clock=TimestampForm(arguments.timezone, arguments.unit),
         replace=arguments.replace,
         allow_outside=arguments.allow_outside,
         allow_other_bars=arguments.allow_other_bars,

@@ -13,7 +13,7 @@ import polars as pl
 
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.imports.command import choose_from
-from smallcaps_assets.commands.services.state import look_into_state
+from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import report_imported
@@ -22,7 +22,7 @@ from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -111,7 +111,7 @@ def run(arguments: Namespace) -> int:
         config_hash=sidecar["config_hash"],
         log=lambda line: print(line, file=sys.stderr),
     )
-    remember_import(lake, "windows")
+    record_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
@@ -204,7 +204,7 @@ def _tell_dagster(
     if not any(whole.values()):
         return {str(kind): 0 for kind in TAPE_KINDS}
     told: dict[str, int] = {}
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         for kind, outcomes in whole.items():
             key = dg.AssetKey([work.tape.profile, f"tape_{kind}"])
             known = instance.get_materialized_partitions(key)

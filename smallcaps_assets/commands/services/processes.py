@@ -1,4 +1,4 @@
-"""Which processes of Dagster's work on a state, and whose they are: told by their command lines and environments."""
+"""Finds the processes of Dagster that use a state, by their command lines and environments."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,77 +7,50 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from smallcaps_assets.runtime.processes import is_alive, is_running, kill, own_mark
+from smallcaps_assets.runtime.processes import is_running
 from smallcaps_assets.settings.settings import UI_VARIABLE
 
-DAEMON: Final = ("dagster._daemon", "dagster-daemon", "dagster-daemon.exe")
-SERVICES: Final = (*DAEMON, "dagster_webserver", "code-server", "grpc")
+DAEMON: Final = frozenset({"dagster._daemon", "dagster-daemon", "dagster-daemon.exe"})
+SERVICES: Final = DAEMON | {"dagster_webserver", "code-server", "grpc"}
 
 
-class Seen(NamedTuple):
-    """A process with the last parts of the words of its command line, and its environment."""
+class DagsterProcess(NamedTuple):
+    """A process, the file names in its command line, and the address of the web UI that started it, if one did."""
 
     process: psutil.Process
     words: frozenset[str]
-    environment: dict[str, str]
-
-    def works_on(self, folder: Path) -> bool:
-        """Whether Dagster in this process keeps its state in `folder`.
-
-        Without a DAGSTER_HOME, or with the repository for one, paths in dagster.yaml count from the working folder.
-        """
-        named = self.environment.get("DAGSTER_HOME")
-        if named and not (Path(named) / "config" / "config.yaml").is_file():
-            return Path(named).resolve() == folder.resolve()
-        with suppress(psutil.Error, OSError):
-            return (Path(self.process.cwd()) / ".dagster").resolve() == folder.resolve()
-        return False
-
-    @property
-    def owner(self) -> tuple[str, str]:
-        """The mark of the `smallcaps ui` that started it, and the address of that; empty where none did."""
-        mark, _, address = self.environment.get(UI_VARIABLE, "").partition(" ")
-        return mark, address
+    address: str
 
 
-def ui_mark(address: str) -> str:
-    """What this process's children carry to be known as those of a web UI at `address`."""
-    return f"{own_mark()} {address}"
-
-
-def works_on(folder: Path) -> list[Seen]:
+def processes_of_state(folder: Path) -> list[DagsterProcess]:
     """Dagster's services and runs that keep their state in `folder`."""
-    return [seen for seen in _seen() if seen.works_on(folder) and (seen.owner[0] or seen.words & {*SERVICES})]
+    return [*_found(folder)]
 
 
-def daemons(folder: Path) -> list[Seen]:
-    """The daemons that work on the state in `folder`."""
-    return [seen for seen in works_on(folder) if seen.words & {*DAEMON}]
+def daemons_of_state(folder: Path) -> list[DagsterProcess]:
+    """Dagster's daemons that keep their state in `folder`."""
+    return [found for found in _found(folder) if found.words & DAEMON]
 
 
-def own_children() -> list[psutil.Process]:
-    """Every process that came of the web UI of this process, also where what started it has ended."""
-    return [seen.process for seen in _seen() if seen.owner[0] == own_mark()]
-
-
-def end_leftovers(folder: Path) -> int:
-    """Kill the services that a killed `smallcaps ui` left on the state in `folder`; returns how many there were.
-
-    Runs go on: they need no service.
-    """
-    left = [
-        seen.process
-        for seen in works_on(folder)
-        if seen.words & {*SERVICES} and seen.owner[0] and not is_alive(seen.owner[0])
-    ]
-    kill(left)
-    return len(left)
-
-
-def _seen() -> Iterator[Seen]:
-    """Every process that lets itself be looked at."""
+def _found(folder: Path) -> Iterator[DagsterProcess]:
+    state = folder.resolve()
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # gone meanwhile, or somebody else's
-            if is_running(process):
-                words = frozenset(Path(word).name for word in process.cmdline() if word)
-                yield Seen(process, words, process.environ())
+        # gone meanwhile, or another user's
+        with suppress(psutil.Error, OSError):
+            words = frozenset(Path(word).name for word in process.cmdline() if word)
+            environment = process.environ()
+            address = environment.get(UI_VARIABLE, "")
+            if (address or words & SERVICES) and is_running(process) and _state_of(process, environment) == state:
+                yield DagsterProcess(process, words, address)
+
+
+def _state_of(process: psutil.Process, environment: dict[str, str]) -> Path:
+    """Where Dagster in a process keeps its state.
+
+    Without a DAGSTER_HOME, or with a clone of the repository for one, the paths in dagster.yaml are relative to the
+    process's working folder.
+    """
+    named = environment.get("DAGSTER_HOME")
+    if named and not (Path(named) / "config" / "config.yaml").is_file():
+        return Path(named).resolve()
+    return (Path(process.cwd()) / ".dagster").resolve()

@@ -1,187 +1,165 @@
-"""Dagster's services under a web UI: code server, web server, daemon. What ends unasked is started again."""
+"""Dagster's services under `smallcaps ui`: code server, web server, daemon. When one ends, all end.
+
+Nothing is started again here: that is the platform's job (`deploy/`).
+"""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
-from smallcaps_assets.commands.services.processes import own_children
+from smallcaps_assets.commands.services.child import ENDS_WITHIN_S
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.runtime.processes import is_running, kill, wait_until_gone
 from smallcaps_assets.settings.settings import home
 
 Address = str | tuple[str, int]
+CODE_SERVER: Final = "code server"
 LOCATION: Final = "smallcaps_assets"
-LOCALHOST: Final = "127.0.0.1"
-EVERYWHERE: Final = {"0.0.0.0": LOCALHOST, "::": "::1"}  # noqa: S104 -- where a server that listens so is to be asked
-# a service that ends so often within this time will not do better the next time
-STARTS: Final = 5
-STARTS_WITHIN_S: Final = 300.0
-ANSWERS_WITHIN_S: Final = 180.0
-LOOK_S: Final = 0.2
-# a run that is interrupted says so; its threads end with the answers that they wait for
-ENDS_WITHIN_S: Final = 40.0
-# services have nothing to lose: the daemon waits for each of its threads, and those for answers that will not come
-SERVICES_END_WITHIN_S: Final = 10.0
+MODULE: Final = "smallcaps_assets.definitions"
+_LOCALHOST: Final = "127.0.0.1"
+# where to connect to a server that listens on every address
+_CONNECT_TO: Final = {"0.0.0.0": _LOCALHOST, "::": "::1"}  # noqa: S104
+# in bytes; macOS allows 104
+_LONGEST_SOCKET_PATH: Final = 100
+_ANSWERS_WITHIN_S: Final = 180.0
+_LOOK_EVERY_S: Final = 0.5
+# an interrupted run records that it was interrupted; its threads end with the answers that they wait for
+_RUNS_END_WITHIN_S: Final = 40.0
 
 
-class Service:
-    """A process of Dagster's that is kept at work."""
+class Services:
+    """Child processes that end when this process ends, in whatever way."""
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        address: Address | None = None,
-        before: Callable[[], None] = lambda: None,
-    ) -> None:
-        """What follows `python -m`; the address where it answers, if it does; what is done before each start."""
-        self.name = name
-        self.address = address
-        self._command = command
-        self._before = before
-        self._starts: deque[float] = deque(maxlen=STARTS)
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    @property
-    def pid(self) -> int | None:
-        """Its process, if it was started."""
-        return self._process.pid if self._process else None
-
-    def start(self) -> None:
-        """Start it, and wait until it answers.
+    def start(self, name: str, *command: str, address: Address | None = None) -> None:
+        """Start what follows `python -m`, and wait until it answers at `address`.
 
         Raises:
-            ServiceEnded: it ended too often, or does not answer.
+            ServiceEnded: a service has ended, or this one does not answer.
         """
-        if len(self._starts) == STARTS and time.monotonic() - self._starts[0] < STARTS_WITHIN_S:
-            raise ServiceEnded(
-                f"the {self.name} ended {STARTS} times within {STARTS_WITHIN_S / 60:.0f} minutes. What it said stands "
-                "above: mend that and start again, nothing is lost."
-            )
-        self._starts.append(time.monotonic())
-        self._before()
-        # in a group of its own: Ctrl-C reaches our process alone, which ends the others in order
-        self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and checked flags
-            [sys.executable, "-m", *self._command],
+        self._processes[name] = subprocess.Popen(  # noqa: S603 -- our own interpreter and checked flags
+            [sys.executable, "-m", "smallcaps_assets.commands.services.child", *command],
             cwd=home(),
+            stdin=subprocess.PIPE,
+            # in a group of its own: Ctrl-C reaches this process only, which then ends the others
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        self._wait_for_answer()
-
-    def keep(self) -> None:
-        """Start it again if it has ended.
-
-        Raises:
-            ServiceEnded: see `start`.
-        """
-        code = self._process.poll() if self._process else 0
-        if code is not None:
-            print(f"the {self.name} ended unasked (exit code {code}): it is started again", file=sys.stderr, flush=True)
-            self.start()
-
-    def reap(self) -> None:
-        """Ask how it ended, so that the system can forget it."""
-        if self._process:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(ENDS_WITHIN_S)
-
-    def _wait_for_answer(self) -> None:
-        end = time.monotonic() + ANSWERS_WITHIN_S
-        while self.address and not answers(self.address) and self._process and self._process.poll() is None:
+        end = time.monotonic() + _ANSWERS_WITHIN_S
+        while address and not _answers(address):
             if time.monotonic() > end:
-                raise ServiceEnded(f"the {self.name} did not answer within {ANSWERS_WITHIN_S:.0f} s. Start again.")
-            time.sleep(LOOK_S)
+                raise ServiceEnded(f"the {name} did not answer within {_ANSWERS_WITHIN_S:.0f} s. Start again.")
+            self._require_running()
+            time.sleep(_LOOK_EVERY_S)
 
+    def start_code_server(self, state: Path) -> Path:
+        """Start the code server; returns the workspace file by which the other services find it.
 
-class CodeServer(Service):
-    """Loads our definitions and starts the processes of runs, in a child that changes when code is loaded again."""
-
-    def __init__(self, workspace: Path) -> None:
-        """Writes `workspace`, by which the other services find it: at a socket of this user's, or at a port."""
-        if sys.platform == "win32":
-            place: Address = (LOCALHOST, free_port())
-            where: dict[str, str | int] = {"port": place[1]}
+        It listens on a socket in `state`, which only this user can reach, or on a local port where that is impossible.
+        """
+        path = state / "code_server.sock"
+        address: Address = str(path)
+        if sys.platform == "win32" or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+            address = (_LOCALHOST, _free_port())
         else:
-            place = str(workspace.with_name("code"))
-            where = {"socket": place}
-        (flag, value), *_ = where.items()
-        server = {"location_name": LOCATION, "host": "localhost"} | where
-        publish_text(workspace, json.dumps({"load_from": [{"grpc_server": server}]}))
-        command = ["dagster", "code-server", "start", f"--{flag}", str(value), "--log-level", "warning"]
-        command += ["--location-name", LOCATION, "--module-name", "smallcaps_assets.definitions"]
-        super().__init__("code server", command, place, self._clear)
+            path.unlink(missing_ok=True)
+        kind, value = ("socket", address) if isinstance(address, str) else ("port", address[1])
+        named = ("--location-name", LOCATION, "--module-name", MODULE, "--log-level", "warning")
+        self.start(CODE_SERVER, "dagster", "code-server", "start", f"--{kind}", str(value), *named, address=address)
+        return _workspace(state / "code_server.yaml", "grpc_server", {"host": "localhost", kind: value})
 
-    def keep(self) -> None:
-        """Start it again if it, or the child that holds the code, has ended: it does not do that itself.
+    def wait_until_one_ends(self) -> None:
+        """Wait until a service ends.
 
         Raises:
-            ServiceEnded: see `start`.
+            ServiceEnded: always; names the service and how it ended.
         """
+        while True:
+            time.sleep(_LOOK_EVERY_S)
+            self._require_running()
+            self._require_definitions()
+
+    def _require_running(self) -> None:
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise ServiceEnded(f"the {name} (process {process.pid}) ended with {_exit_text(process.returncode)}")
+
+    def _require_definitions(self) -> None:
+        """The code server does not notice that its child, which holds the definitions and starts runs, has ended."""
+        server = self._processes.get(CODE_SERVER)
         with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            if not any(is_running(child) and "grpc" in child.cmdline() for child in process.children()):
-                kill([process])
-        super().keep()
+            if server and not any(_holds_definitions(child) for child in psutil.Process(server.pid).children()):
+                raise ServiceEnded(f"the child of the {CODE_SERVER} (process {server.pid}) that starts runs has ended")
 
-    def _clear(self) -> None:
-        if isinstance(self.address, str):
-            Path(self.address).unlink(missing_ok=True)
+    def end(self, *, runs: bool) -> None:
+        """End the services, and with `runs` the runs under way; kill what does not end.
+
+        Without `runs`, runs continue: they need no service, and the next daemon finds their processes.
+        """
+        family = psutil.Process().children(recursive=True) if runs else []
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                # runs cannot be interrupted on Windows
+                process.kill() if sys.platform == "win32" else process.send_signal(signal.SIGINT)
+        for service in self._processes.values():
+            with suppress(OSError):
+                service.stdin.close()  # type: ignore[union-attr]
+        kill(wait_until_gone(family, _RUNS_END_WITHIN_S))
+        for service in self._processes.values():
+            try:
+                service.wait(2 * ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                service.kill()
+                service.wait()
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server((LOCALHOST, 0)) as free:
+def definitions_workspace(state: Path) -> Path:
+    """A workspace file for a service that loads the definitions itself, in a child of its own."""
+    return _workspace(state / "read_only.yaml", "python_module", {"module_name": MODULE})
+
+
+def _workspace(file: Path, kind: str, where: dict[str, Any]) -> Path:
+    publish_text(file, json.dumps({"load_from": [{kind: {"location_name": LOCATION} | where}]}))
+    return file
+
+
+def _holds_definitions(process: psutil.Process) -> bool:
+    return is_running(process) and "grpc" in process.cmdline()
+
+
+def _exit_text(code: int) -> str:
+    """`exit code 3`, or the signal that killed a process."""
+    killed = code < 0 and -code in {*signal.Signals}
+    return f"exit code {code}" + (f" ({signal.Signals(-code).name})" if killed else "")
+
+
+def _free_port() -> int:
+    with socket.create_server((_LOCALHOST, 0)) as free:
         port: int = free.getsockname()[1]
     return port
 
 
-def answers(address: Address) -> bool:
-    """Whether something listens at a port, or at the path of a socket."""
+def _answers(address: Address) -> bool:
+    """Whether something listens on a port, or on the socket at a path."""
     try:
         if isinstance(address, tuple):
             host, port = address
-            socket.create_connection((EVERYWHERE.get(host, host), port), timeout=1).close()
+            socket.create_connection((_CONNECT_TO.get(host, host), port), timeout=1).close()
         else:
             with socket.socket(getattr(socket, "AF_UNIX")) as client:  # noqa: B009 -- Windows has none
                 client.connect(address)
     except OSError:
         return False
     return True
-
-
-def end(services: Sequence[Service]) -> None:
-    """Interrupt the services and every run under way, and wait until they are gone; kill what does not end.
-
-    Runs that are interrupted, or killed, are taken up again by the next daemon.
-    """
-    names = {service.pid: service.name for service in services}
-    family = own_children()
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            if sys.platform != "win32":
-                process.send_signal(signal.SIGINT)
-            elif process.pid in names:
-                process.send_signal(signal.CTRL_BREAK_EVENT)
-            else:
-                process.kill()
-    wait_until_gone([process for process in family if process.pid not in names], ENDS_WITHIN_S)
-    wait_until_gone(own_children(), SERVICES_END_WITHIN_S)
-    left = own_children()
-    if left:
-        said = ", ".join(f"{names.get(process.pid, 'a process')} ({process.pid})" for process in left)
-        print(f"killed, since it did not end by itself: {said}", file=sys.stderr, flush=True)
-    kill(left)
-    for service in services:
-        service.reap()

@@ -1,4 +1,4 @@
-"""Dagster's state of a lake: where it lies, how a command opens it, and when it is no longer needed."""
+"""Dagster's state of a lake: its folder, how a command opens it, and when it is removed."""
 
 import hashlib
 import shutil
@@ -8,58 +8,59 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.commands.services.processes import works_on
+from smallcaps_assets.commands.services.processes import processes_of_state
 from smallcaps_assets.defs.runs.orphans import fail_orphans
-from smallcaps_assets.defs.runs.pool import free_slots_of_the_dead, settle_limit
+from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 DEFAULT_LAKE: Final = "lake"
-# says in a state whose it is
+# names the lake of a state, in its folder
 LAKE_FILE: Final = "lake.txt"
-# says the same in the storage itself, which may be a database that other lakes know as well
+# names it in the storage as well, which may be a database that other lakes could use by mistake
 LAKE_KEY: Final = "smallcaps/lake"
-# a lake on a disk that is not there today may be there tomorrow
+# a lake on a disk that is not mounted now may be back later
 KEPT_S: Final = 30 * 86_400.0
 
 
 def open_state(settings: Settings) -> dg.DagsterInstance:
-    """Dagster's state of the lake, which this process and its children then use; closes what dead processes left.
+    """Open Dagster's state of the lake for this process and its children; fails orphaned runs and frees their slots.
 
     Raises:
         InputError: the state is that of another lake.
-        SettingsError: it cannot be opened as `dagster.laid_over` says.
+        SettingsError: dagster.yaml or the file of `dagster.laid_over` is wrong, or the state cannot be opened.
     """
-    instance = look_into_state(settings)
+    instance = open_state_as_is(settings)
     fail_orphans(instance)
-    free_slots_of_the_dead(instance)
+    free_orphaned_slots(instance)
     settle_limit(instance)
     return instance
 
 
-def look_into_state(settings: Settings) -> dg.DagsterInstance:
-    """The same as it is, with nothing closed."""
+def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
+    """Open the state without changing runs or slots. Raises as `open_state`."""
     folder, lake = state_folder(settings), lake_path(settings)
-    over = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
-    # one that is not there yet is made: by one process at a time
+    override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
+    config = instance_config(home() / "dagster.yaml", folder, override)
+    # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
-        publish_text(folder / "dagster.yaml", instance_config(home() / "dagster.yaml", folder, over))
+        publish_text(folder / "dagster.yaml", config)
         publish_text(folder / LAKE_FILE, str(lake))
         use_dagster_home(folder)
-        instance = _opened(over)
-        if over is not None:  # else it lies in a folder of the lake's own
+        instance = _open(folder, override)
+        if override is not None:  # else the state is in a folder of this lake
             _require_same_lake(instance, lake)
     return instance
 
 
 def state_folder(settings: Settings) -> Path:
-    """Where Dagster's state of the lake lies.
+    """The folder of Dagster's state of the lake.
 
-    It is `.dagster` of the repository, or a folder of it for another lake than the repository's own. The dagster.yaml
-    there is the repository's with absolute paths, so that it does not matter where a process starts, and with what
-    settings lay over it.
+    It is `.dagster` of the repository for its default lake, or a sub-folder of it for another lake. The dagster.yaml in
+    it is that of the repository with absolute paths, so that the working folder of a process does not matter, and with
+    the sections of `dagster.laid_over`.
     """
     root, lake = home(), lake_path(settings)
     folder = root / ".dagster"
@@ -68,19 +69,19 @@ def state_folder(settings: Settings) -> Path:
     return folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
 
 
-def remove_states_of_gone_lakes(now: float | None = None) -> list[Path]:
-    """Remove states whose lake is gone, that nothing changed for a month and that nothing works on; returns them."""
+def remove_states_of_missing_lakes(now: float | None = None) -> list[Path]:
+    """Remove states whose lake is gone, if unchanged for a month and used by no process; returns their folders."""
     oldest = (time.time() if now is None else now) - KEPT_S
     folders = (home() / ".dagster" / "lakes").glob("*")
     gone = [folder for folder in folders if _lake_is_gone(folder) and _last_change(folder) < oldest]
-    removed = [folder for folder in gone if not works_on(folder)]
+    removed = [folder for folder in gone if not processes_of_state(folder)]
     for folder in removed:
         shutil.rmtree(folder, ignore_errors=True)
     return removed
 
 
 def _lake_is_gone(folder: Path) -> bool:
-    """False where the state does not say whose it is."""
+    """False if the state does not name its lake."""
     file = folder / LAKE_FILE
     return file.is_file() and not Path(file.read_text(encoding="utf-8")).exists()
 
@@ -89,26 +90,29 @@ def _last_change(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
 
 
-def _opened(over: Path | None) -> dg.DagsterInstance:
+def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
     try:
         return dg.DagsterInstance.get()
-    except Exception as error:
-        if over is None:
-            raise
-        # a storage is a plug-in: its errors have no root of their own
+    except Exception as error:  # a storage is a plug-in: its errors have no common root
+        cause = " ".join(str(error).split())
+        if override is None:
+            raise SettingsError(
+                f"{folder}: Dagster's state cannot be opened ({cause}). Correct dagster.yaml beside config/, or move "
+                "this folder away to begin with an empty state: the lake stays as it is."
+            ) from error
         raise SettingsError(
-            f"{over}: Dagster's state cannot be opened ({' '.join(str(error).split())}). Check what the file names: is "
-            "it installed, does the server run, are user, password and database right?"
+            f"{override}: Dagster's state cannot be opened ({cause}). Check what the file names: is it installed, does "
+            "the server run, are user, password and database right?"
         ) from error
 
 
 def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
-    """Make sure that a state which does not lie in the lake's own folder, such as a database, is of this lake."""
+    """Make sure that a state outside the folder of the lake's state, such as a database, belongs to this lake."""
     store = instance.daemon_cursor_storage
     known = store.get_cursor_values({LAKE_KEY}).get(LAKE_KEY)
     if known not in (None, str(lake)) and Path(known).is_dir():
         raise InputError(
-            f"Dagster's state is that of the lake {known}, not of {lake}: its partitions would mix. Give each lake a "
+            f"Dagster's state belongs to the lake {known}, not to {lake}: their partitions would mix. Give each lake a "
             "database of its own."
         )
     if known != str(lake):

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.asset_checks import COVERAGE_CHECKS, check_specs, report_findings
-from smallcaps_assets.defs.metadata import Metadata, column_schema, coverage_pictures, first_lines, table
+from smallcaps_assets.defs.metadata import Metadata, column_schema, coverage_pictures, limit_lines, table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol
@@ -65,7 +65,7 @@ def _figures(made: Coverage, partitions: list[str]) -> Metadata:
     if not worst.is_empty():
         figures["worst"] = table(worst)
     if made.causes:
-        figures["unreadable"] = first_lines([f"{symbol}: {cause}" for symbol, cause in made.causes.items()])
+        figures["unreadable"] = limit_lines([f"{symbol}: {cause}" for symbol, cause in made.causes.items()])
     if not made.lost.is_empty():
         figures["lost_minutes"] = table(made.lost.head(_SHOWN))
     return figures | coverage_pictures(made.table)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import Metadata, column_schema, first_lines, table
+from smallcaps_assets.defs.metadata import Metadata, column_schema, limit_lines, table
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -60,7 +60,7 @@ def nightly_report(
     if not behind.is_empty():
         raise CaptureIncomplete(_behind_message(behind, len(followed)))
     if causes:  # of symbols that are no longer followed
-        raise CaptureIncomplete(f"symbols that left the universe failed:\n{first_lines(list(causes.values()))}")
+        raise CaptureIncomplete(f"symbols that left the universe failed:\n{limit_lines(list(causes.values()))}")
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:
@@ -121,5 +121,5 @@ def _behind_message(behind: pl.DataFrame, followed: int) -> str:
     ]
     return (
         f"{behind.height} of {followed} symbols are behind; MASTER and the manifests are built from everything else. "
-        f"The next night fetches what is missing.\n{first_lines(lines)}"
+        f"The next night fetches what is missing.\n{limit_lines(lines)}"
     )

@@ -1,7 +1,8 @@
-"""How the daemon launches runs: as Dagster does by default, and with an eye on the process of each.
+"""The run launcher: Dagster's default one, which also watches the process of each run.
 
-Dagster's own launcher leaves it to the code server to notice that a run's process is gone, and to end it. Where the
-code server went too, nobody would: such a run would be STARTED for ever, and keep its place and its slot of the pool.
+Dagster's own leaves it to the code server to notice that the process of a run is gone, and to end it. If the code
+server is gone too, nobody does: such a run stays STARTED for ever and keeps its place in the queue and its slot of the
+pool.
 """
 
 from contextlib import suppress
@@ -11,58 +12,64 @@ import psutil
 from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
-from smallcaps_assets.defs.runs.workers import has_lost_its_worker, worker
+from smallcaps_assets.defs.runs.pool import free_orphaned_slots
+from smallcaps_assets.defs.runs.workers import worker, worker_is_gone
 from smallcaps_assets.runtime.processes import kill, wait_until_gone
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Lets run monitoring see whether the process of a run is there, and ends that process when the run is to end.
+    """Lets run monitoring check the process of a run, and ends that process when the run is to end.
 
-    Processes are looked up by their ids: all of one state must run on one machine.
+    Processes are found by their ids: all of one state must run on one machine.
     """
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """Run monitoring asks for every run that seems to go on."""
+        """Run monitoring checks every run that is under way."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """FAILED once the process is gone. A run of which no process is known is not accused."""
-        if has_lost_its_worker(self._instance, run):
+        """FAILED once the process is gone; a run with no known process is assumed healthy.
+
+        Also frees the slots of killed commands, which the steps of this run may be waiting for: Dagster frees only
+        those of runs.
+        """
+        free_orphaned_slots(self._instance)
+        if worker_is_gone(self._instance, run):
             return CheckRunHealthResult(WorkerStatus.FAILED, "the process of the run is gone: it was killed")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def terminate(self, run_id: str) -> bool:
-        """End a run and its process: asked first, killed after `run_monitoring.cancel_timeout_seconds`.
+        """End a run and its process: interrupted first, killed after `run_monitoring.cancel_timeout_seconds`.
 
-        Returns when the process is gone, so that a retry never works beside it. False where there was nothing to end.
+        Returns when the process is gone, so that a repetition never works beside it; False if nothing was to be ended.
         """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
         process = worker(self._instance, run)
-        asked = self._ask(run_id)
+        interrupted = self._interrupt(run_id)
         if process is None:
-            return asked
+            return interrupted
         family = [process, *_children(process)]
         with suppress(psutil.NoSuchProcess):
-            if not asked:
+            if not interrupted:
                 process.terminate()
         left = wait_until_gone(family, self._instance.run_monitoring_cancel_timeout_seconds)
-        # before the kill, which else counts as a crash of the run
+        # before the kill, which would otherwise count as a crash of the run
         self._report_canceled(run_id)
         kill(left)
         return True
 
-    def _ask(self, run_id: str) -> bool:
-        """Ask the code server that launched the run to end it; False where it is not there to be asked."""
+    def _interrupt(self, run_id: str) -> bool:
+        """Have the code server that launched the run interrupt it; False if that code server is gone."""
         try:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         except (DagsterUserCodeUnreachableError, DagsterUserCodeProcessError):
             return False
 
     def _report_canceled(self, run_id: str) -> None:
-        """Say that the run was canceled where it could not say so itself."""
+        """Report the run as canceled if it did not do so itself."""
         run = self._instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
             self._instance.report_run_canceled(run, "Its process did not end when asked to, and was killed.")

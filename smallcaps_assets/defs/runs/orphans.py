@@ -1,37 +1,36 @@
-"""Runs whose process is gone: they would seem to go on for ever, and keep their place among those that may.
+"""Orphaned runs: their process is gone, yet they are STARTED for ever and keep their place in the queue and the pool.
 
-While a daemon is at work, its run monitoring finds them. Before one starts, and for commands that work without one,
-this does: a backfill that a daemon resumes must find them failed, with their retry decided.
+While a daemon runs, its run monitoring finds them. This module finds them before a daemon starts and for commands that
+need no daemon: a backfill that the daemon resumes must find them failed, with their repetition decided.
 """
-
-from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.runs.workers import PROCESS_TAG, has_lost_its_worker, worker
+from smallcaps_assets.defs.runs.workers import PROCESS_TAG, worker, worker_is_gone
 
-STARTED: Final = dg.DagsterRunStatus.STARTED
-BEFORE_START: Final = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED)
+_STATUSES = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
 
 
 def fail_orphans(instance: dg.DagsterInstance, *, no_daemon: bool = False) -> int:
-    """Mark the runs of processes that are gone as failed and free what they held; returns how many there were.
+    """Mark orphaned runs as failed and free their slots of the pool; returns how many there were.
 
     Args:
         instance: Dagster's state.
-        no_daemon: no daemon works on this state, so that a launch that is under way is nobody's any more.
+        no_daemon: no daemon uses this state, so nobody completes a launch that is under way.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=[STARTED, *BEFORE_START]))
-    gone = [run for run in runs if _is_gone(instance, run, no_daemon=no_daemon)]
-    for run in gone:
+    orphans = [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=_STATUSES))
+        if _is_orphan(instance, run, no_daemon=no_daemon)
+    ]
+    for run in orphans:
         instance.report_run_failed(run, message="The process that this run went on in is gone: it was killed.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return len(gone)
+    return len(orphans)
 
 
-def _is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun, *, no_daemon: bool) -> bool:
-    """Whether nothing works on a run. One that a daemon only made is left to the next: it submits it again."""
-    if run.status == STARTED or PROCESS_TAG in run.tags:
-        return has_lost_its_worker(instance, run)
-    # a worker that comes late finds its run failed, and ends
+def _is_orphan(instance: dg.DagsterInstance, run: dg.DagsterRun, *, no_daemon: bool) -> bool:
+    if run.status == dg.DagsterRunStatus.STARTED or PROCESS_TAG in run.tags:
+        return worker_is_gone(instance, run)
+    # a process that starts late finds its run failed, and ends; a run NOT_STARTED is submitted again by the next daemon
     return no_daemon and run.status == dg.DagsterRunStatus.STARTING and worker(instance, run) is None

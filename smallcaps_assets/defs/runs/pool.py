@@ -1,4 +1,4 @@
-"""The pool of steps that talk to the vendor: its limit stands in dagster.yaml, or is set in the web UI."""
+"""The pool of steps that send vendor requests. Its limit is set in dagster.yaml, or in the web UI."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,75 +8,75 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.runtime.processes import is_alive, own_mark
+from smallcaps_assets.runtime.processes import is_alive, process_identity
 
 VENDOR_POOL: Final = "vendor"
-# what holds a slot without being a run: this and the mark of its process
+# a command holds a slot without a run, under this prefix and the identity of its process
 COMMAND: Final = "command "
-WAIT_S: Final = 1.0
+_WAIT_S: Final = 1.0
 
 
 def vendor_slots(instance: dg.DagsterInstance) -> int:
-    """How many steps may talk to the vendor at once: each owns its share of the budget of requests.
+    """How many steps may send vendor requests at once; each has an equal share of the rate limit.
 
     Raises:
-        SettingsError: there is no limit, or it is 0.
+        SettingsError: the pool has no limit, or the limit 0.
     """
     storage = instance.event_log_storage
-    own = {pool.name: pool.limit for pool in storage.get_pool_limits()}
-    slots = own.get(VENDOR_POOL, storage.get_pool_config().default_pool_limit)
+    limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
+    slots = limits.get(VENDOR_POOL, storage.get_pool_config().default_pool_limit)
     if not slots:
         raise SettingsError(
             f"the pool {VENDOR_POOL!r} of Dagster has {'no limit' if slots is None else 'the limit 0'}, so that no "
-            "share of the budget of requests can be given to a step. Set concurrency.pools.default_limit in "
+            "step can be given a share of the rate limit. Set concurrency.pools.default_limit in "
             "dagster.yaml, or a limit of the pool under Deployment > Concurrency."
         )
     return slots
 
 
 def settle_limit(instance: dg.DagsterInstance) -> None:
-    """Give the pool the limit that dagster.yaml says, before runs need it; one set in the web UI stays.
+    """Give the pool the limit of dagster.yaml before runs need it. A limit set in the web UI stays.
 
-    Dagster itself does so when a run is due, but on PostgreSQL it cannot change a limit that is there.
+    Dagster does so when it dequeues a run, but on PostgreSQL it cannot change an existing limit.
     """
     storage = instance.event_log_storage
     default = storage.get_pool_config().default_pool_limit
-    own = next((pool for pool in storage.get_pool_limits() if pool.name == VENDOR_POOL), None)
-    if own and own.from_default and own.limit != default:
+    present = next((pool for pool in storage.get_pool_limits() if pool.name == VENDOR_POOL), None)
+    if present and present.from_default and present.limit != default:
         storage.delete_concurrency_limit(VENDOR_POOL)
-        own = None
-    if own is None and default is not None:
+        present = None
+    if present is None and default is not None:
         storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
 
 
 @contextmanager
-def vendor_slot(instance: dg.DagsterInstance, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a slot of the pool while a command talks to the vendor, so that runs and it together keep the budget.
+def vendor_slot(instance: dg.DagsterInstance, log: Callable[[str], None]) -> Iterator[None]:
+    """Hold a slot of the pool while a command sends vendor requests, so that it and runs keep the rate limit together.
 
     Args:
         instance: Dagster's state.
-        say: is told once if the slot has to be waited for.
+        log: called once if the command has to wait for a slot.
 
     Raises:
         SettingsError: see `vendor_slots`.
     """
     vendor_slots(instance)
     settle_limit(instance)
-    storage, holder = instance.event_log_storage, f"{COMMAND}{own_mark()}"
-    said = False
+    storage, holder = instance.event_log_storage, f"{COMMAND}{process_identity()}"
+    logged = False
     try:
         while not storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed:
-            if not said:
-                say("runs are talking to the vendor: waiting for a slot of the pool ...")
-            said = True
-            time.sleep(WAIT_S)
+            if not logged:
+                log("runs are sending vendor requests: waiting for a slot of the pool ...")
+            logged = True
+            time.sleep(_WAIT_S)
         yield
     finally:
         storage.free_concurrency_slots_for_run(holder)
 
 
-def free_slots_of_the_dead(instance: dg.DagsterInstance) -> None:
-    """Free the slots of commands that were killed while they held one."""
+def free_orphaned_slots(instance: dg.DagsterInstance) -> None:
+    """Free the slots of commands that were killed while holding one."""
     storage = instance.event_log_storage
     for holder in storage.get_concurrency_run_ids():
         if holder.startswith(COMMAND) and not is_alive(holder.removeprefix(COMMAND)):

@@ -1,4 +1,4 @@
-"""A logger of runs for people at a terminal: what assets say and what fails, without Dagster's own bookkeeping."""
+"""The run logger for a terminal: messages of assets, and failures with their first cause, without Dagster's events."""
 
 import logging
 import sys
@@ -10,13 +10,12 @@ from dagster_shared.error import SerializableErrorInfo
 from smallcaps_assets import errors
 
 RUN_LOG: Final = "people"
-OURS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
-
-INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+_OUR_ERRORS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+_INTERRUPTIONS: Final = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 
 class _Formatter(logging.Formatter):
-    """Time, step and message; the ids of the run are left to the web UI."""
+    """Time, step and message, without the ids of the run."""
 
     def format(self, record: logging.LogRecord) -> str:
         meta = getattr(record, "dagster_meta", {})
@@ -28,34 +27,34 @@ class _Formatter(logging.Formatter):
 
 
 def was_interrupted(error: SerializableErrorInfo | None) -> bool:
-    """Whether a step ended because somebody pressed Ctrl-C, or asked for its end."""
+    """Whether a step ended because of Ctrl-C, or because its run was terminated."""
     while error:
-        if error.cls_name in INTERRUPTIONS:
+        if error.cls_name in _INTERRUPTIONS:
             return True
         error = error.cause
     return False
 
 
 def first_cause(error: SerializableErrorInfo) -> str:
-    """What went wrong first: the message of the first error of ours, else what the very first error says."""
+    """The message of the first error of this package in the chain of causes, else of the first error."""
     if was_interrupted(error):
         return "interrupted"
-    found = _ours(error) or _chain(error)[-1]
+    found = _our_error(error) or _chain(error)[-1]
     return found.message.strip().removeprefix(f"{errors.__name__}.{found.cls_name}: ")
 
 
 def _chain(error: SerializableErrorInfo) -> list[SerializableErrorInfo]:
-    """An error and what it came of, the first cause last."""
+    """An error and its causes, the first cause last."""
     return [error, *(_chain(error.cause) if error.cause else [])]
 
 
-def _ours(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
-    return next((found for found in reversed(_chain(error)) if found.cls_name in OURS), None)
+def _our_error(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
+    return next((found for found in reversed(_chain(error)) if found.cls_name in _OUR_ERRORS), None)
 
 
 def _cause(error: SerializableErrorInfo) -> str:
-    """What went wrong first in a line for people; the whole trace where no error of ours explains it."""
-    return first_cause(error) if was_interrupted(error) or _ours(error) else error.to_string()
+    """The first cause in one line; the whole trace where no error of this package explains it."""
+    return first_cause(error) if was_interrupted(error) or _our_error(error) else error.to_string()
 
 
 def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it
@@ -66,4 +65,4 @@ def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 --
     return logger
 
 
-people_logger: Final = dg.LoggerDefinition(_logger, description="What assets say, from INFO on, to standard error.")
+people_logger: Final = dg.LoggerDefinition(_logger, description="Messages of assets, from INFO on, to standard error.")

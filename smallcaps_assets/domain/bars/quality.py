@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.symbols import symbol_is_safe
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, SESSIONS, match_columns
+from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 REPEATED: Final = "repeats the minute of an earlier row"

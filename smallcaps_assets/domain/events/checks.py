@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.bars.quality import bad_values
-from smallcaps_assets.domain.events.detection import CooldownParams
+from smallcaps_assets.domain.events.cooldown import CooldownParams
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, select_events
-from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SESSIONS
+from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SESSIONS
 
 KEYS: Final = ("event_type", "direction", "session", "month")
 COUNTS: Final = ("before", "after", "gained", "lost")

@@ -1,22 +1,44 @@
-"""Greedy time windows: the first row opens one, the next row outside opens the next."""
+"""Cooldown: greedy time windows, of whose events only those close to the best are kept (specification, section 4)."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 import polars as pl
+from pydantic import Field
+
+from smallcaps_assets.domain.params import Params
+
+
+class CooldownParams(Params):
+    """When events count as one."""
+
+    window_min: int = Field(gt=0, le=1440)
+    keep_share_of_best: float = Field(ge=0, le=1)
+    group_window_min: int = Field(gt=0, le=1440)
+
+
+def keep_best_of_windows(events: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
+    """The events whose score is close to the best of their window per symbol, event type and day.
+
+    `events` are sorted by symbol, event_type and timestamp.
+    """
+    by = ["symbol", "event_type", "day"]
+    window = window_numbers(events, by, timedelta(minutes=params.window_min))
+    best = pl.col("score").max().over("window")
+    return events.with_columns(window=window).filter(pl.col("score") >= params.keep_share_of_best * best)
 
 
 def window_numbers(rows: pl.DataFrame, by: Sequence[str], length: timedelta) -> pl.Series:
-    """Number of the window of each row of `rows`, which are sorted by `by` and `timestamp`.
+    """The number of the window of each row of `rows`, which are sorted by `by` and `timestamp`.
 
-    Within each group a window spans [t, t + length) from its first row. Rows that open a window are those reachable
-    from the first of a group by "the first row at or after my end"; doubling the jumps finds them in a logarithmic
-    number of passes over all groups at once.
+    Within each group the first row opens a window of [t, t + length), and the first row at or after its end opens the
+    next. So each row points to the row that would open the window after its own; following these pointers from the
+    first row of each group, twice as far in each pass, finds every opening row in a logarithmic number of passes.
     """
     clock = _clock(rows, by, length)
     opens = clock.diff().fill_null(length) == length
     jump = clock.search_sorted(clock + length, side="left")
-    # one row more, after all others, to jump to where there is no later window
+    # an extra last row is the target where no later window opens
     opens, jump = opens.append(pl.Series([True])), jump.append(pl.Series([rows.height], dtype=jump.dtype))
     while True:
         grown = opens.clone().scatter(jump.gather(opens.arg_true()), True)
@@ -26,9 +48,9 @@ def window_numbers(rows: pl.DataFrame, by: Sequence[str], length: timedelta) -> 
 
 
 def _clock(rows: pl.DataFrame, by: Sequence[str], length: timedelta) -> pl.Series:
-    """One clock over all groups: at a new group, and over every longer gap, it goes on by `length` exactly.
+    """One clock over all groups: it advances by `length` at a new group and over every longer gap.
 
-    So it tells the same as the groups' own times of whether a row lies in the window of an earlier one.
+    Rows of one group that are less than `length` apart keep their distance, so they share a window exactly as before.
     """
     another = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in by)
     step = pl.col("timestamp").diff().clip(upper_bound=length).fill_null(length)

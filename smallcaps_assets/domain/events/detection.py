@@ -1,4 +1,4 @@
-"""From minute bars to events, and from the events of all symbols to MASTER (specification, sections 2 to 4)."""
+"""Detection of events in minute bars (specification, sections 2 to 4)."""
 
 import hashlib
 import json
@@ -10,8 +10,8 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.events.candidates import find_events
-from smallcaps_assets.domain.events.cooldown import window_numbers
-from smallcaps_assets.domain.events.detectors import DetectorParams
+from smallcaps_assets.domain.events.cooldown import CooldownParams, keep_best_of_windows
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES, DetectorParams
 from smallcaps_assets.domain.events.features import (
     DAILY,
     FeatureParams,
@@ -24,7 +24,7 @@ from smallcaps_assets.domain.events.features import (
 from smallcaps_assets.domain.events.score import ScoreParams, score, tier
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import BARS, EVENT_TYPES, EVENTS, REFERENCE, SHARD
+from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
 
 BAR_DURATION: Final = timedelta(minutes=1)
 # all that detection reads of a bar: the bars' own VWAP is not used
@@ -62,14 +62,6 @@ OF_REFERENCE: Final = {
     "max_short_interest_share",
     "max_days_to_cover",
 }
-
-
-class CooldownParams(Params):
-    """When events count as one."""
-
-    window_min: int = Field(gt=0, le=1440)
-    keep_share_of_best: float = Field(ge=0, le=1)
-    group_window_min: int = Field(gt=0, le=1440)
 
 
 class DetectionParams(Params):
@@ -157,7 +149,7 @@ def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
         .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
         .collect()
     )
-    kept = _after_cooldown(passed, params.cooldown)
+    kept = keep_best_of_windows(passed, params.cooldown)
     return Detection(
         events=_as_shard(kept, params.tier_min_scores),
         daily=daily,
@@ -228,14 +220,6 @@ def _passes(params: FilterParams) -> pl.Expr:
     )
 
 
-def _after_cooldown(events: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
-    """Of each window per symbol, type and day, the events that come close to its best."""
-    by = ["symbol", "event_type", "day"]
-    window = window_numbers(events, by, timedelta(minutes=params.window_min))
-    best = pl.col("score").max().over("window")
-    return events.with_columns(window=window).filter(pl.col("score") >= params.keep_share_of_best * best)
-
-
 def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
     """The published columns of events, with their ids, sorted by symbol, timestamp, event_type."""
     close, open_ = pl.col("close"), pl.col("open")
@@ -279,28 +263,3 @@ def event_ids(events: pl.DataFrame) -> pl.Series:
     )
     digests = [hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:8] for key in parts["key"]]
     return (parts["stem"] + "_" + pl.Series(digests, dtype=pl.String)).alias("event_id")
-
-
-def build_master(shards: pl.DataFrame, params: CooldownParams) -> pl.DataFrame:
-    """MASTER (EVENTS): one row per event_id, the highest score first and on a tie `up`, with event groups.
-
-    Sorted by symbol, timestamp, event_type. A group is the events of one symbol and ET date within the group window
-    of its first event, and bears that event's symbol and UTC time.
-    """
-    # shards come in order: where all of a column lies in one piece, that is seen at once
-    rows = _one_of_each(shards.rechunk()).sort("symbol", "timestamp", "event_type", maintain_order=True)
-    group = window_numbers(rows, ["symbol", "date"], timedelta(minutes=params.group_window_min))
-    opened = pl.when(group.diff().fill_null(1) > 0).then("timestamp").forward_fill()
-    named = pl.concat_str("symbol", opened.dt.strftime("%Y%m%d_%H%M%S"), separator="_")
-    return rows.with_columns(event_group_id=named).select(*EVENTS).match_to_schema(EVENTS)
-
-
-def _one_of_each(shards: pl.DataFrame) -> pl.DataFrame:
-    """Of the rows that share an event_id that with the highest score, of equals one that goes up; where they were."""
-    repeated = (
-        shards.select("event_id", "score", "direction", row=pl.int_range(pl.len()))
-        .filter(pl.col("event_id").is_duplicated())
-        .sort("event_id", "score", "direction", descending=[False, True, True], maintain_order=True)
-    )
-    worse = repeated.filter(~pl.col("event_id").is_first_distinct())["row"]
-    return shards.filter(~pl.int_range(pl.len()).is_in(worse.implode())) if worse.len() else shards

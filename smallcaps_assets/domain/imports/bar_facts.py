@@ -1,4 +1,4 @@
-"""What minute bars tell of the minutes of events that were found elsewhere."""
+"""Bar figures at the minutes of imported events."""
 
 from typing import Final
 
@@ -32,20 +32,20 @@ FACTS: Final = pl.Schema(
 
 
 def bar_facts(bars: pl.DataFrame, sessions: pl.DataFrame, minutes: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
-    """FACTS of those of `minutes` (symbol, timestamp) that have a bar.
+    """FACTS of each of `minutes` (symbol, timestamp) that has a bar.
 
     Args:
-        bars: BARS, sorted by symbol and timestamp: whole days, and the days before that `rvol_day` compares with.
+        bars: BARS, sorted by symbol and timestamp: whole days, and the earlier days that `rvol_day` needs.
         sessions: SESSION_TABLE that covers their dates.
-        minutes: the minutes of events, each once.
+        minutes: the minutes of events, without repeats.
         params: look-back lengths.
     """
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     features = with_features(with_days(inside), params)
-    asked = features.join(minutes, on=["symbol", "timestamp"], how="semi", maintain_order="left")
+    rows = features.join(minutes, on=["symbol", "timestamp"], how="semi", maintain_order="left")
     days = relative_volume(daily_dollar_volume(features).lazy(), params)
     return (
-        with_windows(asked, features, params)
+        with_windows(rows, features, params)
         .lazy()
         .join(days, on=["symbol", "day"], how="left")
         .rename({"close": "bar_close", "volume": "bar_volume", "flatness": "flatness_score"})

@@ -1,4 +1,4 @@
-"""Minute bars as others keep them: columns by other names, other widths and units, times without a zone, text."""
+"""Minute bars in the forms people store them: other column names, widths and units, times without a zone, text."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,38 +9,38 @@ import polars as pl
 
 from smallcaps_assets.domain.imports.columns import (
     Unit,
-    decimal,
+    ambiguous_times,
+    as_decimal,
+    as_text,
+    as_utc,
+    as_whole,
+    epoch_as_utc,
+    missing_zone_error,
     needs_unit,
-    only_whole,
-    shapeless,
-    text,
-    unsaid,
-    utc,
-    utc_of_text,
-    utc_since_epoch,
-    whole,
-    without_shape,
-    without_zone,
-    wrong_type,
+    null_if_fractional,
+    text_as_utc,
+    unknown_form_error,
+    unparsable_times,
+    wrong_type_error,
 )
 from smallcaps_assets.domain.tables import BARS, UTC_US
 from smallcaps_assets.errors import InputError
 
-# what the vendor's flat files call them; the timestamp is nanoseconds since the epoch
+# column names of the vendor's flat files; the timestamp is nanoseconds since the epoch
 FLAT_FILE_SYMBOL: Final = "ticker"
 FLAT_FILE_TIMESTAMP: Final = "window_start"
-# vendors leave them out; a bar without them is whole
+# some vendors leave these out; a bar is complete without them
 OPTIONAL: Final = ("vwap", "transactions")
-# `sym` is what kdb+ calls it
+# `sym` is the name in kdb+
 _OTHER_NAMES: Final = {"symbol": (FLAT_FILE_SYMBOL, "sym"), "timestamp": (FLAT_FILE_TIMESTAMP,)}
 
 
 @dataclass(frozen=True)
 class BarForm:
-    """What a person says of files that the files do not say themselves.
+    """How to read files that do not describe themselves.
 
-    `timezone` is that of times without one, `unit` that of integers; `names` maps columns of BARS to those of the
-    files; `labels` says whether a timestamp is the start of its minute or the end.
+    `timezone` applies to timestamps without one, `unit` to integers; `names` maps columns of BARS to those of the
+    files; `labels` tells whether a timestamp is the start or the end of its minute.
     """
 
     timezone: str | None = None
@@ -49,34 +49,34 @@ class BarForm:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-def columns_of_bars(found: Collection[str], form: BarForm, without: Sequence[str] = ()) -> dict[str, str]:
-    """Which of the columns that were found holds which column of BARS; those of `without` may be missing.
+def match_bar_columns(found: Collection[str], form: BarForm, without: Sequence[str] = ()) -> dict[str, str]:
+    """Map each column of BARS to a column of the file; those of `without` may be missing.
 
-    Names are known regardless of case; one that was said is exact.
+    Names match regardless of case; names given in `form` match exactly.
 
     Raises:
-        InputError: one is missing, not there under the name that was said, or there twice but for case.
+        InputError: a column is missing, missing under its given name, or ambiguous because two differ only in case.
     """
-    known = {ours: _known(ours, found) for ours in BARS if ours not in form.names}
+    known = {ours: _find_column(ours, found) for ours in BARS if ours not in form.names}
     wanted = {ours: form.names.get(ours) or known[ours] for ours in BARS}
     names = {ours: theirs for ours, theirs in wanted.items() if theirs in found}
-    lacking = [f"{theirs} (said to be {ours})" for ours, theirs in form.names.items() if theirs not in found]
-    lacking += [name for name in BARS if name not in (*names, *without, *form.names)]
-    if lacking:
+    missing = [f"{theirs} (given as {ours})" for ours, theirs in form.names.items() if theirs not in found]
+    missing += [name for name in BARS if name not in (*names, *without, *form.names)]
+    if missing:
         raise InputError(
-            f"no column {', '.join(lacking)}. Bars need {', '.join(BARS)}; vwap and transactions may be null. Found: "
+            f"no column {', '.join(missing)}. Bars need {', '.join(BARS)}; vwap and transactions may be null. Found: "
             f"{', '.join(found)}. {_remedy(found)}"
         )
     return names
 
 
-def _known(ours: str, found: Collection[str]) -> str:
-    """The column that holds one of BARS by its name; `ours` where none does."""
+def _find_column(ours: str, found: Collection[str]) -> str:
+    """The column of the file that is called like a column of BARS; `ours` where there is none."""
     for name in (ours, *_OTHER_NAMES.get(ours, ())):
         alike = [theirs for theirs in found if theirs.casefold() == name]
         if len(alike) > 1:
             raise InputError(
-                f"columns {' and '.join(alike)} differ only in case, and each may be {ours}. Say which it is: "
+                f"columns {' and '.join(alike)} differ only in case, and each may be {ours}. Choose one: "
                 f"--columns {ours}={alike[0]} of `smallcaps import bars`."
             )
         if alike:
@@ -85,28 +85,28 @@ def _known(ours: str, found: Collection[str]) -> str:
 
 
 def _remedy(found: Collection[str]) -> str:
-    """What to do about columns that are not there, if it can be seen."""
+    """What to do about missing columns."""
     (first, *others) = [*found] or [""]
     for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if sign in first and not others:
             return f"Values are separated by {name}: write the file with commas."
-    return "If they have other names, say which: --columns timestamp=t,open=o of `smallcaps import bars`."
+    return "If they have other names, map them: --columns timestamp=t,open=o of `smallcaps import bars`."
 
 
 def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: BarForm) -> list[pl.Expr]:
-    """Expressions that make BARS of a table; columns that `names` does not hold become null.
+    """Expressions that make BARS of a table; columns that `names` does not map become null.
 
-    Prices of 32 bits become the shortest decimal that they stand for: 12.34, not 12.340000152587890625. Text is read
-    as numbers where the timestamp is text as well, as in csv. A value that cannot be read becomes null; of times as
-    text, each is read by its own form, and those that leave open what they mean are `unsaid_times`.
+    32-bit prices become their shortest decimal: 12.34, not 12.340000152587890625. Text is parsed as numbers where the
+    timestamp is text as well, as in csv. A value that cannot be parsed becomes null. Each text timestamp is parsed on
+    its own; ambiguous ones are `ambiguous_bar_times`.
 
     Args:
         found: the columns of the table.
         names: which of them holds which column of BARS.
-        form: what the table does not say itself.
+        form: how to read what the table does not describe.
 
     Raises:
-        InputError: a column is of a type that cannot be one of bars, or times leave open what they mean.
+        InputError: a column has a type that cannot be converted, or timestamps lack a zone or a unit.
     """
     is_text = found[names["timestamp"]] == pl.String
     columns = []
@@ -114,60 +114,60 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
         if ours not in names:
             columns.append(pl.lit(None, dtype=wanted).alias(ours))
         elif ours == "timestamp":
-            columns.append(_moment(names[ours], found[names[ours]], form).alias(ours))
+            columns.append(_minute_start(names[ours], found[names[ours]], form).alias(ours))
         else:
             columns.append(_value(names[ours], found[names[ours]], wanted, is_text=is_text).alias(ours))
     return columns
 
 
 def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool) -> pl.Expr:
-    """A column as BARS wants it; only conversions that lose nothing."""
+    """A column converted to its type in BARS, without loss."""
     if wanted == pl.String:
-        return text(name, found)
+        return as_text(name, found)
     if found == pl.String and is_text:
         number = pl.col(name).str.strip_chars().cast(pl.Float64, strict=False)
-        return only_whole(number).cast(wanted) if wanted.is_integer() else number
-    return whole(name, found).cast(wanted) if wanted.is_integer() else decimal(name, found)
+        return null_if_fractional(number).cast(wanted) if wanted.is_integer() else number
+    return as_whole(name, found).cast(wanted) if wanted.is_integer() else as_decimal(name, found)
 
 
-def _moment(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:
+def _minute_start(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:
     """The start of the minute in UTC."""
     if isinstance(found, pl.Datetime):
-        moment = utc(name, found, form.timezone).cast(UTC_US)
+        moment = as_utc(name, found, form.timezone).cast(UTC_US)
     elif found.is_integer():
-        moment = utc_since_epoch(pl.col(name), _unit(name, found, form))
+        moment = epoch_as_utc(pl.col(name), _unit(name, found, form))
     elif found == pl.Float64 or found.is_decimal():
-        # of 64 bits: whole seconds are exact in every unit; of 32 not even minutes are
-        moment = utc_since_epoch(whole(name, found), _unit(name, found, form))
+        # 64-bit floats are exact to the second in every unit; 32-bit floats not even to the minute
+        moment = epoch_as_utc(as_whole(name, found), _unit(name, found, form))
     elif found == pl.String:
-        moment = utc_of_text(name, form.timezone, _known_unit(name, form))
+        moment = text_as_utc(name, form.timezone, _known_unit(name, form))
     else:
-        raise wrong_type(name, found, UTC_US)
+        raise wrong_type_error(name, found, UTC_US)
     return moment - timedelta(minutes=1) if form.labels == "end" else moment
 
 
-def unsaid_times(names: Mapping[str, str], form: BarForm) -> pl.Expr:
-    """The times of a column of text that leave open what they mean; null where `form` or they themselves say it."""
+def ambiguous_bar_times(names: Mapping[str, str], form: BarForm) -> pl.Expr:
+    """Text timestamps that lack a zone or a unit which `form` does not give either; the others are null."""
     name = names["timestamp"]
-    return unsaid(name, form.timezone, _known_unit(name, form))
+    return ambiguous_times(name, form.timezone, _known_unit(name, form))
 
 
-def shapeless_times(names: Mapping[str, str]) -> pl.Expr:
-    """The times of a column of text that no `form` makes times; null where one does."""
-    return shapeless(names["timestamp"])
+def unparsable_bar_times(names: Mapping[str, str]) -> pl.Expr:
+    """Text timestamps that no `form` can parse; the others are null."""
+    return unparsable_times(names["timestamp"])
 
 
-def objection(names: Mapping[str, str], value: str) -> InputError:
-    """What to say about a value of `shapeless_times`."""
-    return without_shape(f"column {names['timestamp']}, such as {value.strip()!r},")
+def unparsable_time_error(names: Mapping[str, str], value: str) -> InputError:
+    """The error for a value of `unparsable_bar_times`."""
+    return unknown_form_error(f"column {names['timestamp']}, such as {value.strip()!r},")
 
 
-def question(names: Mapping[str, str], value: str) -> InputError:
-    """What to ask about a value of `unsaid_times`."""
+def ambiguous_time_error(names: Mapping[str, str], value: str) -> InputError:
+    """The error for a value of `ambiguous_bar_times`."""
     name = names["timestamp"]
     if needs_unit(value):
         return _unknown_unit(name, value.strip())
-    return without_zone(f"column {name}, such as {value.strip()!r},")
+    return missing_zone_error(f"column {name}, such as {value.strip()!r},")
 
 
 def _known_unit(name: str, form: BarForm) -> Unit | None:
@@ -183,6 +183,6 @@ def _unit(name: str, found: object, form: BarForm) -> Unit:
 
 def _unknown_unit(name: str, found: object) -> InputError:
     return InputError(
-        f"column {name} is {found}: since 1970, but in which unit? Say it: --unit s, ms, us or ns of "
+        f"column {name} is {found}: since 1970, but in which unit? Give it: --unit s, ms, us or ns of "
         "`smallcaps import bars`."
     )

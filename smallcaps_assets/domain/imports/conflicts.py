@@ -1,4 +1,4 @@
-"""Bars from elsewhere, beside those that are here and beside one another: which agree, and which do not."""
+"""Conflicts between imported bars and published ones, and among imported bars of the same minute."""
 
 from typing import Final, NamedTuple
 
@@ -7,21 +7,22 @@ import polars as pl
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 
-# figures of 32 bits agree with those of 64 to seven digits
+# 32-bit and 64-bit values of the same figure agree to seven digits
 SAME: Final = 1e-6
-_SAID_BY_ALL: Final = ("open", "high", "low", "close", "volume")
-_SAID_BY_SOME: Final = ("vwap", "transactions")
-_HERE: Final = " here"
+_REQUIRED: Final = ("open", "high", "low", "close", "volume")
+_OPTIONAL: Final = ("vwap", "transactions")
+_STORED: Final = " here"
 _ROW: Final = " row"
 _MINUTE: Final = ("symbol", "timestamp")
-# by session: minutes of which there are two bars, and how many of them differ
-MINUTES: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "both": pl.Int64(), "other": pl.Int64()})
+# per session: minutes with two bars, and how many of these differ
+MINUTES_COMPARED: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "both": pl.Int64(), "other": pl.Int64()})
 
 
-class Compared(NamedTuple):
-    """Bars (BARS) of minutes that are not here, of minutes that differ, and how many minutes agree.
+class BarComparison(NamedTuple):
+    """Imported bars (BARS) compared with published ones, minute by minute.
 
-    `filled` are those of the minutes that agree of which the other says what is null here, as they then are.
+    `new` are bars of minutes without a published bar, `differing` those that contradict the published bar, `equal` is
+    the number that agree. `filled` are published bars whose null vwap or transactions an equal imported bar fills in.
     """
 
     new: pl.DataFrame
@@ -30,11 +31,11 @@ class Compared(NamedTuple):
     filled: pl.DataFrame
 
 
-class Single(NamedTuple):
-    """Bars (BARS) unique by symbol and minute.
+class UniqueBars(NamedTuple):
+    """Bars (BARS), one per symbol and minute.
 
-    `differing` are the others of their minutes that say something else, `equal` is how many say the same. `minutes`
-    (MINUTES) tells them by session.
+    `differing` are removed bars that contradict the one that stays, `equal` is the number of removed bars that agree.
+    `minutes` (MINUTES_COMPARED) counts both per session.
     """
 
     bars: pl.DataFrame
@@ -43,70 +44,70 @@ class Single(NamedTuple):
     minutes: pl.DataFrame
 
 
-def compared(here: pl.DataFrame, other: pl.DataFrame) -> Compared:
-    """Compare bars of one symbol (BARS, both unique by timestamp).
+def compare_bars(published: pl.DataFrame, imported: pl.DataFrame) -> BarComparison:
+    """Compare imported bars of one symbol with the published ones (both BARS, unique by timestamp).
 
-    Bars agree whose prices and volumes are the same to six digits, and vwap and transactions where both say them: what
-    one of them leaves out is no difference. Where only those differ, a null is filled in from here.
+    Two bars agree if their prices and volumes are equal to six digits, and so are vwap and transactions where neither
+    is null. Where a differing bar has the prices and volume of the published one, its nulls are filled in from there.
     """
-    if here.is_empty():
-        return Compared(other, other.clear(), 0, other.clear())
-    both = other.join(here, on="timestamp", how="left", suffix=_HERE, maintain_order="left", coalesce=True)
-    is_new = pl.col(f"symbol{_HERE}").is_null()
-    same, told = _agreement()
-    more = told & pl.any_horizontal(_here(name).is_null() & pl.col(name).is_not_null() for name in _SAID_BY_SOME)
+    if published.is_empty():
+        return BarComparison(imported, imported.clear(), 0, imported.clear())
+    both = imported.join(published, on="timestamp", how="left", suffix=_STORED, maintain_order="left", coalesce=True)
+    is_new = pl.col(f"symbol{_STORED}").is_null()
+    same, agrees = _agreement()
+    more = agrees & pl.any_horizontal(_stored(name).is_null() & pl.col(name).is_not_null() for name in _OPTIONAL)
     new, old = both.filter(is_new).select(*BARS), both.filter(~is_new)
-    theirs = [pl.when(same).then(pl.coalesce(name, _here(name))).otherwise(name).alias(name) for name in _SAID_BY_SOME]
-    ours = [pl.coalesce(_here(name), name).alias(name) for name in (*_SAID_BY_ALL, *_SAID_BY_SOME)]
-    differing = old.filter(~told).with_columns(theirs).select(*BARS)
+    theirs = [pl.when(same).then(pl.coalesce(name, _stored(name))).otherwise(name).alias(name) for name in _OPTIONAL]
+    ours = [pl.coalesce(_stored(name), name).alias(name) for name in (*_REQUIRED, *_OPTIONAL)]
+    differing = old.filter(~agrees).with_columns(theirs).select(*BARS)
     filled = old.filter(more).with_columns(ours).select(*BARS)
-    return Compared(new, differing, old.height - differing.height, filled)
+    return BarComparison(new, differing, old.height - differing.height, filled)
 
 
-def single(bars: pl.DataFrame, *, last: bool) -> Single:
-    """One bar of each symbol and minute of bars (BARS) that come in an order: the first, or else the `last`.
+def unique_bars(bars: pl.DataFrame, *, last: bool) -> UniqueBars:
+    """Keep one bar per symbol and minute of ordered bars (BARS): the first, or the `last`.
 
-    Which bars agree is as of `compared`; what the one that stays lacks is filled in from those that agree.
+    Agreement is that of `compare_bars`; nulls of the bar that stays are filled in from bars that agree with it.
     """
     if bars.select(pl.struct(_MINUTE).n_unique()).item() == bars.height:
-        return Single(bars, bars.clear(), 0, MINUTES.to_frame())
+        return UniqueBars(bars, bars.clear(), 0, MINUTES_COMPARED.to_frame())
     is_repeated = pl.struct(_MINUTE).is_duplicated()
     repeated = bars.filter(is_repeated).with_row_index(_ROW)
     stays = repeated.unique(_MINUTE, keep="last" if last else "first", maintain_order=True)
-    both = repeated.join(stays, on=_MINUTE, how="left", suffix=_HERE, maintain_order="left")
-    agrees = both.with_columns(agrees=_agreement()[1] | (pl.col(_ROW) == _here(_ROW)))
-    nearest = [
-        pl.col(name).drop_nulls().last() if last else pl.col(name).drop_nulls().first() for name in _SAID_BY_SOME
-    ]
-    said = agrees.filter("agrees").group_by(_MINUTE).agg(nearest)
-    filled = stays.join(said, on=_MINUTE, how="left", suffix=_HERE, maintain_order="left")
-    ours = [pl.coalesce(name, _here(name)).alias(name) for name in _SAID_BY_SOME]
+    both = repeated.join(stays, on=_MINUTE, how="left", suffix=_STORED, maintain_order="left")
+    agrees = both.with_columns(agrees=_agreement()[1] | (pl.col(_ROW) == _stored(_ROW)))
+    nearest = [pl.col(name).drop_nulls().last() if last else pl.col(name).drop_nulls().first() for name in _OPTIONAL]
+    values = agrees.filter("agrees").group_by(_MINUTE).agg(nearest)
+    filled = stays.join(values, on=_MINUTE, how="left", suffix=_STORED, maintain_order="left")
+    ours = [pl.coalesce(name, _stored(name)).alias(name) for name in _OPTIONAL]
     differing = agrees.filter(~pl.col("agrees")).select(*BARS)
     differs = agrees.group_by(_MINUTE).agg(pl.col("agrees").all())
-    return Single(
+    return UniqueBars(
         pl.concat([bars.filter(~is_repeated), filled.with_columns(ours).select(*BARS)]),
         differing,
         repeated.height - stays.height - differing.height,
-        counted(differs, ~pl.col("agrees")),
+        count_differing_minutes(differs, ~pl.col("agrees")),
     )
 
 
-def counted(minutes: pl.DataFrame, differs: pl.Expr) -> pl.DataFrame:
-    """Minutes (`symbol`, `timestamp`), of which there are two bars, by session (MINUTES)."""
+def count_differing_minutes(minutes: pl.DataFrame, differs: pl.Expr) -> pl.DataFrame:
+    """Count minutes (`symbol`, `timestamp`) with two bars per session (MINUTES_COMPARED)."""
     sessions = minutes.group_by("symbol", day=new_york_date(pl.col("timestamp")))
-    return sessions.agg(both=pl.len().cast(pl.Int64), other=differs.sum().cast(pl.Int64)).match_to_schema(MINUTES)
+    return sessions.agg(both=pl.len().cast(pl.Int64), other=differs.sum().cast(pl.Int64)).match_to_schema(
+        MINUTES_COMPARED
+    )
 
 
 def _agreement() -> tuple[pl.Expr, pl.Expr]:
-    """Whether two bars say the same prices and volume, and whether they agree."""
-    same = pl.all_horizontal(_close(name) for name in _SAID_BY_ALL).fill_null(value=False)
-    return same, same & pl.all_horizontal(_close(name).fill_null(value=True) for name in _SAID_BY_SOME)
+    """Whether two bars have equal prices and volume, and whether they agree in vwap and transactions as well."""
+    same = pl.all_horizontal(_close(name) for name in _REQUIRED).fill_null(value=False)
+    return same, same & pl.all_horizontal(_close(name).fill_null(value=True) for name in _OPTIONAL)
 
 
-def _here(name: str) -> pl.Expr:
-    return pl.col(f"{name}{_HERE}")
+def _stored(name: str) -> pl.Expr:
+    return pl.col(f"{name}{_STORED}")
 
 
 def _close(name: str) -> pl.Expr:
-    ours, theirs = _here(name), pl.col(name)
+    ours, theirs = _stored(name), pl.col(name)
     return (ours - theirs).abs() <= SAME * ours.abs()

@@ -1,7 +1,7 @@
-"""Events of an earlier system, made into MASTER: typed, judged, without copies, with the clock rules applied anew.
+"""Events of an earlier system converted to MASTER: typed, checked, deduplicated, with the clock rules applied again.
 
-Every row that is read has one fate, and each is counted: it is refused for a reason, it repeats another row, or it is
-an event. A column that nobody knows is null, which passes a selection and is counted there.
+Every row that is read ends in one of three ways, and each is counted: it is rejected with a reason, it repeats another
+row, or it becomes an event. Unknown columns are null; a selection lets nulls pass and counts them.
 """
 
 from typing import Any, Final, NamedTuple
@@ -9,82 +9,84 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import PRICES
-from smallcaps_assets.domain.events.detection import BAR_DURATION, CooldownParams, build_master, event_ids
+from smallcaps_assets.domain.events.cooldown import CooldownParams
+from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.events.score import tier
 from smallcaps_assets.domain.imports.bar_facts import FACTS
-from smallcaps_assets.domain.imports.clocks import Clock, same_bar
-from smallcaps_assets.domain.imports.columns import decimal, text, utc, utc_since_epoch
+from smallcaps_assets.domain.imports.clocks import TimestampForm, matches_bar
+from smallcaps_assets.domain.imports.columns import as_decimal, as_text, as_utc, epoch_as_utc
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.symbols import symbol_is_safe
-from smallcaps_assets.domain.tables import DIRECTIONS, EVENT_TYPES, EVENTS, SHARD
+from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SHARD
 from smallcaps_assets.errors import InputError
 
-# What the earlier table tells; its other columns follow from these and are made anew.
-TOLD: Final = pl.Schema({name: dtype for name, dtype in EVENTS.items() if name in tuple(EVENTS)[:17]})
+# columns read from the earlier table; the others are derived from these
+SOURCE_COLUMNS: Final = pl.Schema({name: dtype for name, dtype in EVENTS.items() if name in tuple(EVENTS)[:17]})
 DERIVED: Final = ("session", "date", "event_bias", "close_vs_open", "tier")
-# one row per distinct row of the files, and one per event of which it is known already
-ROWS: Final = pl.Schema({**TOLD, "copies": pl.Int64(), "here": pl.Boolean()})
-REFUSED: Final = pl.Schema({**TOLD, "reason": pl.String()})
-ADOPTED: Final = pl.Schema({**EVENTS, "score_raw": pl.Float64()})
+# one row per distinct row of the files, and one per event imported before (`here`)
+ROWS: Final = pl.Schema({**SOURCE_COLUMNS, "copies": pl.Int64(), "here": pl.Boolean()})
+REJECTED: Final = pl.Schema({**SOURCE_COLUMNS, "reason": pl.String()})
+IMPORTED_EVENTS: Final = pl.Schema({**EVENTS, "score_raw": pl.Float64()})
 
 _KEY: Final = ("symbol", "event_type", "timestamp")
-# Of rows with the same key the first stays; all columns take part, so that the order of the files never matters.
+# of rows with the same key the first stays; all columns take part, so that the order of files never matters
 _BEST_FIRST: Final = ("score", "direction", "spike_x", "dollar_volume", "volume", "close", "open", "high", "low")
 _SAME_PRODUCT_SHARE: Final = 1e-4
 _MINUTE_US: Final = 60_000_000
 
 
-class Adoption(NamedTuple):
-    """Events (ADOPTED), the rows that are none (REFUSED, each once), and what was repaired of those of the files."""
+class ImportedEvents(NamedTuple):
+    """Events (IMPORTED_EVENTS), rejected rows (REJECTED, without repeats), and counts of what was repaired."""
 
     events: pl.DataFrame
-    refused: pl.DataFrame
+    rejected: pl.DataFrame
     repairs: dict[str, Any]
 
 
-def typed_events(frame: pl.LazyFrame, clock: Clock) -> pl.LazyFrame:
-    """The columns of TOLD as they should be typed; conversions lose nothing, what cannot be a value becomes null.
+def typed_events(frame: pl.LazyFrame, clock: TimestampForm) -> pl.LazyFrame:
+    """The columns of SOURCE_COLUMNS in their types; conversions are lossless, invalid values become null.
 
     Args:
-        frame: a table of the earlier system; columns that are made anew may be absent, others are left out.
-        clock: how timestamps are read that do not say it themselves.
+        frame: a table of the earlier system; derived columns may be absent, unknown columns are ignored.
+        clock: how to read timestamps without a zone, and integers.
 
     Raises:
-        InputError: a column is missing or cannot be what it should, or it is not said how timestamps are to be read.
+        InputError: a column is missing or cannot be converted, or timestamps need a zone or a unit that `clock` lacks.
     """
     found = frame.collect_schema()
-    missing = [name for name in TOLD if name not in found and name not in DERIVED]
+    missing = [name for name in SOURCE_COLUMNS if name not in found and name not in DERIVED]
     if missing:
-        needed = ", ".join(name for name in TOLD if name not in DERIVED)
+        needed = ", ".join(name for name in SOURCE_COLUMNS if name not in DERIVED)
         raise InputError(
-            f"no column {', '.join(missing)}. Events need {needed}; {', '.join(DERIVED)} are made anew and may be "
-            "absent, and so may symbol where the path says symbol=X."
+            f"no column {', '.join(missing)}. Events need {needed}; {', '.join(DERIVED)} are derived and may be "
+            "absent; so may symbol where the path contains symbol=X."
         )
-    return frame.select(_typed(name, found.get(name), clock) for name in TOLD)
+    return frame.select(_typed(name, found.get(name), clock) for name in SOURCE_COLUMNS)
 
 
-def _typed(name: str, found: pl.DataType | None, clock: Clock) -> pl.Expr:
+def _typed(name: str, found: pl.DataType | None, clock: TimestampForm) -> pl.Expr:
     if found is None:
-        return pl.lit(None, TOLD[name]).alias(name)
+        return pl.lit(None, SOURCE_COLUMNS[name]).alias(name)
     if name == "timestamp":
-        return _moment(found, clock).cast(TOLD[name])
+        return _moment(found, clock).cast(SOURCE_COLUMNS[name])
     if name == "date":
         return _date(found)
     if name == "tier":
         known = found.is_numeric()
         return (pl.col(name).cast(pl.Int64, strict=False) if known else pl.lit(None, pl.Int64)).alias(name)
-    return text(name, found) if TOLD[name] == pl.String else decimal(name, found)
+    return as_text(name, found) if SOURCE_COLUMNS[name] == pl.String else as_decimal(name, found)
 
 
-def _moment(found: pl.DataType, clock: Clock) -> pl.Expr:
+def _moment(found: pl.DataType, clock: TimestampForm) -> pl.Expr:
     if not found.is_integer():
-        return utc("timestamp", found, clock.timezone)
+        return as_utc("timestamp", found, clock.timezone)
     if clock.unit is None:
         raise InputError(
-            f"column timestamp is {found}: whole numbers since 1970, and of which unit stands nowhere. Say it: --unit "
-            "s, ms, us or ns."
+            f"column timestamp is {found}: integers since 1970, in an unknown unit. Give it: --unit s, ms, us or ns."
         )
-    return utc_since_epoch(pl.col("timestamp"), clock.unit)
+    return epoch_as_utc(pl.col("timestamp"), clock.unit)
 
 
 def _date(found: pl.DataType) -> pl.Expr:
@@ -94,60 +96,60 @@ def _date(found: pl.DataType) -> pl.Expr:
     return column.cast(pl.String) if found in (pl.String, pl.Categorical, pl.Null) else pl.lit(None, pl.String)
 
 
-def adopt(
+def import_events(
     rows: pl.DataFrame,
     sessions: pl.DataFrame,
     facts: pl.DataFrame,
     cooldown: CooldownParams,
     tier_min_scores: list[float],
-) -> Adoption:
-    """MASTER of the rows of an earlier one and of the events that are here, and what was repaired.
+) -> ImportedEvents:
+    """MASTER of the rows of an earlier table and of the events imported before, with counts of repairs.
 
-    Everything is made anew from the distinct rows, so that it does not matter which of them came first.
+    Everything is computed from the distinct rows, so that their order does not matter.
 
     Args:
-        rows: ROWS, no row of the files twice.
+        rows: ROWS, without repeats.
         sessions: SESSION_TABLE that covers their dates.
-        facts: FACTS of minutes of which bars are known.
-        cooldown: when events make a group.
-        tier_min_scores: least score of each tier.
+        facts: FACTS of minutes with bars.
+        cooldown: window lengths of event groups.
+        tier_min_scores: lowest score of each tier.
     """
-    judged = (
-        with_session(rows.rename({"session": "session_told"}), sessions)
+    checked = (
+        with_session(rows.rename({"session": "session_given"}), sessions)
         .with_columns(pl.col("session").cast(pl.String), reason=_reason())
         .drop("regular_open")
     )
-    refused = judged.filter(pl.col("reason").is_not_null())
-    good = judged.filter(pl.col("reason").is_null()).drop("reason")
+    rejected = checked.filter(pl.col("reason").is_not_null())
+    good = checked.filter(pl.col("reason").is_null()).drop("reason")
     best = _best_of_key(good)
-    described = _described(best, facts, tier_min_scores)
-    scores = described.select("event_id", score_raw="score_told")
-    events = build_master(described.select(*SHARD).match_to_schema(SHARD), cooldown)
-    events = events.join(scores, on="event_id", how="left", maintain_order="left").match_to_schema(ADOPTED)
-    of_files = described.filter(~pl.col("here"))
-    repairs = _rows_repaired(rows, refused, good) | _union(good, best) | _columns_repaired(of_files)
-    named = refused.drop("session").rename({"session_told": "session"})
-    return Adoption(events, in_order(named.select(*REFUSED)), repairs)
+    events_of_rows = _with_event_columns(best, facts, tier_min_scores)
+    scores = events_of_rows.select("event_id", score_raw="score_given")
+    events = build_master(events_of_rows.select(*SHARD).match_to_schema(SHARD), cooldown)
+    events = events.join(scores, on="event_id", how="left", maintain_order="left").match_to_schema(IMPORTED_EVENTS)
+    of_files = events_of_rows.filter(~pl.col("here"))
+    repairs = _rows_repaired(rows, rejected, good) | _count_union(good, best) | _columns_repaired(of_files)
+    named = rejected.drop("session").rename({"session_given": "session"})
+    return ImportedEvents(events, sort_rejected(named.select(*REJECTED)), repairs)
 
 
 def as_rows(events: pl.DataFrame) -> pl.DataFrame:
-    """Events (ADOPTED) as the rows (ROWS) of which they were made."""
-    told = events.with_columns(score="score_raw", copies=pl.lit(0, pl.Int64), here=pl.lit(value=True))
-    return told.select(*ROWS).match_to_schema(ROWS)
+    """Events (IMPORTED_EVENTS) as the rows (ROWS) that they came from."""
+    rows = events.with_columns(score="score_raw", copies=pl.lit(0, pl.Int64), here=pl.lit(value=True))
+    return rows.select(*ROWS).match_to_schema(ROWS)
 
 
-def still_refused(refused: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Those of the rows (REFUSED), each once, whose event is not known by another row."""
-    return in_order(refused.unique().join(events, on=_KEY, how="anti"))
+def still_rejected(rejected: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Rejected rows (REJECTED), without repeats, whose event no other row provides."""
+    return sort_rejected(rejected.unique().join(events, on=_KEY, how="anti"))
 
 
-def in_order(refused: pl.DataFrame) -> pl.DataFrame:
-    """Rows in the one order that they have, whatever order they came in."""
-    return refused.sort(pl.all(), nulls_last=True)
+def sort_rejected(rejected: pl.DataFrame) -> pl.DataFrame:
+    """Rejected rows in a total order, whatever order they come in."""
+    return rejected.sort(pl.all(), nulls_last=True)
 
 
 def _reason() -> pl.Expr:
-    """Why a row is no event; null where it is one."""
+    """Why a row is rejected; null for an event."""
     low, high, timestamp = pl.col("low"), pl.col("high"), pl.col("timestamp")
     reason = (
         pl.when(~symbol_is_safe(pl.col("symbol")))
@@ -186,20 +188,20 @@ def _best_of_key(good: pl.DataFrame) -> pl.DataFrame:
     return good.sort(order, descending=falling, nulls_last=True).unique(_KEY, keep="first", maintain_order=True)
 
 
-def _described(best: pl.DataFrame, facts: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
-    """Events with every column of a shard, and what was told of those made anew under `..._told`."""
+def _with_event_columns(best: pl.DataFrame, facts: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
+    """Events with every column of a shard; the given values of derived columns are kept under `..._given`."""
     close, open_ = pl.col("close"), pl.col("open")
     colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))
-    told = {name: f"{name}_told" for name in (*DERIVED, "score") if name != "session"}
+    given = {name: f"{name}_given" for name in (*DERIVED, "score") if name != "session"}
     by = ("event_type", "session")
     known = [name for name in FACTS if name not in _KEY]
     return (
-        best.rename(told)
+        best.rename(given)
         .join(facts, on=["symbol", "timestamp"], how="left", maintain_order="left")
-        .with_columns(bar_is_known=pl.col("bar_close").is_not_null(), bar_is_same=same_bar())
+        .with_columns(bar_is_known=pl.col("bar_close").is_not_null(), bar_is_same=matches_bar())
         .with_columns(pl.when("bar_is_same").then(pl.col(name)) for name in known)
         .with_columns(
-            score=pl.col("score_told").rank("average").over(by) / pl.len().over(by),
+            score=pl.col("score_given").rank("average").over(by) / pl.len().over(by),
             date=pl.col("day").dt.to_string("%Y-%m-%d"),
             event_bias=pl.when(pl.col("direction") == "up").then(pl.lit("bullish")).otherwise(pl.lit("bearish")),
             close_vs_open=colour.otherwise(pl.lit("flat")),
@@ -212,9 +214,9 @@ def _described(best: pl.DataFrame, facts: pl.DataFrame, tier_min_scores: list[fl
     )
 
 
-def _rows_repaired(rows: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame) -> dict[str, Any]:
+def _rows_repaired(rows: pl.DataFrame, rejected: pl.DataFrame, good: pl.DataFrame) -> dict[str, Any]:
     good = good.filter(~pl.col("here"))
-    reasons = refused.group_by("reason").agg(pl.col("copies").sum()).sort("copies", "reason", descending=[True, False])
+    reasons = rejected.group_by("reason").agg(pl.col("copies").sum()).sort("copies", "reason", descending=[True, False])
     of_key = good.group_by(_KEY).agg(pl.col("copies").sum())
     return {
         "rows": int(rows["copies"].sum()),
@@ -222,13 +224,13 @@ def _rows_repaired(rows: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame
         "copies_removed": int(good["copies"].sum()) - good.height,
         "differing_copies_removed": good.height - of_key.height,
         "most_rows_of_one_event": of_key["copies"].max() or 0,
-        "quarantined": int(refused["copies"].sum()),
+        "quarantined": int(rejected["copies"].sum()),
         "quarantined_because": dict(reasons.iter_rows()),
     }
 
 
-def _union(good: pl.DataFrame, best: pl.DataFrame) -> dict[str, int]:
-    """What the rows of the files made of the events that were here."""
+def _count_union(good: pl.DataFrame, best: pl.DataFrame) -> dict[str, int]:
+    """Counts of events before, new, replaced and in all."""
     here = good.filter("here")
     same = here.join(best, on=[*_KEY, *_BEST_FIRST], how="semi", nulls_equal=True)
     return {
@@ -240,18 +242,18 @@ def _union(good: pl.DataFrame, best: pl.DataFrame) -> dict[str, int]:
 
 
 def _columns_repaired(events: pl.DataFrame) -> dict[str, Any]:
-    wrong = pl.col("session_told").ne_missing(pl.col("session"))
+    wrong = pl.col("session_given").ne_missing(pl.col("session"))
     of_bars = pl.col("bar_is_known")
     moves = (
         events.filter(wrong)
-        .group_by(move=pl.format("{} to {}", pl.col("session_told").fill_null("none"), "session"))
+        .group_by(move=pl.format("{} to {}", pl.col("session_given").fill_null("none"), "session"))
         .len()
         .sort("len", "move", descending=[True, False])
     )
     product = pl.col("close") * pl.col("volume")
     figures = {
         "sessions_changed": wrong,
-        **{f"{_PLURAL[name]}_changed": _changed(name) for name in ("date", "event_bias", "close_vs_open", "tier")},
+        **{f"{_PLURAL[name]}_changed": _differs(name) for name in ("date", "event_bias", "close_vs_open", "tier")},
         "dollar_volume_is_not_close_times_volume": (
             (pl.col("dollar_volume") - product).abs() > _SAME_PRODUCT_SHARE * product
         ),
@@ -272,5 +274,5 @@ _PLURAL: Final = {
 }
 
 
-def _changed(name: str) -> pl.Expr:
-    return pl.col(f"{name}_told").ne_missing(pl.col(name))
+def _differs(name: str) -> pl.Expr:
+    return pl.col(f"{name}_given").ne_missing(pl.col(name))

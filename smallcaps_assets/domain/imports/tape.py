@@ -1,4 +1,4 @@
-"""Trades and quotes of one event that were downloaded elsewhere: typed as our tape, and judged before they enter it."""
+"""Trades and quotes that people downloaded themselves: typed as our tape, and checked before they are imported."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,14 +6,22 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.imports.columns import decimal, only_whole, plausible, text, utc, whole, wrong_type
+from smallcaps_assets.domain.imports.columns import (
+    as_decimal,
+    as_text,
+    as_utc,
+    as_whole,
+    null_if_fractional,
+    null_if_implausible,
+    wrong_type_error,
+)
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 from smallcaps_assets.domain.tape.rules import UNIQUE_KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
-# the vendor's own names
+# names in the vendor's answers
 _RAW: Final[Mapping[str, str]] = {"timestamp": "sip_timestamp", "trade_id": "id"}
-# What the vendor leaves out of an answer where it has none: a file may lack the column, which is null then.
+# the vendor leaves these out of an answer without values: a missing column is null
 _OPTIONAL: Final = (
     *("conditions", "indicators", "correction", "tape", "trf_id", "trf_timestamp"),
     *("bid_exchange", "ask_exchange"),
@@ -22,7 +30,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("timestamp", "sequence_number", "price", "size"),
     "quotes": ("timestamp", "sequence_number"),
 }
-# whole numbers also as 12.0; in a row with commas or blanks between them, with brackets around them or none
+# lists of integers, also as 12.0, separated by commas or blanks, with or without brackets
 _NUMBER: Final = r"-?[0-9]+(?:\.0*)?"
 _ROW: Final = rf"{_NUMBER}(?:(?:\s*,\s*|\s+){_NUMBER})*"
 _LIST: Final = rf"^\s*(?:\[\s*(?:{_ROW})?\s*\]|(?:{_ROW})?)\s*$"
@@ -30,29 +38,29 @@ _FRACTION: Final = r"\.0*$"
 
 
 def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str | None) -> pl.DataFrame:
-    """Rows of a file as `schema` wants them, under our names or the vendor's, sorted, exact repeats removed.
+    """Rows of a file converted to `schema`, from our column names or the vendor's; sorted, exact repeats removed.
 
     Args:
         frame: the file.
         kind: trades or quotes.
-        schema: the columns that are kept; others are left out.
-        timezone: where the clocks of timestamps without a zone stood; whole numbers are nanoseconds since the epoch.
+        schema: the columns to keep; others are ignored.
+        timezone: the zone of timestamps without one; integers are nanoseconds since the epoch.
 
     Raises:
-        InputError: a column is missing or of another type, or values cannot be what they should.
+        InputError: a column is missing, has another type, or holds values that cannot be converted.
     """
-    here = {name: _RAW.get(name, name) if _RAW.get(name) in frame.columns else name for name in schema}
-    missing = [name for name, own in here.items() if own not in frame.columns and name not in _OPTIONAL]
+    names = {name: _RAW.get(name, name) if _RAW.get(name) in frame.columns else name for name in schema}
+    missing = [name for name, theirs in names.items() if theirs not in frame.columns and name not in _OPTIONAL]
     if missing:
         raise InputError(f"no column {', '.join(missing)}; {kind} need {', '.join(schema)}")
     typed = frame.select(
-        # what does not fit becomes null, which is seen
-        _typed(own, frame.schema.get(own), schema[name], timezone).cast(schema[name], strict=False).alias(name)
-        for name, own in here.items()
+        # a value that does not fit becomes null, which `_require_kept` finds
+        _typed(theirs, frame.schema.get(theirs), schema[name], timezone).cast(schema[name], strict=False).alias(name)
+        for name, theirs in names.items()
     )
-    for name, own in here.items():
-        if own in frame.columns:
-            _require_kept(frame[own], typed[name])
+    for name, theirs in names.items():
+        if theirs in frame.columns:
+            _require_kept(frame[theirs], typed[name])
     for name in _NEEDED[kind]:
         if typed[name].has_nulls():
             raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
@@ -60,16 +68,16 @@ def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str 
 
 
 def tape_ends(frame: pl.LazyFrame, timezone: str | None) -> tuple[datetime, datetime] | None:
-    """The first and the last time of a file as `typed_tape` reads them; None where there is none.
+    """First and last timestamp of a file as `typed_tape` reads them; None for an empty file.
 
     Raises:
-        InputError: there is no such column, or it cannot be times.
+        InputError: the column is missing or holds no timestamps.
     """
     found = frame.collect_schema()
-    own = _RAW["timestamp"] if _RAW["timestamp"] in found else "timestamp"
-    if own not in found:
+    theirs = _RAW["timestamp"] if _RAW["timestamp"] in found else "timestamp"
+    if theirs not in found:
         raise InputError("no column timestamp")
-    times = frame.select(_typed(own, found[own], UTC_NS, timezone).cast(UTC_NS).cast(UTC_US).alias("at"))
+    times = frame.select(_typed(theirs, found[theirs], UTC_NS, timezone).cast(UTC_NS).cast(UTC_US).alias("at"))
     first, last = times.select(first=pl.col("at").min(), last=pl.col("at").max()).collect().row(0)
     return None if first is None else (first, last)
 
@@ -82,7 +90,7 @@ def sorted_tape(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 
 def tape_faults(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[str]:
-    """What must not be of the tape of [start, end), in words; empty where nothing is."""
+    """Violations of the rules of tape in [start, end), one sentence each; empty if there are none."""
     rules = tape_rules(kind, start, end)
     counts = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules)).row(0)
     return [
@@ -92,24 +100,28 @@ def tape_faults(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -
     ]
 
 
-def _typed(own: str, found: pl.DataType | None, wanted: pl.DataType, timezone: str | None) -> pl.Expr:
+def _typed(theirs: str, found: pl.DataType | None, wanted: pl.DataType, timezone: str | None) -> pl.Expr:
     if found is None or found == pl.Null:
-        return pl.lit(None) if found is None else pl.col(own)
+        return pl.lit(None) if found is None else pl.col(theirs)
     if wanted == UTC_NS:
-        number = pl.col(own)
-        return plausible(number, number, "ns").cast(pl.Int64) if found.is_integer() else utc(own, found, timezone)
+        number = pl.col(theirs)
+        return (
+            null_if_implausible(number, number, "ns").cast(pl.Int64)
+            if found.is_integer()
+            else as_utc(theirs, found, timezone)
+        )
     if isinstance(wanted, pl.List):
-        return _numbers(own, found)
+        return _numbers(theirs, found)
     if wanted == pl.Float64:
-        return decimal(own, found)
+        return as_decimal(theirs, found)
     if wanted == pl.String:
-        return pl.col(own).cast(pl.String) if found.is_integer() else text(own, found)
-    return whole(own, found)
+        return pl.col(theirs).cast(pl.String) if found.is_integer() else as_text(theirs, found)
+    return as_whole(theirs, found)
 
 
-def _numbers(own: str, found: pl.DataType) -> pl.Expr:
-    """Lists of whole numbers, also as text such as `12,37`, `12 37` or `[12, 37]`; null where one is none."""
-    column = pl.col(own)
+def _numbers(theirs: str, found: pl.DataType) -> pl.Expr:
+    """Lists of integers, also as text such as `12,37`, `12 37` or `[12, 37]`; null where an element is no integer."""
+    column = pl.col(theirs)
     if found == pl.String:
         numbers = pl.when(column.str.contains(_LIST)).then(column.str.extract_all(_NUMBER))
         return numbers.list.eval(_whole_of_text())
@@ -119,19 +131,19 @@ def _numbers(own: str, found: pl.DataType) -> pl.Expr:
             one = pl.when(pl.element().str.contains(rf"^\s*{_NUMBER}\s*$")).then(_whole_of_text())
             return lists.list.eval(one)
         if found.inner.is_float():
-            return lists.list.eval(only_whole(pl.element()))
+            return lists.list.eval(null_if_fractional(pl.element()))
         if found.inner.is_integer() or found.inner == pl.Null:
             return lists
-    raise wrong_type(own, found, "a list of whole numbers")
+    raise wrong_type_error(theirs, found, "a list of whole numbers")
 
 
 def _whole_of_text() -> pl.Expr:
-    """Elements as whole numbers of text that is known to be such."""
+    """Text elements, known to be integers, as integers."""
     return pl.element().str.strip_chars().str.replace(_FRACTION, "").cast(pl.Int64, strict=False)
 
 
 def _unknown(values: pl.Series) -> pl.Series:
-    """How many elements of each list are null; 0 where there is no list."""
+    """Number of null elements of each list; 0 where there is no list."""
     if isinstance(values.dtype, pl.Array):
         values = values.arr.to_list()
     if not isinstance(values.dtype, pl.List):
@@ -140,7 +152,7 @@ def _unknown(values: pl.Series) -> pl.Series:
 
 
 def _require_kept(before: pl.Series, after: pl.Series) -> None:
-    """Make sure that no value was lost; 0 is how the vendor's own files write that there is no time."""
+    """Check that no value was lost; a time of 0 means no time in the vendor's files."""
     known = before.is_not_null()
     if before.dtype.is_float():
         known &= before.is_not_nan()

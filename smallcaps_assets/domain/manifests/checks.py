@@ -10,7 +10,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 
 
 def caps(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
-    """No more events than the profile allows: in all, per symbol, per symbol and day, per event and per group."""
+    """No more events than the profile allows: in total, per symbol, per symbol and day, per event and per group."""
     limits: dict[str, tuple[list[str], int]] = {
         "max_per_symbol": (["symbol"], profile.max_per_symbol),
         "max_per_symbol_day": (["symbol", "date"], profile.max_per_symbol_day),
@@ -45,14 +45,14 @@ def ranks(manifest: pl.DataFrame, ranking: RankingParams) -> Finding:
 
 def windows(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
     """Every window is positive and one of the profile's two, and no more are extended than allowed."""
-    own = pl.struct("window_before_min", "window_after_min")
+    window = pl.struct("window_before_min", "window_after_min")
     longer, ordinary = (
         pl.struct(
             window_before_min=pl.lit(params.before_min, pl.Int64), window_after_min=pl.lit(params.after_min, pl.Int64)
         )
         for params in (profile.extended_window, profile.window)
     )
-    wrong = pl.when("extended").then(own.ne_missing(longer)).otherwise(own.ne_missing(ordinary))
+    wrong = pl.when("extended").then(window.ne_missing(longer)).otherwise(window.ne_missing(ordinary))
     odd = pl.any_horizontal(pl.col("window_before_min", "window_after_min") <= 0) | wrong
     breaking = manifest.filter(odd.fill_null(value=True)).select(
         "event_id", "extended", "window_before_min", "window_after_min"
@@ -64,11 +64,11 @@ def windows(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
 
 
 def buckets(manifest: pl.DataFrame, sidecar: dict[str, Any], profile: ProfileParams, ranking: RankingParams) -> Finding:
-    """Every event is in the stretch of the day it belongs to, and each stretch got the places it is guaranteed.
+    """Every event is in its time bucket, and every bucket has the events it is guaranteed.
 
-    A stretch that offered fewer events than it is guaranteed gives all of them; the sidecar says how many it offered.
+    A bucket that offered fewer events than guaranteed has all of them; the sidecar records how many it offered.
     """
-    belongs = _stretches(ranking)
+    belongs = _bucket_bounds(ranking)
     clock = manifest.select(
         "event_id", "session", "time_bucket", clock=pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.time()
     )
@@ -90,13 +90,13 @@ def buckets(manifest: pl.DataFrame, sidecar: dict[str, Any], profile: ProfilePar
 
 
 def offered_by(sidecar: dict[str, Any]) -> dict[str, int]:
-    """How many events each time bucket offered before max_events; empty where the sidecar does not say."""
+    """How many events each time bucket offered before max_events; empty if the sidecar does not record it."""
     last = sidecar["funnel"][-1] if sidecar["funnel"] else {}
     return {name.removeprefix("offered_"): rows for name, rows in last.items() if name.startswith("offered_")}
 
 
-def _stretches(ranking: RankingParams) -> pl.DataFrame:
-    """session, from (included), until (excluded, null: no bound), belongs: the time buckets in order."""
+def _bucket_bounds(ranking: RankingParams) -> pl.DataFrame:
+    """The time buckets in order: session, from (included), until (excluded, null: no bound), belongs (the name)."""
     rows, begins = [], dict.fromkeys(("PM", "RTH", "AH"))
     for bucket in ranking.time_buckets:
         rows.append((bucket.session, begins[bucket.session], bucket.until, bucket.name))
@@ -106,20 +106,20 @@ def _stretches(ranking: RankingParams) -> pl.DataFrame:
 
 
 def unchanged(sidecar: dict[str, Any], found_sha256: str, rows: int) -> Finding:
-    """The file is the one that its sidecar describes, byte for byte."""
-    said = pl.DataFrame(
+    """The file is the one described by its sidecar, byte for byte."""
+    facts = pl.DataFrame(
         {
             "what": ["sha256", "rows"],
             "sidecar": [sidecar["sha256"], str(sidecar["rows"])],
             "file": [found_sha256, str(rows)],
         }
     )
-    return finding("unchanged", said.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
+    return finding("unchanged", facts.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
 
 
 def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str) -> Finding:
-    """The manifest was chosen from the MASTER that is there now, with the settings in force."""
-    said = pl.DataFrame(
+    """The manifest was selected from the current MASTER, with the settings in force."""
+    facts = pl.DataFrame(
         {
             "what": ["MASTER", "settings"],
             "manifest": [sidecar["master_sha256"], sidecar["config_hash"]],
@@ -128,7 +128,7 @@ def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str) ->
     )
     return finding(
         "up_to_date",
-        said.filter(pl.col("manifest") != pl.col("now")),
+        facts.filter(pl.col("manifest") != pl.col("now")),
         {"manifest_id": sidecar["manifest_id"]},
         severe=False,
     )

@@ -1,4 +1,4 @@
-"""Which events are worth their bytes: a profile's selection, funnel and windows (specification, section 5)."""
+"""Select the events of a profile: funnel, ranks and windows (specification, section 5)."""
 
 import hashlib
 import json
@@ -7,15 +7,16 @@ from typing import Final, Literal, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.sessions import NEW_YORK, Clock
-from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
+from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
 Session = Literal["PM", "RTH", "AH"]
 # guards floor(share x rows) against products such as 0.29 x 100 = 28.999...
 FLOOR_GUARD: Final = 1e-9
-# what a step looks at and may be null: it passes, and is counted
+# columns that may be null in a step: such rows pass, and are counted
 _MAY_BE_UNKNOWN: Final = {"bar_liquidity": "vwap_at_event", "day_liquidity": "dollar_volume_day"}
 
 
@@ -36,7 +37,7 @@ class ExtensionParams(Params):
 
 
 class ProfileParams(Params):
-    """One way to choose events: from few and strong to many. Dollars, shares, per cent of VWAP, minutes."""
+    """Limits of a selection, in dollars, shares, per cent of VWAP and minutes."""
 
     first_date: CalendarDay | None
     last_date: CalendarDay | None
@@ -71,7 +72,7 @@ class ProfileParams(Params):
 
 
 class BucketParams(Params):
-    """A stretch of the day, up to `until` (ET, excluded; null: no bound), and its guaranteed share of max_events."""
+    """A time bucket of a session, up to `until` (ET, excluded; null: no bound), and its share of max_events."""
 
     name: str
     session: Session
@@ -80,7 +81,7 @@ class BucketParams(Params):
 
 
 class RankingParams(Params):
-    """What makes one event rank before another, and how the day is divided."""
+    """Weights for ranking events, and the time buckets of the day."""
 
     type_weights: dict[str, float]
     time_buckets: list[BucketParams] = Field(min_length=1)
@@ -95,17 +96,17 @@ class RankingParams(Params):
             raise ValueError(f"the shares of time_buckets add up to {total:g}: lower them to 1 or less in all")
         names = [bucket.name for bucket in self.time_buckets]
         if len(set(names)) < len(names):
-            raise ValueError(f"time_buckets need names of their own, found {', '.join(names)}")
+            raise ValueError(f"time_buckets need unique names, found {', '.join(names)}")
         for session in SESSIONS:
-            own = [bucket.until for bucket in self.time_buckets if bucket.session == session]
-            ends = [until for until in own if until is not None]
-            if own.count(None) != 1 or own[-1] is not None or ends != sorted(set(ends)):
+            untils = [bucket.until for bucket in self.time_buckets if bucket.session == session]
+            ends = [until for until in untils if until is not None]
+            if untils.count(None) != 1 or untils[-1] is not None or ends != sorted(set(ends)):
                 raise ValueError(f"the buckets of {session} must end in order, and only the last without `until`")
         return self
 
 
 class Selection(NamedTuple):
-    """A manifest (MANIFEST) and how it came about."""
+    """A manifest (MANIFEST), its funnel and the figures of its extended windows."""
 
     manifest: pl.DataFrame
     funnel: list[dict[str, int | str]]
@@ -113,27 +114,27 @@ class Selection(NamedTuple):
 
 
 def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
-    """First 16 hex digits of the SHA-256 of everything that decides a selection, as canonical JSON."""
+    """First 16 hex digits of the SHA-256 of all settings that decide a selection, as canonical JSON."""
     effective = {"profile": profile.model_dump(mode="json"), "ranking": ranking.model_dump(mode="json")}
     text = json.dumps(effective, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> Selection:
-    """Choose the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
+    """Select the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
 
-    Rows come in rank order. The funnel names the rows left after each step; after the day step also how many of them
-    have an unknown `rvol_day`, which passes, and in the last step how many each time bucket had to offer. Events that
-    were found elsewhere may lack VWAP and dollar volume of the day: what is unknown passes, and is counted as well.
+    Rows are in rank order. The funnel has the number of rows left after each step, after the day step also how many
+    have an unknown `rvol_day`, and in the last step how many events each time bucket offered. Imported events may lack
+    VWAP and dollar volume of the day. Unknown values pass, and are counted.
     """
-    good = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
+    passing = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
     funnel: list[dict[str, int | str]] = []
-    for step in good.columns[:-1]:
-        good = good.filter(step)
-        funnel.append({"step": step, "rows": good.height})
-        if unknown := _unknown(master, step, good["row"]):
+    for step in passing.columns[:-1]:
+        passing = passing.filter(step)
+        funnel.append({"step": step, "rows": passing.height})
+        if unknown := _unknown(master, step, passing["row"]):
             funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
-    rows = _ranked(master.select(*_RANKED).with_row_index("row")[good["row"]], ranking)
+    rows = _rank(master.select(*_RANKED).with_row_index("row")[passing["row"]], ranking)
     funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
     for step, keep in _limits(profile).items():
         rows = rows.filter(keep)
@@ -143,7 +144,7 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
     funnel[-1].update({f"offered_{name}": events for name, events in offered})
-    extended, figures = _extended(rows, profile.extension)
+    extended, figures = _extend(rows, profile.extension)
     manifest = (
         rows.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), extended=extended)
         .with_columns(
@@ -157,7 +158,7 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
 
 
 def _unknown(master: pl.DataFrame, step: str, rows: pl.Series) -> int:
-    """How many of `rows` passed a step since what it looks at is unknown of them."""
+    """How many of `rows` passed a step because the value it tests is unknown."""
     column = _MAY_BE_UNKNOWN.get(step)
     if column is None or not master[column].null_count():
         return 0
@@ -177,11 +178,11 @@ def session_distribution(manifest: pl.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def trial(manifest: pl.DataFrame, best: int | None, one_per_symbol: bool) -> pl.DataFrame:  # noqa: FBT001
-    """The rows of a trial before the real thing, in rank order: all of them where neither is asked.
+    """The rows of a trial, in rank order; all rows if neither limit is given.
 
     Args:
         manifest: a manifest (MANIFEST).
-        best: only so many of the best-ranked rows; of those that `one_per_symbol` leaves.
+        best: only this many of the best-ranked rows, after `one_per_symbol`.
         one_per_symbol: only the best-ranked row of each symbol.
     """
     rows = manifest.sort("rank")
@@ -191,7 +192,7 @@ def trial(manifest: pl.DataFrame, best: int | None, one_per_symbol: bool) -> pl.
 
 
 def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
-    """Steps 1 to 4: what a row must meet."""
+    """Steps 1 to 4: the condition of each."""
     day = pl.col("date").str.to_date("%Y-%m-%d")
     in_range = pl.col("session").is_in(profile.sessions)
     if profile.first_date:
@@ -209,12 +210,12 @@ def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
     }
 
 
-# what the rank and the limits of a row hang on
+# the columns that decide rank and limits
 _RANKED: Final = ("symbol", "date", "event_group_id", "event_type", "score", "rvol_day", "dollar_volume", "event_id")
 
 
-def _ranked(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
-    """Rows in rank order. Few have equals in value, and only of these is there more to compare."""
+def _rank(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
+    """Rows in rank order. Only the few rows with equal values are compared by further columns."""
     weight = pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64)
     valued = rows.with_columns(value=pl.col("score") * weight)
     tied = valued["value"].is_duplicated()
@@ -225,7 +226,7 @@ def _ranked(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
 
 
 def _limits(profile: ProfileParams) -> dict[str, pl.Expr]:
-    """Steps 5 to 7: how many of the best-ranked of a kind stay. Rows are in rank order."""
+    """Steps 5 to 7: which rows, in rank order, are kept."""
 
     def best(count: int, *by: str) -> pl.Expr:
         return pl.int_range(pl.len()).over(by) < count
@@ -257,7 +258,7 @@ def _time_bucket(ranking: RankingParams) -> pl.Expr:
 
 
 def _fill_buckets(rows: pl.DataFrame, max_events: int, ranking: RankingParams) -> pl.DataFrame:
-    """The guaranteed best of every bucket, then the best of the rest; rows stay in rank order."""
+    """The guaranteed best rows of every bucket, then the best of the rest; rows stay in rank order."""
     if rows.height <= max_events:
         return rows
     guaranteed = {bucket.name: int(bucket.share * max_events + FLOOR_GUARD) for bucket in ranking.time_buckets}
@@ -268,8 +269,8 @@ def _fill_buckets(rows: pl.DataFrame, max_events: int, ranking: RankingParams) -
     return chosen.sort("order").drop("first", "order")
 
 
-def _extended(rows: pl.DataFrame, params: ExtensionParams) -> tuple[pl.Series, dict[str, float | int | None]]:
-    """Which rows get the longer window, and the figures that decided it."""
+def _extend(rows: pl.DataFrame, params: ExtensionParams) -> tuple[pl.Series, dict[str, float | int | None]]:
+    """Which rows get the extended window, and the figures that decided it."""
     speed = rows.select(pl.col("transactions").quantile(params.speed_percentile / 100, "linear")).item()
     spread = rows.select(_bar_spread().quantile(params.spread_percentile / 100, "linear")).item()
     triggered = pl.any_horizontal(

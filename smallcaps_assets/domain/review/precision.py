@@ -1,4 +1,4 @@
-"""How many of a manifest's events are good, and how sure that is, from marks on a stratified sample of it."""
+"""Share of good events in a manifest with its confidence interval, from labels on a stratified sample."""
 
 from statistics import NormalDist
 from typing import Final, NamedTuple

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import (
     FeatureParams,
     before,
@@ -16,7 +17,7 @@ from smallcaps_assets.domain.events.features import (
 )
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
+from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
 
 STRATUM: Final = ("event_type", "session", "score_band")
 

@@ -1,7 +1,7 @@
 """The size budget of an event: quotes after it are thinned further until its tape fits (specification, section 6).
 
-Windows are those of the events of one span: columns event_id, start, timestamp and end, UTC. An event's quotes lie in
-[start, end): those before it in [start, timestamp), those after it in [timestamp, end).
+`windows` are those of the events of one span: columns event_id, start, timestamp and end, UTC. The quotes of an event
+are in [start, end): before the event in [start, timestamp), after it in [timestamp, end).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ FULL_RATE: Final = float("inf")
 
 
 class SizeBudget(Params):
-    """How large the tape of an event may be, in MB of parquet, and the rates that its later quotes fall to."""
+    """The largest tape of an event, in MB of parquet, and the rates to which its later quotes are thinned in turn."""
 
     event_mb: float = Field(gt=0)
     steps_hz: list[Annotated[float, Field(ge=LOWEST_HZ, le=1_000)]] = Field(min_length=1)
@@ -33,7 +33,7 @@ class SizeBudget(Params):
 
 
 class Fitted(NamedTuple):
-    """Quotes of a span within the budget: the rate of each event thinned, and the events that do not fit even so."""
+    """Quotes of a span within the budget, the rate of each event that was thinned, and the events still too large."""
 
     frame: pl.DataFrame
     steps: dict[str, float]
@@ -52,8 +52,8 @@ def events_over_budget(
     Args:
         quotes: quotes of the span, sorted by timestamp.
         windows: windows of its events.
-        quotes_bytes: size of all of `quotes`; an event has a share of it by rows.
-        other_bytes: what else belongs to an event, its trades; none where an event is not named.
+        quotes_bytes: size of all of `quotes`; the share of an event is that of its rows.
+        other_bytes: size of the trades of each event; 0 for events without an entry.
         budget: the size allowed.
     """
     times = quotes["timestamp"].cast(UTC_NS).to_physical()
@@ -71,35 +71,35 @@ def events_over_budget(
 def thin_after(
     quotes: pl.LazyFrame | pl.DataFrame, windows: pl.DataFrame, rates_hz: Mapping[str, float], thinning: Thinning
 ) -> pl.LazyFrame:
-    """Thin the quotes after some events of a span to the rates given; every other row stays.
+    """Thin the quotes after some events of a span to the given rates; keep every other row.
 
-    Rows before any event stay as well, and so do those after an event that has no rate; of two rates the higher holds.
-    At every multiple of 1/hz seconds within a thinned stretch, and at every moment outside, the bid and ask in force
-    are those of `quotes`. The first row always stays.
+    Rows before any event and after an event without a rate are kept; of two rates that apply, the higher is used.
+    At every multiple of 1/hz seconds within a thinned interval, and at any time outside, the bid and ask in force are
+    those of `quotes`. The first row is always kept.
 
     Args:
         quotes: quotes of the span, sorted by (timestamp, sequence_number).
         windows: windows of all events of the span.
-        rates_hz: event_id and rate of the events to thin.
-        thinning: whether rows that repeat the book are dropped where the rate has fallen.
+        rates_hz: rate by event_id of the events to thin.
+        thinning: whether rows that repeat the book are dropped where the rate is lowered.
     """
     rows = quotes.lazy().join_asof(
-        _stretches(windows, rates_hz).lazy(), left_on="timestamp", right_on="_edge", strategy="backward"
+        _rate_intervals(windows, rates_hz).lazy(), left_on="timestamp", right_on="_edge", strategy="backward"
     )
     first = pl.int_range(pl.len()) == 0
-    stays = first | pl.col("_hz").is_null()
+    is_kept = first | pl.col("_hz").is_null()
     tick = pl.coalesce(
         pl.lit(None, pl.Int64),
         *(pl.when(pl.col("_hz") == hz).then(interval(hz)) for hz in sorted(set(rates_hz.values()))),
     )
-    last = pl.any_horizontal((key != key.shift(-1)).fill_null(value=True) for key in (pl.col("_stretch"), tick))
-    thinned = rows.filter(stays | last)
+    last = pl.any_horizontal((key != key.shift(-1)).fill_null(value=True) for key in (pl.col("_interval"), tick))
+    thinned = rows.filter(is_kept | last)
     if thinning.by_change_only:
-        thinned = thinned.filter(stays | changes())
-    return thinned.drop("_edge", "_hz", "_stretch", strict=False)
+        thinned = thinned.filter(is_kept | changes())
+    return thinned.drop("_edge", "_hz", "_interval", strict=False)
 
 
-def fit_budget(  # noqa: PLR0913 -- what is measured, how, and against what
+def fit_budget(  # noqa: PLR0913 -- data, measure and limits
     quotes: pl.DataFrame,
     windows: pl.DataFrame,
     *,
@@ -108,12 +108,12 @@ def fit_budget(  # noqa: PLR0913 -- what is measured, how, and against what
     budget: SizeBudget,
     thinning: Thinning,
 ) -> Fitted:
-    """Thin the quotes after events that are over the budget, step by step, until all fit or no step is left.
+    """Thin the quotes after events over the budget, step by step, until all events fit or no step is left.
 
     Args:
-        quotes: quotes of the span, sorted by (timestamp, sequence_number); returned as they are if all events fit.
+        quotes: quotes of the span, sorted by (timestamp, sequence_number); returned unchanged if all events fit.
         windows: windows of all events of the span.
-        measure: bytes of a frame as parquet; asked only where the frame is large enough in memory to matter.
+        measure: size of a frame as parquet; called only if the frame in memory is larger than the budget.
         other_bytes: see `events_over_budget`.
         budget: the size allowed, and the steps.
         thinning: how `quotes` were thinned.
@@ -133,16 +133,16 @@ def fit_budget(  # noqa: PLR0913 -- what is measured, how, and against what
         frame = thin_after(quotes, windows, steps, thinning).collect()
 
 
-def _stretches(windows: pl.DataFrame, rates_hz: Mapping[str, float]) -> pl.DataFrame:
-    """Where each stretch of one rate begins (`_edge`, ns), its number and its rate (`_hz`, null: every row stays)."""
+def _rate_intervals(windows: pl.DataFrame, rates_hz: Mapping[str, float]) -> pl.DataFrame:
+    """Start (`_edge`, ns), number and rate (`_hz`, null: every row is kept) of each interval of one rate."""
     edges = pl.concat([windows[name].alias("_edge") for name in ("start", "timestamp", "end")]).unique().sort()
-    own = pl.col("event_id").replace_strict(rates_hz, default=FULL_RATE, return_dtype=pl.Float64)
+    of_event = pl.col("event_id").replace_strict(rates_hz, default=FULL_RATE, return_dtype=pl.Float64)
     edge = pl.col("_edge")
     rate = (
         pl.when(edge.is_between("start", "timestamp", closed="left"))
         .then(FULL_RATE)
         .when(edge.is_between("timestamp", "end", closed="left"))
-        .then(own)
+        .then(of_event)
     )
     return (
         edges.to_frame()
@@ -153,5 +153,5 @@ def _stretches(windows: pl.DataFrame, rates_hz: Mapping[str, float]) -> pl.DataF
             edge.cast(UTC_NS),
             pl.when(pl.col("_hz") < FULL_RATE).then("_hz").alias("_hz"),
         )
-        .with_columns(_stretch=pl.col("_hz").rle_id())
+        .with_columns(_interval=pl.col("_hz").rle_id())
     )

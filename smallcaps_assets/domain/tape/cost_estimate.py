@@ -1,4 +1,4 @@
-"""What a capture will cost, before it is paid for: requests, bytes, hours (pure estimates)."""
+"""Estimate the cost of a capture before it is paid for: requests, bytes, hours."""
 
 from typing import Final, NamedTuple
 
@@ -14,7 +14,7 @@ MINUTE_S: Final = 60
 
 
 class PlanAssumptions(Params):
-    """What a plan reckons with where the lake has no windows to learn from. Bytes are of parquet."""
+    """Assumptions of an estimate if the lake has no windows to learn from. Bytes are of parquet."""
 
     trades_per_bar: float = Field(gt=0)
     quotes_per_trade: float = Field(gt=0)
@@ -23,7 +23,7 @@ class PlanAssumptions(Params):
 
 
 class Terms(NamedTuple):
-    """What vendor and profile set: rows of one answer, requests a minute (None: no limit), quotes kept a second."""
+    """Limits of vendor and profile: rows per page, requests per minute (None: no limit), quotes kept per second."""
 
     rows_per_page: int
     requests_per_minute: float | None
@@ -31,26 +31,26 @@ class Terms(NamedTuple):
 
 
 class LearnedRatios(NamedTuple):
-    """What published spans teach; a ratio is None where there is nothing to learn it from. Bytes are of parquet."""
+    """Ratios measured on published spans; None where there are none to measure. Bytes are of parquet."""
 
-    quotes_per_trade: float | None  # as the vendor sent them
+    quotes_per_trade: float | None  # before thinning
     bytes_per_trade: float | None
-    bytes_per_quote: float | None  # of those that thinning kept
-    quotes_kept: float | None  # share that thinning kept
+    bytes_per_quote: float | None  # after thinning
+    quotes_kept: float | None  # share kept by thinning
     trades_spans: int
     quotes_spans: int
     paired_spans: int  # published in both kinds
 
 
 class Rate(NamedTuple):
-    """A figure that a plan reckons with, and from how many spans it was learned; 0 where it is assumed."""
+    """A figure used by the estimate, and the number of spans it was measured on; 0 if it is assumed."""
 
     value: float
     spans: int
 
 
 class Rates(NamedTuple):
-    """The figures that a plan reckons with."""
+    """The figures used by an estimate."""
 
     trades_per_bar: Rate
     quotes_per_trade: Rate
@@ -60,7 +60,7 @@ class Rates(NamedTuple):
 
 
 def learn_ratios(trades: pl.DataFrame, quotes: pl.DataFrame) -> LearnedRatios:
-    """Ratios of what is published of each kind (columns symbol, start, end, bytes, rows, received)."""
+    """Measure ratios on the published spans of each kind (columns symbol, start, end, bytes, rows, received)."""
     trades, quotes = (spans.drop_nulls(_COUNTS) for spans in (trades, quotes))
     of_trades, of_quotes = _sums(trades), _sums(quotes)
     span = ["symbol", "start", "end"]
@@ -77,7 +77,7 @@ def learn_ratios(trades: pl.DataFrame, quotes: pl.DataFrame) -> LearnedRatios:
 
 
 def choose_rates(history: LearnedRatios, assumptions: PlanAssumptions) -> Rates:
-    """What was learned, and for the rest what is assumed: of quotes, that thinning keeps all."""
+    """Use the measured ratios, and assumptions for the others: that thinning keeps all quotes, for example."""
 
     def known(learned: float | None, spans: int, assumed: float) -> Rate:
         return Rate(assumed, 0) if learned is None else Rate(learned, spans)
@@ -92,9 +92,9 @@ def choose_rates(history: LearnedRatios, assumptions: PlanAssumptions) -> Rates:
 
 
 def minutes_of(intervals: pl.DataFrame) -> pl.DataFrame:
-    """Every minute of intervals (columns symbol, start, end): symbol, timestamp, and `interval`, the number of its row.
+    """Minutes of intervals (columns symbol, start, end): symbol, timestamp, and `interval`, the row number.
 
-    Minutes count from `start` of the interval; `end` is outside.
+    Minutes are counted from `start` of the interval; `end` is excluded.
     """
     return intervals.select(
         "symbol",
@@ -104,17 +104,24 @@ def minutes_of(intervals: pl.DataFrame) -> pl.DataFrame:
 
 
 def expect_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: float) -> pl.DataFrame:
-    """Intervals (columns symbol, start, end) with `bars`, how many lie inside, and `trades`, how many to expect.
+    """Add `bars`, the number of bars inside, and `trades`, the number of trades to expect, to intervals.
 
-    Bars say it (columns symbol, timestamp, transactions); one whose transactions are null counts `trades_per_bar`.
-    Where not a single bar is known, every minute counts as much.
+    The expected trades are the transactions of the bars inside. A bar with null transactions counts as
+    `trades_per_bar`, and so does every minute of an interval without any bar.
+
+    Args:
+        intervals: columns symbol, start, end.
+        bars: columns symbol, timestamp, transactions.
+        trades_per_bar: trades of a minute without a count.
     """
-    here = bars.select("symbol", "timestamp", here=pl.col("transactions").cast(pl.Float64).fill_null(trades_per_bar))
+    counted_bars = bars.select(
+        "symbol", "timestamp", in_bar=pl.col("transactions").cast(pl.Float64).fill_null(trades_per_bar)
+    )
     counted = (
         minutes_of(intervals)
-        .join(here, on=["symbol", "timestamp"], how="left")
+        .join(counted_bars, on=["symbol", "timestamp"], how="left")
         .group_by("interval")
-        .agg(bars=pl.col("here").count().cast(pl.Int64), known=pl.col("here").sum(), minutes=pl.len())
+        .agg(bars=pl.col("in_bar").count().cast(pl.Int64), known=pl.col("in_bar").sum(), minutes=pl.len())
     )
     return (
         intervals.with_columns(interval=pl.int_range(pl.len(), dtype=pl.Int64))
@@ -124,21 +131,21 @@ def expect_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: f
     )
 
 
-def estimate_cost(due: pl.DataFrame, windows: pl.DataFrame, reckoned: Rates, terms: Terms) -> pl.DataFrame:
-    """What it costs to fetch `due` (COST_ESTIMATE): one row per wave of `windows` in the order of capture, then `all`.
+def estimate_cost(spans: pl.DataFrame, windows: pl.DataFrame, rates: Rates, terms: Terms) -> pl.DataFrame:
+    """Estimate the cost of fetching spans (COST_ESTIMATE): one row per wave in the order of capture, then `all`.
 
     Args:
-        due: spans to fetch (SPANS_TO_FETCH).
-        windows: all windows of the selection (WINDOWS), with `trades` expected in each.
-        reckoned: figures to reckon with.
-        terms: what vendor and profile set.
+        spans: spans to fetch (SPANS_TO_FETCH).
+        windows: all windows of the selection (WINDOWS), with the `trades` expected in each.
+        rates: the figures to use.
+        terms: limits of vendor and profile.
     """
-    costed = due.with_columns(bytes=_bytes(reckoned, terms), requests=_requests(reckoned, terms))
+    costed = spans.with_columns(bytes=_bytes(rates, terms), requests=_requests(rates, terms))
     events = (
-        due.select("kind", event_id="events_merged")
+        spans.select("kind", event_id="events_merged")
         .explode("event_id", empty_as_null=False)
         .join(windows, on="event_id", how="inner")
-        .with_columns(bytes=_bytes(reckoned, terms))
+        .with_columns(bytes=_bytes(rates, terms))
         .group_by("event_id", "wave")
         .agg(pl.col("bytes").sum())
     )
@@ -187,7 +194,7 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _by_wave(rows: pl.DataFrame, **figures: pl.Expr) -> pl.DataFrame:
-    """Figures of the rows of each wave, and of all rows together as one more."""
+    """Figures of the rows of each wave, and of all rows as `all`."""
     return (
         pl.concat([rows, rows.with_columns(wave=pl.lit(EVERY_WAVE))])
         .group_by("wave")
@@ -195,24 +202,24 @@ def _by_wave(rows: pl.DataFrame, **figures: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _quotes(reckoned: Rates) -> pl.Expr:
-    """Quotes that the vendor will send."""
-    return pl.col("trades") * reckoned.quotes_per_trade.value
+def _quotes(rates: Rates) -> pl.Expr:
+    """Quotes expected from the vendor."""
+    return pl.col("trades") * rates.quotes_per_trade.value
 
 
-def _requests(reckoned: Rates, terms: Terms) -> pl.Expr:
-    """Pages of the answer; one without rows is a page as well. What is held already is asked of nobody."""
-    rows = pl.when(pl.col("kind") == "trades").then("trades").otherwise(_quotes(reckoned))
+def _requests(rates: Rates, terms: Terms) -> pl.Expr:
+    """Expected pages, at least one per span; none for spans copied from another profile."""
+    rows = pl.when(pl.col("kind") == "trades").then("trades").otherwise(_quotes(rates))
     pages = (rows / terms.rows_per_page).ceil().clip(lower_bound=1).cast(pl.Int64)
     return pl.when("held").then(0).otherwise(pages)
 
 
-def _bytes(reckoned: Rates, terms: Terms) -> pl.Expr:
-    """Bytes that will be kept of [start, end): all trades, and of the quotes what thinning leaves."""
+def _bytes(rates: Rates, terms: Terms) -> pl.Expr:
+    """Expected bytes on disk: all trades, and the quotes left by thinning."""
     most = (pl.col("end") - pl.col("start")).dt.total_seconds() * terms.max_hz
-    kept = pl.min_horizontal(_quotes(reckoned) * reckoned.quotes_kept.value, most)
+    kept = pl.min_horizontal(_quotes(rates) * rates.quotes_kept.value, most)
     return (
         pl.when(pl.col("kind") == "trades")
-        .then(pl.col("trades") * reckoned.bytes_per_trade.value)
-        .otherwise(kept * reckoned.bytes_per_quote.value)
+        .then(pl.col("trades") * rates.bytes_per_trade.value)
+        .otherwise(kept * rates.bytes_per_quote.value)
     )

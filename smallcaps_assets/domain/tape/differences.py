@@ -1,4 +1,4 @@
-"""What the vendor changed late: the tape of one span as it was kept, and as it is sent now."""
+"""Late changes by the vendor: compare the stored tape of one span with what is sent now."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -7,12 +7,12 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import UTC_NS
 
-# What identifies a row: numbers of trades are unique within a symbol's day, so a trade may change even its time.
+# Columns that identify a row. Trade numbers are unique within a symbol's day, so that even the time may change.
 MATCH_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("sequence_number", "trade_id", "exchange"),
     "quotes": ("sequence_number", "timestamp"),
 }
-# `change` is added, removed or altered, `values` what an altered row had and has, as text.
+# `change` is added, removed or altered; `values` are the old and new values of an altered row, as text.
 DIFFERENCE_EXAMPLES: Final = pl.Schema(
     {"change": pl.String(), "timestamp": UTC_NS, "sequence_number": pl.Int64(), "values": pl.String()}
 )
@@ -20,7 +20,7 @@ _EXAMPLES_OF_EACH: Final = 3
 
 
 class Differences(NamedTuple):
-    """How many rows came, went, or stayed with other values, and a few of each (DIFFERENCE_EXAMPLES)."""
+    """How many rows were added, removed or altered, and a few examples of each (DIFFERENCE_EXAMPLES)."""
 
     added: int
     removed: int
@@ -29,13 +29,13 @@ class Differences(NamedTuple):
 
 
 def compare_tape(before: pl.DataFrame, after: pl.DataFrame, kind: str) -> Differences:
-    """Rows of `after` against those of `before`, matched by MATCH_KEYS; nulls equal nulls.
+    """Compare two versions of a tape, matching rows by MATCH_KEYS; nulls equal nulls.
 
-    Rows of one frame that share a key are matched in their order.
+    Rows of one frame with the same key are matched in their order. Only columns of both frames are compared.
 
     Args:
-        before: trades or quotes as kept.
-        after: the same as sent now, thinned alike; only the columns that both have are compared.
+        before: trades or quotes as stored.
+        after: the same as sent now, thinned in the same way.
         kind: `trades` or `quotes`.
     """
     keys = MATCH_KEYS[kind]

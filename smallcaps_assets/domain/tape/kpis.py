@@ -1,4 +1,4 @@
-"""Is a capture good enough to go on: figures, targets, GO or NO-GO (specification, section 7)."""
+"""KPIs of a capture: figures, targets, GO or NO-GO (specification, section 7)."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.tables import KPIS
 
 CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
-# both artefacts are there: the vendor has no more
+# trades and quotes are published: the vendor has no more
 PUBLISHED_STATES: Final = ("complete", "empty", "trades_only", "quotes_only")
 
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
@@ -18,7 +18,7 @@ _KINDS: Final = ("trades", "quotes")
 
 
 class KpiParams(Params):
-    """Targets of a capture. Per cent, percentage points, megabytes (10^6 bytes)."""
+    """Targets of a capture, in per cent, percentage points and megabytes (10^6 bytes)."""
 
     min_success_pct: float = Field(ge=0, le=100)
     max_retries_pct: float = Field(gt=0)
@@ -28,7 +28,7 @@ class KpiParams(Params):
 
 
 def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Windows by wave and state, one column per state, with `windows` and `bytes`; a row `all` comes last."""
+    """Windows by wave: one column per state, `windows` and `bytes`; the last row is `all`."""
     counts = [(pl.col("state") == state).sum().alias(state) for state in CAPTURE_STATES]
     figures = [pl.len().alias("windows"), *counts, pl.col("bytes").sum()]
     by_wave = ledger.group_by("wave").agg(figures)
@@ -38,7 +38,7 @@ def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
 
 
 def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> list[str]:
-    """Why a ledger (LEDGER) is not the one of a profile and its current manifest; empty when it is."""
+    """Reasons why a ledger (LEDGER) does not belong to a profile and its current manifest; empty if it does."""
     problems = []
     for name, expected in (("profile", profile), ("manifest_id", manifest_id)):
         others = ledger.filter(pl.col(name).ne_missing(expected))[name].unique().sort().to_list()
@@ -48,10 +48,10 @@ def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> lis
 
 
 def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
-    """Each figure of a capture with its target (KPIS), per wave and in all.
+    """Figures of a capture with their targets (KPIS), per wave and in total.
 
-    A figure with a target but without data is null and fails; where nothing was asked, nothing was retried either.
-    Requests per window, windows per hour (of the last hour in which any came) and hours left have no target.
+    A figure with a target but without data is null and fails; without requests, the share of retries is 0. Requests per
+    window, windows per hour (over the last hour in which windows were published) and hours left have no target.
     """
     complete = pl.col("state") == "complete"
     figures = [
@@ -110,7 +110,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
 
 
 def speed_figures() -> list[pl.Expr]:
-    """`windows_per_hour`, complete or empty, over the last hour in which any came, and `left`, those still to come."""
+    """`windows_per_hour` over the last hour in which windows were published, and `left`, the missing windows."""
     done = pl.max_horizontal("trades_fetched_at", "quotes_fetched_at").filter(pl.col("state").is_in(PUBLISHED_STATES))
     recent = done.filter(done > done.max() - pl.duration(hours=1))
     seconds = (recent.max() - recent.min()).dt.total_microseconds() / 1e6
@@ -121,7 +121,7 @@ def speed_figures() -> list[pl.Expr]:
 
 
 def _session_drift(ledger: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
-    """Percentage points by which each session's share of the complete events differs from its share of the manifest."""
+    """Share of each session in the complete events minus its share in the manifest, in percentage points."""
     complete = ledger.filter(pl.col("state") == "complete")
     rows = [
         {
@@ -142,9 +142,9 @@ def _share_pct(ledger: pl.DataFrame, session: str) -> float:
 
 
 def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
-    """GO when every figure holds; otherwise the reasons, one line per figure that does not.
+    """GO if every figure meets its target, and otherwise the reasons, one line per figure that misses it.
 
-    Where the sessions are out of balance, they name the wave to repeat.
+    If the sessions are out of balance, the last line names the wave to repeat.
     """
     broken = kpis.filter(~pl.col("holds"))
     reasons = [
@@ -158,10 +158,10 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
 
 
 def _wave_to_repeat(ledger: pl.DataFrame) -> str:
-    """The wave that lacks the largest share of its windows."""
-    lacking = ~pl.col("state").is_in(PUBLISHED_STATES)
-    waves = ledger.group_by("wave").agg(windows=pl.len(), lacking=lacking.sum()).filter(pl.col("lacking") > 0)
+    """The wave with the largest share of missing windows."""
+    missing = ~pl.col("state").is_in(PUBLISHED_STATES)
+    waves = ledger.group_by("wave").agg(windows=pl.len(), missing=missing.sum()).filter(pl.col("missing") > 0)
     if waves.is_empty():
-        return "no wave is to be repeated: the vendor has no more for the windows that are not complete"
-    worst = waves.sort(pl.col("lacking") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
-    return f"repeat wave {worst['wave']}: {worst['lacking']:,} of its {worst['windows']:,} windows are not there"
+        return "no wave to repeat: the vendor has no more data for the windows that are not complete"
+    worst = waves.sort(pl.col("missing") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
+    return f"repeat wave {worst['wave']}: {worst['missing']:,} of its {worst['windows']:,} windows are missing"

@@ -1,4 +1,4 @@
-"""Thinning of the NBBO: fewer rows, the same best bid and ask at every tick of a clock (specification, section 6)."""
+"""Thinning of quotes: fewer rows, the same best bid and ask at every clock tick (specification, section 6)."""
 
 from fractions import Fraction
 from typing import Final, TypeVar
@@ -15,13 +15,13 @@ BOOK: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
 class Thinning(Params):
-    """Which quotes are kept: only changes of the book, and at most the last of each interval of 1/max_hz seconds."""
+    """Which quotes are kept: the last of each interval of 1/max_hz seconds, and optionally only changes of the book."""
 
     by_change_only: bool
     max_hz: int = Field(gt=0, le=1_000)
 
     def resolves(self, asked: "Thinning") -> bool:
-        """Whether a stream thinned so is of no less resolution than one thinned as `asked`."""
+        """Whether a stream thinned like this has at least the resolution of one thinned as `asked`."""
         return self.max_hz >= asked.max_hz and (asked.by_change_only or not self.by_change_only)
 
 
@@ -31,16 +31,16 @@ def changes() -> pl.Expr:
 
 
 def interval(hz: float) -> pl.Expr:
-    """Number k of the interval [k/hz, (k+1)/hz) seconds since the epoch that holds `timestamp` (Int64, exact).
+    """Number k of the interval [k/hz, (k+1)/hz), in seconds since the epoch, that contains `timestamp` (Int64, exact).
 
-    Rates from LOWEST_HZ to 1,000 are taken as fractions with a denominator of at most a million: 0.7 is 7/10.
+    Rates from LOWEST_HZ to 1,000 are used as fractions with a denominator of at most a million: 0.7 is 7/10.
     """
     rate = Fraction(hz).limit_denominator(1_000_000)
     nanoseconds = pl.col("timestamp").dt.epoch("ns")
     period = _NS_PER_SECOND / rate
     if period.denominator == 1:
         return nanoseconds // period.numerator
-    # seconds and rest apart, so that the products stay within 64 bits
+    # whole seconds and remainder separately, so that products fit into 64 bits
     seconds, rest = nanoseconds // _NS_PER_SECOND, nanoseconds % _NS_PER_SECOND
     turns = seconds * rate.numerator
     return turns // rate.denominator + (turns % rate.denominator * _NS_PER_SECOND + rest * rate.numerator) // (
@@ -49,10 +49,10 @@ def interval(hz: float) -> pl.Expr:
 
 
 def thin(quotes: Quotes, thinning: Thinning) -> Quotes:
-    """Thin quotes of one span, sorted by (timestamp, sequence_number).
+    """Thin the quotes of one span, sorted by (timestamp, sequence_number).
 
     At every multiple of 1/max_hz seconds after the first row, the bid and ask in force are those of the full stream.
-    The first row always stays.
+    The first row is always kept.
     """
     first = pl.int_range(pl.len()) == 0
     changed = quotes.filter(first | changes()) if thinning.by_change_only else quotes
@@ -63,6 +63,6 @@ def thin(quotes: Quotes, thinning: Thinning) -> Quotes:
 
 
 def thin_frame(quotes: pl.DataFrame, thinning: Thinning) -> pl.DataFrame:
-    """What `thin` leaves of quotes in memory; only the columns that decide are moved about until it is known."""
+    """Thin quotes in memory as `thin` does; until the kept rows are known, only the deciding columns are copied."""
     deciding = quotes.select("timestamp", *BOOK).with_row_index("row")
     return quotes[thin(deciding, thinning)["row"]]

@@ -1,4 +1,4 @@
-"""What must be true of the rows of every artefact of the tape."""
+"""Rules that the rows of every tape file must meet."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,14 +12,13 @@ UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes": ("bid_price", "ask_price")}
 _SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
-# A locked or crossed book occurs while two exchanges have not heard of each other; sides that were exchanged cross it
-# nearly always.
+# A book may be crossed for moments while exchanges lag each other; with bid and ask mixed up it nearly always is.
 MOST_CROSSED: Final = 0.1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TapeRule(NamedTuple):
-    """What rows must be, and an expression that counts those that are not."""
+    """What is wrong with rows that break the rule, what is expected, and an expression that counts them."""
 
     what: str
     expected: str
@@ -27,14 +26,14 @@ class TapeRule(NamedTuple):
 
 
 def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
-    """The rules of `trades` or `quotes` of a span [start, end), for a frame of that kind's columns."""
+    """The rules for the trades or quotes of a span [start, end); expressions apply to a frame with their columns."""
     time, number = pl.col("timestamp"), pl.col("sequence_number")
     same_time = time == time.shift()
     falls = (time < time.shift()) | (same_time & (number < number.shift()))
     tied = (same_time & (number == number.shift())).fill_null(value=False)
-    # only rows that share time and number with a neighbour can have the same key
+    # only rows with the time and number of a neighbour can have the same key
     tied = tied | tied.shift(-1, fill_value=False)
-    # as numbers: a literal with a time zone costs Polars a query of its own
+    # as integers: a literal with a time zone costs Polars an extra query
     inside = time.to_physical().is_between(_ns(start), _ns(end), closed="left").fill_null(value=False)
     rules = [
         TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
@@ -56,7 +55,7 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     bid, ask = pl.col("bid_price"), pl.col("ask_price")
     both = (bid > 0) & (ask > 0)
     crossed = (both & (ask < bid)).sum()
-    # a single row says nothing, however short the span
+    # one crossed row is allowed in a span of any length
     most = pl.max_horizontal(pl.lit(1.0), MOST_CROSSED * both.sum())
     least = f"ask_price >= bid_price in {1 - MOST_CROSSED:.0%} of the rows with both"
     return [*rules, TapeRule("the book is crossed", least, pl.when(crossed > most).then(crossed).otherwise(0))]

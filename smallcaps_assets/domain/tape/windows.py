@@ -6,7 +6,7 @@ from smallcaps_assets.domain.tape.tables import SPANS, STALE, WINDOWS
 
 
 def event_windows(manifest: pl.DataFrame) -> pl.DataFrame:
-    """The window of each event (WINDOWS): [timestamp - before, timestamp + after); its wave is its session."""
+    """The window of each event (WINDOWS): [timestamp - before, timestamp + after); the wave is the event's session."""
     timestamp = pl.col("timestamp")
     return manifest.select(
         "event_id",
@@ -18,13 +18,13 @@ def event_windows(manifest: pl.DataFrame) -> pl.DataFrame:
 
 
 def _island(by: list[str]) -> pl.Expr:
-    """Number of the stretch of overlapping or touching intervals; rows are sorted by `by` and `start`."""
+    """Number of the group of overlapping or touching intervals; rows are sorted by `by` and `start`."""
     reach = pl.col("end").cum_max().shift(1).over(by)
     return (pl.col("start") > reach).fill_null(value=True).cum_sum()
 
 
 def merge_windows(windows: pl.DataFrame) -> pl.DataFrame:
-    """Spans (SPANS) of windows (WINDOWS): those of one symbol and wave that overlap or touch become one."""
+    """Merge windows (WINDOWS) of one symbol and wave that overlap or touch into spans (SPANS)."""
     by = ["symbol", "wave"]
     return (
         windows.sort(*by, "start", "end", "event_id")
@@ -37,7 +37,7 @@ def merge_windows(windows: pl.DataFrame) -> pl.DataFrame:
 
 
 def uncovered_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
-    """Those of `windows` that do not lie inside what is published (columns symbol, start, end) of their symbol."""
+    """Windows (WINDOWS) that are not fully inside the published spans (columns symbol, start, end) of their symbol."""
     islands = (
         published.select("symbol", "start", "end")
         .sort("symbol", "start", "end")
@@ -56,9 +56,9 @@ def uncovered_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.Data
 
 
 def cut_tiles(published: pl.DataFrame) -> pl.DataFrame:
-    """`published` cut so that no moment of a symbol is covered twice, with `tile_start` and `tile_end`.
+    """Cut `published` so that no moment of a symbol is covered twice; adds `tile_start` and `tile_end`.
 
-    Of overlapping spans the one that starts first keeps the common stretch; spans left without any are dropped.
+    The common part of overlapping spans is left to the one that starts first; spans with no part left are dropped.
     """
     reach = pl.col("end").cum_max().shift(1).over("symbol")
     return (
@@ -69,7 +69,7 @@ def cut_tiles(published: pl.DataFrame) -> pl.DataFrame:
 
 
 def cut_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
-    """Where to read each window: its parts [piece_start, piece_end) and the columns of the span that holds each."""
+    """Where to read each window: its pieces [piece_start, piece_end), with the columns of the span of each piece."""
     return (
         windows.join(cut_tiles(published).drop("wave", strict=False), on="symbol", how="inner", suffix="_span")
         .with_columns(
@@ -81,12 +81,12 @@ def cut_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
 
 
 def current_spans(published: pl.DataFrame) -> pl.DataFrame:
-    """Those of `published` that lack no column."""
+    """Published spans (PUBLISHED) that lack no column."""
     return published.filter(pl.col("missing_columns").list.len() == 0)
 
 
 def choose_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
-    """Where to read each window (see `pieces`): from current files if they hold all of it, else from all files."""
+    """Where to read each window (see `cut_pieces`): in current files if they cover it fully, else in all files."""
     not_current = uncovered_windows(windows.select(*WINDOWS), current_spans(published)).select("event_id")
     if not_current.is_empty():
         return cut_pieces(windows, current_spans(published))
@@ -98,7 +98,7 @@ def choose_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFram
 
 
 def stale_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
-    """Those of `windows` (STALE) that are published but not by current files, with the columns that those lack."""
+    """Windows (STALE) that are published, but not fully in current files, with the columns that their files lack."""
     not_current = uncovered_windows(windows.select(*WINDOWS), current_spans(published))
     stale = not_current.join(uncovered_windows(not_current, published), on="event_id", how="anti")
     lacking = (

@@ -1,4 +1,4 @@
-"""The ledger as a set of certificates: whether it is whole, which files it names, what it says of each window."""
+"""The ledger as certificates: whether it is complete, which files it names, whether each window is as certified."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +20,7 @@ _ABSENT: Final = ("failed", "denied", "missing")
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """Something that does not hold: in which file (relative to the lake), what, and of which events."""
+    """A difference between the tape and its certificates: the file (relative to the lake), what, and which events."""
 
     file: str
     what: str
@@ -33,7 +33,7 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     """The ledger of a profile (LEDGER).
 
     Raises:
-        InputError: there is none, it is of another profile, or it is no ledger.
+        InputError: there is none, it belongs to another profile, or it is no ledger.
         LakeError: it cannot be read.
     """
     path, remedy = lake.ledger(profile), f"Materialize {profile}/capture_ledger."
@@ -52,13 +52,13 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     return ledger
 
 
-def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -> list[Discrepancy]:
-    """Whether a ledger holds each event of the current manifest once, with its window."""
+def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -> list[Discrepancy]:
+    """Differences between a ledger and the current manifest: each event must be there once, with its window."""
     try:
         current = manifests.sidecar()["manifest_id"]
         manifest = manifests.load()
     except SmallcapsError as error:
-        return [Discrepancy(file, "its manifest cannot be used", "a manifest as it was frozen", str(error))]
+        return [Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", str(error))]
     found = []
     named = ledger["manifest_id"].unique().sort().to_list()
     if ledger.height and named != [current]:
@@ -88,8 +88,8 @@ def ledger_findings(ledger: pl.DataFrame, manifests: ManifestStore, file: str) -
     return found
 
 
-def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Discrepancy]]:
-    """The files that a ledger names (CERTIFIED), by name, and what it says of them that contradicts itself."""
+def list_certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Discrepancy]]:
+    """The files that a ledger names (CERTIFIED), sorted by name, and its contradictions about them."""
     found: list[Discrepancy] = []
     named = []
     for kind in TAPE_KINDS:
@@ -120,14 +120,14 @@ def certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list
     return files.select(*CERTIFIED).match_to_schema(CERTIFIED), found
 
 
-def window_findings(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, file: str) -> list[Discrepancy]:
-    """Whether the window of each event is what its certificate says: its state, its spans, and the rows in its files.
+def compare_windows(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, file: str) -> list[Discrepancy]:
+    """Differences between the certificate of each event and its window: state, spans, rows in the files.
 
     Args:
-        ledger: LEDGER, no event twice.
-        sound: those of its files (CERTIFIED) that are as certified; an event with others is not counted again.
-        tape: where the files are.
-        file: what the ledger is called.
+        ledger: the ledger (LEDGER), with unique events.
+        sound: its files (CERTIFIED) that are as certified; rows are only counted for events without other files.
+        tape: the tape.
+        file: the name of the ledger, for the findings.
 
     Raises:
         LakeError: a file cannot be read.
@@ -166,8 +166,8 @@ def _states(ledger: pl.DataFrame, file: str) -> list[Discrepancy]:
 
 
 def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
-    """Events whose window does not lie inside their own spans."""
-    # each event by itself: it is the symbol here
+    """Events whose window is not inside their certified spans."""
+    # `symbol` is the event here: each event has spans of its own
     windows = held.select(*WINDOWS).with_columns(symbol="event_id")
     spans = held.select(pl.col("event_id").alias("symbol"), span=f"{kind}_spans").explode("span").unnest("span")
     outside = uncovered_windows(windows, spans.drop_nulls())
@@ -180,7 +180,7 @@ def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
 
 
 def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKind, file: str) -> list[Discrepancy]:
-    """Events whose window has other rows than certified."""
+    """Events whose window has rows other than certified."""
     paths = [str(tape.lake.root / name) for name in files["file"]]
     places = files.select("symbol", "start", "end", path=pl.Series(paths, dtype=pl.String))
     counted = (
@@ -190,16 +190,16 @@ def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKi
     )
     names = ("rows", "first", "last")
     both = (
-        held.select("event_id", **{f"said_{name}": f"{kind}_{name}" for name in names})
+        held.select("event_id", **{f"certified_{name}": f"{kind}_{name}" for name in names})
         .join(counted, on="event_id", how="left", maintain_order="left")
         .with_columns(pl.col("rows").fill_null(0))
     )
-    wrong = both.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"said_{name}")) for name in names))
+    wrong = both.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"certified_{name}")) for name in names))
     return [
         Discrepancy(
             file,
             f"{kind} of {row['event_id']} are not those of its window",
-            f"{row['said_rows']:,} rows from {row['said_first']} to {row['said_last']}",
+            f"{row['certified_rows']:,} rows from {row['certified_first']} to {row['certified_last']}",
             f"{row['rows']:,} rows from {row['first']} to {row['last']}",
             (row["event_id"],),
         )

@@ -1,6 +1,6 @@
-"""Hold the tape of a profile against its certificates: the ledger, and what each artefact's footer says.
+"""Verify the tape of a profile against its certificates: the ledger, and the footer of each file.
 
-Every file is read whole, one per thread; nothing in the lake is touched.
+Every file is read completely, one per thread; nothing in the lake is changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     Discrepancy,
-    certified_files,
-    ledger_findings,
+    compare_windows,
+    compare_with_manifest,
+    list_certified_files,
     read_ledger,
-    window_findings,
 )
 
 _THREADS: Final = 2
-# whatever a damaged file makes the system, Polars, JSON or the clock say
+# whatever a damaged file makes the system, Polars, JSON or datetime raise
 _UNREADABLE: Final = (
     LakeError,
     OSError,
@@ -42,19 +42,19 @@ _UNREADABLE: Final = (
 
 @dataclass(frozen=True)
 class Verification:
-    """What was read of one profile's tape, and what does not hold.
+    """What was read of one profile's tape, and the differences found.
 
     Attributes:
-        profile: whose tape.
-        manifest_id: the manifest that the ledger names; None where it names none.
-        files: files of the ledger that are there.
+        profile: the profile.
+        manifest_id: the manifest that the ledger names; None if it names none.
+        files: existing files of the ledger.
         bytes: their size.
         rows: rows that were checked.
-        states: events of the ledger by state.
-        uncertified: files that no certificate names, and those published anew since theirs was written.
-        parts: hidden files that killed writers left.
-        stale: certified files that lack columns which the profile requires, and those columns; no findings.
-        findings: what does not hold, of the ledger first, then by file.
+        states: number of events of the ledger by state.
+        uncertified: files that no certificate names, and files replaced since their certificate was written.
+        parts: hidden files left by killed writers.
+        stale: certified files that lack columns the profile requires, with those columns; these are no findings.
+        findings: the differences, those of the ledger first, then by file.
     """
 
     profile: str
@@ -71,7 +71,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class _Checked:
-    """One file: `sound` where its bytes are those certified and have the columns they should."""
+    """One file; `sound` if its bytes are as certified and it has the columns of its footer."""
 
     file: str
     findings: Sequence[Discrepancy] = ()
@@ -84,30 +84,30 @@ class _Checked:
 
 
 def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
-    """Read every file of a profile's tape again and hold it against its certificate.
+    """Read every file of a profile's tape and compare it with its certificate.
 
     Args:
         tape: the tape.
         threads: how many files are read at once.
 
     Raises:
-        InputError: there is no ledger, or it is of another profile or no ledger at all.
+        InputError: there is no ledger, it belongs to another profile, or it is no ledger.
         LakeError: the ledger cannot be read.
     """
     lake, profile = tape.lake, tape.profile
     ledger = read_ledger(lake, profile)
-    name = _name(lake, lake.ledger(profile))
-    findings = ledger_findings(ledger, ManifestStore(lake.manifests(profile), profile), name)
+    name = _relative(lake, lake.ledger(profile))
+    findings = compare_with_manifest(ledger, ManifestStore(lake.manifests(profile), profile), name)
     ledger = ledger.unique("event_id", keep="first", maintain_order=True)
-    certified, contradictions = certified_files(ledger, name)
+    certified, contradictions = list_certified_files(ledger, name)
     known = set(certified["file"])
     folders = [lake.tape(profile, kind) for kind in TAPE_KINDS]
     there = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
-    strange = [file for file in (_name(lake, path) for path in there) if file not in known]
+    uncertified = [file for file in (_relative(lake, path) for path in there) if file not in known]
     twins = {row["sha256"]: row["file"] for row in certified.to_dicts()}
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         checked = list(pool.map(partial(_check, tape, twins), certified.to_dicts()))
-        read = list(pool.map(partial(_read, lake), strange))
+        read = list(pool.map(partial(_read, lake), uncertified))
     sound = certified.filter(pl.col("file").is_in([one.file for one in checked if one.sound]))
     return Verification(
         profile=profile,
@@ -116,20 +116,20 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
         bytes=sum(one.bytes for one in checked),
         rows=sum(one.rows for one in checked),
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
-        uncertified=(*strange, *(one.file for one in checked if one.anew)),
-        parts=tuple(_name(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
+        uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
+        parts=tuple(_relative(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},
         findings=(
             *findings,
             *contradictions,
-            *window_findings(ledger, sound, tape, name),
+            *compare_windows(ledger, sound, tape, name),
             *(finding for one in (*checked, *read) for finding in one.findings),
         ),
     )
 
 
 def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any]) -> _Checked:
-    """One file against its row of `certified_files`; `twins` tells which file a hash is certified for."""
+    """Compare one file with its certificate (CERTIFIED); `twins` has the file certified for each hash."""
     file, events = certified["file"], tuple(certified["events"])
     path = tape.lake.root / file
 
@@ -153,12 +153,12 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
         if not as_certified:
             twin = f", which is that of {twins[hashed]}" if hashed in twins else ""
             findings = [finding("SHA-256 differs", certified["sha256"], hashed + twin)]
-        said = provenance_of(path) or {}
-        broken, rows = _contents(tape, path, certified, said)
+        footer = provenance_of(path) or {}
+        broken, rows = _contents(tape, path, certified, footer)
         sound = as_certified and not any(what == _COLUMNS for what, *_ in broken)
-        anew = not as_certified and not broken and hashed not in twins and _is_later(said, certified["fetched_at"])
+        anew = not as_certified and not broken and hashed not in twins and _is_later(footer, certified["fetched_at"])
         findings = [] if anew else findings + [finding(*one) for one in broken]
-        lacks = missing_columns(certified["kind"], tape.schema(certified["kind"]).names(), said)
+        lacks = missing_columns(certified["kind"], tape.schema(certified["kind"]).names(), footer)
     except _UNREADABLE as error:
         findings.append(finding("cannot be read", "a parquet file", _first_line(error)))
     return _Checked(file, findings, size, rows, sound=sound, anew=anew, missing_columns=lacks)
@@ -168,24 +168,24 @@ _COLUMNS: Final = "columns are not those of its footer"
 
 
 def _contents(
-    tape: TapeStore, path: Path, certified: Mapping[str, Any], said: Mapping[str, Any]
+    tape: TapeStore, path: Path, certified: Mapping[str, Any], footer: Mapping[str, Any]
 ) -> tuple[list[tuple[str, object, object]], int]:
-    """What of the footer and of the rows does not hold (what, expected, found), and how many rows there are."""
+    """Differences in footer and rows (what, expected, found), and the number of rows."""
     kind = certified["kind"]
     broken: list[tuple[str, object, object]] = [
-        (f"the footer says another {name}", expected, said.get(name))
+        (f"the footer says another {name}", expected, footer.get(name))
         for name, expected in {"kind": kind, "profile": tape.profile}.items()
-        if said.get(name) != expected
+        if footer.get(name) != expected
     ]
-    # of a file of the other kind, the footer would be right and the columns wrong
-    recorded = recorded_schema(kind, said if said.get("kind", kind) == kind else tape.resolution(kind))
+    # a file of the other kind agrees with its own footer, but not with its place
+    recorded = recorded_schema(kind, footer if footer.get("kind", kind) == kind else tape.resolution(kind))
     lazy = pl.scan_parquet(path, hive_partitioning=False)
     columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
     if list(columns.items()) != list(recorded.items()):
         return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
     rules = tape_rules(kind, certified["start"], certified["end"])
     counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
-    # all columns are read; on small files the rules are far faster on a frame than in a query of the file
+    # all columns are read: on small files the rules are far faster on a frame than in a query of the file
     frame = lazy.collect()
     rows, bad = frame.height, frame.select(counts).row(0)
     broken += [
@@ -193,9 +193,9 @@ def _contents(
         for rule, count in zip(rules, bad, strict=True)
         if count
     ]
-    received = said.get("received", rows)
-    if said.get("rows") != rows:
-        broken.append(("the footer says another number of rows", said.get("rows"), rows))
+    received = footer.get("received", rows)
+    if footer.get("rows") != rows:
+        broken.append(("the footer says another number of rows", footer.get("rows"), rows))
     elif received < rows or (kind == "trades" and received != rows):
         broken.append(("the footer says another number of rows received", rows, received))
     return broken, rows
@@ -211,16 +211,16 @@ def _unlike(expected: Mapping[str, str], found: Mapping[str, str]) -> tuple[str,
     return words(expected), words(found)
 
 
-def _is_later(said: Mapping[str, Any], certified_at: datetime | None) -> bool:
-    """Whether a footer is of a file that was fetched after the one that was certified."""
-    fetched_at = datetime.fromisoformat(said["fetched_at"]) if said.get("fetched_at") else None
+def _is_later(footer: Mapping[str, Any], certified_at: datetime | None) -> bool:
+    """Whether the file of this footer was fetched after the certified one."""
+    fetched_at = datetime.fromisoformat(footer["fetched_at"]) if footer.get("fetched_at") else None
     if fetched_at is None or fetched_at.tzinfo is None or certified_at is None:
         return False
     return fetched_at > certified_at
 
 
 def _read(lake: Lake, file: str) -> _Checked:
-    """A file without a certificate: it must be readable, more is not known of it."""
+    """Check a file without a certificate, of which is only known that it must be readable."""
     try:
         pl.read_parquet(lake.root / file, hive_partitioning=False)
     except _UNREADABLE as error:
@@ -232,5 +232,5 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _name(lake: Lake, path: Path) -> str:
+def _relative(lake: Lake, path: Path) -> str:
     return path.relative_to(lake.root).as_posix()

@@ -1,4 +1,4 @@
-"""Checks of the minute bars: load what each of them needs, and no more."""
+"""Checks of the stored minute bars."""
 
 from datetime import date, datetime
 from functools import cache
@@ -14,17 +14,17 @@ from smallcaps_assets.settings.settings import Settings
 
 
 def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings, now: datetime) -> Checks:
-    """The checks of the minute bars of all symbols."""
+    """The checks of the minute bars of all followed symbols; each loads its data when it is run."""
     params = settings.checks.bars
-    due = sessions_due(settings.history, settings.sessions, now)
+    sessions = sessions_due(settings.history, settings.sessions, now)
     followed = universe.listings().filter("active")
-    here = cache(lambda: bars.session_bars(followed["symbol"].to_list()))
+    counts = cache(lambda: bars.session_bars(followed["symbol"].to_list()))
     return {
         "session_coverage": lambda: bar_checks.session_coverage(
-            here(), bar_checks.expected_sessions(followed, due), params
+            counts(), bar_checks.expected_sessions(followed, sessions), params
         ),
-        "empty_sessions": lambda: bar_checks.empty_sessions(here(), params),
-        "missing_minutes": lambda: _missing_minutes(bars, due[-params.last_sessions :], settings),
+        "empty_sessions": lambda: bar_checks.empty_sessions(counts(), params),
+        "missing_minutes": lambda: _missing_minutes(bars, sessions[-params.last_sessions :], settings),
     }
 
 

@@ -1,4 +1,4 @@
-"""Checks of MASTER: before it is published, and of the published table."""
+"""Checks of MASTER, before and after it is published."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -7,7 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.events import checks as master_checks
-from smallcaps_assets.domain.events.detection import build_master
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENTS, match_columns
@@ -17,23 +17,23 @@ from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import Settings
 
-# no calendar is made for a timestamp outside: it is in no session
+# timestamps outside are in no session; no calendar is computed for them
 _FIRST, _LAST = datetime(2000, 1, 1, 12, tzinfo=UTC), datetime(2099, 12, 31, 12, tzinfo=UTC)
 
 
 def publishable_master(detector: Detector, settings: Settings) -> pl.DataFrame:
-    """MASTER of all shards.
+    """MASTER of all shards, checked.
 
     Raises:
-        LakeError: shards would poison it; names what is wrong with them.
+        LakeError: MASTER would be invalid; names what is wrong with the shards.
     """
     shards = detector.shards
     events = build_master(shards.scan().collect(), settings.cooldown)
     problems = master_problems(events)
     clock = master_checks.session_clock(events.lazy(), _sessions_of(events.lazy(), settings.sessions))
     if problems or not clock.holds:
-        told = "; ".join(problems + ([] if clock.holds else [str(clock)]))
-        raise LakeError(f"{shards.lake.shards}: {told}. Remove the shards concerned and detect them again.")
+        reasons = "; ".join(problems + ([] if clock.holds else [str(clock)]))
+        raise LakeError(f"{shards.lake.shards}: {reasons}. Remove the shards concerned and detect them again.")
     return events
 
 
@@ -41,7 +41,7 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
     """The checks of the published MASTER.
 
     Raises:
-        InputError: there is none yet.
+        InputError: there is no MASTER yet.
     """
     path = detector.shards.lake.master
     if not path.is_file():
@@ -66,8 +66,8 @@ def _shards_current(shards: pl.DataFrame) -> Finding:
 
 
 def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:
-    """Bounds of the sessions of the dates of events."""
+    """The sessions on the dates of events (SESSION_TABLE)."""
     first, last = events.select(a=pl.col("timestamp").min(), b=pl.col("timestamp").max()).collect().row(0)
     first, last = (min(max(moment or _FIRST, _FIRST), _LAST) for moment in (first, last))
-    # after-hours of a day may lie on the next one in UTC
+    # after-hours may be on the next day in UTC
     return sessions_between(first.date() - timedelta(days=1), last.date(), params)

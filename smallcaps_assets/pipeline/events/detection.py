@@ -22,13 +22,14 @@ from smallcaps_assets.domain.events.detection import (
     reference_verdicts,
     with_tiers,
 )
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.domain.tables import EVENT_TYPES, SHARD
+from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles, bars_counted
-from smallcaps_assets.lake.months import Month
-from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.work import Batch, Covered, Work, history, staying
@@ -78,7 +79,7 @@ class Detector:
         schema = {"symbol": pl.String, "sessions": pl.Int64, "current": pl.Boolean}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
-    def is_current(self, symbol: str, coverage: Coverage | None) -> bool:
+    def is_current(self, symbol: str, coverage: ShardCoverage | None) -> bool:
         """Whether a shard was detected with these settings; true where there is none."""
         return coverage is None or not (self._stale_types(symbol, coverage) or self._other_tiers(coverage))
 
@@ -94,7 +95,7 @@ class Detector:
             return Backlog(set(marks), set(marks))
         return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
 
-    def fetched(self, symbol: str, before: Coverage | None) -> dict[date, str]:
+    def fetched(self, symbol: str, before: ShardCoverage | None) -> dict[date, str]:
         """The fingerprints of the sessions of `symbol` that have been fetched, as `BarsStore.fingerprints` has them.
 
         Files of bars that look as they did when its shard was detected are not opened.
@@ -106,8 +107,8 @@ class Detector:
         files = self.bars.months(symbol, known)
         if before and not files.opened and len(files.same) == len(known):
             return before.sessions
-        marks = {name: known[name].marks() for name in files.same}
-        marks |= {name: file.marks for name, file in files.opened.items()}
+        marks = {name: known[name].fingerprints() for name in files.same}
+        marks |= {name: file.fingerprints for name, file in files.opened.items()}
         return {day: mark for name in sorted(marks) for day, mark in marks[name].items()}
 
     def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
@@ -140,10 +141,10 @@ class Detector:
         since = first.isoformat()
         kept = {name: known[name] for name in files.same if known[name].last < since}
         again = {
-            name: MonthFile(known[name].stamp, known[name].marks()) for name in files.same if name not in kept
+            name: MonthFile(known[name].state, known[name].fingerprints()) for name in files.same if name not in kept
         } | files.opened
         others = {name: _covered(file, known.get(name), first) for name, file in again.items()}
-        detected = {day: mark for file in others.values() for day, mark in file.marks.items() if day >= first}
+        detected = {day: mark for file in others.values() for day, mark in file.fingerprints.items() if day >= first}
         return Work(
             symbol=symbol,
             usable=before if before and len(stale) < len(EVENT_TYPES) else None,
@@ -207,7 +208,7 @@ class Detector:
             coverages[work.symbol] = (
                 replace(before, months=months)
                 if before
-                else Coverage(
+                else ShardCoverage(
                     detections=self.identities(work.symbol),
                     tiers=self.params.tier_min_scores,
                     months=months,
@@ -237,12 +238,12 @@ class Detector:
             types=looked_at[0].types,
         )
 
-    def _stale_types(self, symbol: str, coverage: Coverage) -> frozenset[str]:
+    def _stale_types(self, symbol: str, coverage: ShardCoverage) -> frozenset[str]:
         """The event types that a shard holds as other settings would have them."""
         now = self.identities(symbol)
         return frozenset(name for name in EVENT_TYPES if coverage.detections.get(name) != now[name])
 
-    def _other_tiers(self, coverage: Coverage) -> bool:
+    def _other_tiers(self, coverage: ShardCoverage) -> bool:
         return coverage.tiers != self.params.tier_min_scores
 
     def identities(self, symbol: str) -> dict[str, str]:
@@ -272,7 +273,7 @@ class _Renewed(NamedTuple):
     """Shards to publish, and by symbol what each rule took and how many events are new."""
 
     events: pl.DataFrame
-    coverages: dict[str, Coverage]
+    coverages: dict[str, ShardCoverage]
     counts: dict[str, dict[str, int]]
     new: dict[str, int]
 
@@ -318,17 +319,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _covered(file: MonthFile, known: Month | None, first: date) -> Covered:
+def _covered(file: MonthFile, known: MonthCoverage | None, first: date) -> Covered:
     """A file with sessions that are detected from `first` on, and what was traded in the others."""
     volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
     return Covered(*file, volumes)
 
 
-def _first_difference(files: MonthFiles, known: Mapping[str, Month]) -> date | None:
+def _first_difference(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> date | None:
     """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
     differing = set[date]()
     for name in files.opened.keys() | known.keys() - files.same:
-        now = files.opened[name].marks if name in files.opened else {}
-        before = known[name].marks() if name in known else {}
+        now = files.opened[name].fingerprints if name in files.opened else {}
+        before = known[name].fingerprints() if name in known else {}
         differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
     return min(differing, default=None)

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
-from smallcaps_assets.domain.tables import EVENT_TYPES
-from smallcaps_assets.lake.months import Month, Stamp
-from smallcaps_assets.lake.shards import Coverage
+from smallcaps_assets.lake.months import FileState, MonthCoverage
+from smallcaps_assets.lake.shards import ShardCoverage
 from smallcaps_assets.pipeline.outcome import Outcome
 
 # of one detection, so that memory is bounded; a single symbol of 750 sessions has more bars than that
@@ -23,8 +23,8 @@ SYMBOLS_AT_ONCE: Final = 100
 class Covered(NamedTuple):
     """A file of bars, its sessions with their fingerprints, and the dollar volumes of those that are not detected."""
 
-    stamp: Stamp | None
-    marks: dict[date, str]
+    state: FileState | None
+    fingerprints: dict[date, str]
     dollar_volumes: dict[date, float]
 
 
@@ -39,10 +39,10 @@ class Work:
     """
 
     symbol: str
-    usable: Coverage | None
+    usable: ShardCoverage | None
     stale: frozenset[str]
     changed: date | None
-    kept: Mapping[str, Month]
+    kept: Mapping[str, MonthCoverage]
     files: Mapping[str, Covered]
     days: tuple[date, ...]
     bars: int
@@ -61,7 +61,7 @@ class Work:
     @property
     def sessions(self) -> int:
         """How many sessions have been fetched."""
-        return sum(map(len, self.kept.values())) + sum(len(file.marks) for file in self.files.values())
+        return sum(map(len, self.kept.values())) + sum(len(file.fingerprints) for file in self.files.values())
 
     def history(self, days: int) -> list[tuple[date, float]]:
         """Dollar volumes of the last `days` with bars before those to detect."""
@@ -74,10 +74,11 @@ class Work:
         others = {day: usd for file in self.files.values() for day, usd in file.dollar_volumes.items()}
         return sorted((kept | others).items())[-days:]
 
-    def months(self, found: dict[date, float]) -> dict[str, Month]:
+    def months(self, found: dict[date, float]) -> dict[str, MonthCoverage]:
         """What the shard covers once the dollar volumes of the detected sessions are `found`."""
         anew = {
-            name: Month.of(file.stamp, file.marks, file.dollar_volumes | found) for name, file in self.files.items()
+            name: MonthCoverage.of(file.state, file.fingerprints, file.dollar_volumes | found)
+            for name, file in self.files.items()
         }
         return {**self.kept, **anew}
 

@@ -12,7 +12,13 @@ from typing import Final
 import polars as pl
 from pyarrow import parquet
 
-from smallcaps_assets.domain.imports.bars import OPTIONAL, BarForm, columns_of_bars, objection, question
+from smallcaps_assets.domain.imports.bars import (
+    OPTIONAL,
+    BarForm,
+    ambiguous_time_error,
+    match_bar_columns,
+    unparsable_time_error,
+)
 from smallcaps_assets.domain.imports.columns import needs_unit
 from smallcaps_assets.domain.symbols import canonical_name, check_symbol
 from smallcaps_assets.domain.tables import BARS
@@ -171,7 +177,7 @@ class BarReader:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
         suffix = suffix_of(file)
         names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
-        columns = columns_of_bars(names, self.form, (*OPTIONAL, "symbol"))
+        columns = match_bar_columns(names, self.form, (*OPTIONAL, "symbol"))
         if "symbol" in columns:
             return None
         stem = without_suffix(file.name, suffix)
@@ -227,14 +233,19 @@ class BarReader:
         for file, value in asked.select(FILE, UNSAID).iter_rows():
             questions.setdefault(needs_unit(value), []).append((file, value))
         for alike in questions.values():
-            faults.add([Path(file) for file, _ in alike], f"{alike[0][0]}: {question(table.columns, alike[0][1])}")
+            faults.add(
+                [Path(file) for file, _ in alike], f"{alike[0][0]}: {ambiguous_time_error(table.columns, alike[0][1])}"
+            )
         bars = bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list()))
         unread = _first_of_each(bars, SHAPELESS)
         if not unread.is_empty():
             unread = unread.join(bars.filter(pl.col("timestamp").is_not_null()), FILE, "anti", maintain_order="left")
         files = unread[FILE].to_list()
         if files:
-            faults.add([Path(file) for file in files], f"{files[0]}: {objection(table.columns, unread[SHAPELESS][0])}")
+            faults.add(
+                [Path(file) for file in files],
+                f"{files[0]}: {unparsable_time_error(table.columns, unread[SHAPELESS][0])}",
+            )
         return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
 
     def _whole_symbols(

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, CleanBars, reasons, usable_rows
-from smallcaps_assets.domain.imports.conflicts import single
+from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
@@ -169,7 +169,7 @@ def judged(
     minutes, no_minutes = reject_misplaced(batch, source.symbol)
     problems += _other_symbols(no_minutes.filter(reason=NOT_OF_PATH), source)
     usable, bad_rows = usable_rows(minutes, [FILE])
-    found = single(_in_order(usable, source), last=last)
+    found = unique_bars(_in_order(usable, source), last=last)
     every = pl.concat([bad_rows, no_minutes])
     is_over = pl.col("day").is_in(list(over))
     others = _because(found.differing.filter(DAY.is_in(list(over))), ANOTHER)

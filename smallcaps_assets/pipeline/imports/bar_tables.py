@@ -12,12 +12,12 @@ from pyarrow import ArrowException
 from smallcaps_assets.domain.imports.bars import (
     OPTIONAL,
     BarForm,
+    ambiguous_bar_times,
+    ambiguous_time_error,
     as_bars,
-    columns_of_bars,
-    objection,
-    question,
-    shapeless_times,
-    unsaid_times,
+    match_bar_columns,
+    unparsable_bar_times,
+    unparsable_time_error,
 )
 from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.tables import BARS
@@ -60,10 +60,10 @@ class Table(NamedTuple):
             InputError: one does, or none can; the file is named.
         """
         for file, value in self._first(UNSAID):
-            raise InputError(f"{file}: {question(self.columns, value)}")
+            raise InputError(f"{file}: {ambiguous_time_error(self.columns, value)}")
         if not self._first("timestamp"):
             for file, value in self._first(SHAPELESS):
-                raise InputError(f"{file}: {objection(self.columns, value)}")
+                raise InputError(f"{file}: {unparsable_time_error(self.columns, value)}")
 
     def _first(self, name: str) -> list[tuple[str, str]]:
         """The first value of a column of `asking`, and its file."""
@@ -84,9 +84,13 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
     try:
         frame = scanned(files)
         found = frame.collect_schema()
-        names = columns_of_bars(found.names(), form, without if symbol is None else (*without, "symbol"))
+        names = match_bar_columns(found.names(), form, without if symbol is None else (*without, "symbol"))
         is_text = found[names["timestamp"]] == pl.String
-        asked = [unsaid_times(names, form).alias(UNSAID), shapeless_times(names).alias(SHAPELESS)] if is_text else []
+        asked = (
+            [ambiguous_bar_times(names, form).alias(UNSAID), unparsable_bar_times(names).alias(SHAPELESS)]
+            if is_text
+            else []
+        )
         bars = scanned(files, FILE).select(*as_bars(found, names, form), FILE, *asked)
     except InputError as error:
         raise InputError(f"{first}: {error}") from None

@@ -9,10 +9,10 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.imports.conflicts import MINUTES
+from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.bars import DAY, BarsStore
-from smallcaps_assets.lake.import_records import Adoption, Held
+from smallcaps_assets.lake.import_records import CompleteImport, ImportRecord
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import Judged, Own, Refused, by_month, disputed, judged, outside
@@ -83,11 +83,11 @@ class BarImport:
             if source.symbol is None:
                 yield from self._import(source, progress.add)
 
-    def _held(self, sources: Sequence[Source]) -> dict[Source, set[tuple[str, Held]]]:
+    def _held(self, sources: Sequence[Source]) -> dict[Source, set[tuple[str, CompleteImport]]]:
         """The sources that were imported and whose bars are all still here, each with what its symbols remember."""
         mixed = any(source.symbol is None for source in sources)
         symbols = self.store.symbols() if mixed else [source.symbol for source in sources if source.symbol]
-        found: dict[str, set[tuple[str, Held]]] = {}
+        found: dict[str, set[tuple[str, CompleteImport]]] = {}
         wanted: dict[str, int] = {}
         ours = {source.signature for source in sources}
         for symbol in symbols:
@@ -99,7 +99,7 @@ class BarImport:
         whole = {signature for signature, symbols in found.items() if 0 < wanted[signature] <= len(symbols)}
         return {source: found[source.signature] for source in sources if source.signature in whole}
 
-    def _imports(self, symbol: str) -> set[Held]:
+    def _imports(self, symbol: str) -> set[CompleteImport]:
         try:
             return self.store.imports(symbol)
         except LakeError:  # told when it is merged into
@@ -156,7 +156,7 @@ class BarImport:
         if self.decided:
             return found.own
         compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
-        lake = pl.concat([MINUTES.to_frame(), *compared])
+        lake = pl.concat([MINUTES_COMPARED.to_frame(), *compared])
         bad, told = disputed(batch, lake, found.minutes, self.store.lake.minute_bars)
         problems += told
         days = dict(bad.group_by("symbol").agg("day").iter_rows())
@@ -167,7 +167,7 @@ class BarImport:
         try:
             return self.store.agreement(own.symbol, own.bars.drop("day"))
         except LakeError:  # told when it is merged into
-            return MINUTES.to_frame()
+            return MINUTES_COMPARED.to_frame()
 
     def _set_aside(self, found: Judged, own: Sequence[Own], source: Source) -> None:
         """Count what is refused, with an example of each reason, and store what no symbol can be found for."""
@@ -218,7 +218,7 @@ class BarImport:
                 bars.get(month, own.bars.drop("day").clear()),
                 covers=covers.get(month, ()),
                 replace=self.replace,
-                adoption=Adoption(str(signature), of, dict(marks), left) if last else None,
+                adoption=ImportRecord(str(signature), of, dict(marks), left) if last else None,
                 refused=refused.get(month, own.refused.clear()),
             )
             marks |= done.fingerprints
@@ -246,7 +246,7 @@ class BarImport:
         return self._ranges[symbol]
 
 
-def _left(held: set[tuple[str, Held]]) -> list[int]:
+def _left(held: set[tuple[str, CompleteImport]]) -> list[int]:
     """The files of a source that could not be read when it was imported."""
     return sorted({number for _, one in held for number in one.left})
 

@@ -10,22 +10,28 @@ import polars as pl
 
 from smallcaps_assets.domain.events.detection import DetectionParams
 from smallcaps_assets.domain.imports.bar_facts import FACTS, bar_facts
-from smallcaps_assets.domain.imports.clocks import Agreement, Clock, agreement, on_clocks_of, share_outside
+from smallcaps_assets.domain.imports.clocks import (
+    Agreement,
+    TimestampForm,
+    measure_agreement,
+    reinterpret_zone,
+    share_outside,
+)
 from smallcaps_assets.domain.imports.events import (
-    ADOPTED,
-    REFUSED,
+    IMPORTED_EVENTS,
+    REJECTED,
     ROWS,
-    TOLD,
-    adopt,
+    SOURCE_COLUMNS,
     as_rows,
-    still_refused,
+    import_events,
+    still_rejected,
     typed_events,
 )
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.imports import remember_import
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.imports.bar_tables import symbol_of_path
@@ -78,7 +84,7 @@ class EventsImport:
     bars: BarsStore
     params: DetectionParams
     sessions: SessionParams
-    clock: Clock
+    clock: TimestampForm
     replace: bool
     allow_outside: bool
     allow_other_bars: bool
@@ -100,32 +106,32 @@ class EventsImport:
         rows, problems = self._read(files)
         if not self.allow_outside:
             self._require_clock(rows)
-        before = _published(out, ADOPTED)
+        before = _published(out, IMPORTED_EVENTS)
         if not self.replace:
             rows = pl.concat([rows, as_rows(before)])
         sessions = self._sessions_of(rows)
         facts, days = self._facts(rows, sessions)
         if not self.allow_other_bars:
             self._require_bars(rows.filter(~pl.col("here")).select(_HELD), sessions, facts, days)
-        adopted = adopt(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
+        adopted = import_events(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
         if not adopted.repairs["events"]:
             told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
             more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
             causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
         if out == self.bars.lake.imported_events:
-            remember_import(self.bars.lake, "events")
+            record_import(self.bars.lake, "events")
         said = {"what": ADOPTED_MARK}
         written = [publish_changed(out, adopted.events, said)]
-        refused_before = _published(refused_to, REFUSED)
-        pieces = [adopted.refused] if self.replace else [adopted.refused, refused_before]
-        refused = still_refused(pl.concat(pieces), adopted.events)
+        refused_before = _published(refused_to, REJECTED)
+        pieces = [adopted.rejected] if self.replace else [adopted.rejected, refused_before]
+        refused = still_rejected(pl.concat(pieces), adopted.events)
         if refused.height or refused_to.is_file():
             written.append(publish_changed(refused_to, refused, said))
         figures = {
             "events_left_out": before.height if self.replace else 0,
             "in_quarantine": refused.height,
-            "left_quarantine": refused_before.join(refused, on=list(REFUSED), how="anti", nulls_equal=True).height,
+            "left_quarantine": refused_before.join(refused, on=list(REJECTED), how="anti", nulls_equal=True).height,
         }
         return EventsAdopted(adopted.repairs | figures, problems, any(written))
 
@@ -177,7 +183,7 @@ class EventsImport:
     def _likely(self, rows: pl.DataFrame) -> str:
         """What is wrong with the clock of the rows, and how it is put right."""
         for said, zone in self._others():
-            moved = on_clocks_of(rows, said, zone)
+            moved = reinterpret_zone(rows, said, zone)
             share = share_outside(moved, self._sessions_of(moved))
             if share <= MOST_OUTSIDE:
                 return _taken_for(said, zone, f"{share:.1%} lie outside")
@@ -200,12 +206,13 @@ class EventsImport:
         self, events: pl.DataFrame, sessions: pl.DataFrame, facts: pl.DataFrame, days: pl.DataFrame
     ) -> None:
         """Make sure that the bars of the lake do not contradict most events."""
-        found = agreement(events, sessions, facts, days)
+        found = measure_agreement(events, sessions, facts, days)
         if found.share >= LEAST_ON_BARS:
             return
         raise InputError(
-            f"{found.held:,} events lie on days of which the lake has bars of their symbol, and only {found.same:,} of "
-            f"them ({found.same / found.held:.1%}) on a bar with the same close and volume; so nothing was written. "
+            f"{found.compared:,} events lie on days of which the lake has bars of their symbol, and only "
+            f"{found.same:,} of them ({found.same / found.compared:.1%}) on a bar with the same close and volume; so "
+            "nothing was written. "
             f"{self._likely_by_bars(events)}. Or give --allow-other-bars, if the times are right."
         )
 
@@ -214,8 +221,8 @@ class EventsImport:
         zones = self._others()
         found = dict(zip(zones, self._agreements(events, zones), strict=True))
         (said, zone), best = max(found.items(), key=lambda item: item[1].same)
-        if best.held and best.same >= LEAST_ON_BARS * best.held:
-            then = f"{best.same:,} of {best.held:,} ({best.same / best.held:.1%}) lie on such a bar"
+        if best.compared and best.same >= LEAST_ON_BARS * best.compared:
+            then = f"{best.same:,} of {best.compared:,} ({best.same / best.compared:.1%}) lie on such a bar"
             return f"Most likely {_taken_for(said, zone, then)}"
         tried = " or ".join(zone for _, zone in zones)
         return (
@@ -227,7 +234,7 @@ class EventsImport:
     def _agreements(self, events: pl.DataFrame, zones: Sequence[tuple[str, str]]) -> list[Agreement]:
         """How many events lie on their bars where clocks of the second zone were taken for those of the first."""
         known = set(self.bars.symbols())
-        moved = [on_clocks_of(events, said, zone).drop_nulls("timestamp") for said, zone in zones]
+        moved = [reinterpret_zone(events, said, zone).drop_nulls("timestamp") for said, zone in zones]
         sessions = [self._sessions_of(one) for one in moved]
         found = [Agreement(0, 0)] * len(zones)
         symbols = sorted(known.intersection(pl.concat(moved)["symbol"].unique()))
@@ -238,7 +245,7 @@ class EventsImport:
             bars = self.bars.read_together([symbol], first, last, _BARS_HELD)
             bars, days = bars.rename({"close": "bar_close", "volume": "bar_volume"}), _days_with(bars)
             found = [
-                so_far.plus(agreement(one, of_zone, bars, days))
+                so_far.plus(measure_agreement(one, of_zone, bars, days))
                 for so_far, one, of_zone in zip(found, own, sessions, strict=True)
             ]
         return found
@@ -292,7 +299,7 @@ def _scanned(file: Path) -> pl.LazyFrame:
 
 def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:
     """Rows (ROWS) with those that are alike as one."""
-    return rows.group_by(*TOLD, "here").agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
+    return rows.group_by(*SOURCE_COLUMNS, "here").agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
 
 
 def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Checks of manifests: before they are frozen, and of the current one."""
+"""Checks of a manifest, before and after it is frozen."""
 
 import polars as pl
 
@@ -14,47 +14,47 @@ from smallcaps_assets.settings.settings import Profile, Settings
 
 
 def require_sound_manifest(manifest: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> None:
-    """Make sure that a selection keeps its own limits, before it is frozen.
+    """Check a selection against its limits before it is frozen.
 
     Raises:
-        LakeError: it does not; names what is wrong.
+        LakeError: it breaks them; names what is wrong.
     """
-    found = [
+    findings = [
         manifest_checks.caps(manifest, profile),
         manifest_checks.ranks(manifest, ranking),
         manifest_checks.windows(manifest, profile),
     ]
-    broken = [str(one) for one in found if not one.holds]
+    broken = [str(finding) for finding in findings if not finding.holds]
     if broken:
         raise LakeError(
             f"the selection breaks its own limits: {'; '.join(broken)}. Nothing was frozen. Check that MASTER has one "
-            "row per event (materialize master_events again), then choose again."
+            "row per event (materialize master_events again), then select again."
         )
 
 
 def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Settings, master_sha256: str | None) -> Checks:
     """The checks of the current manifest of a profile.
 
-    Its limits are those of the settings in force; where it was chosen with others, it may break them and be right.
+    They use the settings in force. If the manifest was selected with others, broken limits are only a warning.
 
     Raises:
-        InputError: there is none yet.
+        InputError: there is no manifest yet.
     """
     sidecar = store.sidecar()
     path = store.folder / f"{sidecar['manifest_id']}.parquet"
-    own, ranking = settings.profiles[profile], settings.ranking
-    config_hash = profile_hash(own, ranking)
+    params, ranking = settings.profiles[profile], settings.ranking
+    config_hash = profile_hash(params, ranking)
     with disk_errors("read", path):
         rows = match_columns(pl.scan_parquet(path, hive_partitioning=False), MANIFEST, str(path)).collect()
 
-    def judged(found: Finding) -> Finding:
-        return found._replace(severe=sidecar["config_hash"] == config_hash)
+    def grade(finding: Finding) -> Finding:
+        return finding._replace(severe=sidecar["config_hash"] == config_hash)
 
     return {
-        "caps": lambda: judged(manifest_checks.caps(rows, own)),
-        "buckets": lambda: judged(manifest_checks.buckets(rows, sidecar, own, ranking)),
-        "ranks": lambda: judged(manifest_checks.ranks(rows, ranking)),
-        "windows": lambda: judged(manifest_checks.windows(rows, own)),
+        "caps": lambda: grade(manifest_checks.caps(rows, params)),
+        "buckets": lambda: grade(manifest_checks.buckets(rows, sidecar, params, ranking)),
+        "ranks": lambda: grade(manifest_checks.ranks(rows, ranking)),
+        "windows": lambda: grade(manifest_checks.windows(rows, params)),
         "unchanged": lambda: manifest_checks.unchanged(sidecar, sha256(path), rows.height),
         "up_to_date": lambda: manifest_checks.up_to_date(sidecar, master_sha256 or "no MASTER", config_hash),
     }

@@ -1,4 +1,4 @@
-"""Fetch some published spans again and tell what the vendor changed since; nothing in the lake is touched."""
+"""Audit published spans: fetch a sample again and report what the vendor changed; the lake is not changed."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -22,14 +22,14 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 
 WINDOWS_UNKNOWN: Final = (
-    "its quotes were thinned to the size budget around events whose windows the current manifest does not tell"
+    "its quotes were thinned to the size budget around events whose windows are not in the current manifest"
 )
 
 Published = Mapping[str, Any]
 
 
 class Sample(NamedTuple):
-    """Spans to ask for again (PUBLISHED and `kind`), of how many, and about how many requests that takes."""
+    """Spans to fetch again (PUBLISHED and `kind`), how many there are in all, and about how many requests it takes."""
 
     spans: pl.DataFrame
     of: int
@@ -38,13 +38,13 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that an audit of one profile takes.
+    """An audit of one profile.
 
     Attributes:
-        tape: what is published.
-        client: the road to the vendor.
-        threads: spans that may be held in memory at once.
-        log: takes lines about what is done and found.
+        tape: the published tape.
+        client: client of the vendor.
+        threads: how many spans are fetched and in memory at once.
+        log: receives progress and example lines.
     """
 
     tape: TapeStore
@@ -53,31 +53,31 @@ class Audit:
     log: Callable[[str], None]
 
     def sample(self, size: int, seed: int) -> Sample:
-        """At most `size` published spans of both kinds, each once; the same seed takes the same of the same tape.
+        """Draw at most `size` published spans of both kinds; the same seed draws the same spans of the same tape.
 
-        Spans that were not asked for when they were published are left out.
+        Spans that were published without a request are excluded.
 
         Raises:
             InputError: nothing is published.
         """
         published = pl.concat(rows.with_columns(kind=pl.lit(kind)) for kind, rows in self.tape.listing().items())
-        asked = published.filter(pl.col("skipped").is_null()).sort("kind", "symbol", "start", "end", "wave")
-        if asked.is_empty():
+        requested = published.filter(pl.col("skipped").is_null()).sort("kind", "symbol", "start", "end", "wave")
+        if requested.is_empty():
             profile = self.tape.profile
             raise InputError(
                 f"{self.tape.lake.root}: no tape of profile {profile} yet. Materialize {profile}/tape_trades and "
                 f"{profile}/tape_quotes first."
             )
-        chance = random.Random(seed)  # noqa: S311 -- nobody is to be kept from guessing it
-        chosen = asked[sorted(chance.sample(range(asked.height), min(size, asked.height)))]
-        return Sample(chosen, asked.height, int(chosen["pages"].fill_null(1).clip(lower_bound=1).sum()))
+        chance = random.Random(seed)  # noqa: S311 -- no secret
+        chosen = requested[sorted(chance.sample(range(requested.height), min(size, requested.height)))]
+        return Sample(chosen, requested.height, int(chosen["pages"].fill_null(1).clip(lower_bound=1).sum()))
 
     def run(self, sample: int, seed: int) -> pl.DataFrame:
-        """Fetch a sample of `sample` spans again; one row each (AUDIT), by kind, symbol and time.
+        """Fetch a sample of spans again; one row each (AUDIT), sorted by kind, symbol and time.
 
         Raises:
             InputError: nothing is published.
-            NotAuthenticated, NotEntitled: the vendor does not allow it.
+            NotAuthenticated, NotEntitled: the vendor refuses.
         """
         chosen = self.sample(sample, seed)
         self.log(
@@ -90,18 +90,18 @@ class Audit:
         for row, found in in_threads(work.compare, chosen.spans.to_dicts(), self.threads, stop=stop):
             rows.append(row)
             if found is not None:
-                self._tell(row, found)
+                self._log_examples(row, found)
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
 
     def _windows(self) -> pl.DataFrame:
-        """Windows of the events of the current manifest, with their timestamp; none where there is no manifest."""
+        """Windows of the events of the current manifest, with their timestamp; none if there is no manifest."""
         try:
             manifest = ManifestStore(self.tape.lake.manifests(self.tape.profile), self.tape.profile).load()
         except (InputError, LakeError):
             return pl.DataFrame(schema={"event_id": pl.String})
         return event_windows(manifest).with_columns(timestamp=manifest["timestamp"])
 
-    def _tell(self, row: Mapping[str, Any], found: Differences) -> None:
+    def _log_examples(self, row: Mapping[str, Any], found: Differences) -> None:
         for example in found.examples.to_dicts():
             values = f": {example['values']}" if example["values"] else ""
             self.log(
@@ -112,14 +112,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Work:
-    """What the threads of an audit share."""
+    """State shared by the threads of an audit."""
 
     tape: TapeStore
     client: MarketDataClient
     windows: pl.DataFrame
 
     def compare(self, published: Published) -> tuple[dict[str, Any], Differences | None]:
-        """The row (AUDIT) of one span, and how it differs where it does."""
+        """The row (AUDIT) of one span, and its differences if there are any."""
         row = {name: published[name] for name in AUDIT if name in published}
         windows = self._windows_of(published)
         if windows is None:
@@ -134,14 +134,14 @@ class _Work:
             raise
         except (MarketDataError, LakeError) as error:
             return row | {"cause": str(error)}, None
-        found = compare_tape(before, _thinned(fetched.frame, published, windows), published["kind"])
+        found = compare_tape(before, _thin_like(fetched.frame, published, windows), published["kind"])
         counts = {"added": found.added, "removed": found.removed, "altered": found.altered}
         return row | {"rows": before.height, **counts, "cause": None}, found if any(counts.values()) else None
 
     def _windows_of(self, published: Published) -> pl.DataFrame | None:
-        """Windows of the events of a span that was thinned to the size budget; None where they are not known.
+        """Windows of the events of a span that was thinned to the size budget; None if they are not known.
 
-        They are known where together they are the span; of other spans there is nothing to know.
+        They are known if together they are the span. Other spans need none.
         """
         if not published["budget_hz"]:
             return self.windows.clear()
@@ -153,8 +153,8 @@ class _Work:
         return windows if reach == (published["start"], published["end"]) else None
 
 
-def _thinned(frame: pl.DataFrame, published: Published, windows: pl.DataFrame) -> pl.DataFrame:
-    """A download as the artefact was thinned."""
+def _thin_like(frame: pl.DataFrame, published: Published, windows: pl.DataFrame) -> pl.DataFrame:
+    """A download, thinned as the published file was."""
     if published["kind"] == "trades":
         return frame
     thinning = Thinning(**published["thinning"])

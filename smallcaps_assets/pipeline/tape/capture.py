@@ -1,4 +1,4 @@
-"""Tape windows: plan the spans that are missing, fetch them with a few threads, publish each as it comes."""
+"""Capture tape windows: plan the missing spans, fetch them with a few threads, publish each as it arrives."""
 
 import random
 import time
@@ -29,16 +29,16 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Capture:
-    """Everything that fetching one kind of tape for one profile takes.
+    """Capture of one kind of tape for one profile.
 
     Attributes:
         kind: trades or quotes.
-        tape: where it goes.
-        client: the road to the vendor.
-        threads: requests that may be under way at once; fewer where the client's budget needs fewer.
-        config_hash: what decided the manifest, for the certificates.
-        log: takes lines about progress.
-        clock: the time, for the certificates.
+        tape: where spans are published.
+        client: client of the vendor.
+        threads: most requests in flight at once; fewer are used if the rate limit needs fewer.
+        config_hash: hash of the settings behind the manifest, for the certificates.
+        log: receives progress lines.
+        clock: returns the time, for the certificates.
     """
 
     kind: TapeKind
@@ -57,24 +57,24 @@ class Capture:
         allowance: Allowance | None = None,
         backlog: TapeBacklog | None = None,
     ) -> Iterator[Outcome]:
-        """Publish every window of `manifest` that belongs to `pairs` of (symbol, wave); outcomes as pairs are done.
+        """Publish every missing window of `manifest` in `pairs` of (symbol, wave); yields an outcome per finished pair.
 
-        Waves run in order. What is published asks nothing. A span that fails is kept in the quarantine with its
-        cause and does not stop the others. Data that the plan does not include is asked for once: the newest span
-        goes first, and where one is denied, so is every older one.
+        Waves are fetched in order. Published windows cost no request. A span that fails is recorded in the quarantine
+        with its cause and does not stop the others. Data not included in the vendor plan is requested only once: the
+        newest span comes first, and if a span is denied, all older ones are denied without a request.
 
         Args:
             manifest: the events (MANIFEST).
             pairs: the partitions.
-            left_out: how many events a trial leaves out of `manifest`; every outcome repeats it.
-            allowance: the requests that may be spent; spans that it does not admit stay missing, and the outcomes of
-                their partitions, which come last, say how many.
-            backlog: what is missing of exactly these events, as planned before; if it is not given, it is planned here,
+            left_out: how many events a trial excludes from `manifest`; repeated in every outcome.
+            allowance: the requests that may be spent; spans beyond it stay missing and are counted in the outcomes of
+                their partitions, which come last.
+            backlog: what is missing of exactly these events, if it was planned before; otherwise it is planned here,
                 without stale windows.
 
         Raises:
             NotAuthenticated: the key is unknown; one request was spent.
-            LakeError: the disk refuses; what is published stays.
+            LakeError: the disk refuses or the lake is gone; published files stay.
         """
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         chosen = manifest.join(asked, left_on=["symbol", "session"], right_on=["symbol", "wave"], how="semi")
@@ -121,7 +121,7 @@ class Capture:
 
 
 class _Work:
-    """The spans of one run, and what it learns on the way."""
+    """The spans of one run, and the state shared by its threads."""
 
     def __init__(self, capture: Capture, windows: pl.DataFrame, backlog: TapeBacklog, allowance: Allowance) -> None:
         self.kind, self.tape, self.spans = capture.kind, capture.tape, spans_of(backlog.spans)
@@ -141,7 +141,7 @@ class _Work:
         self.elsewhere = backlog.elsewhere
 
     def results(self) -> Iterator[SpanResult]:
-        """What became of each span, as it is known."""
+        """Yield the result of each span as soon as it is known."""
         skipped, copied = self._without_trades(), spans_within(self.spans, self.elsewhere)
         for span in skipped:
             yield self._count(self.publisher.publish_skipped(span))
@@ -149,7 +149,7 @@ class _Work:
             yield self._count(self.publisher.publish_copy(span, self.elsewhere))
         done = skipped | copied
         spans = _in_order([span for span in self.spans if span not in done])
-        # the first one alone: its answer tells whether key and plan allow any of this
+        # the first one alone: its answer shows whether the key and the plan allow any of them
         for some in (spans[:1], spans[1:]):
             for result in in_threads(
                 self._fetch,
@@ -168,7 +168,7 @@ class _Work:
         return result
 
     def _without_trades(self) -> set[Span]:
-        """Spans outside regular hours whose trades are published and empty: their quotes are not asked for."""
+        """Spans outside regular hours with published, empty trades: their quotes are not requested."""
         if self.trades is None or self.tape.quotes_without_trades:
             return set()
         return spans_within(
@@ -178,7 +178,7 @@ class _Work:
     def _fetch(self, span: Span) -> SpanResult:
         if denial := self._denied(span):
             return self.publisher.record_failure(span, "denied", denial)
-        if self.tape.is_published(self.kind, span):  # another run was faster
+        if self.tape.is_published(self.kind, span):  # by another run meanwhile
             return SpanResult(span)
         began = time.monotonic()
         try:
@@ -192,19 +192,19 @@ class _Work:
         except MarketDataError as error:
             return self.publisher.record_failure(span, "failed", error)
         result = self.publisher.publish_download(span, fetched, self._trades_of(span))
-        self.width.learn(fetched.requests, time.monotonic() - began - fetched.waited_s)
+        self.width.record(fetched.requests, time.monotonic() - began - fetched.waited_s)
         return result
 
     def _trades_of(self, span: Span) -> pl.DataFrame | None:
-        """The published trades of a quotes span, looked for again where they were not there at the start."""
+        """The published trades of the symbol of a quotes span; listed again if the span had none at the start."""
         if self.trades is None:
             return None
-        own = self.trades.filter(pl.col("symbol") == span.symbol)
-        there = own.select((pl.col("start") <= span.start) & (span.end <= pl.col("end"))).to_series().any()
-        return own if there else self.tape.published("trades", [span.symbol])
+        known = self.trades.filter(pl.col("symbol") == span.symbol)
+        covered = known.select((pl.col("start") <= span.start) & (span.end <= pl.col("end"))).to_series().any()
+        return known if covered else self.tape.published("trades", [span.symbol])
 
     def _denied(self, span: Span) -> NotEntitled | None:
-        """The denial of a span that is no newer than one that was denied: plans reach back only so far."""
+        """The denial of an equally old or newer span, which applies to this one: plans limit how far back data goes."""
         with self.lock:
             known = self.denial is not None and self.denied_to is not None and span.start <= self.denied_to
             return NotEntitled(*self.denial.args) if known and self.denial else None
@@ -215,14 +215,14 @@ class _Work:
 
 
 def _in_order(spans: Sequence[Span]) -> list[Span]:
-    """The newest span first, the others wave by wave, one symbol after the other.
+    """The newest span first, then wave by wave, symbol by symbol.
 
-    Symbols, and the spans of each, come in an order that differs from run to run: of two runs over the same spans
-    each finds published what the other did, instead of fetching the same at the same time all along.
+    Symbols and the spans of each come in random order: of two runs over the same spans, each finds published what the
+    other fetched, instead of both fetching the same spans at the same time.
     """
     if not spans:
         return []
-    chance = random.Random()  # noqa: S311 -- nobody is to be kept from guessing it
+    chance = random.Random()  # noqa: S311 -- no secret
     place: Mapping[str, float] = defaultdict(chance.random)
     newest = max(spans, key=lambda span: span.start)
     others = sorted(spans, key=lambda span: (WAVES.index(span.wave), place[span.symbol], chance.random()))

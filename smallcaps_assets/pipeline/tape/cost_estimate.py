@@ -1,4 +1,4 @@
-"""Plan before paying: what a capture still has to fetch, what that costs, and whether the disk holds it."""
+"""Plan a capture before paying for it: what is missing, what it costs, and whether the disk has room for it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from smallcaps_assets.market_data.client import ROWS_PER_PAGE
 from smallcaps_assets.settings.sections import FreeDiskParams
 
 BYTES_PER_GB: Final = 1e9
-# a plan learns from the tape of so many symbols at most, evenly spread over the alphabet
+# ratios are measured on the tape of at most this many symbols, evenly spread over the alphabet
 SYMBOLS_TO_LEARN_FROM: Final = 300
 
 _NOTHING_LEARNED: Final = LearnedRatios(None, None, None, None, 0, 0, 0)
@@ -42,7 +42,7 @@ _COUNTED: Final = pl.Schema({name: BARS[name] for name in ("symbol", "timestamp"
 
 @dataclass(frozen=True)
 class CapturePlan:
-    """What a capture costs, what that was reckoned with, and the free disk."""
+    """Cost of a capture, the figures it is based on, and the free disk space."""
 
     table: pl.DataFrame  # PLAN
     learned: LearnedRatios
@@ -50,29 +50,29 @@ class CapturePlan:
     bars: int  # minute bars inside the windows
     bars_without_transactions: int
     windows_without_bars: int
-    newest: Span | None  # the latest span that is due
+    newest: Span | None  # the latest missing span
     folder: Path
     free_bytes: int
     backlogs: Mapping[TapeKind, TapeBacklog]
 
     @property
     def bytes(self) -> float:
-        """Of parquet, in all."""
+        """Bytes of parquet, in total."""
         return float(self.table["bytes"][-1])
 
     @property
     def spans(self) -> int:
-        """To fetch, of all kinds."""
+        """Spans to fetch, of both kinds."""
         return int(self.table["trades_spans"][-1] + self.table["quotes_spans"][-1])
 
     def fits(self, params: FreeDiskParams) -> bool:
-        """Whether the disk holds it and keeps what is to stay free; what fetches nothing always fits."""
+        """Whether the disk has room for it and keeps the reserve free; a plan without spans always fits."""
         return self.spans == 0 or self.bytes + params.keep_gb * BYTES_PER_GB <= self.free_bytes
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Everything that planning the capture of one profile takes; nothing is asked of the vendor."""
+    """Plans the capture of one profile; sends no request."""
 
     tape: TapeStore
     assumptions: PlanAssumptions
@@ -86,7 +86,7 @@ class Planner:
         *,
         upgrade: bool = False,
     ) -> CapturePlan:
-        """The cost of what the lake lacks of `kinds` for `manifest` (MANIFEST), or for its `pairs` of (symbol, wave).
+        """The cost of the missing tape of a manifest, or of its `pairs` of (symbol, wave).
 
         Args:
             manifest: the events (MANIFEST).
@@ -106,7 +106,7 @@ class Planner:
         expected = expect_trades(windows, bars, per_bar)
         backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
         due = pl.concat([self._due(kind, backlog, bars) for kind, backlog in backlogs.items()])
-        # reading footers of the tape is what planning takes longest for
+        # reading footers takes most of the time of planning
         learned = _NOTHING_LEARNED if due.is_empty() else self._history()
         reckoned = choose_rates(learned, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
@@ -134,7 +134,7 @@ class Planner:
         return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
-        """Bars inside windows: symbol, timestamp, transactions. Reads these columns of the months concerned only."""
+        """Bars inside windows: symbol, timestamp, transactions. Reads only these columns of the months concerned."""
         minutes = minutes_of(windows).select("symbol", "timestamp").unique()
         months = minutes.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
         lake = self.tape.lake
@@ -154,7 +154,7 @@ class Planner:
             )
 
     def _history(self) -> LearnedRatios:
-        """What the published tape teaches; of many symbols, that of some."""
+        """Ratios of the published tape, of a sample of symbols if there are many."""
         folders = [
             folder
             for kind in TAPE_KINDS
@@ -167,10 +167,10 @@ class Planner:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free disk where `folder` is, or will be.
+    """Free bytes on the disk where `folder` is or will be.
 
     Raises:
-        LakeError: the system does not say.
+        LakeError: the system does not report it.
     """
     place = next(place for place in (folder, *folder.parents) if place.exists())
     with disk_errors("read", place):
@@ -178,10 +178,10 @@ def free_bytes(folder: Path) -> int:
 
 
 def require_room(plan: CapturePlan, params: FreeDiskParams) -> None:
-    """Make sure that the disk holds what a plan fetches, and keeps what is to stay free.
+    """Check that the disk has room for what a plan fetches and keeps the reserve free.
 
     Raises:
-        LakeError: it does not, with the numbers; never where `params` say not to check.
+        LakeError: it has not, with the figures; never if `params` disable the check.
     """
     if params.check and not plan.fits(params):
         raise LakeError(

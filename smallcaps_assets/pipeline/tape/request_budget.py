@@ -1,4 +1,4 @@
-"""A number of requests that may be spent in all: nothing new is begun once they are used up."""
+"""A total number of requests that may be spent: nothing new is started once they are used up."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -7,32 +7,32 @@ _Item = TypeVar("_Item")
 
 
 class Allowance:
-    """Counts requests against a number that may be spent; used from one thread.
+    """Counts requests against a limit; used from one thread.
 
-    What is begun takes one request at least, which is set aside at once. An answer in several pages, or one that takes
-    retries, may go beyond the number by as many: what was begun is finished.
+    Every item reserves one request when it starts. Items that take further pages or retries are finished, so the total
+    may exceed the limit by these.
     """
 
     def __init__(self, most: int | None, spent: int = 0) -> None:
-        """So many requests in all, of which some may be `spent` already; None is no limit."""
+        """Allow `most` requests in total (None: no limit), of which `spent` are used already."""
         self._most = most
-        self._begun = 0
+        self._started = 0
         self.spent = spent
 
     @property
     def used_up(self) -> bool:
-        """Whether nothing new may begin."""
-        return self._most is not None and self.spent + self._begun >= self._most
+        """Whether no further item may start."""
+        return self._most is not None and self.spent + self._started >= self._most
 
     def admit(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """Those of `items` that may begin, each asked for when there is room for it."""
+        """Yield items while the limit allows to start them; each is taken only when there is room for it."""
         for item in items:
             if self.used_up:
                 return
-            self._begun += 1
+            self._started += 1
             yield item
 
     def settle(self, requests: int) -> None:
-        """One of the items is done, and took so many requests."""
-        self._begun -= 1
+        """Record that an item has finished, and how many requests it took."""
+        self._started -= 1
         self.spent += requests

@@ -1,4 +1,4 @@
-"""What becomes of one span: its rows as the profile keeps them, published with their certificate, or why not."""
+"""Publish one span, thinned and within the size budget, with its certificate; or record its failure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,13 +28,13 @@ _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "r
 
 
 def current_time() -> datetime:
-    """The time, in UTC."""
+    """The current time, in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class SpanResult:
-    """What became of one span."""
+    """The result of one span."""
 
     span: Span
     rows: int = 0
@@ -46,14 +46,14 @@ class SpanResult:
 
 @dataclass(frozen=True)
 class SpanPublisher:
-    """Makes the files of one kind of tape.
+    """Publishes the spans of one kind of tape.
 
     Attributes:
         kind: trades or quotes.
-        tape: where they go.
-        windows: of all events concerned (WINDOWS), with their `timestamp`.
-        config_hash: what decided the manifest.
-        clock: the time.
+        tape: where they are published.
+        windows: the windows of all events concerned (WINDOWS), with their `timestamp`.
+        config_hash: hash of the settings behind the manifest.
+        clock: returns the time.
     """
 
     kind: TapeKind
@@ -71,8 +71,14 @@ class SpanPublisher:
         return self.tape.lake.tape(self.tape.profile, self.kind)
 
     def publish_download(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
-        """Publish a download; `trades` are the profile's published ones (PUBLISHED), to know the size of an event."""
-        said = {
+        """Publish a download.
+
+        Args:
+            span: the span.
+            fetched: the download.
+            trades: for quotes, the published trades (PUBLISHED) of the symbol, which count towards the size budget.
+        """
+        certificate = {
             "pages": fetched.pages,
             "requests": fetched.requests,
             "retries": fetched.retries,
@@ -80,44 +86,44 @@ class SpanPublisher:
             "received": fetched.frame.height,
             "request_ids": fetched.request_ids,
         }
-        result = self._enter(span, fetched.frame, said, trades)
+        result = self._publish_thinned(span, fetched.frame, certificate, trades)
         return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
 
     def publish_skipped(self, span: Span) -> SpanResult:
-        """Publish that the vendor was not asked, because there is nothing to be had."""
+        """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
         return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
 
     def publish_copy(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
-        """Publish trades cut out of what other profiles hold of the span (PUBLISHED); no request."""
+        """Publish trades cut out of the files of other profiles (PUBLISHED), without a request."""
         where = cut_pieces(span_windows([span]), elsewhere)
         rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
         with disk_errors("read", self.tape.lake.root / "tape"):
             kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
         known = where["fetched_at"].drop_nulls()
         files = [Path(path).relative_to(self.tape.lake.root).as_posix() for path in where["path"].unique().sort()]
-        said = {
+        certificate = {
             "received": kept.height,
             "taken_from": files,
             "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
-            # as old as the oldest of what it was cut out of
+            # as old as the oldest of the files
             "fetched_at": min(known.to_list()).isoformat(timespec="microseconds") if known.len() else None,
             "adopted_from": where["adopted_from"].explode().drop_nulls().unique().sort().to_list(),
         }
-        return self._publish(span, kept, _NOTHING | said)
+        return self._publish(span, kept, _NOTHING | certificate)
 
     def publish_imported(
         self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None
     ) -> SpanResult:
-        """Publish rows out of files that a user had; when they were fetched, and at what cost, is not known.
+        """Publish rows imported from a user's files; when they were fetched, and at what cost, is unknown.
 
         Args:
-            span: what they cover.
-            rows: sound tape with the profile's columns; quotes of at least the resolution asked.
+            span: the span that they cover.
+            rows: valid tape with the profile's columns; quotes of at least the profile's resolution.
             sources: the files.
-            trades: as `fetched` wants them.
+            trades: see `publish_download`.
         """
-        said = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
-        return self._enter(span, rows, _NOTHING | said, trades)
+        certificate = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
+        return self._publish_thinned(span, rows, _NOTHING | certificate, trades)
 
     def record_failure(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
         """Record why a span could not be fetched."""
@@ -140,8 +146,8 @@ class SpanPublisher:
                 f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again."
             ) from error
 
-    def _publish(self, span: Span, rows: pl.DataFrame, said: dict[str, Any]) -> SpanResult:
-        certificate = {
+    def _publish(self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any]) -> SpanResult:
+        origin = {
             "kind": self.kind,
             "profile": self.tape.profile,
             "package_version": _package_version(),
@@ -149,27 +155,29 @@ class SpanPublisher:
             "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
         with self._naming_a_lost_lake():
-            path = self.tape.publish(self.kind, span, rows, certificate | said, below=self._folder)
+            path = self.tape.publish(self.kind, span, rows, origin | certificate, below=self._folder)
             with disk_errors("read", path):
                 size = path.stat().st_size
         return SpanResult(span, rows.height, size)
 
-    def _enter(self, span: Span, rows: pl.DataFrame, said: dict[str, Any], trades: pl.DataFrame | None) -> SpanResult:
-        """Publish what there is to be had of a span as the profile keeps it: thinned, within the budget."""
+    def _publish_thinned(
+        self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any], trades: pl.DataFrame | None
+    ) -> SpanResult:
+        """Publish rows as the profile keeps them: thinned, within the size budget."""
         if self.kind == "quotes":
             rows = thin_frame(rows, self.tape.params.quotes)
         if trades is not None and self.tape.budget is not None:
             rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
-            said |= budget
-        return self._publish(span, rows, said)
+            certificate |= budget
+        return self._publish(span, rows, certificate)
 
     def _within_budget(
         self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget
     ) -> tuple[pl.DataFrame, dict[str, Any]]:
-        """Quotes of a span, thinned after events whose tape would be too large, and what was done."""
+        """Quotes of a span, thinned after events whose tape would be too large, and the footer entries about it."""
         size = int(quotes.estimated_size())
         at_most = int(trades.filter(pl.col("symbol") == span.symbol)["bytes"].sum()) if trades.height else 0
-        if size + at_most <= budget.event_mb * BYTES_PER_MB:  # as nearly always: no event can be over
+        if size + at_most <= budget.event_mb * BYTES_PER_MB:  # nearly always: no event can be over
             return quotes, {"budget_mb": budget.event_mb, "budget_events": [], "budget_hz": [], "over_budget": []}
         windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
         fitted = fit_budget(
@@ -188,7 +196,7 @@ class SpanPublisher:
         }
 
     def _trades_bytes(self, windows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, int]:
-        """The trades of each event as parquet, as far as published."""
+        """The bytes of the published trades of each event."""
         where = cut_pieces(windows.select(*WINDOWS), trades)
         shares = (
             self.tape.count_pieces("trades", where)
@@ -200,16 +208,16 @@ class SpanPublisher:
 
 
 def span_windows(spans: Sequence[Span]) -> pl.DataFrame:
-    """Spans as WINDOWS, each under its symbol, wave and name."""
+    """Spans as windows (WINDOWS), identified by symbol, wave and name."""
     rows = [(f"{span.symbol} {span.wave} {span.name}", span.symbol, span.wave, span.start, span.end) for span in spans]
     return pl.DataFrame(rows, schema=WINDOWS, orient="row")
 
 
 def spans_within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
-    """Those of `spans` that lie inside what is published (PUBLISHED)."""
-    asked = span_windows(spans)
-    outside = set(uncovered_windows(asked, published)["event_id"])
-    return {span for span, name in zip(spans, asked["event_id"], strict=True) if name not in outside}
+    """The spans that are fully inside published ones (PUBLISHED)."""
+    windows = span_windows(spans)
+    outside = set(uncovered_windows(windows, published)["event_id"])
+    return {span for span, name in zip(spans, windows["event_id"], strict=True) if name not in outside}
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What the vendor says of single symbols, one request each: asked once, kept in the lake, asked again when too old."""
+"""Details of single symbols, one request each: stored in the lake and requested again when too old."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,35 +15,35 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress
 
-# answers that are published together: at most so many are asked for again after a kill
+# Answers published together: at most so many are requested again after a kill.
 BATCH: Final = 25
-# symbols that may go unanswered whatever the share of them
+# Failed symbols that are tolerated whatever their share.
 FEW: Final = 5
 _TENTH: Final = 10
 
 
 @dataclass
 class _Unanswered:
-    """Symbols that got no usable answer: a few go on as unknown, many are an error."""
+    """Symbols without a usable answer: a few are treated as unknown, many are an error."""
 
-    due: int
+    requested: int
     symbols: list[str] = field(default_factory=list)
     _unavailable: int = 0
     _lock: Lock = field(default_factory=Lock)
 
     def add(self, symbol: str, error: MarketDataError) -> str:
-        """Note a symbol, from any thread, and tell what becomes of it; raises `error` where too many went before."""
+        """Record a failed symbol, from any thread, and return a log line; raises `error` where too many failed."""
         with self._lock:
             self.symbols.append(symbol)
             self._unavailable += isinstance(error, VendorUnavailable)
-            if self._unavailable > FEW or len(self.symbols) > max(FEW, self.due // _TENTH):
+            if self._unavailable > FEW or len(self.symbols) > max(FEW, self.requested // _TENTH):
                 raise error
-        return f"{symbol}: type and market cap stay as they were, or unknown, and are asked for next time: {error}"
+        return f"{symbol}: type and market cap are unchanged or unknown, and are requested again next time: {error}"
 
 
 @dataclass(frozen=True)
 class TickerDetails:
-    """Everything that asking for details takes."""
+    """Requests missing and outdated details and stores them."""
 
     store: UniverseStore
     client: MarketDataClient
@@ -51,49 +51,48 @@ class TickerDetails:
     max_age: timedelta
     threads: int
     log: Callable[[str], None]
-    unanswered: Callable[[str], None]  # told what is to be asked for again
+    unanswered: Callable[[str], None]  # receives what must be requested again
 
     def of(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """What is known (DETAILS) of the symbols in `wanted`, each on the `day` beside it, or not much off that day.
+        """Details (STORED_DETAILS) of the symbols in `wanted`, each as of about the `day` beside it.
 
-        Asks for what is missing or too old, and publishes the answers in batches, so that whoever is interrupted goes
-        on where it stopped. A symbol that the vendor does not know has a row of nulls; one of the few whose answer
-        cannot be used keeps what was known of it, and is due again.
+        Requests what is missing or too old, and publishes the answers in batches, so that an interrupted run resumes
+        where it stopped. A symbol unknown to the vendor has a row of nulls. Where the answers of a few symbols are
+        unusable, these keep their stored details and are requested again next time.
 
         Raises:
-            MarketDataError: the key is unknown, or the vendor did not give what was asked of many symbols; what came
-            before is kept.
+            MarketDataError: the key is unknown, or too many symbols failed; earlier answers are kept.
         """
         off = (pl.col("day") - pl.col("asked_for")).abs()
-        aging = wanted.with_columns(lasts=self._lasts(wanted["symbol"]))
-        due = aging.join(self.store.details(), on="symbol", how="left").filter(
+        with_age = wanted.with_columns(lasts=self._max_ages(wanted["symbol"]))
+        outdated = with_age.join(self.store.details(), on="symbol", how="left").filter(
             (off <= pl.col("lasts")).fill_null(value=False).not_()
         )
         try:
-            self._ask(due.select("symbol", "day").sort("symbol"))
+            self._request(outdated.select("symbol", "day").sort("symbol"))
         except NotEntitled as error:
-            self.log(f"types and market caps of {due.height:,} symbols count as unknown: {error}")
+            self.log(f"types and market caps of {outdated.height:,} symbols count as unknown: {error}")
             self.unanswered("types and market caps")
         return self.store.details().join(wanted, on="symbol", how="semi")
 
-    def _lasts(self, symbols: pl.Series) -> pl.Series:
-        """How long an answer lasts, half to all of `max_age`: what came on one day is not due again on one day."""
+    def _max_ages(self, symbols: pl.Series) -> pl.Series:
+        """How long each answer is valid: half to all of `max_age`, so that not all expire on one day."""
         days = self.max_age.days
         return pl.Series([timedelta(days=days - crc32(one.encode()) % (days // 2 + 1)) for one in symbols])
 
-    def _ask(self, due: pl.DataFrame) -> None:
-        if due.is_empty():
+    def _request(self, outdated: pl.DataFrame) -> None:
+        if outdated.is_empty():
             return
-        self.log(self._announced(due.height))
+        self.log(self._announcement(outdated.height))
         stop = Event()
         client = self.client.until(stop)
-        progress = Progress(due.height, "ticker details", self.log, self.client)
+        progress = Progress(outdated.height, "ticker details", self.log, self.client)
         answered: list[dict[str, Any]] = []
         answers = 0
 
-        failed = _Unanswered(due.height)
+        failed = _Unanswered(outdated.height)
 
-        def ask(one: tuple[str, date]) -> dict[str, Any] | str:
+        def request(one: tuple[str, date]) -> dict[str, Any] | str:
             try:
                 return _answer(client, *one)
             except (NotAuthenticated, NotEntitled):
@@ -102,31 +101,33 @@ class TickerDetails:
                 return failed.add(one[0], error)
 
         def width() -> int:
-            # a plan without this data costs one request
+            # One request finds out whether the plan includes this data.
             return self.threads if answers else 1
 
         try:
-            for answer in in_threads(ask, due.rows(), self.threads, width=width, tick=progress.tick, stop=stop):
+            for answer in in_threads(
+                request, outdated.rows(), self.threads, width=width, tick=progress.tick, stop=stop
+            ):
                 if isinstance(answer, str):
                     self.log(answer)
                 else:
                     answers += 1
                     answered.append(answer)
                 if len(answered) >= BATCH:
-                    self._keep(answered)
+                    self._publish(answered)
                 progress.add(failed=isinstance(answer, str))
         finally:
-            self._keep(answered)
+            self._publish(answered)
         for symbol in failed.symbols:
             self.unanswered(f"type and market cap of {symbol}")
 
-    def _announced(self, symbols: int) -> str:
+    def _announcement(self, symbols: int) -> str:
         budget = self.client.requests_per_minute
-        takes = f", about {timedelta(minutes=round(symbols / budget))} at {budget:g} a minute" if budget else ""
-        return f"asking for the type and market cap of {symbols:,} symbols, one request each{takes}"
+        duration = f", about {timedelta(minutes=round(symbols / budget))} at {budget:g} per minute" if budget else ""
+        return f"requesting type and market cap of {symbols:,} symbols, one request each{duration}"
 
-    def _keep(self, answered: list[dict[str, Any]]) -> None:
-        """Publish answers and forget them here."""
+    def _publish(self, answered: list[dict[str, Any]]) -> None:
+        """Publish answers and clear the list."""
         if answered:
             rows = pl.DataFrame(
                 [[row.get(name) for name in STORED_DETAILS] for row in answered], schema=STORED_DETAILS, orient="row"
@@ -137,7 +138,7 @@ class TickerDetails:
 
 def _answer(client: MarketDataClient, symbol: str, day: date) -> dict[str, Any]:
     try:
-        known = client.reference.ticker_details(symbol, day).frame.row(0, named=True)
+        details = client.reference.ticker_details(symbol, day).frame.row(0, named=True)
     except NotFound:
-        known = {"symbol": symbol}
-    return known | {"asked_for": day}
+        details = {"symbol": symbol}
+    return details | {"asked_for": day}

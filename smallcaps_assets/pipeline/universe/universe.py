@@ -1,4 +1,4 @@
-"""Which symbols are followed: those of a file or a list, or of the vendor's list what the filters leave."""
+"""Building the universe: symbols of a file or of the settings, or of the vendor's list after filters."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.source import require_same_source, source_identity
-from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, in_capitals, read_symbols
+from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, capitalize_symbols, read_symbols
 from smallcaps_assets.pipeline.universe.ticker_details import TickerDetails
 from smallcaps_assets.settings.sections import SourceParams
 
@@ -32,7 +32,7 @@ _ONE_DAY: Final = timedelta(days=1)
 
 
 class Universe(NamedTuple):
-    """The universe as it is now, and who came and went."""
+    """The universe, and the symbols that were added and removed."""
 
     rows: pl.DataFrame  # UNIVERSE
     added: list[str]
@@ -41,7 +41,7 @@ class Universe(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class UniverseBuilder:
-    """Everything that making the universe takes."""
+    """Builds the universe and stores it."""
 
     store: UniverseStore
     client: MarketDataClient
@@ -54,23 +54,23 @@ class UniverseBuilder:
     _unanswered: list[str] = field(default_factory=list, init=False)
 
     def run(self, as_of: date) -> Universe:
-        """The universe as of a session; asks the vendor only where the stored one answers another question.
+        """The universe as of a session; requests are sent only where the inputs of the stored universe differ.
 
-        A symbol that left stays, inactive and with the reason. What the plan denied, or an answer that could not be
-        used, is stored with the question, which therefore counts as unanswered the next time.
+        A symbol that is gone stays as an inactive row with the reason. Data that the plan denied, and unusable
+        answers, are stored with the inputs, so that the next run requests them again.
 
         Raises:
-            InputError: no symbol is usable; two differ only in case, which one folder cannot hold on every system; the
-            file of symbols cannot be used; or the lake holds data of another source.
+            InputError: no symbol is usable; two differ only in case; the file of symbols cannot be used; or the lake
+                holds data of another source.
         """
         before, file = self.store.read(), None if self.file is None else read_symbols(self.file)
-        question = {
+        inputs = {
             "as_of": f"{as_of}",
             "settings": self._settings_hash(),
             "source": source_identity(self.source),
             "file": None if file is None else file.sha256,
         }
-        if self.store.asked() == question:
+        if self.store.inputs() == inputs:
             return Universe(before, [], [])
         self._unanswered.clear()
         require_same_source(self.store, self.source)
@@ -79,11 +79,13 @@ class UniverseBuilder:
         require_distinct(rows)
         rows = self._with_reference(rows)
         if not rows["active"].any():
-            raise InputError(f"no usable symbol: {_told(rows)}. Name some in universe.symbols, or widen the filters.")
+            raise InputError(
+                f"no usable symbol: {_count_exclusions(rows)}. Name some in universe.symbols, or widen the filters."
+            )
         universe = self._with_history(rows, before, as_of)
         missing = {"unanswered": sorted(self._unanswered)} if self._unanswered else {}
-        self.store.replace(universe, question | missing)
-        return _compared(universe, before)
+        self.store.replace(universe, inputs | missing)
+        return _compare(universe, before)
 
     def _settings_hash(self) -> str:
         wanted = self.params.model_dump_json(exclude={"limits"})
@@ -91,14 +93,16 @@ class UniverseBuilder:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _listed(self, file: SymbolFile | None, as_of: date) -> pl.DataFrame:
-        """What the source of symbols says of each, one row per symbol."""
+        """The symbols as their source lists them (LISTED and SOURCE_REJECTION), one row each."""
         if file is not None:
             for note in file.notes:
                 self.log(f"{self.file}: {note}")
             given = pl.when(pl.col("market_cap_usd").is_not_null()).then(pl.lit(as_of))
             return file.rows.with_columns(market_cap_date=given)
         if self.params.symbols is not None:
-            named, notes = in_capitals(pl.DataFrame({"symbol": self.params.symbols}, schema={"symbol": pl.String}))
+            named, notes = capitalize_symbols(
+                pl.DataFrame({"symbol": self.params.symbols}, schema={"symbol": pl.String})
+            )
             for note in notes:
                 self.log(f"universe.symbols: {note}")
             return named.unique(maintain_order=True).match_to_schema(_SOURCED, missing_columns="insert")
@@ -106,41 +110,41 @@ class UniverseBuilder:
         if not self.params.filters_price:
             return listed
         closes = self._unless_denied(partial(self.client.reference.closes, as_of), "prices")
-        return listed if closes is None else _filled(listed, closes)
+        return listed if closes is None else _fill_nulls(listed, closes)
 
     def _vendors_list(self) -> pl.DataFrame:
-        """The vendor's list; of a ticker that several companies had, the one that is listed, or was last."""
+        """The vendor's list; of a ticker that several companies used, the listed one or else the latest."""
         frames = [self.client.reference.tickers(market="stocks", active="true").frame]
         if self.params.include_delisted:
             frames.append(self.client.reference.tickers(market="stocks", active="false").frame)
         delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))
-        never = ~pl.col("active") & pl.col("delisted").is_null()
+        undated = ~pl.col("active") & pl.col("delisted").is_null()
         return (
             pl.concat(frames)
             .rename({"type": "ticker_type"})
             .with_columns(delisted=delisted)
-            .with_columns(pl.when(never).then(pl.lit("delisted, the vendor does not say when")).alias(SOURCE_REJECTION))
+            .with_columns(pl.when(undated).then(pl.lit("delisted, the vendor gives no date")).alias(SOURCE_REJECTION))
             .sort("active", "delisted", descending=True, nulls_last=True, maintain_order=True)
             .unique("symbol", keep="first", maintain_order=True)
             .match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore")
         )
 
     def _with_details(self, listed: pl.DataFrame, as_of: date) -> pl.DataFrame:
-        """`listed` with what the vendor says of single symbols, where that decides anything."""
+        """`listed` with the vendor's details of single symbols, where a filter or the settings need them."""
         params = self.params
-        cheaply = judge_listings(listed, params.model_copy(update={"max_market_cap_usd": None}), self.first_session)
+        prefiltered = judge_listings(listed, params.model_copy(update={"max_market_cap_usd": None}), self.first_session)
         unknown = pl.col("market_cap_usd").is_null()
         if params.is_named:
-            asks, unknown = params.reference_data, unknown | pl.col("ticker_type").is_null()
+            needs_details, unknown = params.reference_data, unknown | pl.col("ticker_type").is_null()
         else:
-            asks = params.max_market_cap_usd is not None
-        # on the day of its delisting the vendor does not know a symbol any more
+            needs_details = params.max_market_cap_usd is not None
+        # On the day of its delisting the vendor no longer knows a symbol.
         day = pl.min_horizontal(pl.lit(as_of), pl.col("delisted") - _ONE_DAY)
-        wanted = cheaply.filter(pl.col("active") & unknown).select("symbol", day=day)
-        if not asks or wanted.is_empty():
+        wanted = prefiltered.filter(pl.col("active") & unknown).select("symbol", day=day)
+        if not needs_details or wanted.is_empty():
             return listed
         max_age = timedelta(days=params.market_cap_max_age_days)
-        asking = TickerDetails(
+        details = TickerDetails(
             self.store,
             self.client,
             source_identity(self.source),
@@ -150,39 +154,39 @@ class UniverseBuilder:
             self._unanswered.append,
         )
         dated = pl.when(pl.col("market_cap_usd").is_not_null()).then("asked_for")
-        return _filled(listed, asking.of(wanted).with_columns(market_cap_date=dated))
+        return _fill_nulls(listed, details.of(wanted).with_columns(market_cap_date=dated))
 
     def _with_reference(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """`rows` with float and short interest of the symbols that are followed, where they are not known yet."""
+        """`rows` with float and short interest of the active symbols, where unknown."""
         if not self.params.reference_data:
             return rows
-        for ask, columns in (
+        for request, columns in (
             (self.client.reference.float_shares, ["float_shares"]),
             (self.client.reference.short_interest, ["short_interest_shares", "days_to_cover"]),
         ):
             unknown = pl.any_horizontal(pl.col(columns).is_null())
             symbols = rows.filter(pl.col("active") & unknown)["symbol"].to_list()
             if symbols:
-                known = self._unless_denied(partial(ask, symbols), " and ".join(columns))
-                rows = rows if known is None else _filled(rows, known.select("symbol", *columns).unique("symbol"))
+                known = self._unless_denied(partial(request, symbols), " and ".join(columns))
+                rows = rows if known is None else _fill_nulls(rows, known.select("symbol", *columns).unique("symbol"))
         return rows
 
-    def _unless_denied(self, ask: Callable[[], Download], what: str) -> pl.DataFrame | None:
-        """What the vendor answers; None where the plan does not include it."""
+    def _unless_denied(self, request: Callable[[], Download], what: str) -> pl.DataFrame | None:
+        """The downloaded rows; None where the plan does not include them."""
         try:
-            return ask().frame
+            return request().frame
         except NotEntitled as error:
             self.log(f"{what} count as unknown: {error}")
             self._unanswered.append(what)
             return None
 
     def _with_history(self, rows: pl.DataFrame, before: pl.DataFrame, as_of: date) -> pl.DataFrame:
-        """`rows` together with the symbols of `before` that are gone (UNIVERSE).
+        """`rows` and the symbols of `before` that are gone (UNIVERSE).
 
-        Of whoever is not followed any more the reference data stay as they were, and so the events found with them.
+        Symbols that are no longer followed keep their reference data, and thereby the events detected with it.
         """
         known = before.select("symbol", "float_shares", "short_interest_shares", "days_to_cover")
-        kept = _filled(rows, known.join(rows.filter(~pl.col("active")), on="symbol", how="semi"))
+        kept = _fill_nulls(rows, known.join(rows.filter(~pl.col("active")), on="symbol", how="semi"))
         seen = kept.join(before.select("symbol", "first_seen"), on="symbol", how="left").with_columns(
             pl.col("first_seen").fill_null(as_of), last_seen=pl.lit(as_of)
         )
@@ -197,21 +201,21 @@ class UniverseBuilder:
         return "no longer listed" if self.params.symbols is None else "no longer in universe.symbols"
 
 
-def _filled(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """`rows` whose nulls are filled from the columns of the same name in `known`, one row per symbol."""
+def _fill_nulls(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with nulls filled from the columns of the same name in `known`, which has one row per symbol."""
     names = [name for name in known.columns if name in rows.columns and name != "symbol"]
     joined = rows.join(known.select("symbol", *names), on="symbol", how="left", suffix=" known", maintain_order="left")
     filled = [pl.coalesce(name, f"{name} known").alias(name) for name in names]
     return joined.with_columns(filled).select(rows.columns)
 
 
-def _told(rows: pl.DataFrame) -> str:
+def _count_exclusions(rows: pl.DataFrame) -> str:
     counted = rows.group_by("excluded_by").len().sort("len", "excluded_by", descending=[True, False])
     parts = [f"{count:,} by {by}" for by, count in counted.iter_rows()]
-    return f"of {rows.height:,} listed, {', '.join(parts)} are excluded" if parts else "none is listed"
+    return f"of {rows.height:,} listed, {', '.join(parts)} are excluded" if parts else "no symbol is listed"
 
 
-def _compared(universe: pl.DataFrame, before: pl.DataFrame) -> Universe:
+def _compare(universe: pl.DataFrame, before: pl.DataFrame) -> Universe:
     now, then = universe.filter("active")["symbol"], before.filter("active")["symbol"]
     added = now.filter(~now.is_in(then.to_list())).to_list()
     return Universe(universe, added, then.filter(~then.is_in(now.to_list())).to_list())

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: right inputs of any shape, wrong ones told in one paragraph."""
+"""The command line as users see it: valid inputs of any shape, and errors in one paragraph."""
 
 import json
 import os
@@ -15,7 +15,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
 from smallcaps_assets.lake.bars import DAY
 from smallcaps_assets.lake.layout import Lake
@@ -69,7 +70,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Run a command that must refuse what it is given; returns what it said, which is one paragraph."""
+    """Run a command that must reject its input; returns its error message, which is one paragraph."""
 
     def run(*arguments: object) -> str:
         code = main([str(argument) for argument in arguments])
@@ -104,9 +105,9 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    told = capsys.readouterr().out
-    assert f"example:\n  smallcaps {command} " in told
-    assert "Needs:" in told
+    printed = capsys.readouterr().out
+    assert f"example:\n  smallcaps {command} " in printed
+    assert "Needs:" in printed
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -152,11 +153,11 @@ def test_detect_writes_the_master_of_the_bars(capsys: pytest.CaptureFixture[str]
     assert found.schema == EVENTS
     assert found.height > 20
     assert_frame_equal(found, expected())
-    told = capsys.readouterr().out
-    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in told
-    assert f"{found.height:,} events written to deep/down/events.parquet" in told
+    printed = capsys.readouterr().out
+    assert f"{LIVELY.height:,} bars of 2 symbols, {OUTSIDE} outside every session" in printed
+    assert f"{found.height:,} events written to deep/down/events.parquet" in printed
     for kind, direction, rows in found.group_by("event_type", "direction").len().iter_rows():
-        assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", told, re.MULTILINE)
+        assert re.search(rf"^ +{kind} +{direction} +{rows:,}$", printed, re.MULTILINE)
     assert not list(Path("deep").rglob("*quarantine*"))
 
 
@@ -256,15 +257,15 @@ def test_disorder_repeats_and_rubbish_are_set_aside_and_counted(capsys: pytest.C
     put("bars.parquet", pl.concat([LIVELY, bad, again, nameless]).sample(fraction=1.0, shuffle=True, seed=4))
     run_detect("bars.parquet", "out/events.parquet")
     assert_frame_equal(written("out/events.parquet"), expected())
-    told = capsys.readouterr().out
-    assert "10 bars set aside in out/events.quarantine.parquet: " in told
+    printed = capsys.readouterr().out
+    assert "10 bars set aside in out/events.quarantine.parquet: " in printed
     counted = {
         "a price is missing or not positive": 5,
         "repeats the minute of an earlier row": 3,
         "symbol is not usable as a name": 2,
     }
     for reason, rows in counted.items():
-        assert f"{rows} {reason}" in told
+        assert f"{rows} {reason}" in printed
     aside = written("out/events.quarantine.parquet")
     assert dict(aside.group_by("reason").len().iter_rows()) == counted
     # a clean run leaves no stale quarantine behind
@@ -308,10 +309,10 @@ GOOD = LIVELY.head(50)
 )
 def test_bars_that_cannot_be_used_are_refused(bars: pl.DataFrame, words: list[str], refused: Refused) -> None:
     put("in/bars.parquet", bars)
-    told = refused("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
-    assert "in/bars.parquet" in told
+    printed = refused("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
+    assert "in/bars.parquet" in printed
     for word in words:
-        assert word in told
+        assert word in printed
     assert not Path("events.parquet").exists()
 
 
@@ -405,14 +406,14 @@ def test_a_wrong_setting_is_named_by_every_command(command: str, home: Path, ref
         "manifest": ["--master", "m.parquet", "--profile", "core"],
     }
     file = config(home, "max_retries: 5", "max_retrys: 5")
-    told = refused(command, *flags.get(command, []), "--config", file)
-    assert "source.max_retrys = 5: no such setting" in told
-    assert "other.yaml" in told
+    printed = refused(command, *flags.get(command, []), "--config", file)
+    assert "source.max_retrys = 5: no such setting" in printed
+    assert "other.yaml" in printed
 
 
 def test_a_configuration_that_is_not_there(refused: Refused) -> None:
-    told = refused("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
-    assert "nowhere.yaml: cannot be read" in told
+    printed = refused("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
+    assert "nowhere.yaml: cannot be read" in printed
 
 
 def test_a_folder_that_is_no_clone(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,12 +437,12 @@ def test_a_manifest_is_frozen_with_its_funnel_told(capsys: pytest.CaptureFixture
     manifest = ManifestStore(Path("chosen"), "core").load()
     assert manifest.schema == MANIFEST
     assert manifest.height == 6
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for step in ("MASTER", "range_and_sessions", "max_per_symbol_day", "max_events"):
-        assert re.search(rf"^{step} +6", told, re.MULTILINE)
-    assert "RTH          6  100.0 %" in told
+        assert re.search(rf"^{step} +6", printed, re.MULTILINE)
+    assert "RTH          6  100.0 %" in printed
     sidecar = json.loads(next(Path("chosen").glob("core_*.json")).read_text())
-    assert sidecar["manifest_id"] in told
+    assert sidecar["manifest_id"] in printed
     before = files_below(Path("chosen"))
     run_manifest("--out", "chosen")
     assert files_below(Path("chosen")) == before
@@ -485,19 +486,19 @@ def test_a_master_that_would_poison_a_selection_is_refused(
     master: pl.DataFrame, words: list[str], refused: Refused
 ) -> None:
     put("master.parquet", master)
-    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
-    assert "master.parquet" in told
+    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
+    assert "master.parquet" in printed
     for word in words:
-        assert word in told
+        assert word in printed
     assert not Path("chosen").exists()
 
 
 def test_a_date_that_is_none_is_refused_where_dates_decide(home: Path, refused: Refused) -> None:
     file = config(home, "first_date: null", "first_date: 2025-11-05")
     put("master.parquet", MASTER.with_columns(date=pl.lit("5 Nov 2025")))
-    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
-    assert "master.parquet" in told
-    assert "date" in told
+    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
+    assert "master.parquet" in printed
+    assert "date" in printed
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
@@ -512,8 +513,8 @@ def test_a_master_that_is_not_there(dry: list[str], refused: Refused) -> None:
 def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
     put("master.parquet", MASTER)
     Path("file").write_text("no folder")
-    told = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
-    assert "cannot be written" in told
+    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
+    assert "cannot be written" in printed
 
 
 # ------------------------------------------------------------------------------------------------- demo, status
@@ -521,10 +522,10 @@ def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
 
 def test_the_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--profile", "plus"]) == 0
-    told = capsys.readouterr().out
-    assert "0 symbols" in told
-    assert "profile plus: no manifest yet" in told
-    assert "profile core" not in told
+    printed = capsys.readouterr().out
+    assert "0 symbols" in printed
+    assert "profile plus: no manifest yet" in printed
+    assert "profile core" not in printed
     assert not (tmp_path / "home" / "lake").exists()
 
 
@@ -568,7 +569,7 @@ def test_sessions_are_counted_back_from_a_leap_day(home: Path, capsys: pytest.Ca
     text = text.replace("last_session: 2025-12-01", "last_session: 2024-02-29")
     (home / "config" / "config.yaml").write_text(text)
     assert main(["status", "--sessions", "2"]) == 0
-    assert "2 sessions due" in capsys.readouterr().out
+    assert "2 sessions expected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["ui", "exchange"])
@@ -576,6 +577,14 @@ def test_a_port_that_is_taken_is_named(command: str, refused: Refused) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"cannot listen on 127.0.0.1:{port}" in refused(command, "--port", port)
+
+
+@pytest.mark.parametrize("command", ["demo", "ui"])
+def test_a_folder_without_dagster_yaml_is_refused_with_the_remedy(home: Path, command: str, refused: Refused) -> None:
+    (home / "dagster.yaml").unlink()
+    words = f"{home / 'dagster.yaml'}: is missing. The folder that holds config/ also needs a dagster.yaml"
+    assert words in refused(command, "--lake", "lake")
+    assert not (home / ".dagster" / "dagster.yaml").exists()
 
 
 def test_simulated_data_do_not_enter_the_lake_of_the_vendor(home: Path, refused: Refused) -> None:
@@ -602,29 +611,29 @@ def test_a_replay_names_its_own_sessions(capsys: pytest.CaptureFixture[str], tmp
     assert main(["status", "--replay", "capture", "--lake", "lake"]) == 0
     days = bars_for_replay().select(DAY.unique()).to_series()
     due = len([day for day in DAYS if days.min() <= day <= days.max()])  # type: ignore[operator]
-    assert f"{due} sessions due" in capsys.readouterr().out
+    assert f"{due} sessions expected" in capsys.readouterr().out
     overrides: dict[str, Any] = json.loads(os.environ["SMALLCAPS_OVERRIDES"])
     assert overrides["source"]["embedded"]["replay"] == str(tmp_path / "capture")
 
 
-WHY = "nightly_report says why"
+WHY = "see nightly_report"
 
 
 @pytest.mark.parametrize(
     ("behind", "line"),
     [
-        ([], "night:  no symbol stayed behind"),
+        ([], "night:  no symbol is behind"),
         (
             [("BBB", 1, date(2025, 11, 26), 0, "no"), ("AAA", 2, date(2025, 11, 25), 0, "no")],
-            "night:  2 stayed behind (AAA, BBB), sessions are missing since 2025-11-25; " + WHY,
+            "night:  2 behind (AAA, BBB), sessions are missing since 2025-11-25; " + WHY,
         ),
         (
             [(f"S{number}", 1, date(2025, 11, 26), 0, "no") for number in range(7)],
-            "night:  7 stayed behind (S0, S1, S2, S3, S4 and 2 more), sessions are missing since 2025-11-26; " + WHY,
+            "night:  7 behind (S0, S1, S2, S3, S4 and 2 more), sessions are missing since 2025-11-26; " + WHY,
         ),
         (
             [("AAA", 0, None, 3, "no")],
-            "night:  1 stayed behind (AAA), of sessions that are here events are missing; " + WHY,
+            "night:  1 behind (AAA), events of published sessions are missing; " + WHY,
         ),
     ],
 )

@@ -15,7 +15,8 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.detecting.experiment import Experiment
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.universe import UNIVERSE

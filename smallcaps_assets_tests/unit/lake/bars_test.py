@@ -16,7 +16,7 @@ from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets_tests.conftest import event, files_below
 from smallcaps_assets_tests.scenarios import bars_from, flat
 
@@ -225,7 +225,7 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([{name: row[name] for name in SHARD} for row in rows], schema=SHARD, orient="row")
 
 
-COVERAGE = Coverage.of({"flush": "abc"}, [0.6, 0.5], {WED: "3-ff", MON: "0-00"}, {WED: 0.1 + 0.2, MON: 1e6}, 2)
+COVERAGE = ShardCoverage.of({"flush": "abc"}, [0.6, 0.5], {WED: "3-ff", MON: "0-00"}, {WED: 0.1 + 0.2, MON: 1e6}, 2)
 
 
 def test_a_shard_comes_back_as_it_went(lake: Lake) -> None:
@@ -245,22 +245,20 @@ def test_all_shards_together(lake: Lake) -> None:
     store.replace("A", shard(), COVERAGE)
     assert [path.name for path in store.files()] == ["symbol=A.parquet", "symbol=B.parquet"]
     assert store.scan().collect()["symbol"].to_list() == ["B"]
-    assert len(files_below(lake.root)) == 4
+    assert len(files_below(lake.root)) == 2
 
 
 def test_what_killed_writers_left_of_a_shard_is_swept_and_of_no_other(lake: Lake) -> None:
     lake.shards.mkdir(parents=True)
-    left = [
-        lake.shards / f".symbol={name}.0123abcd.0a.part" for name in ("A.parquet", "A.jsonl", "A.B.jsonl", "B.parquet")
-    ]
+    left = [lake.shards / f".symbol={name}.0123abcd.0a.part" for name in ("A.parquet", "A.B.parquet", "B.parquet")]
     for path in left:
         path.write_bytes(b"half")
     ShardStore(lake).replace("A", shard(), COVERAGE)
-    assert [path.exists() for path in left] == [False, False, True, True]
+    assert [path.exists() for path in left] == [False, True, True]
 
 
 def test_a_shard_that_does_not_say_what_it_covers_is_refused(lake: Lake) -> None:
     lake.shards.mkdir(parents=True)
     shard(event()).write_parquet(lake.shard("AEMD"))
-    with pytest.raises(LakeError, match="is no shard that was detected here"):
+    with pytest.raises(LakeError, match="its footer has no provenance"):
         ShardStore(lake).coverage("AEMD")

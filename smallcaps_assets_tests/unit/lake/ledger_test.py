@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.tape.schemas import TapeKind
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets_tests.conftest import event, manifest_of, quotes_at, trades_at
@@ -40,7 +40,9 @@ def span(start: float, end: float, *events: str, wave: str = "RTH") -> Span:
     return Span("AEMD", wave, at(start), at(end), events)
 
 
-def put(tape: TapeStore, kind: TapeKind, start: float, end: float, *minutes: float, wave: str = "RTH", **said: int) -> Path:
+def put(
+    tape: TapeStore, kind: TapeKind, start: float, end: float, *minutes: float, wave: str = "RTH", **said: int
+) -> Path:
     rows = (trades_at if kind == "trades" else quotes_at)(*map(at, minutes))
     spent = {"requests": 1, "retries": 0, "throttled": 0} | said
     return tape.publish(kind, span(start, end, wave=wave), rows.select(*tape.schema(kind)), spent)

@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -21,6 +22,7 @@ from smallcaps_assets.lake.publish import (
     require_writable,
     sha256,
     sweep,
+    sweep_below,
 )
 
 FRAME = pl.DataFrame({"symbol": ["A", "B"], "close": [1.5, None]})
@@ -65,6 +67,68 @@ def test_a_frame_on_disk_is_published_whole_or_not_at_all(tmp_path: Path) -> Non
     assert names(tmp_path) == ["a.parquet"]
 
 
+class RowsLost(pl.DataFrame):
+    """A frame of which one row does not reach the disk."""
+
+    def write_parquet(self, file: Any, **options: Any) -> None:
+        pl.DataFrame(self.to_dicts()[:-1], schema=self.schema).write_parquet(file, **options)
+
+
+class TypeChanged(pl.DataFrame):
+    """A frame of which a column reaches the disk with another type."""
+
+    def write_parquet(self, file: Any, **options: Any) -> None:
+        pl.DataFrame(self.to_dict()).with_columns(pl.col("close").cast(pl.Float32)).write_parquet(file, **options)
+
+
+@pytest.mark.parametrize("damaged", [RowsLost, TypeChanged])
+def test_a_frame_that_does_not_read_back_is_not_published(tmp_path: Path, damaged: type[pl.DataFrame]) -> None:
+    path = tmp_path / "table.parquet"
+    publish_frame(path, FRAME)
+    with pytest.raises(LakeError, match=r"table\.parquet: what was written does not read back"):
+        publish_frame(path, damaged(FRAME.to_dict()), {"new": True})
+    assert pl.read_parquet(path).equals(FRAME)
+    assert provenance_of(path) is None
+    assert names(tmp_path) == ["table.parquet"]
+
+
+@pytest.fixture
+def disk_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Flushes to disk and renames, in order: what happened, and the number of the file's inode."""
+    calls: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        calls.append(("flushed", os.fstat(descriptor).st_ino))
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        calls.append(("renamed", target.stat().st_ino))
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: publish_frame(path, FRAME),
+        lambda path: publish_lazy(path, FRAME.lazy(), FRAME.height),
+        lambda path: publish_text(path, "text"),
+    ],
+    ids=["frame", "lazy frame", "text"],
+)
+def test_a_file_is_flushed_to_disk_before_it_is_renamed_into_place(
+    tmp_path: Path, disk_calls: list[tuple[str, int]], write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "file"
+    write(path)
+    inode = path.stat().st_ino
+    assert disk_calls == [("flushed", inode), ("renamed", inode)]
+
+
 def test_row_groups_carry_statistics(tmp_path: Path) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -102,35 +166,6 @@ def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path: Path) -> None:
         publish(path, write)
     assert names(tmp_path) == ["table.parquet"]
     assert path.read_text() == "old"
-
-
-LITTLE_ROOM = textwrap.dedent("""
-    import resource, signal, sys
-    from pathlib import Path
-    from smallcaps_assets.errors import LakeError
-    from smallcaps_assets.lake.publish import append_line
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    append_line(Path(sys.argv[1]), "fits")
-    for line in ("one of which a part fits", "and again"):
-        try:
-            append_line(Path(sys.argv[1]), line)
-        except LakeError as error:
-            print(error)
-""")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes there")
-def test_a_line_that_finds_no_room_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "told.jsonl"
-    publish_text(path, "0123456789")
-    command = [sys.executable, "-c", LITTLE_ROOM, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    told = done.stdout.splitlines()
-    assert len(told) == 2
-    assert all(line.startswith(f"{path}: cannot be written (") and "Free space and run again" in line for line in told)
-    assert path.read_text(encoding="utf-8") == "0123456789\nfits"
 
 
 def test_a_folder_that_cannot_be_made_is_a_lake_error(tmp_path: Path) -> None:
@@ -218,6 +253,15 @@ def test_what_no_process_can_be_named_for_is_swept(tmp_path: Path) -> None:
     for mark in ("0123abcd", "999999999-1", f"{os.getpid()}-1"):
         (tmp_path / f".table.parquet.{mark}.0a.part").write_bytes(b"")
     sweep(tmp_path / "table.parquet")
+    assert names(tmp_path) == []
+
+
+def test_only_the_remains_of_the_named_files_are_swept(tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        (tmp_path / f".{name}.999999999-1.0a.part").write_bytes(b"")
+    sweep_below(tmp_path, ".*.part", of={"a.parquet"})
+    assert names(tmp_path) == [".b.parquet.999999999-1.0a.part"]
+    sweep_below(tmp_path, ".*.part")
     assert names(tmp_path) == []
 
 

@@ -1,122 +1,262 @@
-"""What a shard covers: a text that grows by lines while its events stay."""
+"""What a shard covers: its footer, and the difference to it while its events stay the same."""
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 from smallcaps_assets.domain.tables import SHARD
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import Month, Stamp
-from smallcaps_assets.lake.shards import MOST_LINES, Coverage, ShardStore
+from smallcaps_assets.lake.months import FileState, MonthCoverage
+from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
+from smallcaps_assets_tests.conftest import files_below
 
 ONE = "ABCD"
 FIRST = date(2025, 1, 2)
+NO_EVENTS = SHARD.to_frame()
 
 
-def month(*marks: str) -> Month:
-    days = {FIRST + timedelta(days=number): mark for number, mark in enumerate(marks)}
-    return Month.of(Stamp(len(marks), 7), days, dict.fromkeys(days, 0.1))
+def month(*fingerprints: str) -> MonthCoverage:
+    days = {FIRST + timedelta(days=number): fingerprint for number, fingerprint in enumerate(fingerprints)}
+    return MonthCoverage.of(FileState(len(fingerprints), 7), days, dict.fromkeys(days, 0.1))
+
+
+COVERAGE = ShardCoverage({"flush": "f00d"}, [0.6], {"2024-12": month(), "2025-01": month("1-a")}, 0)
 
 
 @pytest.fixture
 def store(lake: Lake) -> ShardStore:
     """A shard without events that covers a session."""
-    held = ShardStore(lake)
-    held.replace(
-        ONE, SHARD.to_frame(), Coverage({"flush": "f00d"}, [0.6], {"2024-12": month(), "2025-01": month("1-a")}, 0)
-    )
-    return held
+    made = ShardStore(lake)
+    made.replace(ONE, NO_EVENTS, COVERAGE)
+    return made
 
 
-def path_of(store: ShardStore) -> Path:
-    return store.lake.shard(ONE).with_suffix(".jsonl")
+def covered(store: ShardStore, symbol: str = ONE) -> ShardCoverage:
+    found = store.coverage(symbol)
+    assert found is not None
+    return found
 
 
-def grow(store: ShardStore, **months: Month) -> None:
+def grow(store: ShardStore, symbol: str = ONE, **months: MonthCoverage) -> None:
     """The next sessions, none with an event."""
-    before = store.coverage(ONE)
-    assert before is not None
-    store.replace(ONE, SHARD.to_frame(), replace(before, months=before.months | months))
+    before = covered(store, symbol)
+    store.replace(symbol, NO_EVENTS, replace(before, months=before.months | months))
 
 
-def lines_of(store: ShardStore) -> list[str]:
-    return path_of(store).read_text(encoding="utf-8").split("\n")
+def table(store: ShardStore) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((store.lake.shards / "coverage=A.json").read_text(encoding="utf-8"))
+    return content
 
 
-def test_a_line_says_only_what_changed(store: ShardStore) -> None:
-    whole = path_of(store).read_bytes()
+def test_the_footer_of_a_shard_holds_its_coverage(store: ShardStore) -> None:
+    assert [path.name for path in store.lake.shards.iterdir()] == [f"symbol={ONE}.parquet"]
+    footer = provenance_of(store.lake.shard(ONE))
+    assert footer is not None
+    assert footer["coverage"] == {
+        "detections": {"flush": "f00d"},
+        "tiers": [0.6],
+        "events": 0,
+        "files": {
+            "2024-12": {"stamp": [0, 7], "sessions": ""},
+            "2025-01": {"stamp": [1, 7], "sessions": "2025-01-02 1-a 0.1"},
+        },
+    }
+    found = covered(store)
+    assert found.content == footer["content"] == store.version(ONE)
+    assert replace(found, content=None) == COVERAGE
+
+
+def test_sessions_without_an_event_leave_the_shard_and_record_only_what_changed(store: ShardStore) -> None:
+    shard = store.lake.shard(ONE)
+    before = shard.stat().st_mtime_ns, shard.read_bytes()
     grow(store, **{"2025-01": month("1-a", "2-b")})
     grow(store, **{"2025-02": month("3-c")})
-    first, *lines = lines_of(store)
-    assert first.encode() == whole
-    assert [list(json.loads(line)["files"]) for line in lines] == [["2025-01"], ["2025-02"]]
-    found = store.coverage(ONE)
-    assert found is not None
+    assert (shard.stat().st_mtime_ns, shard.read_bytes()) == before
+    assert list(table(store)) == [ONE]
+    assert list(table(store)[ONE]["files"]) == ["2025-01", "2025-02"]
+    found = covered(ShardStore(store.lake))
+    assert found == covered(store)
     assert found.months == {"2024-12": month(), "2025-01": month("1-a", "2-b"), "2025-02": month("3-c")}
     assert (found.detections, found.tiers, found.events) == ({"flush": "f00d"}, [0.6], 0)
 
 
-def test_after_some_lines_it_is_written_anew(store: ShardStore) -> None:
-    for number in range(MOST_LINES):
-        grow(store, **{"2025-01": month(*["1-a"] * (number + 2))})
-    assert len(lines_of(store)) == 1 + MOST_LINES
-    grow(store, **{"2025-01": month(*["1-a"] * (MOST_LINES + 2))})
-    assert len(lines_of(store)) == 1
-    found = store.coverage(ONE)
-    assert found is not None
-    assert len(found.months["2025-01"]) == MOST_LINES + 2
+def test_other_settings_that_find_the_same_events_leave_the_shard(store: ShardStore) -> None:
+    before = store.lake.shard(ONE).read_bytes()
+    store.replace(ONE, NO_EVENTS, replace(COVERAGE, detections={"flush": "beef"}, tiers=[0.7]))
+    assert store.lake.shard(ONE).read_bytes() == before
+    assert table(store)[ONE]["files"] == {}
+    found = covered(store)
+    assert (found.detections, found.tiers, found.months) == ({"flush": "beef"}, [0.7], COVERAGE.months)
 
 
 def test_a_file_of_bars_that_is_gone_is_no_longer_covered(store: ShardStore) -> None:
-    before = store.coverage(ONE)
-    assert before is not None
-    store.replace(ONE, SHARD.to_frame(), replace(before, months={"2025-01": before.months["2025-01"]}))
-    after = store.coverage(ONE)
-    assert after is not None
-    assert list(after.months) == ["2025-01"]
-    assert len(lines_of(store)) == 1
+    before = covered(store)
+    store.replace(ONE, NO_EVENTS, replace(before, months={"2025-01": before.months["2025-01"]}))
+    assert table(store)[ONE]["files"] == {"2024-12": None}
+    assert covered(store).months == {"2025-01": month("1-a")}
+    grow(store, **{"2024-12": month("0-z")})
+    assert covered(store).months == {"2024-12": month("0-z"), "2025-01": month("1-a")}
 
 
-def test_lines_of_another_document_are_not_its_own(store: ShardStore) -> None:
-    """As two processes leave it that detect one symbol with different settings at the same time."""
-    late = store.coverage(ONE)
-    assert late is not None
-    store.replace(ONE, SHARD.to_frame(), Coverage({"flush": "beef"}, [0.6], {"2025-01": month("1-a")}, 0))
-    store.replace(ONE, SHARD.to_frame(), replace(late, months=late.months | {"2025-01": month("1-a", "2-b")}))
-    found = store.coverage(ONE)
-    assert found is not None
-    assert found.detections == {"flush": "beef"}
-    assert found.months == {"2025-01": month("1-a")}
+def rewrite(store: ShardStore, detections: dict[str, str]) -> None:
+    """The shard as another process leaves it that detected the symbol again after it was lost."""
+    store.lake.shard(ONE).unlink()
+    store.replace(ONE, NO_EVENTS, replace(COVERAGE, detections=detections))
 
 
-def test_of_two_lines_that_know_nothing_of_each_other_one_is_heard(store: ShardStore) -> None:
-    """What both say together neither has seen; the sessions of the other are looked at again."""
-    early = store.coverage(ONE)
-    assert early is not None
+def test_a_difference_to_another_footer_is_ignored(store: ShardStore) -> None:
+    late = covered(store)
+    rewrite(store, {"flush": "beef"})
+    store.replace(ONE, NO_EVENTS, replace(late, months=late.months | {"2025-01": month("1-a", "2-b")}))
+    found = covered(store)
+    assert (found.detections, found.months) == ({"flush": "beef"}, COVERAGE.months)
+
+
+def test_a_shard_that_is_written_again_no_longer_needs_its_difference(store: ShardStore) -> None:
     grow(store, **{"2025-01": month("1-a", "2-b")})
-    store.replace(ONE, SHARD.to_frame(), replace(early, months=early.months | {"2025-02": month("3-c")}))
-    found = store.coverage(ONE)
-    assert found is not None
-    assert found.months == {"2024-12": month(), "2025-01": month("1-a", "2-b")}
-    grow(store, **{"2025-02": month("3-c")})
-    found = store.coverage(ONE)
-    assert found is not None
-    assert list(found.months) == ["2024-12", "2025-01", "2025-02"]
-
-
-@pytest.mark.parametrize("kept", [0, 1, 30, -1])
-def test_a_torn_line_is_none_and_the_next_one_counts(store: ShardStore, kept: int) -> None:
-    whole = path_of(store).read_bytes()
-    grow(store, **{"2025-01": month("1-a", "2-b")})
-    line = path_of(store).read_bytes()[len(whole) :]
-    path_of(store).write_bytes(whole + line[:kept])
-    torn = store.coverage(ONE)
-    assert torn is not None
-    assert torn.months["2025-01"] == month("1-a")
+    rewrite(store, {"flush": "beef"})
+    assert covered(store).months == COVERAGE.months
     grow(store, **{"2025-01": month("1-a", "2-c")})
-    found = store.coverage(ONE)
-    assert found is not None
-    assert found.months["2025-01"] == month("1-a", "2-c")
+    assert covered(store).months["2025-01"] == month("1-a", "2-c")
+    assert covered(store).detections == {"flush": "beef"}
+
+
+def test_writers_of_different_symbols_keep_the_updates_of_each_other(lake: Lake) -> None:
+    symbols = [f"A{number}" for number in range(8)]
+    for symbol in symbols:
+        ShardStore(lake).replace(symbol, NO_EVENTS, COVERAGE)
+
+    def write(symbol: str) -> None:
+        for number in range(5):
+            grow(ShardStore(lake), symbol, **{"2025-02": month(*["3-c"] * (number + 1))})
+
+    with ThreadPoolExecutor(len(symbols)) as pool:
+        list(pool.map(write, symbols))
+    assert {symbol: len(covered(ShardStore(lake), symbol).months["2025-02"]) for symbol in symbols} == dict.fromkeys(
+        symbols, 5
+    )
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[]", b'{"ABCD": {"of"', bytes(50), b"\xff\xfe"])
+def test_a_damaged_table_claims_nothing_and_is_written_again(store: ShardStore, damaged: bytes) -> None:
+    grow(store, **{"2025-01": month("1-a", "2-b")})
+    (store.lake.shards / "coverage=A.json").write_bytes(damaged)
+    assert covered(store).months == COVERAGE.months
+    grow(store, **{"2025-01": month("1-a", "2-c")})
+    assert covered(store).months["2025-01"] == month("1-a", "2-c")
+
+
+def test_a_table_that_cannot_be_written_fails_its_symbols_and_claims_nothing(lake: Lake) -> None:
+    store = ShardStore(lake)
+    for symbol in ("A", "B"):
+        store.replace(symbol, NO_EVENTS, COVERAGE)
+    (lake.shards / "coverage=A.json").mkdir()
+    grown = {symbol: covered(store, symbol) for symbol in ("A", "B")}
+    grown = {name: replace(one, months=one.months | {"2025-02": month("3-c")}) for name, one in grown.items()}
+    failed = store.replace_together(NO_EVENTS, grown)
+    assert list(failed) == ["A"]
+    assert "coverage=A.json: cannot be written" in str(failed["A"])
+    assert covered(store, "A").months == COVERAGE.months
+    assert list(covered(store, "B").months) == ["2024-12", "2025-01", "2025-02"]
+
+
+def test_symbols_whose_initial_differs_only_in_case_share_a_table(lake: Lake) -> None:
+    assert lake.shard_coverage("abc") == lake.shard_coverage("ABCD") == lake.shards / "coverage=A.json"
+
+
+# ------------------------------------------------------------------------------- the text files of releases up to 0.1
+
+CONTENT = "0123456789abcdef"
+WHOLE = (
+    '{"id": "1d", "content": "0123456789abcdef", "detections": {"flush": "f00d"}, "tiers": [0.6], "events": 0, "files":'
+    ' {"2024-12": {"stamp": null, "sessions": ""}, "2025-01": {"stamp": [1, 7], "sessions": "2025-01-02 1-a 0.1"}}}'
+)
+SECOND = (
+    '{"of": "1d", "after": 0, "files": {"2025-01": {"stamp": [2, 7], "sessions": "2025-01-02 1-a 0.1;2025-01-03 2-b"}}}'
+)
+THIRD = '{"of": "1d", "after": 1, "files": {"2025-02": {"stamp": [1, 7], "sessions": "2025-02-03 3-c 0.1"}}}'
+
+
+def old_shard(lake: Lake, *lines: str, content: str = CONTENT) -> Path:
+    """A shard of a release up to 0.1, whose events have the digest `content`."""
+    publish_frame(lake.shard(ONE), NO_EVENTS, {"content": content})
+    path = lake.shard(ONE).with_suffix(".jsonl")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def sessions(lake: Lake) -> list[str] | None:
+    found = ShardStore(lake).coverage(ONE)
+    return None if found is None else [f"{day:%m-%d} {mark}" for day, mark in found.sessions.items()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([WHOLE], ["01-02 1-a"]),
+        ([WHOLE, SECOND, THIRD], ["01-02 1-a", "01-03 2-b", "02-03 3-c"]),
+        ([WHOLE, SECOND[:40], THIRD], ["01-02 1-a", "02-03 3-c"]),
+        ([WHOLE, THIRD], ["01-02 1-a"]),
+        ([WHOLE, SECOND.replace("1d", "2e")], ["01-02 1-a"]),
+        ([WHOLE[:100], SECOND], None),
+        ([WHOLE.replace(CONTENT, "f" * 16)], None),
+        ([""], None),
+    ],
+    ids=["whole", "lines", "torn line", "out of place", "of another", "torn", "of other events", "empty"],
+)
+def test_the_old_text_file_is_read(lake: Lake, lines: list[str], expected: list[str] | None) -> None:
+    old_shard(lake, *lines)
+    assert sessions(lake) == expected
+
+
+def add_quiet_session(store: ShardStore) -> None:
+    grow(store, **{"2025-03": month("4-d")})
+
+
+def detect_again(store: ShardStore) -> None:
+    store.replace(ONE, NO_EVENTS, replace(COVERAGE, months={"2025-03": month("4-d")}))
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (add_quiet_session, ["01-02 1-a", "01-03 2-b", "01-02 4-d"]),
+        (detect_again, ["01-02 4-d"]),
+    ],
+)
+def test_the_next_publication_replaces_the_old_text_file(
+    lake: Lake, write: Callable[[ShardStore], None], expected: list[str]
+) -> None:
+    path = old_shard(lake, WHOLE, SECOND)
+    write(ShardStore(lake))
+    assert not path.exists()
+    found = covered(ShardStore(lake))
+    parsed = [(day, mark) for name in sorted(found.months) for day, mark in found.months[name].fingerprints().items()]
+    assert [f"{day:%m-%d} {mark}" for day, mark in parsed] == expected
+
+
+def test_the_events_of_a_shard_of_an_old_release_stay(lake: Lake) -> None:
+    path = old_shard(lake, WHOLE)
+    before = files_below(lake.shards)[f"symbol={ONE}.parquet"]
+    add_quiet_session(ShardStore(lake))
+    assert files_below(lake.shards).keys() == {f"symbol={ONE}.parquet", "coverage=A.json"}
+    assert files_below(lake.shards)[f"symbol={ONE}.parquet"] == before
+    path.write_text(WHOLE, encoding="utf-8")  # as after a kill before it was removed: the newer record is read
+    assert len(covered(ShardStore(lake)).months) == 3
+
+
+def test_a_shard_of_another_origin_is_an_error_that_names_it(lake: Lake) -> None:
+    lake.shards.mkdir(parents=True)
+    NO_EVENTS.write_parquet(lake.shard(ONE))
+    with pytest.raises(LakeError, match=r"symbol=ABCD\.parquet: its footer has no provenance"):
+        ShardStore(lake).coverage(ONE)
+    assert pl.read_parquet(lake.shard(ONE)).is_empty()

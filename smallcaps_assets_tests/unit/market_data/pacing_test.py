@@ -139,6 +139,15 @@ def test_a_penalty_makes_void_what_was_reserved_before_it() -> None:
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([30, 31, 32])
 
 
+def test_invalid_reservations_do_not_use_up_the_budget() -> None:
+    bucket = TokenBucket(60, clock=ManualClock())
+    for _ in range(60):
+        bucket.reserve()
+    bucket.penalise(0)
+    # only the first of them, at 0 s, was sent
+    assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([1, 2, 3])
+
+
 def test_the_pace_is_halved_once_for_all_requests_under_way_and_recovers() -> None:
     clock = ManualClock()
     bucket = TokenBucket(60, clock=clock)
@@ -151,13 +160,25 @@ def test_the_pace_is_halved_once_for_all_requests_under_way_and_recovers() -> No
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([0, 1, 2])
 
 
-def test_the_pace_recovers_step_by_step() -> None:
+def interval_s(bucket: TokenBucket) -> float:
+    """Seconds between the starts of two requests that are reserved now."""
+    first, second = bucket.reserve(), bucket.reserve()
+    return second.start - first.start
+
+
+@pytest.mark.parametrize("requests_per_minute", [60, None])
+def test_the_pace_recovers_by_one_step_for_every_15_s_without_a_429(requests_per_minute: float | None) -> None:
     clock = ManualClock()
-    bucket = TokenBucket(60, clock=clock)
+    bucket = TokenBucket(requests_per_minute, clock=clock)
+    bucket.reserve()
+    clock.now = 1
     bucket.penalise(0, slower=True)
     bucket.penalise(0, slower=True)
-    clock.now = 30
-    assert [bucket.reserve().delay_s for _ in range(2)] == pytest.approx([0, 4 / 1.25**2])
+    # 1 s between requests (one within the last second, where there is no budget), halved twice
+    assert interval_s(bucket) == pytest.approx(4)
+    for now, steps in ((15.9, 0), (16, 1), (30.9, 1), (31, 2), (62, 4)):
+        clock.now = now
+        assert interval_s(bucket) == pytest.approx(4 / 1.25**steps), now
 
 
 def test_without_a_budget_the_pace_after_a_refusal_is_half_of_what_was_sent() -> None:

@@ -167,11 +167,11 @@ def test_what_ends_by_itself_calls_nothing_off() -> None:
 def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
     width = ConcurrencyTarget(600, 50)
     for _ in range(200):
-        width.learn(1, 0.39)
+        width.record(1, 0.39)
     # 10 a second x 0.39 s, half as many more, rounded up, and one
     assert width() == 7
     for _ in range(200):
-        width.learn(2, 0.38)
+        width.record(2, 0.38)
     assert width() == 4
     assert ConcurrencyTarget(5, 50)() == 2
     assert ConcurrencyTarget(6_000, 16)() == 16

@@ -36,7 +36,7 @@ def refused(changes: dict[str, Any]) -> str:
         ({"cooldown": {"group_window_min": 100_000}}, ["cooldown.group_window_min", "100000", "1440"]),
         ({"ranking": {"type_weights": {"flush": 1, "flood": 1}}}, ["ranking", "type_weights", "flood"]),
         ({"universe": {"symbols": ["../x"]}}, ["universe", "'../x'"]),
-        ({"universe": {"symbols": ["A"], "file": "a.csv"}}, ["universe", "file and symbols both say"]),
+        ({"universe": {"symbols": ["A"], "file": "a.csv"}}, ["universe", "file and symbols both name"]),
         ({"universe": {"symbols": []}}, ["universe.symbols", "[]"]),
         (
             {"universe": {"min_price_usd": 5, "max_price_usd": 1}},
@@ -180,10 +180,43 @@ def test_what_lies_over_dagster_yaml_names_its_variables(tmp_path: Path, monkeyp
     ("content", "words"),
     [(None, "cannot be read"), ("storage: [", "cannot be read"), ("- storage", "must hold sections")],
 )
-def test_what_cannot_lie_over_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+def test_a_bad_override_of_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
     file = tmp_path / "over.yaml"
     if content is not None:
         file.write_text(content)
     with pytest.raises(SettingsError, match=words) as caught:
         instance_config(OWN, tmp_path, file)
     assert str(file) in str(caught.value)
+    assert "Correct dagster.laid_over" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "is missing. The folder that holds config/ also needs a dagster.yaml"),
+        ("storage: [", "cannot be read"),
+        ("- storage", "must hold sections"),
+        ("storage: {postgres: {postgres_url: {env: NO_SUCH_VARIABLE}}}", "takes NO_SUCH_VARIABLE from the environment"),
+    ],
+)
+def test_a_bad_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+    file = tmp_path / "dagster.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        instance_config(file, tmp_path)
+    assert str(caught.value).startswith(f"{file}: {words}")
+
+
+def test_a_dagster_yaml_of_an_earlier_version_names_the_launcher_of_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "dagster.yaml"
+    launcher = yaml.safe_load(OWN.read_text())["run_launcher"]
+    file.write_text(yaml.safe_dump({"run_launcher": launcher | {"module": "smallcaps_assets.defs.launcher"}}))
+    assert yaml.safe_load(instance_config(file, tmp_path)) == {"run_launcher": launcher}
+
+
+def test_a_dagster_yaml_needs_no_section(tmp_path: Path) -> None:
+    """Without them Dagster keeps its files where its home is."""
+    file = tmp_path / "dagster.yaml"
+    file.write_text("telemetry: {enabled: false}")
+    assert yaml.safe_load(instance_config(file, tmp_path)) == {"telemetry": {"enabled": False}}

@@ -225,7 +225,7 @@ def test_flat_files_are_known_regardless_of_case(lake: Lake, brought: Path) -> N
 def test_columns_that_differ_only_in_case_are_asked_about(lake: Lake, brought: Path) -> None:
     file = put(brought / "bars.parquet", BOTH.with_columns(Open=pl.col("close"), note=pl.lit(1), NOTE=pl.lit(2)))
     (told,) = importing(lake, brought).problems
-    assert f"{file}: columns open and Open differ only in case, and each may be open. Say which it is" in told
+    assert f"{file}: columns open and Open differ only in case, and each may be open. Choose one" in told
     assert "--columns open=open" in told
     assert not importing(lake, brought, BarForm(names={"open": "open"})).problems
     assert_frame_equal(held(lake), BOTH)
@@ -237,7 +237,7 @@ def test_a_name_that_was_said_is_exact(lake: Lake, brought: Path) -> None:
     form = BarForm(names={"symbol": "T", "timestamp": "t"})
     put(brought / "1" / "bars.parquet", bars.drop("T"))
     (told,) = importing(lake, brought / "1", form).problems
-    assert "no column T (said to be symbol)" in told
+    assert "no column T (given as symbol)" in told
     put(brought / "2" / "bars.parquet", bars)
     assert not importing(lake, brought / "2", form).problems
     assert_frame_equal(held(lake), ONE)
@@ -526,7 +526,7 @@ def test_text_of_a_form_that_no_flag_makes_times_is_told(
     bars = BOTH.with_columns(timestamp=written)
     file = put(brought / "1.csv", bars)
     (told,) = importing(lake, brought, form, rows_at_once=at_once).problems
-    assert f"{file}: column timestamp, such as '{bars['timestamp'][0]}', is in no form that is read" in told
+    assert f"{file}: column timestamp, such as '{bars['timestamp'][0]}', is not a known timestamp format" in told
     assert "Write times as YYYY-MM-DD HH:MM[:SS]" in told
     assert "Check" not in told
     assert not files_below(lake.root)
@@ -538,7 +538,7 @@ def test_files_of_a_form_that_no_flag_makes_times_are_told_once_and_stop_no_othe
     put(folder / "2.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), MON))
     put(folder / "3.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), TUE))
     (told,) = importing(lake, brought).problems
-    assert told.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is in no form")
+    assert told.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is not a known")
     assert told.endswith(f"1 more files are like it: {folder / '3.csv'}.")
     assert_frame_equal(held(lake), ONE.head(2))
     assert not quarantined(lake)
@@ -602,9 +602,9 @@ def test_another_separator_than_the_comma_is_told(sign: str, word: str, lake: La
 @pytest.mark.parametrize(
     ("bars", "form", "words"),
     [
-        (ONE.rename({"open": "o"}), BarForm(), "If they have other names, say which: --columns"),
+        (ONE.rename({"open": "o"}), BarForm(), "If they have other names, map them: --columns"),
         (ONE.drop("open", "close"), BarForm(), "no column open, close"),
-        (ONE, BarForm(names={"open": "o"}), "no column o (said to be open)"),
+        (ONE, BarForm(names={"open": "o"}), "no column o (given as open)"),
         (ONE.with_columns(pl.col("close").cast(pl.String)), BarForm(), "column close is String, not a number"),
         (ONE.drop("symbol"), BarForm(), "no column symbol, and its name is none"),
     ],

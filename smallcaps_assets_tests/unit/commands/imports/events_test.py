@@ -13,10 +13,11 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, master_problems
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
 from smallcaps_assets.lake.bars import DAY, BarsStore
-from smallcaps_assets.lake.imports import imported
+from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
@@ -317,15 +318,17 @@ def test_a_simulated_market_takes_no_real_events(shards: Path, home: Path, capsy
     store = UniverseStore(Lake(home / "lake"))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert take_in(shards) == 2
-    assert "holds a simulated market, and events of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with events of a real one" in capsys.readouterr().err
+    )
     assert not store.lake.imported_events.exists()
     assert take_in(shards, "--lake", home / "other") == 0
-    assert imported(Lake(home / "other")) == ["events"]
+    assert imported_kinds(Lake(home / "other")) == ["events"]
 
 
 def test_events_beside_the_lake_are_none_of_it(shards: Path, home: Path) -> None:
     assert take_in(shards, "--out", home / "out.parquet") == 0
-    assert not imported(Lake(home / "lake"))
+    assert not imported_kinds(Lake(home / "lake"))
 
 
 def test_a_table_without_one_event_is_refused(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -515,7 +518,7 @@ def test_only_columns_that_are_needed_are_asked_for(
     assert take_in(tmp_path / "one.parquet") == 2
     assert (
         "no column symbol, score. Events need symbol, event_type, timestamp, direction, spike_x, open, high, low, "
-        "close, volume, dollar_volume, score; session, date, event_bias, close_vs_open, tier are made anew"
+        "close, volume, dollar_volume, score; session, date, event_bias, close_vs_open, tier are derived"
     ) in capsys.readouterr().err
     assert not list((home / "lake").rglob("*.parquet"))
 

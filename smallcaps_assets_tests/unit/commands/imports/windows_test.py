@@ -13,13 +13,13 @@ from dagster import AssetKey
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.commands.services.state import look_into_state
+from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.imports import imported
+from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -219,12 +219,12 @@ def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
 @pytest.mark.usefixtures("adopted")
 def test_verify_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--profile", "core"]) == 0
-    assert "every file holds" in capsys.readouterr().out
+    assert "every file is as certified" in capsys.readouterr().out
 
 
 def test_dagster_is_told_of_whole_partitions(adopted: dict[str, Any], take_in: Import) -> None:
     assert adopted["partitions_told_to_dagster"] == {"trades": 3, "quotes": 3}
-    with look_into_state(load_settings()) as instance:
+    with open_state_as_is(load_settings()) as instance:
         assert set(instance.get_dynamic_partitions("symbols")) == {"AVLO", "CRVO"}
         for kind in TAPE_KINDS:
             found = instance.get_materialized_partitions(AssetKey(["core", f"tape_{kind}"]))
@@ -426,11 +426,14 @@ def test_a_simulated_market_takes_no_real_windows(
     store = UniverseStore(lake)
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
-    assert "holds a simulated market, and windows of a real one" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with windows of a real one"
+        in capsys.readouterr().err
+    )
     assert tape_of(lake) == {}
     lake.universe.unlink()
     assert take_in()["trades"]["adopted"] == 1
-    assert imported(lake) == ["windows"]
+    assert imported_kinds(lake) == ["windows"]
 
 
 def test_quotes_that_are_too_thin_for_a_profile_are_refused(
@@ -580,7 +583,7 @@ def test_what_was_published_before_the_disk_refuses_is_certified(
     assert main(["import", "windows", str(tmp_path / "old"), "--profile", "core", *HELD]) == 2
     assert "symbol=CRVO" in capsys.readouterr().err
     assert {name for name, row in ledger(lake).items() if row["trades_rows"]} == {"AVLO_p_1", "AVLO_a_1"}
-    with look_into_state(load_settings()) as instance:
+    with open_state_as_is(load_settings()) as instance:
         assert instance.get_materialized_partitions(AssetKey(["core", "tape_trades"])) == {"AVLO|PM"}
     blocked.unlink()
     assert take_in()["trades"]["adopted"] == 1

@@ -1,4 +1,4 @@
-"""Where Dagster's state of a lake lies, and when it is removed."""
+"""The folder of Dagster's state of a lake, and when it is removed."""
 
 import os
 import time
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.commands.services.state import KEPT_S, look_into_state, remove_states_of_gone_lakes, state_folder
+from smallcaps_assets.commands.services.state import (
+    KEPT_S,
+    open_state_as_is,
+    remove_states_of_missing_lakes,
+    state_folder,
+)
 from smallcaps_assets.settings.settings import CONFIG_VARIABLE, HOME_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.second_start_test import looks_like
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -26,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def state_of(lake: Path) -> Path:
     """The state of a lake elsewhere, made as commands make it."""
     settings = load_settings(overrides={"lake": {"path": str(lake)}})
-    look_into_state(settings).dispose()
+    open_state_as_is(settings).dispose()
     return state_folder(settings)
 
 
@@ -40,36 +45,36 @@ def test_a_state_goes_with_its_lake_but_not_at_once(home: Path) -> None:
     of_kept, of_lost = state_of(kept), state_of(lost)
     assert of_kept.parent == of_lost.parent == home / ".dagster" / "lakes"
     # the disk it lies on may be back tomorrow
-    assert remove_states_of_gone_lakes() == []
-    assert remove_states_of_gone_lakes(months_later()) == [of_lost]
+    assert remove_states_of_missing_lakes() == []
+    assert remove_states_of_missing_lakes(months_later()) == [of_lost]
     assert of_kept.is_dir()
     assert not of_lost.exists()
 
 
-def test_a_state_that_changed_lately_or_is_at_work_is_kept(home: Path) -> None:
+def test_a_state_that_changed_recently_or_is_in_use_is_kept(home: Path) -> None:
     state = state_of(home / "elsewhere" / "lost")
     long_ago = time.time() - 2 * KEPT_S
     for path in (state, *state.rglob("*")):
         os.utime(path, (long_ago, long_ago))
     with looks_like(["dagster._daemon"], home, DAGSTER_HOME=str(state)):
-        assert remove_states_of_gone_lakes() == []
+        assert remove_states_of_missing_lakes() == []
     (state / "storage").mkdir(exist_ok=True)
     (state / "storage" / "fresh").touch()
-    assert remove_states_of_gone_lakes() == []
+    assert remove_states_of_missing_lakes() == []
     os.utime(state / "storage" / "fresh", (long_ago, long_ago))
     os.utime(state / "storage", (long_ago, long_ago))
     os.utime(state, (long_ago, long_ago))
-    assert remove_states_of_gone_lakes() == [state]
+    assert remove_states_of_missing_lakes() == [state]
 
 
-def test_a_state_that_does_not_say_whose_it_is_is_kept(home: Path) -> None:
+def test_a_state_that_does_not_name_its_lake_is_kept(home: Path) -> None:
     state = state_of(home / "elsewhere" / "lost")
     (state / "lake.txt").unlink()
-    assert remove_states_of_gone_lakes(months_later()) == []
+    assert remove_states_of_missing_lakes(months_later()) == []
 
 
 def test_the_state_of_the_repositorys_own_lake_is_never_removed(home: Path) -> None:
-    look_into_state(load_settings()).dispose()
+    open_state_as_is(load_settings()).dispose()
     assert state_folder(load_settings()) == home / ".dagster"
-    assert remove_states_of_gone_lakes(months_later()) == []
+    assert remove_states_of_missing_lakes(months_later()) == []
     assert (home / ".dagster" / "dagster.yaml").is_file()

@@ -1,4 +1,4 @@
-"""Dagster's state of a lake, where it does not lie in a folder of that lake's own."""
+"""Dagster's state of a lake: in a storage that other lakes could use, opened at once, damaged."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smallcaps_assets.commands.services.state import look_into_state, open_state
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is, state_folder
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -52,21 +52,31 @@ def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
         assert list(instance.get_dynamic_partitions("symbols")) == ["AVLO"]
 
 
-def test_a_state_may_be_made_by_several_at_once(tmp_path: Path) -> None:
+def test_a_state_may_be_created_by_several_processes_at_once(tmp_path: Path) -> None:
     settings, together = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}}), Barrier(3)
 
     def begin(number: int) -> None:
         together.wait()
-        with look_into_state(settings) as instance:
+        with open_state_as_is(settings) as instance:
             instance.add_dynamic_partitions("symbols", [f"S{number}"])
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(begin, range(3)))
-    with look_into_state(settings) as instance:
+    with open_state_as_is(settings) as instance:
         assert sorted(instance.get_dynamic_partitions("symbols")) == ["S0", "S1", "S2"]
 
 
-def test_a_state_that_cannot_be_opened_names_the_file_that_asks_for_it(home: Path, tmp_path: Path) -> None:
+def test_a_state_that_is_damaged_is_named(tmp_path: Path) -> None:
+    settings = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}})
+    open_state(settings).dispose()
+    (state_folder(settings) / "history" / "runs.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(SettingsError) as caught:
+        open_state(settings)
+    for words in (str(state_folder(settings)), "file is not a database", "move this folder away"):
+        assert words in str(caught.value)
+
+
+def test_a_state_that_cannot_be_opened_names_the_file_that_configures_it(home: Path, tmp_path: Path) -> None:
     storage = {"module": "no_such_storage", "class": "Storage", "config": {}}
     with pytest.raises(SettingsError) as caught:
         open_state(settings_of(home, tmp_path / "lake", storage))

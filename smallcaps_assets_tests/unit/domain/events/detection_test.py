@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.events.cooldown import window_numbers
-from smallcaps_assets.domain.events.detection import build_master, detect, event_ids
+from smallcaps_assets.domain.events.detection import detect, event_ids
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.events.score import score, tier
 from smallcaps_assets_tests.scenarios import Row, bars_from, default_settings, flat, sessions_of
 from smallcaps_assets_tests.strategies import lively_master

@@ -1,11 +1,14 @@
 """Each detector on bars written by hand. All days trade far more than the global filters ask."""
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
 import pytest
 
 from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES, require_distinct, signals
+from smallcaps_assets.pipeline.review.page import MEANINGS
 from smallcaps_assets_tests.scenarios import NEW_YORK, Row, bars_from, default_settings, flat, sessions_of
 
 DAY = "2025-11-05"
@@ -221,3 +224,35 @@ def test_half_day_ends_regular_hours_at_one() -> None:
     assert found([], "volume_spike", bars=strong) == [("13:00", "up")]
     outside = bars_from("2025-11-28 16:05", [*flat(55), (10.0, 10.2, 10.0, 10.2, 80_000.0, 40), *flat(4)])
     assert found([], "volume_spike", bars=outside) == []
+
+
+# ----------------------------------------------------------------------------------------------- all detectors together
+
+
+def test_two_detectors_with_the_same_feature_are_rejected() -> None:
+    by_type = dict(signals(default_settings().detectors))
+    assert by_type["vwap_break"].features.keys() == {"run_above", "run_below"}
+    by_type["tape_speed"] = by_type["tape_speed"]._replace(features={"run_above": pl.lit(1)})
+    expected = "detectors vwap_break and tape_speed both define the feature 'run_above'. Rename one of them."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        require_distinct(by_type)
+
+
+def test_a_feature_and_a_window_of_two_detectors_with_the_same_name_are_rejected() -> None:
+    by_type = dict(signals(default_settings().detectors))
+    assert by_type["flush"].windows.keys() == {"lowest_close"}
+    by_type["volume_spike"] = by_type["volume_spike"]._replace(features={"lowest_close": pl.lit(1)})
+    with pytest.raises(ValueError, match="detectors volume_spike and flush both define the feature 'lowest_close'"):
+        require_distinct(by_type)
+
+
+def test_a_detector_without_parameters_is_rejected() -> None:
+    by_type = dict(signals(default_settings().detectors))
+    with pytest.raises(ValueError, match="event types gap_up: each needs a field of DetectorParams"):
+        require_distinct({**by_type, "gap_up": by_type["flush"]})
+
+
+def test_every_list_of_event_types_follows_the_detectors() -> None:
+    settings = default_settings()
+    assert tuple(signals(settings.detectors)) == EVENT_TYPES
+    assert set(settings.ranking.type_weights) == set(MEANINGS) == set(EVENT_TYPES)

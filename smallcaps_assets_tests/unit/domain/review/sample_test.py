@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.review.sample import (
     SAMPLE,
     STRATUM,
@@ -20,7 +21,7 @@ from smallcaps_assets.domain.review.sample import (
     draw_sample,
     sample_id,
 )
-from smallcaps_assets.domain.tables import EVENT_TYPES, MANIFEST, SESSIONS
+from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.review.page import Heading, render_sheet

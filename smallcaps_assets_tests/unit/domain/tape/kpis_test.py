@@ -120,9 +120,9 @@ def test_a_figure_that_nobody_knows_is_a_miss() -> None:
     [
         (
             ledger(PM=ALL, AH=["complete"] * 90 + ["failed"] * 10, RTH=["complete"] * 97 + ["missing"] * 3),
-            "repeat wave AH: 10 of its 100 windows are not there",
+            "repeat wave AH: 10 of its 100 windows are missing",
         ),
-        (ledger(PM=ALL, AH=["complete"] * 50 + ["empty"] * 50, RTH=ALL), "no wave is to be repeated"),
+        (ledger(PM=ALL, AH=["complete"] * 50 + ["empty"] * 50, RTH=ALL), "no wave to repeat"),
     ],
 )
 def test_sessions_out_of_balance_name_the_wave_to_repeat(rows: pl.DataFrame, told: str) -> None:

@@ -10,12 +10,12 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets_tests.conftest import event, files_below, manifest_of, quotes_at, trades_at
@@ -371,5 +371,7 @@ def test_a_scan_names_the_events_that_it_cannot_read(lake: Lake) -> None:
     put(tape(lake), -3, 7)
     with pytest.raises(InputError, match=r"not in the current manifest of profile core: a, b, c, d, e and 2 more\."):
         tape(lake).scan("trades", ["first", *"abcdefg"])
-    with pytest.raises(InputError, match="the trades of second, later are not in the lake yet: materialize core/tape_tr"):
+    with pytest.raises(
+        InputError, match="the trades of second, later are not in the lake yet: materialize core/tape_tr"
+    ):
         tape(lake).scan("trades", ["second", "first", "later"])

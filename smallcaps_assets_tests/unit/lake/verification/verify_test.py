@@ -13,21 +13,21 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.rules import tape_rules
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.verification.certificates import Discrepancy
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.lake.verification.certificates import Discrepancy
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
-from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, quotes_at, refusal, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
@@ -464,7 +464,7 @@ def test_the_command_says_that_all_holds(command: Callable[..., int], capsys: py
     assert "profile core: 6 files" in told
     assert "against the ledger of core_20260105_120000" in told
     assert "4 events: 3 complete, 1 empty" in told
-    assert told.endswith("  every file holds\n")
+    assert told.endswith("  every file is as certified\n")
 
 
 def test_the_command_says_what_does_not_hold(

@@ -2,8 +2,7 @@
 
 import json
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,11 +11,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
-from smallcaps_assets.domain.events.detection import build_master, detect
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import midnight
-from smallcaps_assets.domain.tables import EVENT_TYPES, REFERENCE, SHARD
+from smallcaps_assets.domain.tables import REFERENCE, SHARD
 from smallcaps_assets.lake.bars import DAY, BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import PROVENANCE, provenance_of
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.calendar import sessions_due
@@ -329,37 +331,20 @@ def test_a_session_without_events_leaves_the_events_alone(lake: Lake) -> None:
     (outcome,) = run(lake, [ONE])
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
     after = files_below(lake.shards)
-    shard, told = f"symbol={ONE}.parquet", f"symbol={ONE}.jsonl"
+    shard, table = f"symbol={ONE}.parquet", lake.shard_coverage(ONE)
+    assert before.keys() == {shard}
+    assert after.keys() == {shard, table.name}
     assert after[shard] == before[shard]
-    (_, whole), (_, grown) = before[told], after[told]
-    assert grown.startswith(whole + b"\n")
     assert detector(lake).backlog(ONE).undetected == set()
     assert run(lake, [ONE])[0].figures["sessions_detected"] == 0
-    # a line that a killed process did not end is none: its sessions are looked at again
-    path = lake.shard(ONE).with_suffix(".jsonl")
-    path.write_bytes(grown[:-40])
+    # as a process leaves it that is killed before the table is published
+    table.unlink()
     assert detector(lake).backlog(ONE).undetected == {DAYS[-1]}
     (outcome,) = run(lake, [ONE])
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
-    assert files_below(lake.shards)[shard][1] == before[shard][1]
-    assert path.read_bytes().startswith(grown[:-40] + b"\n")
-    assert detector(lake).backlog(ONE).undetected == set()
-
-
-def test_a_shard_at_odds_with_what_is_said_of_it_is_found_again(detected: Lake) -> None:
-    """As a process leaves it that is killed after the events and before what they cover."""
-    path, told = detected.shard(ONE), detected.shard(ONE).with_suffix(".jsonl")
-    before = path.read_bytes(), told.read_bytes()
-    stricter = altered(detectors={"flush": {"min_spike_x": 5.0}})
-    run(detected, [ONE], stricter)
-    assert path.read_bytes() != before[0]
-    told.write_bytes(before[1])  # speaks of the events of before
-    assert ShardStore(detected).coverage(ONE) is None
-    assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
-    assert (path.read_bytes(), told.read_bytes()) == before
-    told.unlink()
-    assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
-    assert (path.read_bytes(), told.read_bytes()) == before
+    assert {name: content for name, (_, content) in files_below(lake.shards).items()} == {
+        name: content for name, (_, content) in after.items()
+    }
 
 
 def test_a_lost_shard_is_found_again_to_the_byte(detected: Lake) -> None:
@@ -396,7 +381,7 @@ def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> Non
     )
     run(lake, [odd, sound])
     pl.concat([ShardStore(lake).read(odd), ShardStore(lake).read(sound).head(1)]).write_parquet(
-        lake.shard(odd), metadata={"smallcaps": json.dumps({"content": ShardStore(lake).version(odd)})}
+        lake.shard(odd), metadata={PROVENANCE: json.dumps(provenance_of(lake.shard(odd)))}
     )
     later = bars.filter(DAYS[-1] == DAY).with_columns(volume=pl.col("volume") + 1)
     store(lake, later.filter(pl.col("symbol").is_in([odd, sound])), [DAYS[-1]])
@@ -405,28 +390,6 @@ def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> Non
     told = {symbol: problems[0] for symbol, problems in outcomes.items()}
     assert all(problem.startswith(f"{symbol}: ") for symbol, problem in told.items())
     assert f"holds events of {sound} under another symbol" in told[odd]
-
-
-@pytest.mark.parametrize(
-    "torn",
-    [
-        lambda _: b"{}",
-        lambda _: b"",
-        lambda told: told[: len(told) // 2],
-        lambda told: bytes(len(told)),
-        lambda told: told[:600] + bytes(100) + told[700:],
-        lambda told: told[:600] + b"\xff\xfe" + told[602:],
-    ],
-    ids=["nothing said", "empty", "half", "zeros", "a hole", "no text"],
-)
-def test_what_is_said_of_a_shard_may_be_lost_in_part(detected: Lake, torn: Callable[[bytes], bytes]) -> None:
-    """As a failure of power may leave it, which is not flushed to disk."""
-    path = detected.shard(ONE).with_suffix(".jsonl")
-    before = path.read_bytes()
-    path.write_bytes(torn(before))
-    assert ShardStore(detected).coverage(ONE) is None
-    assert run(detected, [ONE])[0].figures["sessions_detected"] == len(DAYS)
-    assert path.read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------- sessions due
@@ -496,12 +459,15 @@ def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.Te
     alone = {outcome.partition: outcome.figures for symbol in symbols for outcome in run(lakes[1], [symbol])}
     assert together == alone
     assert sorted(figures["sessions_detected"] for figures in together.values()) == [1, 4, len(DAYS)]
-    others = re.compile(rb'"stamp": [^"]*|"id": "[0-9a-f]*"')  # the stamps of the files of bars, and a hash of them
-    shards = [
-        {name: others.sub(b"", content) for name, (_, content) in files_below(lake.shards).items()} for lake in lakes
-    ]
-    assert len(shards[0]) == 2 * 3
-    assert shards[0] == shards[1]
+    for symbol in symbols:
+        shards = [ShardStore(lake) for lake in lakes]
+        assert shards[0].version(symbol) == shards[1].version(symbol)
+        assert_frame_equal(shards[0].read(symbol), shards[1].read(symbol))
+        coverages = [shard.coverage(symbol) for shard in shards]
+        # the states of the files of bars differ, not what they cover
+        texts = [{name: month.text for name, month in found.months.items()} for found in coverages if found]
+        assert len(texts) == 2
+        assert texts[0] == texts[1]
 
 
 def test_a_symbol_whose_files_are_damaged_is_told_and_stops_no_other(lake: Lake) -> None:

@@ -8,7 +8,7 @@ import pytest
 from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
 from smallcaps_assets.settings.sections import HistoryParams
 from smallcaps_assets_tests.scenarios import default_settings, new_york
@@ -52,7 +52,7 @@ def fetch(lake: Lake, *symbols: str) -> None:
 
 def detect(lake: Lake, *symbols: str) -> None:
     for symbol in symbols:
-        ShardStore(lake).replace(symbol, SHARD.to_frame(), Coverage.of({}, [], {SESSION: "0-0"}, {}, 0))
+        ShardStore(lake).replace(symbol, SHARD.to_frame(), ShardCoverage.of({}, [], {SESSION: "0-0"}, {}, 0))
 
 
 def check(lake: Lake, *symbols: str, session: date | None = SESSION) -> LatenessCheck:

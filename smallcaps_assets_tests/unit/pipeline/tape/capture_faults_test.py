@@ -26,7 +26,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE, MarketDataClient
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture
-from smallcaps_assets.runtime.processes import own_mark
+from smallcaps_assets.runtime.processes import process_identity
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, event, manifest_of, refusal
 from smallcaps_assets_tests.scenarios import default_settings
@@ -192,7 +192,7 @@ def test_what_killed_writers_left_is_swept_up(lake: Lake, client: MarketDataClie
     for place in (folder, lake.quarantine_path(folder)):
         place.mkdir(parents=True)
         (place / ".20251126T145700_20251126T151200.parquet.999999999-1.abc.part").touch()
-        (place / f".mine.parquet.{own_mark()}.abc.part").touch()
+        (place / f".mine.parquet.{process_identity()}.abc.part").touch()
     captured(lake, client, "trades")
     left = {path.name.split(".")[1] for path in lake.root.rglob("*.part")}
     assert left == {"mine"}

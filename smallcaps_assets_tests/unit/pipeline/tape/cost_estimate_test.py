@@ -408,8 +408,8 @@ def test_a_plan_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "profile core: 4 events of 2 symbols in core_20251105_170000" in told
     assert re.search(r"^  PM +1 +1 +1 +1 +2 +- +0\.06 +0\.057 +0\.057$", told, re.MULTILINE)
     assert re.search(r"^  all +4 +4 +3 +3 +6 ", told, re.MULTILINE)
-    assert "no limit of our own" in told
-    assert "as 25 minute bars count them; 10 bars do not say, 1 windows have no bars: 50 a minute assumed" in told
+    assert "no rate limit set" in told
+    assert "as counted by 25 minute bars; 10 bars have no count, 1 windows no bars: 50 per minute assumed" in told
     assert "assumed: 6.00 quotes per trade, 18.00 bytes per trade, 16.00 bytes per quote kept, 100.0 % of the" in told
     assert "learned" not in told
     assert re.search(r"disk: needs 0\.00 GB and keeps 2.0 GB free, has [0-9.,]+ GB: enough", told)
@@ -420,8 +420,8 @@ def test_a_plan_says_what_it_learned_and_how_long_it_takes(home: Path, capsys: p
     put(Lake(home / "lake"))
     assert main(["plan", "--config", config(home, SLOW)]) == 0
     told = capsys.readouterr().out
-    assert "learned: 2.00 quotes per trade (from 1 spans)" in told
-    assert "assumed" not in told.partition("learned: ")[2]
+    assert "measured: 2.00 quotes per trade (from 1 spans)" in told
+    assert "assumed" not in told.partition("measured: ")[2]
     assert "at 0.001 requests a minute" in told
     assert re.search(r"^  PM .* 33\.33  ", told, re.MULTILINE)
     assert re.search(r"^  all .* 66\.67 \(2\.8 days\)  ", told, re.MULTILINE)
@@ -523,4 +523,4 @@ def test_a_key_that_is_missing_is_told(
 @pytest.mark.usefixtures("home")
 def test_nothing_to_fetch_is_nothing_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--check", "--wave", "AH"]) == 0
-    assert "check: nothing is left to fetch, nothing was asked" in capsys.readouterr().out
+    assert "check: nothing is left to fetch, no request was sent" in capsys.readouterr().out

@@ -77,7 +77,7 @@ def test_what_means_nothing_changes_nothing(tmp_path: Path, content: str) -> Non
 def test_symbols_keep_their_letters_unless_they_are_all_small(tmp_path: Path) -> None:
     file = csv(tmp_path, "symbol\naemd\nKIMpL\nbrk.b\n123\n")
     assert symbols(file) == ["AEMD", "KIMpL", "BRK.B", "123"]
-    assert file.notes == ("2 symbols in small letters read as capitals: aemd, brk.b",)
+    assert file.notes == ("2 lower-case symbols read as capitals: aemd, brk.b",)
 
 
 def test_what_is_left_aside_is_told(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_what_is_left_aside_is_told(tmp_path: Path) -> None:
     assert symbols(file) == ["AEMD", "ATRA"]
     assert file.rows["ticker_type"].null_count() == 2
     unknown, small, repeated = file.notes
-    assert unknown.startswith("columns not known and not used: ticker_typ; known are symbol, name, ticker_type")
-    assert small == "1 symbols in small letters read as capitals: aemd"
-    assert repeated == "1 symbols stand there more than once: AEMD"
+    assert unknown.startswith("ignored columns: ticker_typ; known columns are symbol, name, ticker_type")
+    assert small == "1 lower-case symbols read as capitals: aemd"
+    assert repeated == "1 symbols appear more than once: AEMD"
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_what_is_left_aside_is_told(tmp_path: Path) -> None:
         ("symbol,symbol\nA,B\n", "has the column 'symbol' more than once"),
         ("symbol, Symbol\nA,B\n", "has the column 'symbol' more than once"),
         ("symbol,name\nA,x\n,Aethlon\n", "row 3 has values but no symbol (1 such rows)"),
-        ("symbol,name\nA,x\nB,\nA,y\n", "rows 2, 4 say different things of A"),
+        ("symbol,name\nA,x\nB,\nA,y\n", "rows 2, 4 contradict each other on A"),
         ("symbol,market_cap_usd\nA,5\nB,5 M\n", "row 3, column market_cap_usd: '5 M' is not a number"),
         ('symbol,market_cap_usd\nA,"1,000"\n', "row 2, column market_cap_usd: '1,000' is not a number"),
-        ("symbol,float_shares\nA,-1\n", "row 2, column float_shares: '-1' is not a number of 0 and more"),
+        ("symbol,float_shares\nA,-1\n", "row 2, column float_shares: '-1' is not a number of 0 or more"),
         ("symbol,float_shares\nA,nan\n", "row 2, column float_shares: 'nan' is not a number"),
         ("symbol,days_to_cover\nA,inf\n", "row 2, column days_to_cover: 'inf' is not a number"),
         ("symbol,active\nA,maybe\n", "row 2, column active: 'maybe' is not one of true, false"),
         (b"symbol\nAEMD\xff\n", "is not UTF-8 text"),
-        ('symbol\n"AEMD\n', "is no csv"),
+        ('symbol\n"AEMD\n', "is not valid csv"),
     ],
 )
 def test_a_csv_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content: str | bytes, words: str) -> None:
@@ -166,8 +166,8 @@ def test_a_parquet_file_that_cannot_be_used_is_refused_by_name(
 def test_what_is_neither_csv_nor_parquet_is_refused(tmp_path: Path) -> None:
     for name, content, words in (
         ("mine.xlsx", b"PK", "symbols are read from a .csv or a .parquet file"),
-        ("mine.parquet", b"symbol\nAEMD\n", "is no parquet file"),
-        ("mine.parquet", b"", "is no parquet file"),
+        ("mine.parquet", b"symbol\nAEMD\n", "is not a parquet file"),
+        ("mine.parquet", b"", "is not a parquet file"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=words.replace(".", r"\.")):

@@ -13,7 +13,7 @@ import pytest
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
-from smallcaps_assets.lake.imports import Imported, remember_import
+from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
@@ -239,7 +239,7 @@ def test_delisted_symbols_are_followed_to_their_last_day(
         "LATE": None,
         "LIVE": None,
         "OLD": "delisted 2019-05-01, before history begins",
-        "WHEN": "delisted, the vendor does not say when",
+        "WHEN": "delisted, the vendor gives no date",
     }
     assert UniverseStore(lake).followed() == {"AGAIN": date.max, "LATE": date(2025, 11, 18), "LIVE": date.max}
     # on the day of its delisting the vendor does not know a symbol any more
@@ -260,7 +260,7 @@ def test_no_symbol_at_all_is_refused_and_told_why(lake: Lake, client: MarketData
     with pytest.raises(InputError, match="no usable symbol: of 4 listed, 4 by type are excluded"):
         made(lake, client, ticker_types=["WARRANT"])
     listings.rows = []
-    with pytest.raises(InputError, match="no usable symbol: none is listed"):
+    with pytest.raises(InputError, match="no usable symbol: no symbol is listed"):
         made(lake, client)
 
 
@@ -316,7 +316,7 @@ def test_one_symbol_without_a_usable_answer_does_not_stop_the_others(
     universe = builder(lake, client, log).run(DAY).rows
     assert told(universe) == {"BAD": None, "GOOD": None}
     assert universe["market_cap_usd"].to_list() == [None, 1e9]
-    assert [line for line in log if line.startswith("BAD: type and market cap stay as they were, or unknown")]
+    assert [line for line in log if line.startswith("BAD: type and market cap are unchanged or unknown")]
     gate.rule = listings.reply
     gate.asked.clear()
     assert told(made(lake, client))["BAD"] == "market cap 3 B above 2 B", "it was no answer: asked again the same day"
@@ -353,7 +353,7 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
     log: list[str] = []
     with pytest.raises(VendorUnavailable):
         builder(lake, client, log).run(DAY)
-    assert log[0] == f"asking for the type and market cap of {3 * BATCH} symbols, one request each"
+    assert log[0] == f"requesting type and market cap of {3 * BATCH} symbols, one request each"
     assert not lake.universe.exists(), "half a universe is none"
     kept = set(UniverseStore(lake).details()["symbol"])
     assert len(kept) >= 2 * BATCH - 2, "all but what was under way"
@@ -367,7 +367,7 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
 ALONE = """
 import sys
 from pathlib import Path
-from smallcaps_assets.lake.imports import Imported, remember_import
+from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
@@ -626,7 +626,7 @@ def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketD
     for words in (
         "universe.parquet: 2 of 40 symbols (5.0 %) have a market cap of 10 B and more",
         "universe.limits.max_large_cap_share allows 4 %",
-        "such as AAPL (3400 B), MSFT (3100 B). Nothing is asked for",
+        "such as AAPL (3400 B), MSFT (3100 B). No request was sent",
         "materialize universe again",
     ):
         assert words in str(caught.value)
@@ -696,9 +696,9 @@ def test_what_was_imported_never_meets_a_simulated_market(
     tmp_path: Path, changes: dict[str, Any], refused: bool
 ) -> None:
     store = UniverseStore(Lake(tmp_path))
-    kinds: list[Imported] = ["windows", "bars", "bars"]
+    kinds: list[ImportKind] = ["windows", "bars", "bars"]
     for kind in kinds:
-        remember_import(store.lake, kind)
+        record_import(store.lake, kind)
     source = load_settings(overrides={"source": changes}).source
     require_real(store, source, "events")
     if refused:

@@ -1,5 +1,6 @@
 """What the web UI shows of assets and checks: description, owner, tags, schema, code, path, version, lineage."""
 
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -7,32 +8,44 @@ from urllib.request import url2pathname
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetNode
 
 import smallcaps_assets
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.registry import REGISTRY, facts_of, with_facts
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.tables import LEDGER
-from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.settings.settings import Settings, load_settings
 
-SETTINGS = load_settings(overrides={"lake": {"path": "a-lake"}})
-DEFINITIONS = build_defs(SETTINGS)
-GRAPH = DEFINITIONS.resolve_asset_graph()
-NODES = {node.key.to_user_string(): node for node in sorted(GRAPH.asset_nodes, key=lambda node: node.key)}
 PACKAGE = Path(smallcaps_assets.__file__).parent
 STAGES = {"reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"}
-TABLES = [name for name, node in NODES.items() if "parquet" in node.kinds]
 FOLDERS = ("manifest", "review_sheet")
+
+
+@cache
+def settings() -> Settings:
+    return load_settings(overrides={"lake": {"path": "a-lake"}})
+
+
+@cache
+def definitions() -> dg.Definitions:
+    return build_defs(settings())
+
+
+@cache
+def nodes() -> dict[str, AssetNode]:
+    """The assets as the web UI knows them, by their keys in words."""
+    return {node.key.to_user_string(): node for node in definitions().resolve_asset_graph().asset_nodes}
 
 
 def built_assets() -> list[dg.AssetsDefinition]:
     """The assets of the definitions."""
-    return [DEFINITIONS.resolve_assets_def(dg.AssetKey(name.split("/"))) for name in NODES]
+    return [definitions().resolve_assets_def(node.key) for node in nodes().values()]
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_every_asset_is_described(name: str) -> None:
-    node = NODES[name]
+    node = nodes()[name]
     assert node.description
     assert len(node.description.split()) >= 8
     assert node.owners == ["team:data"]
@@ -43,7 +56,7 @@ def test_every_asset_is_described(name: str) -> None:
 
 
 def test_the_registry_has_one_row_per_asset() -> None:
-    assert set(REGISTRY) == set(NODES)
+    assert set(REGISTRY) == set(nodes())
 
 
 def test_an_asset_without_a_row_is_an_error() -> None:
@@ -51,7 +64,7 @@ def test_an_asset_without_a_row_is_an_error() -> None:
     def flow() -> None: ...
 
     with pytest.raises(dg.DagsterInvalidDefinitionError) as error:
-        with_facts([*built_assets(), flow], SETTINGS)
+        with_facts([*built_assets(), flow], settings())
     assert str(error.value) == (
         "assets without a row in the registry: core/flow. Add a row for each to REGISTRY in "
         "smallcaps_assets.defs.registry, with its path, stage, paid, group, kinds, version, decided_by, lineage."
@@ -64,23 +77,23 @@ def test_a_row_without_an_asset_is_an_error() -> None:
     without = {dg.AssetKey("coverage"), dg.AssetKey(["core", "manifest"])}
     others = [asset for asset in built_assets() if asset.key not in without]
     with pytest.raises(dg.DagsterInvalidDefinitionError) as error:
-        with_facts(others, SETTINGS)
+        with_facts(others, settings())
     assert str(error.value) == (
         "the registry has rows without an asset: core/manifest, coverage. Remove them from REGISTRY in "
         "smallcaps_assets.defs.registry, or add the asset to the package smallcaps_assets.defs.assets."
     )
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [name for name, facts in REGISTRY.items() if "parquet" in facts.kinds])
 def test_every_column_is_described(name: str) -> None:
-    columns = NODES[name].metadata["dagster/column_schema"].columns
+    columns = nodes()[name].metadata["dagster/column_schema"].columns
     assert columns
     assert [column.name for column in columns if not column.description] == []
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_every_asset_refers_to_its_code(name: str) -> None:
-    (reference,) = NODES[name].metadata["dagster/code_references"].code_references
+    (reference,) = nodes()[name].metadata["dagster/code_references"].code_references
     file = Path(reference.file_path)
     assert file.is_relative_to(PACKAGE / "defs")
     lines = file.read_text(encoding="utf-8").splitlines()
@@ -88,22 +101,23 @@ def test_every_asset_refers_to_its_code(name: str) -> None:
     assert lines[reference.line_number - 1].strip().startswith(("@dg.asset", "def "))
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_every_asset_shows_its_path(name: str) -> None:
-    path = Path(url2pathname(urlsplit(str(NODES[name].metadata["dagster/uri"])).path))
+    path = Path(url2pathname(urlsplit(str(nodes()[name].metadata["dagster/uri"])).path))
     assert path.is_absolute()
     assert "a-lake" in path.parts
-    assert (path.suffix == ".parquet") == (NODES[name].partitions_def is None and not name.endswith(FOLDERS))
+    assert (path.suffix == ".parquet") == (nodes()[name].partitions_def is None and not name.endswith(FOLDERS))
 
 
 def test_paid_assets_are_those_in_the_vendor_pool() -> None:
-    for name, node in NODES.items():
-        pool = DEFINITIONS.resolve_assets_def(node.key).op.pool
+    for name, node in nodes().items():
+        pool = definitions().resolve_assets_def(node.key).op.pool
         assert (node.tags["paid"] == "yes") == (pool == "vendor"), name
 
 
 def test_every_check_is_described() -> None:
-    specs = [GRAPH.get_check_spec(key) for key in GRAPH.asset_check_keys]
+    graph = definitions().resolve_asset_graph()
+    specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
     assert {spec.asset_key.path[-1] for spec in specs} >= {"minute_bars", "master_events", "manifest", "capture_report"}
     for spec in specs:
         assert spec.description, spec.name
@@ -123,7 +137,7 @@ SCHEMAS = {
 
 def lineage(name: str) -> dict[str, set[tuple[str, str]]]:
     """Asset and column of everything that each column is derived from."""
-    shown = NODES[name].metadata["dagster/column_lineage"]
+    shown = nodes()[name].metadata["dagster/column_lineage"]
     assert isinstance(shown, dg.TableColumnLineage)
     return {
         column: {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps}

@@ -1,0 +1,44 @@
+"""Run a module such as `dagster._daemon` as a service that ends with the process that started it.
+
+    python -m smallcaps_assets.commands.services.child MODULE ARGUMENTS...
+
+The parent keeps our stdin open. When it closes it, or ends in whatever way, the service is interrupted. That works the
+same on every system and leaves nothing behind when the parent is killed.
+"""
+
+import _thread
+import os
+import runpy
+import signal
+import sys
+import time
+from threading import Thread
+from typing import Final
+
+# the daemon waits for its threads, and those may wait for a code server that is gone
+ENDS_WITHIN_S: Final = 10.0
+
+
+def run_service() -> None:
+    """Run the module until it ends or stdin is closed."""
+    # a shell that starts its commands in the background makes them ignore SIGINT, and children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    Thread(target=_end_with_parent, daemon=True).start()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _end_with_parent() -> None:
+    # not through sys.stdin: a thread that waits in its buffer would abort the interpreter when the service ends
+    while os.read(0, 1):
+        pass
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(ENDS_WITHIN_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    run_service()

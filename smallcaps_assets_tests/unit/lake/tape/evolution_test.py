@@ -1,0 +1,263 @@
+"""A lake of release 0.1 under the present code, and under a code that keeps one more column."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_NS
+from smallcaps_assets.domain.tape.schemas import (
+    TAPE_KINDS,
+    TAPE_SCHEMA_NUMBER,
+    TAPE_SCHEMAS,
+    UNRECORDED_COLUMNS,
+    describe_stale,
+    missing_columns,
+    recorded_schema,
+)
+from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
+from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import provenance_of
+from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.lake.verification.verify import verify
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.pipeline.tape.cost_estimate import Planner
+from smallcaps_assets_tests.conftest import Gate, event, files_below, manifest_of
+from smallcaps_assets_tests.scenarios import default_settings
+
+RELEASE_0_1 = Path(__file__).parents[3] / "data" / "release_0_1"
+SETTINGS = default_settings()
+NOW = datetime(2026, 11, 28, 13, tzinfo=UTC)
+# of the manifest of that lake
+PAIRS = [(symbol, "RTH") for symbol in ("AVLO", "BNRX", "CRVO", "DRFT")]
+WIDER = pl.Schema({**TRADES, "participant_timestamp": UTC_NS})
+OF_TEN = "10 stale, lacking column participant_timestamp"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> TapeStore:
+    """The tape of a copy of the lake of release 0.1."""
+    shutil.copytree(RELEASE_0_1, tmp_path / "old")
+    return TapeStore(Lake(tmp_path / "old"), "core", SETTINGS.profiles["core"], SETTINGS.capture.size_budget)
+
+
+@pytest.fixture
+def one_more_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trades of the profile require participant_timestamp as well."""
+    monkeypatch.setitem(TAPE_SCHEMAS, ("trades", "minimal"), WIDER)
+
+
+def manifest_of_lake(tape: TapeStore) -> pl.DataFrame:
+    return ManifestStore(tape.lake.manifests("core"), "core").load()
+
+
+def stored_ledger(tape: TapeStore) -> pl.DataFrame:
+    return pl.read_parquet(tape.lake.ledger("core"), hive_partitioning=False)
+
+
+def captured(tape: TapeStore, client: MarketDataClient, *, upgrade: bool = False) -> list[str]:
+    """Capture what is missing of both kinds; the lines that were logged."""
+    lines: list[str] = []
+    manifest = manifest_of_lake(tape)
+    for kind in TAPE_KINDS:
+        capture = Capture(kind, tape, client, threads=1, config_hash="c", log=lines.append)
+        backlog = tape.backlog(kind, event_windows(manifest), upgrade=upgrade)
+        for outcome in capture.run(manifest, PAIRS, backlog=backlog):
+            assert not outcome.problems
+            assert outcome.version is not None
+    return lines
+
+
+# ------------------------------------------------------------------------------------------ the present code
+
+
+def test_a_lake_of_release_0_1_is_complete_and_nothing_of_it_is_fetched_again(
+    old: TapeStore, client: MarketDataClient, gate: Gate
+) -> None:
+    before = files_below(old.lake.root)
+    captured(old, client)
+    captured(old, client, upgrade=True)
+    assert gate.asked == []
+    assert files_below(old.lake.root) == before
+    assert len([name for name in before if name.startswith("tape/core/trades/")]) == 10
+
+
+def test_a_lake_of_release_0_1_is_read(old: TapeStore) -> None:
+    windows = event_windows(manifest_of_lake(old))
+    assert windows.height == 10
+    for kind, read in (("trades", old.trades), ("quotes", old.quotes)):
+        for row in windows.to_dicts():
+            files = sorted(old.lake.tape("core", kind).rglob(f"symbol={row['symbol']}/*.parquet"))
+            stored = pl.concat(pl.read_parquet(file, hive_partitioning=False) for file in files)
+            inside = stored.filter(pl.col("timestamp") >= row["start"], pl.col("timestamp") < row["end"])
+            assert_frame_equal(read(row["event_id"]), inside.sort("timestamp", "sequence_number"))
+            assert inside.height
+
+
+def test_a_lake_of_release_0_1_is_verified_by_its_ledger_of_then(old: TapeStore) -> None:
+    result = verify(old)
+    assert result.findings == ()
+    assert (result.files, result.stale, result.uncertified) == (20, {}, ())
+    assert result.states == {"complete": 10}
+    assert not set(stored_ledger(old).columns) & set(LEDGER_ADDED)
+
+
+def test_the_ledger_of_a_lake_of_release_0_1_says_what_it_said_then(old: TapeStore) -> None:
+    manifest_id = ManifestStore(old.lake.manifests("core"), "core").current_id()
+    ledger = build_ledger(manifest_of_lake(old), old, manifest_id)
+    assert_frame_equal(ledger.drop(LEDGER_ADDED), stored_ledger(old))
+    assert ledger.select(LEDGER_ADDED).rows() == [([], [])] * 10
+    assert "stale" not in profile_report(old.lake, "core", SETTINGS, NOW)
+
+
+def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:
+    before = files_below(old.lake.root)
+    manifest = pl.concat(
+        [manifest_of_lake(old), manifest_of(event("2025-11-26 11:00", event_id="more", symbol="AVLO"))]
+    )
+    for kind in TAPE_KINDS:
+        list(Capture(kind, old, client, threads=1, config_hash="c", log=lambda line: None).run(manifest, PAIRS))  # noqa: ARG005
+    assert len(gate.asked) == 2
+    after = files_below(old.lake.root)
+    assert {name: after[name] for name in before} == before
+    added = sorted(set(after) - set(before))
+    span = "wave=RTH/symbol=AVLO/20251126T155700_20251126T160700.parquet"
+    assert added == [f"tape/core/quotes/{span}", f"tape/core/trades/{span}"]
+    footer = provenance_of(old.lake.root / f"tape/core/trades/{span}")
+    assert footer is not None
+    assert footer["schema_number"] == TAPE_SCHEMA_NUMBER
+    assert footer["schema"][:2] == [["timestamp", "Datetime(time_unit='ns', time_zone='UTC')"], ["price", "Float64"]]
+    assert [name for name, _ in footer["schema"]] == TRADES.names()
+    ledger = build_ledger(manifest, old, "m")
+    assert ledger["state"].to_list() == ["complete"] * 11
+
+
+# ------------------------------------------------------------------------------------------ one more column
+
+
+@pytest.mark.usefixtures("one_more_column")
+def test_files_that_lack_a_new_column_are_stale_and_fetched_again_only_when_asked_for(old: TapeStore) -> None:
+    windows = event_windows(manifest_of_lake(old))
+    backlog = old.backlog("trades", windows)
+    assert backlog.spans.is_empty()
+    assert backlog.stale["event_id"].sort().equals(windows["event_id"].sort())
+    assert describe_stale(backlog.stale["missing_columns"]) == OF_TEN
+    upgrade = old.backlog("trades", windows, upgrade=True)
+    assert upgrade.spans["events_merged"].list.len().sum() == 10
+    assert upgrade.stale.is_empty()
+    # quotes have all they should
+    assert old.backlog("quotes", windows).stale.is_empty()
+    assert old.backlog("quotes", windows, upgrade=True).spans.is_empty()
+
+
+@pytest.mark.usefixtures("one_more_column")
+def test_a_reader_returns_null_for_a_column_that_a_file_lacks(old: TapeStore) -> None:
+    manifest = manifest_of_lake(old)
+    rows = old.trades(manifest["event_id"][0])
+    assert rows.schema == WIDER
+    assert rows.height == rows["participant_timestamp"].null_count() > 0
+    scanned = old.scan("trades", manifest["event_id"]).collect()
+    assert scanned["participant_timestamp"].null_count() == scanned.height > rows.height
+
+
+@pytest.mark.usefixtures("one_more_column")
+def test_ledger_report_and_verify_say_what_is_stale(old: TapeStore) -> None:
+    ledger = build_ledger(manifest_of_lake(old), old)
+    assert ledger["state"].to_list() == ["complete"] * 10
+    assert ledger["trades_missing_columns"].to_list() == [["participant_timestamp"]] * 10
+    assert ledger["quotes_missing_columns"].to_list() == [[]] * 10
+    assert ledger.schema == LEDGER
+    report = profile_report(old.lake, "core", SETTINGS, NOW)
+    assert f"  stale: trades of {OF_TEN}. They are read with nulls there; `smallcaps plan --profile core" in report
+    result = verify(old)
+    assert result.findings == ()
+    trades = [name for name in files_below(old.lake.root) if name.startswith("tape/core/trades/")]
+    assert result.stale == {name: ["participant_timestamp"] for name in trades}
+
+
+@pytest.mark.usefixtures("one_more_column")
+def test_a_plan_says_what_an_upgrade_costs(old: TapeStore) -> None:
+    planner = Planner(old, SETTINGS.capture.assumptions, 100.0)
+    plan, upgrade = (planner.plan(manifest_of_lake(old), upgrade=asked) for asked in (False, True))
+    assert (plan.spans, plan.backlogs["trades"].stale.height) == (0, 10)
+    assert (upgrade.spans, upgrade.table["requests"][-1], upgrade.backlogs["trades"].stale.height) == (10, 10, 0)
+
+
+@pytest.mark.usefixtures("one_more_column")
+def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:
+    before = files_below(old.lake.root)
+    lines = captured(old, client)
+    assert gate.asked == []
+    assert files_below(old.lake.root) == before
+    assert f"; {OF_TEN}: the run config `upgrade: true` fetches them again" in lines[0]
+
+    captured(old, client, upgrade=True)
+    assert len(gate.asked) == 10
+    assert all(path.startswith("/v3/trades/") for path, _ in gate.asked)
+    after = files_below(old.lake.root)
+    assert set(after) == set(before)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {name for name in before if name.startswith("tape/core/trades/")}
+    manifest = manifest_of_lake(old)
+    assert old.scan("trades", manifest["event_id"]).collect()["participant_timestamp"].null_count() == 0
+    assert old.backlog("trades", event_windows(manifest)).stale.is_empty()
+    # asked for once more, nothing is left to fetch
+    captured(old, client, upgrade=True)
+    assert len(gate.asked) == 10
+
+
+@pytest.mark.usefixtures("one_more_column")
+def test_where_a_stale_and_a_current_file_hold_a_window_the_current_one_is_read(old: TapeStore) -> None:
+    manifest = manifest_of_lake(old).head(1)
+    window = event_windows(manifest).row(0, named=True)
+    (span,) = old.backlog("trades", event_windows(manifest), upgrade=True).spans.to_dicts()
+    stale = old.trades(window["event_id"])
+    # a span of another manifest that ends later: of two files without this difference the stale one would be read
+    longer = Span(window["symbol"], "AH", span["start"], span["end"] + timedelta(minutes=1), ())
+    old.publish("trades", longer, stale.with_columns(participant_timestamp=pl.col("timestamp")), {})
+    assert old.trades(window["event_id"])["participant_timestamp"].null_count() == 0
+    assert old.backlog("trades", event_windows(manifest)).stale.is_empty()
+
+
+# ------------------------------------------------------------------------------------------ schemas
+
+
+def test_an_answer_without_rows_lacks_no_column() -> None:
+    assert missing_columns("trades", WIDER.names(), {"columns": "minimal", "rows": 0}) == []
+    assert missing_columns("trades", WIDER.names(), {"columns": "minimal", "rows": 1}) == ["participant_timestamp"]
+    assert missing_columns("trades", WIDER.names(), {"columns": "all", "rows": 1}) == []
+
+
+def test_how_many_windows_are_stale_in_words() -> None:
+    lists = pl.List(pl.String())
+    assert describe_stale(pl.Series([None, [], []], dtype=lists)) is None
+    words = describe_stale(pl.Series([["y"], None, ["x", "y"], []], dtype=lists))
+    assert words == "2 stale, lacking columns x, y"
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "schema"),
+    [
+        ("trades", "minimal", TRADES),
+        ("trades", "all", TRADES_ALL),
+        ("quotes", "minimal", QUOTES),
+        ("quotes", "all", QUOTES_ALL),
+    ],
+)
+def test_columns_are_only_ever_added(kind: str, columns: str, schema: pl.Schema) -> None:
+    assert TAPE_SCHEMAS[kind, columns] == schema
+    first = UNRECORDED_COLUMNS[kind, columns]
+    assert [name for name in schema.names() if name in first] == list(first)
+    recorded = recorded_schema(kind, {"columns": columns})
+    assert recorded == {name: str(schema[name]) for name in first}
+    # where this fails, columns were added: raise TAPE_SCHEMA_NUMBER, then the numbers here
+    assert (TAPE_SCHEMA_NUMBER, len(schema)) == (1, len(first))
