@@ -1,4 +1,4 @@
-"""`smallcaps coverage`: which bars should be there, and which are not."""
+"""`smallcaps coverage`: expected against published minute bars."""
 
 import json
 import sys
@@ -22,9 +22,9 @@ from smallcaps_assets.settings.settings import Settings
 NEEDS: Final = "a lake."
 EXAMPLE: Final = "smallcaps coverage --symbol AVLO --symbol CRVO"
 
-LACKING: Final = 1
-SHOWN: Final = 20
-NAMED: Final = 5
+_INCOMPLETE: Final = 1
+_MOST_LINES: Final = 20
+_MOST_NAMES: Final = 5
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -38,10 +38,10 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print what is there and what is left, then what is lacking; 1 where sessions are missing and `--strict` asks.
+    """Print counts of published and missing sessions, then details; returns 1 for missing sessions with `--strict`.
 
     Raises:
-        InputError: a symbol is neither followed nor has bars, or the lake that was named is not there.
+        InputError: a symbol is neither followed nor has bars, or the given lake does not exist.
     """
     settings = enter(arguments)
     lake = existing_lake(arguments, settings)
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> int:
     else:
         print(f"lake {lake.root}")
         print("\n".join([*_summary(found, figures, settings), *_details(found, arguments, settings)]))
-    return LACKING if arguments.strict and figures["symbol_sessions_missing"] else 0
+    return _INCOMPLETE if arguments.strict and figures["symbol_sessions_missing"] else 0
 
 
 def _iso(moment: date) -> str:
@@ -78,12 +78,12 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     of, here, left = (figures[f"symbol_sessions_{name}"] for name in ("expected", "here", "missing"))
     states = f"{figures['symbols_complete']:,} complete, {figures['symbols_holes']:,} with holes"
     if figures["symbols_beyond"]:
-        states += f", {figures['symbols_beyond']:,} with bars where none are due"
+        states += f", {figures['symbols_beyond']:,} with bars where none are expected"
     others = f"{figures['symbols_without']:,} without a bar; {figures['symbols_not_followed']:,} are not followed"
     if 0 < figures["symbols_not_followed"] < figures["symbols"]:
-        others += ": due of these is what lies between the first bar and the last"
+        others += ": expected of these are the sessions between the first bar and the last"
     pct = f" ({100 * here / of:.1f} %)" if of else ""
-    between = f"{figures['symbol_sessions_empty_between']:,} have no bar though there are bars before and after"
+    between = f"{figures['symbol_sessions_empty_between']:,} have no bar between sessions with bars"
     beyond = (
         f"{figures['symbol_sessions_beyond']:,} symbol-sessions with bars lie after history.last_session or outside of "
         "a listing"
@@ -91,10 +91,10 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     unknown = figures["symbols_listing_unknown"]
     since = f"unknown of {unknown:,} symbols, whose sessions are expected from {settings.history.first_session} on"
     return [
-        f"due:      {_due(found, figures)}",
+        f"expected: {_expected(found, figures)}",
         *([f"earlier:  {_earlier(found, settings)}"] if found.first_bar else []),
         f"symbols:  {figures['symbols']:,}: {states}, {others}",
-        f"sessions: {here:,} of {of:,} symbol-sessions are here{pct}, {left:,} left; {between}",
+        f"sessions: {here:,} of {of:,} symbol-sessions are published{pct}, {left:,} missing; {between}",
         *([f"beyond:   {beyond}"] if figures["symbol_sessions_beyond"] else []),
         f"bars:     {figures['bars']:,}; {_volumes(found, settings)}",
         f"minutes:  {_minutes(found)}",
@@ -102,43 +102,42 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     ]
 
 
-def _due(found: Coverage, figures: dict[str, int]) -> str:
-    """Which sessions are due; where no symbol is followed the bars say it."""
+def _expected(found: Coverage, figures: dict[str, int]) -> str:
+    """The expected sessions; without followed symbols they follow from the bars."""
     if figures["symbols"] == figures["symbols_not_followed"] > 0:
-        return "of each symbol from its first bar to its last, as none of them is followed"
+        return "from the first bar to the last of each symbol, as none of them is followed"
     return f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
 
 
 def _earlier(found: Coverage, settings: Settings) -> str:
-    """What is due before the history, and how it is filled."""
+    """Bars before the history, and how to fill the holes in them."""
     return (
         f"{found.symbols_before:,} symbols have bars from {found.first_bar} on, before history.first_session "
-        f"{settings.history.first_session}: due there is what lies between the first bar of each and its last. Nothing "
-        f"so early is fetched by itself: set history.first_session to {found.first_bar} to have holes of symbols that "
-        "are followed filled"
+        f"{settings.history.first_session}. Sessions between the first bar and the last of each are expected, but not "
+        f"fetched: set history.first_session to {found.first_bar} to fill the holes of followed symbols"
     )
 
 
 def _volumes(found: Coverage, settings: Settings) -> str:
     if not found.findings:
-        return "not looked into"
+        return "not read"
     least = settings.checks.bars.min_volumes
     judged = found.table.filter(pl.col("volumes_judged") >= least).height
     doubled = int(found.table["sessions_doubled"].sum())
-    told = f"doubled volumes in {doubled:,} symbol-sessions" if doubled else "no doubled volumes"
-    return f"{told} ({judged:,} of {found.table.height:,} symbol-months have enough bars to tell)"
+    result = f"doubled volumes in {doubled:,} symbol-sessions" if doubled else "no doubled volumes"
+    return f"{result} ({judged:,} of {found.table.height:,} symbol-months have enough bars to tell)"
 
 
 def _minutes(found: Coverage) -> str:
     judged = next((int(one.figures["minutes"] or 0) for one in found.findings if one.name == "missing_minutes"), 0)
     if not judged:
-        return "nothing can be said of too few active symbols" if found.findings else "not looked into"
+        return "too few active symbols to tell" if found.findings else "not read"
     lost = int(found.lost["minutes"].sum())
-    return f"{lost:,} of {judged:,} regular minutes are lacking of most active symbols"
+    return f"{lost:,} of {judged:,} regular minutes are missing for most active symbols"
 
 
 def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[str]:
-    """Everything that is lacking, or the first of it."""
+    """Everything that is missing, or the first lines of it."""
     parts = (
         ("cannot be read", [f"  {cause}" for cause in found.causes.values()]),
         ("minutes lost, New York", _lost(found.lost)),
@@ -146,10 +145,10 @@ def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[
         ("holes", _hole_lines(found.holes)),
     )
     lines = []
-    for title, told in parts:
-        shown = told if arguments.missing else told[:SHOWN]
-        more = len(told) - len(shown)
-        lines += [f"{title}:", *shown] if told else []
+    for title, details in parts:
+        shown = details if arguments.missing else details[:_MOST_LINES]
+        more = len(details) - len(shown)
+        lines += [f"{title}:", *shown] if details else []
         lines += [f"  and {more:,} more: `smallcaps coverage{_again(arguments)} --missing` lists all"] if more else []
     return lines + _remedy(found, settings)
 
@@ -185,7 +184,7 @@ def _hole_lines(holes: pl.DataFrame) -> list[str]:
 
 
 def _remedy(found: Coverage, settings: Settings) -> list[str]:
-    """What to do about sessions of the history that are missing of symbols that are followed."""
+    """What to do about missing sessions of followed symbols within the history."""
     missing = pl.col("last_missing") >= settings.history.first_session
     symbols = found.table.filter(missing & pl.col("active"))["symbol"].unique().sort()
     if symbols.is_empty():
@@ -195,5 +194,5 @@ def _remedy(found: Coverage, settings: Settings) -> list[str]:
 
 def _named(symbols: Iterable[str]) -> str:
     names: Sequence[str] = list(symbols)
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -7,35 +7,44 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.bars.checks import SESSION_BARS
 from smallcaps_assets.domain.bars.quality import bar_problems
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_bars, count_differing_minutes
-from smallcaps_assets.domain.sessions import midnight, new_york_date
+from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS, match_columns
-from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import symbol_lock
+from smallcaps_assets.lake.month_files import (
+    DAY,
+    NO_BARS,
+    combine_fingerprints,
+    count_bars,
+    fingerprint_sessions,
+    month_provenance,
+    parse_sessions,
+    read_fingerprints,
+    read_month,
+)
 from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, publish_frame
 from smallcaps_assets.lake.quarantine import BarQuarantine
 
 _SUFFIX: Final = ".parquet"
 # the coarsest clock of a file system
 TICK_NS: Final = 2_000_000_000
-DAY = new_york_date(pl.col("timestamp"))
 
 
 class Merged(NamedTuple):
-    """What merging bars into a month did: how many minutes were new, were there and agreed, and were there and not.
+    """Result of merging bars into a month: numbers of new minutes, of equal ones and of differing ones.
 
-    `filled` are those of the equal ones that lacked vwap or transactions and have them now. `fingerprints` are those of
-    the sessions that the bars are of, as they are now.
+    `filled` counts equal minutes whose null vwap or transactions were filled in. `fingerprints` are those of the merged
+    sessions, as published now.
     """
 
     new: int
@@ -65,22 +74,22 @@ class MonthFiles(NamedTuple):
 
 @dataclass(frozen=True)
 class BarsStore:
-    """The minute bars of a lake. A session without a single bar is covered as well, once it was asked for."""
+    """The minute bars of a lake. A session without any bar is covered as well once it was fetched."""
 
     lake: Lake
 
     def covered(self, symbol: str) -> set[date]:
-        """The sessions of `symbol` that are here, whether they have bars or not."""
-        return {day for path in self._files(symbol) for day in _sessions_of(path)}
+        """The published sessions of `symbol`, with or without bars."""
+        return {day for path in self._files(symbol) for day in read_fingerprints(path)}
 
     def covers(self, symbol: str, session: date) -> bool:
-        """Whether one session of `symbol` is here; reads one footer at most."""
+        """Whether a session of `symbol` is published; reads at most one footer."""
         path = self.lake.bars(symbol) / f"{session:%Y-%m}.parquet"
-        return path.is_file() and session in _sessions_of(path)
+        return path.is_file() and session in read_fingerprints(path)
 
     def fingerprints(self, symbol: str) -> dict[date, str]:
-        """What tells one version of a session's bars from another, by session."""
-        return {day: mark for path in self._files(symbol) for day, mark in _sessions_of(path).items()}
+        """Fingerprint of the bars of each published session."""
+        return {day: mark for path in self._files(symbol) for day, mark in read_fingerprints(path).items()}
 
     def months(self, symbol: str, known: Mapping[str, MonthCoverage]) -> MonthFiles:
         """What the files of `symbol` cover; those that look as they are `known` are not opened."""
@@ -91,24 +100,25 @@ class BarsStore:
         still = time.time_ns() - TICK_NS
         opened = {
             name: MonthFile(
-                states[name] if states[name].modified_ns < still else None, _sessions_of(folder / f"{name}{_SUFFIX}")
+                states[name] if states[name].modified_ns < still else None,
+                read_fingerprints(folder / f"{name}{_SUFFIX}"),
             )
             for name in states.keys() - same
         }
         return MonthFiles(same, opened)
 
     def version(self, symbol: str) -> str:
-        """What tells the bars of `symbol` from others; reads footers only."""
-        return version_of(self.fingerprints(symbol))
+        """Fingerprint of all bars of `symbol`; reads footers only."""
+        return combine_fingerprints(self.fingerprints(symbol))
 
     def session_bars(self, symbols: Collection[str]) -> pl.DataFrame:
-        """How many bars each session of `symbols` has (SESSION_BARS); reads footers only."""
+        """Number of bars of each session of `symbols` (SESSION_BARS); reads footers only."""
         frames = [SESSION_BARS.to_frame()]
         for symbol in symbols:
-            marks = self.fingerprints(symbol)
-            own = pl.DataFrame({"day": list(marks), "bars": [bars_counted(mark) for mark in marks.values()]})
+            fingerprints = self.fingerprints(symbol)
+            counts = pl.DataFrame({"day": list(fingerprints), "bars": list(map(count_bars, fingerprints.values()))})
             frames.append(
-                own.select(symbol=pl.lit(symbol), day=pl.col("day").cast(pl.Date), bars="bars").cast(SESSION_BARS)
+                counts.select(symbol=pl.lit(symbol), day=pl.col("day").cast(pl.Date), bars="bars").cast(SESSION_BARS)
             )
         return pl.concat(frames)
 
@@ -126,7 +136,7 @@ class BarsStore:
     def scan(
         self, symbols: Collection[str], columns: Collection[str], months: Collection[str] | None = None
     ) -> pl.LazyFrame:
-        """Some columns of the bars of `symbols`, of all months or of those named as their files are."""
+        """Some columns of the bars of `symbols`, of all months or of `months` (`YYYY-MM`)."""
         wanted = {name: BARS[name] for name in columns}
         paths = (path for symbol in symbols for path in self._files(symbol))
         files = [path for path in paths if months is None or path.stem in months]
@@ -150,15 +160,15 @@ class BarsStore:
         last: date | None = None,
         columns: Collection[str] = tuple(BARS),
     ) -> pl.DataFrame:
-        """`columns` of the bars of several symbols, one symbol after the other, each sorted by timestamp.
+        """`columns` of the bars of several symbols, symbol by symbol, each sorted by timestamp.
 
-        Read in one go, which takes far less time than one symbol after the other where there is little of each.
+        One scan of all files, which is much faster than one read per symbol where each symbol has few bars.
 
         Args:
-            symbols: whose bars.
-            first: the first ET date, the earliest there is if not given.
-            last: the last ET date, the latest there is if not given.
-            columns: of BARS, `symbol` and `timestamp` among them.
+            symbols: the symbols, in the order of the result.
+            first: the first ET date; no lower bound if None.
+            last: the last ET date, included; no upper bound if None.
+            columns: columns of BARS, including `symbol` and `timestamp`.
         """
         wanted = {name: BARS[name] for name in columns}
         since, until = (f"{day:%Y-%m}" if day else None for day in (first, last))
@@ -177,32 +187,32 @@ class BarsStore:
         if last is not None:
             bars = bars.filter(pl.col("timestamp") < midnight(last + timedelta(days=1)))
         with disk_errors("read", self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.minute_bars):
-            # a chunk per file would make every later step a step per file
+            # with one chunk per file every later operation would run once per file
             found = bars.collect().rechunk()
         return _in_order(found)
 
     def add(
-        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, refused: pl.DataFrame
+        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, rejected: pl.DataFrame
     ) -> None:
-        """Store what the vendor gave for `sessions`, which all lie in the ET month of `month`.
+        """Publish the vendor's bars of `sessions`, which all lie in the ET month of `month`.
 
-        Bars of sessions that are here already stay as they are; those of `sessions` are replaced. Refused rows go to
-        the quarantine first, so that a bar is never in neither place. Nobody else changes the symbol meanwhile.
+        Bars of other published sessions stay; those of `sessions` are replaced. Rejected rows go to the quarantine
+        first, so that a row is never lost between both. Holds the lock of the symbol.
         """
         with symbol_lock(self.lake, symbol):
-            self._add(symbol, month, sessions, bars, refused)
+            self._add(symbol, month, sessions, bars, rejected)
 
     def _add(
-        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, refused: pl.DataFrame
+        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, rejected: pl.DataFrame
     ) -> None:
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
         new = DAY.is_in(list(sessions))
-        here = _month(path)
+        here = read_month(path)
         kept = here.bars.filter(~new)
         known = {day: mark for day, mark in here.sessions.items() if day not in sessions}
-        BarQuarantine(self.lake).replace(symbol, month, sessions, refused)
+        BarQuarantine(self.lake).replace(symbol, month, sessions, rejected)
         fresh = bars.filter(new)
-        marks = known | dict.fromkeys(sessions, _no_bars()) | _fingerprints(fresh)
+        marks = known | dict.fromkeys(sessions, NO_BARS) | fingerprint_sessions(fresh)
         self._publish(path, symbol, pl.concat([kept, fresh]), marks, here.imports)
 
     def merge(  # noqa: PLR0913 -- what to merge, and how
@@ -213,31 +223,30 @@ class BarsStore:
         *,
         covers: Collection[date] = (),
         replace: bool = False,
-        adoption: ImportRecord | None = None,
-        refused: pl.DataFrame | None = None,
+        import_record: ImportRecord | None = None,
+        rejected: pl.DataFrame | None = None,
     ) -> Merged:
-        """Merge bars of an ET month from elsewhere into what is here, minute by minute.
+        """Merge imported bars of an ET month into the published ones, minute by minute.
 
-        A minute that is here stays; with `replace` it is replaced where the bar differs in what both of them say. What
-        only one of two bars that agree says of vwap and transactions is kept.
-        Their sessions are covered from now on, and those of `covers`, all in the same month, as well. A file in which
-        nothing changes is not written again. Nobody else changes the symbol meanwhile.
+        A published bar stays; with `replace` an imported bar that differs replaces it. Of two bars that agree, null
+        vwap and transactions are filled in from the other. The sessions of `bars` and of `covers`, all in the same
+        month, are covered afterwards. A file without changes is not written again. Holds the lock of the symbol.
 
         Args:
-            symbol: whose bars.
-            month: its first day.
+            symbol: the symbol.
+            month: the first day of the month.
             bars: BARS, unique by timestamp.
-            covers: sessions that are covered although they may have no bars.
-            replace: which of two bars that differ is kept.
-            adoption: the import, to be remembered here as done.
-            refused: rows (QUARANTINED_BARS) of the month that came with them and go to the quarantine; what is there
-                of minutes that have a good bar now leaves it.
+            covers: sessions that count as covered even without bars.
+            replace: whether the imported one of two differing bars is kept.
+            import_record: the import, recorded in the footer.
+            rejected: rows (QUARANTINED_BARS) of the month for the quarantine; rows in the quarantine whose minute has a
+                good bar now leave it.
         """
         with symbol_lock(self.lake, symbol):
-            if refused is not None:
-                BarQuarantine(self.lake).add(symbol, month, refused)
-                BarQuarantine(self.lake).relieve(symbol, month, bars, refused)
-            return self._merge(symbol, month, bars, covers, adoption, replace=replace)
+            if rejected is not None:
+                BarQuarantine(self.lake).add(symbol, month, rejected)
+                BarQuarantine(self.lake).release(symbol, month, bars, rejected)
+            return self._merge(symbol, month, bars, covers, import_record, replace=replace)
 
     def _merge(  # noqa: PLR0913
         self,
@@ -245,12 +254,12 @@ class BarsStore:
         month: date,
         bars: pl.DataFrame,
         covers: Collection[date],
-        adoption: ImportRecord | None,
+        import_record: ImportRecord | None,
         *,
         replace: bool,
     ) -> Merged:
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
-        here = _month(path)
+        here = read_month(path)
         found = compare_bars(here.bars, bars)
         days = set(bars.select(DAY.unique()).to_series())
         uncovered = (days | set(covers)) - here.sessions.keys()
@@ -258,12 +267,14 @@ class BarsStore:
         fresh = pl.concat([found.new, changed])
         kept = here.bars if changed.is_empty() else here.bars.join(changed, on="timestamp", how="anti")
         stored = pl.concat([kept, fresh])
-        own = _fingerprints(stored.filter(DAY.is_in(list(days))))
-        imports = here.imports if adoption is None else here.imports | adoption.record(own)
+        merged = fingerprint_sessions(stored.filter(DAY.is_in(list(days))))
+        imports = here.imports if import_record is None else here.imports | import_record.record(merged)
         if fresh.height or uncovered or imports != here.imports:
-            marks = dict.fromkeys(uncovered, _no_bars()) | here.sessions | own
+            marks = dict.fromkeys(uncovered, NO_BARS) | here.sessions | merged
             self._publish(path, symbol, stored, marks, imports)
-        return Merged(found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), own)
+        return Merged(
+            found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), merged
+        )
 
     def agreement(self, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
         """Count minutes of `bars` (BARS, unique by timestamp) with a published bar, and those that differ.
@@ -279,18 +290,18 @@ class BarsStore:
         return count_differing_minutes(both.join(other, on="timestamp", how="left"), pl.col("differs").is_not_null())
 
     def imports(self, symbol: str) -> set[CompleteImport]:
-        """The imports whose bars of `symbol` are all still here."""
-        files = [_provenance(path) for path in self._files(symbol)]
-        marks = {day: mark for file in files for day, mark in _dated(file["sessions"]).items()}
+        """The imports whose bars of `symbol` are all still published."""
+        files = [month_provenance(path) for path in self._files(symbol)]
+        marks = {day: mark for file in files for day, mark in parse_sessions(file["sessions"]).items()}
         return {found for file in files for found in complete_imports(file.get(IMPORTS, {}), marks)}
 
-    def refuse(self, symbol: str | None, refused: pl.DataFrame, good: pl.DataFrame | None = None) -> None:
-        """Put rows (QUARANTINED_BARS) that tell no month, or no symbol, into quarantine; `good` came with them."""
+    def quarantine(self, symbol: str | None, rejected: pl.DataFrame, good: pl.DataFrame | None = None) -> None:
+        """Add rows (QUARANTINED_BARS) without a month or without a symbol; `good` are bars of the same files."""
         with symbol_lock(self.lake, symbol or ""):
             quarantine = BarQuarantine(self.lake)
-            quarantine.add(symbol, None, refused)
+            quarantine.add(symbol, None, rejected)
             if symbol is not None and good is not None:
-                quarantine.relieve(symbol, None, good, refused)
+                quarantine.release(symbol, None, good, rejected)
 
     def _publish(
         self, path: Path, symbol: str, bars: pl.DataFrame, marks: Mapping[date, str], imports: Imports
@@ -299,7 +310,7 @@ class BarsStore:
         problems = bar_problems(stored, symbol)
         if problems:
             raise LakeError(
-                f"{path}: {'; '.join(problems)}, so nothing was published. Remove the file if it is there, and "
+                f"{path}: {'; '.join(problems)}, so nothing was published. Remove the file if it exists, and "
                 f"materialize minute_bars of {symbol} again."
             )
         sessions = {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}
@@ -319,71 +330,11 @@ class BarsStore:
 
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:
-    """`bars` as they are where they are sorted, which our own files are; files from elsewhere may not be."""
+    """`bars` sorted by symbol and timestamp; our files are sorted already, copied files may not be."""
     if bars["timestamp"].is_sorted():
         return bars
     timestamp, symbol = pl.col("timestamp"), pl.col("symbol")
-    turns_back = (timestamp < timestamp.shift(1)) & (symbol == symbol.shift(1))
-    if not bars.select(turns_back.any()).item():
+    is_unsorted = (timestamp < timestamp.shift(1)) & (symbol == symbol.shift(1))
+    if not bars.select(is_unsorted.any()).item():
         return bars
     return bars.sort("symbol", "timestamp", maintain_order=True)
-
-
-class _Month(NamedTuple):
-    """What a month file holds."""
-
-    bars: pl.DataFrame
-    sessions: dict[date, str]
-    imports: Imports
-
-
-def _month(path: Path) -> _Month:
-    """A month file; empty where there is none."""
-    if not path.is_file():
-        return _Month(BARS.to_frame(), {}, {})
-    with disk_errors("read", path):
-        bars = pl.read_parquet(path, hive_partitioning=False)
-    return _Month(bars, _sessions_of(path), _provenance(path).get(IMPORTS, {}))
-
-
-def _provenance(path: Path) -> dict[str, Any]:
-    return provenance_of(path) or {"sessions": {}}
-
-
-def _sessions_of(path: Path) -> dict[date, str]:
-    """Covered sessions and fingerprints of a month file; of a file from elsewhere, the dates it has bars on."""
-    provenance = provenance_of(path)
-    if provenance is not None:
-        return _dated(provenance["sessions"])
-    with disk_errors("read", path):
-        return _fingerprints(pl.read_parquet(path, hive_partitioning=False))
-
-
-def _dated(sessions: Mapping[str, str]) -> dict[date, str]:
-    return {date.fromisoformat(day): mark for day, mark in sessions.items()}
-
-
-def version_of(fingerprints: Mapping[date, str]) -> str:
-    """What tells the bars of a symbol from others, from the fingerprints of its sessions."""
-    return digest(f"{day} {fingerprints[day]}" for day in sorted(fingerprints))
-
-
-def bars_counted(mark: str) -> int:
-    """How many bars a session has, from its fingerprint."""
-    return int(mark.partition("-")[0])
-
-
-def _no_bars() -> str:
-    return "0-0000000000000000"
-
-
-def _fingerprints(bars: pl.DataFrame) -> dict[date, str]:
-    """Number of bars and a digest of their values; sums of bit patterns, so that they outlast versions of Polars."""
-    bits = [
-        pl.col(name).reinterpret(dtype=pl.Int64).fill_null(weight) * (2 * weight + 1)
-        for weight, name in enumerate(("open", "high", "low", "close", "volume"), start=1)
-    ]
-    minute = pl.col("timestamp").dt.epoch("us") // 60_000_000
-    digest = (pl.sum_horizontal(*bits, pl.col("transactions").fill_null(-1)) * minute).sum()
-    marks = bars.group_by(day=DAY).agg(rows=pl.len(), digest=digest.reinterpret(signed=False))
-    return {day: f"{rows}-{digest:016x}" for day, rows, digest in marks.iter_rows()}

@@ -1,4 +1,4 @@
-"""Rows of bars that were refused, by the month that they are of; they leave when a good bar takes their place."""
+"""The quarantine of minute bars: rejected rows by month; a row leaves when a good bar of its minute is published."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,32 +14,32 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_frame
 
-# where rows lie that cannot be put into a month, or not even to a symbol
+# files of rows without a month, and of rows without a symbol
 UNDATED: Final = "undated.parquet"
 UNNAMED: Final = "unnamed.parquet"
-# a row without a time is known by what else it says
-_SAID: Final = tuple(name for name in BARS if name != "timestamp")
+# a row without a timestamp is identified by its other values
+_VALUES: Final = tuple(name for name in BARS if name != "timestamp")
 
 
 @dataclass(frozen=True)
 class BarQuarantine:
-    """The quarantine of a lake's bars. Whoever changes what a symbol has here holds its lock."""
+    """The quarantine of a lake's bars. Callers hold the lock of the symbol that they change."""
 
     lake: Lake
 
-    def add(self, symbol: str | None, month: date | None, refused: pl.DataFrame) -> None:
-        """Add rows (QUARANTINED_BARS) of a month; None where they tell no month, or no symbol."""
+    def add(self, symbol: str | None, month: date | None, rejected: pl.DataFrame) -> None:
+        """Add rows (QUARANTINED_BARS) of a month; `month` and `symbol` are None where the rows have none."""
         path = self._path(symbol, month)
-        here = _read(path)
-        rows = pl.concat([here, refused.match_to_schema(QUARANTINED_BARS)]).unique(maintain_order=True)
-        if rows.height > here.height:
+        present = _read(path)
+        rows = pl.concat([present, rejected.match_to_schema(QUARANTINED_BARS)]).unique(maintain_order=True)
+        if rows.height > present.height:
             publish_frame(path, rows.sort("timestamp", maintain_order=True))
 
-    def replace(self, symbol: str, month: date, sessions: Collection[date], refused: pl.DataFrame) -> None:
-        """Replace the rows of `sessions`, all of one month, by those of `refused`, and add those without a time."""
+    def replace(self, symbol: str, month: date, sessions: Collection[date], rejected: pl.DataFrame) -> None:
+        """Replace the rows of `sessions`, all of one month, by those of `rejected`; add rows without a timestamp."""
         path = self._path(symbol, month)
         new = new_york_date(pl.col("timestamp")).is_in(list(sessions))
-        rows = refused.filter(new.fill_null(value=True))
+        rows = rejected.filter(new.fill_null(value=True))
         if path.is_file():
             kept = _read(path).filter(~new.fill_null(value=False))
             rows = pl.concat([kept, rows]).unique(maintain_order=True)
@@ -47,24 +47,23 @@ class BarQuarantine:
             return
         publish_frame(path, rows.match_to_schema(QUARANTINED_BARS).sort("timestamp"))
 
-    def relieve(self, symbol: str, month: date | None, good: pl.DataFrame, still: pl.DataFrame) -> None:
-        """Let go of rows that bars of `good` (BARS) take the place of: of the same minute, or else the same values.
+    def release(self, symbol: str, month: date | None, good: pl.DataFrame, still: pl.DataFrame) -> None:
+        """Remove rows that `good` (BARS) replaces: those of the same minute, or if undated of equal values.
 
-        Rows that only repeat a minute were never in need of one. `still` are rows that were refused together with
-        `good`: they stay.
+        Rows that were rejected as repeats stay. So do `still`, rows that were rejected together with `good`.
         """
         path = self._path(symbol, month)
         if not path.is_file():
             return
-        by = list(_SAID) if month is None else ["timestamp"]
-        here = _read(path)
+        by = list(_VALUES) if month is None else ["timestamp"]
+        present = _read(path)
         repeats = pl.col("reason").is_in([REPEATED, ANOTHER])
-        gone = here.filter(~repeats).join(good, on=by, how="semi", nulls_equal=True)
+        released = present.filter(~repeats).join(good, on=by, how="semi", nulls_equal=True)
         every = list(QUARANTINED_BARS)
-        gone = gone.join(still.match_to_schema(QUARANTINED_BARS), on=every, how="anti", nulls_equal=True)
-        if gone.is_empty():
+        released = released.join(still.match_to_schema(QUARANTINED_BARS), on=every, how="anti", nulls_equal=True)
+        if released.is_empty():
             return
-        left = here.join(gone, on=every, how="anti", nulls_equal=True, maintain_order="left")
+        left = present.join(released, on=every, how="anti", nulls_equal=True, maintain_order="left")
         if left.is_empty():
             with disk_errors("written", path):
                 path.unlink()

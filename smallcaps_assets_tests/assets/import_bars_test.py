@@ -14,8 +14,9 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
@@ -175,7 +176,7 @@ def test_what_is_there_of_symbols_that_nobody_follows_is_told(home: Path, capsys
     assert "events detected of 0; there is no universe yet" in told
     assert main(["coverage", "--fast"]) == 0
     told = capsys.readouterr().out
-    assert "due:      of each symbol from its first bar to its last, as none of them is followed" in told
+    assert "expected: from the first bar to the last of each symbol, as none of them is followed" in told
     assert "3 are not followed" in told
     first = BARS_OF_ALL.filter(DAYS[0] == DAY)["symbol"].n_unique()
     assert f"earlier:  {first} symbols have bars from {DAYS[0]} on, before history.first_session 2025-10-28" in told

@@ -21,9 +21,10 @@ from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.bars import BarsStore, bars_counted, version_of
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_due
@@ -210,10 +211,12 @@ class _Told:
 
     def _outcome(self, symbol: str, figures: Mapping[str, int]) -> Outcome:
         marks = self._store.fingerprints(symbol)
-        with_bars = [day for day, mark in marks.items() if bars_counted(mark)]
+        with_bars = [day for day, mark in marks.items() if count_bars(mark)]
         self.first = min([*with_bars, *([self.first] if self.first else [])], default=None)
-        rows = sum(map(bars_counted, marks.values()))
-        return Outcome((symbol,), {**figures, "sessions_in_lake": len(marks)}, rows=rows, version=version_of(marks))
+        rows = sum(map(count_bars, marks.values()))
+        return Outcome(
+            (symbol,), {**figures, "sessions_in_lake": len(marks)}, rows=rows, version=combine_fingerprints(marks)
+        )
 
 
 def _form(arguments: Namespace) -> BarForm:

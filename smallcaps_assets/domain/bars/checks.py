@@ -11,20 +11,20 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import UTC_US
 
-# One row per symbol and session that was asked for, with the number of its bars.
+# one row per symbol and published session, with its number of bars (0 for a session without trades)
 SESSION_BARS: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "bars": pl.Int64()})
-# One row per symbol and session that it should have.
+# one row per symbol and expected session
 EXPECTED: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date()})
-# Of each regular minute: how many symbols are active on its session, and how many of them have a bar in it.
-MINUTES: Final = pl.Schema({"minute": UTC_US, "active": pl.Int64(), "with_bar": pl.Int64()})
-# Minutes in a row that most active symbols lack: how many symbols are active at least, and have a bar at most.
+# per regular minute: symbols active in its session, and how many of these have a bar in the minute
+REGULAR_MINUTES: Final = pl.Schema({"minute": UTC_US, "active": pl.Int64(), "with_bar": pl.Int64()})
+# runs of consecutive minutes missing for most active symbols: fewest active symbols, most symbols with a bar
 LOST: Final = pl.Schema(
     {"first": UTC_US, "last": UTC_US, "minutes": pl.Int64(), "active": pl.Int64(), "with_bar": pl.Int64()}
 )
 
 
 class BarCheckParams(Params):
-    """When bars look incomplete. Per cent."""
+    """Thresholds above which bars look incomplete, in per cent."""
 
     min_coverage_pct: float = Field(ge=0, le=100)
     min_symbols: int = Field(gt=0)
@@ -38,11 +38,11 @@ class BarCheckParams(Params):
 
 
 def expected_sessions(listings: pl.DataFrame, due: Sequence[date]) -> pl.DataFrame:
-    """The sessions that symbols should have (EXPECTED): those due from the first day of the listing to the last.
+    """Expected sessions of symbols (EXPECTED): the completed sessions between listing and delisting.
 
     Args:
-        listings: `symbol`, `listed` and `delisted`, null where unknown or listed still.
-        due: the XNYS sessions to follow that are over.
+        listings: `symbol`, `listed` (null if unknown) and `delisted` (null if still listed).
+        due: the completed XNYS sessions of the history.
     """
     days = pl.LazyFrame({"day": sorted(due)}, schema={"day": EXPECTED["day"]})
     day = pl.col("day")
@@ -51,60 +51,60 @@ def expected_sessions(listings: pl.DataFrame, due: Sequence[date]) -> pl.DataFra
 
 
 def session_coverage(here: pl.DataFrame, expected: pl.DataFrame, params: BarCheckParams) -> Finding:
-    """Every symbol that is followed has the sessions that it should have.
+    """Followed symbols whose share of published sessions is below `min_coverage_pct`.
 
     Args:
-        here: SESSION_BARS; a session without bars counts as there once it was asked for.
-        expected: EXPECTED of the symbols that are followed.
-        params: the bounds.
+        here: SESSION_BARS; a session without bars counts as published once it was fetched.
+        expected: EXPECTED of the followed symbols.
+        params: the thresholds.
     """
     present = expected.join(here, on=["symbol", "day"], how="semi").group_by("symbol").agg(sessions=pl.len())
-    judged = (
+    checked = (
         expected.group_by("symbol")
         .agg(due=pl.len())
         .join(present, on="symbol", how="left")
         .with_columns(pl.col("sessions").fill_null(0))
         .with_columns(pct=100 * pl.col("sessions") / pl.col("due"))
     )
-    lacking = judged.filter(pl.col("pct") < params.min_coverage_pct)
+    incomplete = checked.filter(pl.col("pct") < params.min_coverage_pct)
     figures = {
-        "symbols": judged.height,
+        "symbols": checked.height,
         "sessions_due": expected["day"].n_unique(),
-        "present_pct": 100.0 if judged.is_empty() else float(judged["pct"].mean()),  # type: ignore[arg-type]
+        "present_pct": 100.0 if checked.is_empty() else float(checked["pct"].mean()),  # type: ignore[arg-type]
         "at_least_pct": params.min_coverage_pct,
     }
-    return finding("session_coverage", lacking.sort("pct", "symbol"), figures, severe=False)
+    return finding("session_coverage", incomplete.sort("pct", "symbol"), figures, severe=False)
 
 
 def empty_sessions(here: pl.DataFrame, params: BarCheckParams) -> Finding:
-    """No session lacks all bars of many symbols that have bars before and after it.
+    """Sessions without any bar for many symbols that have bars before and after.
 
     Args:
         here: SESSION_BARS.
-        params: the bounds.
+        params: the thresholds.
     """
     traded = pl.col("day").filter(pl.col("bars") > 0)
     alive = here.with_columns(first=traded.min().over("symbol"), last=traded.max().over("symbol")).filter(
         pl.col("day").is_between("first", "last")
     )
     by_day = alive.group_by("day").agg(symbols=pl.len(), empty=(pl.col("bars") == 0).sum())
-    judged = by_day.with_columns(empty_pct=100 * pl.col("empty") / pl.col("symbols"))
+    checked = by_day.with_columns(empty_pct=100 * pl.col("empty") / pl.col("symbols"))
     many = (pl.col("symbols") >= params.min_symbols) & (pl.col("empty_pct") > params.max_empty_pct)
-    figures = {"sessions": judged.height, "at_most_pct": params.max_empty_pct}
-    return finding("empty_sessions", judged.filter(many).sort("day"), figures)
+    figures = {"sessions": checked.height, "at_most_pct": params.max_empty_pct}
+    return finding("empty_sessions", checked.filter(many).sort("day"), figures)
 
 
 def minute_counts(bars: pl.DataFrame, sessions: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
-    """How many active symbols there are in each regular minute, and how many of them have a bar in it (MINUTES).
+    """Count the active symbols of each regular minute, and those of them with a bar in it (REGULAR_MINUTES).
 
-    Active on a session are the symbols with bars in `active_minutes_pct` of its regular minutes, or in the median of
-    their sessions of its month: who trades all the time is expected to also where half a session is lost. The counts
-    of different symbols add up.
+    A symbol is active in a session if it has bars in `active_minutes_pct` of the regular minutes of that session, or of
+    the median session of the month, so that half a lost session does not make it inactive. Counts of disjoint sets of
+    symbols add up.
 
     Args:
         bars: `symbol` and `timestamp` of bars.
-        sessions: SESSION_TABLE of the sessions to look at.
-        params: the bounds.
+        sessions: SESSION_TABLE of the sessions to count.
+        params: the thresholds.
     """
     minutes = (
         sessions.select(
@@ -133,34 +133,34 @@ def minute_counts(bars: pl.DataFrame, sessions: pl.DataFrame, params: BarCheckPa
 
 
 def missing_minutes(counts: pl.DataFrame, params: BarCheckParams) -> Finding:
-    """No minute of regular hours lacks the bars of most symbols that trade nearly all the time.
+    """Regular minutes in which most active symbols have no bar.
 
-    A minute that more than `max_missing_pct` of the active symbols lack is one that the vendor, or we, lost. An
-    interruption shows as long as it leaves symbols active; a whole session that is lost shows in `empty_sessions`. A
-    halt of the whole market lacks its minutes as well, so this is something to look at, not a fault.
+    A minute missing for more than `max_missing_pct` of the active symbols was most likely lost by the vendor or by us.
+    A lost session shows in `empty_sessions` instead, as it leaves no symbol active. A market-wide halt has no bars
+    either, so this is a warning and not an error.
 
     Args:
-        counts: MINUTES, of different symbols one below the other.
-        params: the bounds.
+        counts: REGULAR_MINUTES of disjoint sets of symbols, concatenated.
+        params: the thresholds.
     """
-    judged = _judged_minutes(counts, params)
-    lost = judged.filter(pl.col("missing_pct") > params.max_missing_pct)
+    checked = _counted_minutes(counts, params)
+    lost = checked.filter(pl.col("missing_pct") > params.max_missing_pct)
     figures = {
-        "sessions": judged["minute"].dt.date().n_unique(),
-        "minutes": judged.height,
-        "worst_missing_pct": float(judged["missing_pct"].max() or 0.0),  # type: ignore[arg-type]
+        "sessions": checked["minute"].dt.date().n_unique(),
+        "minutes": checked.height,
+        "worst_missing_pct": float(checked["missing_pct"].max() or 0.0),  # type: ignore[arg-type]
         "at_most_pct": params.max_missing_pct,
     }
     return finding("missing_minutes", lost.select("minute", "active", "with_bar", "missing_pct"), figures, severe=False)
 
 
-def lost_stretches(counts: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
-    """The minutes that break `missing_minutes`, those in a row as one stretch (LOST); arguments as there."""
-    lost = _judged_minutes(counts, params).filter(pl.col("missing_pct") > params.max_missing_pct)
+def lost_runs(counts: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
+    """Runs of consecutive minutes that fail `missing_minutes` (LOST); same arguments."""
+    lost = _counted_minutes(counts, params).filter(pl.col("missing_pct") > params.max_missing_pct)
     apart = pl.col("minute").diff().fill_null(timedelta()) > timedelta(minutes=1)
     return (
-        lost.with_columns(stretch=apart.cum_sum())
-        .group_by("stretch", maintain_order=True)
+        lost.with_columns(run=apart.cum_sum())
+        .group_by("run", maintain_order=True)
         .agg(
             first=pl.col("minute").min(),
             last=pl.col("minute").max(),
@@ -172,8 +172,8 @@ def lost_stretches(counts: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame
     )
 
 
-def _judged_minutes(counts: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
-    """The minutes of which something can be said, each once, with the share of active symbols that lack it."""
+def _counted_minutes(counts: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
+    """Minutes with at least `min_active_symbols`, without repeats, with the share of active symbols without a bar."""
     return (
         counts.group_by("minute")
         .sum()

@@ -1,4 +1,4 @@
-"""Coverage of minute bars: which sessions every symbol should have, which are there, and whose volumes are doubled."""
+"""Coverage of minute bars: expected against published sessions of every symbol, and doubled volumes."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -10,11 +10,11 @@ from smallcaps_assets.domain.bars.checks import EXPECTED, BarCheckParams, expect
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.sessions import new_york_date
 
-# Whether a symbol is followed, and the days of its listing; null where unknown, or listed still.
+# whether a symbol is followed, and its listing dates; null if unknown, or still listed
 LISTINGS: Final = pl.Schema({"symbol": pl.String(), "active": pl.Boolean(), "listed": pl.Date(), "delisted": pl.Date()})
-# Of one symbol and session: bars whose volume tells odd from even, and those of them with an odd one.
+# per symbol and session: volumes whose parity is informative, and how many of these are odd
 VOLUMES: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "judged": pl.Int64(), "odd": pl.Int64()})
-# One row per symbol and ET month in which sessions are expected, or bars are there.
+# one row per symbol and ET month with expected sessions or with bars
 COVERAGE: Final = pl.Schema(
     {
         "symbol": pl.String(),
@@ -38,20 +38,20 @@ COVERAGE: Final = pl.Schema(
         "cause": pl.String(),
     }
 )
-# Sessions in a row that a symbol lacks: `missing` were never stored, `empty` lie between sessions with bars.
+# runs of consecutive sessions: `missing` were never published, `empty` have no bar between sessions with bars
 HOLES: Final = pl.Schema(
     {"symbol": pl.String(), "hole": pl.String(), "first": pl.Date(), "last": pl.Date(), "sessions": pl.Int64()}
 )
-# what a symbol is in all: nothing lacking, something, not one bar, or only bars of sessions of which none is expected
+# complete, with missing or empty sessions, without any bar, or with bars of unexpected sessions only
 STATES_OF_SYMBOLS: Final = ("complete", "holes", "without", "beyond")
 STATES: Final = pl.Schema({**EXPECTED, "expected": pl.Boolean(), "bars": pl.Int64(), "hole": pl.String()})
 MONTH: Final = pl.col("day").dt.month_start()
 
 
-def placed(listings: pl.DataFrame, here: pl.DataFrame) -> pl.DataFrame:
-    """The symbols (LISTINGS) to take stock of: those that are followed, and those that have sessions here.
+def symbols_to_report(listings: pl.DataFrame, here: pl.DataFrame) -> pl.DataFrame:
+    """The symbols to report on (LISTINGS): followed symbols, and others with published sessions.
 
-    Of a symbol that is not followed nothing is expected before its first bar or after its last.
+    For a symbol that is not followed nothing is expected before its first bar or after its last.
 
     Args:
         listings: LISTINGS of the universe.
@@ -67,7 +67,7 @@ def placed(listings: pl.DataFrame, here: pl.DataFrame) -> pl.DataFrame:
 
 
 def _first_and_last(here: pl.DataFrame) -> pl.DataFrame:
-    """The first and the last day with bars of each symbol, null where there is none."""
+    """First and last day with bars of each symbol; null without bars."""
     traded = pl.col("day").filter(pl.col("bars") > 0)
     return here.group_by("symbol").agg(first=traded.min(), last=traded.max())
 
@@ -75,17 +75,17 @@ def _first_and_last(here: pl.DataFrame) -> pl.DataFrame:
 def session_states(
     symbols: pl.DataFrame, here: pl.DataFrame, due: Sequence[date], calendar: Sequence[date], since: date
 ) -> pl.DataFrame:
-    """Every session that is expected, or here, with what is lacking (STATES): `bars` is null where it is not here.
+    """Every expected or published session with its state (STATES); `bars` is null where it is not published.
 
-    Expected of a symbol that is followed are the sessions due, and before `since` those from its first bar to its last;
-    of any other all from its first bar to its last.
+    For a followed symbol the sessions in `due` are expected, and before `since` those between its first and last bar;
+    for any other symbol those between its first and last bar.
 
     Args:
-        symbols: LISTINGS of `placed`.
+        symbols: LISTINGS as of `symbols_to_report`.
         here: SESSION_BARS.
-        due: the XNYS sessions to follow that are over.
-        calendar: the XNYS sessions from the first that is due or here to the last.
-        since: the day from which symbols are followed.
+        due: the completed XNYS sessions of the history.
+        calendar: the XNYS sessions from the first expected or published one to the last.
+        since: the first day of the history.
     """
     followed = symbols.filter("active")
     with_bars = followed.join(_first_and_last(here).drop_nulls(), on="symbol").with_columns(
@@ -115,11 +115,11 @@ def session_states(
 
 
 def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
-    """STATES summed up by symbol and ET month (COVERAGE); volumes and causes are null.
+    """STATES aggregated by symbol and ET month (COVERAGE); volumes and causes are null.
 
     Args:
         states: STATES.
-        symbols: LISTINGS; the days of the listing are told of those that are followed.
+        symbols: LISTINGS; listing dates are kept for followed symbols only.
     """
     expected, bars, missing = pl.col("expected"), pl.col("bars"), pl.col("hole") == "missing"
     days = pl.col("day").filter(missing)
@@ -135,10 +135,10 @@ def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
         sessions_beyond=(~expected & (bars > 0)).sum(),
         bars=bars.sum(),
     )
-    told = symbols.with_columns(pl.when("active").then(name).alias(name) for name in ("listed", "delisted"))
+    listings = symbols.with_columns(pl.when("active").then(name).alias(name) for name in ("listed", "delisted"))
     return (
         by_month.filter((pl.col("sessions_expected") > 0) | (pl.col("sessions_beyond") > 0))
-        .join(told, on="symbol")
+        .join(listings, on="symbol")
         .with_columns(pl.col(name).cast(dtype) for name, dtype in COVERAGE.items() if name in by_month.columns)
         .match_to_schema(COVERAGE, missing_columns="insert")
         .sort("symbol", "month")
@@ -146,18 +146,18 @@ def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
 
 
 def holes(states: pl.DataFrame, calendar: Sequence[date]) -> pl.DataFrame:
-    """Stretches of sessions that are missing or empty (HOLES), by symbol and day.
+    """Runs of missing or empty sessions (HOLES), by symbol and day.
 
     Args:
         states: STATES.
-        calendar: the sessions by which two are in a row.
+        calendar: the sessions that define which ones are consecutive.
     """
     numbers = pl.DataFrame({"day": sorted(calendar)}, schema={"day": pl.Date}).with_row_index("number")
-    lacking = states.filter(pl.col("hole").is_not_null()).join(numbers, on="day").sort("symbol", "hole", "day")
+    runs = states.filter(pl.col("hole").is_not_null()).join(numbers, on="day").sort("symbol", "hole", "day")
     place = pl.int_range(pl.len()).over("symbol", "hole")
     return (
-        lacking.with_columns(stretch=pl.col("number").cast(pl.Int64) - place)
-        .group_by("symbol", "hole", "stretch")
+        runs.with_columns(run=pl.col("number").cast(pl.Int64) - place)
+        .group_by("symbol", "hole", "run")
         .agg(first=pl.col("day").min(), last=pl.col("day").max(), sessions=pl.len().cast(pl.Int64))
         .sort("symbol", "first")
         .select(*HOLES)
@@ -165,9 +165,9 @@ def holes(states: pl.DataFrame, calendar: Sequence[date]) -> pl.DataFrame:
 
 
 def session_volumes(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """How many volumes of each session tell odd from even, and how many are odd (VOLUMES).
+    """Count the informative volumes of each session and the odd ones among them (VOLUMES).
 
-    Volumes that are multiples of ten tell nothing: round lots are even whatever happened to them. Neither do fractions.
+    Multiples of ten are not informative, since round lots are even in any case; neither are fractional volumes.
 
     Args:
         bars: `symbol`, `timestamp` and `volume`.
@@ -182,11 +182,11 @@ def session_volumes(bars: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_volumes(table: pl.DataFrame, volumes: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
-    """COVERAGE with what volumes (VOLUMES) say.
+    """COVERAGE with the figures of VOLUMES filled in.
 
-    Sums of trades are odd about as often as even. Where nearly all of `min_volumes` and more are even, something has
-    counted every share twice: such a session, or all sessions of a month that together are so, count as doubled. What
-    is doubled in some of its minutes, or has fewer such volumes in a whole month, cannot be told.
+    Sums of trades are odd about as often as even. If nearly all of at least `min_volumes` volumes are even, every share
+    was counted twice: such a session, or all sessions of such a month, count as doubled. Volumes that are doubled in
+    part of a session, or fewer than `min_volumes` in a month, cannot be detected.
     """
     even = (pl.col("judged") >= params.min_volumes) & (100 * pl.col("odd") <= params.max_odd_pct * pl.col("judged"))
     by_month = volumes.group_by("symbol", MONTH.alias("month")).agg(
@@ -204,7 +204,7 @@ def with_volumes(table: pl.DataFrame, volumes: pl.DataFrame, params: BarCheckPar
 
 
 def doubled_volumes(table: pl.DataFrame, params: BarCheckParams) -> Finding:
-    """No volumes of COVERAGE look as if every share was counted twice."""
+    """Months of COVERAGE whose volumes look as if every share had been counted twice."""
     judged = table.filter(pl.col("volumes_judged") >= params.min_volumes)
     figures = {
         "symbol_months": table.height,
@@ -216,19 +216,19 @@ def doubled_volumes(table: pl.DataFrame, params: BarCheckParams) -> Finding:
 
 
 def doubled_months(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows of COVERAGE with doubled volumes, and what tells so."""
-    told = ("symbol", "month", "sessions_doubled", "sessions_with_bars", "volumes_judged", "volumes_odd")
-    return table.filter(pl.col("sessions_doubled") > 0).select(told)
+    """The rows of COVERAGE with doubled volumes, and the figures that show it."""
+    columns = ("symbol", "month", "sessions_doubled", "sessions_with_bars", "volumes_judged", "volumes_odd")
+    return table.filter(pl.col("sessions_doubled") > 0).select(columns)
 
 
 def by_symbol(table: pl.DataFrame) -> pl.DataFrame:
-    """COVERAGE summed up by symbol, with `state`, one of STATES_OF_SYMBOLS, the worst first."""
+    """COVERAGE aggregated by symbol, with `state` (one of STATES_OF_SYMBOLS), the worst first."""
     counts = [name for name, dtype in COVERAGE.items() if dtype == pl.Int64]
-    lacking = pl.col("sessions_missing") + pl.col("sessions_empty_between")
+    missing = pl.col("sessions_missing") + pl.col("sessions_empty_between")
     state = (
         pl.when(pl.col("bars") == 0)
         .then(pl.lit("without"))
-        .when(lacking > 0)
+        .when(missing > 0)
         .then(pl.lit("holes"))
         .when(pl.col("sessions_expected") == 0)
         .then(pl.lit("beyond"))
@@ -236,6 +236,6 @@ def by_symbol(table: pl.DataFrame) -> pl.DataFrame:
     return (
         table.group_by("symbol", "active", "listed", "delisted", "cause")
         .agg(pl.col(counts).sum(), pl.col("first_missing").min(), pl.col("last_missing").max())
-        .with_columns(lacking=lacking, state=state.otherwise(pl.lit("complete")))
+        .with_columns(lacking=missing, state=state.otherwise(pl.lit("complete")))
         .sort("lacking", "symbol", descending=[True, False])
     )

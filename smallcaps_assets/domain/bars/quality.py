@@ -1,4 +1,4 @@
-"""What may enter a table: bad bars are set aside with the reason, never silently dropped."""
+"""Rules that bars and events must meet before they enter a table; bad bars are quarantined with a reason."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -12,13 +12,13 @@ from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 REPEATED: Final = "repeats the minute of an earlier row"
-# of rows that are known not to say the same
+# of a row that contradicts the bar that stays
 ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
 
 
 class CleanBars(NamedTuple):
-    """Bars that may be used, sorted and unique by (symbol, timestamp), and those that may not, with a `reason`."""
+    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`."""
 
     good: pl.DataFrame
     quarantined: pl.DataFrame
@@ -31,18 +31,18 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
     price, `high` or `low` that contradict open and close, a volume that is null or not positive, or because a usable
     row of the same symbol and timestamp came before it.
     """
-    usable, refused = usable_rows(bars)
+    usable, rejected = usable_rows(bars)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
         again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
-        refused, usable = pl.concat([refused, again]), usable.filter(~repeated)
-    return CleanBars(usable.sort("symbol", "timestamp"), refused.sort("symbol", "timestamp"))
+        rejected, usable = pl.concat([rejected, again]), usable.filter(~repeated)
+    return CleanBars(usable.sort("symbol", "timestamp"), rejected.sort("symbol", "timestamp"))
 
 
 def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
-    """Rows that may be used, and those that may not, as in `clean_bars`, but not unique and as they come.
+    """Separate usable rows as `clean_bars` does, but without sorting and without removing repeats.
 
-    `beside` are further columns, of text, that rows that may be used keep.
+    `beside` names further text columns that usable rows keep.
     """
     floats = [name for name, dtype in BARS.items() if dtype == pl.Float64]
     low, high, volume = pl.col("low"), pl.col("high"), pl.col("volume")
@@ -58,24 +58,24 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
         .when(volume.is_null() | (volume <= 0))
         .then(pl.lit("volume is missing or not positive"))
     )
-    judged = (
+    checked = (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
         .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
         .with_columns(reason=reason)
         .collect()
     )
     is_bad = pl.col("reason").is_not_null()
-    return CleanBars(judged.filter(~is_bad).drop("reason"), judged.filter(is_bad).select(*QUARANTINED_BARS))
+    return CleanBars(checked.filter(~is_bad).drop("reason"), checked.filter(is_bad).select(*QUARANTINED_BARS))
 
 
 def reasons(quarantined: pl.DataFrame) -> dict[str, int]:
-    """How many rows were refused for each reason, most frequent first."""
+    """Count quarantined rows by reason, the most frequent first."""
     counts = quarantined.group_by("reason").len().sort("len", "reason", descending=[True, False])
     return dict(counts.iter_rows())
 
 
 def bad_values(events: pl.LazyFrame) -> pl.DataFrame:
-    """Columns of events (EVENTS or SHARD) with values that must not be there: `fault`, `column`, `rows`."""
+    """Columns of events (EVENTS or SHARD) with forbidden values: `fault`, `column`, `rows`."""
     keys = ("symbol", "event_type", "timestamp", "session", "score", "date", "event_id", "event_group_id")
     there = events.collect_schema()
     floats = [name for name, dtype in there.items() if dtype.is_float()]
@@ -85,25 +85,25 @@ def bad_values(events: pl.LazyFrame) -> pl.DataFrame:
         **{("infinite", name): pl.col(name).is_infinite() for name in floats},
     }
     rows = events.select(found.sum().alias("/".join(key)) for key, found in counts.items()).collect(engine="streaming")
-    told = [(fault, column, number) for (fault, column), number in zip(counts, rows.row(0), strict=True) if number]
-    return pl.DataFrame(told, schema={"fault": pl.String, "column": pl.String, "rows": pl.Int64}, orient="row")
+    faults = [(fault, column, number) for (fault, column), number in zip(counts, rows.row(0), strict=True) if number]
+    return pl.DataFrame(faults, schema={"fault": pl.String, "column": pl.String, "rows": pl.Int64}, orient="row")
 
 
 def master_problems(master: pl.DataFrame) -> list[str]:
-    """What of a MASTER table (EVENTS) would poison a ranking, in words; empty where nothing does."""
+    """Faults of a MASTER table (EVENTS) that would corrupt a ranking, one sentence each."""
     ids = master["event_id"]
-    # counting them takes half the time of finding which are there twice
+    # counting distinct ids takes half the time of finding the repeated ones
     repeated = int(ids.is_duplicated().sum()) if ids.n_unique() < ids.len() else 0
     return _event_problems(master) + ([f"repeated event_id in {repeated:,} rows"] if repeated else [])
 
 
 def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
-    """What of shards (SHARD) of `symbols` would poison MASTER, in words; empty where nothing does."""
+    """Faults of shards (SHARD) of `symbols` that would corrupt MASTER, one sentence each."""
     others = [name for name in events["symbol"].unique(maintain_order=True) if name not in symbols]
     problems = _event_problems(events)
     if others:
         problems.append(f"events of {', '.join(map(str, others[:5]))} among those of {', '.join([*symbols][:5])}")
-    # of two rows, the first column in which they differ says which comes first
+    # rows are ordered by the first column in which they differ
     unsorted, equal = pl.lit(value=False), pl.col("symbol") == pl.col("symbol").shift(1)
     for name, descending in (("timestamp", False), ("event_type", False), ("direction", True)):
         here, before = pl.col(name), pl.col(name).shift(1)
@@ -116,7 +116,7 @@ def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
 
 
 def bar_problems(bars: pl.DataFrame, symbol: str) -> list[str]:
-    """What of stored bars (BARS) would poison detection, in words; empty where nothing does."""
+    """Faults of stored bars (BARS) that would corrupt detection, one sentence each."""
     prices = pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) > 0) for name in (*PRICES, "volume"))
     counts = bars.select(
         **{

@@ -1,4 +1,4 @@
-"""Taking stock of minute bars: what should be there, from calendar and listings, held against what the lake has."""
+"""Coverage of minute bars: expected sessions, from calendar and listings, against published ones."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.checks import (
-    MINUTES,
+    REGULAR_MINUTES,
     SESSION_BARS,
-    lost_stretches,
+    lost_runs,
     minute_counts,
     missing_minutes,
 )
@@ -21,9 +21,9 @@ from smallcaps_assets.domain.bars.coverage import (
     coverage_table,
     doubled_volumes,
     holes,
-    placed,
     session_states,
     session_volumes,
+    symbols_to_report,
     with_volumes,
 )
 from smallcaps_assets.domain.findings import Finding
@@ -35,25 +35,25 @@ from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings
 
-# bars that are read together, whole symbols: memory is bounded, and both cores have work
+# bars per batch of whole symbols: bounds memory and keeps every core busy
 BARS_AT_ONCE: Final = 2_000_000
 
 
 class Coverage(NamedTuple):
-    """What the lake has of minute bars, and what it lacks."""
+    """Coverage of the minute bars of a lake."""
 
     table: pl.DataFrame  # COVERAGE
     holes: pl.DataFrame  # HOLES
     lost: pl.DataFrame  # LOST
-    due: list[date]  # of symbols that are followed
+    due: list[date]  # sessions expected of followed symbols
     first_bar: date | None  # the first session with bars before history.first_session
     symbols_before: int  # with bars before history.first_session
     causes: dict[str, str]  # why the files of a symbol cannot be read
-    # of the bars themselves; none where they were not read
+    # from the bars themselves; empty if they were not read
     findings: tuple[Finding, ...]
 
     def figures(self) -> dict[str, int]:
-        """What is there and what is left, in figures."""
+        """Counts of complete and missing sessions and symbols."""
         symbols, table = by_symbol(self.table), self.table
         states = {state: symbols.filter(pl.col("state") == state).height for state in STATES_OF_SYMBOLS}
         counted = ("expected", "here", "missing", "with_bars", "empty_between", "beyond")
@@ -100,11 +100,11 @@ class Inventory:
         followed, stored = listings.filter("active")["symbol"].to_list(), self.bars.symbols()
         wanted = sorted({*followed, *stored}) if symbols is None else _known(symbols, {*followed, *stored})
         here = pl.concat([SESSION_BARS.to_frame(), *self._footers(wanted, causes)])
-        placed_symbols = placed(listings, here).filter(pl.col("symbol").is_in(wanted))
+        placed_symbols = symbols_to_report(listings, here).filter(pl.col("symbol").is_in(wanted))
         since, calendar = self.settings.history.first_session, self._calendar(due, here)
         states = session_states(placed_symbols, here, due, calendar, since)
         before = here.filter(pl.col("bars") > 0, pl.col("day") < since)
-        table, minutes, findings = coverage_table(states, placed_symbols), MINUTES.to_frame(), list[Finding]()
+        table, minutes, findings = coverage_table(states, placed_symbols), REGULAR_MINUTES.to_frame(), list[Finding]()
         if read_bars:
             volumes, minutes = self._read(here, causes, by_minute=symbols is None)
             table = with_volumes(table, volumes, params)
@@ -114,7 +114,7 @@ class Inventory:
         return Coverage(
             table=table,
             holes=holes(states, calendar),
-            lost=lost_stretches(minutes, params),
+            lost=lost_runs(minutes, params),
             due=due,
             first_bar=before["day"].min(),  # type: ignore[arg-type]
             symbols_before=before["symbol"].n_unique(),
@@ -138,8 +138,8 @@ class Inventory:
     def _read(
         self, here: pl.DataFrame, causes: dict[str, str], *, by_minute: bool
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What volumes (VOLUMES) and, if asked for, regular minutes (MINUTES) the bars of all sessions have."""
-        volumes, minutes = [VOLUMES.to_frame()], MINUTES.to_frame()
+        """What volumes (VOLUMES) and, if asked for, regular minutes (REGULAR_MINUTES) the bars of all sessions have."""
+        volumes, minutes = [VOLUMES.to_frame()], REGULAR_MINUTES.to_frame()
         if here.is_empty():
             return volumes[0], minutes
         batches = _batches(here)

@@ -1,4 +1,4 @@
-"""Minute bars of symbols: fetch the sessions that are missing, check them, store them."""
+"""Minute bars from the vendor: fetch missing sessions, check the bars, publish them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -16,13 +16,14 @@ from smallcaps_assets.errors import (
     Stopped,
     VendorUnavailable,
 )
-from smallcaps_assets.lake.bars import DAY, BarsStore, bars_counted, version_of
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.month_files import DAY, combine_fingerprints, count_bars
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 
-# so many denials with nothing served in between: the plan has no minute bars at all
+# after so many denials and no served request, the plan has no minute bars at all
 DENIALS: Final = 3
 
 
@@ -36,11 +37,11 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     followed: Mapping[str, date] | None = None,
     log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
 ) -> Iterator[Outcome]:
-    """Bring the bars of `symbols` up to the sessions in `due`; one outcome per symbol, in order of completion.
+    """Fetch the missing sessions of `due` for each of `symbols`; yields one outcome per symbol, in order of completion.
 
-    Of a symbol nothing is asked after the last day that it is `followed`, and nothing at all if it is not: it keeps
-    what it has. A symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and
-    does not stop the others. `log` takes lines about progress.
+    `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. A
+    symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
+    the others. `log` receives lines of progress.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -74,18 +75,18 @@ def _ingest_symbol(
         "retries": 0,
     }
     try:
-        marks = store.fingerprints(symbol)
+        published = store.fingerprints(symbol)
     except LakeError as error:
         return Outcome((symbol,), figures, (f"{symbol}: {error}",))
-    missing, held = sorted(set(due) - marks.keys()), sum(map(bars_counted, marks.values()))
+    missing, bars = sorted(set(due) - published.keys()), sum(map(count_bars, published.values()))
     problems: list[str] = []
-    # the newest first: a plan that reaches back only so far denies what is older
+    # newest first: a plan with limited history denies older months
     for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
         try:
             added = _fetch_month(symbol, month, sorted(days), client, store)
         except NotEntitled as error:
             plan.denied(error)
-            problems.append(f"{symbol}, {month:%Y-%m} and before: {error} Or begin later: history.first_session.")
+            problems.append(f"{symbol}, {month:%Y-%m} and before: {error} Or set a later history.first_session.")
             break
         except (NotAuthenticated, DiskFull, Stopped):
             raise
@@ -96,12 +97,12 @@ def _ingest_symbol(
         else:
             plan.served()
             figures |= {name: figures[name] + count for name, count in added.items()}
-    version = store.version(symbol) if figures["sessions_fetched"] else version_of(marks)
-    return Outcome((symbol,), figures, tuple(problems), rows=held + int(figures["rows"]), version=version)
+    version = store.version(symbol) if figures["sessions_fetched"] else combine_fingerprints(published)
+    return Outcome((symbol,), figures, tuple(problems), rows=bars + int(figures["rows"]), version=version)
 
 
 class _Plan:
-    """What the vendor's plan turned out to include: where nothing was served, few denials tell that bars are not."""
+    """What the vendor's plan includes: a few denials and no served request mean that it has no minute bars."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -109,14 +110,14 @@ class _Plan:
         self._denials = 0
 
     def served(self) -> None:
-        """Bars came."""
+        """Record a served request."""
         self._served = True
 
     def denied(self, error: NotEntitled) -> None:
-        """Bars were denied.
+        """Record a denied request.
 
         Raises:
-            NotEntitled: again and again, and nothing was served.
+            NotEntitled: repeated denials without a served request.
         """
         with self._lock:
             self._denials += 1
@@ -127,16 +128,16 @@ class _Plan:
 def _fetch_month(
     symbol: str, month: date, sessions: list[date], client: MarketDataClient, store: BarsStore
 ) -> dict[str, int]:
-    """Fetch and store sessions of one month."""
+    """Fetch and publish sessions of one month."""
     fetched = client.minute_bars(symbol, sessions[0], sessions[-1])
     clean = clean_bars(fetched.frame)
-    asked = clean.good.filter(DAY.is_in(sessions))
-    store.add(symbol, month, sessions, asked, clean.quarantined)
+    wanted = clean.good.filter(DAY.is_in(sessions))
+    store.add(symbol, month, sessions, wanted, clean.quarantined)
     return {
         "sessions_fetched": len(sessions),
-        "rows": asked.height,
+        "rows": wanted.height,
         "rows_quarantined": clean.quarantined.filter(DAY.is_in(sessions).fill_null(value=True)).height,
-        "rows_on_other_days": clean.good.height - asked.height,
+        "rows_on_other_days": clean.good.height - wanted.height,
         "requests": fetched.requests,
         "retries": fetched.retries,
     }

@@ -27,7 +27,8 @@ from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles, bars_counted
+from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
+from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
@@ -153,7 +154,7 @@ class Detector:
             kept=kept,
             files=others,
             days=tuple(sorted(detected)),
-            bars=sum(map(bars_counted, detected.values())),
+            bars=sum(map(count_bars, detected.values())),
             only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
         )
 

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.lake.bars import DAY
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import NAMED, Source
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 

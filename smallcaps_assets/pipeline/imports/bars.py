@@ -11,8 +11,9 @@ import polars as pl
 
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.errors import DiskFull, LakeError
-from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.import_records import CompleteImport, ImportRecord
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import Judged, Own, Refused, by_month, disputed, judged, outside
@@ -176,7 +177,7 @@ class BarImport:
             self.refused.examples[reason] = self.files.example(source, row)
         if not found.nameless.is_empty():
             self.begin()
-            self.store.refuse(None, found.nameless)
+            self.store.quarantine(None, found.nameless)
 
     def _stored(self, own: Own, signature: str | None, of: int, left: tuple[int, ...] = ()) -> Outcome:
         """Merge the bars of one symbol, month by month; the last month remembers the import."""
@@ -204,7 +205,7 @@ class BarImport:
             rows_quarantined=own.refused.height, rows_on_other_days=own.on_other_days, rows_not_over=own.not_over
         )
         refused = by_month(own.refused.with_columns(day=DAY))
-        self.store.refuse(own.symbol, refused.pop(None, own.refused.clear()), own.bars)
+        self.store.quarantine(own.symbol, refused.pop(None, own.refused.clear()), own.bars)
         bars = {month: rows for month, rows in by_month(own.bars).items() if month is not None}
         covers = self._covers(own) if self.complete else {}
         marks: dict[date, str] = {}
@@ -218,8 +219,8 @@ class BarImport:
                 bars.get(month, own.bars.drop("day").clear()),
                 covers=covers.get(month, ()),
                 replace=self.replace,
-                adoption=ImportRecord(str(signature), of, dict(marks), left) if last else None,
-                refused=refused.get(month, own.refused.clear()),
+                import_record=ImportRecord(str(signature), of, dict(marks), left) if last else None,
+                rejected=refused.get(month, own.refused.clear()),
             )
             marks |= done.fingerprints
             figures.update(bars_new=done.new, bars_equal=done.equal, bars_differing=done.differing)

@@ -18,9 +18,9 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
-from smallcaps_assets.lake.bars import DAY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.settings.settings import PROFILES

@@ -20,8 +20,9 @@ from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.bars import DAY, BarsStore
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE, SUFFIXES
 from smallcaps_assets.pipeline.imports.bars import BarImport

@@ -12,7 +12,7 @@ from smallcaps_assets.domain.bars.checks import (
     BarCheckParams,
     empty_sessions,
     expected_sessions,
-    lost_stretches,
+    lost_runs,
     minute_counts,
     missing_minutes,
     session_coverage,
@@ -192,7 +192,7 @@ def test_lost_minutes_in_a_row_are_one_stretch() -> None:
     # 10:00 to 10:02 and 10:04 of one day, the first minute of the next
     first = minutes(SYMBOLS, lost=(30, 33)).filter(pl.col("timestamp") != new_york("2025-11-05 10:04").astimezone(UTC))
     bars = pl.concat([first, minutes(["E"]), minutes([*SYMBOLS, "E"], "2025-11-06", lost=(0, 1))])
-    found = lost_stretches(minute_counts(bars, sessions_of("2025-11-05", "2025-11-06"), PARAMS), PARAMS)
+    found = lost_runs(minute_counts(bars, sessions_of("2025-11-05", "2025-11-06"), PARAMS), PARAMS)
     assert found.schema == LOST
     assert found.rows() == [
         (new_york("2025-11-05 10:00"), new_york("2025-11-05 10:02"), 3, 5, 1),

@@ -20,9 +20,9 @@ from smallcaps_assets.domain.bars.coverage import (
     by_symbol,
     coverage_table,
     holes,
-    placed,
     session_states,
     session_volumes,
+    symbols_to_report,
     with_volumes,
 )
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
@@ -61,7 +61,7 @@ def here(**bars: str) -> pl.DataFrame:
 
 def states_of(symbols: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The symbols to take stock of, and the states of their sessions."""
-    stock = placed(symbols, sessions)
+    stock = symbols_to_report(symbols, sessions)
     return stock, session_states(stock, sessions, DUE, DUE, DUE[0])
 
 
@@ -155,7 +155,7 @@ def test_before_the_history_what_lies_between_bars_is_due() -> None:
         OLD="b...b......",
         OWN="b.b..b.....",
     )
-    stock = placed(universe, sessions)
+    stock = symbols_to_report(universe, sessions)
     # the history begins in November
     states = session_states(stock, sessions, DUE[5:], DUE, NOVEMBER)
     rows = coverage_table(states, stock).to_dicts()
@@ -500,14 +500,14 @@ def command(mixed: Lake, config: Path, capsys: pytest.CaptureFixture[str], monke
 def test_the_summary_comes_first_and_then_the_holes(command: Command) -> None:
     code, told = command()
     assert code == 0
-    lines, between = told.splitlines(), "1 have no bar though there are bars before and after"
-    others = "due of these is what lies between the first bar and the last"
+    lines, between = told.splitlines(), "1 have no bar between sessions with bars"
+    others = "expected of these are the sessions between the first bar and the last"
     assert lines[1:7] == [
-        "due:      11 from 2025-10-27 to 2025-11-10",
+        "expected: 11 from 2025-10-27 to 2025-11-10",
         f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed: {others}",
-        f"sessions: 25 of 40 symbol-sessions are here (62.5 %), 15 left; {between}",
+        f"sessions: 25 of 40 symbol-sessions are published (62.5 %), 15 missing; {between}",
         "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
-        "minutes:  5 of 3,120 regular minutes are lacking of most active symbols",
+        "minutes:  5 of 3,120 regular minutes are missing for most active symbols",
         "listing:  unknown of 2 symbols, whose sessions are expected from 2025-10-27 on",
     ]
     assert lines[7:] == [
@@ -530,7 +530,7 @@ def test_strict_makes_what_is_missing_an_error(command: Command) -> None:
     code, told = command("--strict", "--symbol", "FULL", "--symbol", "LATE")
     assert code == 0
     assert "symbols:  2: 2 complete" in told
-    assert "minutes:  nothing can be said" in told
+    assert "minutes:  too few active symbols to tell" in told
     assert "holes:" not in told
     assert "next:" not in told
 
@@ -547,13 +547,13 @@ def test_bars_before_the_history_show_what_they_lack(mixed: Lake, command: Comma
     code, told = command("--strict", "--symbol", "FULL", "--symbol", "GAP", "--fast")
     assert code == 1
     lines = told.splitlines()
-    assert lines[1] == "due:      of each symbol from its first bar to its last, as none of them is followed"
+    assert lines[1] == "expected: from the first bar to the last of each symbol, as none of them is followed"
     assert lines[2].startswith(
         "earlier:  2 symbols have bars from 2025-10-27 on, before history.first_session 2025-11-10"
     )
-    assert "set history.first_session to 2025-10-27 to have holes of symbols that are followed filled" in lines[2]
+    assert "set history.first_session to 2025-10-27 to fill the holes of followed symbols" in lines[2]
     assert lines[3] == "symbols:  2: 1 complete, 1 with holes, 0 without a bar; 2 are not followed"
-    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are here (90.5 %), 2 left; 1 have no bar")
+    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are published (90.5 %), 2 missing; 1 have no bar")
     assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in lines
     assert "next:" not in told
     document = json.loads(command("--json", "--fast", "--symbol", "GAP")[1])
@@ -581,7 +581,7 @@ def test_only_the_first_of_many_holes_are_shown_unless_asked_for(mixed: Lake, co
     publish_universe(mixed, **rows)
     _, told = command("--fast")
     assert len(re.findall("^  S.. +missing", told, re.MULTILINE)) == 20 - 3, "GAP has two holes, LEFT one"
-    assert "volumes" not in told.replace("not looked into", "")
+    assert "volumes" not in told.replace("not read", "")
     more = re.search(r"^  and (\d+) more: `smallcaps (coverage --config .*) --missing` lists all$", told, re.MULTILINE)
     assert more
     assert more[2].endswith("--fast")
