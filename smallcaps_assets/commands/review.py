@@ -7,7 +7,7 @@ from typing import Any, Final, cast, get_args
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.assets.review import report_review
-from smallcaps_assets.domain.review.marks import MarksFile, parse_marks, require_sample
+from smallcaps_assets.domain.review.marks import LabelFile, parse_labels, require_sample
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -34,12 +34,12 @@ def run(arguments: Namespace) -> int:
     """
     settings = enter(arguments)
     file = str(arguments.file)
-    marks = parse_marks(_text_of(arguments.file), file)
+    marks = parse_labels(_text_of(arguments.file), file)
     review = Review(Lake(lake_path(settings)), _profile(marks, arguments.profile, file), settings)
     sheet = _sheet(review, marks, file)
     path = review.store.add(marks)
     reviewed = review.assess(sheet)
-    print(f"{file}: {len(marks.marks):,} marks kept in {path}")
+    print(f"{file}: {len(marks.marks):,} labels stored in {path}")
     print(review_text(reviewed))
     current = ManifestStore(review.lake.manifests(review.profile), review.profile).current_id()
     with open_state(settings) as instance:
@@ -73,7 +73,7 @@ def _text_of(file: Path) -> str:
         raise InputError(f"{file}: is not UTF-8 text. Give the file that the page saved.") from error
 
 
-def _profile(marks: MarksFile, wanted: Profile | None, file: str) -> Profile:
+def _profile(marks: LabelFile, wanted: Profile | None, file: str) -> Profile:
     known = get_args(Profile)
     if marks.profile not in known:
         raise InputError(f"{file}: profile = {marks.profile!r} is not one of {', '.join(known)}.")
@@ -84,7 +84,7 @@ def _profile(marks: MarksFile, wanted: Profile | None, file: str) -> Profile:
     return cast("Profile", marks.profile)
 
 
-def _sheet(review: Review, marks: MarksFile, file: str) -> Sheet:
+def _sheet(review: Review, marks: LabelFile, file: str) -> Sheet:
     """The sheet that the labels belong to."""
     try:
         sheet = review.store.sheet(marks.manifest_id)

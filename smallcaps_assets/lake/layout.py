@@ -99,7 +99,7 @@ class Lake:
         """The review sheet of a manifest (HTML); its sample is a JSON file of the same name beside it."""
         return self.review(profile) / f"{manifest_id}.html"
 
-    def review_marks(self, profile: str, manifest_id: str) -> Path:
+    def review_labels(self, profile: str, manifest_id: str) -> Path:
         """Folder of the imported label files of a manifest."""
         return self.review(profile) / "marks" / manifest_id
 

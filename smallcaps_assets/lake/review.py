@@ -1,4 +1,4 @@
-"""Review sheets: the page, the sample that it shows, and every file of marks that was taken in."""
+"""Review sheets: the page, its sample, and the imported label files."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.review.marks import MarksFile, latest, parse_marks
+from smallcaps_assets.domain.review.marks import LabelFile, latest_labels, parse_labels
 from smallcaps_assets.domain.review.sample import SAMPLE, STRATUM
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_text, read_json
 
-# Of each event of a sample, what reckoning with its mark takes.
-DRAWN: Final = pl.Schema({name: SAMPLE[name] for name in ("event_id", *STRATUM, "stratum_events")})
+# Columns of a sampled event that the precision of its label is estimated from.
+SAMPLED_EVENTS: Final = pl.Schema({name: SAMPLE[name] for name in ("event_id", *STRATUM, "stratum_events")})
 
 
 class Sheet(NamedTuple):
-    """A published sheet: of which manifest, with which events (DRAWN)."""
+    """A published sheet: its manifest, its sample and the sampled events (SAMPLED_EVENTS)."""
 
     manifest_id: str
     sample_id: str
@@ -31,8 +31,8 @@ class Sheet(NamedTuple):
 class ReviewStore:
     """The review sheets of one profile.
 
-    Files of marks are kept as they came, one each, and merged on reading: nothing is overwritten, and a file that is
-    taken in twice is there once.
+    Label files are stored unchanged and merged when read: none is overwritten, and a file that is imported twice is
+    stored once.
     """
 
     lake: Lake
@@ -46,13 +46,13 @@ class ReviewStore:
             "manifest_id": sheet.manifest_id,
             "profile": self.profile,
             "sample_id": sheet.sample_id,
-            "events": sheet.events.select(*DRAWN).to_dicts(),
+            "events": sheet.events.select(*SAMPLED_EVENTS).to_dicts(),
         }
         publish_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
         return path
 
     def sheets(self) -> Sequence[str]:
-        """The manifests that have a sheet, oldest first."""
+        """Ids of the manifests that have a sheet, oldest first."""
         return sorted(path.stem for path in self.lake.review(self.profile).glob(f"{self.profile}_*.json"))
 
     def sheet(self, manifest_id: str) -> Sheet:
@@ -66,37 +66,37 @@ class ReviewStore:
         if not path.is_file():
             known = ", ".join(self.sheets()) or "none"
             raise InputError(
-                f"{path.parent}: no review sheet of manifest {manifest_id}; there is: {known}. Give the --lake that it "
-                f"came from, or materialize {self.profile}/review_sheet and mark that one."
+                f"{path.parent}: no review sheet of manifest {manifest_id}; found: {known}. Give the --lake that it "
+                f"came from, or materialize {self.profile}/review_sheet and label that one."
             )
         document = read_json(path)
         try:
-            events = pl.DataFrame(document["events"], schema=DRAWN)
+            events = pl.DataFrame(document["events"], schema=SAMPLED_EVENTS)
             return Sheet(manifest_id, str(document["sample_id"]), events)
         except (KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise LakeError(
-                f"{path}: is not the sample of a sheet ({error}). Materialize {self.profile}/review_sheet again."
+                f"{path}: is not the sample of a review sheet ({error}). Materialize {self.profile}/review_sheet again."
             ) from error
 
     def latest_sheet(self) -> Sheet | None:
-        """The newest sheet that has marks, else the newest; None where there is no sheet."""
+        """The newest sheet with labels, else the newest sheet; None where there is none."""
         sheets = [self.sheet(manifest_id) for manifest_id in reversed(self.sheets())]
         return next((sheet for sheet in sheets if self._files(sheet)), next(iter(sheets), None))
 
-    def add(self, marks: MarksFile) -> Path:
-        """Keep a file of marks."""
+    def add(self, marks: LabelFile) -> Path:
+        """Store a label file; returns its path."""
         text = marks.model_dump_json(indent=1) + "\n"
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        path = self.lake.review_marks(self.profile, marks.manifest_id) / f"{marks.sample_id}-{digest}.json"
+        path = self.lake.review_labels(self.profile, marks.manifest_id) / f"{marks.sample_id}-{digest}.json"
         publish_text(path, text)
         return path
 
     def marks(self, sheet: Sheet) -> pl.DataFrame:
-        """The marks on a sheet that stand: `event_id` and `good`; see `latest`."""
+        """The labels of a sheet: `event_id` and `good`; see `latest_labels`."""
         files = self._files(sheet)
-        with disk_errors("read", self.lake.review_marks(self.profile, sheet.manifest_id)):
+        with disk_errors("read", self.lake.review_labels(self.profile, sheet.manifest_id)):
             texts = {path: path.read_text(encoding="utf-8") for path in files}
-        return latest(parse_marks(text, str(path)).frame() for path, text in texts.items())
+        return latest_labels(parse_labels(text, str(path)).frame() for path, text in texts.items())
 
     def _files(self, sheet: Sheet) -> list[Path]:
-        return sorted(self.lake.review_marks(self.profile, sheet.manifest_id).glob(f"{sheet.sample_id}-*.json"))
+        return sorted(self.lake.review_labels(self.profile, sheet.manifest_id).glob(f"{sheet.sample_id}-*.json"))

@@ -81,7 +81,7 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
         assert metadata["page"] == str(home.lake.review_sheet("core", MANIFEST_ID))
         assert (metadata["dagster/row_count"], metadata["marked"], metadata["events_without_bars"]) == (3, 0, 1)
         assert (check.check_name, check.passed, check.severity) == ("precision", False, dg.AssetCheckSeverity.WARN)
-        assert metadata["review"] == "not judged: none of 3 events is marked yet; at least 70 % is asked"
+        assert metadata["review"] == "not judged: none of 3 events is labeled yet; at least 70 % is required"
         published = files_below(home.lake.root)
         materialize(instance, home.lake)
         assert {name: content for name, (_, content) in files_below(home.lake.root).items()} == {
@@ -90,14 +90,14 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
 
         first = export(home.lake, tmp_path / "first.json", {EVENTS[0]: "good", EVENTS[1]: "bad"})
         assert main(["review", str(first)]) == 0
-        assert "not judged: 1 of 3 marks are missing; precision 50.0 %" in capsys.readouterr().out
+        assert "not judged: 1 of 3 labels are missing; precision 50.0 %" in capsys.readouterr().out
         # another reviewer, later, thinks better of the second event
         more = export(home.lake, tmp_path / "more.json", {EVENTS[1]: "good", EVENTS[2]: "bad"}, minute=5)
         for _ in range(2):
             assert main(["review", str(more)]) == 0
             output = capsys.readouterr().out
-            assert "precision 66.7 % (95 % interval 20.8 to 93.9), at least 70 % is asked: does not hold" in output
-        assert len(list(home.lake.review_marks("core", MANIFEST_ID).iterdir())) == 2
+            assert "precision 66.7 % (95 % interval 20.8 to 93.9), at least 70 % is required: does not hold" in output
+        assert len(list(home.lake.review_labels("core", MANIFEST_ID).iterdir())) == 2
 
         metadata, check = metadata_and_check(materialize(instance, home.lake, {"review": {"min_precision_pct": 60.0}}))
         assert check.passed
@@ -113,7 +113,7 @@ def test_the_command_records_the_review_in_dagster(
     marks = export(home.lake, tmp_path / "marks.json", dict.fromkeys(EVENTS, "bad"))
     assert main(["review", str(marks), "--profile", "core"]) == 0
     output = capsys.readouterr().out
-    assert "precision 0.0 % (95 % interval 0.0 to 56.1), at least 70 % is asked: does not hold" in output
+    assert "precision 0.0 % (95 % interval 0.0 to 56.1), at least 70 % is required: does not hold" in output
     assert "consolidation_break" in output
     with dg.DagsterInstance.get() as instance:
         (observed,) = instance.fetch_observations(KEY, limit=5).records
@@ -133,7 +133,9 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
 
     assert line() == "  review: no sheet yet, materialize core/review_sheet"
     make_sheet(home.lake)
-    assert line() == f"  review of {MANIFEST_ID}: not judged: none of 3 events is marked yet; at least 70 % is asked"
+    assert (
+        line() == f"  review of {MANIFEST_ID}: not judged: none of 3 events is labeled yet; at least 70 % is required"
+    )
     assert main(["review", str(export(home.lake, tmp_path / "m.json", dict.fromkeys(EVENTS, "good")))]) == 0
     assert "precision 100.0 %" in line()
     # the next night's manifest has a sheet that nobody looked at yet
@@ -155,7 +157,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
         (
             {EVENTS[0]: "good"},
             {"manifest_id": "core_20251202_031501"},
-            f"no review sheet of manifest core_20251202_031501; there is: {MANIFEST_ID}",
+            f"no review sheet of manifest core_20251202_031501; found: {MANIFEST_ID}",
         ),
         (
             {EVENTS[0]: "good"},

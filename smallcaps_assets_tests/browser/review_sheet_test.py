@@ -136,7 +136,7 @@ def test_marks_are_kept_exported_and_taken_in(sheet: Opened, home: Home, tmp_pat
     }
     said = home.run("review", str(exported))
     assert "3 marks kept" in said
-    assert "not judged: 1 of 3 marks are missing; precision 50.0 % (95 % interval 9.5 to 90.5) so far" in said
+    assert "not judged: 1 of 3 labels are missing; precision 50.0 % (95 % interval 9.5 to 90.5) so far" in said
 
 
 def test_an_export_is_taken_in_by_the_page_of_another_browser(

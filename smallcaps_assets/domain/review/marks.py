@@ -1,4 +1,7 @@
-"""What a person says of events, as the page of a review sheet exports it."""
+"""Labels (good or bad) that a person gave events on a review sheet, in the format that the page exports.
+
+The file calls a label `mark`; its field names are fixed, since users hold such files.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
@@ -9,11 +12,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.errors import InputError
 
-FORMAT: Final = "smallcaps review marks"
-VERSION: Final = 1
+EXPORT_FORMAT: Final = "smallcaps review marks"
+EXPORT_VERSION: Final = 1
 
-# `mark` is null where a mark was taken back.
-MARKS: Final = pl.Schema({"event_id": pl.String(), "mark": pl.String(), "at": UTC_US})
+# `mark` is null where a label was withdrawn.
+LABELS: Final = pl.Schema({"event_id": pl.String(), "mark": pl.String(), "at": UTC_US})
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 
@@ -22,15 +25,15 @@ class _FromAPage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Mark(_FromAPage):
-    """One person's word on one event; null takes an earlier one back."""
+class ReviewLabel(_FromAPage):
+    """The label of one event; null withdraws an earlier one."""
 
     mark: Literal["good", "bad"] | None
     at: Moment
 
 
-class MarksFile(_FromAPage):
-    """Marks on one sample of one manifest, by event id."""
+class LabelFile(_FromAPage):
+    """Labels of one sample of one manifest, by event id."""
 
     format: Literal["smallcaps review marks"]
     version: Literal[1]
@@ -38,44 +41,44 @@ class MarksFile(_FromAPage):
     manifest_id: str = Field(pattern=r"^[a-z]+_[0-9]{8}_[0-9]{6}$")
     sample_id: str = Field(pattern=r"^[0-9a-f]{16}$")
     exported_at: Moment
-    marks: dict[str, Mark]
+    marks: dict[str, ReviewLabel]
 
     def frame(self) -> pl.DataFrame:
-        """The marks (MARKS)."""
-        rows = [(name, said.mark, said.at) for name, said in self.marks.items()]
-        return pl.DataFrame(rows, schema=MARKS, orient="row")
+        """The labels (LABELS)."""
+        rows = [(name, label.mark, label.at) for name, label in self.marks.items()]
+        return pl.DataFrame(rows, schema=LABELS, orient="row")
 
 
 _REMEDY: Final = "Export the marks again from the review sheet, and give that file."
 
 
-def parse_marks(text: str, file: str) -> MarksFile:
-    """The marks of an exported file.
+def parse_labels(text: str, file: str) -> LabelFile:
+    """The labels of an exported file.
 
     Raises:
-        InputError: not JSON, another schema, or a mark that is neither good nor bad; names file, field and value.
+        InputError: not JSON, another schema, or a label that is neither good nor bad; names file, field and value.
     """
     try:
-        return MarksFile.model_validate_json(text)
+        return LabelFile.model_validate_json(text)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        told = "; ".join(_told(item["loc"], item["msg"], item["input"]) for item in found[:5])
-        more = f"; and {len(found) - 5:,} more" if len(found) > 5 else ""  # noqa: PLR2004 -- as many as are told
-        raise InputError(f"{file}: {told}{more}. {_REMEDY}") from None
+        errors = "; ".join(_describe_error(item["loc"], item["msg"], item["input"]) for item in found[:5])
+        more = f"; and {len(found) - 5:,} more" if len(found) > 5 else ""  # noqa: PLR2004 -- the number shown
+        raise InputError(f"{file}: {errors}{more}. {_REMEDY}") from None
 
 
-def _told(place: tuple[int | str, ...], message: str, value: object) -> str:
+def _describe_error(place: tuple[int | str, ...], message: str, value: object) -> str:
     if not place:
         return message
     shown = f" = {value!r}" if isinstance(value, str | int | float | bool) else ""
     return f"{'.'.join(map(str, place))}{shown}: {message}"
 
 
-def require_sample(marks: MarksFile, sample: pl.DataFrame, file: str) -> None:
-    """Make sure that marks are there, and of events of the sample (SAMPLE) that they name.
+def require_sample(marks: LabelFile, sample: pl.DataFrame, file: str) -> None:
+    """Make sure that a file has labels, and only of events of its sample (SAMPLE).
 
     Raises:
-        InputError: no mark at all, or unknown events, which it names.
+        InputError: it has none, or labels of other events; names one of them.
     """
     if not marks.marks:
         raise InputError(f"{file}: marks is empty. Mark events in the page, export again, and give that file.")
@@ -87,15 +90,15 @@ def require_sample(marks: MarksFile, sample: pl.DataFrame, file: str) -> None:
         )
 
 
-def latest(files: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """`event_id` and `good` of every event whose latest mark (of all MARKS) stands.
+def latest_labels(files: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """`event_id` and `good` of every event whose latest label was not withdrawn.
 
-    Of marks on one event the later wins; made in the same instant, bad wins over good and good over one taken back. So
-    it does not matter in which order, or how often, files are taken in.
+    The latest label of an event applies; of labels given at the same instant bad wins over good, and good over a
+    withdrawn one. The order of `files` (LABELS) and repeated files therefore make no difference.
     """
     strength = pl.col("mark").replace_strict({"good": 1, "bad": 2}, default=0, return_dtype=pl.Int64)
     return (
-        pl.concat([MARKS.to_frame(), *files])
+        pl.concat([LABELS.to_frame(), *files])
         .sort("at", strength, descending=True)
         .unique("event_id", keep="first", maintain_order=True)
         .drop_nulls("mark")

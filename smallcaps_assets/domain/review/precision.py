@@ -1,4 +1,4 @@
-"""Share of good events in a manifest with its confidence interval, from labels on a stratified sample."""
+"""Share of good events in a manifest with its confidence interval, estimated from labels on a stratified sample."""
 
 from statistics import NormalDist
 from typing import Final, NamedTuple
@@ -10,8 +10,8 @@ from smallcaps_assets.domain.review.sample import STRATUM
 CONFIDENCE_PCT: Final = 95.0
 _Z: Final = NormalDist().inv_cdf(0.5 + CONFIDENCE_PCT / 200)
 
-# One row for all events, and one for each type and session. `of_marks_pct` counts marks; `precision_pct` weighs each
-# mark with the events that it stands for, and has its Wilson interval. Null where nothing is marked.
+# One row for all events, and one for each type and session. `of_marks_pct` is the share of labels; `precision_pct`
+# weights each label by the events that it represents, and has a Wilson interval. Null where no event is labeled.
 PRECISION: Final = pl.Schema(
     {
         "part": pl.String(),
@@ -26,8 +26,8 @@ PRECISION: Final = pl.Schema(
 )
 
 
-class Verdict(NamedTuple):
-    """Whether the precision suffices to go on, and that in words."""
+class PrecisionVerdict(NamedTuple):
+    """Whether the precision is sufficient, and a sentence that says so."""
 
     holds: bool
     words: str
@@ -44,13 +44,13 @@ def wilson(share: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
 def estimate_precision(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
     """Precision of all events, and of each type and session (PRECISION).
 
-    A mark stands for as many events as its stratum has in the manifest, divided among the stratum's marks: small strata
-    are drawn more often than their share, and must not count more. The interval is Wilson's for as many marks as, of
-    equal weight, would be as sure (Kish's effective number): the number of marks itself where all weigh the same.
+    A label represents the events of its stratum in the manifest divided by the number of labels in the stratum: small
+    strata are sampled more often than their share, and must not count more. The Wilson interval uses Kish's effective
+    sample size, which equals the number of labels where all weights are equal.
 
     Args:
-        sample: the events drawn, with `event_id`, the columns of STRATUM and `stratum_events`.
-        marks: `event_id` and `good` (Boolean), one row per event that is marked.
+        sample: the sampled events, with `event_id`, the columns of STRATUM and `stratum_events`.
+        marks: `event_id` and `good` (Boolean), one row per labeled event.
     """
     marked = pl.col("good").is_not_null()
     weight = pl.col("stratum_events") / marked.sum().over(STRATUM)
@@ -83,25 +83,27 @@ def estimate_precision(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFram
     ).match_to_schema(PRECISION)
 
 
-def judge_precision(table: pl.DataFrame, min_precision_pct: float) -> Verdict:
-    """The users' rule: every event of the sheet is marked, and the precision itself reaches its minimum.
+def judge_precision(table: pl.DataFrame, min_precision_pct: float) -> PrecisionVerdict:
+    """The acceptance rule: every event of the sheet is labeled, and the estimated precision reaches the minimum.
 
-    The estimate must reach it, not the lower bound of its interval: with 100 marks that would ask for 79 % where the
-    rule says 70 %. The interval says how far chance may have helped.
+    The estimate is compared, not the lower bound of its interval, which for 100 labels would require 79 % where the
+    rule requires 70 %. The interval shows the influence of chance.
     """
     whole = table.filter(pl.col("part") == "all").to_dicts()
     if not whole:
-        return Verdict(holds=False, words="not judged: the manifest holds no event")
+        return PrecisionVerdict(holds=False, words="not judged: the manifest holds no event")
     (row,) = whole
-    asked = f"at least {min_precision_pct:g} % is asked"
+    required = f"at least {min_precision_pct:g} % is required"
     missing = row["events"] - row["marked"]
     if not row["marked"]:
-        return Verdict(holds=False, words=f"not judged: none of {row['events']:,} events is marked yet; {asked}")
+        return PrecisionVerdict(
+            holds=False, words=f"not judged: none of {row['events']:,} events is labeled yet; {required}"
+        )
     found = f"precision {row['precision_pct']:.1f} % (95 % interval {row['low_pct']:.1f} to {row['high_pct']:.1f})"
     if missing:
-        return Verdict(
+        return PrecisionVerdict(
             holds=False,
-            words=f"not judged: {missing:,} of {row['events']:,} marks are missing; {found} so far, {asked}",
+            words=f"not judged: {missing:,} of {row['events']:,} labels are missing; {found} so far, {required}",
         )
     holds = row["precision_pct"] >= min_precision_pct
-    return Verdict(holds=holds, words=f"{found}, {asked}: {'holds' if holds else 'does not hold'}")
+    return PrecisionVerdict(holds=holds, words=f"{found}, {required}: {'holds' if holds else 'does not hold'}")

@@ -21,10 +21,10 @@ from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
 
 STRATUM: Final = ("event_type", "session", "score_band")
 
-# A row of a manifest that was drawn; `stratum_events` is how many events of the manifest it stands among.
+# A sampled row of a manifest; `stratum_events` is the number of events of its stratum in the manifest.
 SAMPLE: Final = pl.Schema({**MANIFEST, "score_band": pl.Int64(), "stratum_events": pl.Int64()})
 
-# One traded minute of the picture of an event; `minute` counts from the event's own.
+# One traded minute of the chart of an event; `minute` counts from the minute of the event.
 CHART_BARS: Final = pl.Schema(
     {
         "event_id": pl.String(),
@@ -40,8 +40,9 @@ CHART_BARS: Final = pl.Schema(
     }
 )
 
-# What the price left, [start, end) in minutes from the event: the opening range or the base, else null. And what is
-# wrong with the bars: `no_bars`, `no_event_bar`, `changed` (the event's own bar is no longer what it was), else null.
+# The price zone that the event left, [start, end) in minutes from the event: the opening range or the base, else null.
+# `trouble` is what is wrong with the bars: `no_bars`, `no_event_bar`, `changed` (the bar of the event differs from the
+# one it was detected on), else null.
 CHARTS: Final = pl.Schema(
     {
         "event_id": pl.String(),
@@ -55,7 +56,7 @@ CHARTS: Final = pl.Schema(
 
 
 class ReviewParams(Params):
-    """How many events a person judges, what is shown of each, and how many must be good."""
+    """Number of events to label, extent of their charts, and the minimum precision."""
 
     events: int = Field(gt=0, le=1_000)
     seed: int = Field(ge=0)
@@ -76,7 +77,7 @@ class ReviewParams(Params):
 
 
 class ChartRules(NamedTuple):
-    """What decides a picture: look-back lengths, minutes of the opening range, how much is shown."""
+    """Settings of a chart: look-back lengths, minutes of the opening range, extent."""
 
     features: FeatureParams
     opening_range_min: int
@@ -84,19 +85,19 @@ class ChartRules(NamedTuple):
 
 
 class Charts(NamedTuple):
-    """What is drawn: the bars (CHART_BARS, by event and minute), and one row per event (CHARTS)."""
+    """Chart data: the bars (CHART_BARS, by event and minute), and one row per event (CHARTS)."""
 
     bars: pl.DataFrame
     charts: pl.DataFrame
 
 
 def draw_sample(manifest: pl.DataFrame, params: ReviewParams) -> pl.DataFrame:
-    """The events of a manifest to judge (SAMPLE), in an order that is fair however early one stops.
+    """The events of a manifest to label (SAMPLE), in an order whose every prefix is unbiased.
 
-    A stratum is an event type, a session and a score band (equal parts of the manifest by score). Each gives one
-    event; the other places go to strata in proportion to their events (highest quotients of Sainte-Laguë). Which
-    events, and their order, hangs on the seed and their ids only, so that an event tends to be drawn again from the
-    next manifest.
+    A stratum is an event type, a session and a score band (equal parts of the manifest by score). Each
+    contributes one event; the other places go to strata in proportion to their events (Sainte-Laguë). The choice and
+    its order depend on the seed and the event ids only, so that an event tends to be sampled again from the next
+    manifest.
     """
     edges = [pl.col("score").quantile(part / params.score_bands, "linear") for part in range(1, params.score_bands)]
     band = pl.sum_horizontal(pl.lit(1, dtype=pl.Int64), *((pl.col("score") > edge).cast(pl.Int64) for edge in edges))
@@ -118,7 +119,7 @@ def draw_sample(manifest: pl.DataFrame, params: ReviewParams) -> pl.DataFrame:
 
 
 def sample_id(manifest_id: str, events: pl.DataFrame) -> str:
-    """What tells one sample from another: 16 hex digits over the manifest and the events drawn."""
+    """Identity of a sample: 16 hex digits of a hash over the manifest id and the sampled events."""
     text = "\n".join([manifest_id, *events["event_id"]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -130,7 +131,7 @@ def chart_frames(events: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFram
         events: SAMPLE.
         bars: BARS of the whole days of the events, sorted by symbol and timestamp; days may be missing.
         sessions: SESSION_TABLE of these days.
-        rules: what decides a picture.
+        rules: settings of the charts.
     """
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     base_start = before(pl.col("timestamp"), rules.features.base_bars)
@@ -189,7 +190,7 @@ def _zones(day: pl.DataFrame, opening_range_min: int) -> pl.DataFrame:
 
 
 def _with_trouble(charts: pl.DataFrame, day: pl.DataFrame) -> pl.DataFrame:
-    """`charts` with what is wrong with the bars of each event."""
+    """`charts` with the column `trouble`."""
     at_event = day.filter(pl.col("minute") == 0).select("event_id", close_now="close", volume_now="volume")
     there = day.select("event_id", there=pl.lit(value=True)).unique()
     same = (pl.col("close") == pl.col("close_now")) & (pl.col("volume") == pl.col("volume_now"))

@@ -211,7 +211,7 @@ def _requests(rates: Rates, terms: Terms) -> pl.Expr:
     """Expected pages, at least one per span; none for spans copied from another profile."""
     rows = pl.when(pl.col("kind") == "trades").then("trades").otherwise(_quotes(rates))
     pages = (rows / terms.rows_per_page).ceil().clip(lower_bound=1).cast(pl.Int64)
-    return pl.when("held").then(0).otherwise(pages)
+    return pl.when("copied").then(0).otherwise(pages)
 
 
 def _bytes(rates: Rates, terms: Terms) -> pl.Expr:

@@ -144,8 +144,8 @@ CERTIFIED: Final = pl.Schema(
     }
 )
 
-# Spans to fetch and the trades expected in each. `held`: cut out of another profile's tape, without a request.
-SPANS_TO_FETCH: Final = pl.Schema({"kind": pl.String(), **SPANS, "held": pl.Boolean(), "trades": pl.Float64()})
+# Spans to fetch and the trades expected in each. `copied`: cut out of another profile's tape, without a request.
+SPANS_TO_FETCH: Final = pl.Schema({"kind": pl.String(), **SPANS, "copied": pl.Boolean(), "trades": pl.Float64()})
 
 # Cost per wave of what is missing. `events` are those of the selection, `events_due` those without trades or quotes;
 # bytes are of parquet, `bytes_p50` and `bytes_p90` those of one event to fetch (null: there is none).

@@ -78,7 +78,7 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
         "has events twice": (twice.to_frame(), "each event once"),
         "has other windows than its manifest": (
             ledger.select(facts).join(expected, on="event_id", how="semi").join(expected, on=facts, how="anti"),
-            "symbol, wave, start, end and extended as there",
+            "symbol, wave, start, end and extended as in the manifest",
         ),
     }
     for what, (rows, rule) in ids.items():
@@ -134,11 +134,11 @@ def compare_windows(ledger: pl.DataFrame, sound: pl.DataFrame, tape: TapeStore, 
     """
     found = _states(ledger, file)
     for kind in TAPE_KINDS:
-        held = ledger.filter(pl.col(f"{kind}_rows").is_not_null())
-        found += _spans(held, kind, file)
+        published = ledger.filter(pl.col(f"{kind}_rows").is_not_null())
+        found += _spans(published, kind, file)
         files = sound.filter(pl.col("kind") == kind)
         countable = pl.col(f"{kind}_files").list.eval(pl.element().is_in(files["file"].to_list())).list.all()
-        found += _rows(held.filter(countable), files, tape, kind, file)
+        found += _rows(published.filter(countable), files, tape, kind, file)
     return found
 
 
@@ -165,11 +165,11 @@ def _states(ledger: pl.DataFrame, file: str) -> list[Discrepancy]:
     ]
 
 
-def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
+def _spans(published: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
     """Events whose window is not inside their certified spans."""
     # `symbol` is the event here: each event has spans of its own
-    windows = held.select(*WINDOWS).with_columns(symbol="event_id")
-    spans = held.select(pl.col("event_id").alias("symbol"), span=f"{kind}_spans").explode("span").unnest("span")
+    windows = published.select(*WINDOWS).with_columns(symbol="event_id")
+    spans = published.select(pl.col("event_id").alias("symbol"), span=f"{kind}_spans").explode("span").unnest("span")
     outside = uncovered_windows(windows, spans.drop_nulls())
     return [
         Discrepancy(
@@ -179,18 +179,20 @@ def _spans(held: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
     ]
 
 
-def _rows(held: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKind, file: str) -> list[Discrepancy]:
+def _rows(
+    published: pl.DataFrame, files: pl.DataFrame, tape: TapeStore, kind: TapeKind, file: str
+) -> list[Discrepancy]:
     """Events whose window has rows other than certified."""
     paths = [str(tape.lake.root / name) for name in files["file"]]
     places = files.select("symbol", "start", "end", path=pl.Series(paths, dtype=pl.String))
     counted = (
-        tape.count_pieces(kind, cut_pieces(held.select(*WINDOWS), places))
+        tape.count_pieces(kind, cut_pieces(published.select(*WINDOWS), places))
         .group_by("event_id")
         .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
     )
     names = ("rows", "first", "last")
     both = (
-        held.select("event_id", **{f"certified_{name}": f"{kind}_{name}" for name in names})
+        published.select("event_id", **{f"certified_{name}": f"{kind}_{name}" for name in names})
         .join(counted, on="event_id", how="left", maintain_order="left")
         .with_columns(pl.col("rows").fill_null(0))
     )

@@ -77,7 +77,7 @@ class _Checked:
     findings: Sequence[Discrepancy] = ()
     bytes: int = 0
     rows: int = 0
-    there: bool = True
+    exists: bool = True
     sound: bool = False
     anew: bool = False
     missing_columns: Sequence[str] = ()
@@ -102,8 +102,8 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
     certified, contradictions = list_certified_files(ledger, name)
     known = set(certified["file"])
     folders = [lake.tape(profile, kind) for kind in TAPE_KINDS]
-    there = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
-    uncertified = [file for file in (_relative(lake, path) for path in there) if file not in known]
+    files = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+    uncertified = [file for file in (_relative(lake, path) for path in files) if file not in known]
     twins = {row["sha256"]: row["file"] for row in certified.to_dicts()}
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         checked = list(pool.map(partial(_check, tape, twins), certified.to_dicts()))
@@ -112,7 +112,7 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
     return Verification(
         profile=profile,
         manifest_id=next(iter(ledger["manifest_id"].drop_nulls().to_list()), None),
-        files=sum(one.there for one in checked),
+        files=sum(one.exists for one in checked),
         bytes=sum(one.bytes for one in checked),
         rows=sum(one.rows for one in checked),
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
@@ -140,9 +140,9 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
     span = f"{certified['start']:{SPAN_TIME_FORMAT}}_{certified['end']:{SPAN_TIME_FORMAT}}"
     place = f"tape/{tape.profile}/{certified['kind']}/{wave}/symbol={certified['symbol']}/{span}.parquet"
     if file != place:
-        return _Checked(file, [finding("is not named as its certificate says", place, file)], there=False)
+        return _Checked(file, [finding("is not named as its certificate says", place, file)], exists=False)
     if not path.is_file():
-        return _Checked(file, [finding("is not there", "a file", "nothing")], there=False)
+        return _Checked(file, [finding("is missing", "a file", "nothing")], exists=False)
     size = path.stat().st_size
     findings: list[Discrepancy] = []
     rows, anew, sound = 0, False, False

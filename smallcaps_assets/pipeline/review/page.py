@@ -1,7 +1,7 @@
 """The page of a review sheet: one HTML file that needs no network, with its data as JSON inside.
 
-Nothing of the data becomes markup: it stands in a JSON block in which `<`, `>` and `&` are escaped, and the script
-puts it on the page as text. The page's policy allows its own script and styles, by their hashes, and no connection.
+Data never becomes markup: it is embedded as JSON in which `<`, `>` and `&` are escaped, and the script inserts it as
+text. The content security policy allows only the inline script and style, by their hashes, and no connection.
 """
 
 import base64
@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.domain.review.marks import FORMAT, VERSION
+from smallcaps_assets.domain.review.marks import EXPORT_FORMAT, EXPORT_VERSION
 from smallcaps_assets.domain.review.sample import CHART_BARS, Charts, ReviewParams
 from smallcaps_assets.domain.sessions import NEW_YORK
 
 HINDSIGHT: Final = "HINDSIGHT: "
-# figures beside the picture, in this order: name on the page, how it is written
+# Figures beside the chart, in this order: label on the page, number format.
 SHEET_FIGURES: Final = {
     "score": ("score", "0.000"),
     "spike_x": ("volume spike", "x"),
@@ -48,7 +48,7 @@ MEANINGS: Final = {
 
 
 class Heading(NamedTuple):
-    """Whose sheet it is."""
+    """The profile, manifest and sample of a sheet."""
 
     profile: str
     manifest_id: str
@@ -58,7 +58,7 @@ class Heading(NamedTuple):
 
 
 def render_sheet(heading: Heading, events: pl.DataFrame, charts: Charts) -> str:
-    """The page for a sample (SAMPLE) and its pictures."""
+    """The HTML page of a sample (SAMPLE) and its charts."""
     script, style = _part("sheet.js"), _part("sheet.css")
     parts = {
         "POLICY": f"default-src 'none'; img-src data:; style-src {_hash_of(style)}; script-src {_hash_of(script)}",
@@ -77,20 +77,20 @@ def _part(name: str) -> str:
 
 
 def _hash_of(text: str) -> str:
-    """How a content security policy names an inline script or style."""
+    """The source expression of an inline script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _inert(document: dict[str, Any]) -> str:
-    """JSON that cannot end the element it stands in."""
+    """JSON that cannot end the HTML element that contains it."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _document(heading: Heading, events: pl.DataFrame, charts: Charts) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": EXPORT_FORMAT,
+        "version": EXPORT_VERSION,
         "profile": heading.profile,
         "manifest_id": heading.manifest_id,
         "sample_id": heading.sample_id,
@@ -111,7 +111,7 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts) -> dict[st
 
 
 def _events(events: pl.DataFrame, charts: Charts) -> list[dict[str, Any]]:
-    """What the script draws, one entry per event."""
+    """Chart data for the script, one entry per event."""
     moment = pl.col("timestamp").dt.convert_time_zone(NEW_YORK)
     prices = ["open", "high", "low", "close", "vwap_session"]
     bars = (

@@ -105,17 +105,17 @@ class Planner:
         per_bar = self.assumptions.trades_per_bar
         expected = expect_trades(windows, bars, per_bar)
         backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
-        due = pl.concat([self._due(kind, backlog, bars) for kind, backlog in backlogs.items()])
+        spans = pl.concat([self._expect(kind, backlog, bars) for kind, backlog in backlogs.items()])
         # reading footers takes most of the time of planning
-        learned = _NOTHING_LEARNED if due.is_empty() else self._history()
-        reckoned = choose_rates(learned, self.assumptions)
+        ratios = _NOTHING_LEARNED if spans.is_empty() else self._history()
+        figures = choose_rates(ratios, self.assumptions)
         terms = Terms(ROWS_PER_PAGE, self.requests_per_minute, self.tape.params.quotes.max_hz)
-        newest = due.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
+        newest = spans.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
         root = self.tape.lake.root
         return CapturePlan(
-            table=estimate_cost(due, expected, reckoned, terms),
-            learned=learned,
-            rates=reckoned,
+            table=estimate_cost(spans, expected, figures, terms),
+            learned=ratios,
+            rates=figures,
             bars=bars.height,
             bars_without_transactions=bars["transactions"].null_count(),
             windows_without_bars=expected.filter(pl.col("bars") == 0).height,
@@ -125,12 +125,12 @@ class Planner:
             backlogs=backlogs,
         )
 
-    def _due(self, kind: TapeKind, backlog: TapeBacklog, bars: pl.DataFrame) -> pl.DataFrame:
+    def _expect(self, kind: TapeKind, backlog: TapeBacklog, bars: pl.DataFrame) -> pl.DataFrame:
         """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
         numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
         to_fetch = uncovered_windows(numbered, backlog.elsewhere)["event_id"]
-        held = ~pl.col("event_id").is_in(to_fetch.implode())
-        spans = numbered.with_columns(kind=pl.lit(kind), held=held)
+        copied = ~pl.col("event_id").is_in(to_fetch.implode())
+        spans = numbered.with_columns(kind=pl.lit(kind), copied=copied)
         return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.review.marks import MARKS, latest, parse_marks
+from smallcaps_assets.domain.review.marks import LABELS, latest_labels, parse_labels
 from smallcaps_assets.errors import InputError
 from smallcaps_assets_tests.scenarios import new_york
 
@@ -26,8 +26,8 @@ DOCUMENT: dict[str, Any] = {
 
 
 def test_an_export_is_read() -> None:
-    marks = parse_marks(json.dumps(DOCUMENT), "marks.json").frame()
-    assert marks.schema == MARKS
+    marks = parse_labels(json.dumps(DOCUMENT), "marks.json").frame()
+    assert marks.schema == LABELS
     assert marks.rows() == [("a", "good", new_york("2025-12-03 04:00"))]
 
 
@@ -48,7 +48,7 @@ def test_an_export_is_read() -> None:
 )
 def test_what_is_no_export_is_refused_by_field_and_value(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as refused:
-        parse_marks(json.dumps(DOCUMENT | changes), "marks.json")
+        parse_labels(json.dumps(DOCUMENT | changes), "marks.json")
     assert str(refused.value).startswith(f"marks.json: {said}")
     assert str(refused.value).endswith("Export the marks again from the review sheet, and give that file.")
 
@@ -56,26 +56,26 @@ def test_what_is_no_export_is_refused_by_field_and_value(changes: dict[str, Any]
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "good", '{"marks": NaN}'])
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^marks.json: "):
-        parse_marks(text, "marks.json")
+        parse_labels(text, "marks.json")
 
 
 def marks(*rows: tuple[str, str | None, int]) -> pl.DataFrame:
     moment = new_york("2025-12-03 04:00")
     return pl.DataFrame(
-        [(name, mark, moment.replace(minute=at)) for name, mark, at in rows], schema=MARKS, orient="row"
+        [(name, mark, moment.replace(minute=at)) for name, mark, at in rows], schema=LABELS, orient="row"
     )
 
 
 def test_the_later_mark_stands() -> None:
     first = marks(("a", "good", 1), ("b", "bad", 3), ("c", "good", 1), ("d", "bad", 1))
     second = marks(("a", "bad", 2), ("b", "good", 2), ("c", None, 2))
-    assert latest([first, second]).rows() == [("a", False), ("b", False), ("d", False)]
+    assert latest_labels([first, second]).rows() == [("a", False), ("b", False), ("d", False)]
 
 
 def test_in_one_instant_bad_wins_over_good_over_taken_back() -> None:
     instant = [marks(("a", "good", 1), ("b", None, 1)), marks(("a", "bad", 1), ("b", "good", 1))]
-    assert latest(instant).rows() == [("a", False), ("b", True)]
-    assert latest([]).rows() == []
+    assert latest_labels(instant).rows() == [("a", False), ("b", True)]
+    assert latest_labels([]).rows() == []
 
 
 @given(
@@ -88,6 +88,6 @@ def test_in_one_instant_bad_wins_over_good_over_taken_back() -> None:
 )
 def test_order_and_repetition_of_files_do_not_matter(files: list[list[tuple[str, str | None, int]]]) -> None:
     frames = [marks(*rows) for rows in files]
-    expected = latest(frames)
+    expected = latest_labels(frames)
     for order in itertools.permutations(frames):
-        assert_frame_equal(latest([*order, *order[:1]]), expected)
+        assert_frame_equal(latest_labels([*order, *order[:1]]), expected)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.review.precision import PRECISION, estimate_precision, judge_precision, wilson
-from smallcaps_assets.lake.review import DRAWN
+from smallcaps_assets.lake.review import SAMPLED_EVENTS
 
 
 def interval(good: float, number: float) -> tuple[float, float]:
@@ -46,7 +46,7 @@ def sample_with(*strata: tuple[str, str, int, int]) -> pl.DataFrame:
         for kind, session, size, places in strata
         for number in range(places)
     ]
-    return pl.DataFrame(rows, schema=DRAWN, orient="row")
+    return pl.DataFrame(rows, schema=SAMPLED_EVENTS, orient="row")
 
 
 def marked(**good: bool) -> pl.DataFrame:
@@ -97,10 +97,10 @@ def test_of_what_is_not_marked_nothing_is_known() -> None:
     assert rows["tape_speed"] == {"part": "tape_speed", "events": 1, "marked": 0, "good": 0} | unknown
     words = judge_precision(table, 70).words
     assert words.startswith(
-        "not judged: 2 of 3 marks are missing; precision 100.0 % (95 % interval 20.7 to 100.0) so far"
+        "not judged: 2 of 3 labels are missing; precision 100.0 % (95 % interval 20.7 to 100.0) so far"
     )
     assert judge_precision(estimate_precision(sample, marked()), 70).words == (
-        "not judged: none of 3 events is marked yet; at least 70 % is asked"
+        "not judged: none of 3 events is labeled yet; at least 70 % is required"
     )
 
 
@@ -110,6 +110,6 @@ def test_the_estimate_decides_when_every_event_is_marked(good: int, holds: bool)
     table = estimate_precision(sample, marked(**{f"flush RTH {number}": number < good for number in range(10)}))
     verdict = judge_precision(table, 70)
     assert verdict.holds == holds
-    assert verdict.words.endswith("at least 70 % is asked: " + ("holds" if holds else "does not hold"))
+    assert verdict.words.endswith("at least 70 % is required: " + ("holds" if holds else "does not hold"))
     assert judge_precision(table, 10 * good).holds
     assert not judge_precision(table, 10 * good + 1).holds

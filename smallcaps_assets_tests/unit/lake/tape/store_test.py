@@ -375,3 +375,16 @@ def test_a_scan_names_the_events_that_it_cannot_read(lake: Lake) -> None:
         InputError, match="the trades of second, later are not in the lake yet: materialize core/tape_tr"
     ):
         tape(lake).scan("trades", ["second", "first", "later"])
+
+
+def test_trades_of_another_profile_serve_where_they_have_all_columns(lake: Lake) -> None:
+    fetched = {"fetched_at": "2026-01-05T12:00:00+00:00"}
+    windows = event_windows(manifest_of(FIRST))
+
+    def elsewhere(columns: str) -> int:
+        store = TapeStore(lake, "plus", params(columns=columns))
+        store.publish("trades", span(-3, 7), trades_at(at(0)).select(*store.schema("trades")), fetched)
+        return tape(lake, columns="all").backlog("trades", windows).elsewhere.height
+
+    assert elsewhere("minimal") == 0
+    assert elsewhere("all") == 1

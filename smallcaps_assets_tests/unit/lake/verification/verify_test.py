@@ -177,7 +177,7 @@ def test_a_truncated_file(lake: Lake, left: int) -> None:
 
 def test_a_deleted_file(lake: Lake) -> None:
     (lake.root / C_QUOTES).unlink()
-    only(lake, C_QUOTES, "is not there", events=("c1",))
+    only(lake, C_QUOTES, "is missing", events=("c1",))
 
 
 def test_a_file_in_the_place_of_another(lake: Lake) -> None:
@@ -473,7 +473,7 @@ def test_the_command_says_what_does_not_hold(
     (lake.root / A_TRADES).unlink()
     assert command("--profile", "core") == 1
     told = capsys.readouterr().out
-    assert f"  {A_TRADES}: is not there; expected a file, found nothing (events a1, a2)" in told
+    assert f"  {A_TRADES}: is missing; expected a file, found nothing (events a1, a2)" in told
     assert "materialize core/tape_trades" in told
     assert command("--json") == 1
     document = json.loads(capsys.readouterr().out)

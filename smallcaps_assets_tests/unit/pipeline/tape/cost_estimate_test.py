@@ -132,7 +132,7 @@ def test_an_event_that_lacks_one_kind_costs_that_kind_only() -> None:
 
 def test_what_another_profile_holds_costs_bytes_and_no_request() -> None:
     spans = due(("trades", "AH", 100, ["e"]), ("quotes", "AH", 100, ["e"]))
-    held = spans.with_columns(held=pl.col("kind") == "trades")
+    held = spans.with_columns(copied=pl.col("kind") == "trades")
     asked, copied = (
         by_wave(estimate_cost(some, windows(("e", "AH", 100)), RATES, TERMS))["all"] for some in (spans, held)
     )
