@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.commands.detecting.comparison import Comparison, Other
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
@@ -18,11 +17,14 @@ from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
 from smallcaps_assets.domain.events.detection import COUNTS
+from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import log_if_long
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
 from smallcaps_assets.settings.settings import config_path, lake_path, trial_settings
@@ -107,7 +109,7 @@ def run(arguments: Namespace) -> int:
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
         result = _Result(Path(scratch), outputs, Comparison(other, _name(arguments), settings) if other else None)
-        for batch in experiment.run(Path(scratch), log_if_long(say)):
+        for batch in experiment.run(Path(scratch) / "bars", log_if_long(say)):
             result.add(batch)
         result.publish(arguments.bars or str(lake.root))
     if arguments.json:
@@ -224,11 +226,11 @@ def _name(arguments: Namespace) -> str:
 
 def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
     if arguments.bars:
-        return BarsBySymbol.look_at(parquet_files(arguments.bars, but), log_if_long(say))
+        return BarsBySymbol.scan(BarReader(BarForm()), parquet_files(arguments.bars, but), log_if_long(say))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.look_at(parquet_files(str(folder), but), log_if_long(say))
+    return BarsBySymbol.scan(BarReader(BarForm()), parquet_files(str(folder), but), log_if_long(say))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:

@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
-from smallcaps_assets.domain.bars.quality import clean_bars
+from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
 from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.settings.settings import Settings
 
@@ -58,19 +58,18 @@ class Experiment:
         """What is found, batch by batch in order of symbols; each bar is read once.
 
         Args:
-            folder: an empty folder for bars that have to be sorted by symbol first.
+            folder: an empty folder for bars that have to be partitioned by symbol first.
             log: takes lines about the progress.
         """
         batches = list(self.files.batches(self.symbols, self._since(), self.last))
-        files = self.files
-        if files.is_scattered(batches):
-            files = files.in_runs(batches, folder, log)
+        files = self.files.partition(batches, folder)
         progress = Progress(len(self.symbols), "symbols detected", log)
         for symbols in batches:
             yield self._batch(files, symbols)
             progress.add(len(symbols))
-        for rows in files.nameless():
-            yield Batch([], rows.height, clean_bars(rows).quarantined, [])
+        nameless = files.read_nameless()
+        if nameless.height:
+            yield Batch([], nameless.height, clean_bars(nameless).quarantined, [])
 
     def _since(self) -> date | None:
         """The first day whose bars are read: as many sessions before the first as relative volumes look back."""
@@ -82,7 +81,7 @@ class Experiment:
         return before.tail(days).min() or self.first  # type: ignore[return-value]
 
     def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
-        clean = clean_bars(files.read(symbols, self._since(), self.last))
+        clean = _clean(files.read(symbols, self._since(), self.last))
         asked = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
         bars, refused = clean.good.filter(asked), clean.quarantined.filter(asked)
         found: list[Found] = []
@@ -112,11 +111,17 @@ class Experiment:
         since = self._since()
         assert since is not None  # noqa: S101 -- there is a first day
         older = [
-            _daily(clean_bars(files.read([symbol], None, since - ONE_DAY)).good, settings)
+            _daily(_clean(files.read([symbol], None, since - ONE_DAY)).good, settings)
             for symbol in bars["symbol"].unique(maintain_order=True)
             if days.get(symbol, 0) < settings.features.rvol_days
         ]
         return pl.concat([daily, *older])
+
+
+def _clean(read: CleanBars) -> CleanBars:
+    """Judge the values of rows that were read; those rejected on reading are rejected here as well."""
+    clean = clean_bars(read.good)
+    return CleanBars(clean.good, pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp"))
 
 
 def _detects_alike(one: Settings, other: Settings) -> bool:

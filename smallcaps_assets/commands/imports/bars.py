@@ -28,7 +28,7 @@ from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_due
-from smallcaps_assets.pipeline.imports.bar_files import BarSources
+from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
 from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.imports.bars import BarImport
@@ -120,7 +120,7 @@ def run(arguments: Namespace) -> int:
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "bars")
-    files = BarSources(form, only=_followed(universe) if arguments.followed_only else None)
+    files = BarReader(form, only=_followed(universe) if arguments.followed_only else None)
     require_writable(lake.root)
     work = BarImport(
         store=BarsStore(lake),

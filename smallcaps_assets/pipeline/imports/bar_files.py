@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -19,7 +20,7 @@ from smallcaps_assets.domain.imports.bars import (
     unparsable_time_error,
 )
 from smallcaps_assets.domain.imports.columns import needs_unit
-from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol, check_symbol
+from smallcaps_assets.domain.symbols import canonical_name, check_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_tables import (
@@ -40,6 +41,7 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
     unreadable,
     without_suffix,
 )
+from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions, count_symbols
 
 # about what a row of text takes at least, so that few bytes never turn out to be too many rows
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
@@ -97,7 +99,7 @@ class Faults:
 
 
 @dataclass
-class BarSources:
+class BarReader:
     """How files of bars are read; with `only`, bars of other symbols are left aside.
 
     What is wrong with a file is told to whoever asked and does not keep the others from being read; `extra` are the
@@ -217,7 +219,7 @@ class BarSources:
         self.extra.update(table.extra)
         if symbol is not None or self.only is None:
             return table
-        wanted = canonical_symbol(pl.col("symbol")).is_in(list(self.only))
+        wanted = pl.col("symbol").is_in(list(self.only))
         asking = None if table.asking is None else table.asking.filter(wanted)
         return table._replace(of_files=table.of_files.filter(wanted), asking=asking)
 
@@ -249,25 +251,38 @@ class BarSources:
     def _whole_symbols(
         self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
     ) -> Iterator[pl.DataFrame]:
-        """Bars of one large file; row groups that hold none of the symbols of a batch are not decoded."""
-        symbol = pl.col("symbol")
+        """Bars of one large file: partitioned by symbol in a temporary folder, where several batches hold them."""
         try:
-            table = self._opened(source.files, None)
-            table.require_said()
-            bars = table.of_files
+            bars = self.scan(source.files)
             for file, why in refusing(bars).items():
                 faults.add([Path(file)], f"{file}: {why}")
                 return
-            sizes = bars.group_by("symbol").len().sort("symbol").collect(engine="streaming")
-            sized: Iterator[tuple[str | None, int]] = sizes.iter_rows()
-            for batch in in_batches(sized, self.rows_at_once):
-                named = [name for name, _ in batch if name is not None]
-                first, last = min(named, default=None), max(named, default=None)
-                wanted = symbol.is_between(pl.lit(first, pl.String), pl.lit(last, pl.String))
-                nameless = len(named) < len(batch)
-                yield bars.filter(wanted | symbol.is_null() if nameless else wanted).collect(engine="streaming")
+            sizes = count_symbols(bars)
+            batches = [
+                [symbol for symbol, _ in batch] for batch in in_batches(sorted(sizes.items()), self.rows_at_once)
+            ]
+            with tempfile.TemporaryDirectory(prefix="smallcaps-import-", ignore_cleanup_errors=True) as folder:
+                partitions = SymbolPartitions(bars, batches, Path(folder))
+                nameless = partitions.read_nameless().collect()
+                if nameless.height:
+                    yield nameless
+                for batch in batches:
+                    yield partitions.read(batch).collect()
         except (*UNREADABLE, InputError) as error:
             faults.add(source.files, _told(source.files[0], error))
+
+    def scan(self, files: Sequence[Path]) -> pl.LazyFrame:
+        """Bars (BARS and FILE) of files that need not fit into memory, in the order of the files.
+
+        Raises:
+            InputError: a file is not readable, is no table of bars, or leaves open what its times mean.
+        """
+        tables = []
+        for _, alike in groupby(files, _schema_of):
+            table = self._opened(list(alike), None)
+            table.require_said()
+            tables.append(table.of_files)
+        return pl.concat(tables)
 
 
 def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int = 0) -> Source:
@@ -305,10 +320,14 @@ def as_example(row: pl.DataFrame) -> str:
 def _by_schema(files: Sequence[Path]) -> list[list[Path]]:
     """Files of one kind and with the same columns, in order; one that cannot be opened stands alone."""
     groups: dict[object, list[Path]] = {}
-    for number, file in enumerate(files):
-        try:
-            key: object = (suffix_of(file), tuple(scanned([file]).collect_schema().items()))
-        except UNREADABLE:
-            key = number
-        groups.setdefault(key, []).append(file)
+    for file in files:
+        groups.setdefault(_schema_of(file), []).append(file)
     return list(groups.values())
+
+
+def _schema_of(file: Path) -> object:
+    """What files that are read in one scan have in common."""
+    try:
+        return suffix_of(file), tuple(scanned([file]).collect_schema().items())
+    except UNREADABLE:
+        return file

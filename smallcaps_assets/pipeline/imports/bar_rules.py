@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, reasons, usable_rows
+from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, CleanBars, reasons, usable_rows
 from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.symbols import canonical_symbol, symbol_is_safe
+from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import NAMED, Source
@@ -141,7 +141,7 @@ def disputed(batch: pl.DataFrame, lake: pl.DataFrame, own: pl.DataFrame, folder:
 
 def _files_of(batch: pl.DataFrame, sessions: pl.DataFrame) -> str:
     """The files of a batch that have rows of sessions (`symbol`, `day`)."""
-    rows = batch.lazy().select(FILE, symbol=canonical_symbol(pl.col("symbol")), day=DAY)
+    rows = batch.lazy().select(FILE, "symbol", day=DAY)
     files = rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(pl.col(FILE).unique().sort())
     names = files.collect()[FILE].to_list()
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
@@ -166,15 +166,11 @@ def judged(
 
     Of several bars of a minute the first stays, in the order of the files, or else the `last`.
     """
-    listed = batch.with_columns(symbol=canonical_symbol(pl.col("symbol")))
-    elsewhere = listed.clear()
-    if source.symbol is not None:
-        listed, elsewhere = _of_path(listed, source, problems)
-    on_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
-    usable, bad_rows = usable_rows(listed.filter(on_minute), [FILE])
+    minutes, no_minutes = reject_misplaced(batch, source.symbol)
+    problems += _other_symbols(no_minutes.filter(reason=NOT_OF_PATH), source)
+    usable, bad_rows = usable_rows(minutes, [FILE])
     found = unique_bars(_in_order(usable, source), last=last)
-    odd = _because(listed.filter(~on_minute), NOT_A_MINUTE)
-    every = pl.concat([bad_rows, odd, _because(elsewhere, NOT_OF_PATH)])
+    every = pl.concat([bad_rows, no_minutes])
     is_over = pl.col("day").is_in(list(over))
     others = _because(found.differing.filter(DAY.is_in(list(over))), ANOTHER)
     refused = pl.concat([every.unique(maintain_order=True), others.unique(maintain_order=True)])
@@ -213,22 +209,34 @@ def _own(symbol: str, good: pl.DataFrame | None, bad: pl.DataFrame | None, over:
     return Own(symbol, usable, refused, bars.height - usable.height - late, late)
 
 
+def reject_misplaced(bars: pl.DataFrame, symbol: str | None) -> CleanBars:
+    """Separate rows that are no minutes of the symbol whose files they are in; the values are not judged yet.
+
+    Args:
+        bars: BARS, and further columns that the good rows keep.
+        symbol: the symbol that the path of their files names; None where it names none.
+    """
+    is_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
+    reason: pl.Expr = pl.when(~is_minute).then(pl.lit(NOT_A_MINUTE))
+    if symbol is not None:
+        reason = pl.when(pl.col("symbol") != symbol).then(pl.lit(NOT_OF_PATH)).otherwise(reason)
+    judged = bars.with_columns(reason=reason)
+    is_good = pl.col("reason").is_null()
+    return CleanBars(judged.filter(is_good).drop("reason"), judged.filter(~is_good).select(*QUARANTINED_BARS))
+
+
 def _because(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
     return rows.with_columns(reason=pl.lit(reason)).select(*QUARANTINED_BARS)
 
 
-def _of_path(bars: pl.DataFrame, source: Source, problems: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Bars of the symbol that the path says, and the others."""
-    is_own = pl.col("symbol") == source.symbol
-    elsewhere = bars.filter(~is_own)
-    others = elsewhere["symbol"].unique().sort().to_list()
-    if others:
-        problems.append(
-            f"{source.name}: the path says symbol {source.symbol}, the column symbol {', '.join(others[:5])}. The "
-            f"{elsewhere.height:,} rows of another symbol than the path's are set aside: rename the folder or file, or "
-            "correct the column."
-        )
-    return bars.filter(is_own), elsewhere
+def _other_symbols(rows: pl.DataFrame, source: Source) -> list[str]:
+    """What to report of rows of other symbols than their path's."""
+    others = ", ".join(rows["symbol"].unique().sort().to_list()[:5])
+    message = (
+        f"{source.name}: the path says symbol {source.symbol}, the column symbol {others}. The {rows.height:,} rows of "
+        "another symbol than the path's are set aside: rename the folder or file, or correct the column."
+    )
+    return [message] if others else []
 
 
 @dataclass

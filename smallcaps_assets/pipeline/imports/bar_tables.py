@@ -19,6 +19,7 @@ from smallcaps_assets.domain.imports.bars import (
     unparsable_bar_times,
     unparsable_time_error,
 )
+from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 
@@ -95,8 +96,8 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         raise InputError(f"{first}: {error}") from None
     except UNREADABLE as error:
         raise unreadable(first, error) from error
-    if symbol is not None:
-        bars = bars.with_columns(pl.col("symbol").fill_null(pl.lit(symbol)))
+    own = pl.col("symbol") if symbol is None else pl.col("symbol").fill_null(pl.lit(symbol))
+    bars = bars.with_columns(symbol=canonical_symbol(own))
     extra = tuple(name for name in found if name not in names.values())
     return Table(bars.select(*BARS), names, extra, bars.select(*BARS, FILE), bars if is_text else None)
 

@@ -15,7 +15,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.import_records import CompleteImport, ImportRecord
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.concurrency import in_threads
-from smallcaps_assets.pipeline.imports.bar_files import BarSources, Faults, Source
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import Judged, Own, Refused, by_month, disputed, judged, outside
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
@@ -42,7 +42,7 @@ class BarImport:
     """
 
     store: BarsStore
-    files: BarSources
+    files: BarReader
     over: Sequence[date]
     replace: bool = False
     complete: bool = False

@@ -13,11 +13,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.commands.detecting.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.commands.detecting.experiment import Experiment
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
+from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
@@ -28,6 +28,8 @@ from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -314,7 +316,7 @@ def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) ->
         Path("days").mkdir(exist_ok=True)
         rows.write_parquet(f"days/{day}.parquet")
     lowered = load_settings(overrides={"detectors": {"tape_speed": {"min_transactions": 20}}})
-    files = BarsBySymbol.look_at(sorted(Path("days").iterdir()), lambda _: None, rows_at_once=1)
+    files = BarsBySymbol.scan(BarReader(BarForm(), rows_at_once=1), sorted(Path("days").iterdir()), lambda _: None)
     experiment = Experiment(files, SYMBOLS, None, None, [default_settings(), lowered], None)
     (tmp_path / "scratch").mkdir()
     told: list[str] = []
@@ -432,3 +434,15 @@ def test_bars_set_aside_are_counted_where_no_file_is_written(figures: Figures) -
         "symbol is not usable as a name": 1,
     }
     assert found["bars"] == LIVELY.height + 3
+
+
+def test_bars_that_are_no_minutes_are_set_aside_in_a_file_beside_the_events(told: Told) -> None:
+    """Bars of half minutes: those at second 30 are rejected as on import, and find no event."""
+    halves = LIVELY.with_columns(pl.col("timestamp") + pl.duration(seconds=30))
+    pl.concat([LIVELY, halves]).write_parquet("bars.parquet")
+    text = told("--bars", "bars.parquet", "--out", "e.parquet")
+    reason = "timestamp is not the start of a minute"
+    assert f"{LIVELY.height:,} bars set aside in e.quarantine.parquet: {LIVELY.height:,} {reason}" in text
+    aside = pl.read_parquet("e.quarantine.parquet")
+    assert_frame_equal(aside, halves.with_columns(reason=pl.lit(reason)))
+    assert_frame_equal(pl.read_parquet("e.parquet"), master_with())

@@ -23,7 +23,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets.pipeline.imports.bar_files import BarSources
+from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE, SUFFIXES
 from smallcaps_assets.pipeline.imports.bars import BarImport
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -53,7 +53,7 @@ PRICES = ["open", "high", "low", "close", "vwap"]
 class Result(NamedTuple):
     outcomes: list[Outcome]
     problems: list[str]
-    files: BarSources
+    files: BarReader
 
     @property
     def figures(self) -> Counter[str]:
@@ -71,7 +71,7 @@ def importing(
     rows_at_once: int = ROWS_AT_ONCE,
     **options: bool,
 ) -> Result:
-    files = BarSources(form or BarForm(), only, rows_at_once)
+    files = BarReader(form or BarForm(), only, rows_at_once)
     work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
     problems: list[str] = []
     sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)

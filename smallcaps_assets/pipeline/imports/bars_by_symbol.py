@@ -1,0 +1,205 @@
+"""Whole symbols of many bar files, a few symbols at a time, in any layout of the files."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+from pyarrow import parquet
+
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars
+from smallcaps_assets.domain.imports.bars import OPTIONAL, match_bar_columns
+from smallcaps_assets.domain.imports.columns import PLAUSIBLE_S
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
+from smallcaps_assets.pipeline.imports.bar_rules import reject_misplaced
+from smallcaps_assets.pipeline.imports.bar_tables import FILE, UNREADABLE, damaged, in_batches, unreadable
+from smallcaps_assets.pipeline.imports.symbol_partitions import SYMBOL, SymbolPartitions, count_symbols
+from smallcaps_assets.pipeline.progress import with_progress
+
+ONE_DAY: Final = timedelta(days=1)
+
+
+class _Extent(NamedTuple):
+    """Rows and first and last time (UTC) of a parquet file; the times are None where its footer does not have them."""
+
+    rows: int
+    first: datetime | None
+    last: datetime | None
+
+    def may_reach(self, first: date | None, last: date | None) -> bool:
+        """Whether the file may have bars on the New York dates from `first` to `last`."""
+        before = first is not None and self.last is not None and self.last.date() < first
+        after = last is not None and self.first is not None and self.first.date() - ONE_DAY > last
+        return not (before or after)
+
+
+@dataclass(frozen=True)
+class BarsBySymbol:
+    """Bars of many parquet files. Rows of one symbol come in the order of files and of rows in them."""
+
+    reader: BarReader
+    named: Mapping[str, Source]  # files of one symbol, named by their path
+    mixed: Sequence[Path]  # files whose symbols are in a column
+    extents: Mapping[Path, _Extent]  # of every file, in order
+    mixed_rows: Mapping[str, int]  # rows of each symbol in the mixed files
+    partitions: SymbolPartitions | None = None  # rows of the mixed files
+
+    @classmethod
+    def scan(cls, reader: BarReader, paths: Sequence[Path], log: Callable[[str], None]) -> "BarsBySymbol":
+        """Read the footers of parquet files `paths`, and the symbols of those that have a column for them.
+
+        Raises:
+            InputError: a file is not readable, is no table of bars, or leaves open what its times mean.
+        """
+        extents = {path: _extent(path, reader) for path in with_progress(paths, len(paths), "files looked at", log)}
+        problems: list[str] = []
+        sources = reader.sources(paths, "", problems)
+        if problems:
+            raise InputError(problems[0])
+        named = {source.symbol: source for source in sources if source.symbol is not None}
+        mixed = [file for source in sources if source.symbol is None for file in source.files]
+        return cls(reader, named, mixed, extents, _collect_counts(reader, mixed))
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol with rows, sorted."""
+        named = {
+            symbol for symbol, source in self.named.items() if any(self.extents[file].rows for file in source.files)
+        }
+        return sorted(named | self.mixed_rows.keys())
+
+    def batches(
+        self, symbols: Sequence[str], first: date | None = None, last: date | None = None
+    ) -> Iterator[list[str]]:
+        """Split `symbols` into batches of about `reader.rows_at_once` rows on the dates; one symbol at least."""
+        sized = ((symbol, self._count_rows(symbol, first, last)) for symbol in symbols)
+        for batch in in_batches(sized, self.reader.rows_at_once):
+            yield [symbol for symbol, _ in batch]
+
+    def partition(self, batches: Sequence[Sequence[str]], folder: Path) -> "BarsBySymbol":
+        """Write the rows of mixed files into `folder`, so that `batches` can be read without reading all files again.
+
+        Raises:
+            InputError: a file is damaged.
+            DiskFull: there is no room in `folder`.
+        """
+        if not self.mixed or len(batches) <= 1:
+            return self
+        try:
+            return replace(self, partitions=SymbolPartitions(self.reader.scan(self.mixed), batches, folder))
+        except UNREADABLE as error:
+            raise _damaged(self.mixed, error) from error
+
+    def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> CleanBars:
+        """Rows of `symbols` on the New York dates from `first` to `last` (inclusive), in the order of files.
+
+        Rows without a usable timestamp are on every date. The good rows (BARS) are minutes whose values are not judged.
+
+        Raises:
+            InputError: a file is damaged, or leaves open what its times mean.
+        """
+        parts = [self._read_named(symbol, first, last) for symbol in symbols if symbol in self.named]
+        if not self.mixed_rows.keys().isdisjoint(symbols):
+            parts.append(reject_misplaced(self._collect_mixed(SYMBOL.is_in(list(symbols)), symbols, first, last), None))
+        good = [part.good for part in parts if part.good.height]
+        rejected = pl.concat([QUARANTINED_BARS.to_frame(), *(part.quarantined for part in parts)])
+        bars = pl.concat(good) if good else BARS.to_frame()
+        if len(good) > 1 and self.mixed:
+            places = {str(path): place for place, path in enumerate(self.extents)}
+            bars = bars.sort(pl.col(FILE).replace_strict(places, return_dtype=pl.UInt32), maintain_order=True)
+        is_asked = _on_dates(first, last)
+        return CleanBars(bars.select(*BARS).filter(is_asked), rejected.filter(is_asked))
+
+    def read_nameless(self) -> pl.DataFrame:
+        """Rows (BARS) without a symbol."""
+        if not self.mixed:
+            return BARS.to_frame()
+        return self._collect_mixed(SYMBOL.is_null(), None, None, None).select(*BARS)
+
+    def _count_rows(self, symbol: str, first: date | None, last: date | None) -> int:
+        """The most rows that a symbol can have on the dates."""
+        files = self.named[symbol].files if symbol in self.named else ()
+        named = sum(self.extents[file].rows for file in files if self.extents[file].may_reach(first, last))
+        return named + self.mixed_rows.get(symbol, 0)
+
+    def _read_named(self, symbol: str, first: date | None, last: date | None) -> CleanBars:
+        source, faults = self.named[symbol], Faults()
+        files = tuple(file for file in source.files if self.extents[file].may_reach(first, last))
+        if not files:
+            return CleanBars(BARS.to_frame().with_columns(pl.lit("").alias(FILE)), QUARANTINED_BARS.to_frame())
+        frames = list(self.reader.batches(replace(source, files=files), faults, lambda _: {}))
+        if faults.told:
+            raise InputError(faults.told[0])
+        return reject_misplaced(pl.concat(frames), symbol)
+
+    def _collect_mixed(
+        self, wanted: pl.Expr, symbols: Sequence[str] | None, first: date | None, last: date | None
+    ) -> pl.DataFrame:
+        if self.partitions is not None:
+            rows = self.partitions.read_nameless() if symbols is None else self.partitions.read(symbols)
+            return rows.filter(_on_dates(first, last)).collect()
+        files = [file for file in self.mixed if self.extents[file].may_reach(first, last)]
+        if not files:
+            return BARS.to_frame().with_columns(pl.lit("").alias(FILE))
+        try:
+            return self.reader.scan(files).filter(wanted & _on_dates(first, last)).collect()
+        except UNREADABLE as error:
+            raise _damaged(files, error) from error
+
+
+def _on_dates(first: date | None, last: date | None) -> pl.Expr:
+    """Whether a row is on the New York dates, or has no usable timestamp."""
+    if first is None and last is None:
+        return pl.lit(value=True)
+    return new_york_date(pl.col("timestamp")).is_between(first or date.min, last or date.max).fill_null(value=True)
+
+
+def _collect_counts(reader: BarReader, files: Sequence[Path]) -> dict[str, int]:
+    if not files:
+        return {}
+    try:
+        return count_symbols(reader.scan(files))
+    except UNREADABLE as error:
+        raise _damaged(files, error) from error
+
+
+def _damaged(files: Sequence[Path], error: BaseException) -> InputError:
+    return damaged(files[0] if len(files) == 1 else f"{files[0]} or a file up to {files[-1]}", error)
+
+
+def _extent(path: Path, reader: BarReader) -> _Extent:
+    """Read the footer of a file, whose columns must be those of bars."""
+    try:
+        metadata = parquet.read_metadata(path)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
+    try:
+        column = names.index(match_bar_columns(names, reader.form, (*OPTIONAL, "symbol"))["timestamp"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    times = [_times(metadata.row_group(at).column(column).statistics) for at in range(metadata.num_row_groups)]
+    known = [pair for pair in times if pair is not None]
+    if len(known) < len(times) or not known:
+        return _Extent(metadata.num_rows, None, None)
+    return _Extent(metadata.num_rows, min(first for first, _ in known), max(last for _, last in known))
+
+
+def _times(statistics: Any) -> tuple[datetime, datetime] | None:  # noqa: ANN401 -- pyarrow has no types
+    """First and last time of a row group in UTC; None where not every row is known to have one."""
+    if statistics is None or statistics.null_count != 0 or not statistics.has_min_max:
+        return None
+    try:
+        first, last = statistics.min, statistics.max
+    except (ValueError, OverflowError):  # beyond what Python knows: of another unit than its label
+        return None
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return None
+    if not PLAUSIBLE_S[0] <= first.timestamp() <= last.timestamp() <= PLAUSIBLE_S[1]:
+        return None
+    return first.astimezone(UTC), last.astimezone(UTC)
