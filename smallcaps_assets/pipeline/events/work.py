@@ -15,9 +15,9 @@ from smallcaps_assets.lake.shards import ShardCoverage
 from smallcaps_assets.pipeline.outcome import Outcome
 
 # Bars of one detection, which bounds its memory; a single symbol of 750 sessions exceeds it.
-BARS_AT_ONCE: Final = 250_000
+_BARS_AT_ONCE: Final = 250_000
 # Symbols of one detection, whose shards are in memory together.
-SYMBOLS_AT_ONCE: Final = 100
+_SYMBOLS_AT_ONCE: Final = 100
 
 
 class CoveredFile(NamedTuple):
@@ -118,11 +118,11 @@ class DetectionBatch:
 
     def has_room(self, found: SymbolWork | Outcome) -> bool:
         """Whether `found` can be added."""
-        if len(self.works) + len(self.settled) >= SYMBOLS_AT_ONCE:
+        if len(self.works) + len(self.settled) >= _SYMBOLS_AT_ONCE:
             return False
         if isinstance(found, Outcome) or not self.works:
             return True
-        few = sum(work.bars for work in self.works) + found.bars <= BARS_AT_ONCE
+        few = sum(work.bars for work in self.works) + found.bars <= _BARS_AT_ONCE
         return few and found.detected_alike(self.works[0])
 
     def add(self, found: SymbolWork | Outcome) -> None:
