@@ -17,7 +17,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.settings.settings import PROFILES, Settings
@@ -71,7 +71,7 @@ def _night(report: Path) -> str:
 
 
 def _history(lake: Lake, settings: Settings) -> str:
-    expected = set(sessions_due(settings.history, settings.sessions, datetime.now(UTC)))
+    expected = set(completed_sessions(settings.history, settings.sessions, datetime.now(UTC)))
     universe = UniverseStore(lake).followed()
     followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.items()}
     bars, shards = BarsStore(lake), ShardStore(lake)

@@ -11,7 +11,7 @@ from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED
 from smallcaps_assets.defs.partitions import partitions_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import first_cause
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.notices import Notice, post_notice, write_notice
 from smallcaps_assets.settings.settings import Settings, home, notice_url
 
@@ -102,7 +102,7 @@ def capture_sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefini
         manifest = instance.get_latest_materialization_event(dg.AssetKey([profile, "manifest"]))
         if not nights or not manifest or manifest.run_id != nights[0].dagster_run.run_id:
             return dg.SkipReason(f"No nightly run has built the manifest of {profile}.")
-        over = sessions_due(loaded.history, loaded.sessions, nights[0].create_timestamp)
+        over = completed_sessions(loaded.history, loaded.sessions, nights[0].create_timestamp)
         session = f"{over[-1]}" if over else "none"
         if context.cursor == session:
             return dg.SkipReason(f"The capture of the night of {session} was already launched.")

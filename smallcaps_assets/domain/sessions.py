@@ -35,16 +35,16 @@ def _clock(value: object) -> object:
     raise ValueError('write a New York time in quotes, such as "09:30"; YAML reads it as a number without them')
 
 
-Clock = Annotated[time, BeforeValidator(_clock)]
+NewYorkTime = Annotated[time, BeforeValidator(_clock)]
 
 
 class SessionParams(Params):
     """New York clock times that bound the sessions of an ordinary day."""
 
-    premarket_open: Clock
-    regular_open: Clock
-    regular_close: Clock
-    afterhours_close: Clock
+    premarket_open: NewYorkTime
+    regular_open: NewYorkTime
+    regular_close: NewYorkTime
+    afterhours_close: NewYorkTime
     afterhours_after_early_close_min: int = Field(gt=0)
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataF
     return session_table(xnys_calendar(first, last), params)
 
 
-def sessions_due(history: HistoryParams, params: SessionParams, now: datetime) -> list[date]:
+def completed_sessions(history: HistoryParams, params: SessionParams, now: datetime) -> list[date]:
     """The sessions to follow that have ended, after-hours included, at least the publication delay before `now`."""
     now = now.astimezone(UTC)
     today = now.date()

@@ -5,14 +5,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.sessions import Clock
+from smallcaps_assets.domain.sessions import NewYorkTime
 
 
 class NightlyParams(Params):
     """The nightly run, on the evening of a session, New York time."""
 
-    start: Clock
-    due: Clock
+    start: NewYorkTime
+    due: NewYorkTime
     capture_requests: int = Field(gt=0)
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.browser.conftest import Desk
 from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
@@ -195,7 +195,7 @@ def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page)
     recent = settings.history.model_copy(
         update={"first_session": today.date() - timedelta(days=9), "last_session": None}
     )
-    session = sessions_due(recent, settings.sessions, today)[-1]
+    session = completed_sessions(recent, settings.sessions, today)[-1]
     desk.change_settings(page, history={"first_session": f"{session}", "last_session": None})
     symbols = desk.ui.symbols()
 

@@ -27,7 +27,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
 from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
@@ -241,7 +241,7 @@ def _followed(universe: UniverseStore) -> frozenset[str]:
 
 def _sessions_over(settings: Settings) -> list[date]:
     since = settings.history.model_copy(update={"first_session": EARLIEST, "last_session": None})
-    return sessions_due(since, settings.sessions, datetime.now(UTC))
+    return completed_sessions(since, settings.sessions, datetime.now(UTC))
 
 
 def _say(

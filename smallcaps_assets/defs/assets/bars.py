@@ -11,7 +11,7 @@ from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, Se
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import Settings
 
@@ -55,7 +55,7 @@ def _ingest(
 ) -> Iterator[Outcome]:
     """Fetch the sessions that are expected of `symbols` and missing."""
     loaded = settings.load()
-    expected = sessions_due(loaded.history, loaded.sessions, settings.now())
+    expected = completed_sessions(loaded.history, loaded.sessions, settings.now())
     followed = lake.universe().followed()
     client = market_data.client(lake, step.instance)
     threads, log = loaded.fetch_threads, step.log.info

@@ -11,7 +11,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.errors import CaptureIncomplete
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.nightly import BEHIND, find_symbols_behind
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
@@ -41,7 +41,7 @@ def nightly_report(
     active = lake.universe().followed()
     in_run = set(in_range(instance.get_dynamic_partitions(SYMBOLS.name or ""), run.tags))
     followed = {symbol: last for symbol, last in active.items() if symbol in in_run}
-    expected = sessions_due(loaded.history, loaded.sessions, settings.now())
+    expected = completed_sessions(loaded.history, loaded.sessions, settings.now())
     done = _materialized(instance, run.run_id)
     causes = _causes(done)
     behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)

@@ -12,7 +12,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.universe import UNIVERSE, Composition, measure_composition
-from smallcaps_assets.pipeline.calendar import sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.universe.universe import Universe, UniverseBuilder
 from smallcaps_assets.settings.settings import Settings, universe_file
 
@@ -47,7 +47,7 @@ def universe(
     interest where the plan includes them.
     """
     loaded = settings.load()
-    expected = sessions_due(loaded.history, loaded.sessions, settings.now())
+    expected = completed_sessions(loaded.history, loaded.sessions, settings.now())
     client = market_data.reference_client(lake, context.instance)
     before = client.totals().requests_sent
     builder = UniverseBuilder(

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.params import CalendarDay, Params
-from smallcaps_assets.domain.sessions import NEW_YORK, Clock
+from smallcaps_assets.domain.sessions import NEW_YORK, NewYorkTime
 from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
@@ -76,7 +76,7 @@ class BucketParams(Params):
 
     name: str
     session: Session
-    until: Clock | None
+    until: NewYorkTime | None
     share: float = Field(ge=0, le=1)
 
 

@@ -8,7 +8,7 @@ from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.sessions import SESSION_TABLE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.settings.settings import Settings
 
@@ -16,7 +16,7 @@ from smallcaps_assets.settings.settings import Settings
 def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings, now: datetime) -> Checks:
     """The checks of the minute bars of all followed symbols; each loads its data when it is run."""
     params = settings.checks.bars
-    sessions = sessions_due(settings.history, settings.sessions, now)
+    sessions = completed_sessions(settings.history, settings.sessions, now)
     followed = universe.listings().filter("active")
     counts = cache(lambda: bars.session_bars(followed["symbol"].to_list()))
     return {

@@ -31,7 +31,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings
 
@@ -95,7 +95,7 @@ class Inventory:
             InputError: a symbol that was asked for is neither followed nor has bars.
         """
         params, causes = self.settings.checks.bars, dict[str, str]()
-        due = sessions_due(self.settings.history, self.settings.sessions, now)
+        due = completed_sessions(self.settings.history, self.settings.sessions, now)
         listings = self.universe.listings()
         followed, stored = listings.filter("active")["symbol"].to_list(), self.bars.symbols()
         wanted = sorted({*followed, *stored}) if symbols is None else _known(symbols, {*followed, *stored})

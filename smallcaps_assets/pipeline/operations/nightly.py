@@ -9,7 +9,7 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.pipeline.calendar import sessions_between, sessions_due
+from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.sections import HistoryParams
 
@@ -42,7 +42,7 @@ def night_of(at: datetime, history: HistoryParams, sessions: SessionParams) -> N
         return Night(None, f"history.first_session is {history.first_session}: nothing is followed before it.")
     if sessions_between(day, day, sessions).is_empty():
         return Night(None, f"{day:%A %Y-%m-%d} has no session of the exchange.")
-    if day not in sessions_due(history, sessions, at):
+    if day not in completed_sessions(history, sessions, at):
         return Night(None, f"the session of {day} is not over yet.")
     return Night(day, "")
 

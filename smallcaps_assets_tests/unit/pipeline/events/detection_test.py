@@ -21,8 +21,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.publish import PROVENANCE, provenance_of
 from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
-from smallcaps_assets.pipeline.calendar import sessions_due
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.sections import HistoryParams
@@ -402,7 +402,7 @@ def due(last: str | None, now: datetime) -> list[str]:
         last_session=None if last is None else date.fromisoformat(last),
         publication_delay_min=20,
     )
-    return [f"{day:%d}" for day in sessions_due(params, default_settings().sessions, now)]
+    return [f"{day:%d}" for day in completed_sessions(params, default_settings().sessions, now)]
 
 
 @pytest.mark.parametrize(
