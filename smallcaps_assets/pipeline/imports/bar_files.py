@@ -109,6 +109,7 @@ class BarReader:
     form: BarForm
     only: Collection[str] | None = None
     rows_at_once: int = ROWS_AT_ONCE
+    optional: Sequence[str] = OPTIONAL
     extra: set[str] = field(default_factory=set)
 
     def sources(self, files: Sequence[Path], options: str, problems: list[str]) -> list[Source]:
@@ -177,7 +178,7 @@ class BarReader:
         """The symbol that the bare name of a file is; None where a column holds symbols."""
         suffix = suffix_of(file)
         names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
-        columns = match_bar_columns(names, self.form, (*OPTIONAL, "symbol"))
+        columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
         stem = without_suffix(file.name, suffix)
@@ -215,7 +216,7 @@ class BarReader:
                 yield from self._read(group, symbol, faults, alike=True)
 
     def _opened(self, files: Sequence[Path], symbol: str | None) -> Table:
-        table = open_bars(files, self.form, symbol)
+        table = open_bars(files, self.form, symbol, self.optional)
         self.extra.update(table.extra)
         if symbol is not None or self.only is None:
             return table

@@ -10,7 +10,7 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars
-from smallcaps_assets.domain.imports.bars import OPTIONAL, match_bar_columns
+from smallcaps_assets.domain.imports.bars import match_bar_columns
 from smallcaps_assets.domain.imports.columns import PLAUSIBLE_S
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
@@ -180,7 +180,7 @@ def _extent(path: Path, reader: BarReader) -> _Extent:
         raise unreadable(path, error) from error
     names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
     try:
-        column = names.index(match_bar_columns(names, reader.form, (*OPTIONAL, "symbol"))["timestamp"])
+        column = names.index(match_bar_columns(names, reader.form, (*reader.optional, "symbol"))["timestamp"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     times = [_times(metadata.row_group(at).column(column).statistics) for at in range(metadata.num_row_groups)]
