@@ -232,7 +232,7 @@ def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.scan(BarReader(BarForm(), optional=()), parquet_files(str(folder), but), log_if_long(say))
+    return BarsBySymbol.scan(reader, parquet_files(str(folder), but), log_if_long(say))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:
