@@ -62,7 +62,7 @@ def test_whole_shares_other_names_and_what_vendors_leave_out(lake: Lake, brought
 def test_a_file_of_another_kind_is_refused_by_its_name(name: str, lake: Lake, brought: Path) -> None:
     brought.mkdir()
     BOTH.write_csv(brought / name)
-    with pytest.raises(InputError, match=r"does not say that it is csv.gz or csv or parquet\. Rename it"):
+    with pytest.raises(InputError, match=r"is not named as csv.gz or csv or parquet\. Rename it"):
         importing(lake, brought / name)
     with pytest.raises(InputError, match=rf"no csv.gz or csv or parquet file there \(1 others, such as {name}\)"):
         importing(lake, brought / "*")

@@ -123,7 +123,7 @@ from itertools import count
 from pathlib import Path
 import psutil
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets_tests.unit.commands.imports.bars_test import importing
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import importing
 number, last, replace = count(1), int(sys.argv[3]), os.replace
 def once_too_often(source, target):
     if next(number) == last:
