@@ -194,7 +194,7 @@ def told(calm: Path, rough: Path, figures: dict[str, int], listening: Listening)
     ledger = build_ledger(manifests.load(), tape, manifest_id)
     publish_frame(tape.lake.ledger("core"), ledger)
     figures |= {
-        "faults": sum(count for kind, count in listening.exchange.struck().items() if kind != "latency"),
+        "faults": sum(count for kind, count in listening.exchange.counts().items() if kind != "latency"),
         "files": len(found),
         "files_that_differ": sum(name not in found or not found[name].equals(frame) for name, frame in expected.items())
         + len(found.keys() - expected.keys()),

@@ -16,7 +16,7 @@ from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
-from smallcaps_assets.domain.events.detection import COUNTS
+from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.errors import InputError
@@ -126,7 +126,7 @@ class _Result:
         self._outputs, self._comparison = outputs, comparison
         schemas = {name: QUARANTINED_BARS if name == ASIDE else EVENTS for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
-        self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *COUNTS), 0))
+        self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
         self._kinds, self._refused = Counter[tuple[str, str]](), Counter[str]()
 
     def add(self, batch: Batch) -> None:

@@ -70,8 +70,8 @@ def run(arguments: Namespace) -> int:
             print("ending ...", flush=True)
         except ServiceEnded as error:
             print(
-                f"smallcaps ui: {error}; its output is above. The other services end too, runs under way continue. "
-                "Start it again to continue.",
+                f"smallcaps ui: {error}; its output is above. The other services are ended too; runs under way "
+                "continue. Start `smallcaps ui` again.",
                 file=sys.stderr,
                 flush=True,
             )

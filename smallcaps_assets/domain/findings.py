@@ -1,4 +1,4 @@
-"""What a check of a table found, for people to read."""
+"""The result of a check of a table."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ Figure = str | int | float | bool | None
 class Finding(NamedTuple):
     """Whether a check holds, the figures behind it, and some of the rows that break it.
 
-    `severe` says whether what breaks it makes the table wrong; otherwise it is something to look at.
+    `severe`: the rows that break it make the table wrong; otherwise they are a warning.
     """
 
     name: str
@@ -32,6 +32,6 @@ class Finding(NamedTuple):
 def finding(
     name: str, breaking: pl.DataFrame, figures: Mapping[str, Figure] | None = None, *, severe: bool = True
 ) -> Finding:
-    """A check that holds where no row breaks it; the first of `breaking` are its examples."""
-    told = {**(figures or {}), "rows_that_break_it": breaking.height}
-    return Finding(name, breaking.is_empty(), told, breaking.head(EXAMPLES), severe)
+    """The finding of a check that holds if `breaking` has no rows; its first rows become the examples."""
+    counted = {**(figures or {}), "rows_that_break_it": breaking.height}
+    return Finding(name, breaking.is_empty(), counted, breaking.head(EXAMPLES), severe)

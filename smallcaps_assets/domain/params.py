@@ -1,15 +1,15 @@
-"""What every group of settings has in common: frozen, complete, of the right type, without unknown keys."""
+"""Base of every group of settings: frozen, complete, strictly typed, without unknown keys."""
 
 from datetime import date
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# a date, or its text as YAML gives it
+# a date, or its text as read from YAML
 CalendarDay = Annotated[date, Field(strict=False)]
 
 
 class Params(BaseModel):
-    """A frozen group of settings. No field has a default: the numbers stand in `config/config.yaml`."""
+    """A frozen group of settings. No field has a default: the values are in `config/config.yaml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -83,7 +83,7 @@ def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame
         pl.col("close") + timedelta(minutes=params.afterhours_after_early_close_min),
         midnight.dt.convert_time_zone("UTC"),
     )
-    # where a configured open lies after an early close, the day has no regular hours
+    # if the configured open is after an early close, the day has no regular hours
     opened, until = at(params.regular_open), pl.when(early).then(late).otherwise(at(params.afterhours_close))
     return (
         calendar.with_columns(regular_open=opened, until=until)
@@ -100,14 +100,14 @@ def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame
 def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     """`rows` with `day` (ET Date), `session` and `regular_open` (UTC) of their `timestamp`; null outside every session.
 
-    A `session` is one of SESSIONS, as an Enum: a comparison with it takes a fraction of what one with text takes.
+    A `session` is one of SESSIONS, as an Enum: comparing it is much faster than comparing text.
 
     Args:
         rows: anything with a `timestamp` (UTC), in any order.
         sessions: SESSION_TABLE that covers the dates of the rows.
     """
     ordered = sessions.sort("date")
-    # before the first bound no session; after each of the four of a day one of these, the last again none
+    # the session that begins at each of the four bounds of a day; none begins at the last one
     names = pl.Series("session", [*SESSIONS, None], dtype=pl.Enum(SESSIONS))
     bound = np.arange(len(names) * ordered.height)
     after = ordered.select("regular_open", day="date")[bound // len(names)].hstack([names[bound % len(names)]])

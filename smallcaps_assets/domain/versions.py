@@ -1,4 +1,4 @@
-"""What tells one version of code, settings or rows from another."""
+"""Versions of code, settings and rows."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ _HEX_DIGITS: Final = 16
 
 
 def code_version(version: str, *settings: object) -> str:
-    """`version` of the code, and a digest of the `settings` (models or plain values) that decide what it makes."""
-    told = TypeAdapter(Any).dump_python(settings, mode="json")
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    """`version` of the code with a digest of the `settings` (models or plain values) that its output depends on."""
+    values = TypeAdapter(Any).dump_python(settings, mode="json")
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return f"{version}-{digest([text])[:8]}" if settings else version
 
 
@@ -24,9 +24,9 @@ def digest(parts: Iterable[str]) -> str:
 
 
 def rows_digest(rows: pl.DataFrame) -> str:
-    """A digest of what rows say, in their order, whatever file they lie in; another release of Polars may tell another.
+    """A digest of the values of rows, in their order, whatever file they are in.
 
-    Polars hashes what is said, not how it lies in memory.
+    It does not depend on the memory layout, but another release of Polars may compute another digest.
     """
-    said = rows.hash_rows().to_numpy().tobytes()
-    return hashlib.sha256("\n".join(rows.columns).encode() + said).hexdigest()[:_HEX_DIGITS]
+    hashes = rows.hash_rows().to_numpy().tobytes()
+    return hashlib.sha256("\n".join(rows.columns).encode() + hashes).hexdigest()[:_HEX_DIGITS]

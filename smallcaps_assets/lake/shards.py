@@ -30,7 +30,7 @@ from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_fr
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
-COVERAGE: Final = "coverage"
+_COVERAGE: Final = "coverage"
 COVERAGE_ID: Final = "coverage_id"
 # Key of a difference: the `coverage_id` of the footer that it belongs to.
 BELONGS_TO: Final = "of"
@@ -112,7 +112,7 @@ class ShardStore:
         footer = self._footer(symbol)
         if footer is None or CONTENT not in footer:
             return None
-        content, document = footer[CONTENT], footer.get(COVERAGE)
+        content, document = footer[CONTENT], footer.get(_COVERAGE)
         base = FooterCoverage(footer.get(COVERAGE_ID, content), _months(document))
         months = base.months
         difference = self._known_differences(symbol).get(symbol)
@@ -214,10 +214,10 @@ class ShardStore:
         path, content = self.lake.shard(symbol), rows_digest(events)
         footer = (provenance_of(path) if path.is_file() else None) or {}
         if footer.get(CONTENT) == content:
-            return FooterCoverage(footer.get(COVERAGE_ID, content), _months(footer.get(COVERAGE)))
+            return FooterCoverage(footer.get(COVERAGE_ID, content), _months(footer.get(_COVERAGE)))
         document = _as_json(coverage, coverage.months)
         coverage_id = digest([content, json.dumps(document, sort_keys=True)])
-        provenance = {CONTENT: content, COVERAGE_ID: coverage_id, COVERAGE: document}
+        provenance = {CONTENT: content, COVERAGE_ID: coverage_id, _COVERAGE: document}
         publish_frame(path, events, provenance, sweeps=False)
         return None
 

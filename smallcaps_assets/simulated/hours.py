@@ -1,4 +1,4 @@
-"""The trading day as the exchange in a box keeps it: minutes from 04:00 New York time, XNYS sessions, early closes."""
+"""Trading days of the simulated exchange: minutes from 04:00 New York time, XNYS sessions, early closes."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -56,7 +56,7 @@ def _close_minute(close: datetime) -> int:
 
 
 def trading_day(day: date) -> TradingDay | None:
-    """The session of a date, or None on weekends, holidays and beyond the known calendar."""
+    """The trading day of a date; None on weekends, holidays and outside the calendar."""
     close = _closes().get(day, _NEVER)
     return None if close == _NEVER else TradingDay(day, close)
 
@@ -70,7 +70,7 @@ def trading_dates(first: date, last: date) -> list[date]:
 
 
 def business_day(day: date) -> int:
-    """A number that grows by one from weekday to weekday, whatever calendar is installed."""
+    """A number that grows by one from weekday to weekday, independent of the installed calendar."""
     weeks, weekday = divmod(day.toordinal() - 1, 7)
     return weeks * 5 + min(weekday, 4)
 

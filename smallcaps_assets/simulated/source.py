@@ -1,4 +1,4 @@
-"""What an exchange in a box needs of a market, simulated or replayed."""
+"""The interface of a market, simulated or replayed, behind the simulated exchange."""
 
 from datetime import date
 from typing import Final, Protocol
@@ -22,7 +22,7 @@ TRUTH: Final = pl.Schema(
 
 
 class Market(Protocol):
-    """A market behind the exchange. Nothing it returns lies after its clock's now."""
+    """A market behind the exchange; it returns no data later than its clock."""
 
     def symbols(self) -> list[str]:
         """Every listed symbol, also those that never trade."""
@@ -53,7 +53,7 @@ class Market(Protocol):
         ...
 
     def details(self, symbol: str, day: date) -> Row | None:
-        """What the vendor says of one symbol on a date; None where it is unknown."""
+        """The vendor's details of one symbol on a date; None where it is unknown."""
         ...
 
     def splits(self) -> list[Row]:

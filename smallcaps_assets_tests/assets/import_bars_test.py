@@ -233,7 +233,9 @@ def test_a_simulated_market_takes_no_real_bars(home: Path, capsys: pytest.Captur
     store = UniverseStore(lake_of(home))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "bars", "../minute"]) == 2
-    assert "holds data of a simulated market" in capsys.readouterr().err
+    assert (
+        "holds data of a simulated market, which must not be mixed with bars of a real one" in capsys.readouterr().err
+    )
     assert main(["import", "bars", "../minute", "--lake", "other"]) == 0
     assert BarsStore(Lake(home / "other")).symbols() == NAMES
 

@@ -538,7 +538,7 @@ def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Pl
     )
     (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
     lacking = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
-    assert ledger["stale/trades"].value == f"{manifest.height} stale, lacking columns {lacking}"
+    assert ledger["stale/trades"].value == f"{manifest.height} windows lack columns {lacking}"
 
     config = {"premium__tape_trades": {"upgrade": True}}
     planned.run(["premium", "tape_trades"], **WHOLE_RTH, config=config)

@@ -593,6 +593,13 @@ def test_a_question_that_makes_no_sense_is_not_sent(script: Script, rig: Rig) ->
     assert script.seen == []
 
 
+def test_a_download_reports_its_waiting_time_and_the_request_id_of_the_header(script: Script, rig: Rig) -> None:
+    body = json.dumps({"results": [trade(0)], "status": "OK"}).encode()
+    script.replies = [Reply(b"", 503, {"Retry-After": "7"}), Reply(body, headers={"X-Request-Id": "h1"})]
+    fetched = trades(rig)
+    assert (fetched.waited_s, fetched.request_ids) == (7.0, ("h1",))
+
+
 def test_nothing_is_sent_once_a_stop_is_set(script: Script, rig: Rig) -> None:
     script.replies = [GOOD]
     stop = threading.Event()

@@ -17,6 +17,7 @@ from smallcaps_assets.lake.review import ReviewStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -87,8 +88,8 @@ def import_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         master = pl.read_parquet(demo.folder / "lake" / "events" / "master.parquet")
         naive = pl.col("timestamp").dt.replace_time_zone(None)
         master.with_columns(naive).drop("known_at").write_parquet(folder / "old_master.parquet")
-        shell.client = MarketDataClient(server.base_url, KEY, bucket=TokenBucket(None))
-        yield shell
+        with MarketDataClient(Transport(server.base_url, KEY, bucket=TokenBucket(None))) as shell.client:
+            yield shell
 
 
 def first_session() -> date:

@@ -11,7 +11,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 
 # lines of an example, which differ from an output in numbers only: page, how the line begins, command
 EXAMPLES = [
-    ("docs/imports.md", "due:", "smallcaps coverage"),
+    ("docs/imports.md", "expected:", "smallcaps coverage"),
     ("docs/imports.md", "symbols:", "smallcaps coverage"),
     ("docs/imports.md", "sessions:", "smallcaps coverage"),
     ("docs/review.md", "review of", "smallcaps review core_20251202_031500_marks.json"),

@@ -14,7 +14,7 @@ from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
 from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
-from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
@@ -22,8 +22,7 @@ from smallcaps_assets.settings.settings import Settings
 
 # the calendar's own bounds
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
-ONE_DAY: Final = timedelta(days=1)
-DAY: Final = new_york_date(pl.col("timestamp"))
+_ONE_DAY: Final = timedelta(days=1)
 
 
 class Found(NamedTuple):
@@ -76,8 +75,8 @@ class Experiment:
         if self.first is None:
             return None
         days = max(settings.features.rvol_days for settings in self.configurations)
-        begin = max(FIRST_DATE, self.first - (2 * days + 30) * ONE_DAY)
-        before = sessions_between(begin, self.first - ONE_DAY, self.configurations[0].sessions)["date"]
+        begin = max(FIRST_DATE, self.first - (2 * days + 30) * _ONE_DAY)
+        before = sessions_between(begin, self.first - _ONE_DAY, self.configurations[0].sessions)["date"]
         return before.tail(days).min() or self.first  # type: ignore[return-value]
 
     def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
@@ -111,7 +110,7 @@ class Experiment:
         since = self._since()
         assert since is not None  # noqa: S101 -- there is a first day
         older = [
-            _daily(_clean(files.read([symbol], None, since - ONE_DAY)).good, settings)
+            _daily(_clean(files.read([symbol], None, since - _ONE_DAY)).good, settings)
             for symbol in bars["symbol"].unique(maintain_order=True)
             if days.get(symbol, 0) < settings.features.rvol_days
         ]

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Final
 
 # the daemon waits for its threads, and those may wait for a code server that is gone
-ENDS_WITHIN_S: Final = 10.0
+ENDS_WITHIN_S: Final = 5.0
 
 
 def run_service() -> None:

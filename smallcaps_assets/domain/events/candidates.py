@@ -1,4 +1,4 @@
-"""From the features of every bar to the bars at which something happens: cheap questions first, dear ones of few."""
+"""Finds the bars at which events happen: cheap conditions on every bar first, expensive ones only on the rest."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -17,8 +17,8 @@ def find_events(
     Args:
         features: of every bar, see `with_features`.
         params: thresholds of the detectors.
-        look_back: what the features were computed with.
-        types: event types to look for.
+        look_back: the parameters of the features.
+        types: event types to detect.
     """
     by_type = {name: of_type for name, of_type in signals(params).items() if name in types}
     rules = {
@@ -32,12 +32,12 @@ def find_events(
 
     every = features.with_columns(**own)
     candidates = {name: rule.candidate.fill_null(value=False) for name, rule in rules.items()}
-    # most candidates do not spike: only what it takes to know that is copied of them
+    # most candidates have no volume spike: only the columns of that test are copied
     rows = _of_any(every.select("bar", "day_start", "session", "volume", **candidates), rules)
     rows = with_spikes(rows, features, look_back)
     rows = _of_any(rows.with_columns(**{name: _spikes(name, rule) for name, rule in rules.items()}), rules)
     rows = every[rows["bar"]].hstack(rows.select("volume_baseline", "spike_x", *rules))
-    # rules that look at no window are done, and only their events need the windows
+    # rules without a window are decided here, and only their events need the windows
     at_once = {name: happens(pl.col(name), rule.since) for name, rule in rules.items() if rule.confirmed is None}
     rows = with_windows(_of_any(rows.with_columns(**at_once), rules), features, look_back, windows)
     confirmed = {
@@ -49,7 +49,7 @@ def find_events(
 
 
 def _of_any(rows: pl.DataFrame, rules: Mapping[str, Rule]) -> pl.DataFrame:
-    """The rows that hold what was asked so far by any rule; each has a Boolean column of its name."""
+    """The rows that meet the conditions so far of any rule; each rule has a Boolean column of its name."""
     return rows.filter(pl.any_horizontal(*rules))
 
 
@@ -60,7 +60,7 @@ def _spikes(name: str, rule: Rule) -> pl.Expr:
 
 
 def _labelled(rows: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
-    """One row per row and rule that holds there, rule by rule."""
+    """One row per row and rule that is met there, rule by rule."""
     rule, row = np.nonzero(rows.select(rules).to_numpy().T)
     names = pl.DataFrame([name.split("/") for name in rules], schema=["event_type", "direction"], orient="row")
     return rows[row].hstack(names[rule])

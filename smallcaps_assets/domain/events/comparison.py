@@ -14,13 +14,13 @@ from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingPa
 from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SESSIONS
 
 KEYS: Final = ("event_type", "direction", "session", "month")
-COUNTS: Final = ("before", "after", "gained", "lost")
+COMPARED: Final = ("before", "after", "gained", "lost")
 # How many events of a kind there are, and how many of them only one side has.
-CELLS: Final = pl.Schema(dict.fromkeys(KEYS, pl.String()) | dict.fromkeys(COUNTS, pl.Int64()))
+CELLS: Final = pl.Schema(dict.fromkeys(KEYS, pl.String()) | dict.fromkeys(COMPARED, pl.Int64()))
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 # Figures found over other bars around may differ in their last digits; that is no change.
 SAME_SCORE: Final = 1e-9
-EXAMPLES: Final = 5
+COMPARISON_EXAMPLES: Final = 5
 
 _ORDER: Final = {
     "event_type": pl.Enum(EVENT_TYPES),
@@ -36,7 +36,7 @@ class Changes:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._cells = CELLS.to_frame()
-        self._scores: dict[str, list[pl.Series]] = {side: [pl.Series("score", [], pl.Float64)] for side in COUNTS}
+        self._scores: dict[str, list[pl.Series]] = {side: [pl.Series("score", [], pl.Float64)] for side in COMPARED}
         self._strongest = {side: EVENTS.to_frame() for side in ("gained", "lost")}
         self.same = self.rescored = self.retiered = self.turned = 0
 
@@ -44,7 +44,7 @@ class Changes:
         """Add a part of two MASTER tables (EVENTS); returns the events that it gained and lost."""
         gained = after.join(before, on="event_id", how="anti", maintain_order="left")
         lost = before.join(after, on="event_id", how="anti", maintain_order="left")
-        sides = dict(zip(COUNTS, (before, after, gained, lost), strict=True))
+        sides = dict(zip(COMPARED, (before, after, gained, lost), strict=True))
         self._cells = _added([self._cells, *(_cells(side, events) for side, events in sides.items())])
         for side, events in sides.items():
             self._scores[side].append(events["score"])
@@ -55,16 +55,16 @@ class Changes:
 
     def totals(self) -> dict[str, int]:
         """Events before, after, gained, lost, the same, and of these with another score, tier or direction."""
-        sums = self._cells.select(*COUNTS).sum().row(0, named=True)
+        sums = self._cells.select(*COMPARED).sum().row(0, named=True)
         changed = {"rescored": self.rescored, "retiered": self.retiered, "turned": self.turned}
         return {name: int(rows) for name, rows in sums.items()} | {"same": self.same} | changed
 
     def by(self, *keys: str) -> pl.DataFrame:
-        """COUNTS by some of KEYS, with `difference` and `percent` (of before; null where there was none)."""
+        """COMPARED by some of KEYS, with `difference` and `percent` (of before; null where there was none)."""
         difference = pl.col("after") - pl.col("before")
         return (
             self._cells.group_by(keys)
-            .agg(pl.col(COUNTS).sum())
+            .agg(pl.col(COMPARED).sum())
             .sort(pl.col(key).cast(_ORDER[key], strict=False) for key in keys)
             .with_columns(
                 difference=difference, percent=pl.when(pl.col("before") > 0).then(100 * difference / pl.col("before"))
@@ -80,7 +80,7 @@ class Changes:
         }
 
     def strongest(self, side: str) -> pl.DataFrame:
-        """The EXAMPLES events (EVENTS) with the highest scores that were `gained` or `lost`."""
+        """The COMPARISON_EXAMPLES events (EVENTS) with the highest scores that were `gained` or `lost`."""
         return self._strongest[side]
 
     def _count_changed(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
@@ -148,8 +148,8 @@ def _cells(side: str, events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _added(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(parts).group_by(KEYS).agg(pl.col(COUNTS).sum()).match_to_schema(CELLS)
+    return pl.concat(parts).group_by(KEYS).agg(pl.col(COMPARED).sum()).match_to_schema(CELLS)
 
 
 def _strongest(events: pl.DataFrame) -> pl.DataFrame:
-    return events.sort("score", "event_id", descending=[True, False]).head(EXAMPLES)
+    return events.sort("score", "event_id", descending=[True, False]).head(COMPARISON_EXAMPLES)

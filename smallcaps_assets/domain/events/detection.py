@@ -27,12 +27,12 @@ from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
 
 BAR_DURATION: Final = timedelta(minutes=1)
-# all that detection reads of a bar: the bars' own VWAP is not used
+# The columns that detection reads: the VWAP of the bars is not used.
 BARS_READ: Final = tuple(name for name in BARS if name != "vwap")
 
 
 class FilterParams(Params):
-    """What every event must meet, whatever found it. Dollars, shares, fractions of 1, days."""
+    """Conditions on every event, whichever detector found it. Dollars, shares, fractions of 1, days."""
 
     min_close_usd: float = Field(ge=0)
     max_close_usd: float = Field(gt=0)
@@ -51,11 +51,11 @@ class FilterParams(Params):
 
     @property
     def least_dollar_volume_day_usd(self) -> float:
-        """What a day needs for any event: nothing is looked for on days below it."""
+        """The minimum dollar volume of a day with any event: days below it are skipped."""
         return min(self.min_dollar_volume_day_bullish_usd, self.min_dollar_volume_day_bearish_usd)
 
 
-# what these decide of a symbol, `reference_verdicts` says
+# Parameters whose effect on a symbol is in `reference_verdicts`.
 OF_REFERENCE: Final = {
     "min_float_bullish_shares",
     "min_float_bearish_shares",
@@ -65,7 +65,7 @@ OF_REFERENCE: Final = {
 
 
 class DetectionParams(Params):
-    """Everything that decides which events exist and what they say."""
+    """Everything that decides the events and their columns."""
 
     features: FeatureParams
     detectors: DetectorParams
@@ -75,10 +75,7 @@ class DetectionParams(Params):
     tier_min_scores: list[float]
 
     def deciding(self, event_type: str) -> str:
-        """What decides the events of one type but their tier and what reference data says, as JSON.
-
-        Other detectors and groups do not.
-        """
+        """The parameters that decide the events of one type, as JSON; without tiers, groups and reference data."""
         shared = self.model_dump(mode="json", exclude={"detectors", "tier_min_scores", "cooldown", "filters"})
         filters = self.filters.model_dump(mode="json", exclude=OF_REFERENCE)
         cooldown = self.cooldown.model_dump(mode="json", exclude={"group_window_min"})
@@ -86,7 +83,7 @@ class DetectionParams(Params):
         return json.dumps([shared, filters, cooldown, own.model_dump(mode="json")], sort_keys=True)
 
 
-COUNTS: Final = (
+DETECTION_COUNTS: Final = (
     "bars_outside_sessions",
     "days_filtered",
     "events_found",
@@ -97,7 +94,7 @@ COUNTS: Final = (
 
 
 class Detection(NamedTuple):
-    """Events after cooldown (SHARD), the dollar volume of each day (DAILY), and what each rule took, by symbol."""
+    """Events after cooldown (SHARD), dollar volume of each day (DAILY), and rows removed by each rule, by symbol."""
 
     events: pl.DataFrame
     daily: pl.DataFrame
@@ -105,11 +102,11 @@ class Detection(NamedTuple):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What each rule took of all symbols."""
-        return {name: sum(of_symbol[name] for of_symbol in self.by_symbol.values()) for name in COUNTS}
+        """The rows that each rule removed, of all symbols."""
+        return {name: sum(of_symbol[name] for of_symbol in self.by_symbol.values()) for name in DETECTION_COUNTS}
 
 
-def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
+def detect(  # noqa: PLR0913 -- all but the first three are optional
     bars: pl.DataFrame,
     sessions: pl.DataFrame,
     params: DetectionParams,
@@ -124,12 +121,12 @@ def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
         bars: usable bars, see `quality.clean_bars`.
         sessions: SESSION_TABLE that covers the dates of the bars; bars outside it are dropped and counted.
         params: thresholds.
-        reference: REFERENCE of the symbols it knows; what is unknown passes and is counted.
-        earlier_days: DAILY of days before the first bar, so that one day is detected as it would be among all.
-        types: event types to look for.
+        reference: REFERENCE of the known symbols; unknown values pass and are counted.
+        earlier_days: DAILY of days before the first bar, so that detection by day equals detection of all days.
+        types: event types to detect.
 
     Returns:
-        Events sorted by symbol, timestamp, event_type, and COUNTS.
+        Events sorted by symbol, timestamp, event_type, and DETECTION_COUNTS.
     """
     labelled = with_session(bars.select(*BARS_READ), sessions)
     all_days = with_days(labelled.filter(pl.col("day").is_not_null()))
@@ -165,19 +162,19 @@ def detect(  # noqa: PLR0913 -- what is known besides the bars is optional
 
 
 def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
-    """`events` (SHARD) in the tiers that their scores put them in."""
+    """`events` (SHARD) with `tier` set from their scores."""
     return events.with_columns(tier=tier(params.tier_min_scores))
 
 
 def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """What each rule took of each symbol (COUNTS), from the rows that each step left."""
+    """The rows that each rule removed of each symbol (DETECTION_COUNTS), from the rows that remain after each step."""
     unknown = steps["passed"].filter(~pl.col("float_known").fill_null(value=False))
     steps |= {"unknown": unknown}
     rows = pl.concat(left.select("symbol", step=pl.lit(name)) for name, left in steps.items())
     left_of = {name: (pl.col("step") == name).sum() for name in steps}
-    told = {}
+    removed = {}
     for of in rows.group_by("symbol").agg(**left_of).iter_rows(named=True):
-        told[of["symbol"]] = {
+        removed[of["symbol"]] = {
             "bars_outside_sessions": of["outside"],
             "days_filtered": of["days"] - of["lively_days"],
             "events_found": of["found"],
@@ -185,11 +182,14 @@ def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
             "events_cooled_down": of["passed"] - of["kept"],
             "reference_unknown": of["unknown"],
         }
-    return told
+    return removed
 
 
 def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:
-    """What reference data (REFERENCE) allows: `symbol`, `may_rise`, `may_fall`, `float_known`. The unknown passes."""
+    """The directions that reference data (REFERENCE) admits: `symbol`, `may_rise`, `may_fall`, `float_known`.
+
+    Unknown values pass.
+    """
 
     def holds(condition: pl.Expr) -> pl.Expr:
         return condition.fill_null(value=True)

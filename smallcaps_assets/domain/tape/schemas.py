@@ -49,7 +49,8 @@ def describe_stale(missing: pl.Series) -> str | None:
         return None
     names = stale.explode().unique().sort()
     plural = "s" if names.len() > 1 else ""
-    return f"{stale.len():,} stale, lacking column{plural} {', '.join(names)}"
+    windows = "1 window lacks" if stale.len() == 1 else f"{stale.len():,} windows lack"
+    return f"{windows} column{plural} {', '.join(names)}"
 
 
 def schema_record(schema: Mapping[str, pl.DataType]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings
 
 # bars per batch of whole symbols: bounds memory and keeps every core busy
-BARS_AT_ONCE: Final = 2_000_000
+_BARS_AT_ONCE: Final = 2_000_000
 
 
 class Coverage(NamedTuple):
@@ -181,5 +181,5 @@ def _known(symbols: Sequence[str], known: set[str]) -> list[str]:
 def _batches(here: pl.DataFrame) -> list[list[str]]:
     """Symbols that have bars, those together that are read together."""
     sizes = here.group_by("symbol").agg(pl.col("bars").sum()).filter(pl.col("bars") > 0).sort("symbol")
-    numbered = sizes.with_columns(batch=(pl.col("bars").cum_sum() - 1) // BARS_AT_ONCE)
+    numbered = sizes.with_columns(batch=(pl.col("bars").cum_sum() - 1) // _BARS_AT_ONCE)
     return [batch["symbol"].to_list() for batch in numbered.partition_by("batch", maintain_order=True)]

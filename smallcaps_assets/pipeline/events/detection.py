@@ -1,4 +1,4 @@
-"""Event shards: detect the sessions that are new or changed, leave the rest as it is."""
+"""Event shards: detect the sessions that are new or changed, keep the rest."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ import polars as pl
 
 from smallcaps_assets.domain.events.detection import (
     BARS_READ,
-    COUNTS,
+    DETECTION_COUNTS,
     Detection,
     DetectionParams,
     detect,
@@ -33,19 +33,19 @@ from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.concurrency import in_threads
-from smallcaps_assets.pipeline.events.work import Batch, Covered, Work, history, staying
+from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, staying
 from smallcaps_assets.pipeline.outcome import Outcome
 
-# Raise it with every change of code that changes what is detected: shards of an earlier version are found again.
+# Raise it with every change of code that changes the events: shards of an earlier version are detected again.
 CODE_VERSION: Final = "1"
 
-# detections at the same time, each of some 200 MB
+# Concurrent detections, about 200 MB each.
 THREADS: Final = min(4, os.cpu_count() or 1) + 1
 NO_DAYS: Final = DAILY.to_frame()
 
 
-class Backlog(NamedTuple):
-    """Sessions of a symbol that have been fetched, and those that are still to be detected."""
+class DetectionBacklog(NamedTuple):
+    """Fetched sessions of a symbol, and those of them that are not detected yet."""
 
     fetched: set[date]
     undetected: set[date]
@@ -53,7 +53,7 @@ class Backlog(NamedTuple):
 
 @dataclass(frozen=True)
 class Detector:
-    """Everything that finding the events of a symbol takes."""
+    """Detects the events of symbols in a lake and publishes their shards."""
 
     bars: BarsStore
     shards: ShardStore
@@ -84,8 +84,8 @@ class Detector:
         """Whether a shard was detected with these settings; true where there is none."""
         return coverage is None or not (self._stale_types(symbol, coverage) or self._other_tiers(coverage))
 
-    def backlog(self, symbol: str) -> Backlog:
-        """The sessions of `symbol` that have bars, and those of them that its shard does not hold as they are now.
+    def backlog(self, symbol: str) -> DetectionBacklog:
+        """The fetched sessions of `symbol`, and those that its shard does not cover in their present version.
 
         Raises:
             LakeError: a file cannot be read.
@@ -93,13 +93,13 @@ class Detector:
         before = self.shards.coverage(symbol)
         marks = self.fetched(symbol, before)
         if before is None or not self.is_current(symbol, before):
-            return Backlog(set(marks), set(marks))
-        return Backlog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
+            return DetectionBacklog(set(marks), set(marks))
+        return DetectionBacklog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
 
     def fetched(self, symbol: str, before: ShardCoverage | None) -> dict[date, str]:
         """The fingerprints of the sessions of `symbol` that have been fetched, as `BarsStore.fingerprints` has them.
 
-        Files of bars that look as they did when its shard was detected are not opened.
+        Files of bars whose state has not changed since the detection are not opened.
 
         Raises:
             LakeError: a file cannot be read.
@@ -112,9 +112,9 @@ class Detector:
         marks |= {name: file.fingerprints for name, file in files.opened.items()}
         return {day: mark for name in sorted(marks) for day, mark in marks[name].items()}
 
-    def _batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
-        """The work that `symbols` need, cut into what is detected at once."""
-        batch = Batch()
+    def _batches(self, symbols: Sequence[str]) -> Iterator[DetectionBatch]:
+        """The work of `symbols` in batches."""
+        batch = DetectionBatch()
         for symbol in symbols:
             try:
                 found = self._work(symbol)
@@ -122,13 +122,13 @@ class Detector:
                 found = _failed(symbol, error)
             if not batch.has_room(found):
                 yield batch
-                batch = Batch()
+                batch = DetectionBatch()
             batch.add(found)
         if batch.settled or batch.works:
             yield batch
 
-    def _work(self, symbol: str) -> Work | Outcome:
-        """What is to be detected of a symbol, or its outcome where there is nothing to detect."""
+    def _work(self, symbol: str) -> SymbolWork | Outcome:
+        """What to detect of a symbol, or its outcome if there is nothing to detect."""
         before = self.shards.coverage(symbol)
         known = before.months if before else {}
         files = self.bars.months(symbol, known)
@@ -146,7 +146,7 @@ class Detector:
         } | files.opened
         others = {name: _covered(file, known.get(name), first) for name, file in again.items()}
         detected = {day: mark for file in others.values() for day, mark in file.fingerprints.items() if day >= first}
-        return Work(
+        return SymbolWork(
             symbol=symbol,
             usable=before if before and len(stale) < len(EVENT_TYPES) else None,
             stale=stale,
@@ -158,8 +158,8 @@ class Detector:
             only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
         )
 
-    def _settle(self, batch: Batch) -> list[Outcome]:
-        """Detect the symbols of a batch together and publish their shards; alone, where one cannot be read."""
+    def _settle(self, batch: DetectionBatch) -> list[Outcome]:
+        """Detect the symbols of a batch together and publish their shards; one by one if one cannot be read."""
         if not batch.works:
             return batch.settled
         try:
@@ -167,7 +167,7 @@ class Detector:
         except (LakeError, InputError, pl.exceptions.PolarsError) as error:
             if len(batch.works) == 1:
                 return [*batch.settled, _failed(batch.works[0].symbol, error)]
-            alone = [outcome for work in batch.works for outcome in self._settle(Batch([work]))]
+            alone = [outcome for work in batch.works for outcome in self._settle(DetectionBatch([work]))]
             return [*batch.settled, *alone]
         failed = self.shards.replace_together(renewed.events, renewed.coverages)
         return [
@@ -178,12 +178,12 @@ class Detector:
             ),
         ]
 
-    def _renewed(self, works: Sequence[Work]) -> "_Renewed":
-        """The shards of several symbols as they are to be: what stays of each, and what is found anew."""
+    def _renewed(self, works: Sequence[SymbolWork]) -> "_Renewed":
+        """The new shards of several symbols: events that stay, and events that are detected."""
         found, stays = self._detected(works), staying(works)
         new = found.events.filter(~stays)
         added = dict(new.group_by("symbol").len().iter_rows())
-        # most sessions of most symbols have no event: these shards need not be read
+        # most sessions have no event: the shards of these symbols need not be read
         same = {
             work.symbol: work.usable
             for work in works
@@ -218,8 +218,8 @@ class Detector:
             )
         return _Renewed(events, coverages, found.by_symbol, added)
 
-    def _detected(self, works: Sequence[Work]) -> Detection:
-        """What is found in the sessions and of the types that the works name."""
+    def _detected(self, works: Sequence[SymbolWork]) -> Detection:
+        """Detect the sessions and event types of the works."""
         looked_at = [work for work in works if work.days]
         if not looked_at:
             return Detection(SHARD.to_frame(), NO_DAYS, {})
@@ -240,7 +240,7 @@ class Detector:
         )
 
     def _stale_types(self, symbol: str, coverage: ShardCoverage) -> frozenset[str]:
-        """The event types that a shard holds as other settings would have them."""
+        """The event types of a shard that were detected with other settings."""
         now = self.identities(symbol)
         return frozenset(name for name in EVENT_TYPES if coverage.detections.get(name) != now[name])
 
@@ -248,7 +248,7 @@ class Detector:
         return coverage.tiers != self.params.tier_min_scores
 
     def identities(self, symbol: str) -> dict[str, str]:
-        """By event type, what decides its events: code, settings, sessions, what reference data allows."""
+        """By event type, a digest of what decides its events: code, settings, sessions, verdicts of reference data."""
         allowed = self._verdicts.get(symbol, "unknown")
         if allowed not in self._identities:
             self._identities[allowed] = {name: _digest(f"{text}\n{allowed}") for name, text in self._deciding.items()}
@@ -256,7 +256,7 @@ class Detector:
 
     @cached_property
     def _identities(self) -> dict[str, dict[str, str]]:
-        """By what reference data allows, of which there are few kinds."""
+        """The digests by verdict of reference data, of which there are few."""
         return {}
 
     @cached_property
@@ -271,15 +271,15 @@ class Detector:
 
 
 class _Renewed(NamedTuple):
-    """Shards to publish, and by symbol what each rule took and how many events are new."""
+    """Shards to publish; by symbol, the rows each rule removed and the number of new events."""
 
     events: pl.DataFrame
     coverages: dict[str, ShardCoverage]
     counts: dict[str, dict[str, int]]
     new: dict[str, int]
 
-    def outcome(self, work: Work) -> Outcome:
-        """What was done for one symbol, once it is published."""
+    def outcome(self, work: SymbolWork) -> Outcome:
+        """The outcome of one published symbol."""
         events = self.coverages[work.symbol].events
         figures: dict[str, int | float] = {
             "sessions": work.sessions,
@@ -288,11 +288,13 @@ class _Renewed(NamedTuple):
             "events": events,
             "events_detected": self.new.get(work.symbol, 0),
         }
-        return Outcome((work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(COUNTS, 0)), rows=events)
+        return Outcome(
+            (work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(DETECTION_COUNTS, 0)), rows=events
+        )
 
 
 def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> None:
-    """Make sure that of each symbol as many rows were read as its files say: less would count as days without events.
+    """Require as many rows of each symbol as its files record: fewer would pass for days without events.
 
     Raises:
         LakeError: files of a symbol hold fewer or more, or those of another symbol.
@@ -305,7 +307,7 @@ def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> 
         if (found := read.pop(symbol, 0)) != wanted:
             asset = "minute_bars" if what == "bars" else "event_shards"
             raise LakeError(
-                f"{what} of {symbol}: the files hold {found:,} of it, not {wanted:,}. Put back what was there, or "
+                f"{what} of {symbol}: the files hold {found:,} of it, not {wanted:,}. Restore them, or "
                 f"remove the files and materialize {asset} of {symbol} again."
             )
     if read:
@@ -320,10 +322,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _covered(file: MonthFile, known: MonthCoverage | None, first: date) -> Covered:
-    """A file with sessions that are detected from `first` on, and what was traded in the others."""
+def _covered(file: MonthFile, known: MonthCoverage | None, first: date) -> CoveredFile:
+    """A file whose sessions are detected from `first` on, with the dollar volumes of the earlier ones."""
     volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
-    return Covered(*file, volumes)
+    return CoveredFile(*file, volumes)
 
 
 def _first_difference(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> date | None:

@@ -1,4 +1,4 @@
-"""What is to be detected of each symbol, and which symbols are detected together."""
+"""The sessions to detect of each symbol, and which symbols are detected together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage
 from smallcaps_assets.pipeline.outcome import Outcome
 
-# of one detection, so that memory is bounded; a single symbol of 750 sessions has more bars than that
-BARS_AT_ONCE: Final = 250_000
-# whose shards are renewed together: the shards of so many are held in memory
-SYMBOLS_AT_ONCE: Final = 100
+# Bars of one detection, which bounds its memory; a single symbol of 750 sessions exceeds it.
+_BARS_AT_ONCE: Final = 250_000
+# Symbols of one detection, whose shards are in memory together.
+_SYMBOLS_AT_ONCE: Final = 100
 
 
-class Covered(NamedTuple):
-    """A file of bars, its sessions with their fingerprints, and the dollar volumes of those that are not detected."""
+class CoveredFile(NamedTuple):
+    """A file of bars: fingerprints of its sessions, and dollar volumes of those that need no detection."""
 
     state: FileState | None
     fingerprints: dict[date, str]
@@ -29,13 +29,19 @@ class Covered(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is to be detected of one symbol, and what of its shard is usable.
+class SymbolWork:
+    """What to detect of one symbol, and which part of its shard is usable.
 
-    Event types that are `stale` are detected in all sessions, as their settings changed. From the session `changed`
-    on, the first that is new, different or gone, all types are; None where there is none. Of the files of bars, those
-    that are `kept` have no session to detect. The work `only_appends` where all that is to be detected comes after what
-    the shard covers.
+    Attributes:
+        symbol: whose events.
+        usable: the coverage of the shard; None if all of it is stale.
+        stale: event types whose settings changed; they are detected in all sessions.
+        changed: the first session that is new, different or gone, from which all types are detected; None without one.
+        kept: files of bars without a session to detect.
+        files: the other files of bars.
+        days: the sessions to detect.
+        bars: the number of their bars.
+        only_appends: every session to detect is after those that the shard covers.
     """
 
     symbol: str
@@ -43,7 +49,7 @@ class Work:
     stale: frozenset[str]
     changed: date | None
     kept: Mapping[str, MonthCoverage]
-    files: Mapping[str, Covered]
+    files: Mapping[str, CoveredFile]
     days: tuple[date, ...]
     bars: int
     only_appends: bool
@@ -55,46 +61,46 @@ class Work:
 
     @property
     def types(self) -> frozenset[str]:
-        """The event types to look for."""
+        """The event types to detect."""
         return self.stale if self.changed is None else frozenset(EVENT_TYPES)
 
     @property
     def sessions(self) -> int:
-        """How many sessions have been fetched."""
+        """The number of fetched sessions."""
         return sum(map(len, self.kept.values())) + sum(len(file.fingerprints) for file in self.files.values())
 
     def history(self, days: int) -> list[tuple[date, float]]:
-        """Dollar volumes of the last `days` with bars before those to detect."""
+        """Dollar volumes of the last `days` with bars before the sessions to detect."""
         kept: dict[date, float] = {}
         for month in sorted(self.kept.values(), key=attrgetter("last"), reverse=True):
             if len(kept) >= days:
                 break
             kept |= month.dollar_volumes()
-        # of any month: an old file may have been written again
+        # of any month, since an old file may have been rewritten
         others = {day: usd for file in self.files.values() for day, usd in file.dollar_volumes.items()}
         return sorted((kept | others).items())[-days:]
 
     def months(self, found: dict[date, float]) -> dict[str, MonthCoverage]:
-        """What the shard covers once the dollar volumes of the detected sessions are `found`."""
+        """What the shard will cover, with the dollar volumes (`found`) of the detected sessions."""
         anew = {
             name: MonthCoverage.of(file.state, file.fingerprints, file.dollar_volumes | found)
             for name, file in self.files.items()
         }
         return {**self.kept, **anew}
 
-    def detected_alike(self, other: "Work") -> bool:
-        """Whether the same is to be looked for, in all sessions or only from some on."""
+    def detected_alike(self, other: "SymbolWork") -> bool:
+        """Whether the same event types are to be detected, in all sessions or only from one on."""
         return self.stale == other.stale and (self.changed is None) == (other.changed is None)
 
 
-def history(works: Sequence[Work], days: int) -> pl.DataFrame:
-    """Dollar volumes (DAILY) of the last `days` with bars before those to detect, of each symbol."""
+def history(works: Sequence[SymbolWork], days: int) -> pl.DataFrame:
+    """Dollar volumes (DAILY) of the last `days` with bars before the sessions to detect, by symbol."""
     rows = [(work.symbol, day, usd) for work in works for day, usd in work.history(days)]
     return pl.DataFrame(rows, DAILY, orient="row")
 
 
-def staying(works: Sequence[Work]) -> pl.Expr:
-    """Which events of shards stay: of types and sessions that are as they were. The works are detected alike."""
+def staying(works: Sequence[SymbolWork]) -> pl.Expr:
+    """Which events of shards stay: those of unchanged types and sessions. The works are detected alike."""
     current = ~pl.col("event_type").is_in(sorted(works[0].stale))
     if works[0].changed is None:
         return current
@@ -104,23 +110,23 @@ def staying(works: Sequence[Work]) -> pl.Expr:
 
 
 @dataclass
-class Batch:
-    """Symbols that are detected together, and the outcomes of others that need not be."""
+class DetectionBatch:
+    """Symbols that are detected together, and the outcomes of symbols that need no detection."""
 
-    works: list[Work] = field(default_factory=list)
+    works: list[SymbolWork] = field(default_factory=list)
     settled: list[Outcome] = field(default_factory=list)
 
-    def has_room(self, found: Work | Outcome) -> bool:
-        """Whether `found` may join."""
-        if len(self.works) + len(self.settled) >= SYMBOLS_AT_ONCE:
+    def has_room(self, found: SymbolWork | Outcome) -> bool:
+        """Whether `found` can be added."""
+        if len(self.works) + len(self.settled) >= _SYMBOLS_AT_ONCE:
             return False
         if isinstance(found, Outcome) or not self.works:
             return True
-        few = sum(work.bars for work in self.works) + found.bars <= BARS_AT_ONCE
+        few = sum(work.bars for work in self.works) + found.bars <= _BARS_AT_ONCE
         return few and found.detected_alike(self.works[0])
 
-    def add(self, found: Work | Outcome) -> None:
-        """Let it join."""
+    def add(self, found: SymbolWork | Outcome) -> None:
+        """Add the work or the outcome of a symbol."""
         if isinstance(found, Outcome):
             self.settled.append(found)
         else:

@@ -87,7 +87,7 @@ class Capture:
         self.log(
             f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {windows.height - missing:,} "
             f"published, {missing:,} to fetch in {len(spans):,} spans"
-            + (f"; {stale}: the run config `upgrade: true` fetches them again" if stale else "")
+            + (f"; stale: {stale}; the run config `upgrade: true` fetches them again" if stale else "")
         )
         counts, stale_counts = (_count_pairs(pairs, events) for events in (windows, backlog.stale))
         listed = set(windows["symbol"])

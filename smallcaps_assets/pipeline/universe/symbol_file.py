@@ -12,13 +12,13 @@ from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION
 from smallcaps_assets.errors import InputError
 
-SYMBOL: Final = "symbol"
+_SYMBOL: Final = "symbol"
 # The name in the vendor's data and in most exports.
 _SYMBOL_ALIAS: Final = "ticker"
 NUMBERS: Final = ("market_cap_usd", "float_shares", "short_interest_shares", "days_to_cover")
 TEXTS: Final = ("name", "ticker_type", "primary_exchange")
 ACTIVE: Final = "active"
-SYMBOL_FILE_COLUMNS: Final = (SYMBOL, *TEXTS, *NUMBERS, ACTIVE)
+SYMBOL_FILE_COLUMNS: Final = (_SYMBOL, *TEXTS, *NUMBERS, ACTIVE)
 _WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ROW: Final = "row in the file"
 _SHOWN: Final = 10
@@ -105,13 +105,13 @@ def _from_parquet(content: bytes) -> pl.DataFrame:
 def _normalize_names(raw: pl.DataFrame) -> pl.DataFrame:
     """Columns renamed to lower case without spaces, and the alias to `symbol`."""
     names = [name.strip().lower() for name in raw.columns]
-    if SYMBOL not in names:
-        names = [SYMBOL if name == _SYMBOL_ALIAS else name for name in names]
+    if _SYMBOL not in names:
+        names = [_SYMBOL if name == _SYMBOL_ALIAS else name for name in names]
     _reject_repeated(names)
-    if SYMBOL not in names:
+    if _SYMBOL not in names:
         found = ", ".join(name for name in names if name != _ROW)
         raise InputError(
-            f"has no column {SYMBOL} (or {_SYMBOL_ALIAS}), but {found!r}. Columns are separated by commas."
+            f"has no column {_SYMBOL} (or {_SYMBOL_ALIAS}), but {found!r}. Columns are separated by commas."
         )
     return raw.rename(dict(zip(raw.columns, names, strict=True)))
 
@@ -175,7 +175,7 @@ def _reject_invalid(rows: pl.Series, values: pl.Series, typed: pl.Series) -> Non
 def _require_symbols(rows: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty():
         raise InputError("has no row below its header. Add one row per symbol.")
-    nameless = rows.filter(pl.col(SYMBOL).is_null())[_ROW].to_list()
+    nameless = rows.filter(pl.col(_SYMBOL).is_null())[_ROW].to_list()
     if nameless:
         raise InputError(f"row {nameless[0]} has values but no symbol ({len(nameless)} such rows).")
     return rows
@@ -186,9 +186,9 @@ def capitalize_symbols(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 
     No symbol of the vendor is written without a capital letter.
     """
-    listed = canonical_symbol(pl.col(SYMBOL))
-    changed = rows.filter(pl.col(SYMBOL) != listed)[SYMBOL].to_list()
-    return rows.with_columns(listed.alias(SYMBOL)), [
+    listed = canonical_symbol(pl.col(_SYMBOL))
+    changed = rows.filter(pl.col(_SYMBOL) != listed)[_SYMBOL].to_list()
+    return rows.with_columns(listed.alias(_SYMBOL)), [
         f"{len(changed):,} lower-case symbols read as capitals: {_list_some(changed)}"
     ] if changed else []
 
@@ -196,14 +196,14 @@ def capitalize_symbols(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 def _drop_repeats(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """One row per symbol, and a note about dropped equal rows."""
     values = [name for name in rows.columns if name != _ROW]
-    different = rows.unique(values, maintain_order=True).filter(pl.col(SYMBOL).is_duplicated())
+    different = rows.unique(values, maintain_order=True).filter(pl.col(_SYMBOL).is_duplicated())
     if different.height:
-        symbol = different[SYMBOL][0]
-        lines = ", ".join(str(row) for row in different.filter(pl.col(SYMBOL) == symbol)[_ROW])
+        symbol = different[_SYMBOL][0]
+        lines = ", ".join(str(row) for row in different.filter(pl.col(_SYMBOL) == symbol)[_ROW])
         raise InputError(f"rows {lines} contradict each other on {symbol}. Leave one of them.")
-    repeated = rows.filter(pl.col(SYMBOL).is_duplicated())[SYMBOL].unique(maintain_order=True).to_list()
+    repeated = rows.filter(pl.col(_SYMBOL).is_duplicated())[_SYMBOL].unique(maintain_order=True).to_list()
     note = [f"{len(repeated):,} symbols appear more than once: {_list_some(repeated)}"] if repeated else []
-    return rows.unique(SYMBOL, keep="first", maintain_order=True), note
+    return rows.unique(_SYMBOL, keep="first", maintain_order=True), note
 
 
 def _list_some(symbols: list[str]) -> str:

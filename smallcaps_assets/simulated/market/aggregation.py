@@ -1,4 +1,4 @@
-"""Bars as the vendor makes them: the aggregation of a day's trades under the update rules of their conditions.
+"""Bars as the vendor computes them: a day's trades aggregated under the update rules of their conditions.
 
 A minute has a bar when at least one trade may set its open and close. Its volume, number of trades and VWAP then come
 from all trades of the minute that update volume; a minute of odd lots alone has no bar.
@@ -54,7 +54,7 @@ def day_candle(tape: Tape, session: TradingDay) -> Candles:
 
 
 def _candles(tape: Tape, group: Ints, effect: Ints) -> Candles:
-    """Aggregate trades of equal, ascending `group` by what each may update."""
+    """Aggregate trades by ascending `group`; `effect` tells which values each trade may update."""
     sets_ends = (effect & OPEN_CLOSE) > 0
     keys, first, last = _runs(group[sets_ends])
     prices = tape.price[sets_ends]
@@ -62,28 +62,30 @@ def _candles(tape: Tape, group: Ints, effect: Ints) -> Candles:
     sets_range = (effect & HIGH_LOW) > 0
     range_keys, range_first, _ = _runs(group[sets_range])
     ranged = tape.price[sets_range]
-    kept = np.searchsorted(range_keys, keys)
+    at_range = np.searchsorted(range_keys, keys)
 
     counts = (effect & VOLUME) > 0
     volume_keys, volume_first, volume_last = _runs(group[counts])
-    sizes, paid = tape.size[counts], (tape.price * (tape.size // 100))[counts]
-    held = np.searchsorted(volume_keys, keys)
-    micros = _sums(sizes, volume_first)[held]
+    sizes, turnover = tape.size[counts], (tape.price * (tape.size // 100))[counts]
+    at_volume = np.searchsorted(volume_keys, keys)
+    micros = _sums(sizes, volume_first)[at_volume]
     return Candles(
         minute=keys,
         open=prices[first] / PIPS_PER_DOLLAR,
-        high=_extremes(np.maximum, ranged, range_first)[kept] / PIPS_PER_DOLLAR,
-        low=_extremes(np.minimum, ranged, range_first)[kept] / PIPS_PER_DOLLAR,
+        high=_extremes(np.maximum, ranged, range_first)[at_range] / PIPS_PER_DOLLAR,
+        low=_extremes(np.minimum, ranged, range_first)[at_range] / PIPS_PER_DOLLAR,
         close=prices[last] / PIPS_PER_DOLLAR,
         volume=micros / MICROS_PER_SHARE,
-        vwap=np.rint(_sums(paid, volume_first)[held] / np.maximum(_sums(sizes // 100, volume_first)[held], 1))
+        vwap=np.rint(
+            _sums(turnover, volume_first)[at_volume] / np.maximum(_sums(sizes // 100, volume_first)[at_volume], 1)
+        )
         / PIPS_PER_DOLLAR,
-        transactions=(volume_last - volume_first + 1)[held],
+        transactions=(volume_last - volume_first + 1)[at_volume],
     )
 
 
 def _runs(keys: Ints) -> tuple[Ints, Ints, Ints]:
-    """Of ascending keys: each distinct key, its first row and its last."""
+    """Each distinct key of ascending `keys`, with its first and its last row."""
     if not len(keys):
         return keys, keys, keys
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))

@@ -1,8 +1,8 @@
 """The national best bid and offer around a day's trades.
 
 Each group of trades with one timestamp is preceded (or met) by a quote that spans their prices, so a trade in regular
-hours that must respect the quotes lies within those in force at its SIP timestamp. Between the groups the book
-breathes: sizes change, sides step back, and some rows repeat the row before.
+hours that must respect the quotes lies within those in force at its SIP timestamp. Between the groups sizes change,
+prices move away from the spread, and some rows repeat the row before.
 """
 
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ from smallcaps_assets.simulated.market.tape import PIPS_PER_CENT, Tape
 
 _LIT_VENUES: Final = np.array([12, 12, 11, 8, 19, 7, 15, 21, 18, 10], dtype=np.int64)
 _MAX_LEAD_NS: Final = 40_000_000
-_MAX_BREATH_NS: Final = 40 * NS_PER_SECOND
+_MAX_GAP_NS: Final = 40 * NS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def _brackets(noise: Noise, tape: Tape) -> _Brackets:
 
 
 def _moments(noise: Noise, plan: DayPlan, brackets: _Brackets) -> tuple[Ints, Ints, Bools]:
-    """Per quote its time, the group of trades it precedes, and whether it is that group's bracket."""
+    """For each quote its time, the group of trades it precedes, and whether it is the bracket of that group."""
     groups = len(brackets.at)
     before = np.concatenate(([plan.session.start_ns], brackets.at[:-1])) if groups else brackets.at
-    gap = np.minimum(brackets.at - before, _MAX_BREATH_NS)
+    gap = np.minimum(brackets.at - before, _MAX_GAP_NS)
     lead = noise.below(22, groups, np.maximum(np.minimum(gap, _MAX_LEAD_NS), 1))
     bracket_at = brackets.at - lead
     room = np.maximum(gap - lead - 1, 1)
@@ -116,7 +116,7 @@ def _moments(noise: Noise, plan: DayPlan, brackets: _Brackets) -> tuple[Ints, In
 
 
 def _repeated_rows(noise: Noise, is_bracket: Bools) -> Ints:
-    """For each row the row whose values it shows: its own, or the one before it for one row in eight."""
+    """For each row the index of the row whose values it shows: itself, or for one row in eight the one before."""
     count = len(is_bracket)
     rows = np.arange(count)
     repeats = (noise.below(11, count, 8) == 0) & ~is_bracket & (rows > 1)

@@ -1,4 +1,4 @@
-"""Trade conditions: what each does to consolidated bars, and the sets in which they come on the tape."""
+"""Trade conditions: their update rules for consolidated bars, and the combinations that occur on the tape."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -52,7 +52,7 @@ _RULES: Final = {condition.id: _ALL if condition.rules is None else condition.ru
 
 
 class TradeKind(IntEnum):
-    """What a trade is; the member's value is its row in `CONDITION_SETS`."""
+    """The kind of a trade; its value is the index of its conditions in `CONDITION_SETS`."""
 
     REGULAR = 0
     SWEEP = 1
@@ -93,9 +93,10 @@ CONDITION_SETS: Final[tuple[tuple[int, ...], ...]] = (
 
 
 def updates(ids: tuple[int, ...], *, extended_hours_bar: bool) -> int:
-    """What a trade with these conditions updates (bits HIGH_LOW, OPEN_CLOSE, VOLUME): the AND over all of them.
+    """What a trade with these conditions updates (bits HIGH_LOW, OPEN_CLOSE, VOLUME): the AND of their rules.
 
-    On minute bars outside regular hours Form T forbids nothing, so it sets prices unless another condition forbids it.
+    On minute bars outside regular hours Form T has no effect: the trade sets prices unless another condition
+    prevents it.
     """
     effect = _ALL
     for one in ids:

@@ -17,7 +17,7 @@ _CENTS_PER_DOLLAR: Final = 100
 
 
 def bars_frame(symbol: str, days: list[tuple[int, Candles]]) -> pl.DataFrame:
-    """Bars of one symbol; each day comes with the UTC nanoseconds from which its minutes count."""
+    """Bars of one symbol; each day is a pair of the UTC nanoseconds of its minute 0, and its bars."""
     if not days:
         return BARS.to_frame()
     columns = {
@@ -98,5 +98,5 @@ def quotes_frame(book: Book, rows: slice, primary_tape: int) -> pl.DataFrame:
 
 
 def _condition_lists(kind: Ints) -> pl.Series:
-    known = pl.Series("conditions", [list(ids) for ids in CONDITION_SETS], dtype=pl.List(pl.Int64))
-    return known.gather(pl.Series(kind, dtype=pl.UInt32))
+    lists = pl.Series("conditions", [list(ids) for ids in CONDITION_SETS], dtype=pl.List(pl.Int64))
+    return lists.gather(pl.Series(kind, dtype=pl.UInt32))

@@ -9,16 +9,16 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.hours import business_day, trading_dates
 from smallcaps_assets.simulated.market.noise import Noise
 
-# Names worth having: a class share with a dot, a preferred share with a small letter, a name that reads like a null.
+# Special cases: a class share with a dot, a preferred share with a lower-case letter, a name that reads like a null.
 FIRST_NAMES: Final = ("AVLO", "BNRX", "CRVO", "DRFT", "EMBR", "FNTA", "GRVE.B", "HLXA", "IRVN", "KLMpA", "NA", "ZZRO")
 SILENT_SYMBOL: Final = "ZZRO"
 FIRST_PRICES_USD_CENTS: Final = (480, 260, 740, 1400, 360, 1800, 3100, 190, 560, 920, 650, 1000)
 MAX_SYMBOLS: Final = 100_000
 
 _CODES: Final = 26**4
-_STRIDE: Final = 7919  # shares no factor with 26**4, so every index has a code of its own
+_STRIDE: Final = 7919  # shares no factor with 26**4, so every index has a different code
 _SPLIT_CENTRE: Final = date(2025, 11, 5)
-# Of every so many symbols, which one is the special one.
+# Remainders of the index that select the special symbols.
 _ONE_IN_TWELVE_IS_ADRC: Final = 8
 _ONE_IN_SIX_HAS_SMALL_FLOAT: Final = 4
 _ONE_IN_SIX_HAS_UNKNOWN_FLOAT: Final = 5
@@ -38,7 +38,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Listing:
-    """One symbol and what never changes about it."""
+    """One symbol and its constant properties."""
 
     index: int
     symbol: str
@@ -55,7 +55,7 @@ class Listing:
 
     @cached_property
     def base_cents(self) -> int:
-        """The price around which it moves over the years, in cents, 190 to 3400."""
+        """The long-term mean price in cents, 190 to 3400."""
         if self.index < len(FIRST_PRICES_USD_CENTS):
             return FIRST_PRICES_USD_CENTS[self.index]
         steps = (190, 260, 340, 450, 590, 760, 980, 1250, 1700, 2300, 3100)
@@ -64,12 +64,12 @@ class Listing:
 
     @cached_property
     def dollars_per_minute(self) -> int:
-        """Traded in a calm regular minute of a calm day: 7,000 to 20,000 dollars, and at least 450 shares."""
+        """Dollars traded in a calm regular minute of a calm day: 7,000 to 20,000, and at least 450 shares."""
         return max(self._noise.one(2, 7, 20) * 1000, self.base_cents * 450 // 100)
 
     @cached_property
     def trades_per_minute(self) -> int:
-        """In a calm regular minute, 5 to 9."""
+        """Trades in a calm regular minute, 5 to 9."""
         return self._noise.one(3, 5, 9)
 
     @property
@@ -111,7 +111,7 @@ class Listing:
         return Split(day, ratio=8 if self.base_cents < _DEAR_CENTS else 10)
 
     def level_cents(self, day: date) -> int:
-        """The price at which a day begins, in cents as traded: slow noise around the base, now and then a gap."""
+        """The opening price level of a day in cents, as traded: slow noise around the base, with occasional gaps."""
         knot, step = divmod(business_day(day), 10)
         here, there = (Noise(self.seed, self.symbol, "knot", at).one(0, -150, 150) for at in (knot, knot + 1))
         slow = here + (there - here) * step // 10

@@ -1,7 +1,7 @@
-"""A market of made-up small caps whose every day can be known again from a seed, a symbol and a date.
+"""A simulated market of small caps; every day is reproducible from a seed, a symbol and a date.
 
-The life of a day (gaps, runners, reclaims, halts, odd lots, Form T prints) is drawn from a plan; `truth` tells which
-events the plan holds.
+The trades of a day (gaps, runners, reclaims, halts, odd lots, Form T prints) follow its plan; `truth` lists the events
+of the plans.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,12 +47,12 @@ DAY_BARS_CACHE_BYTES: Final = 4_000_000
 
 
 class SimulatedMarket:
-    """`symbols` companies under one seed. A day depends on seed, symbol and date only, never on what was asked before.
+    """`symbols` companies under one seed. A day depends on seed, symbol and date only, never on earlier calls.
 
     Args:
-        seed: which market; every seed is another one.
-        symbols: how many companies, 1 to 100,000; the first twelve hold the special cases.
-        clock: what time it is; nothing after it is served.
+        seed: selects the market.
+        symbols: number of companies, 1 to 100,000; the first twelve include the special cases.
+        clock: the current time; no later data is returned.
 
     Raises:
         InputError: `symbols` is out of bounds.
@@ -61,9 +61,9 @@ class SimulatedMarket:
     def __init__(self, seed: int = 7, symbols: int = 12, clock: Callable[[], datetime] = utc_now) -> None:
         self._listings: dict[str, Listing] = {listing.symbol: listing for listing in listings(seed, symbols)}
         self._clock = clock
-        self._ticks: ByteCache[Tape | Book] = ByteCache(TICKS_CACHE_BYTES, lambda held: held.nbytes)
-        self._minutes: ByteCache[Candles] = ByteCache(BARS_CACHE_BYTES, lambda held: held.nbytes)
-        self._days: ByteCache[Candles] = ByteCache(DAY_BARS_CACHE_BYTES, lambda held: held.nbytes)
+        self._ticks: ByteCache[Tape | Book] = ByteCache(TICKS_CACHE_BYTES, lambda value: value.nbytes)
+        self._minutes: ByteCache[Candles] = ByteCache(BARS_CACHE_BYTES, lambda value: value.nbytes)
+        self._days: ByteCache[Candles] = ByteCache(DAY_BARS_CACHE_BYTES, lambda value: value.nbytes)
         self._short_interest: tuple[date, list[Row]] | None = None
 
     def symbols(self) -> list[str]:
@@ -125,7 +125,7 @@ class SimulatedMarket:
         return pl.concat(frames) if frames else QUOTES_ALL.to_frame()
 
     def truth(self, first: date, last: date) -> pl.DataFrame:
-        """The planted events of the dates `first` to `last`, both included, whose bars are complete now.
+        """The planned events of the dates `first` to `last`, both included, whose bars are complete now.
 
         Returns:
             symbol, date (New York, YYYY-MM-DD), event_type, direction, timestamp (start of the planned bar) and story,
@@ -133,11 +133,11 @@ class SimulatedMarket:
         """
         now_ns = self._now_ns()
         rows = [
-            (symbol, session.day.isoformat(), claim.event_type, claim.direction, at_ns // 1000, claim.story)
+            (symbol, session.day.isoformat(), event.event_type, event.direction, at_ns // 1000, event.story)
             for symbol in self._listings
             for listing, session in self._sessions(symbol, first, last)
-            for claim in plan_day(listing, session).claims
-            for at_ns in (session.start_ns + claim.minute * NS_PER_MINUTE,)
+            for event in plan_day(listing, session).events
+            for at_ns in (session.start_ns + event.minute * NS_PER_MINUTE,)
             if at_ns + NS_PER_MINUTE <= now_ns
         ]
         raw = pl.Schema({**TRUTH, "timestamp": pl.Int64()})
@@ -150,7 +150,7 @@ class SimulatedMarket:
         return [ticker_row(self._listings[symbol], today) for symbol in sorted(self._listings)]
 
     def details(self, symbol: str, day: date) -> Row | None:
-        """What the vendor says of one symbol on a date; None where it is unknown."""
+        """The vendor's details of one symbol on a date; None where it is unknown."""
         listing = self._listings.get(symbol)
         return None if listing is None else details_row(listing, day)
 
@@ -161,7 +161,7 @@ class SimulatedMarket:
         return [row for row in rows if row is not None and str(row["execution_date"]) <= today]
 
     def floats(self) -> list[Row]:
-        """The latest free float where it is known, by symbol; like the vendor's it has no history."""
+        """The latest free float where it is known, by symbol; as with the vendor, there is no history."""
         today = self._today()
         rows = (float_row(self._listings[symbol], today) for symbol in sorted(self._listings))
         return [row for row in rows if row is not None]

@@ -1,4 +1,4 @@
-"""Random numbers that are the same on every platform and every numpy: SplitMix64 over a counter, integers only."""
+"""Random numbers that are equal on every platform and NumPy version: SplitMix64 over a counter, integers only."""
 
 import hashlib
 from typing import Final
@@ -14,7 +14,7 @@ _MIX_2: Final = 0x94D049BB133111EB
 _MASK: Final = (1 << 64) - 1
 
 
-def _mixed(value: int) -> int:
+def _mix(value: int) -> int:
     """SplitMix64's finalizer on one number."""
     value = ((value ^ (value >> 30)) * _MIX_1) & _MASK
     value = ((value ^ (value >> 27)) * _MIX_2) & _MASK
@@ -22,18 +22,18 @@ def _mixed(value: int) -> int:
 
 
 class Noise:
-    """Independent streams of numbers keyed by text; a stream is named by a small integer."""
+    """Independent streams of random numbers keyed by text; a stream is selected by a small integer."""
 
     def __init__(self, *parts: object) -> None:
         text = "|".join(str(part) for part in parts)
         self._key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
     def _origin(self, stream: int) -> int:
-        return _mixed((self._key + (stream + 1) * _GOLDEN) & _MASK)
+        return _mix((self._key + (stream + 1) * _GOLDEN) & _MASK)
 
     def one(self, stream: int, low: int, high: int) -> int:
         """One number in [low, high], both ends included."""
-        return low + ((_mixed(self._origin(stream)) >> 32) * (high - low + 1) >> 32)
+        return low + ((_mix(self._origin(stream)) >> 32) * (high - low + 1) >> 32)
 
     def below(self, stream: int, count: int, bound: int | Ints) -> Ints:
         """`count` numbers in [0, bound); `bound` is one number or one per draw, each 1 to 2**31."""

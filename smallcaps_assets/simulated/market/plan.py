@@ -1,7 +1,7 @@
-"""The plan of one day: a calm day with its stories drawn on it, and what each story claims a detector must see.
+"""The plan of one day: a calm day, modified by its stories, and the events that detectors must find in it.
 
-Every claimed bar meets the detector's conditions with a margin, because the twenty to forty minutes before it are
-calmed: they all trade, at one price or in a known band, with a known median volume.
+The bar of every planned event meets the detector's conditions with a margin, because the twenty to forty minutes before
+it are calm: they all trade, at one price or in a known band, with a known median volume.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _AFTERMATH_BPS: Final = (60, 30, -40, -20, 10, 0)
 _AFTERMATH_PCT: Final = (900, 500, 350, 250, 180, 140)
 _STAMPEDE_TRADES: Final = 8_500
 _STAMPEDE_SHARES: Final = 90
-# What a volume spike must reach with a margin: shares and cents, in regular and in extended hours.
+# What a volume spike must exceed with a margin: shares and cents, in regular and in extended hours.
 _REGULAR_FLOOR: Final = (12_000, 6_500_000)
 _EXTENDED_FLOOR: Final = (17_500, 9_000_000)
 
@@ -39,7 +39,7 @@ class PlannedEvent:
 
 @dataclass(frozen=True)
 class DayPlan:
-    """What every minute of a day must look like. Prices in cents, volumes in shares."""
+    """Planned bars of a day, one row per minute, and its events. Prices in cents, volumes in shares."""
 
     session: TradingDay
     open: Ints
@@ -49,12 +49,12 @@ class DayPlan:
     volume: Ints
     trades: Ints
     is_odd_only: Bools
-    claims: tuple[PlannedEvent, ...]
+    events: tuple[PlannedEvent, ...]
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """A story with what it needs to be drawn."""
+    """A story with the day it is drawn on."""
 
     story: Story
     session: TradingDay
@@ -68,19 +68,19 @@ class _Scene:
         """A move of `bps` of `price` in cents, rounded away from zero, in the story's direction."""
         return self.story.sign * -(-price * bps // 10_000)
 
-    def claims(self, *event_types: str, minute: int | None = None) -> list[PlannedEvent]:
+    def events(self, *event_types: str, minute: int | None = None) -> list[PlannedEvent]:
         at = self.story.minute if minute is None else minute
         return [PlannedEvent(name, self.story.direction, at, self.story.name) for name in event_types]
 
 
 def plan_day(listing: Listing, session: TradingDay) -> DayPlan:
-    """The plan of a symbol's day; the same for the same seed, symbol and session, for ever."""
+    """The plan of a symbol's day; a pure function of seed, symbol and trading day."""
     stories = draw_stories(listing, session)
     noise = Noise(listing.seed, listing.symbol, session.day.isoformat(), "plan")
     sketch = calm_day(listing, session, _activity_pct(noise, stories))
     if not stories:
         _draw_blips(noise, session, sketch)
-    claims = [claim for story in stories for claim in _TELLERS[story.tale](_Scene(story, session, sketch, noise))]
+    events = [event for story in stories for event in _DRAWERS[story.tale](_Scene(story, session, sketch, noise))]
     open_, high, low, close = sketch.candles()
     trades = np.where(sketch.exists, sketch.trades, 0)
     odd_only = ~sketch.exists & sketch.odd_only
@@ -95,12 +95,12 @@ def plan_day(listing: Listing, session: TradingDay) -> DayPlan:
         volume=sketch.volume,
         trades=np.where(odd_only, 1, trades),
         is_odd_only=odd_only,
-        claims=tuple(claims),
+        events=tuple(events),
     )
 
 
 def _activity_pct(noise: Noise, stories: tuple[Story, ...]) -> int:
-    """How busy the whole day is: days with strong stories trade three to four times a quiet day's volume."""
+    """Volume of the day in percent of a quiet day: days with strong stories trade three to four times as much."""
     if any(story.strong for story in stories):
         return noise.one(0, 280, 400)
     return noise.one(1, 130, 170) if stories else noise.one(2, 85, 115)
@@ -117,30 +117,30 @@ def _draw_blips(noise: Noise, session: TradingDay, sketch: Sketch) -> None:
         sketch.pinned_close[minute] = level + level * noise.one(120 + number, -7, 7) // 1000
 
 
-def _tell_spike(scene: _Scene) -> list[PlannedEvent]:
+def _draw_spike(scene: _Scene) -> list[PlannedEvent]:
     lead, boom = (110, 400) if scene.story.strong else (50, 215)
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
     _draw_run(scene, price, price + _LEAD * scene.step(price, lead), boom)
     _draw_aftermath(scene)
-    # a fall needs no volume to be momentum: its lead can make it so before the decisive bar
+    # A falling move needs no volume to be momentum: the bars before the decisive one can already qualify.
     momentum = ("price_momentum",) if scene.story.sign > 0 else ()
-    return scene.claims("volume_spike", "tape_speed", *momentum)
+    return scene.events("volume_spike", "tape_speed", *momentum)
 
 
-def _tell_drive(scene: _Scene) -> list[PlannedEvent]:
-    return [*_tell_spike(scene), *scene.claims("opening_range_break")]
+def _draw_drive(scene: _Scene) -> list[PlannedEvent]:
+    return [*_draw_spike(scene), *scene.events("opening_range_break")]
 
 
-def _tell_flush(scene: _Scene) -> list[PlannedEvent]:
+def _draw_flush(scene: _Scene) -> list[PlannedEvent]:
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
     _draw_run(scene, price, price + _LEAD * scene.step(price, 130), boom=420)
     _draw_aftermath(scene)
-    return scene.claims("flush", "volume_spike", "tape_speed")
+    return scene.events("flush", "volume_spike", "tape_speed")
 
 
-def _tell_halt(scene: _Scene) -> list[PlannedEvent]:
+def _draw_halt(scene: _Scene) -> list[PlannedEvent]:
     """A spike, five to nine minutes without a trade, and a reopening away from the last price."""
-    claims = _tell_spike(scene)
+    events = _draw_spike(scene)
     sketch, minute = scene.sketch, scene.story.minute
     reopens = minute + 6 + scene.draw(5, 0, 4)
     sketch.exists[minute + 1 : reopens] = False
@@ -152,10 +152,10 @@ def _tell_halt(scene: _Scene) -> list[PlannedEvent]:
     sketch.volume[reopens] = sketch.volume[minute] // 2
     sketch.trades[reopens] = sketch.trades[minute] // 2
     sketch.rest_at(reopens + 1, last + scene.step(last, 330))
-    return claims
+    return events
 
 
-def _tell_base_break(scene: _Scene) -> list[PlannedEvent]:
+def _draw_base_break(scene: _Scene) -> list[PlannedEvent]:
     """Thirty-four bars that all span one narrow band, then a bar that leaves it."""
     sketch, minute, sign = scene.sketch, scene.story.minute, scene.story.sign
     price = sketch.calm(minute - CALM_BEFORE, minute)
@@ -166,10 +166,10 @@ def _tell_base_break(scene: _Scene) -> list[PlannedEvent]:
     _draw_decisive_bar(scene, price + sign * half + scene.step(price, 420 if scene.story.strong else 210))
     _draw_aftermath(scene)
     extra = ("volume_spike", "price_momentum", "tape_speed") if scene.story.strong else ()
-    return scene.claims("consolidation_break", *extra)
+    return scene.events("consolidation_break", *extra)
 
 
-def _tell_reclaim(scene: _Scene) -> list[PlannedEvent]:
+def _draw_reclaim(scene: _Scene) -> list[PlannedEvent]:
     """Forty minutes 2.8 percent below VWAP, then through it: the second close above it makes the break."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE - 4, minute)
@@ -179,11 +179,11 @@ def _tell_reclaim(scene: _Scene) -> list[PlannedEvent]:
     sketch.pinned_close[minute - CALM_BEFORE + 4 : minute] = below
     _draw_run(scene, below, price - scene.step(price, 80), boom=400)
     _draw_aftermath(scene)
-    claims = scene.claims("volume_spike", "price_momentum", "tape_speed")
-    return [*claims, *scene.claims("vwap_break", minute=minute + 1)]
+    events = scene.events("volume_spike", "price_momentum", "tape_speed")
+    return [*events, *scene.events("vwap_break", minute=minute + 1)]
 
 
-def _tell_rejection(scene: _Scene) -> list[PlannedEvent]:
+def _draw_rejection(scene: _Scene) -> list[PlannedEvent]:
     """Below VWAP, one bar that reaches above it and closes below, then the fall."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE, minute)
@@ -193,10 +193,10 @@ def _tell_rejection(scene: _Scene) -> list[PlannedEvent]:
     sketch.pinned_high[minute - 5] = price - scene.step(price, 60)
     _draw_run(scene, failed, failed + _LEAD * scene.step(failed, 80), boom=400)
     _draw_aftermath(scene)
-    return scene.claims("vwap_break", "volume_spike", "tape_speed")
+    return scene.events("vwap_break", "volume_spike", "tape_speed")
 
 
-def _tell_burst(scene: _Scene) -> list[PlannedEvent]:
+def _draw_burst(scene: _Scene) -> list[PlannedEvent]:
     """Many small trades in one minute that hardly moves."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE, minute + 3)
@@ -204,16 +204,16 @@ def _tell_burst(scene: _Scene) -> list[PlannedEvent]:
     sketch.pinned_close[minute] = price + scene.step(price, 25)
     sketch.trades[minute] = count
     sketch.volume[minute] = max(count * SHARES_PER_TRADE, int(sketch.volume[minute]) * 3 // 2)
-    return scene.claims("tape_speed")
+    return scene.events("tape_speed")
 
 
-def _tell_stampede(scene: _Scene) -> list[PlannedEvent]:
+def _draw_stampede(scene: _Scene) -> list[PlannedEvent]:
     """A strong spike in which everybody trades: more than 50,000 trades within ten minutes."""
-    claims = _tell_spike(scene)
+    events = _draw_spike(scene)
     crowd = slice(scene.story.minute, scene.story.minute + 7)
     scene.sketch.trades[crowd] = _STAMPEDE_TRADES
     scene.sketch.volume[crowd] = _STAMPEDE_TRADES * _STAMPEDE_SHARES
-    return claims
+    return events
 
 
 def _draw_run(scene: _Scene, price: int, summit: int, boom: int) -> None:
@@ -229,7 +229,7 @@ def _draw_run(scene: _Scene, price: int, summit: int, boom: int) -> None:
 
 
 def _draw_decisive_bar(scene: _Scene, close: int) -> None:
-    """The bar a story is about: far more volume and trades than the bars before it."""
+    """The decisive bar of a story: far more volume and trades than the bars before it."""
     sketch, story = scene.sketch, scene.story
     regular = RTH_OPEN <= story.minute < scene.session.close
     floor_shares, floor_cents = _REGULAR_FLOOR if regular else _EXTENDED_FLOOR
@@ -246,7 +246,7 @@ def _draw_decisive_bar(scene: _Scene, close: int) -> None:
 
 
 def _draw_aftermath(scene: _Scene) -> None:
-    """Six bars of fading interest; the day goes on at the price they end with."""
+    """Six bars of decreasing volume; the day continues at their last price."""
     sketch, story = scene.sketch, scene.story
     pace, crowd = sketch.baseline(story.minute), sketch.mean_trades(story.minute)
     strength = 100 if story.strong else 40
@@ -263,14 +263,14 @@ def _draw_aftermath(scene: _Scene) -> None:
     sketch.rest_at(story.minute + len(_AFTERMATH_BPS) + 1, close)
 
 
-_TELLERS: Final[dict[Tale, Callable[[_Scene], list[PlannedEvent]]]] = {
-    Tale.SPIKE: _tell_spike,
-    Tale.BASE_BREAK: _tell_base_break,
-    Tale.OPENING_DRIVE: _tell_drive,
-    Tale.RECLAIM: _tell_reclaim,
-    Tale.REJECTION: _tell_rejection,
-    Tale.BURST: _tell_burst,
-    Tale.FLUSH: _tell_flush,
-    Tale.HALT: _tell_halt,
-    Tale.STAMPEDE: _tell_stampede,
+_DRAWERS: Final[dict[Tale, Callable[[_Scene], list[PlannedEvent]]]] = {
+    Tale.SPIKE: _draw_spike,
+    Tale.BASE_BREAK: _draw_base_break,
+    Tale.OPENING_DRIVE: _draw_drive,
+    Tale.RECLAIM: _draw_reclaim,
+    Tale.REJECTION: _draw_rejection,
+    Tale.BURST: _draw_burst,
+    Tale.FLUSH: _draw_flush,
+    Tale.HALT: _draw_halt,
+    Tale.STAMPEDE: _draw_stampede,
 }

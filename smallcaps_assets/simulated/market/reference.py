@@ -1,4 +1,4 @@
-"""What the vendor's reference data say of simulated companies."""
+"""Reference data of the simulated companies, as the vendor serves it."""
 
 import calendar
 from datetime import date, timedelta
@@ -81,7 +81,7 @@ def float_row(listing: Listing, today: date) -> Row | None:
 def short_interest_rows(listing: Listing, settlements: list[date]) -> list[Row]:
     """One row per settlement date; none for a symbol in twelve. One in twelve is crowded: 45 percent of the float.
 
-    The same at every settlement: the latest one decides which events pass, whatever day it is asked for.
+    Equal at every settlement, so that the events that pass a filter do not depend on the day of the request.
     """
     if listing.index % 12 == _UNKNOWN_SHORT_INTEREST or listing.is_silent:
         return []

@@ -1,4 +1,4 @@
-"""The calm day on which stories are drawn: one row per minute from 04:00 New York time, integers only."""
+"""The calm day that stories modify: one row per minute from 04:00 New York time, integers only."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,7 +22,7 @@ _COARSE_CENTS: Final = 400  # below it one tick is a large step
 
 @dataclass
 class Sketch:
-    """A day in the making. Prices are cents, volumes shares; `pinned_*` is -1 where nothing is pinned."""
+    """A day under construction. Prices are cents, volumes shares; `pinned_*` is -1 where nothing is pinned."""
 
     level: Ints
     wobble: Ints
@@ -62,7 +62,7 @@ class Sketch:
         return -(-int(self.trades[minute - 20 : minute].sum()) // 20)
 
     def rest_at(self, minute: int, price: int) -> None:
-        """From `minute` on the day goes on at a new price."""
+        """Continue the day at a new price from `minute` on."""
         self.level[minute:] = price
 
     def candles(self) -> tuple[Ints, Ints, Ints, Ints]:
@@ -81,7 +81,7 @@ class Sketch:
 
 
 def calm_day(listing: Listing, session: TradingDay, activity_pct: int) -> Sketch:
-    """A day on which nothing happens; `activity_pct` scales its volume (100 is an ordinary quiet day)."""
+    """A day without events; `activity_pct` scales its volume (100 is an ordinary quiet day)."""
     noise = Noise(listing.seed, listing.symbol, session.day.isoformat(), "calm")
     count = session.end
     cents = listing.level_cents(session.day)
@@ -103,7 +103,7 @@ def calm_day(listing: Listing, session: TradingDay, activity_pct: int) -> Sketch
 
 
 def _wobble(noise: Noise, count: int, cents: int) -> Ints:
-    """Slow noise of 0.3 percent plus a tick or so, so that VWAP stays near the level."""
+    """Slow noise of 0.3 percent plus about one tick, so that VWAP stays near the level."""
     reach = cents * 3 // 1000
     knots = noise.between(1, count // 16 + 2, -reach, reach)
     knot, step = np.divmod(np.arange(count), 16)

@@ -1,7 +1,7 @@
-"""The stories a day can tell, and which day tells which.
+"""The stories of a day, and the script that assigns stories to days.
 
-A script names up to three stories with the part of the day they happen in. Scripts rotate over symbols and weekdays, so
-any month of a dozen symbols holds every story several times; about half of the days are quiet.
+A script names up to three stories with the part of the day in which each happens. Scripts rotate over symbols and
+weekdays, so any month of a dozen symbols contains every story several times; about half of the days are quiet.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Part(StrEnum):
 
 
 class Tale(StrEnum):
-    """What happens; the direction is told apart."""
+    """What happens in a story; its direction is separate."""
 
     SPIKE = "spike"
     BASE_BREAK = "base_break"
@@ -55,7 +55,7 @@ class Story:
 
     @property
     def name(self) -> str:
-        """For people: `strong opening_drive up, drive`."""
+        """A readable name such as `strong opening_drive up, drive`."""
         return f"{'strong' if self.strong else 'weak'} {self.tale} {self.direction}, {self.part}"
 
 

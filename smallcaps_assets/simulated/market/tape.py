@@ -26,7 +26,7 @@ _FULL_PATH_TRADES: Final = 4  # open, two extremes and close
 
 
 def _mix(**per_mille: int) -> Ints:
-    """A table of a thousand entries in which each kind of trade stands as often as it happens."""
+    """A table of a thousand entries in which each kind of trade has its relative frequency."""
     kinds = np.array([TradeKind[name] for name in per_mille], dtype=np.int64)
     return np.repeat(kinds, list(per_mille.values()))
 
@@ -69,7 +69,7 @@ class Tape:
 
 @dataclass(frozen=True)
 class _Slots:
-    """Where each trade stands: its minute, its place in the minute, and how many trades the minute has."""
+    """Position of each trade: its minute, its index within the minute, and the number of trades in the minute."""
 
     minute: Ints
     place: Ints
@@ -80,7 +80,7 @@ class _Slots:
 
 @dataclass(frozen=True)
 class _Path:
-    """The way of the price through each minute in pips, and which trades are its open, extremes and close."""
+    """The price path through each minute in pips, and which trades are its open, extremes and close."""
 
     price: Ints
     is_anchor: Bools
@@ -146,7 +146,7 @@ def _turns(noise: Noise, plan: DayPlan) -> tuple[Ints, Ints, Bools]:
 
 
 def _path(noise: Noise, plan: DayPlan, slots: _Slots) -> _Path:
-    """The way open, extreme, extreme, close in even steps with a cent of noise."""
+    """The path open, extreme, extreme, close in even steps with a cent of noise."""
     first, second, low_first = _turns(noise, plan)
     stretch = plan.trades >= _FULL_PATH_TRADES
     high = np.where(stretch, plan.high, np.maximum(plan.open, plan.close)) * PIPS_PER_CENT
@@ -171,7 +171,7 @@ def _path(noise: Noise, plan: DayPlan, slots: _Slots) -> _Path:
 
 
 def _kinds(noise: Noise, plan: DayPlan, slots: _Slots, is_anchor: Bools) -> Ints:
-    """What each trade is. The anchors of a minute may set its prices; odd-only minutes hold nothing but odd lots."""
+    """The kind of each trade. The anchors of a minute may set its prices; odd-only minutes have odd lots only."""
     draw = noise.below(5, len(slots.minute), 1000)
     at = slots.minute
     is_regular = _is_regular(plan, at)
@@ -188,7 +188,7 @@ def _kinds(noise: Noise, plan: DayPlan, slots: _Slots, is_anchor: Bools) -> Ints
 
 
 def _prices(noise: Noise, plan: DayPlan, slots: _Slots, path: _Path, kind: Ints) -> Ints:
-    """Path prices, except: price improvement inside the bar, odd lots beyond it, late prints from elsewhere."""
+    """Path prices, except: price improvement inside the bar, odd lots beyond it, late prints at other prices."""
     count = len(kind)
     at = slots.minute
     high, low = plan.high[at] * PIPS_PER_CENT, plan.low[at] * PIPS_PER_CENT

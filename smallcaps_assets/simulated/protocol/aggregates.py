@@ -25,7 +25,7 @@ _FAR_BACK: Final = timedelta(days=15)
 
 @dataclass(frozen=True)
 class _Range:
-    """What is asked: base bars of `step` minutes (None for days) that begin in [start_ns, end_ns]."""
+    """The requested range: base bars of `step` minutes (None for days) that begin in [start_ns, end_ns]."""
 
     symbol: str
     multiplier: int
@@ -128,9 +128,9 @@ def open_close_body(request: Request, market: Market, symbol: str, raw_day: str)
 
 def split_adjusted(bars: pl.DataFrame, market: Market) -> pl.DataFrame:
     """Bars in today's shares: prices before a split times split_from / split_to, volumes the inverse."""
-    held = set(bars["symbol"].unique())
+    symbols = set(bars["symbol"].unique())
     for split in market.splits():
-        if split["ticker"] not in held:
+        if split["ticker"] not in symbols:
             continue
         before_ns = midnight_ns(date.fromisoformat(str(split["execution_date"])))
         factor = float(str(split["split_from"])) / float(str(split["split_to"]))
@@ -168,7 +168,7 @@ def _bound(name: str, raw: str, *, is_end: bool = False) -> int:
 
 
 def _base_bars(market: Market, asked: _Range, limit: int, *, descending: bool) -> pl.DataFrame:
-    """More than `limit` base bars in the order asked, where there are so many; whole days, so windows stay whole."""
+    """More than `limit` base bars in the requested order, if available; whole days, so that no window is cut."""
     day_bars = asked.minutes is None
     fetch = market.daily if day_bars else market.bars
     days = market.days(asked.symbol, date_at_ns(asked.start_ns), date_at_ns(asked.end_ns))
@@ -186,7 +186,7 @@ def _base_bars(market: Market, asked: _Range, limit: int, *, descending: bool) -
 
 
 def _chunks(days: list[date], size: int, *, descending: bool) -> Iterator[tuple[date, date]]:
-    """First and last date of runs of `size` days, in the order asked."""
+    """First and last date of groups of `size` days, in the requested order."""
     if descending:
         for end in range(len(days), 0, -size):
             yield days[max(end - size, 0)], days[end - 1]
@@ -222,7 +222,7 @@ def _window_start(asked: _Range) -> pl.Expr:
 
 
 def _windows(base: pl.DataFrame, asked: _Range, *, descending: bool) -> pl.DataFrame:
-    """Base bars joined to windows; bars of one minute or one day are passed on as they are."""
+    """Base bars aggregated to windows; bars of one minute or one day are returned unchanged."""
     if asked.minutes in (None, 1) or base.is_empty():
         return base
     volume, vwap = pl.col("volume"), pl.col("vwap")

@@ -20,7 +20,7 @@ _OPERATORS: Final[dict[str, Callable[[float | str, float | str], bool]]] = {
 
 @dataclass(frozen=True)
 class Catalogue:
-    """How one list is asked for. `fields` may be filtered by value, range and `.any_of`, and sorted by."""
+    """Parameters of one list. `fields` may be filtered by value, range and `.any_of`, and sorted by."""
 
     fields: tuple[str, ...]
     sort: str
@@ -65,7 +65,7 @@ def catalogue_page(request: Request, catalogue: Catalogue, rows: list[Row]) -> R
 
 
 def tickers_page(request: Request, market: Market) -> ReplyPage:
-    """The list of tickers; `active` is true unless asked otherwise, and every ticker here is active."""
+    """The list of tickers; `active` defaults to true, and every ticker here is active."""
     active = request.flag("active", default=True)
     wanted, exchange = (request.text("search") or "").lower(), request.text("exchange")
     rows = [

@@ -1,4 +1,4 @@
-"""The exchange in a box: one pure function from a request to a reply, over any market."""
+"""The simulated exchange: a function from a request to a reply, over any market."""
 
 import hashlib
 import math
@@ -50,14 +50,14 @@ Handler = Callable[[Request, list[str]], Reply]
 
 
 class Exchange:
-    """Answers as the vendor does, on the data of a market.
+    """Answers requests as the vendor does, with the data of a market.
 
     Args:
-        market: what is traded; a `SimulatedMarket` or a `ReplayMarket`.
-        api_key: the one key that is known; None lets any key in that is not empty.
-        requests_per_minute: requests let through in any 60 seconds, None for no limit. Refused ones do not count.
-        retry_after: whether a 429 says in `Retry-After` how many seconds to wait.
-        clock: what time it is, for the limit and for all that is asked "up to now"; give the market the same.
+        market: a `SimulatedMarket` or a `ReplayMarket`.
+        api_key: the accepted key; None accepts any key that is not empty.
+        requests_per_minute: requests accepted in any 60 seconds, None for no limit. Rejected ones do not count.
+        retry_after: whether a 429 has a `Retry-After` header with the seconds to wait.
+        clock: the current time, for the limit and for open-ended requests; give the market the same clock.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Exchange:
         self._requests_per_minute = requests_per_minute
         self._retry_after = retry_after
         self._clock = clock
-        self._let_through: deque[datetime] = deque()
+        self._accepted: deque[datetime] = deque()
         self._lock = Lock()
         self._numbers = count(1)
         self._routes = self._all_routes()
@@ -113,12 +113,12 @@ class Exchange:
             return
         now = self._clock()
         with self._lock:
-            while self._let_through and now - self._let_through[0] >= _MINUTE:
-                self._let_through.popleft()
-            if len(self._let_through) < self._requests_per_minute:
-                self._let_through.append(now)
+            while self._accepted and now - self._accepted[0] >= _MINUTE:
+                self._accepted.popleft()
+            if len(self._accepted) < self._requests_per_minute:
+                self._accepted.append(now)
                 return
-            wait = math.ceil((self._let_through[0] + _MINUTE - now).total_seconds()) if self._let_through else 60
+            wait = math.ceil((self._accepted[0] + _MINUTE - now).total_seconds()) if self._accepted else 60
         headers = {"Retry-After": str(max(wait, 1))} if self._retry_after else {}
         raise Refusal(TOO_MANY_REQUESTS, _TOO_MANY, headers)
 

@@ -1,4 +1,4 @@
-"""Answers changed as a faulty vendor would: rows missing, repeated or republished, cursors that never end."""
+"""Faulty answers: rows missing, repeated or republished, cursors that never end."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from smallcaps_assets.simulated.protocol.wire import OK, Refusal, Reply, cursor_url, with_cursor
 
 PAGE_FAULTS: Final = ("no_results", "loop", "endless", "repeat", "republish")
-# Marks in the cursors of this module's own addresses.
+# Parameters in the cursors that this module creates.
 _FAULT: Final = "fault"
 _TURN: Final = "turn"
 _REPEATED: Final = 5
@@ -22,7 +22,7 @@ _REMOVED: Final = 0
 _ADDED: Final = 1
 _CHANGED: Final = (2, 3)
 _SIZE_STEP: Final = 100
-# Above every number that a trading day reaches.
+# Above every sequence number of a trading day.
 _FAR_SEQUENCE: Final = 1_000_000_000_000
 
 _Row = dict[str, Any]
@@ -30,14 +30,14 @@ _Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FaultRequest:
-    """A request as these faults see it.
+    """A request, and the fault whose cursor led to it.
 
     Attributes:
         path: decoded.
-        query: the parameters, those of the cursor among them, without marks.
+        query: the parameters, including those of the cursor, without `mark` and `turn`.
         origin: scheme and host of the exchange, for `next_url`.
         mark: the fault whose `next_url` led here; empty for every other request.
-        turn: how many pages of an endless cursor came before.
+        turn: the number of pages of an endless cursor so far.
     """
 
     path: str
@@ -48,7 +48,7 @@ class FaultRequest:
 
     @classmethod
     def of(cls, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Self:
-        """Read a request; one with a cursor that is none of the exchange's is left for the exchange to refuse."""
+        """Parse a request; an invalid cursor is left for the exchange to reject."""
         hosts = [value for name, value in headers.items() if name.lower() == "host"]
         origin = f"http://{hosts[0]}" if hosts else "https://api.massive.com"
         try:
@@ -62,21 +62,21 @@ class FaultRequest:
         return cls(unquote(path), whole, origin, mark, int(turn) if turn.isdecimal() else 0)
 
     def marked_url(self, fault: str, path: str | None = None, more: Mapping[str, str | int] | None = None) -> str:
-        """An address that asks the same again, with `more` laid over, marked as led to by `fault`."""
+        """A URL that repeats the request with the parameters `more` overridden, and names `fault` in its cursor."""
         return cursor_url(self.origin, path or self.path, with_cursor(self.query), {**(more or {}), _FAULT: fault})
 
 
 def apply_page_fault(fault: str, reply: Reply, asked: FaultRequest, seed: int) -> Reply | None:
-    """The answer under one of PAGE_FAULTS; None where the fault has nothing to take hold of.
+    """The answer under one of PAGE_FAULTS; None where the fault does not apply.
 
-    Answers other than 200 and those without `results` are left alone, by all but `no_results` also those whose
-    `results` are no list, and by `repeat` those without rows.
+    No fault applies to answers other than 200 and without `results`; only `no_results` applies where `results` is not a
+    list; `repeat` applies only to pages with rows.
 
-    `repeat` gives the last five rows again, and then goes on to the true end. It gives the whole page again where
-    there are no more than five rows, and outside trades, quotes and ascending aggregates.
+    `repeat` returns the last five rows again, and then continues to the true end. It returns the whole page again where
+    there are at most five rows, and for requests other than trades, quotes and ascending aggregates.
 
     `republish` changes about one row in twenty of trades (`correction` 1) and quotes (a size 100 larger), removes one
-    in forty and adds one in forty; which ones depends on `seed` and on what the row is.
+    in forty and adds one in forty; the choice depends on `seed` and on the row.
     """
     page = json.loads(reply.body) if reply.status == OK else None
     if not isinstance(page, dict) or "results" not in page:
@@ -85,7 +85,7 @@ def apply_page_fault(fault: str, reply: Reply, asked: FaultRequest, seed: int) -
     changes: _Row = {}
     if fault == "no_results":
         del page["results"]
-        return _rewritten(reply, page)
+        return _rewrite(reply, page)
     if not isinstance(rows, list):
         return None
     if fault == "loop":
@@ -97,10 +97,10 @@ def apply_page_fault(fault: str, reply: Reply, asked: FaultRequest, seed: int) -
     elif fault == "republish" and asked.path.startswith(_TICKS):
         changes = {"results": list(_later_rows(rows, f"{seed}|{asked.path}"))}
     changed = {**page, **changes}
-    return None if changed == page else _rewritten(reply, changed)
+    return None if changed == page else _rewrite(reply, changed)
 
 
-def _rewritten(reply: Reply, page: _Row) -> Reply:
+def _rewrite(reply: Reply, page: _Row) -> Reply:
     headers = {name: value for name, value in reply.headers.items() if name not in ("X-Item-Count", "Link")}
     if "results" in page:
         headers["X-Item-Count"] = str(len(page["results"]))
@@ -110,7 +110,7 @@ def _rewritten(reply: Reply, page: _Row) -> Reply:
 
 
 def _back_url(rows: list[_Row], asked: FaultRequest) -> str:
-    """Where the last rows of a page come again, or the whole page."""
+    """The URL of a page that repeats the last rows, or the whole page."""
     if len(rows) > _REPEATED and asked.path.startswith(_TICKS) and "sequence_number" in rows[-_REPEATED - 1]:
         return asked.marked_url("repeat", more=_place_of(rows[:-_REPEATED], asked))
     segments = asked.path.split("/")
@@ -120,7 +120,7 @@ def _back_url(rows: list[_Row], asked: FaultRequest) -> str:
 
 
 def _place_of(given: list[_Row], asked: FaultRequest) -> dict[str, str | int]:
-    """The exchange's own cursor after the last of the rows given, where rows may share all that orders them."""
+    """The exchange's cursor after the last of the rows given; rows may have equal sort keys."""
     at, sequence = key = _key(given[-1])
     count = sum(_key(row) == key for row in given)
     before = with_cursor(asked.query)
@@ -140,21 +140,21 @@ def _later_rows(rows: list[_Row], salt: str) -> Iterator[_Row]:
         lot = int.from_bytes(digest[:8], "big") % _LOTS
         if lot == _REMOVED:
             continue
-        yield _changed(row) if lot in _CHANGED else row
-        added = _between(row, following) if lot == _ADDED and following is not None else None
+        yield _change(row) if lot in _CHANGED else row
+        added = _insert_between(row, following) if lot == _ADDED and following is not None else None
         if added is not None:
             yield added
 
 
-def _changed(row: _Row) -> _Row:
+def _change(row: _Row) -> _Row:
     if "price" in row:
         return {**row, "correction": 1}
     side = "bid_size" if row.get("bid_size") else "ask_size"
     return {**row, side: row.get(side, 0) + _SIZE_STEP}
 
 
-def _between(row: _Row, following: _Row) -> _Row | None:
-    """A copy of `row` with a place strictly between both; None where there is no room for one."""
+def _insert_between(row: _Row, following: _Row) -> _Row | None:
+    """A copy of `row` that sorts strictly between both; None where there is no room for one."""
     (at, sequence), (next_at, next_sequence) = _key(row), _key(following)
     new_at, new_sequence = (at + next_at) // 2, (sequence + next_sequence) // 2
     free_time, free_sequence = abs(at - next_at) > 1, abs(sequence - next_sequence) > 1

@@ -1,4 +1,4 @@
-"""Faults on demand: an exchange that fails by a script, the same way every time."""
+"""Scripted faults: an exchange that fails deterministically."""
 
 import hashlib
 import json
@@ -67,13 +67,13 @@ _UNIFORM_BITS: Final = 53
 
 @dataclass(frozen=True)
 class Fault:
-    """A rule: which fault, and which requests it strikes.
+    """A rule: a fault, and the requests it applies to.
 
     Attributes:
         fault: one of KINDS.
-        rate: share of all requests that are struck, 0 to 1.
-        requests: numbers of requests that are struck whatever the rate; the first one is 1.
-        path: what the decoded path must contain.
+        rate: share of all requests that the fault applies to, 0 to 1.
+        requests: numbers of requests that it applies to whatever the rate; the first one is 1.
+        path: text that the decoded path must contain.
         seconds: for the faults in SECONDS, which has the defaults; `Retry-After` is rounded up to whole seconds.
     """
 
@@ -126,7 +126,7 @@ def _rule(name: str, rule: object) -> Fault:
     if not isinstance(numbers, list) or not all(type(number) is int and number >= 1 for number in numbers):
         raise _wrong(name, "requests", numbers, "give a list of whole numbers from 1")
     if "rate" not in rule and not numbers:
-        raise _wrong(name, "rate", None, "give a rate or requests, or the fault never strikes")
+        raise _wrong(name, "rate", None, "give a rate or requests, or the fault never applies")
     path = rule.get("path", "")
     if not isinstance(path, str):
         raise _wrong(name, "path", path, 'give a part of the path, such as "/v3/quotes/"')
@@ -155,13 +155,13 @@ def _wrong(rule: str, field: str, value: object, remedy: str) -> InputError:
 class FaultyExchange:
     """An exchange that answers some requests with faults; may be shared by threads.
 
-    Requests are numbered from 1 as they arrive, whatever becomes of them. The first rule that strikes a request
-    decides; the waits of all `latency` rules that strike it come on top.
+    Requests are numbered from 1 as they arrive, whatever their outcome. The first rule that applies to a
+    request decides; the delays of all applicable `latency` rules are added.
 
     Args:
-        exchange: who answers otherwise.
+        exchange: answers the other requests.
         script: the rules.
-        seed: another seed strikes other requests at the same rates.
+        seed: selects the requests that are hit at the same rates.
     """
 
     def __init__(self, exchange: Answering, script: Sequence[Fault], seed: int = 0) -> None:
@@ -170,12 +170,12 @@ class FaultyExchange:
         self._seed = seed
         self._lock = Lock()
         self._received = 0
-        self._struck: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
-    def struck(self) -> dict[str, int]:
-        """Requests struck so far, by fault; later pages of a `loop` or an `endless` cursor are not counted again."""
+    def counts(self) -> dict[str, int]:
+        """Requests with a fault so far, by fault; later pages of a `loop` or `endless` cursor are not counted."""
         with self._lock:
-            return dict(self._struck)
+            return dict(self._counts)
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """Answer a GET as the exchange does, or with a fault."""
@@ -183,10 +183,10 @@ class FaultyExchange:
             self._received += 1
             number = self._received
         asked = FaultRequest.of(path, query, headers)
-        rules = [rule for index, rule in enumerate(self._script) if self._strikes(index, rule, number, asked)]
+        rules = [rule for index, rule in enumerate(self._script) if self._applies(index, rule, number, asked)]
         waits = [rule.length for rule in rules if rule.fault == "latency"]
         rule = next((rule for rule in rules if rule.fault != "latency"), None)
-        reply = None if rule is None else _refused(rule, hashlib.sha256(f"fault {number}".encode()).hexdigest()[:32])
+        reply = None if rule is None else _refusal_of(rule, hashlib.sha256(f"fault {number}".encode()).hexdigest()[:32])
         if reply is not None and rule is not None:
             self._count(rule.fault)
         else:
@@ -196,7 +196,7 @@ class FaultyExchange:
         self._count("latency")
         return replace(reply, delivery=replace(reply.delivery or Delivery(), latency=sum(waits)))
 
-    def _strikes(self, index: int, rule: Fault, number: int, asked: FaultRequest) -> bool:
+    def _applies(self, index: int, rule: Fault, number: int, asked: FaultRequest) -> bool:
         if rule.path not in asked.path or (rule.fault == "repeat" and asked.mark == "repeat"):
             return False
         digest = hashlib.sha256(f"{self._seed}|{index}|{number}".encode()).digest()
@@ -204,7 +204,7 @@ class FaultyExchange:
         return number in rule.requests or uniform < rule.rate
 
     def _answered(self, rule: Fault | None, path: str, asked: FaultRequest, headers: Mapping[str, str]) -> Reply:
-        """What the exchange answers, with the fault of `rule` or of the cursor that led here."""
+        """The answer of the exchange with the fault of `rule` or of the cursor of the request."""
         reply = self._exchange.reply(path, asked.query, headers)
         if rule is not None and rule.fault in PAGE_FAULTS:
             changed = apply_page_fault(rule.fault, reply, asked, self._seed)
@@ -220,7 +220,7 @@ class FaultyExchange:
 
     def _count(self, fault: str) -> None:
         with self._lock:
-            self._struck[fault] += 1
+            self._counts[fault] += 1
 
 
 def _delivery(rule: Fault) -> Delivery:
@@ -231,8 +231,8 @@ def _delivery(rule: Fault) -> Delivery:
     )
 
 
-def _refused(rule: Fault, request_id: str) -> Reply | None:
-    """The answer of a fault that never asks the exchange; None for the others."""
+def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
+    """The answer of a fault that does not involve the exchange; None for the others."""
     if rule.fault == "403":
         body = {"status": "NOT_AUTHORIZED", "request_id": request_id, "message": _NOT_ENTITLED}
         return json_reply(request_id, body, _FORBIDDEN)

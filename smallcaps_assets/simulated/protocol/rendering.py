@@ -1,10 +1,10 @@
-"""Frames as JSON rows, by column expressions: a null optional value leaves its key out."""
+"""Frames to JSON rows by column expressions; the key of a null optional value is omitted."""
 
 from typing import Final
 
 import polars as pl
 
-# Expressions of strings are null where the value is null, and joined with nulls left out.
+# String expressions are null where the value is null; nulls are omitted when joined.
 _BAR_KEYS: Final = {"volume": "v", "vwap": "vw", "open": "o", "close": "c", "high": "h", "low": "l"}
 _OPTIONAL_BAR_KEYS: Final = ("vwap",)
 

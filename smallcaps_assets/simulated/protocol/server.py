@@ -1,4 +1,4 @@
-"""An exchange behind a socket on this machine: plain HTTP/1.1, one thread per connection."""
+"""An HTTP/1.1 server for an exchange, with one thread per connection."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ class ExchangeServer:
 
     @property
     def base_url(self) -> str:
-        """Where clients point to, such as `http://127.0.0.1:49152`, without a slash at the end."""
+        """The base URL for clients, such as `http://127.0.0.1:49152`, without a slash at the end."""
         host, port = self._http.server_address[:2]
         return f"http://{host if isinstance(host, str) else host.decode()}:{port}"
 
@@ -43,7 +43,7 @@ class ExchangeServer:
         return self._http.answered
 
     def close(self) -> None:
-        """Stop listening and drop every open connection, answers under way included; may be called twice."""
+        """Stop listening and close every connection, also those with unfinished answers; may be called twice."""
         self._http.closing.set()
         self._http.shutdown()
         self._http.server_close()
@@ -60,12 +60,12 @@ class ExchangeServer:
 
 
 def serve(exchange: Answering, host: str = "127.0.0.1", port: int = 0, *, access_log: bool = False) -> ExchangeServer:
-    """Serve an exchange until it is closed; it listens when this returns.
+    """Serve an exchange until the server is closed; it is listening when this returns.
 
     Args:
-        exchange: who answers.
-        host: the address to listen on; the default lets nobody in from outside this machine.
-        port: 0 takes any free one.
+        exchange: answers the requests.
+        host: the address to listen on; the default accepts connections from this machine only.
+        port: 0 selects a free port.
         access_log: whether each request is logged at level INFO.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Market status, holidays and trade conditions as the vendor tells them."""
+"""Market status, holidays and trade conditions as the vendor serves them."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final

@@ -29,7 +29,7 @@ Render = Callable[[pl.DataFrame], str]
 
 @dataclass(frozen=True)
 class _Place:
-    """The last row given: its timestamp, its sequence number, and how many rows with both were given."""
+    """Position after the last row sent: its timestamp, its sequence number, and the number of sent rows with both."""
 
     at_ns: int
     sequence: int
@@ -38,7 +38,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Walk:
-    """Which rows to collect, in which order, after which place, and how many are enough."""
+    """A range of rows to collect, its order, the position to start after, and the number wanted."""
 
     start_ns: int
     end_ns: int
@@ -63,7 +63,7 @@ def ticks_page(request: Request, market: Market, symbol: str, fetch: Fetch, rend
 
 
 def time_range(request: Request) -> tuple[int, int]:
-    """The nanoseconds [start, end) that the `timestamp` filters leave; a bare date is that whole New York day."""
+    """The nanoseconds [start, end) that pass the `timestamp` filters; a date means the whole New York day."""
     start, end = midnight_ns(HISTORY_BEGINS), to_ns(request.now) + 1
     for operator in ("", ".gte", ".gt", ".lte", ".lt"):
         raw = request.text(f"timestamp{operator}")
@@ -82,7 +82,7 @@ def time_range(request: Request) -> tuple[int, int]:
 
 
 def _moment(name: str, raw: str) -> tuple[int, int]:
-    """First nanosecond of what was named, and the first one after it."""
+    """The first nanosecond of the given instant or day, and the first one after it."""
     if raw.isdecimal() and len(raw) <= 19:  # noqa: PLR2004 -- digits of the largest 64-bit integer
         return int(raw), int(raw) + 1
     if _DATE.fullmatch(raw):
@@ -101,7 +101,7 @@ def _moment(name: str, raw: str) -> tuple[int, int]:
 
 
 def _collect(market: Market, symbol: str, fetch: Fetch, walk: _Walk) -> pl.DataFrame:
-    """At least `wanted` rows of the walk, where so many are left; day after day, so that memory stays bounded."""
+    """At least `wanted` rows, if available; read day by day, so that memory stays bounded."""
     found = [fetch(symbol, 0, 0)]
     have = 0
     if walk.start_ns >= walk.end_ns:

@@ -1,4 +1,4 @@
-"""What goes over the wire: a request with its parameters, a reply, refusals and cursors."""
+"""Requests with their parameters, replies, refusals and cursors."""
 
 import base64
 import binascii
@@ -25,7 +25,7 @@ _LATEST: Final = date(2200, 12, 31)
 
 @dataclass(frozen=True)
 class Delivery:
-    """How an answer travels where it does not come at once and whole; `reset` and `truncated_gzip` exclude each other.
+    """Faults in the delivery of an answer; `reset` and `truncated_gzip` exclude each other.
 
     Attributes:
         latency: seconds before the first byte.
@@ -51,15 +51,15 @@ class Reply:
 
 
 class Answering(Protocol):
-    """What can be served: an exchange, or something around one."""
+    """Something that answers requests: an exchange, or a wrapper of one."""
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case."""
         ...
 
 
-class Refusal(Exception):  # noqa: N818 -- it ends a request, and becomes a reply
-    """The exchange will not answer this request: an HTTP status and what the vendor's body would say."""
+class Refusal(Exception):  # noqa: N818 -- becomes a reply
+    """The exchange rejects this request, with an HTTP status and the message of the vendor's body."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class Refusal(Exception):  # noqa: N818 -- it ends a request, and becomes a repl
 
 @dataclass(frozen=True)
 class Request:
-    """One GET. `query` holds the cursor's parameters too, where a cursor came; `origin` is our own scheme and host."""
+    """One GET. `query` includes the parameters of the cursor; `origin` is the scheme and host of the exchange."""
 
     path: str
     query: Mapping[str, str]
@@ -103,13 +103,13 @@ class Request:
         return self.choice(name, str(default).lower(), "true", "false") == "true"
 
     def next_url(self, path: str | None = None, **cursor: int) -> str:
-        """The address of the next page: `path` (or the same) with a cursor that repeats the query, without the key."""
+        """The URL of the next page: `path` (or the same) with a cursor that repeats the query, without the key."""
         return cursor_url(self.origin, path or self.path, self.query, cursor)
 
 
 @dataclass(frozen=True)
 class ReplyPage:
-    """One page of an answer: envelope entries in the vendor's order, with `rows` as ready JSON under `results`."""
+    """One page of an answer: envelope entries in the vendor's order, with `rows` as JSON text under `results`."""
 
     rows: str | None
     count: int
@@ -118,14 +118,14 @@ class ReplyPage:
 
 
 def cursor_url(origin: str, path: str, query: Mapping[str, str], more: Mapping[str, str | int]) -> str:
-    """An address whose cursor holds `query`, without the key, and `more`."""
+    """A URL whose cursor holds `query`, without the key, and `more`."""
     kept: dict[str, str | int] = {name: value for name, value in query.items() if name not in (_CURSOR, "apiKey")}
     opaque = base64.urlsafe_b64encode(urlencode({**kept, **more}).encode()).decode().rstrip("=")
     return f"{origin}{quote(path)}?{_CURSOR}={opaque}"
 
 
 def with_cursor(query: Mapping[str, str]) -> dict[str, str]:
-    """The query with a cursor's parameters laid over it. Raises Refusal 400 where the cursor is none of ours."""
+    """The query, overridden by the parameters of its cursor. Raises Refusal 400 for an invalid cursor."""
     cursor = query.get(_CURSOR)
     if not cursor:
         return dict(query)
@@ -137,7 +137,7 @@ def with_cursor(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_date(name: str, raw: str) -> date:
-    """A `YYYY-MM-DD` parameter, drawn into 1970 to 2200. Raises Refusal 400 for anything else."""
+    """A `YYYY-MM-DD` parameter, clipped to 1970 to 2200. Raises Refusal 400 for anything else."""
     try:
         day = datetime.strptime(raw, "%Y-%m-%d").date()  # noqa: DTZ007 -- a date has no zone
     except ValueError as error:

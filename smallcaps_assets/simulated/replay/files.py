@@ -1,4 +1,4 @@
-"""Parquet files of a replayed market: their columns checked when they are opened, their rows read only where asked."""
+"""Parquet files of a replayed market: columns are checked when opened, rows are read on request only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SYMBOL: Final = {"symbol": pl.String()}
 
 @dataclass(frozen=True)
 class ReplayTable:
-    """One kind of file: what its rows become, and which columns a file must have. The others have defaults."""
+    """One kind of file: the schema of its rows, and the required columns. The others have defaults."""
 
     name: str
     schema: Mapping[str, pl.DataType]

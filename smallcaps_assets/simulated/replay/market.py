@@ -1,4 +1,4 @@
-"""A market read from Parquet files: what a user captured elsewhere, served as the vendor would."""
+"""A market read from a user's Parquet files, served as the vendor would."""
 
 import logging
 from collections.abc import Callable
@@ -27,18 +27,18 @@ _FEW_DAYS: Final = 7
 
 
 class ReplayMarket:
-    """The `bars*.parquet`, `trades*.parquet` and `quotes*.parquet` of a folder; nothing is read before it is asked for.
+    """The `bars*.parquet`, `trades*.parquet` and `quotes*.parquet` of a folder; rows are read on request only.
 
-    A request scans what the filters leave, so it is fast where files are sorted by symbol and time.
-    Rows are served as the files have them, faulty ones too. Without trades or quotes files there are none.
+    Requests are fast where files are sorted by symbol and time, since filters then skip most row groups.
+    Rows are served unchanged, including invalid ones. Without trades or quotes files there are none.
     Every symbol of the bars is listed as common stock; nothing is known of its float, short interest or splits.
 
     Args:
         folder: where the files are; subfolders are not searched.
-        clock: what time it is; nothing after it is served.
+        clock: the current time; no later data is returned.
 
     Raises:
-        InputError: no bars file, a file that is no Parquet, a missing column, a wrong type or a timestamp without zone.
+        InputError: no bars file, an invalid Parquet file, a missing column, a wrong type or a timestamp without zone.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
@@ -108,7 +108,7 @@ class ReplayMarket:
         return rows.drop("symbol").match_to_schema(QUOTES_ALL)
 
     def truth(self, first: date, last: date) -> pl.DataFrame:
-        """No events: nothing is planted in a replayed market."""
+        """No events: a replayed market has no planned ones."""
         del first, last
         return TRUTH.to_frame()
 
@@ -122,15 +122,15 @@ class ReplayMarket:
         return _ticker_row(symbol) if symbol in self.symbols() else None
 
     def splits(self) -> list[Row]:
-        """None is known."""
+        """None."""
         return []
 
     def floats(self) -> list[Row]:
-        """None is known."""
+        """None."""
         return []
 
     def short_interest(self) -> list[Row]:
-        """None is known."""
+        """None."""
         return []
 
     def _day_bar(self, symbol: str, day: date) -> pl.DataFrame:

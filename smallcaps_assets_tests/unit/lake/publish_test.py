@@ -16,6 +16,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import (
     provenance_of,
     publish,
+    publish_changed,
     publish_frame,
     publish_lazy,
     publish_text,
@@ -254,6 +255,17 @@ def test_what_no_process_can_be_named_for_is_swept(tmp_path: Path) -> None:
         (tmp_path / f".table.parquet.{mark}.0a.part").write_bytes(b"")
     sweep(tmp_path / "table.parquet")
     assert names(tmp_path) == []
+
+
+def test_a_frame_is_published_again_only_where_rows_types_or_provenance_differ(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    whole = pl.DataFrame({"count": [1, 2]})
+    assert publish_changed(path, whole, {"by": 1})
+    assert not publish_changed(path, whole, {"by": 1})
+    assert publish_changed(path, whole, {"by": 2})
+    assert provenance_of(path) == {"by": 2}
+    assert publish_changed(path, whole.cast(pl.Int32), {"by": 2})
+    assert publish_changed(path, whole.head(1).cast(pl.Int32), {"by": 2})
 
 
 def test_only_the_remains_of_the_named_files_are_swept(tmp_path: Path) -> None:

@@ -375,3 +375,9 @@ def test_what_was_written_is_what_is_read(rows: list[dict[str, Any]]) -> None:
     for row, read in zip(rows, frame.with_columns(times).to_dicts(), strict=True):
         expected = {name: row.get(wire_names.get(name, name)) for name in TRADES_ALL}
         assert read == {**expected, "size": float(row.get("decimal_size", row["size"]))}
+
+
+def test_trades_of_one_instant_on_two_pages_are_sorted_by_sequence_number() -> None:
+    first, second = (read_trades(v3({**TRADE, "sequence_number": number})) for number in (9, 4))
+    merged = page_order.merge_pages([first, second], "timestamp", "sequence_number")
+    assert merged["sequence_number"].to_list() == [4, 9]

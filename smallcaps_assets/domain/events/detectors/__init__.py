@@ -36,9 +36,9 @@ def signals(params: DetectorParams) -> Mapping[str, Signals]:
     """The rules of each detector, by event type, in the order of EVENT_TYPES.
 
     Raises:
-        ValueError: see `require_distinct`.
+        ValueError: see `require_distinct_features`.
     """
-    return require_distinct(
+    return require_distinct_features(
         {
             "volume_spike": volume_spike(params.volume_spike),
             "vwap_break": vwap_break(params.vwap_break),
@@ -51,7 +51,7 @@ def signals(params: DetectorParams) -> Mapping[str, Signals]:
     )
 
 
-def require_distinct(by_type: Mapping[str, Signals]) -> Mapping[str, Signals]:
+def require_distinct_features(by_type: Mapping[str, Signals]) -> Mapping[str, Signals]:
     """Return `by_type` if it has every event type and no two detectors name a feature or window alike.
 
     All of them become columns of one table, in which the second would silently replace the first.
@@ -71,4 +71,4 @@ def require_distinct(by_type: Mapping[str, Signals]) -> Mapping[str, Signals]:
     return by_type
 
 
-__all__: Final = ["EVENT_TYPES", "DetectorParams", "Rule", "Signals", "happens", "require_distinct", "signals"]
+__all__: Final = ["EVENT_TYPES", "DetectorParams", "Rule", "Signals", "happens", "require_distinct_features", "signals"]

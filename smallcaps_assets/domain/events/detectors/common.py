@@ -1,4 +1,4 @@
-"""What the detectors share: the shape of an answer, and the rule that a lasting condition is one event."""
+"""What the detectors share: the form of a rule, and the edge rule, by which a lasting condition is one event."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,12 +10,13 @@ from smallcaps_assets.domain.events.features import Window
 
 
 class Rule(NamedTuple):
-    """When an event happens: at the edges of everything that is asked for here.
+    """When an event happens: at the edges of the conjunction of all conditions.
 
-    What is cheap to know is asked first, and of every bar: `candidate`, a Boolean expression over its features. Only of
-    candidates is `spike_x` computed, which must reach `min_spike_x` (a number, or one by `session`), and only of those
-    that are left the other windows (see `with_windows`), over which `confirmed` is. With `since`, a bar number, an
-    event is not an edge, but the first bar from there on that holds everything.
+    Attributes:
+        candidate: a cheap Boolean expression over the features of every bar.
+        min_spike_x: the minimum of `spike_x`, which is computed for candidates only; a number, or one by `session`.
+        confirmed: a Boolean expression over windows (see `with_windows`), computed for the remaining bars only.
+        since: a bar number; with it the event is not an edge but the first bar from there on that meets all conditions.
     """
 
     candidate: pl.Expr
@@ -25,9 +26,10 @@ class Rule(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """What a detector looks for, by direction, and what it looks at besides the features that all share.
+    """The rules of a detector by direction, and its features besides those that all detectors share.
 
-    `features` are expressions over every bar, `windows` are taken of few; rules refer to both by name.
+    `features` are expressions computed for every bar, `windows` for few bars; rules refer to both by name, so two
+    detectors must not use the same name.
     """
 
     up: Rule | None
@@ -37,9 +39,9 @@ class Signals(NamedTuple):
 
 
 def happens(holds: pl.Expr, since: pl.Expr | None) -> pl.Expr:
-    """The bars at which an event happens, over bars in their order that include all that hold.
+    """The bars at which an event happens, over bars in order that include all bars where `holds` is true.
 
-    Without `since` the edges: where `holds` is true and was not on the bar just before, or there was none that day.
+    Without `since` the edges: `holds` is true, and was not true on the bar just before or there was none that day.
     """
     if since is None:
         bar = pl.col("bar")

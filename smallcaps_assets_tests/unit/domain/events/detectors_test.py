@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.events.detection import detect
-from smallcaps_assets.domain.events.detectors import EVENT_TYPES, require_distinct, signals
+from smallcaps_assets.domain.events.detectors import EVENT_TYPES, require_distinct_features, signals
 from smallcaps_assets.pipeline.review.page import MEANINGS
 from smallcaps_assets_tests.scenarios import NEW_YORK, Row, bars_from, default_settings, flat, sessions_of
 
@@ -235,7 +235,7 @@ def test_two_detectors_with_the_same_feature_are_rejected() -> None:
     by_type["tape_speed"] = by_type["tape_speed"]._replace(features={"run_above": pl.lit(1)})
     expected = "detectors vwap_break and tape_speed both define the feature 'run_above'. Rename one of them."
     with pytest.raises(ValueError, match=re.escape(expected)):
-        require_distinct(by_type)
+        require_distinct_features(by_type)
 
 
 def test_a_feature_and_a_window_of_two_detectors_with_the_same_name_are_rejected() -> None:
@@ -243,13 +243,13 @@ def test_a_feature_and_a_window_of_two_detectors_with_the_same_name_are_rejected
     assert by_type["flush"].windows.keys() == {"lowest_close"}
     by_type["volume_spike"] = by_type["volume_spike"]._replace(features={"lowest_close": pl.lit(1)})
     with pytest.raises(ValueError, match="detectors volume_spike and flush both define the feature 'lowest_close'"):
-        require_distinct(by_type)
+        require_distinct_features(by_type)
 
 
 def test_a_detector_without_parameters_is_rejected() -> None:
     by_type = dict(signals(default_settings().detectors))
     with pytest.raises(ValueError, match="event types gap_up: each needs a field of DetectorParams"):
-        require_distinct({**by_type, "gap_up": by_type["flush"]})
+        require_distinct_features({**by_type, "gap_up": by_type["flush"]})
 
 
 def test_every_list_of_event_types_follows_the_detectors() -> None:

@@ -40,7 +40,7 @@ NOW = datetime(2026, 11, 28, 13, tzinfo=UTC)
 # of the manifest of that lake
 PAIRS = [(symbol, "RTH") for symbol in ("AVLO", "BNRX", "CRVO", "DRFT")]
 WIDER = pl.Schema({**TRADES, "participant_timestamp": UTC_NS})
-OF_TEN = "10 stale, lacking column participant_timestamp"
+OF_TEN = "10 windows lack column participant_timestamp"
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: Ma
     lines = captured(old, client)
     assert gate.asked == []
     assert files_below(old.lake.root) == before
-    assert f"; {OF_TEN}: the run config `upgrade: true` fetches them again" in lines[0]
+    assert f"; stale: {OF_TEN}; the run config `upgrade: true` fetches them again" in lines[0]
 
     captured(old, client, upgrade=True)
     assert len(gate.asked) == 10
@@ -241,7 +241,7 @@ def test_how_many_windows_are_stale_in_words() -> None:
     lists = pl.List(pl.String())
     assert describe_stale(pl.Series([None, [], []], dtype=lists)) is None
     words = describe_stale(pl.Series([["y"], None, ["x", "y"], []], dtype=lists))
-    assert words == "2 stale, lacking columns x, y"
+    assert words == "2 windows lack columns x, y"
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,7 @@ def test_a_lake_is_counted_in_one_go(mixed: Lake) -> None:
 
 def test_batches_and_one_go_find_the_same(mixed: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = inventory(mixed).run(NOW)
-    monkeypatch.setattr(pipeline, "BARS_AT_ONCE", 1)
+    monkeypatch.setattr(pipeline, "_BARS_AT_ONCE", 1)
     lines: list[str] = []
     single = inventory(mixed, lines.append).run(NOW)
     assert any(line.startswith("batches of bars read: 4/4") for line in lines), "each symbol with bars is a batch"

@@ -17,18 +17,18 @@ def test_the_least_recently_used_leave_first():
     get("a")
     get("b")
     assert made == ["a", "b", "c", "b"]
-    assert cache.held_bytes <= 10
+    assert cache.cached_bytes <= 10
 
 
 def test_what_is_larger_than_the_cache_is_given_and_not_held():
     cache = ByteCache(10, len)
     assert len(cache.get("big", lambda: b"x" * 11)) == 11
-    assert cache.held_bytes == 0
+    assert cache.cached_bytes == 0
 
 
 def test_threads_keep_the_count_of_bytes_right():
     cache = ByteCache(1000, len)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: cache.get(key % 40, lambda: b"x" * 30), range(4000)))
-    assert 0 < cache.held_bytes <= 1000
-    assert cache.held_bytes % 30 == 0
+    assert 0 < cache.cached_bytes <= 1000
+    assert cache.cached_bytes % 30 == 0
