@@ -225,12 +225,13 @@ def _name(arguments: Namespace) -> str:
 
 
 def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
+    reader = BarReader(BarForm(), optional=())
     if arguments.bars:
-        return BarsBySymbol.scan(BarReader(BarForm()), parquet_files(arguments.bars, but), log_if_long(say))
+        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, but), log_if_long(say))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.scan(BarReader(BarForm()), parquet_files(str(folder), but), log_if_long(say))
+    return BarsBySymbol.scan(reader, parquet_files(str(folder), but), log_if_long(say))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:

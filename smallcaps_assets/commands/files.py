@@ -1,4 +1,4 @@
-"""Tables that users hand over as files: found, read lazily, and held against their schema with the file's name."""
+"""Users' table files: found by path or pattern, read lazily, checked against their schema; errors name the file."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, unreadable
 def parquet_files(path: str, but: Sequence[Path]) -> list[Path]:
     """The parquet files that a path, a folder (searched to its depths) or a glob pattern names, sorted.
 
-    Files of `but`, which a command writes itself, are left out.
+    Files of `but`, the outputs of the command, are excluded.
 
     Raises:
-        InputError: there is none, or the one named would be overwritten.
+        InputError: there is no such file, or the given one would be overwritten.
     """
     return table_files(path, (".parquet",), but)
 
@@ -26,21 +26,21 @@ def table_files(path: str, suffixes: Sequence[str], but: Sequence[Path] = ()) ->
     """The same of files whose names end with one of `suffixes`.
 
     Raises:
-        InputError: there is none, the one named would be overwritten, or its name ends with none of them.
+        InputError: there is no such file, the given one would be overwritten, or has another suffix.
     """
     named, written = Path(path), {file.resolve() for file in but}
     if named.is_file():
         if named.resolve() in written:
             raise InputError(f"{path}: would be overwritten by its own result. Choose another --out.")
         if not named.name.lower().endswith(tuple(suffixes)):
-            raise InputError(
-                f"{path}: the name does not say that it is {_kinds(suffixes)}. Rename it if it is, else convert it."
-            )
+            raise InputError(f"{path}: is not named as {_kinds(suffixes)}. Rename it if it is, else convert it.")
         return [named]
     try:
         found = [file for file in _matching(named, path, suffixes) if not file.name.startswith(".")]
     except ValueError as error:
-        raise InputError(f"{path}: is no pattern ({error}). Use * within a name and ** for any folders.") from error
+        raise InputError(
+            f"{path}: is not a valid pattern ({error}). Use * within a name and ** for any folders."
+        ) from error
     files = sorted(file for file in found if file.is_file() and not (written and file.resolve() in written))
     usable = [file for file in files if file.name.lower().endswith(tuple(suffixes))]
     if not usable:
@@ -67,7 +67,7 @@ def read_master(file: Path) -> pl.DataFrame:
     """MASTER (EVENTS) from a file.
 
     Raises:
-        InputError: not parquet, not the columns of MASTER, or rows that would poison a ranking.
+        InputError: not parquet, not the columns of MASTER, or rows that would corrupt a ranking.
     """
     try:
         frame = pl.scan_parquet(file, hive_partitioning=False)

@@ -155,7 +155,7 @@ def test_rows_that_are_bad_are_told_with_an_example_and_many_are_no_success(
     assert main(["import", "bars", "bars.parquet"]) == int(bad > 250)
     said = capsys.readouterr()
     first = BARS_OF_ALL.row(0, named=True)
-    assert f"{bad:,} bad rows set aside in {home / 'lake' / 'quarantine'}:" in said.out
+    assert f"{bad:,} bad rows quarantined in {home / 'lake' / 'quarantine'}:" in said.out
     assert f"{bad - 100:>9,}  volume is missing or not positive; such as {first['symbol']} " in said.out
     assert "      100  symbol is not usable as a name; such as A/B " in said.out
     assert "volume 0.0, in bars.parquet" in said.out

@@ -1,4 +1,4 @@
-"""`smallcaps import bars`: minute bars that people have, into the lake and its assets."""
+"""`smallcaps import bars`: import minute bars into the lake and record them as materialized."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -56,8 +56,8 @@ UNIVERSE: Final = dg.AssetKey("universe")
 MINUTE_BARS: Final = dg.AssetKey("minute_bars")
 # no bars of US stocks by the minute are older
 EARLIEST: Final = date(1990, 1, 1)
-# symbols whose bars are told to Dagster together, so that little is untold when a process is killed
-TOLD_AT_ONCE: Final = 100
+# symbols recorded in Dagster together, so that few are unrecorded when a process is killed
+RECORDED_AT_ONCE: Final = 100
 NAMED: Final = 10
 # figures of a symbol that say that its bars are not what they were
 CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
@@ -107,7 +107,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Import every bar of `path` that is not in the lake, and say what came of them.
+    """Import every bar of `path` that is not in the lake, and report the result.
 
     Returns 1 where some files or symbols could not be imported and others were, or where many rows are bad.
 
@@ -136,25 +136,26 @@ def run(arguments: Namespace) -> int:
     sources = files.sources(paths, work.options, problems)
     figures = Counter[str]()
     with open_state(settings) as instance:
-        told = _Told(instance, settings, work.store, str(Path(arguments.path).resolve()))
+        recorder = _Recorder(instance, settings, work.store, str(Path(arguments.path).resolve()))
         outcomes = work.run(sources, lambda line: print(line, flush=True))
-        while some := list(islice(outcomes, TOLD_AT_ONCE)):
-            told.tell(some)
+        while some := list(islice(outcomes, RECORDED_AT_ONCE)):
+            recorder.record(some)
             problems += [problem for outcome in some for problem in outcome.problems]
             for outcome in some:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
             figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
-    _say(paths, figures, told.symbols, work, universe)
-    if told.first and told.first < settings.history.first_session:
+    _report(paths, figures, recorder.symbols, work, universe)
+    first = recorder.first
+    if first and first < settings.history.first_session:
         print(
-            f"bars from {told.first} on lie before history.first_session {settings.history.first_session}: nothing so "
-            f"early is fetched by itself; set it to {told.first} to have holes filled, which `smallcaps coverage` shows"
+            f"bars from {first} on lie before history.first_session {settings.history.first_session}: nothing so "
+            f"early is fetched by itself; set it to {first} to have holes filled, which `smallcaps coverage` shows"
         )
-    return _verdict(arguments.path, problems, figures, told.symbols, work)
+    return _verdict(arguments.path, problems, figures, recorder.symbols, work)
 
 
 def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
-    """Say at the end what went wrong; returns the exit code."""
+    """Report problems; returns the exit code."""
     if problems:
         print(limit_lines(problems), file=sys.stderr)
         many = f"{path}: {len(problems):,} problems with files or symbols, named above"
@@ -165,18 +166,18 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
             "run the same again: what is imported and unchanged is not read again.",
             file=sys.stderr,
         )
-    bad = is_beyond(work.refused.bad, figures["rows_read"], MOST_BAD_PCT)
+    bad = is_beyond(work.rejected.bad, figures["rows_read"], MOST_BAD_PCT)
     if bad:
         print(
-            f"{path}: {work.refused.bad:,} of {figures['rows_read']:,} rows are bad, for the reasons above. If they "
+            f"{path}: {work.rejected.bad:,} of {figures['rows_read']:,} rows are bad, for the reasons above. If they "
             "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
             file=sys.stderr,
         )
     return NOT_ALL if problems or bad else 0
 
 
-class _Told:
-    """What Dagster knows of the symbols that are imported."""
+class _Recorder:
+    """Records imported symbols in Dagster."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings, store: BarsStore, path: str) -> None:
         self._instance, self._settings, self._store, self._path = instance, settings, store, path
@@ -185,26 +186,26 @@ class _Told:
         # the first session with bars of the symbols that changed
         self.first: date | None = None
 
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Make partitions of the symbols, and record those that changed, or that Dagster never heard of."""
-        held = {outcome.partition[0] for outcome in outcomes if outcome.partition and self._has_bars(outcome)}
-        self._instance.add_dynamic_partitions(SYMBOLS.name or "", sorted(held))
-        by_symbol: dict[str, Counter[str]] = {symbol: Counter() for symbol in held}
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Add partitions for the symbols; record those that changed or were never materialized."""
+        symbols = {outcome.partition[0] for outcome in outcomes if outcome.partition and self._has_bars(outcome)}
+        self._instance.add_dynamic_partitions(SYMBOLS.name or "", sorted(symbols))
+        by_symbol: dict[str, Counter[str]] = {symbol: Counter() for symbol in symbols}
         for outcome in outcomes:
-            for symbol in held.intersection(outcome.partition):
+            for symbol in symbols.intersection(outcome.partition):
                 by_symbol[symbol].update({name: int(count) for name, count in outcome.figures.items()})
         changed = {symbol for symbol, figures in by_symbol.items() if any(figures[name] for name in CHANGES)}
-        untold = sorted(changed | (held - self._known))
+        to_record = sorted(changed | (symbols - self._known))
         report_imported(
             self._instance,
             self._settings,
             MINUTE_BARS,
-            {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in untold},
+            {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in to_record},
             upstream=[UNIVERSE],
             metadata={"imported_from": dg.MetadataValue.path(self._path)},
         )
-        self._known |= held
-        self.symbols |= held
+        self._known |= symbols
+        self.symbols |= symbols
 
     def _has_bars(self, outcome: Outcome) -> bool:
         return not outcome.problems and bool(not outcome.figures or outcome.figures["sessions"])
@@ -244,7 +245,7 @@ def _sessions_over(settings: Settings) -> list[date]:
     return completed_sessions(since, settings.sessions, datetime.now(UTC))
 
 
-def _say(
+def _report(
     paths: Sequence[Path], figures: Counter[str], symbols: set[str], work: BarImport, universe: UniverseStore
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
@@ -265,16 +266,16 @@ def _say(
     if figures["rows_repeated"]:
         print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
     if figures["rows_quarantined"]:
-        copies = f" ({figures['rows_copies']:,} more say the same)" if figures["rows_copies"] else ""
-        print(f"{figures['rows_quarantined']:,} bad rows set aside in {universe.lake.quarantine}{copies}:")
-        print("\n".join(work.refused.lines()))
+        copies = f" ({figures['rows_copies']:,} exact copies of them)" if figures["rows_copies"] else ""
+        print(f"{figures['rows_quarantined']:,} bad rows quarantined in {universe.lake.quarantine}{copies}:")
+        print("\n".join(work.rejected.lines()))
     if work.files.extra:
-        print(f"columns that nothing was made of: {', '.join(sorted(work.files.extra))}")
-    strange = sorted(symbols - universe.followed().keys())
-    if strange:
-        more = f" and {len(strange) - NAMED:,} more" if len(strange) > NAMED else ""
+        print(f"ignored columns: {', '.join(sorted(work.files.extra))}")
+    others = sorted(symbols - universe.followed().keys())
+    if others:
+        more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
         print(
-            f"{len(strange):,} symbols that the universe does not follow: {', '.join(strange[:NAMED])}{more}. Their "
+            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:NAMED])}{more}. Their "
             "bars are used as they are, and nothing is asked for them"
         )
     if any(figures[name] for name in CHANGES):

@@ -1,4 +1,4 @@
-"""`smallcaps import events`: a MASTER table of an earlier system, put right, for manifests to be chosen from."""
+"""`smallcaps import events`: import the MASTER table of an earlier system, for manifests to be chosen from it."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.imports.events import EventsAdopted, EventsImport
+from smallcaps_assets.pipeline.imports.events import EventsImport, EventsOutcome
 from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings.settings import lake_path
 
@@ -56,7 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Take in the events of PATH and say what was repaired; 1 where files could not be read.
+    """Import the events of PATH and report the repairs; 1 where files could not be read.
 
     Raises:
         InputError: no files, no time zone or a wrong one, not one event, bars that contradict most of them, or `--out`
@@ -66,8 +66,8 @@ def run(arguments: Namespace) -> int:
     require_timezone(arguments.timezone)
     settings = enter(arguments)
     lake = Lake(lake_path(settings))
-    out, refused_to = _places(lake, arguments.out)
-    files = parquet_files(arguments.path, but=[out, refused_to])
+    out, quarantine = _places(lake, arguments.out)
+    files = parquet_files(arguments.path, but=[out, quarantine])
     require_real(UniverseStore(lake), settings.source, "events")
     require_writable(out.parent)
     done = EventsImport(
@@ -79,79 +79,80 @@ def run(arguments: Namespace) -> int:
         allow_outside=arguments.allow_outside,
         allow_other_bars=arguments.allow_other_bars,
         log=lambda line: print(line, file=sys.stderr),
-    ).run(files, out, refused_to)
+    ).run(files, out, quarantine)
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
         print(
             "\n".join(
-                [*_text(done, out, refused_to), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
+                [*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
             )
         )
     for problem in done.problems:
-        print(f"not taken in: {problem}", file=sys.stderr)
+        print(f"not imported: {problem}", file=sys.stderr)
     return NOT_ALL if done.problems else 0
 
 
-def _places(lake: Lake, asked: Path | None) -> tuple[Path, Path]:
-    """Where events go, and rows that are none."""
-    if asked is None:
+def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:
+    """The file of the events, and that of rejected rows."""
+    if given is None:
         return lake.imported_events, lake.quarantine_path(lake.imported_events)
-    if asked.resolve() in (lake.master.resolve(), *(shard.resolve() for shard in lake.shards.glob("*.parquet"))):
-        raise InputError(f"--out {asked}: belongs to the events that the lake detects itself. Choose another file.")
-    return asked, asked.with_name(f"{asked.stem}.quarantine.parquet")
+    if given.resolve() in (lake.master.resolve(), *(shard.resolve() for shard in lake.shards.glob("*.parquet"))):
+        raise InputError(f"--out {given}: belongs to the events that the lake detects itself. Choose another file.")
+    return given, given.with_name(f"{given.stem}.quarantine.parquet")
 
 
-def _text(done: EventsAdopted, out: Path, refused_to: Path) -> list[str]:
-    told = done.repairs
+def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[str]:
+    repairs = done.repairs
     lines = [
         (
-            f"{told['rows']:,} rows read: {told['events']:,} events, {told['copies_removed']:,} exact copies and "
-            f"{told['differing_copies_removed']:,} copies with other values removed (up to "
-            f"{told['most_rows_of_one_event']:,} rows of one event), {told['quarantined']:,} rows quarantined"
+            f"{repairs['rows']:,} rows read: {repairs['events']:,} events, {repairs['copies_removed']:,} exact copies "
+            f"and {repairs['differing_copies_removed']:,} copies with other values removed (up to "
+            f"{repairs['most_rows_of_one_event']:,} rows of one event), {repairs['quarantined']:,} rows quarantined"
         )
     ]
-    lines += [f"  quarantined: {count:>9,}  {reason}" for reason, count in told["quarantined_because"].items()]
-    lines.append(_union(told))
-    share = 100 * told["sessions_changed"] / max(told["events"], 1)
+    lines += [f"  quarantined: {count:>9,}  {reason}" for reason, count in repairs["quarantined_because"].items()]
+    lines.append(_union(repairs))
+    share = 100 * repairs["sessions_changed"] / max(repairs["events"], 1)
     lines.append(
-        f"{told['sessions_changed']:,} sessions changed ({share:.1f} %), by the New York clock and the calendar"
+        f"{repairs['sessions_changed']:,} sessions changed ({share:.1f} %), by the New York clock and the calendar"
     )
-    lines += [f"  {move:<12} {count:>9,}" for move, count in told["sessions_changed_from_to"].items()]
+    lines += [f"  {move:<12} {count:>9,}" for move, count in repairs["sessions_changed_from_to"].items()]
     lines += [
         (
-            f"changed as well: {told['dates_changed']:,} dates, {told['event_biases_changed']:,} event_bias, "
-            f"{told['colours_changed']:,} close_vs_open, {told['tiers_changed']:,} tiers"
+            f"changed as well: {repairs['dates_changed']:,} dates, {repairs['event_biases_changed']:,} event_bias, "
+            f"{repairs['colours_changed']:,} close_vs_open, {repairs['tiers_changed']:,} tiers"
         ),
         "score is the percentile rank of score_raw within event_type and session: mean rank / number of events",
         (
-            f"bars of the lake fill in VWAP and volumes of {told['with_the_bar_of_the_lake']:,} events; unknown "
-            f"for {told['without_a_bar_in_the_lake']:,} without a bar there and for "
-            f"{told['with_another_bar_in_the_lake']:,} whose bar has another close or volume"
+            f"bars of the lake fill in VWAP and volumes of {repairs['with_the_bar_of_the_lake']:,} events; unknown "
+            f"for {repairs['without_a_bar_in_the_lake']:,} without a bar there and for "
+            f"{repairs['with_another_bar_in_the_lake']:,} whose bar has another close or volume"
         ),
         (
-            f"kept as they are: {told['dollar_volume_is_not_close_times_volume']:,} events whose dollar_volume is not "
-            f"close x volume, {told['spike_x_unknown']:,} without spike_x"
+            f"kept as they are: {repairs['dollar_volume_is_not_close_times_volume']:,} events whose dollar_volume is "
+            f"not close x volume, {repairs['spike_x_unknown']:,} without spike_x"
         ),
     ]
-    if told["left_quarantine"]:
+    if repairs["left_quarantine"]:
         lines.append(
-            f"{told['left_quarantine']:,} rows left the quarantine: their events are here now, or started over"
+            f"{repairs['left_quarantine']:,} rows left the quarantine: their events are now imported, or were "
+            "removed by --replace"
         )
-    if told["in_quarantine"]:
+    if repairs["in_quarantine"]:
         lines.append(
-            f"{refused_to} holds the {told['in_quarantine']:,} different rows that were refused and of whose event no "
-            "other row tells, each with its reason"
+            f"{quarantine} holds the {repairs['in_quarantine']:,} different rejected rows whose event no other row "
+            "has, each with its reason"
         )
-    lines.append(f"{out} {'written' if done.written else 'is what it was: nothing written'}")
+    lines.append(f"{out} {'written' if done.written else 'is unchanged'}")
     return lines
 
 
-def _union(told: Mapping[str, Any]) -> str:
-    """What became of the events that were there."""
-    if told["events_left_out"]:
-        return f"--replace: {told['events_left_out']:,} events of earlier imports given up, {told['events']:,} now"
+def _union(repairs: Mapping[str, Any]) -> str:
+    """What happened to the events of earlier imports."""
+    if repairs["events_left_out"]:
+        return f"--replace: {repairs['events_left_out']:,} events of earlier imports removed, {repairs['events']:,} now"
     return (
-        f"{told['events_before']:,} events were there before, {told['events_before_replaced']:,} of them replaced by a "
-        f"better row; {told['events_new']:,} new, {told['events_in_all']:,} in all"
+        f"{repairs['events_before']:,} events of earlier imports, {repairs['events_before_replaced']:,} of them "
+        f"replaced by a better row; {repairs['events_new']:,} new, {repairs['events_in_all']:,} in all"
     )

@@ -1,4 +1,4 @@
-"""`smallcaps import windows`: trades and quotes of events that were downloaded before, taken in as the lake's own."""
+"""`smallcaps import windows`: import trades and quotes of events that were downloaded by another system."""
 
 import json
 import re
@@ -31,12 +31,12 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
 from smallcaps_assets.pipeline.imports.windows import (
-    HELD,
-    REFUSED,
+    COVERED,
+    REJECTED_FILES,
     TapeFile,
-    WindowsAdopted,
     WindowsImport,
-    still_refused,
+    WindowsOutcome,
+    still_rejected_files,
     tape_files,
 )
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -75,10 +75,10 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Take in the files below PATH, certify them in the ledger, tell Dagster; 1 where files were refused.
+    """Import the files below PATH, update the ledger, record partitions in Dagster; 1 where files were rejected.
 
     Raises:
-        InputError: no files, no manifest, or what the files hold is not said.
+        InputError: no files, no manifest, or missing flags on what the files cover.
         LakeError: the disk refuses.
     """
     require_timezone(arguments.timezone)
@@ -88,14 +88,14 @@ def run(arguments: Namespace) -> int:
     files = tape_files(arguments.path)
     if not files:
         raise InputError(
-            f"{arguments.path}: no files of events there. They are named symbol=X/event=ID/trades.parquet and "
+            f"{arguments.path}: no files of events there. Expected names: symbol=X/event=ID/trades.parquet and "
             "quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."
         )
     require_real(UniverseStore(lake), settings.source, "windows")
     store = ManifestStore(lake.manifests(profile), profile)
     if store.current_id() is None:
         raise InputError(
-            f"{store.folder}: no manifest of profile {profile} yet, so it is not known which windows are wanted. Where "
+            f"{store.folder}: no manifest of profile {profile} yet, so the windows of its events are unknown. Where "
             f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.imported_events)}; else "
             f"materialize {profile}/manifest."
         )
@@ -104,7 +104,7 @@ def run(arguments: Namespace) -> int:
         folder=arguments.path,
         tape=profile_tape(lake, profile, settings),
         manifest=manifest,
-        held=_held(arguments, manifest),
+        covered=_covered(arguments, manifest),
         sessions=None if arguments.held_for_sure else settings.sessions,
         resolution=_resolution(arguments, files, settings, profile),
         timezone=arguments.timezone,
@@ -115,25 +115,25 @@ def run(arguments: Namespace) -> int:
     done = work.run(files)
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
-    if done.refused.height or aside.is_file():
-        publish_changed(aside, still_refused(_refused_before(aside), done.refused, files, ledger))
-    told = _tell_dagster(settings, work, done, ledger)
+    if done.rejected.height or aside.is_file():
+        publish_changed(aside, still_rejected_files(_rejected_before(aside), done.rejected, files, ledger))
+    recorded = _record_partitions(settings, work, done, ledger)
     if arguments.json:
-        print(json.dumps(_document(done, ledger, told)))
+        print(json.dumps(_document(done, ledger, recorded)))
     else:
-        print("\n".join(_text(done, ledger, told, aside)))
-    for row in done.refused.head(MOST_SHOWN).to_dicts():
-        print(f"refused: {row['file']}: {row['reason']}", file=sys.stderr)
+        print("\n".join(_text(done, ledger, recorded, aside)))
+    for row in done.rejected.head(MOST_SHOWN).to_dicts():
+        print(f"rejected: {row['file']}: {row['reason']}", file=sys.stderr)
     if done.stopped is not None:
         raise done.stopped
-    return NOT_ALL if done.refused.height else 0
+    return NOT_ALL if done.rejected.height else 0
 
 
-def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
-    """What the user says that the files hold (HELD).
+def _covered(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
+    """The minutes that the files cover by flag or manifest (COVERED).
 
     Raises:
-        InputError: nothing, or two things.
+        InputError: neither is given, or both.
     """
     minutes = (arguments.before, arguments.after)
     if arguments.manifest is None and None not in minutes:
@@ -141,7 +141,7 @@ def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
         return manifest.select("event_id", **both)
     if arguments.manifest is None or minutes != (None, None):
         raise InputError(
-            "which minutes the files hold around each event stands in none of them, and is not guessed: give "
+            "the files do not record which minutes around each event they cover, and it is not guessed: give "
             "--before MIN and --after MIN, or --manifest FILE, a parquet file with event_id, window_before_min and "
             "window_after_min."
         )
@@ -150,28 +150,28 @@ def _held(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
         scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False).cast(
             {name: pl.Int64 for name in columns if name != "event_id"}
         )
-        told = match_columns(scanned, columns, str(arguments.manifest)).collect()
+        covered = match_columns(scanned, columns, str(arguments.manifest)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"--manifest {arguments.manifest}: {str(error).splitlines()[0]}") from error
-    return told.unique("event_id", keep="none").rename(dict(zip(columns, HELD, strict=True)))
+    return covered.unique("event_id", keep="none").rename(dict(zip(columns, COVERED, strict=True)))
 
 
 def _resolution(
     arguments: Namespace, files: Sequence[TapeFile], settings: Settings, profile: Profile
 ) -> Thinning | None:
-    """How quotes were thinned, as the user says; None: not at all.
+    """The thinning of quotes by flag; None for the full stream.
 
     Raises:
-        InputError: there are quotes and nothing is said, or they are too thin for the profile.
+        InputError: there are quotes and no flag, or they are too thin for the profile.
     """
-    said = arguments.resolution
-    if said == "full" or (said is None and all(file.kind != "quotes" for file in files)):
+    how = arguments.resolution
+    if how == "full" or (how is None and all(file.kind != "quotes" for file in files)):
         return None
-    match = re.fullmatch(_RESOLUTION, said or "")
+    match = re.fullmatch(_RESOLUTION, how or "")
     if match is None:
         raise InputError(
-            f"--resolution {'is missing' if said is None else said}: how quotes were thinned stands in no file, and is "
-            "not guessed. Give full for every "
+            f"--resolution {'is missing' if how is None else how}: no file records how quotes were thinned, and it "
+            "is not guessed. Give full for every "
             "quote the vendor has, 20 for the last of each twentieth of a second, or changes,5 for the same of fifths "
             "of a second without those that change nothing."
         )
@@ -180,12 +180,12 @@ def _resolution(
     return given
 
 
-def _refused_before(aside: Path) -> pl.DataFrame:
-    """The files (REFUSED) that earlier imports left to a capture."""
+def _rejected_before(aside: Path) -> pl.DataFrame:
+    """The files that earlier imports rejected (REJECTED_FILES)."""
     if not aside.is_file():
-        return REFUSED.to_frame()
+        return REJECTED_FILES.to_frame()
     with disk_errors("read", aside):
-        return match_columns(pl.scan_parquet(aside, hive_partitioning=False), REFUSED, str(aside)).collect()
+        return match_columns(pl.scan_parquet(aside, hive_partitioning=False), REJECTED_FILES, str(aside)).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
@@ -196,14 +196,14 @@ def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeSto
     return ledger
 
 
-def _tell_dagster(
-    settings: Settings, work: WindowsImport, done: WindowsAdopted, ledger: pl.DataFrame
+def _record_partitions(
+    settings: Settings, work: WindowsImport, done: WindowsOutcome, ledger: pl.DataFrame
 ) -> dict[str, int]:
-    """Record partitions with windows taken in as materialized where they are whole; how many there are to tell of."""
+    """Record partitions with imported windows as materialized if all windows are published; returns their number."""
     whole = {kind: _by_key(work.whole(kind, _pairs(kind, ledger))) for kind in TAPE_KINDS}
     if not any(whole.values()):
         return {str(kind): 0 for kind in TAPE_KINDS}
-    told: dict[str, int] = {}
+    recorded: dict[str, int] = {}
     with open_state_as_is(settings) as instance:
         for kind, outcomes in whole.items():
             key = dg.AssetKey([work.tape.profile, f"tape_{kind}"])
@@ -215,14 +215,14 @@ def _tell_dagster(
             }
             instance.add_dynamic_partitions(SYMBOLS.name or "", sorted({one.partition[0] for one in news.values()}))
             report_imported(instance, settings, key, news, upstream=[dg.AssetKey([work.tape.profile, "manifest"])])
-            told[kind] = len(news)
-    return told
+            recorded[kind] = len(news)
+    return recorded
 
 
 def _pairs(kind: TapeKind, ledger: pl.DataFrame) -> list[tuple[str, str]]:
-    """The partitions with windows that were taken in."""
-    taken_in = ledger.filter(pl.col(f"{kind}_adopted_from").list.len() > 0)
-    return taken_in.select("symbol", "wave").unique().sort(pl.all()).rows()
+    """The partitions with imported windows."""
+    imported = ledger.filter(pl.col(f"{kind}_adopted_from").list.len() > 0)
+    return imported.select("symbol", "wave").unique().sort(pl.all()).rows()
 
 
 def _by_key(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
@@ -230,40 +230,42 @@ def _by_key(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
     return {tape_key(symbol, wave): one for (symbol, wave), one in zip(symbol_and_wave, outcomes, strict=True)}
 
 
-def _document(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int]) -> dict[str, Any]:
+def _document(done: WindowsOutcome, ledger: pl.DataFrame, recorded: dict[str, int]) -> dict[str, Any]:
     return {
         **{str(kind): figures for kind, figures in done.figures.items()},
-        "refused": done.refused.to_dicts(),
-        "held": _held_by_kind(ledger),
+        "refused": done.rejected.to_dicts(),
+        "held": _published_by_kind(ledger),
         "events": dict(ledger.group_by("state").len().sort("state").iter_rows()),
-        "partitions_told_to_dagster": told,
+        "partitions_told_to_dagster": recorded,
     }
 
 
-def _held_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
-    """Of how many events trades and quotes are here, be they none."""
+def _published_by_kind(ledger: pl.DataFrame) -> dict[str, int]:
+    """The number of events whose trades and quotes are published, even if there are none."""
     return {str(kind): ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
 
 
-def _text(done: WindowsAdopted, ledger: pl.DataFrame, told: dict[str, int], aside: Path) -> list[str]:
+def _text(done: WindowsOutcome, ledger: pl.DataFrame, recorded: dict[str, int], aside: Path) -> list[str]:
     lines = []
     for kind, figures in done.figures.items():
         lines.append(
-            f"{kind}: {figures['files']:,} files, {figures['adopted']:,} windows taken in ({figures['rows']:,} rows), "
-            f"{figures['there_already']:,} there already, {figures['refused']:,} files refused"
+            f"{kind}: {figures['files']:,} files, {figures['adopted']:,} windows imported ({figures['rows']:,} rows), "
+            f"{figures['there_already']:,} already published, {figures['refused']:,} files rejected"
         )
         lines.append(
             f"  left out: {figures['not_in_manifest']:,} events that are not in the manifest, "
-            f"{figures['shorter_than_the_window']:,} whose files hold less than the window, which is to be captured"
+            f"{figures['shorter_than_the_window']:,} whose files cover less than the window; the capture fetches it"
         )
     states = ", ".join(f"{count:,} {state}" for state, count in ledger["state"].value_counts(sort=True).iter_rows())
     lines.append(f"ledger: {ledger.height:,} events: {states}")
-    held = _held_by_kind(ledger)
-    lines.append(f"  of them here: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
+    held = _published_by_kind(ledger)
+    lines.append(f"  published: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
     lacking = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
     if lacking:
-        lines.append(f"  still to be captured: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
-    lines.append(f"{sum(told.values()):,} partitions newly whole, told to Dagster")
-    if done.refused.height:
-        lines.append(f"{aside} names every file refused and why, those of earlier imports too that nothing replaced")
+        lines.append(f"  still to capture: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
+    lines.append(f"{sum(recorded.values()):,} partitions newly complete, recorded in Dagster")
+    if done.rejected.height:
+        lines.append(
+            f"{aside} lists every rejected file with its reason, also of earlier imports if nothing replaced it"
+        )
     return lines

@@ -1,4 +1,4 @@
-"""Files of minute bars to import: which are read together, and how, however large, damaged or different."""
+"""The reader of users' bar files: groups them, reads them within bounded memory, and reports files it cannot read."""
 
 import hashlib
 import re
@@ -24,11 +24,11 @@ from smallcaps_assets.domain.symbols import canonical_name, check_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_tables import (
+    AMBIGUOUS_TIME,
     FILE,
     ROWS_AT_ONCE,
-    SHAPELESS,
+    UNPARSABLE_TIME,
     UNREADABLE,
-    UNSAID,
     Table,
     damaged,
     first_lines,
@@ -43,13 +43,13 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
 )
 from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions, count_symbols
 
-# about what a row of text takes at least, so that few bytes never turn out to be too many rows
+# a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
-# files or sessions that a message names
+# files or sessions that a message lists
 NAMED: Final = 5
-# a bare file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, and not bars.parquet or Jan.parquet
+# a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
 _SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
-# a column that may hold symbols under a name that is not known, such as stock_symbol
+# a column that may hold symbols under an unknown name, such as stock_symbol
 _LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
 
 
@@ -57,9 +57,9 @@ _LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
 class Source:
     """Files that are read together.
 
-    `symbol` is what their path says, None where a column says it; `rows` is about how many rows they have, where that
-    decides anything; `signature` changes with the files and with what is made of them. One that is `left` of a source
-    that was imported is never remembered itself.
+    `symbol` is that of their path, None where a column has it. `rows` is their estimated number of rows; 0 where the
+    path has the symbol. `signature` changes with the files and with every option of reading them. A source with `left`
+    holds the files that an earlier import could not read; it is never recorded as imported itself.
     """
 
     files: tuple[Path, ...]
@@ -70,54 +70,59 @@ class Source:
     left: bool = False
 
     def only(self, numbers: Sequence[int]) -> "Source":
-        """Some of its files, by number: those that could not be read before."""
+        """The source of some of its files, by number: those that could not be read before."""
         files = tuple(self.files[number] for number in numbers)
         return replace(self, files=files, size=sum(file.stat().st_size for file in files), left=True)
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         more = f" and {len(self.files) - 1:,} more" if len(self.files) > 1 else ""
         return f"{self.files[0]}{more}"
 
 
 @dataclass
 class Faults:
-    """What is wrong with files, in words: of single ones, so often, those in `files`; or of what they hold."""
+    """Messages about files, and about their rows; `files` cannot be read, which `of_files` of the messages report."""
 
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     files: set[Path] = field(default_factory=set)
     of_files: int = 0
 
     def add(self, files: Sequence[Path], what: str) -> None:
-        """Note what is wrong with the first of `files`, and that the others are like it."""
+        """Add a message about the first of `files`; the others have the same fault."""
         names = ", ".join(map(str, files[1 : NAMED + 1])) + (", ..." if len(files) > NAMED + 1 else "")
         more = f" {len(files) - 1:,} more files are like it: {names}." if len(files) > 1 else ""
-        self.told.append(f"{what}{more}")
+        self.messages.append(f"{what}{more}")
         self.files.update(files)
         self.of_files += 1
 
 
 @dataclass
 class BarReader:
-    """How files of bars are read; with `only`, bars of other symbols are left aside.
+    """Reads bar files.
 
-    What is wrong with a file is told to whoever asked and does not keep the others from being read; `extra` are the
-    columns that nothing is made of.
+    Attributes:
+        form: what the files do not record themselves.
+        only: symbols to read; None for all.
+        rows_at_once: most rows in memory; a single symbol may have more.
+        optional: columns of bars that may be missing.
+        extra: ignored columns of the files read so far.
     """
 
     form: BarForm
     only: Collection[str] | None = None
     rows_at_once: int = ROWS_AT_ONCE
+    optional: Sequence[str] = OPTIONAL
     extra: set[str] = field(default_factory=set)
 
     def sources(self, files: Sequence[Path], options: str, problems: list[str]) -> list[Source]:
-        """Which files are read together: those of one symbol, where paths name symbols, else as many as fit in memory.
+        """Group files: those of one symbol where their paths name it, else as many as fit into memory.
 
         Args:
-            files: in order; known by their names, sizes and times.
-            options: what else decides what is made of them.
-            problems: takes the files that are none of bars, with the reason.
+            files: in order; identified by names, sizes and modification times.
+            options: further options that decide the result, for the signatures.
+            problems: receives a message for each file that is not one of bars.
         """
         by_symbol: dict[str, list[Path]] = {}
         mixed: list[Path] = []
@@ -137,47 +142,50 @@ class BarReader:
                 by_symbol.setdefault(listed, []).append(file)
         known = f"{self.form} {options} {None if self.only is None else sorted(self.only)}"
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
-        return grouped + [_source(group, known, None, rows) for group, rows in self._fitting(mixed)]
+        return grouped + [_source(group, known, None, rows) for group, rows in self._fit_into_memory(mixed)]
 
     def batches(
-        self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
+        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
     ) -> Iterator[pl.DataFrame]:
-        """All bars of a source (BARS and FILE), whole symbols together where it is larger than memory should hold.
+        """Read all bars of a source (BARS and FILE); in whole symbols where it has more than `rows_at_once` rows.
 
-        `faults` takes the files that cannot be read, or not without knowing more, with the reason; and those of
-        `refusing`: which of some bars (BARS and FILE) may not be used, and why. It is asked before any is yielded.
+        Args:
+            source: one of `sources`.
+            faults: receives files that cannot be read, have ambiguous times, or are rejected.
+            rejecting: given bars (BARS and FILE), the files to reject, each with the reason. Called before the first
+                batch is yielded.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
-            yield from self._whole_symbols(source, faults, refusing)
+            yield from self._whole_symbols(source, faults, rejecting)
             return
         frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             bars = pl.concat(frames)
-            refused = refusing(bars.lazy())
-            if refused:
-                first = next(iter(refused))
-                faults.add([Path(file) for file in refused], f"{first}: {refused[first]}")
-                bars = bars.filter(~pl.col(FILE).is_in(list(refused)))
+            rejected = rejecting(bars.lazy())
+            if rejected:
+                first = next(iter(rejected))
+                faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
+                bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
             yield bars
 
     def example(self, source: Source, row: pl.DataFrame) -> str:
-        """What a bad row (QUARANTINED_BARS) says, and where; of one without a time, how the file tells it."""
+        """Describe a rejected row (QUARANTINED_BARS) and its file; if its time is null, the time as stored."""
         if row["timestamp"][0] is not None:
             return f"{as_example(row)} in {source.name}"
         for file in source.files:
             try:
-                told = timeless(file, self.form, source.symbol)
+                stored = timeless(file, self.form, source.symbol)
             except (*UNREADABLE, InputError):
                 continue
-            if told is not None:
-                return f"{told} in {file}"
+            if stored is not None:
+                return f"{stored} in {file}"
         return f"{as_example(row)} in {source.name}"
 
     def _symbol_of_name(self, file: Path) -> str | None:
-        """The symbol that the bare name of a file is; None where a column holds symbols."""
+        """The symbol that a file name is; None where a column holds symbols."""
         suffix = suffix_of(file)
         names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
-        columns = match_bar_columns(names, self.form, (*OPTIONAL, "symbol"))
+        columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
         stem = without_suffix(file.name, suffix)
@@ -194,7 +202,7 @@ class BarReader:
             )
         return stem
 
-    def _fitting(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
+    def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
         """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""
         for _, alike in groupby(files, suffix_of):
             for batch in in_batches(((file, _rows(file)) for file in alike), self.rows_at_once):
@@ -203,19 +211,19 @@ class BarReader:
     def _read(
         self, files: Sequence[Path], symbol: str | None, faults: Faults, *, alike: bool = False
     ) -> Iterator[pl.DataFrame]:
-        """Bars of files, as one table where their columns are the same; a damaged one is found by halves."""
+        """Read files as one table if they have the same columns; a damaged file is found by bisection."""
         try:
-            yield self._said(self._opened(files, symbol), faults)
+            yield self._collect(self._open(files, symbol), faults)
         except (*UNREADABLE, InputError) as error:
             if len(files) == 1 or (alike and isinstance(error, InputError)):
-                faults.add(files, _told(files[0], error))
+                faults.add(files, _message(files[0], error))
                 return
             groups = [files[: len(files) // 2], files[len(files) // 2 :]] if alike else _by_schema(files)
             for group in groups:
                 yield from self._read(group, symbol, faults, alike=True)
 
-    def _opened(self, files: Sequence[Path], symbol: str | None) -> Table:
-        table = open_bars(files, self.form, symbol)
+    def _open(self, files: Sequence[Path], symbol: str | None) -> Table:
+        table = open_bars(files, self.form, symbol, self.optional)
         self.extra.update(table.extra)
         if symbol is not None or self.only is None:
             return table
@@ -223,38 +231,38 @@ class BarReader:
         asking = None if table.asking is None else table.asking.filter(wanted)
         return table._replace(of_files=table.of_files.filter(wanted), asking=asking)
 
-    def _said(self, table: Table, faults: Faults) -> pl.DataFrame:
-        """The bars of a table without files that leave open what their times mean, or have none that can be read."""
+    def _collect(self, table: Table, faults: Faults) -> pl.DataFrame:
+        """Collect a table without the files whose times are ambiguous, or none of whose times can be parsed."""
         if table.asking is None:
             return table.of_files.collect()
         bars = table.asking.collect()
-        asked = _first_of_each(bars, UNSAID)
+        ambiguous = _first_of_each(bars, AMBIGUOUS_TIME)
         questions: dict[bool, list[tuple[str, str]]] = {}
-        for file, value in asked.select(FILE, UNSAID).iter_rows():
+        for file, value in ambiguous.select(FILE, AMBIGUOUS_TIME).iter_rows():
             questions.setdefault(needs_unit(value), []).append((file, value))
         for alike in questions.values():
             faults.add(
                 [Path(file) for file, _ in alike], f"{alike[0][0]}: {ambiguous_time_error(table.columns, alike[0][1])}"
             )
-        bars = bars.filter(~pl.col(FILE).is_in(asked[FILE].to_list()))
-        unread = _first_of_each(bars, SHAPELESS)
+        bars = bars.filter(~pl.col(FILE).is_in(ambiguous[FILE].to_list()))
+        unread = _first_of_each(bars, UNPARSABLE_TIME)
         if not unread.is_empty():
             unread = unread.join(bars.filter(pl.col("timestamp").is_not_null()), FILE, "anti", maintain_order="left")
         files = unread[FILE].to_list()
         if files:
             faults.add(
                 [Path(file) for file in files],
-                f"{files[0]}: {unparsable_time_error(table.columns, unread[SHAPELESS][0])}",
+                f"{files[0]}: {unparsable_time_error(table.columns, unread[UNPARSABLE_TIME][0])}",
             )
         return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
 
     def _whole_symbols(
-        self, source: Source, faults: Faults, refusing: Callable[[pl.LazyFrame], Mapping[str, str]]
+        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
     ) -> Iterator[pl.DataFrame]:
-        """Bars of one large file: partitioned by symbol in a temporary folder, where several batches hold them."""
+        """Read a file that does not fit into memory, partitioned by symbol in a temporary folder."""
         try:
             bars = self.scan(source.files)
-            for file, why in refusing(bars).items():
+            for file, why in rejecting(bars).items():
                 faults.add([Path(file)], f"{file}: {why}")
                 return
             sizes = count_symbols(bars)
@@ -269,18 +277,18 @@ class BarReader:
                 for batch in batches:
                     yield partitions.read(batch).collect()
         except (*UNREADABLE, InputError) as error:
-            faults.add(source.files, _told(source.files[0], error))
+            faults.add(source.files, _message(source.files[0], error))
 
     def scan(self, files: Sequence[Path]) -> pl.LazyFrame:
         """Bars (BARS and FILE) of files that need not fit into memory, in the order of the files.
 
         Raises:
-            InputError: a file is not readable, is no table of bars, or leaves open what its times mean.
+            InputError: a file is not readable, is not a table of bars, or has ambiguous times.
         """
         tables = []
         for _, alike in groupby(files, _schema_of):
-            table = self._opened(list(alike), None)
-            table.require_said()
+            table = self._open(list(alike), None)
+            table.require_readable_times()
             tables.append(table.of_files)
         return pl.concat(tables)
 
@@ -293,32 +301,32 @@ def _source(files: Sequence[Path], options: str, symbol: str | None, rows: int =
 
 
 def _first_of_each(bars: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The first row of each file that has a value in a column."""
+    """The first row of each file whose value in a column is not null."""
     return bars.filter(pl.col(name).is_not_null()).unique(FILE, keep="first", maintain_order=True)
 
 
 def _rows(file: Path) -> int:
-    """How many rows a file has; of text about, rather more than less."""
+    """The number of rows of a file; of text a high estimate."""
     if suffix_of(file) in BYTES_PER_ROW:
         return file.stat().st_size // BYTES_PER_ROW[suffix_of(file)]
     return int(parquet.read_metadata(file).num_rows)
 
 
-def _told(file: Path, error: BaseException) -> str:
+def _message(file: Path, error: BaseException) -> str:
     return str(error if isinstance(error, InputError) else damaged(file, error))
 
 
 def as_example(row: pl.DataFrame) -> str:
-    """What a row (QUARANTINED_BARS) says, in a line."""
-    said = row.row(0, named=True)
-    moment = said["timestamp"]
+    """Describe a row (QUARANTINED_BARS) in one line."""
+    values_of = row.row(0, named=True)
+    moment = values_of["timestamp"]
     when = "without a time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-    values = ", ".join(f"{name} {said[name]}" for name in ("open", "high", "low", "close", "volume"))
-    return f"{said['symbol']} {when}, {values},"
+    values = ", ".join(f"{name} {values_of[name]}" for name in ("open", "high", "low", "close", "volume"))
+    return f"{values_of['symbol']} {when}, {values},"
 
 
 def _by_schema(files: Sequence[Path]) -> list[list[Path]]:
-    """Files of one kind and with the same columns, in order; one that cannot be opened stands alone."""
+    """Group files by kind and columns, in order; a file that cannot be opened is a group by itself."""
     groups: dict[object, list[Path]] = {}
     for file in files:
         groups.setdefault(_schema_of(file), []).append(file)
@@ -326,7 +334,7 @@ def _by_schema(files: Sequence[Path]) -> list[list[Path]]:
 
 
 def _schema_of(file: Path) -> object:
-    """What files that are read in one scan have in common."""
+    """A key that is the same for files that one scan can read."""
     try:
         return suffix_of(file), tuple(scanned([file]).collect_schema().items())
     except UNREADABLE:

@@ -1,4 +1,4 @@
-"""Tables of minute bars that people bring: opened whatever their form, and what is wrong told with the file's name."""
+"""Tables of users' minute bars, opened in any supported form; every error names the file."""
 
 import csv
 import gzip
@@ -24,27 +24,26 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
-# Of one batch: about 1 GB with what is made of them. A symbol of 750 sessions has a third of it.
+# Rows of one batch, about 1 GB with intermediate results. A symbol of 750 sessions has a third of them.
 ROWS_AT_ONCE: Final = 1_000_000
-# what is raised by a file that is damaged, or no table at all
+# exceptions that a damaged file raises, or one that is not a table
 UNREADABLE: Final = (
     *(pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException),
     *(OSError, EOFError, UnicodeDecodeError, csv.Error),
 )
-# beside bars: the file; and, where times are text, the time where it leaves open what it means, and where it is in no
-# form that is read
+# further columns of bars: the file; and, where times are text, those that are ambiguous and those in no supported form
 FILE: Final = " file"
-UNSAID: Final = " unsaid"
-SHAPELESS: Final = " shapeless"
+AMBIGUOUS_TIME: Final = " ambiguous time"
+UNPARSABLE_TIME: Final = " unparsable time"
 _KEY: Final = "symbol="
 Item = TypeVar("Item")
 
 
 class Table(NamedTuple):
-    """A table of bars (BARS) that is not read yet, the columns that hold them, and those of which nothing is made.
+    """A lazy table of bars (BARS), the columns they are read from, and the ignored columns (`extra`).
 
-    `of_files` are the same bars with FILE; `asking`, where times are text, with UNSAID, SHAPELESS and FILE: text may
-    leave open what it means.
+    `of_files` are the same bars with FILE; `asking`, only where times are text, the same with FILE, AMBIGUOUS_TIME and
+    UNPARSABLE_TIME.
     """
 
     bars: pl.LazyFrame
@@ -53,16 +52,16 @@ class Table(NamedTuple):
     of_files: pl.LazyFrame
     asking: pl.LazyFrame | None
 
-    def require_said(self) -> None:
-        """Make sure that no time leaves open what it means, and that one can be read; reads them where they are text.
+    def require_readable_times(self) -> None:
+        """Require that no time is ambiguous and that at least one can be parsed; reads the column where it is text.
 
         Raises:
-            InputError: one does, or none can; the file is named.
+            InputError: a time is ambiguous, or none can be parsed; names the file.
         """
-        for file, value in self._first(UNSAID):
+        for file, value in self._first(AMBIGUOUS_TIME):
             raise InputError(f"{file}: {ambiguous_time_error(self.columns, value)}")
         if not self._first("timestamp"):
-            for file, value in self._first(SHAPELESS):
+            for file, value in self._first(UNPARSABLE_TIME):
                 raise InputError(f"{file}: {unparsable_time_error(self.columns, value)}")
 
     def _first(self, name: str) -> list[tuple[str, str]]:
@@ -75,10 +74,13 @@ class Table(NamedTuple):
 
 
 def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without: Sequence[str] = OPTIONAL) -> Table:
-    """Bars of files of one schema; `symbol` fills in where no column says it, columns of `without` may be missing.
+    """Open files of one schema as bars.
+
+    Symbols without a capital letter are put in capitals. `symbol` replaces null symbols, or the missing column; the
+    columns of `without` may be missing.
 
     Raises:
-        InputError: the first file cannot be read, or is no table of bars; it is named.
+        InputError: the first file cannot be read, or is not a table of bars; names it.
     """
     first = files[0]
     try:
@@ -87,7 +89,7 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         names = match_bar_columns(found.names(), form, without if symbol is None else (*without, "symbol"))
         is_text = found[names["timestamp"]] == pl.String
         asked = (
-            [ambiguous_bar_times(names, form).alias(UNSAID), unparsable_bar_times(names).alias(SHAPELESS)]
+            [ambiguous_bar_times(names, form).alias(AMBIGUOUS_TIME), unparsable_bar_times(names).alias(UNPARSABLE_TIME)]
             if is_text
             else []
         )
@@ -103,39 +105,39 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
 
 
 def timeless(file: Path, form: BarForm, symbol: str | None) -> str | None:
-    """The first timestamp of a file of which nothing can be made, as the file has it; None where there is none.
+    """The first timestamp of a file that cannot be parsed, as stored in the file; None if all can.
 
     Raises:
         InputError: see `open_bars`.
     """
     table = open_bars([file], form, symbol)
     name, found = table.columns["timestamp"], scanned([file]).collect_schema()
-    raw = scanned([file]).select(pl.col(name).alias(UNSAID))
+    raw = scanned([file]).select(pl.col(name).alias(AMBIGUOUS_TIME))
     both = pl.concat([raw, table.bars.select("timestamp")], how="horizontal")
     first = both.filter(pl.col("timestamp").is_null()).head(1).collect()
     if first.is_empty():
         return None
-    value = first.select(pl.col(UNSAID).to_physical() if found[name].is_temporal() else UNSAID).item()
+    value = first.select(pl.col(AMBIGUOUS_TIME).to_physical() if found[name].is_temporal() else AMBIGUOUS_TIME).item()
     return f"{name} {value!r} ({found[name]})"
 
 
 def scanned(files: Sequence[Path], name_in: str | None = None) -> pl.LazyFrame:
-    """Files of one kind as they are; the column `name_in`, if given, says of which file a row is."""
+    """Scan files of one kind unchanged; `name_in`, if given, is a column that names the file of each row."""
     if suffix_of(files[0]).startswith(".csv"):
-        # as text, so that a symbol such as NA or TRUE stays one; `as_bars` makes numbers of what is to be numbers
+        # as text, so that a symbol such as NA or TRUE stays a symbol; `as_bars` parses the numbers
         return pl.scan_csv(list(files), infer_schema=False, glob=False, include_file_paths=name_in)
     return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, include_file_paths=name_in)
 
 
 def first_lines(file: Path) -> list[list[str]]:
-    """Header and first row of a csv file."""
+    """Read the header and the first row of a csv file."""
     opened = gzip.open if file.suffix.lower() == ".gz" else open
     with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
         return [values for values, _ in zip(csv.reader(lines), range(2), strict=False)]
 
 
 def suffix_of(file: Path) -> str:
-    """Which of SUFFIXES a name ends with."""
+    """The one of SUFFIXES that a file name ends with, else its last suffix."""
     return next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), file.suffix)
 
 
@@ -145,13 +147,13 @@ def without_suffix(name: str, suffix: str) -> str:
 
 
 def symbol_of_path(file: Path) -> str | None:
-    """The symbol that a folder or file names as `symbol=X`; None where none does."""
+    """The symbol of a folder or file named `symbol=X`; None if there is none."""
     named = [part.removeprefix(_KEY) for part in file.parts if part.startswith(_KEY)]
     return without_suffix(named[-1], suffix_of(file)) if named else None
 
 
 def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tuple[Item, int]]]:
-    """Consecutive items, each with how many rows it has, with at most `rows` together; a single one may have more."""
+    """Group consecutive items, given with their rows, into batches of at most `rows`; a single item may have more."""
     together: list[tuple[Item, int]] = []
     total = 0
     for item, size in sized:
@@ -165,13 +167,13 @@ def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tu
 
 
 def unreadable(file: Path, error: BaseException) -> InputError:
-    """What to say of a file that is no table."""
+    """The error for a file that is not a table."""
     kind = suffix_of(file).strip(".")
     return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). Convert it, or leave it out.")
 
 
 def damaged(name: object, error: BaseException) -> InputError:
-    """What to say of a file that is a table, of which a part cannot be read."""
+    """The error for a table of which a part cannot be read."""
     return InputError(f"{name}: cannot be read to its end ({_reason(error)}). Write the damaged file again.")
 
 

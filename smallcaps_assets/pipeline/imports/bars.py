@@ -1,4 +1,4 @@
-"""Minute bars that people have already: read, judged and merged into the lake, symbol by symbol."""
+"""Import of minute bars: read, judged and merged into the lake, symbol by symbol."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,28 +16,36 @@ from smallcaps_assets.lake.import_records import CompleteImport, ImportRecord
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
-from smallcaps_assets.pipeline.imports.bar_rules import Judged, Own, Refused, by_month, disputed, judged, outside
+from smallcaps_assets.pipeline.imports.bar_rules import (
+    JudgedBatch,
+    RejectedRows,
+    SymbolBars,
+    by_month,
+    find_disputed_sessions,
+    find_files_outside,
+    judge_batch,
+)
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 
-# symbols of their own files that are read and stored at the same time; Polars itself uses every core
+# symbols with their own files that are imported concurrently; Polars itself uses every core
 SYMBOLS_AT_ONCE: Final = 2
-# of one table, stored at the same time: each waits for the disk
+# symbols of one batch that are stored concurrently: each waits for the disk
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
-# raise it with every change of what is made of files: those imported before are then read again
+# raise it with every change of how files are read or judged: files imported before are then read again
 _VERSION: Final = "3"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BarImport:
-    """Everything that importing bars takes.
+    """Imports bars.
 
     `over` are the XNYS sessions that are over, sorted: bars of other days are left out and counted. A session that has
-    imported bars is covered, and so never asked of the vendor; with `complete` those without, between a symbol's first
+    imported bars is covered, and so never fetched; with `complete` those without, between a symbol's first
     bar and its last, are as well. Of two bars of one minute that differ, the one that came first stays, be it the
     lake's or a file's; with `replace` the one that came last. Unless that was `decided`, sessions of which too many
-    minutes differ are refused. So are files with many bars outside of every session, unless they may be
+    minutes differ are rejected. So are files with many bars outside of every session, unless they may be
     (`allow_outside`). `begin` is called before anything is written.
     """
 
@@ -49,18 +57,18 @@ class BarImport:
     decided: bool = False
     allow_outside: bool = False
     begin: Callable[[], None] = lambda: None
-    refused: Refused = field(default_factory=Refused)
+    rejected: RejectedRows = field(default_factory=RejectedRows)
     _ranges: dict[str, tuple[date, date]] = field(default_factory=dict, init=False)
     _spellings: dict[str, str] = field(default_factory=dict, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
     @property
     def options(self) -> str:
-        """What decides what becomes of files, besides how they are read."""
+        """The options that decide the result besides those of the reader, for the signatures of sources."""
         return f"{_VERSION} {self.replace} {self.complete}"
 
     def run(self, sources: Sequence[Source], log: Callable[[str], None]) -> Iterator[Outcome]:
-        """Import what is not here yet; one outcome per symbol and source, without figures where nothing was read.
+        """Import what is not imported yet; one outcome per symbol and source, without figures where nothing was read.
 
         A file that cannot be read, or a symbol whose files in the lake cannot, is reported with the cause and stops no
         other; an outcome without partition tells of files. `log` takes lines about progress.
@@ -69,23 +77,23 @@ class BarImport:
             DiskFull: there is no room.
         """
         self._spellings.update((symbol.casefold(), symbol) for symbol in self.store.symbols())
-        held = self._held(sources)
+        complete = self._complete(sources)
         for source in sources:
-            yield from (Outcome((symbol,)) for symbol in sorted({one for one, _ in held.get(source, ())}))
-        due = [source if source not in held else source.only(_left(held[source])) for source in sources]
-        due = [source for source in due if source.files]
-        progress = _Megabytes(sum(source.size for source in due), log)
-        named = [source for source in due if source.symbol is not None]
+            yield from (Outcome((symbol,)) for symbol in sorted({one for one, _ in complete.get(source, ())}))
+        backlog = [source.only(_left(complete[source])) if source in complete else source for source in sources]
+        backlog = [source for source in backlog if source.files]
+        progress = _Megabytes(sum(source.size for source in backlog), log)
+        named = [source for source in backlog if source.symbol is not None]
         for source, outcomes in in_threads(self._import_all, named, SYMBOLS_AT_ONCE, tick=progress.tick):
             yield from outcomes
             progress.add(source.size)
         # one after the other: where they say different things of a minute, the order decides
-        for source in due:
+        for source in backlog:
             if source.symbol is None:
                 yield from self._import(source, progress.add)
 
-    def _held(self, sources: Sequence[Source]) -> dict[Source, set[tuple[str, CompleteImport]]]:
-        """The sources that were imported and whose bars are all still here, each with what its symbols remember."""
+    def _complete(self, sources: Sequence[Source]) -> dict[Source, set[tuple[str, CompleteImport]]]:
+        """The sources whose imported bars are all still published, each with the records of its symbols."""
         mixed = any(source.symbol is None for source in sources)
         symbols = self.store.symbols() if mixed else [source.symbol for source in sources if source.symbol]
         found: dict[str, set[tuple[str, CompleteImport]]] = {}
@@ -103,30 +111,30 @@ class BarImport:
     def _imports(self, symbol: str) -> set[CompleteImport]:
         try:
             return self.store.imports(symbol)
-        except LakeError:  # told when it is merged into
+        except LakeError:  # reported when it is merged into
             return set()
 
     def _import_all(self, source: Source) -> tuple[Source, list[Outcome]]:
-        return source, list(self._import(source, lambda size: None))  # noqa: ARG005 -- told when all of it is done
+        return source, list(self._import(source, lambda size: None))  # noqa: ARG005 -- reported when the whole source is done
 
     def _import(self, source: Source, progress: Callable[[int], None]) -> Iterator[Outcome]:
-        """Merge a source; the last symbol with bars is merged last and remembers how many there were.
+        """Merge a source; the last symbol with bars is merged last and records the number of symbols.
 
-        `progress` is told the bytes that were done.
+        `progress` receives the bytes that were done.
         """
         faults = Faults()
-        problems = faults.told
+        problems = faults.messages
         seen = Counter[str]()
-        last: Own | None = None
+        last: SymbolBars | None = None
         signature = None if source.left else source.signature
         for batch in self.files.batches(source, faults, self._outside):
-            found = judged(batch, source, self.over, problems, last=self.replace)
+            found = judge_batch(batch, source, self.over, problems, last=self.replace)
             seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
-            own = self._agreeing(found, batch, problems)
-            self._set_aside(found, own, source)
-            seen.update(symbols=sum(one.has_bars for one in own), nameless=found.nameless.height)
-            seen.update(not_over=sum(one.not_over for one in own), off_hours=sum(one.off_hours for one in own))
-            ready = [one for one in [last, *own] if one is not None]
+            symbols = self._agreeing(found, batch, problems)
+            self._quarantine(found, symbols, source)
+            seen.update(symbols=sum(one.has_bars for one in symbols), nameless=found.nameless.height)
+            seen.update(not_over=sum(one.not_over for one in symbols), off_hours=sum(one.off_hours for one in symbols))
+            ready = [one for one in [last, *symbols] if one is not None]
             last = next((one for one in reversed(ready) if one.has_bars), None)
             others = [one for one in ready if one is not last]
             yield from in_threads(lambda one: self._stored(one, signature, 0), others, STORED_AT_ONCE)
@@ -136,7 +144,7 @@ class BarImport:
         if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
             problems.append(
                 f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
-                f"--unit and what the columns hold. {self.refused.first()}"
+                f"--unit and what the columns hold. {self.rejected.first()}"
             )
         if last is not None:
             # files that cannot be read do not keep the others from being remembered: only they are read again
@@ -150,46 +158,46 @@ class BarImport:
         progress(source.size - seen["bytes"])
 
     def _outside(self, bars: pl.LazyFrame) -> dict[str, str]:
-        return {} if self.allow_outside else outside(bars, self.over)
+        return {} if self.allow_outside else find_files_outside(bars, self.over)
 
-    def _agreeing(self, found: Judged, batch: pl.DataFrame, problems: list[str]) -> list[Own]:
-        """The symbols with the sessions whose bars do not differ too often, or where it was decided which stay."""
+    def _agreeing(self, found: JudgedBatch, batch: pl.DataFrame, problems: list[str]) -> list[SymbolBars]:
+        """The symbols without the sessions whose bars differ too often; with them if `decided`."""
         if self.decided:
-            return found.own
-        compared = in_threads(self._agreement, [one for one in found.own if one.has_bars], STORED_AT_ONCE)
+            return found.symbols
+        compared = in_threads(self._agreement, [one for one in found.symbols if one.has_bars], STORED_AT_ONCE)
         lake = pl.concat([MINUTES_COMPARED.to_frame(), *compared])
-        bad, told = disputed(batch, lake, found.minutes, self.store.lake.minute_bars)
-        problems += told
+        bad, messages = find_disputed_sessions(batch, lake, found.minutes, self.store.lake.minute_bars)
+        problems += messages
         days = dict(bad.group_by("symbol").agg("day").iter_rows())
-        own = [one.without(days[one.symbol]) if one.symbol in days else one for one in found.own]
-        return [one for one in own if one.symbol not in days or one.has_bars or not one.refused.is_empty()]
+        symbols = [one.without(days[one.symbol]) if one.symbol in days else one for one in found.symbols]
+        return [one for one in symbols if one.symbol not in days or one.has_bars or not one.rejected.is_empty()]
 
-    def _agreement(self, own: Own) -> pl.DataFrame:
+    def _agreement(self, one: SymbolBars) -> pl.DataFrame:
         try:
-            return self.store.agreement(own.symbol, own.bars.drop("day"))
-        except LakeError:  # told when it is merged into
+            return self.store.agreement(one.symbol, one.bars.drop("day"))
+        except LakeError:  # reported when it is merged into
             return MINUTES_COMPARED.to_frame()
 
-    def _set_aside(self, found: Judged, own: Sequence[Own], source: Source) -> None:
-        """Count what is refused, with an example of each reason, and store what no symbol can be found for."""
-        rows = pl.concat([found.nameless, *(one.refused for one in own)])
-        for reason, row in self.refused.add(rows).items():
-            self.refused.examples[reason] = self.files.example(source, row)
+    def _quarantine(self, found: JudgedBatch, symbols: Sequence[SymbolBars], source: Source) -> None:
+        """Count rejected rows, with an example of each reason, and quarantine those without a usable symbol."""
+        rows = pl.concat([found.nameless, *(one.rejected for one in symbols)])
+        for reason, row in self.rejected.add(rows).items():
+            self.rejected.examples[reason] = self.files.example(source, row)
         if not found.nameless.is_empty():
             self.begin()
             self.store.quarantine(None, found.nameless)
 
-    def _stored(self, own: Own, signature: str | None, of: int, left: tuple[int, ...] = ()) -> Outcome:
-        """Merge the bars of one symbol, month by month; the last month remembers the import."""
+    def _stored(self, one: SymbolBars, signature: str | None, of: int, left: tuple[int, ...] = ()) -> Outcome:
+        """Merge the bars of one symbol, month by month; the last month records the import."""
         try:
-            self._require_one_spelling(own.symbol)
+            self._require_one_spelling(one.symbol)
             self.begin()
-            figures = self._merged(own, None if own.not_over else signature, of, left)
+            figures = self._merged(one, None if one.not_over else signature, of, left)
         except DiskFull:
             raise
         except LakeError as error:
-            return Outcome((own.symbol,), {}, (f"{own.symbol}: {error}",))
-        return Outcome((own.symbol,), dict(figures))
+            return Outcome((one.symbol,), {}, (f"{one.symbol}: {error}",))
+        return Outcome((one.symbol,), dict(figures))
 
     def _require_one_spelling(self, symbol: str) -> None:
         with self._lock:
@@ -200,27 +208,27 @@ class BarImport:
                 "one of them out."
             )
 
-    def _merged(self, own: Own, signature: str | None, of: int, left: tuple[int, ...]) -> Counter[str]:
+    def _merged(self, one: SymbolBars, signature: str | None, of: int, left: tuple[int, ...]) -> Counter[str]:
         figures = Counter(
-            rows_quarantined=own.refused.height, rows_on_other_days=own.on_other_days, rows_not_over=own.not_over
+            rows_quarantined=one.rejected.height, rows_on_other_days=one.on_other_days, rows_not_over=one.not_over
         )
-        refused = by_month(own.refused.with_columns(day=DAY))
-        self.store.quarantine(own.symbol, refused.pop(None, own.refused.clear()), own.bars)
-        bars = {month: rows for month, rows in by_month(own.bars).items() if month is not None}
-        covers = self._covers(own) if self.complete else {}
+        rejected = by_month(one.rejected.with_columns(day=DAY))
+        self.store.quarantine(one.symbol, rejected.pop(None, one.rejected.clear()), one.bars)
+        bars = {month: rows for month, rows in by_month(one.bars).items() if month is not None}
+        covers = self._covers(one) if self.complete else {}
         marks: dict[date, str] = {}
-        months = {month for month in (*bars, *covers, *refused) if month is not None}
-        # the last month with bars comes last: it remembers
+        months = {month for month in (*bars, *covers, *rejected) if month is not None}
+        # the last month with bars comes last: it records the import
         for month in sorted(months, key=lambda month: (month in bars, month)):
             last = signature is not None and month == max(bars, default=None)
             done = self.store.merge(
-                own.symbol,
+                one.symbol,
                 month,
-                bars.get(month, own.bars.drop("day").clear()),
+                bars.get(month, one.bars.drop("day").clear()),
                 covers=covers.get(month, ()),
                 replace=self.replace,
                 import_record=ImportRecord(str(signature), of, dict(marks), left) if last else None,
-                rejected=refused.get(month, own.refused.clear()),
+                rejected=rejected.get(month, one.rejected.clear()),
             )
             marks |= done.fingerprints
             figures.update(bars_new=done.new, bars_equal=done.equal, bars_differing=done.differing)
@@ -229,11 +237,11 @@ class BarImport:
         figures["sessions"] = len(marks)
         return figures
 
-    def _covers(self, own: Own) -> dict[date, list[date]]:
+    def _covers(self, one: SymbolBars) -> dict[date, list[date]]:
         """The sessions between the first bar of a symbol and the last, of all its files so far, by month."""
-        if not own.has_bars:
+        if not one.has_bars:
             return {}
-        first, last = self._extend(own.symbol, *own.bars.select(pl.col("day").min(), last=pl.col("day").max()).row(0))
+        first, last = self._extend(one.symbol, *one.bars.select(pl.col("day").min(), last=pl.col("day").max()).row(0))
         covers: dict[date, list[date]] = {}
         for day in self.over:
             if first <= day <= last:
@@ -247,9 +255,9 @@ class BarImport:
         return self._ranges[symbol]
 
 
-def _left(held: set[tuple[str, CompleteImport]]) -> list[int]:
-    """The files of a source that could not be read when it was imported."""
-    return sorted({number for _, one in held for number in one.left})
+def _left(records: set[tuple[str, CompleteImport]]) -> list[int]:
+    """The numbers of the files that could not be read when a source was imported."""
+    return sorted({number for _, one in records for number in one.left})
 
 
 class _Megabytes:

@@ -10,7 +10,7 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars
-from smallcaps_assets.domain.imports.bars import OPTIONAL, match_bar_columns
+from smallcaps_assets.domain.imports.bars import match_bar_columns
 from smallcaps_assets.domain.imports.columns import PLAUSIBLE_S
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
@@ -54,7 +54,7 @@ class BarsBySymbol:
         """Read the footers of parquet files `paths`, and the symbols of those that have a column for them.
 
         Raises:
-            InputError: a file is not readable, is no table of bars, or leaves open what its times mean.
+            InputError: a file is not readable, is not a table of bars, or has ambiguous times.
         """
         extents = {path: _extent(path, reader) for path in with_progress(paths, len(paths), "files looked at", log)}
         problems: list[str] = []
@@ -101,7 +101,7 @@ class BarsBySymbol:
         Rows without a usable timestamp are on every date. The good rows (BARS) are minutes whose values are not judged.
 
         Raises:
-            InputError: a file is damaged, or leaves open what its times mean.
+            InputError: a file is damaged, or has ambiguous times.
         """
         parts = [self._read_named(symbol, first, last) for symbol in symbols if symbol in self.named]
         if not self.mixed_rows.keys().isdisjoint(symbols):
@@ -133,8 +133,8 @@ class BarsBySymbol:
         if not files:
             return CleanBars(BARS.to_frame().with_columns(pl.lit("").alias(FILE)), QUARANTINED_BARS.to_frame())
         frames = list(self.reader.batches(replace(source, files=files), faults, lambda _: {}))
-        if faults.told:
-            raise InputError(faults.told[0])
+        if faults.messages:
+            raise InputError(faults.messages[0])
         return reject_misplaced(pl.concat(frames), symbol)
 
     def _collect_mixed(
@@ -180,7 +180,7 @@ def _extent(path: Path, reader: BarReader) -> _Extent:
         raise unreadable(path, error) from error
     names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
     try:
-        column = names.index(match_bar_columns(names, reader.form, (*OPTIONAL, "symbol"))["timestamp"])
+        column = names.index(match_bar_columns(names, reader.form, (*reader.optional, "symbol"))["timestamp"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     times = [_times(metadata.row_group(at).column(column).statistics) for at in range(metadata.num_row_groups)]

@@ -1,4 +1,4 @@
-"""Taking in a MASTER table of an earlier system, or its shards: read file by file, put right, published once."""
+"""Import of the MASTER table of an earlier system, or its shards: read file by file, repaired, published once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.imports.bar_tables import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 
-ADOPTED_MARK: Final = "adopted events"
+EVENTS_PROVENANCE: Final = "adopted events"
 # rows read since copies were last removed, so that a table and its own shards need the memory of one of them
 ROWS_AT_ONCE: Final = 1_000_000
 # Of rows that are right, those after the close of short days lie outside: less than 1 %. A clock that is wrong by five
@@ -45,21 +45,21 @@ ROWS_AT_ONCE: Final = 1_000_000
 MOST_OUTSIDE: Final = 0.02
 # Of events on days with bars, nearly all lie on a bar with their close and volume, or hardly any does.
 LEAST_ON_BARS: Final = 0.5
-# how every parquet file begins
-_MARK: Final = b"PAR1"
-# files that an error names
+# first bytes of every parquet file
+_PARQUET_MAGIC: Final = b"PAR1"
+# files that an error lists
 NAMED: Final = 3
 # calendar days that hold the trading days before, with which `rvol_day` compares
 _DAYS_PER_TRADING_DAY: Final = 3
-# of a bar, what an event is held against
-_BARS_HELD: Final = ("symbol", "timestamp", "close", "volume")
-# of an event, what is held against bars
-_HELD: Final = ("symbol", "event_type", "timestamp", "close", "volume")
+# columns of bars that events are compared with
+_BAR_COLUMNS: Final = ("symbol", "timestamp", "close", "volume")
+# columns of events that are compared with bars
+_EVENT_COLUMNS: Final = ("symbol", "event_type", "timestamp", "close", "volume")
 _DAYS: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date()})
 
 
-class EventsAdopted(NamedTuple):
-    """What came of it: figures, files that could not be read with the cause, and whether anything was written."""
+class EventsOutcome(NamedTuple):
+    """Figures on repairs, messages about files that could not be read, and whether anything was written."""
 
     repairs: dict[str, Any]
     problems: list[str]
@@ -68,17 +68,17 @@ class EventsAdopted(NamedTuple):
 
 @dataclass(frozen=True)
 class EventsImport:
-    """Everything that taking in events needs.
+    """Imports events.
 
     Attributes:
-        bars: of the lake; they fill in what the earlier table does not know.
+        bars: the bars of the lake; they fill in what the earlier table lacks.
         params: of detection; features, cooldown and tiers are used.
         sessions: bounds of the sessions.
-        clock: how timestamps are read that do not say it themselves.
-        replace: whether what earlier imports brought is left out; otherwise events are added to it.
+        clock: how to read timestamps without a zone or unit.
+        replace: whether to drop the events of earlier imports; otherwise events are added to them.
         allow_outside: whether many rows may lie outside every session.
         allow_other_bars: whether the bars of the lake may contradict most events.
-        log: takes lines about progress.
+        log: receives lines about progress.
     """
 
     bars: BarsStore
@@ -90,8 +90,8 @@ class EventsImport:
     allow_other_bars: bool
     log: Callable[[str], None]
 
-    def run(self, files: Sequence[Path], out: Path, refused_to: Path) -> EventsAdopted:
-        """Publish MASTER of the events of `files` and of `out` to `out`, and the rows that are none to `refused_to`.
+    def run(self, files: Sequence[Path], out: Path, quarantine: Path) -> EventsOutcome:
+        """Publish MASTER of the events of `files` and of `out` to `out`, and rejected rows to `quarantine`.
 
         A file that cannot be read is named and does not stop the others. The same files give the same bytes, in
         whatever order and in however many imports.
@@ -102,7 +102,7 @@ class EventsImport:
                 was written.
             LakeError: the disk refuses.
         """
-        _require_own(out)
+        _require_replaceable(out)
         rows, problems = self._read(files)
         if not self.allow_outside:
             self._require_clock(rows)
@@ -112,7 +112,7 @@ class EventsImport:
         sessions = self._sessions_of(rows)
         facts, days = self._facts(rows, sessions)
         if not self.allow_other_bars:
-            self._require_bars(rows.filter(~pl.col("here")).select(_HELD), sessions, facts, days)
+            self._require_bars(rows.filter(~pl.col("here")).select(_EVENT_COLUMNS), sessions, facts, days)
         adopted = import_events(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
         if not adopted.repairs["events"]:
             told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
@@ -121,22 +121,22 @@ class EventsImport:
             raise InputError(f"not one event, so nothing was written: {causes}")
         if out == self.bars.lake.imported_events:
             record_import(self.bars.lake, "events")
-        said = {"what": ADOPTED_MARK}
+        said = {"what": EVENTS_PROVENANCE}
         written = [publish_changed(out, adopted.events, said)]
-        refused_before = _published(refused_to, REJECTED)
-        pieces = [adopted.rejected] if self.replace else [adopted.rejected, refused_before]
+        rejected_before = _published(quarantine, REJECTED)
+        pieces = [adopted.rejected] if self.replace else [adopted.rejected, rejected_before]
         refused = still_rejected(pl.concat(pieces), adopted.events)
-        if refused.height or refused_to.is_file():
-            written.append(publish_changed(refused_to, refused, said))
+        if refused.height or quarantine.is_file():
+            written.append(publish_changed(quarantine, refused, said))
         figures = {
             "events_left_out": before.height if self.replace else 0,
             "in_quarantine": refused.height,
-            "left_quarantine": refused_before.join(refused, on=list(REJECTED), how="anti", nulls_equal=True).height,
+            "left_quarantine": rejected_before.join(refused, on=list(REJECTED), how="anti", nulls_equal=True).height,
         }
-        return EventsAdopted(adopted.repairs | figures, problems, any(written))
+        return EventsOutcome(adopted.repairs | figures, problems, any(written))
 
     def _read(self, files: Sequence[Path]) -> tuple[pl.DataFrame, list[str]]:
-        """The distinct rows of all files (ROWS), and why some could not be read."""
+        """The distinct rows of all files (ROWS), and messages about files that could not be read."""
         pieces, problems, waiting = [ROWS.to_frame()], [], 0
         for file in with_progress(files, len(files), "files of events", self.log):
             try:
@@ -170,30 +170,30 @@ class EventsImport:
         return sessions_between(first.date() - self._before(), last.date(), self.sessions)
 
     def _require_clock(self, rows: pl.DataFrame) -> None:
-        """Make sure that the times of the rows can be what they are said to be."""
+        """Require that the rows lie inside sessions if their times are read as declared."""
         share = share_outside(rows, self._sessions_of(rows))
         if share <= MOST_OUTSIDE:
             return
         raise InputError(
             f"{share:.1%} of the rows lie outside every session, on days without one or at night in New York; so "
             f"nothing was written. Most likely {self._likely(rows)}. Or give --allow-outside, if the times are right: "
-            "such rows are set aside then."
+            "such rows are quarantined then."
         )
 
     def _likely(self, rows: pl.DataFrame) -> str:
-        """What is wrong with the clock of the rows, and how it is put right."""
+        """The most likely fault of the time zone, and its remedy."""
         for said, zone in self._others():
             moved = reinterpret_zone(rows, said, zone)
             share = share_outside(moved, self._sessions_of(moved))
             if share <= MOST_OUTSIDE:
-                return _taken_for(said, zone, f"{share:.1%} lie outside")
+                return _read_as(said, zone, f"{share:.1%} lie outside")
         return (
-            "the clocks did not stand where it is said: give the --timezone in which they stood, or, where the files "
-            "name a zone themselves, put it right with .dt.replace_time_zone(...) in Polars and write them again"
+            "the time zone is wrong: give the right --timezone, or, where the files "
+            "name a zone themselves, correct it with .dt.replace_time_zone(...) in Polars and write them again"
         )
 
     def _others(self) -> list[tuple[str, str]]:
-        """Zones other than the one said in which clocks often stand, each after the one said."""
+        """Pairs of the given zone and another common one."""
         said = self.clock.timezone
         if said is None:
             return [("UTC", NEW_YORK), (NEW_YORK, "UTC")]
@@ -205,7 +205,7 @@ class EventsImport:
     def _require_bars(
         self, events: pl.DataFrame, sessions: pl.DataFrame, facts: pl.DataFrame, days: pl.DataFrame
     ) -> None:
-        """Make sure that the bars of the lake do not contradict most events."""
+        """Require that the bars of the lake do not contradict most events."""
         found = measure_agreement(events, sessions, facts, days)
         if found.share >= LEAST_ON_BARS:
             return
@@ -217,32 +217,34 @@ class EventsImport:
         )
 
     def _likely_by_bars(self, events: pl.DataFrame) -> str:
-        """At which of the other clocks most events lie on their bars, and how it is put right."""
+        """The time zone in which most events lie on their bars, and the remedy."""
         zones = self._others()
         found = dict(zip(zones, self._agreements(events, zones), strict=True))
         (said, zone), best = max(found.items(), key=lambda item: item[1].same)
         if best.compared and best.same >= LEAST_ON_BARS * best.compared:
             then = f"{best.same:,} of {best.compared:,} ({best.same / best.compared:.1%}) lie on such a bar"
-            return f"Most likely {_taken_for(said, zone, then)}"
+            return f"Most likely {_read_as(said, zone, then)}"
         tried = " or ".join(zone for _, zone in zones)
         return (
-            f"Nor are there enough with clocks of {tried}: the clocks stood elsewhere, or the prices are adjusted for "
-            "splits, or the bars are those of another vendor. Give the --timezone in which the clocks stood, or prices "
+            f"Nor are there enough with clocks of {tried}: another zone is right, or the prices are adjusted for "
+            "splits, or the bars are those of another vendor. Give the right --timezone, or prices "
             "as traded"
         )
 
     def _agreements(self, events: pl.DataFrame, zones: Sequence[tuple[str, str]]) -> list[Agreement]:
-        """How many events lie on their bars where clocks of the second zone were taken for those of the first."""
+        """The agreement of events with bars if times of the second zone were read as those of the first."""
         known = set(self.bars.symbols())
         moved = [reinterpret_zone(events, said, zone).drop_nulls("timestamp") for said, zone in zones]
         sessions = [self._sessions_of(one) for one in moved]
         found = [Agreement(0, 0)] * len(zones)
         symbols = sorted(known.intersection(pl.concat(moved)["symbol"].unique()))
         by_symbol = [one.partition_by("symbol", as_dict=True) for one in moved]
-        for symbol in with_progress(symbols, len(symbols), "symbols held against their bars on other clocks", self.log):
+        for symbol in with_progress(
+            symbols, len(symbols), "symbols compared with their bars in other time zones", self.log
+        ):
             own = [one.get((symbol,), events.clear()) for one in by_symbol]
             first, last = self._days_of(pl.concat(own))
-            bars = self.bars.read_together([symbol], first, last, _BARS_HELD)
+            bars = self.bars.read_together([symbol], first, last, _BAR_COLUMNS)
             bars, days = bars.rename({"close": "bar_close", "volume": "bar_volume"}), _days_with(bars)
             found = [
                 so_far.plus(measure_agreement(one, of_zone, bars, days))
@@ -251,12 +253,12 @@ class EventsImport:
         return found
 
     def _facts(self, rows: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What the bars of the lake tell of the minutes of the rows (FACTS), and days that have bars (_DAYS)."""
+        """Facts from the lake's bars at the minutes of the rows (FACTS), and days that have bars (_DAYS)."""
         minutes = rows.select("symbol", "timestamp").drop_nulls().unique().sort("symbol", "timestamp")
         known = set(self.bars.symbols())
         of_symbols = [own for own in minutes.partition_by("symbol", maintain_order=True) if own["symbol"][0] in known]
         found, days = [FACTS.to_frame()], [_DAYS.to_frame()]
-        for own in with_progress(of_symbols, len(of_symbols), "symbols held against their bars", self.log):
+        for own in with_progress(of_symbols, len(of_symbols), "symbols compared with their bars", self.log):
             first, last = self._days_of(own)
             bars = self.bars.read(own["symbol"][0], first - self._before(), last)
             found.append(bar_facts(bars, sessions, own, self.params.features))
@@ -274,19 +276,19 @@ def _days_with(minutes: pl.DataFrame) -> pl.DataFrame:
     return minutes.select("symbol", day=new_york_date(pl.col("timestamp"))).unique()
 
 
-def _taken_for(said: str, zone: str, then: str) -> str:
-    """What is wrong with clocks, what is so where they stand in `zone`, and how it is put right."""
+def _read_as(said: str, zone: str, then: str) -> str:
+    """The message that times of `zone` were read as those of `said`, with the remedy."""
     return (
-        f"clocks of {zone} were taken for those of {said}: then {then}. Give --timezone {zone}, or, where the files "
+        f"times of {zone} were read as those of {said}: then {then}. Give --timezone {zone}, or, where the files "
         f'name {said} themselves, .dt.replace_time_zone("{zone}") in Polars and write them again'
     )
 
 
 def _scanned(file: Path) -> pl.LazyFrame:
-    """A table of events as it is; its symbol where only its path says it."""
+    """Scan a table of events; with the symbol of its path if it has no column for it."""
     with file.open("rb") as opened:
-        mark = opened.read(len(_MARK))
-    if mark != _MARK:
+        mark = opened.read(len(_PARQUET_MAGIC))
+    if mark != _PARQUET_MAGIC:
         raise InputError(
             "is no parquet file, and events are read from parquet only. Convert it: "
             'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
@@ -298,27 +300,27 @@ def _scanned(file: Path) -> pl.LazyFrame:
 
 
 def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Rows (ROWS) with those that are alike as one."""
+    """Distinct rows (ROWS) with the number of their copies."""
     return rows.group_by(*SOURCE_COLUMNS, "here").agg(pl.col("copies").sum()).select(*ROWS).collect(engine="streaming")
 
 
 def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """What an earlier import published; empty where there was none."""
+    """Read what an earlier import published; empty if there is no file."""
     if not path.is_file():
         return schema.to_frame()
     with disk_errors("read", path):
         return match_columns(pl.scan_parquet(path, hive_partitioning=False), schema, str(path)).collect()
 
 
-def _require_own(out: Path) -> None:
-    """Make sure that only an earlier import of events is replaced.
+def _require_replaceable(out: Path) -> None:
+    """Require that only an earlier import of events is replaced.
 
     Raises:
-        InputError: `out` is a folder, or a file that is none.
+        InputError: `out` is a folder or another file.
     """
     try:
-        own = not out.exists() or (out.is_file() and (provenance_of(out) or {}).get("what") == ADOPTED_MARK)
+        own = not out.exists() or (out.is_file() and (provenance_of(out) or {}).get("what") == EVENTS_PROVENANCE)
     except LakeError:
         own = False
     if not own:
-        raise InputError(f"--out {out}: is there, and is no file of adopted events. Give the path of another file.")
+        raise InputError(f"--out {out}: exists, and is not a file of imported events. Give the path of another file.")

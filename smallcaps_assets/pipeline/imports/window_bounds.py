@@ -1,4 +1,4 @@
-"""Whether files of trades and quotes can be what a person says of them."""
+"""Checks that files of trades and quotes cover the minutes that the user declares."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,15 @@ from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 
-# So many files of which not one comes as near to a bound as this do not reach it; fewer may all be of quiet minutes.
+# Of this many files at least one comes within NEAR_S of a bound that they reach; fewer may all be of quiet minutes.
 LEAST_FILES: Final = 20
 NEAR_S: Final = 60
-# files that are looked into, evenly spread
+# files to check, evenly spread
 LOOKED_INTO: Final = 1_000
 
 
 class Claim(NamedTuple):
-    """A file, and what is said that it holds around an event at `at`."""
+    """A file, and the minutes that it is declared to cover around an event at `at`."""
 
     path: Path
     at: datetime
@@ -32,19 +32,19 @@ class Claim(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """Of a file, in seconds: how far its rows and its claim reach from the event, to one side."""
+    """How far the rows of a file and its declared minutes reach from the event to one side, in seconds."""
 
     reaches: float
-    said: float
+    declared: float
 
 
 def require_bounds(claims: Sequence[Claim], timezone: str | None, sessions: SessionParams) -> None:
-    """Make sure that files which are said to hold minutes before and after their events come near those bounds.
+    """Require that files come near the bounds of the minutes that they are declared to cover.
 
-    Bounds at which nothing is traded, such as those before the pre-market opens, tell nothing and are left out.
+    Bounds outside trading hours, such as those before the pre-market opens, are ignored.
 
     Raises:
-        InputError: not one does; says what they seem to hold.
+        InputError: no file does; the message has the minutes that they seem to cover.
     """
     before, after = [], []
     opens, closes = sessions.premarket_open, sessions.afterhours_close
@@ -63,62 +63,62 @@ def require_bounds(claims: Sequence[Claim], timezone: str | None, sessions: Sess
     if short:
         seem = " ".join(f"--{name} {_minutes(sides)}" for name, sides in found.items() if sides)
         raise InputError(
-            f"the files do not hold what is said of them: {'; '.join(short)}. They seem to hold {seem}: give that, and "
-            "longer windows are left to the capture. Or give --held-for-sure, if those minutes were asked for and "
-            "nothing happened in them. Nothing was taken in."
+            f"the files do not cover the declared minutes: {'; '.join(short)}. They seem to cover {seem}: give that, "
+            "and longer windows are left to the capture. Or give --held-for-sure, if those minutes were asked for and "
+            "nothing happened in them. Nothing was imported."
         )
 
 
 def require_trades(rows: pl.DataFrame, window: Mapping[str, Any], bars: BarsStore) -> None:
-    """Make sure that a window without a trade is one in which nothing was traded, as far as `bars` or its event tell.
+    """Require that a window without trades has no volume according to `bars`, else to its event.
 
     Args:
         rows: the trades of a file.
         window: symbol, start, end, and the event's own timestamp and volume.
-        bars: of the lake.
+        bars: the bars of the lake.
 
     Raises:
-        InputError: there was; says how much.
+        InputError: there is volume.
     """
     inside = pl.col("timestamp").is_between(window["start"], window["end"], closed="left")
     if rows.height and rows.select(inside.any()).item():
         return
     symbol, day = window["symbol"], _in_new_york(window["timestamp"]).date()
-    volume, told = window["volume"], "the event's own bar has"
+    volume, source = window["volume"], "the event's own bar has"
     if bars.covers(symbol, day):
-        volume, told = bars.read(symbol, day, day).filter(inside)["volume"].sum(), "the bars of the lake have"
+        volume, source = bars.read(symbol, day, day).filter(inside)["volume"].sum(), "the bars of the lake have"
     if volume:
         raise InputError(
-            f"holds no trade from {window['start']:%Y-%m-%d %H:%M} to {window['end']:%H:%M} UTC, of which {told} a "
+            f"holds no trade from {window['start']:%Y-%m-%d %H:%M} to {window['end']:%H:%M} UTC, of which {source} a "
             f"volume of {volume:,.0f}; left to the capture"
         )
 
 
-def require_resolution(given: Thinning | None, asked: Thinning) -> None:
-    """Make sure that quotes thinned as `given` (None: not at all) can be kept as `asked`.
+def require_resolution(given: Thinning | None, wanted: Thinning) -> None:
+    """Require that quotes thinned as `given` (None: full stream) can be thinned further to `wanted`.
 
     Raises:
-        InputError: they cannot; says why.
+        InputError: they cannot.
     """
     if given is None:
         return
-    if not given.resolves(asked) or given.max_hz % asked.max_hz:
-        words = "only changes of the book, " if asked.by_change_only else "every quote that is last in its interval, "
+    if not given.resolves(wanted) or given.max_hz % wanted.max_hz:
+        words = "only changes of the book, " if wanted.by_change_only else "every quote that is last in its interval, "
         raise InputError(
             f"--resolution: quotes at {given.max_hz} a second{', changes only' if given.by_change_only else ''} do not "
-            f"make those the profile keeps ({words}{asked.max_hz} a second): a multiple of that rate is needed. Leave "
+            f"make those the profile keeps ({words}{wanted.max_hz} a second): a multiple of that rate is needed. Leave "
             "the quotes out, they are captured then, or choose another profile."
         )
 
 
 def _is_short(sides: Sequence[_Side]) -> bool:
-    return len(sides) >= LEAST_FILES and all(side.said - side.reaches > NEAR_S for side in sides)
+    return len(sides) >= LEAST_FILES and all(side.declared - side.reaches > NEAR_S for side in sides)
 
 
 def _short(name: str, sides: Sequence[_Side]) -> str:
-    said, reaches = (max(getattr(side, which) for side in sides) / 60 for which in ("said", "reaches"))
+    declared, reaches = (max(getattr(side, which) for side in sides) / 60 for which in ("declared", "reaches"))
     return (
-        f"of {len(sides):,} that should reach to {said:g} minutes {name} their event, none comes within {NEAR_S} "
+        f"of {len(sides):,} that should reach to {declared:g} minutes {name} their event, none comes within {NEAR_S} "
         f"seconds of that, and the farthest reaches to {reaches:.1f}"
     )
 
@@ -133,7 +133,7 @@ def _in_new_york(moment: datetime) -> datetime:
 
 
 def _ends(path: Path, timezone: str | None) -> tuple[datetime, datetime] | None:
-    """The first and the last time in a file; None where it has none, or is refused for another reason later."""
+    """The first and last time of a file; None if it has none, or is rejected later for another reason."""
     try:
         return tape_ends(pl.scan_parquet(path, hive_partitioning=False), timezone)
     except (InputError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):

@@ -1,4 +1,4 @@
-"""Taking in trades and quotes that a user downloaded before, one file per event: what is sound is never asked for."""
+"""Import of trades and quotes that were downloaded before, one file per event; no capture fetches them again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,11 @@ from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.spans import SpanPublisher, current_time
 
-# What a user says of the files: minutes that they hold around each event.
-HELD: Final = pl.Schema({"event_id": pl.String(), "held_before": pl.Int64(), "held_after": pl.Int64()})
-REFUSED: Final = pl.Schema({"kind": pl.String(), "event_id": pl.String(), "file": pl.String(), "reason": pl.String()})
+# minutes around each event that the files cover, as the user declares
+COVERED: Final = pl.Schema({"event_id": pl.String(), "held_before": pl.Int64(), "held_after": pl.Int64()})
+REJECTED_FILES: Final = pl.Schema(
+    {"kind": pl.String(), "event_id": pl.String(), "file": pl.String(), "reason": pl.String()}
+)
 FIGURES: Final = ("files", "not_in_manifest", "there_already", "shorter_than_the_window", "adopted", "refused", "rows")
 _PREFIXES: Final = {"event": "event=", "symbol": "symbol="}
 
@@ -43,14 +45,14 @@ class TapeFile:
     path: Path
 
 
-class WindowsAdopted(NamedTuple):
-    """Figures of each kind (FIGURES), files that were refused (REFUSED), and the partitions that got something new.
+class WindowsOutcome(NamedTuple):
+    """Figures of each kind (FIGURES), rejected files (REJECTED_FILES), and partitions with new windows.
 
-    `stopped` is what ended it early; what is published by then stays.
+    `stopped` is the error that ended it early; windows published by then stay.
     """
 
     figures: Mapping[TapeKind, dict[str, int]]
-    refused: pl.DataFrame
+    rejected: pl.DataFrame
     changed: Mapping[TapeKind, set[Pair]]
     stopped: LakeError | None
 
@@ -78,25 +80,25 @@ def _tape_file(path: Path) -> TapeFile | None:
 
 @dataclass(frozen=True)
 class WindowsImport:
-    """Everything that taking in windows needs.
+    """Imports windows.
 
     Attributes:
-        folder: where the files lie; certificates name them relative to it.
-        tape: where they go.
+        folder: the folder of the files; the provenance names them relative to it.
+        tape: the tape to publish to.
         manifest: the current manifest (MANIFEST).
-        held: HELD, of every event whose files may be taken in.
-        sessions: between whose bounds there is something to hold; None where what is held is known for sure.
+        covered: COVERED, of every event whose files may be imported.
+        sessions: the bounds between which there are trades and quotes; None to trust `covered` without a check.
         resolution: how quotes were thinned; None where they are the full stream.
-        timezone: where the clocks of timestamps without a zone stood.
-        config_hash: what decided the manifest, for the certificates.
-        log: takes lines about progress.
-        clock: the time.
+        timezone: time zone of timestamps without one.
+        config_hash: that of the manifest, for the provenance.
+        log: receives lines about progress.
+        clock: the current time.
     """
 
     folder: Path
     tape: TapeStore
     manifest: pl.DataFrame
-    held: pl.DataFrame
+    covered: pl.DataFrame
     sessions: SessionParams | None
     resolution: Thinning | None
     timezone: str | None
@@ -104,11 +106,11 @@ class WindowsImport:
     log: Callable[[str], None]
     clock: Callable[[], datetime] = current_time
 
-    def run(self, files: Sequence[TapeFile]) -> WindowsAdopted:
-        """Publish the windows that files hold whole; a file that is not sound is named and stops no other.
+    def run(self, files: Sequence[TapeFile]) -> WindowsOutcome:
+        """Publish the windows that files cover completely; a faulty file is rejected and does not stop the others.
 
         Raises:
-            InputError: the files do not come near the minutes that they are said to hold; nothing is published.
+            InputError: the files do not reach the minutes that they are declared to cover; nothing is published.
         """
         works = [_Work(self, kind, [file for file in files if file.kind == kind]) for kind in TAPE_KINDS]
         if self.sessions is not None:
@@ -122,11 +124,11 @@ class WindowsImport:
                     changed[work.kind].add(pair)
         except LakeError as error:
             stopped = error
-        refused = pl.DataFrame([row for work in works for row in work.refused], schema=REFUSED, orient="row")
-        return WindowsAdopted({work.kind: work.figures for work in works}, refused, changed, stopped)
+        rejected = pl.DataFrame([row for work in works for row in work.rejected], schema=REJECTED_FILES, orient="row")
+        return WindowsOutcome({work.kind: work.figures for work in works}, rejected, changed, stopped)
 
     def whole(self, kind: TapeKind, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Those of `pairs` of (symbol, wave) of which every window is published, with their figures."""
+        """Outcomes of those `pairs` of (symbol, wave) whose windows are all published."""
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         windows = event_windows(self.manifest).join(asked, on=["symbol", "wave"], how="semi")
         published = self.tape.published(kind, asked["symbol"].unique(maintain_order=True).to_list())
@@ -147,14 +149,14 @@ class _Work:
         self.files: dict[str, list[TapeFile]] = {}
         for file in files:
             self.files.setdefault(file.event_id, []).append(file)
-        self.refused: list[tuple[str, str, str, str]] = []
+        self.rejected: list[tuple[str, str, str, str]] = []
         self.figures = dict.fromkeys(FIGURES, 0) | {"files": len(files)}
         windows = event_windows(plan.manifest).with_columns(plan.manifest["timestamp"], plan.manifest["volume"])
         before, after = (pl.duration(minutes=f"held_{side}") for side in ("before", "after"))
         named = pl.Series("event_id", list(self.files), dtype=pl.String).to_frame()
         self.windows = (
             windows.join(named, on="event_id", how="semi")
-            .join(plan.held, on="event_id", how="left", maintain_order="left")
+            .join(plan.covered, on="event_id", how="left", maintain_order="left")
             .with_columns(held_start=pl.col("timestamp") - before, held_end=pl.col("timestamp") + after)
             .cast({"held_start": UTC_US, "held_end": UTC_US})
         )
@@ -163,35 +165,37 @@ class _Work:
         self.publisher = SpanPublisher(kind, plan.tape, windows, plan.config_hash, plan.clock)
 
         symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
-        # stale files are replaced: that costs nothing here
-        due = uncovered_windows(self.windows.select(*WINDOWS), current_spans(self.tape.published(self.kind, symbols)))
-        self.figures["there_already"] = self.windows.height - due.height
-        self.held = self.windows.join(due, on="event_id", how="semi").filter(
+        # stale files are replaced, since an import is free
+        missing = uncovered_windows(
+            self.windows.select(*WINDOWS), current_spans(self.tape.published(self.kind, symbols))
+        )
+        self.figures["there_already"] = self.windows.height - missing.height
+        self.complete = self.windows.join(missing, on="event_id", how="semi").filter(
             (pl.col("held_start") <= pl.col("start")) & (pl.col("held_end") >= pl.col("end"))
         )
-        self.figures["shorter_than_the_window"] = due.height - self.held.height
+        self.figures["shorter_than_the_window"] = missing.height - self.complete.height
 
     def claims(self) -> list[Claim]:
-        """The files that are to be read, and what is said of them."""
-        rows = self.held.select("event_id", "timestamp", "held_start", "held_end").iter_rows()
+        """The files to read, with the minutes that they are declared to cover."""
+        rows = self.complete.select("event_id", "timestamp", "held_start", "held_end").iter_rows()
         return [Claim(file.path, *said) for event, *said in rows for file in self.files[event]]
 
     def pairs(self) -> Iterator[Pair]:
-        """Publish what can be; the partitions that got something."""
-        progress = Progress(self.held.height, f"{self.kind} windows taken in", self.plan.log)
-        for span in spans_of(merge_windows(self.held.select(*WINDOWS))):
+        """Publish all usable windows; yields the partitions with new ones."""
+        progress = Progress(self.complete.height, f"{self.kind} windows imported", self.plan.log)
+        for span in spans_of(merge_windows(self.complete.select(*WINDOWS))):
             published = self._span(span)
             progress.add(len(span.events_merged))
             if published:
                 yield span.symbol, span.wave
 
     def _span(self, span: Span) -> int:
-        """Publish what the files of a span hold; how many files of the lake that made."""
+        """Publish the rows of a span; returns the number of tape files."""
         sound = {event: rows for event in span.events_merged if (rows := self._sound(event)) is not None}
         if not sound:
             return 0
         if self.kind == "trades" or self.plan.resolution is None:
-            self._refuse_gaps(sound)
+            self._reject_gaps(sound)
         windows = self.windows.filter(pl.col("event_id").is_in(list(sound))).select(*WINDOWS)
         trades = self.tape.published("trades", [span.symbol]) if self.kind == "quotes" else None
         parts = spans_of(merge_windows(windows))
@@ -208,22 +212,22 @@ class _Work:
         self.figures["rows"] += result.rows
 
     def _sound(self, event: str) -> "_Sound | None":
-        """The rows of the first of an event's files that is sound; the others before it are refused."""
+        """The rows of the first sound file of an event; faulty files before it are rejected."""
         for file in self.files[event]:
             try:
                 return _Sound(file, self._rows(file, self.by_event[event]))
             except InputError as error:
-                self._refuse(file, str(error))
+                self._reject(file, str(error))
         return None
 
     def _rows(self, file: TapeFile, window: Mapping[str, Any]) -> pl.DataFrame:
-        """The rows of a file, over all that it is said to hold.
+        """The rows of a file, checked over all minutes that it is declared to cover.
 
         Raises:
-            InputError: something is wrong with them; says what.
+            InputError: they are faulty; the message lists the faults.
         """
         if file.symbol not in (None, window["symbol"]):
-            raise InputError(f"lies among those of {file.symbol}, but the event is of {window['symbol']}")
+            raise InputError(f"is in the folder of {file.symbol}, but the event is of {window['symbol']}")
         try:
             frame = pl.read_parquet(file.path, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -235,7 +239,7 @@ class _Work:
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
             raise InputError(f"looks cut off: its {frame.height:,} rows are whole pages of the vendor's answers")
         start, end = window["held_start"], window["held_end"]
-        # whoever asked for all up to the end has what is at the end as well
+        # a request up to the end returns rows at the end as well
         rows = rows.filter(pl.col("timestamp") != end)
         faults = tape_faults(rows, self.kind, start, end)
         if faults:
@@ -246,20 +250,20 @@ class _Work:
             require_trades(rows, window, BarsStore(self.tape.lake))
         return rows
 
-    def _refuse_gaps(self, sound: dict[str, "_Sound"]) -> None:
-        """Take out files that lack rows which a neighbour has of the stretch that both hold."""
+    def _reject_gaps(self, sound: dict[str, "_Sound"]) -> None:
+        """Reject files that lack rows which an overlapping file has in minutes that both cover."""
         together = sorted_tape(pl.concat(one.rows for one in sound.values()), self.kind)
         times = together["timestamp"]
         for event, one in list(sound.items()):
             window = self.by_event[event]
             expected = int(times.is_between(window["held_start"], window["held_end"], closed="left").sum())
             if expected != one.rows.height:
-                self._refuse(one.file, f"has {one.rows.height:,} rows, with its neighbours there are {expected:,}")
+                self._reject(one.file, f"has {one.rows.height:,} rows, with its neighbours there are {expected:,}")
                 del sound[event]
 
-    def _refuse(self, file: TapeFile, reason: str) -> None:
+    def _reject(self, file: TapeFile, reason: str) -> None:
         name = file.path.relative_to(self.plan.folder).as_posix()
-        self.refused.append((self.kind, file.event_id, name, reason))
+        self.rejected.append((self.kind, file.event_id, name, reason))
         self.figures["refused"] += 1
 
 
@@ -270,24 +274,24 @@ class _Sound(NamedTuple):
     rows: pl.DataFrame
 
 
-def still_refused(
+def still_rejected_files(
     before: pl.DataFrame, now: pl.DataFrame, files: Sequence[TapeFile], ledger: pl.DataFrame
 ) -> pl.DataFrame:
-    """Files (REFUSED) that were refused now, and those before whose event still lacks that kind and was not tried now.
+    """Rejected files (REJECTED_FILES): those of now, and earlier ones whose event still lacks that kind, not retried.
 
     Args:
-        before: what earlier imports refused.
-        now: what was refused of `files`.
-        files: of this import.
-        ledger: what is here after it.
+        before: files that earlier imports rejected.
+        now: rejected files of `files`.
+        files: all files of this import.
+        ledger: the ledger after this import.
     """
     key = ["kind", "event_id"]
     tried = pl.DataFrame(
         [(file.kind, file.event_id) for file in files], schema=dict.fromkeys(key, pl.String), orient="row"
     )
-    here = (
+    published = (
         ledger.filter(pl.col(f"{kind}_rows").is_not_null()).select(pl.lit(kind).alias("kind"), "event_id")
         for kind in TAPE_KINDS
     )
-    left = before.join(pl.concat([tried, *here]), on=key, how="anti")
+    left = before.join(pl.concat([tried, *published]), on=key, how="anti")
     return pl.concat([left, now]).sort(pl.all())

@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_read_stops_no_other(
     said = capsys.readouterr()
     problems = json.loads(said.out)["problems"]
     assert [("b.parquet" in problems[0]), ("no column score" in problems[1])] == [True, True]
-    assert "not taken in: " in said.err
+    assert "not imported: " in said.err
     assert pl.read_parquet(home / "lake" / "events" / "adopted.parquet").height == 23
 
 
@@ -307,7 +307,7 @@ def test_what_is_not_of_an_import_is_never_overwritten(
     mine = home / "mine.parquet"
     mine.write_bytes(b"something of mine")
     assert take_in(shards, "--out", mine) == 2
-    assert "no file of adopted events" in capsys.readouterr().err
+    assert "not a file of imported events" in capsys.readouterr().err
     assert mine.read_bytes() == b"something of mine"
     assert take_in(shards, "--out", home / "out.parquet") == 0
     assert (home / "out.quarantine.parquet").is_file()
@@ -410,11 +410,11 @@ def test_a_second_import_adds_to_the_first(tmp_path: Path, home: Path, capsys: p
         table(rows).write_parquet(tmp_path / f"{name}.parquet")
     assert take_in(tmp_path / "one.parquet") == 0
     assert (
-        "0 events were there before, 0 of them replaced by a better row; 12 new, 12 in all" in capsys.readouterr().out
+        "0 events of earlier imports, 0 of them replaced by a better row; 12 new, 12 in all" in capsys.readouterr().out
     )
     assert take_in(tmp_path / "two.parquet") == 0
     assert (
-        "12 events were there before, 0 of them replaced by a better row; 11 new, 23 in all" in capsys.readouterr().out
+        "12 events of earlier imports, 0 of them replaced by a better row; 11 new, 23 in all" in capsys.readouterr().out
     )
     events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
     regular = events.filter(pl.col("session") == "RTH").sort("symbol")
@@ -436,7 +436,7 @@ def test_replace_starts_over(shards: Path, tmp_path: Path, home: Path, capsys: p
     capsys.readouterr()
     assert take_in(tmp_path / "late.parquet", "--replace") == 0
     said = capsys.readouterr().out
-    assert "--replace: 23 events of earlier imports given up, 1 now" in said
+    assert "--replace: 23 events of earlier imports removed, 1 now" in said
     assert "16 rows left the quarantine" in said
     lake = Lake(home / "lake")
     assert pl.read_parquet(lake.imported_events)["symbol"].to_list() == ["S22"]
@@ -477,13 +477,13 @@ EVERY_DAY = [
             ["--timezone", "America/New_York"],
             (
                 "33.3% of the rows lie outside every session, on days without one or at night in New York; so "
-                "nothing was written. Most likely clocks of UTC were taken for those of America/New_York: then 0.0% "
+                "nothing was written. Most likely times of UTC were read as those of America/New_York: then 0.0% "
                 "lie outside. Give --timezone UTC"
             ),
         ),
         ("America/New_York", [], 'where the files name America/New_York themselves, .dt.replace_time_zone("UTC")'),
         # Tokyo is fourteen hours before New York, of neither zone
-        ("UTC", ["--timezone", "UTC"], "give the --timezone in which they stood"),
+        ("UTC", ["--timezone", "UTC"], "give the right --timezone"),
     ],
 )
 def test_a_wrong_clock_is_seen(
@@ -546,10 +546,7 @@ def test_events_in_text_are_told_to_be_converted(
 ) -> None:
     table(GOOD).write_csv(tmp_path / "old.csv")
     assert take_in(tmp_path / "old.csv") == 2
-    assert (
-        "old.csv: the name does not say that it is parquet. Rename it if it is, else convert it"
-        in capsys.readouterr().err
-    )
+    assert "old.csv: is not named as parquet. Rename it if it is, else convert it" in capsys.readouterr().err
     (tmp_path / "old.csv").rename(tmp_path / "old.parquet")
     assert take_in(tmp_path / "old.parquet") == 2
     assert "old.parquet: is no" in capsys.readouterr().err
@@ -599,7 +596,7 @@ def with_bars(home: Path) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("zone", "flags", "held", "words"),
     [
-        (None, ["--timezone", "UTC"], 0, "clocks of America/New_York were taken for those of UTC: then 195 of 195"),
+        (None, ["--timezone", "UTC"], 0, "times of America/New_York were read as those of UTC: then 195 of 195"),
         ("UTC", [], 0, "(100.0%) lie on such a bar. Give --timezone America/New_York, or, where the files name UTC"),
     ],
 )

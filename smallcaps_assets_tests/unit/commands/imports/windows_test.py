@@ -400,7 +400,7 @@ def test_the_manifest_that_files_were_made_for_says_what_they_hold(lake: Lake, t
         ([], "--before MIN and --after MIN, or --manifest FILE"),
         (["--before", "3"], "--before MIN and --after MIN"),
         ([*HELD, "--manifest", "x.parquet"], "--before MIN and --after MIN"),
-        (HELD, "--resolution is missing: how quotes were thinned stands in no file"),
+        (HELD, "--resolution is missing: no file records how quotes were thinned"),
         ([*HELD, "--resolution", "fast"], "--resolution fast"),
         ([*HELD, "--resolution", "4"], "a multiple of that rate is needed"),
         ([*HELD, "--resolution", "7"], "a multiple of that rate is needed"),
@@ -469,7 +469,7 @@ def test_a_window_without_quotes_is_still_to_be_captured(lake: Lake, tmp_path: P
 def test_a_file_among_those_of_another_symbol_is_refused(lake: Lake, tmp_path: Path, take_in: Import) -> None:
     freeze(lake, HAND.with_columns(symbol=pl.lit("ATRA")))
     write(tmp_path / "old", "trades", "one", trades(0))
-    assert take_in(code=1)["refused"][0]["reason"] == "lies among those of AEMD, but the event is of ATRA"
+    assert take_in(code=1)["refused"][0]["reason"] == "is in the folder of AEMD, but the event is of ATRA"
 
 
 @pytest.mark.parametrize(
@@ -556,7 +556,7 @@ def test_files_that_never_come_near_what_is_said_of_them_are_refused(
     said = capsys.readouterr().err
     assert "20 that should reach to 15 minutes before their event, none comes within 60 seconds" in said
     assert "the farthest reaches to 9.9; of 20 that should reach to 30 minutes after" in said
-    assert "They seem to hold --before 10 --after 20: give that" in said
+    assert "They seem to cover --before 10 --after 20: give that" in said
     assert tape_of(lake) == {}
     said = take_in(held=["--before", "10", "--after", "20"])
     assert said["trades"]["adopted"] == 20
@@ -599,8 +599,8 @@ def test_what_is_missing_is_said_by_kind(
     arguments = ["import", "windows", str(tmp_path / "old"), "--profile", "core", "--resolution", "full", *HELD]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert "  of them here: trades of 2, quotes of 1" in said
-    assert "  still to be captured: trades of 1, quotes of 2" in said
+    assert "  published: trades of 2, quotes of 1" in said
+    assert "  still to capture: trades of 1, quotes of 2" in said
     assert take_in("--resolution", "full")["held"] == {"trades": 2, "quotes": 1}
 
 
