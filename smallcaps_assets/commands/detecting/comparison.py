@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.commands.detecting.experiment import Batch
-from smallcaps_assets.domain.events.comparison import Changes, Choice, Chosen
+from smallcaps_assets.domain.events.comparison import Changes, SelectionComparison, SelectionSettings
 from smallcaps_assets.settings.layers import setting_differences
 from smallcaps_assets.settings.settings import Settings
 
@@ -30,7 +30,7 @@ class Comparison:
         """Begin with nothing; `name` and `settings` are those of this run, which also choose among mere events."""
         self._other, self._name, self._settings = other, name, settings
         theirs = other.settings or settings
-        self._chosen = Chosen(_choice(theirs), _choice(settings))
+        self._chosen = SelectionComparison(_selection_settings(theirs), _selection_settings(settings))
         self._changes = Changes()
         self._compared = self._unknown = 0
 
@@ -55,7 +55,7 @@ class Comparison:
             "after": self._name,
             "settings": self._differences(),
             "events": self._changes.totals(),
-            **{f"by_{name}": self._changes.by(*keys).to_dicts() for name, keys in VIEWS.items()},
+            **{f"by_{name}": self._changes.count_by(*keys).to_dicts() for name, keys in VIEWS.items()},
             "before_not_compared": self._not_compared(),
             "gained_where_before_has_none": self._unknown,
             "scores": self._changes.score_quantiles(),
@@ -89,8 +89,8 @@ class Comparison:
         return 0 if self._other.events is None else self._other.events.height - self._compared
 
 
-def _choice(settings: Settings) -> Choice:
-    return Choice({str(name): profile for name, profile in settings.profiles.items()}, settings.ranking)
+def _selection_settings(settings: Settings) -> SelectionSettings:
+    return SelectionSettings({str(name): profile for name, profile in settings.profiles.items()}, settings.ranking)
 
 
 def _beyond(gained: pl.DataFrame, events: pl.DataFrame) -> int:

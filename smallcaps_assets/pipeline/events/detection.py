@@ -262,7 +262,7 @@ class Detector:
     @cached_property
     def _deciding(self) -> dict[str, str]:
         sessions = self.sessions.model_dump_json()
-        return {name: f"{CODE_VERSION}\n{self.params.deciding(name)}\n{sessions}" for name in EVENT_TYPES}
+        return {name: f"{CODE_VERSION}\n{self.params.dump_for(name)}\n{sessions}" for name in EVENT_TYPES}
 
     @cached_property
     def _verdicts(self) -> dict[str, str]:
