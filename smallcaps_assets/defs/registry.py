@@ -18,7 +18,7 @@ from smallcaps_assets.domain.lineage import (
     OF_MANIFEST,
     OF_MASTER,
     OF_SHARD,
-    made_of,
+    trace_columns,
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
@@ -83,7 +83,7 @@ def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> _Lin
 def _from_tape(profile: Profile, kind: TapeKind) -> _Lineage:
     derived = {f"{kind}_{name}": columns for name, columns in OF_LEDGER_FROM_TAPE.items()}
     columns = {name: dtype for name, dtype in LEDGER.items() if name in derived}
-    return _from([profile, f"tape_{kind}"], made_of(columns, TRADES, derived))
+    return _from([profile, f"tape_{kind}"], trace_columns(columns, TRADES, derived))
 
 
 def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
@@ -96,7 +96,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             group=profile,
             version="1",
             decided_by=lambda settings: (settings.profiles[profile], settings.ranking),
-            lineage=_from(["master_events"], made_of(MANIFEST, EVENTS, OF_MANIFEST)),
+            lineage=_from(["master_events"], trace_columns(MANIFEST, EVENTS, OF_MANIFEST)),
         ),
         "tape_trades": AssetFacts(
             path=lambda lake: lake.tape(profile, "trades"),
@@ -126,7 +126,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             group=profile,
             version="2",
             lineage={
-                **_from([profile, "manifest"], made_of(LEDGER, MANIFEST, OF_LEDGER)),
+                **_from([profile, "manifest"], trace_columns(LEDGER, MANIFEST, OF_LEDGER)),
                 **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
             },
         ),
@@ -196,7 +196,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         group="events",
         version=detection.CODE_VERSION,
         decided_by=_of_detection,
-        lineage=_from(["minute_bars"], made_of(SHARD, BARS, OF_SHARD)),
+        lineage=_from(["minute_bars"], trace_columns(SHARD, BARS, OF_SHARD)),
     ),
     "master_events": AssetFacts(
         path=lambda lake: lake.master,
@@ -206,7 +206,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         # its rows are detected by the rules in force, or it is out of date
         version=f"1-{detection.CODE_VERSION}",
         decided_by=lambda settings: (settings.detection, settings.sessions),
-        lineage=_from(["event_shards"], made_of(EVENTS, SHARD, OF_MASTER)),
+        lineage=_from(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
     ),
     "nightly_report": AssetFacts(
         path=lambda lake: lake.nightly_report,

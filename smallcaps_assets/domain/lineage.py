@@ -1,4 +1,4 @@
-"""Which columns a column is made of. Columns that pass unchanged are found by their name; the others are named here."""
+"""Column lineage. Columns passed on unchanged are matched by name; the sources of the others are listed here."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +10,7 @@ _VWAP = ("timestamp", "high", "low", "close", "volume")
 _SCORE = ("timestamp", *_PRICES, "volume")
 _WINDOW = ("transactions", "high", "low", "vwap_at_event", "spike_x", "score", "event_type")
 
-# of a shard, from bars
+# columns of a shard, from bars
 OF_SHARD: Final[Columns] = {
     "event_type": ("timestamp", *_PRICES, "volume", "transactions"),
     "direction": ("timestamp", *_PRICES, "volume"),
@@ -32,9 +32,9 @@ OF_SHARD: Final[Columns] = {
     "is_premarket": ("timestamp",),
     "is_afterhours": ("timestamp",),
 }
-# of MASTER, from shards
+# columns of MASTER, from shards
 OF_MASTER: Final[Columns] = {"event_group_id": ("symbol", "date", "timestamp")}
-# of a manifest, from MASTER
+# columns of a manifest, from MASTER
 OF_MANIFEST: Final[Columns] = {
     "rank": ("score", "event_type", "rvol_day", "dollar_volume", "event_id"),
     "time_bucket": ("session", "timestamp"),
@@ -42,18 +42,20 @@ OF_MANIFEST: Final[Columns] = {
     "window_after_min": _WINDOW,
     "extended": _WINDOW,
 }
-# of a ledger, from its manifest
+# columns of a ledger, from its manifest
 OF_LEDGER: Final[Columns] = {
     "wave": ("session",),
     "start": ("timestamp", "window_before_min"),
     "end": ("timestamp", "window_after_min"),
     "events_merged": ("event_id", "symbol", "timestamp", "window_before_min", "window_after_min"),
 }
-# of a ledger, from the trades or quotes that its column is named after
+# columns of a ledger named after trades or quotes (`trades_rows`), from these
 OF_LEDGER_FROM_TAPE: Final[Columns] = {"rows": ("timestamp",), "first": ("timestamp",), "last": ("timestamp",)}
 
 
-def made_of(schema: Mapping[str, object], upstream: Mapping[str, object], derived: Columns) -> dict[str, list[str]]:
-    """The columns of `upstream` that each column of `schema` is made of; columns made of none are left out."""
-    told = {name: list(derived.get(name, (name,) if name in upstream else ())) for name in schema}
-    return {name: columns for name, columns in told.items() if columns}
+def trace_columns(
+    schema: Mapping[str, object], upstream: Mapping[str, object], derived: Columns
+) -> dict[str, list[str]]:
+    """The columns of `upstream` that each column of `schema` derives from; omits columns that derive from none."""
+    sources = {name: list(derived.get(name, (name,) if name in upstream else ())) for name in schema}
+    return {name: columns for name, columns in sources.items() if columns}

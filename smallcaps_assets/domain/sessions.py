@@ -1,4 +1,4 @@
-"""Sessions by the New York clock: pre-market (PM), regular (RTH) and after-hours (AH), half open, in UTC."""
+"""Sessions, bounded by New York times: pre-market (PM), regular (RTH) and after-hours (AH); half open, in UTC."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final, Self
@@ -28,18 +28,18 @@ SESSION_TABLE: Final = pl.Schema(
 )
 
 
-def _clock(value: object) -> object:
-    clock = time.fromisoformat(value) if isinstance(value, str) else value
-    if isinstance(clock, time) and clock.tzinfo is None:
-        return clock
+def _parse_time(value: object) -> object:
+    parsed = time.fromisoformat(value) if isinstance(value, str) else value
+    if isinstance(parsed, time) and parsed.tzinfo is None:
+        return parsed
     raise ValueError('write a New York time in quotes, such as "09:30"; YAML reads it as a number without them')
 
 
-NewYorkTime = Annotated[time, BeforeValidator(_clock)]
+NewYorkTime = Annotated[time, BeforeValidator(_parse_time)]
 
 
 class SessionParams(Params):
-    """New York clock times that bound the sessions of an ordinary day."""
+    """New York times that bound the sessions of a day without an early close."""
 
     premarket_open: NewYorkTime
     regular_open: NewYorkTime
@@ -64,7 +64,7 @@ def new_york_date(timestamp: pl.Expr) -> pl.Expr:
 
 
 def midnight(day: date) -> datetime:
-    """The moment (UTC) at which an ET date begins."""
+    """The start of an ET date, in UTC."""
     return datetime.combine(day, time(), ZoneInfo(NEW_YORK)).astimezone(UTC)
 
 
@@ -74,22 +74,27 @@ def session_table(calendar: pl.DataFrame, params: SessionParams) -> pl.DataFrame
     On an early-close day RTH ends at the official close and AH a fixed time after it, but not after midnight.
     """
 
-    def at(clock: time) -> pl.Expr:
-        return pl.col("date").dt.combine(clock).dt.replace_time_zone(NEW_YORK).dt.convert_time_zone("UTC")
+    def at(new_york_time: time) -> pl.Expr:
+        return pl.col("date").dt.combine(new_york_time).dt.replace_time_zone(NEW_YORK).dt.convert_time_zone("UTC")
 
-    early = pl.col("close") < at(params.regular_close)
-    midnight = pl.col("date").dt.offset_by("1d").dt.combine(time()).dt.replace_time_zone(NEW_YORK)
-    late = pl.min_horizontal(
+    closes_early = pl.col("close") < at(params.regular_close)
+    next_midnight = pl.col("date").dt.offset_by("1d").dt.combine(time()).dt.replace_time_zone(NEW_YORK)
+    early_close_end = pl.min_horizontal(
         pl.col("close") + timedelta(minutes=params.afterhours_after_early_close_min),
-        midnight.dt.convert_time_zone("UTC"),
+        next_midnight.dt.convert_time_zone("UTC"),
     )
-    # if the configured open is after an early close, the day has no regular hours
-    opened, until = at(params.regular_open), pl.when(early).then(late).otherwise(at(params.afterhours_close))
+    # a day whose configured open is after its early close has no regular hours
+    opened, until = (
+        at(params.regular_open),
+        pl.when(closes_early).then(early_close_end).otherwise(at(params.afterhours_close)),
+    )
     return (
         calendar.with_columns(regular_open=opened, until=until)
         .with_columns(
             premarket_open=at(params.premarket_open),
-            regular_close=pl.max_horizontal(pl.when(early).then("close").otherwise(at(params.regular_close)), opened),
+            regular_close=pl.max_horizontal(
+                pl.when(closes_early).then("close").otherwise(at(params.regular_close)), opened
+            ),
         )
         .with_columns(afterhours_close=pl.max_horizontal("until", "regular_close"))
         .select(*SESSION_TABLE)
@@ -103,7 +108,7 @@ def with_session(rows: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     A `session` is one of SESSIONS, as an Enum: comparing it is much faster than comparing text.
 
     Args:
-        rows: anything with a `timestamp` (UTC), in any order.
+        rows: a frame with a `timestamp` (UTC), in any order.
         sessions: SESSION_TABLE that covers the dates of the rows.
     """
     ordered = sessions.sort("date")

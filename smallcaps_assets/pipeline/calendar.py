@@ -1,4 +1,4 @@
-"""Which sessions exist, and which are over for good."""
+"""The trading sessions, and those that are complete."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -17,7 +17,7 @@ def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataF
 
 
 def completed_sessions(history: HistoryParams, params: SessionParams, now: datetime) -> list[date]:
-    """The sessions to follow that have ended, after-hours included, at least the publication delay before `now`."""
+    """Sessions of the history whose after-hours ended at least the publication delay before `now`, in order."""
     now = now.astimezone(UTC)
     today = now.date()
     last = min(history.last_session or today, today)

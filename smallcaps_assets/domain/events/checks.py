@@ -1,4 +1,4 @@
-"""Checks of MASTER, each recomputed from what is published; the table is scanned, never held in memory whole."""
+"""Checks of MASTER, computed from the published table, which is scanned and never loaded whole."""
 
 from datetime import timedelta
 from typing import Final, Self
@@ -12,11 +12,11 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 
-MINUTE: Final = timedelta(minutes=1)
+_MINUTE: Final = timedelta(minutes=1)
 
 
 class MeanEventsParams(Params):
-    """Bounds of the mean number of events of a symbol on a session."""
+    """Bounds of the mean number of events per symbol and session."""
 
     min: float = Field(ge=0)
     max: float = Field(gt=0)
@@ -29,7 +29,7 @@ class MeanEventsParams(Params):
 
 
 class MasterCheckParams(Params):
-    """When MASTER looks wrong. Per cent, events."""
+    """Limits beyond which MASTER is implausible. Per cent, events."""
 
     max_type_share_pct: float = Field(gt=0, le=100)
     min_events_for_shares: int = Field(ge=0)
@@ -38,41 +38,41 @@ class MasterCheckParams(Params):
 
 
 def unique_events(master: pl.LazyFrame) -> Finding:
-    """No event_id is there twice."""
+    """Every event_id is unique."""
     repeated = master.group_by("event_id").agg(rows=pl.len()).filter(pl.col("rows") > 1).sort("event_id")
     return finding("unique_events", repeated.collect(engine="streaming"))
 
 
 def complete_rows(master: pl.LazyFrame) -> Finding:
-    """Nothing is missing, NaN or infinite where it must not be."""
+    """No required value is missing, NaN or infinite."""
     return finding("complete_rows", bad_values(master))
 
 
 def session_clock(master: pl.LazyFrame, sessions: pl.DataFrame) -> Finding:
-    """Session, date and flags of each event are those of its timestamp by the New York clock and the calendar.
+    """Session, date and flags of each event agree with its timestamp, in New York time and by the calendar.
 
     Args:
         master: EVENTS.
         sessions: SESSION_TABLE that covers the dates of the events.
     """
-    told = ("session", "date", "is_premarket", "is_afterhours")
-    stated = master.select("event_id", "timestamp", *(pl.col(name).alias(f"{name}_told") for name in told))
-    rows = with_session(stated.collect(engine="streaming"), sessions)
+    columns = ("session", "date", "is_premarket", "is_afterhours")
+    published = master.select("event_id", "timestamp", *(pl.col(name).alias(f"{name}_published") for name in columns))
+    rows = with_session(published.collect(engine="streaming"), sessions)
     recomputed = {
         "session": pl.col("session").cast(pl.String),
         "date": pl.col("day").dt.to_string("%Y-%m-%d"),
         "is_premarket": (pl.col("session") == "PM"),
         "is_afterhours": (pl.col("session") == "AH"),
     }
-    wrong = pl.any_horizontal(pl.col(f"{name}_told").ne_missing(value) for name, value in recomputed.items())
+    wrong = pl.any_horizontal(pl.col(f"{name}_published").ne_missing(value) for name, value in recomputed.items())
     breaking = rows.filter(wrong | pl.col("session").is_null()).select(
-        "event_id", "timestamp", "session_told", recomputed["session"], "date_told", date=recomputed["date"]
+        "event_id", "timestamp", "session_published", recomputed["session"], "date_published", date=recomputed["date"]
     )
     return finding("session_clock", breaking)
 
 
 def type_shares(master: pl.LazyFrame, params: MasterCheckParams) -> Finding:
-    """No type makes up more than its share of all events; few events say nothing about shares, and pass."""
+    """No event type exceeds its maximum share of all events; passes if there are too few events to judge shares."""
     counts = master.group_by("event_type").agg(events=pl.len()).collect(engine="streaming")
     events = int(counts["events"].sum())
     shares = counts.with_columns(pct=100 * pl.col("events") / pl.col("events").sum()).sort(
@@ -89,11 +89,11 @@ def type_shares(master: pl.LazyFrame, params: MasterCheckParams) -> Finding:
 
 
 def events_per_session(master: pl.LazyFrame, symbol_sessions: int, params: MasterCheckParams) -> Finding:
-    """No symbol has implausibly many events on one day, and in the mean there are neither too many nor too few.
+    """No symbol has implausibly many events on one day, and the mean per symbol and session is within its bounds.
 
     Args:
         master: EVENTS.
-        symbol_sessions: how many sessions of how many symbols were detected, added up.
+        symbol_sessions: the number of detected sessions, summed over symbols.
         params: the bounds.
     """
     counts = master.group_by("symbol", "date").agg(events=pl.len()).collect(engine="streaming")
@@ -117,29 +117,31 @@ def events_per_session(master: pl.LazyFrame, symbol_sessions: int, params: Maste
 
 
 def cooldown(master: pl.LazyFrame, params: CooldownParams) -> Finding:
-    """Events of one symbol and type that are too near each other cannot all have survived the cooldown.
+    """Events of one symbol and type that are too close together cannot all have survived the cooldown.
 
-    MASTER does not hold the events that the cooldown took, and one of those may have opened a window. So windows
-    cannot be drawn again from it, but this holds wherever they lie: between two neighbours of which one scores too low
-    beside the other, a window ended; and windows end at least their length apart.
+    MASTER lacks the events that the cooldown removed, and one of them may have opened a window, so the windows cannot
+    be reconstructed from it. What holds wherever they lie: if one of two neighbouring events scores too low beside the
+    other, a window ended between them; and the ends of windows are at least one window length apart.
     """
     by = ("symbol", "event_type", "date")
     rows = (
         master.select("event_id", *by, "timestamp", "score")
         .sort(*by, "timestamp")
-        .with_columns(pl.col("timestamp", "score", "event_id").shift(1).name.suffix("_before"), follows=_same(by))
+        .with_columns(
+            pl.col("timestamp", "score", "event_id").shift(1).name.suffix("_before"), follows=_continues_group(by)
+        )
     )
     low, high = pl.min_horizontal("score", "score_before"), pl.max_horizontal("score", "score_before")
     ends = rows.filter(pl.col("follows") & (low < params.keep_share_of_best * high)).with_columns(
-        # a window ended after one event, and the next ended no later than another: both are known to the minute
-        apart=pl.col("timestamp") - pl.col("timestamp_before").shift(1) - MINUTE,
-        follows=_same(by),
+        # an upper bound: one window ended at least a minute after its first event, the next by its last one
+        apart=pl.col("timestamp") - pl.col("timestamp_before").shift(1) - _MINUTE,
+        follows=_continues_group(by),
     )
     near = ends.filter(pl.col("follows") & (pl.col("apart") < timedelta(minutes=params.window_min)))
     breaking = near.select("event_id_before", "event_id", "timestamp", "score_before", "score")
     return finding("cooldown", breaking.collect(), {"window_min": params.window_min})
 
 
-def _same(by: tuple[str, ...]) -> pl.Expr:
-    """Whether a row is of the same group as the row before it."""
+def _continues_group(by: tuple[str, ...]) -> pl.Expr:
+    """Whether a row belongs to the group of the preceding row."""
     return pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in by).fill_null(value=False)

@@ -1,7 +1,7 @@
-"""Two tables of events side by side: what one configuration finds that another does not.
+"""Comparison of two tables of events: what one configuration finds that another does not.
 
-`before` is what is there, `after` the experiment. An event is gained where only `after` has its id, lost where only
-`before` has it, and the same event where both do.
+`before` is the baseline, `after` the experiment. An event is gained if only `after` has its id, lost if only `before`
+has it, and the same event if both do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SESSIONS
 
 KEYS: Final = ("event_type", "direction", "session", "month")
 COMPARED: Final = ("before", "after", "gained", "lost")
-# How many events of a kind there are, and how many of them only one side has.
+# Numbers of events of each kind on either side, and of those that only one side has.
 CELLS: Final = pl.Schema(dict.fromkeys(KEYS, pl.String()) | dict.fromkeys(COMPARED, pl.Int64()))
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
-# Figures found over other bars around may differ in their last digits; that is no change.
+# Scores computed over different surrounding bars may differ in their last digits, which is not a change.
 SAME_SCORE: Final = 1e-9
 COMPARISON_EXAMPLES: Final = 5
 
@@ -31,36 +31,36 @@ _ORDER: Final = {
 
 
 class Changes:
-    """What is gained, lost and changed, added up over parts of the universe; a symbol is in one part only."""
+    """Events gained, lost and changed, summed over parts of the universe; each symbol is in one part only."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without events."""
         self._cells = CELLS.to_frame()
         self._scores: dict[str, list[pl.Series]] = {side: [pl.Series("score", [], pl.Float64)] for side in COMPARED}
         self._strongest = {side: EVENTS.to_frame() for side in ("gained", "lost")}
         self.same = self.rescored = self.retiered = self.turned = 0
 
     def add(self, before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Add a part of two MASTER tables (EVENTS); returns the events that it gained and lost."""
+        """Add one part of both MASTER tables (EVENTS); return the events gained and lost in it."""
         gained = after.join(before, on="event_id", how="anti", maintain_order="left")
         lost = before.join(after, on="event_id", how="anti", maintain_order="left")
         sides = dict(zip(COMPARED, (before, after, gained, lost), strict=True))
-        self._cells = _added([self._cells, *(_cells(side, events) for side, events in sides.items())])
+        self._cells = _sum_cells([self._cells, *(_count_cells(side, events) for side, events in sides.items())])
         for side, events in sides.items():
             self._scores[side].append(events["score"])
         for side in self._strongest:
-            self._strongest[side] = _strongest(pl.concat([self._strongest[side], sides[side]]))
+            self._strongest[side] = _select_strongest(pl.concat([self._strongest[side], sides[side]]))
         self._count_changed(before, after)
         return gained, lost
 
     def totals(self) -> dict[str, int]:
-        """Events before, after, gained, lost, the same, and of these with another score, tier or direction."""
+        """Numbers of events before, after, gained, lost and on both sides, and of the latter with a changed value."""
         sums = self._cells.select(*COMPARED).sum().row(0, named=True)
         changed = {"rescored": self.rescored, "retiered": self.retiered, "turned": self.turned}
         return {name: int(rows) for name, rows in sums.items()} | {"same": self.same} | changed
 
-    def by(self, *keys: str) -> pl.DataFrame:
-        """COMPARED by some of KEYS, with `difference` and `percent` (of before; null where there was none)."""
+    def count_by(self, *keys: str) -> pl.DataFrame:
+        """COMPARED by `keys` (some of KEYS), with `difference` and `percent` (of before; null if that is 0)."""
         difference = pl.col("after") - pl.col("before")
         return (
             self._cells.group_by(keys)
@@ -72,7 +72,7 @@ class Changes:
         )
 
     def score_quantiles(self) -> dict[str, dict[str, float | None]]:
-        """QUANTILES of the score of each side; None where a side has no events."""
+        """QUANTILES of the scores of each side; None if a side has no events."""
         scores = {side: pl.concat(parts) for side, parts in self._scores.items()}
         return {
             side: {f"p{share * 100:.0f}": values.quantile(share, "linear") for share in QUANTILES}
@@ -80,12 +80,12 @@ class Changes:
         }
 
     def strongest(self, side: str) -> pl.DataFrame:
-        """The COMPARISON_EXAMPLES events (EVENTS) with the highest scores that were `gained` or `lost`."""
+        """The COMPARISON_EXAMPLES events (EVENTS) with the highest scores; `side` is `gained` or `lost`."""
         return self._strongest[side]
 
     def _count_changed(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
-        told = ("event_id", "score", "tier", "direction")
-        both = before.select(told).join(after.select(told), on="event_id")
+        columns = ("event_id", "score", "tier", "direction")
+        both = before.select(columns).join(after.select(columns), on="event_id")
         self.same += both.height
         score = (pl.col("score_right") - pl.col("score")).abs() > SAME_SCORE
         changed = both.select(
@@ -99,46 +99,46 @@ class Changes:
         self.turned += turned
 
 
-class Choice(NamedTuple):
-    """What a configuration chooses events by."""
+class SelectionSettings(NamedTuple):
+    """The settings by which a configuration selects events."""
 
     profiles: Mapping[str, ProfileParams]
     ranking: RankingParams
 
 
-class Chosen:
-    """What the profiles would choose of two MASTER tables, part by part; a symbol is in one part only.
+class SelectionComparison:
+    """The events that the profiles would select from two MASTER tables, part by part; each symbol is in one part only.
 
-    All steps of a selection but the last judge a symbol by itself: what they leave of each part is all that the last
-    step needs.
+    Every step of a selection except the last handles each symbol independently, so the last step needs only the events
+    that the earlier steps keep of each part.
     """
 
-    def __init__(self, before: Choice, after: Choice) -> None:
-        """Begin with nothing; both sides know the same profiles."""
+    def __init__(self, before: SelectionSettings, after: SelectionSettings) -> None:
+        """Start without events; both sides have the same profiles."""
         self._sides = (before, after)
-        self._left = [{name: [EVENTS.to_frame()] for name in side.profiles} for side in self._sides]
+        self._kept = [{name: [EVENTS.to_frame()] for name in side.profiles} for side in self._sides]
 
     def add(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
-        """Add a part of two MASTER tables (EVENTS)."""
-        for (profiles, ranking), left, master in zip(self._sides, self._left, (before, after), strict=True):
+        """Add one part of both MASTER tables (EVENTS)."""
+        for (profiles, ranking), kept, master in zip(self._sides, self._kept, (before, after), strict=True):
             for name, profile in profiles.items():
                 unlimited = profile.model_copy(update={"max_events": max(1, master.height)})
-                left[name].append(select_events(master, unlimited, ranking).manifest.select(*EVENTS))
+                kept[name].append(select_events(master, unlimited, ranking).manifest.select(*EVENTS))
 
     def rows(self) -> dict[str, dict[str, int]]:
-        """How many events each profile chooses on either side, and how many of them on both."""
-        told = {}
-        for name in self._left[0]:
+        """Numbers of events that each profile selects on either side, and on both."""
+        counts = {}
+        for name in self._kept[0]:
             before, after = (
-                select_events(pl.concat(left[name]), profiles[name], ranking).manifest["event_id"]
-                for (profiles, ranking), left in zip(self._sides, self._left, strict=True)
+                select_events(pl.concat(kept[name]), profiles[name], ranking).manifest["event_id"]
+                for (profiles, ranking), kept in zip(self._sides, self._kept, strict=True)
             )
             both = int(before.is_in(after.implode()).sum())
-            told[name] = {"before": before.len(), "after": after.len(), "same": both}
-        return told
+            counts[name] = {"before": before.len(), "after": after.len(), "same": both}
+        return counts
 
 
-def _cells(side: str, events: pl.DataFrame) -> pl.DataFrame:
+def _count_cells(side: str, events: pl.DataFrame) -> pl.DataFrame:
     month = pl.col("date").str.slice(0, 7)
     return (
         events.group_by("event_type", "direction", "session", month=month)
@@ -147,9 +147,9 @@ def _cells(side: str, events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _added(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _sum_cells(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts).group_by(KEYS).agg(pl.col(COMPARED).sum()).match_to_schema(CELLS)
 
 
-def _strongest(events: pl.DataFrame) -> pl.DataFrame:
+def _select_strongest(events: pl.DataFrame) -> pl.DataFrame:
     return events.sort("score", "event_id", descending=[True, False]).head(COMPARISON_EXAMPLES)

@@ -16,8 +16,8 @@ from smallcaps_assets.domain.events.features import (
     DAILY,
     FeatureParams,
     daily_dollar_volume,
-    on_days,
     relative_volume,
+    select_days,
     with_days,
     with_features,
 )
@@ -27,12 +27,12 @@ from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
 
 BAR_DURATION: Final = timedelta(minutes=1)
-# The columns that detection reads: the VWAP of the bars is not used.
+# The columns that detection reads; it does not use the vendor's VWAP.
 BARS_READ: Final = tuple(name for name in BARS if name != "vwap")
 
 
 class FilterParams(Params):
-    """Conditions on every event, whichever detector found it. Dollars, shares, fractions of 1, days."""
+    """Filters of the events of all detectors. Dollars, shares, fractions of 1, days."""
 
     min_close_usd: float = Field(ge=0)
     max_close_usd: float = Field(gt=0)
@@ -51,12 +51,12 @@ class FilterParams(Params):
 
     @property
     def least_dollar_volume_day_usd(self) -> float:
-        """The minimum dollar volume of a day with any event: days below it are skipped."""
+        """The lowest dollar volume of a day on which an event can pass: days below it are skipped."""
         return min(self.min_dollar_volume_day_bullish_usd, self.min_dollar_volume_day_bearish_usd)
 
 
-# Parameters whose effect on a symbol is in `reference_verdicts`.
-OF_REFERENCE: Final = {
+# Parameters whose effect on a symbol is part of its `reference_verdicts`.
+_REFERENCE_PARAMS: Final = {
     "min_float_bullish_shares",
     "min_float_bearish_shares",
     "max_short_interest_share",
@@ -65,7 +65,7 @@ OF_REFERENCE: Final = {
 
 
 class DetectionParams(Params):
-    """Everything that decides the events and their columns."""
+    """All parameters that determine the events and their columns."""
 
     features: FeatureParams
     detectors: DetectorParams
@@ -74,13 +74,13 @@ class DetectionParams(Params):
     cooldown: CooldownParams
     tier_min_scores: list[float]
 
-    def deciding(self, event_type: str) -> str:
-        """The parameters that decide the events of one type, as JSON; without tiers, groups and reference data."""
+    def dump_for(self, event_type: str) -> str:
+        """The parameters that determine the events of one type, as JSON; without tiers, groups and reference data."""
         shared = self.model_dump(mode="json", exclude={"detectors", "tier_min_scores", "cooldown", "filters"})
-        filters = self.filters.model_dump(mode="json", exclude=OF_REFERENCE)
+        filters = self.filters.model_dump(mode="json", exclude=_REFERENCE_PARAMS)
         cooldown = self.cooldown.model_dump(mode="json", exclude={"group_window_min"})
-        own: Params = getattr(self.detectors, event_type)
-        return json.dumps([shared, filters, cooldown, own.model_dump(mode="json")], sort_keys=True)
+        detector: Params = getattr(self.detectors, event_type)
+        return json.dumps([shared, filters, cooldown, detector.model_dump(mode="json")], sort_keys=True)
 
 
 DETECTION_COUNTS: Final = (
@@ -94,7 +94,7 @@ DETECTION_COUNTS: Final = (
 
 
 class Detection(NamedTuple):
-    """Events after cooldown (SHARD), dollar volume of each day (DAILY), and rows removed by each rule, by symbol."""
+    """Events after cooldown (SHARD), dollar volume of each day (DAILY), and rows removed by each rule per symbol."""
 
     events: pl.DataFrame
     daily: pl.DataFrame
@@ -102,7 +102,7 @@ class Detection(NamedTuple):
 
     @property
     def counts(self) -> dict[str, int]:
-        """The rows that each rule removed, of all symbols."""
+        """The number of rows that each rule removed, over all symbols."""
         return {name: sum(of_symbol[name] for of_symbol in self.by_symbol.values()) for name in DETECTION_COUNTS}
 
 
@@ -115,7 +115,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     earlier_days: pl.DataFrame | None = None,
     types: Collection[str] = EVENT_TYPES,
 ) -> Detection:
-    """Events of clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
+    """Detect events in clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
 
     Args:
         bars: usable bars, see `quality.clean_bars`.
@@ -131,8 +131,8 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     labelled = with_session(bars.select(*BARS_READ), sessions)
     all_days = with_days(labelled.filter(pl.col("day").is_not_null()))
     daily = daily_dollar_volume(all_days)
-    lively = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
-    features = with_features(on_days(all_days, lively), params.features)
+    eligible = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
+    features = with_features(select_days(all_days, eligible), params.features)
     found = find_events(features, params.detectors, params.features, types)
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
@@ -153,7 +153,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
         by_symbol=_counts(
             outside=labelled.filter(pl.col("day").is_null()),
             days=daily,
-            lively_days=daily.filter(lively),
+            eligible_days=daily.filter(eligible),
             found=found,
             passed=passed,
             kept=kept,
@@ -167,26 +167,26 @@ def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
 
 
 def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """The rows that each rule removed of each symbol (DETECTION_COUNTS), from the rows that remain after each step."""
+    """Rows that each rule removed (DETECTION_COUNTS) by symbol, from the rows that remain after each step."""
     unknown = steps["passed"].filter(~pl.col("float_known").fill_null(value=False))
     steps |= {"unknown": unknown}
     rows = pl.concat(left.select("symbol", step=pl.lit(name)) for name, left in steps.items())
-    left_of = {name: (pl.col("step") == name).sum() for name in steps}
+    left_by_step = {name: (pl.col("step") == name).sum() for name in steps}
     removed = {}
-    for of in rows.group_by("symbol").agg(**left_of).iter_rows(named=True):
-        removed[of["symbol"]] = {
-            "bars_outside_sessions": of["outside"],
-            "days_filtered": of["days"] - of["lively_days"],
-            "events_found": of["found"],
-            "events_filtered": of["found"] - of["passed"],
-            "events_cooled_down": of["passed"] - of["kept"],
-            "reference_unknown": of["unknown"],
+    for row in rows.group_by("symbol").agg(**left_by_step).iter_rows(named=True):
+        removed[row["symbol"]] = {
+            "bars_outside_sessions": row["outside"],
+            "days_filtered": row["days"] - row["eligible_days"],
+            "events_found": row["found"],
+            "events_filtered": row["found"] - row["passed"],
+            "events_cooled_down": row["passed"] - row["kept"],
+            "reference_unknown": row["unknown"],
         }
     return removed
 
 
 def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:
-    """The directions that reference data (REFERENCE) admits: `symbol`, `may_rise`, `may_fall`, `float_known`.
+    """The directions that reference data (REFERENCE) permit: `symbol`, `may_rise`, `may_fall`, `float_known`.
 
     Unknown values pass.
     """
@@ -221,10 +221,10 @@ def _passes(params: FilterParams) -> pl.Expr:
 
 
 def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
-    """The published columns of events, with their ids, sorted by symbol, timestamp, event_type."""
+    """Events with their ids and the published columns (SHARD), sorted by symbol, timestamp, event_type."""
     close, open_ = pl.col("close"), pl.col("open")
     colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))
-    described = events.with_columns(
+    complete = events.with_columns(
         date=pl.col("day").dt.to_string("%Y-%m-%d"),
         event_bias=pl.when(pl.col("direction") == "up").then(pl.lit("bullish")).otherwise(pl.lit("bearish")),
         close_vs_open=colour.otherwise(pl.lit("flat")),
@@ -237,7 +237,7 @@ def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFram
         is_afterhours=pl.col("session") == "AH",
     )
     return (
-        described.with_columns(event_id=event_ids(described))
+        complete.with_columns(event_id=event_ids(complete))
         .select(*SHARD)
         .match_to_schema(SHARD)
         .sort("symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True])
@@ -247,8 +247,7 @@ def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFram
 def event_ids(events: pl.DataFrame) -> pl.Series:
     """`{symbol}_{event_type}_{YYYYMMDD_HHMMSS}_{h}`: UTC, `h` = the first 8 hex digits of a SHA-1.
 
-    The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`. Polars has no SHA-1, so this
-    visits events one by one.
+    The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`, computed row by row because Polars has no SHA-1.
     """
     timestamp = pl.col("timestamp")
     whole_second = timestamp.dt.microsecond() == 0

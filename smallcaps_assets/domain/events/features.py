@@ -1,8 +1,8 @@
-"""Every number that detectors look at, computed once per bar (specification, section 2).
+"""Features: every number that the detectors use, computed once per bar (specification, section 2).
 
-Features are computed within one symbol and ET date, over the bars that exist; none looks at a later bar but the two
-that say so (`dollar_volume_day`, `rvol_day`). What is cheap is computed for every bar (`with_features`); medians and
-ranges of the bars before, which are not, only for bars that may be events (`with_spikes`, `with_windows`).
+Features are computed within one symbol and ET date, over the bars that exist. Only `dollar_volume_day` and `rvol_day`
+use later bars. Cheap features are computed for every bar (`with_features`); medians and ranges of preceding bars only
+for bars that may be events (`with_spikes`, `with_windows`).
 """
 
 import math
@@ -20,12 +20,12 @@ from smallcaps_assets.domain.params import Params
 Integers = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
 
-# One row per symbol and day with bars: what detecting a later day needs of the earlier ones.
+# One row per symbol and day with bars: the history that the detection of later days needs.
 DAILY: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "dollar_volume_day": pl.Float64()})
 
 
 class FeatureParams(Params):
-    """Look-back lengths, in bars that exist unless said otherwise."""
+    """Look-back lengths in existing bars, unless a name gives another unit."""
 
     baseline_bars: int = Field(gt=1)
     min_history: int = Field(gt=0)
@@ -45,42 +45,42 @@ class FeatureParams(Params):
 
 
 def consecutive(condition: pl.Expr) -> pl.Expr:
-    """How many bars in a row, ending here and within the day, hold `condition` (0 where it does not)."""
+    """Number of consecutive bars of the day, ending here, that meet `condition` (0 where it is false or null)."""
     last_miss = pl.when(condition.fill_null(False)).then(pl.col("day_start") - 1).otherwise(pl.col("bar"))
     return pl.col("bar") - last_miss.cum_max()
 
 
 def last_bar_where(condition: pl.Expr) -> pl.Expr:
-    """Number of the last bar up to here that holds `condition`; -1 where there is none (it may be of another day)."""
+    """Number of the last bar up to here that meets `condition`, which may be on an earlier day; -1 without one."""
     return pl.when(condition.fill_null(False)).then(pl.col("bar")).otherwise(-1).cum_max()
 
 
 def before(expression: pl.Expr, bars: int = 1) -> pl.Expr:
-    """The value `bars` bars earlier on the same day, null where there is none."""
+    """The value `bars` bars earlier on the same day, null without such a bar."""
     return pl.when(pl.col("bar") - bars >= pl.col("day_start")).then(expression.shift(bars))
 
 
-def _first_of(begins: pl.Expr) -> pl.Expr:
-    """Number of the last bar up to here that `begins` something."""
-    return _rising(pl.when(begins).then("bar").forward_fill())
+def _group_start(begins: pl.Expr) -> pl.Expr:
+    """Number of the first bar of the current group; a group starts at each bar where `begins` is true."""
+    return _flag_sorted(pl.when(begins).then("bar").forward_fill())
 
 
-def _rising(numbers: pl.Expr) -> pl.Expr:
-    """Numbers that never fall, which grouping by them is told, as it is quicker then."""
+def _flag_sorted(numbers: pl.Expr) -> pl.Expr:
+    """Non-decreasing `numbers`, flagged as sorted, which speeds up grouping by them."""
     return numbers.set_sorted()
 
 
 def with_days(bars: pl.DataFrame) -> pl.DataFrame:
-    """Bars inside the sessions, sorted by (symbol, timestamp), with `day` and `session`: where days begin, and dollars.
+    """`bars` with the start of their day and with dollar volumes.
 
-    Adds `bar` (running number), `day_start` (number of the first bar of its day), `dollar_volume` and
-    `dollar_volume_to_event`.
+    `bars` have `day` and `session`, lie inside the sessions and are sorted by (symbol, timestamp). Adds `bar` (running
+    number), `day_start` (number of the first bar of the day), `dollar_volume` and `dollar_volume_to_event`.
     """
     changes = [pl.col(name) != pl.col(name).shift(1) for name in ("symbol", "day")]
     return (
         bars.with_columns(bar=pl.int_range(pl.len(), dtype=pl.Int32))
         .with_columns(
-            day_start=_first_of(pl.any_horizontal(changes).fill_null(True)),
+            day_start=_group_start(pl.any_horizontal(changes).fill_null(True)),
             dollar_volume=pl.col("close") * pl.col("volume"),
         )
         .with_columns(dollar_volume_to_event=pl.col("dollar_volume").cum_sum().over("day_start"))
@@ -88,34 +88,39 @@ def with_days(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def daily_dollar_volume(days: pl.DataFrame) -> pl.DataFrame:
-    """Dollar volume of each symbol and day (DAILY) of `with_days`, in its order: what was traded up to the last bar."""
+    """Dollar volume (DAILY) of each symbol and day of `days` (see `with_days`), in the same order."""
     last = (pl.col("day_start") != pl.col("day_start").shift(-1)).fill_null(value=True)
     return days.filter(last).select("symbol", "day", dollar_volume_day="dollar_volume_to_event")
 
 
-def on_days(days: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
-    """Of `with_days` the days that are `wanted` (Boolean, one value per day, in order), as if there were no others."""
-    if wanted.all():
+def select_days(days: pl.DataFrame, selected: pl.Series) -> pl.DataFrame:
+    """The bars of the selected days, with `bar` and `day_start` renumbered.
+
+    Args:
+        days: see `with_days`.
+        selected: Boolean, one value per symbol and day, in the order of `days`.
+    """
+    if selected.all():
         return days
     starts = np.flatnonzero((days["bar"] == days["day_start"]).to_numpy())
-    kept = days.filter(pl.Series(np.repeat(wanted.to_numpy(), np.diff(starts, append=days.height))))
+    kept = days.filter(pl.Series(np.repeat(selected.to_numpy(), np.diff(starts, append=days.height))))
     bar = pl.int_range(pl.len(), dtype=pl.Int32)
-    return kept.with_columns(bar=bar, day_start=_rising(pl.col("day_start") - pl.col("bar") + bar))
+    return kept.with_columns(bar=bar, day_start=_flag_sorted(pl.col("day_start") - pl.col("bar") + bar))
 
 
 def relative_volume(daily: pl.LazyFrame, params: FeatureParams) -> pl.LazyFrame:
-    """`daily` (DAILY, sorted) with `rvol_day`: the day against the mean of the days with bars before it."""
+    """`daily` (DAILY, sorted) with `rvol_day`: dollar volume over the mean of the preceding days with bars."""
     mean = pl.col("dollar_volume_day").shift(1).rolling_mean(params.rvol_days, min_samples=params.rvol_min_days)
     return daily.with_columns(rvol_day=pl.col("dollar_volume_day") / mean.over("symbol"))
 
 
 class Window(NamedTuple):
-    """A statistic of a column over the `bars` bars before a bar on its day; null with fewer than `least` of them."""
+    """A statistic of a column over the `bars` preceding bars of the day; null with fewer than `min_bars` of them."""
 
     column: str
     statistic: Literal["median", "max", "min"]
     bars: int
-    least: int
+    min_bars: int
 
 
 def _vwap(decimals: int) -> pl.Expr:
@@ -125,23 +130,23 @@ def _vwap(decimals: int) -> pl.Expr:
 
 
 def _total_before(values: pl.Expr) -> pl.Expr:
-    """Sum of all values above: what a window adds is the difference of two such sums, exact for integers."""
+    """Sum of all preceding values. The sum over a window is the difference of two such sums, exact for integers."""
     return values.cum_sum() - values
 
 
-def _transactions_baseline(least: int) -> pl.Expr:
-    """Mean of the known transactions from `baseline_start` to the bar before; null with fewer than `least` known."""
+def _transactions_baseline(min_known: int) -> pl.Expr:
+    """Mean of the known transactions from `baseline_start` to the preceding bar; null with fewer than `min_known`."""
     known, traded = (
         pl.col(name) - pl.col(name).gather("baseline_start") for name in ("known_before", "transactions_before")
     )
-    return pl.when(known >= least).then(traded / known)
+    return pl.when(known >= min_known).then(traded / known)
 
 
 def with_features(days: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
-    """Bars of `with_days` with cheap features added.
+    """`days` (see `with_days`) with the features that are cheap to compute for every bar.
 
-    Besides features of the specification there are `range_share` ((high - low) / open) and `transactions_baseline`
-    (mean of the bars before).
+    Besides features of the specification, adds `range_share` ((high - low) / open) and `transactions_baseline` (mean of
+    the preceding bars).
     """
     open_, high, low, close = (pl.col(name) for name in ("open", "high", "low", "close"))
     regular, first = pl.col("session") != "PM", pl.col("bar") == pl.col("day_start")
@@ -149,7 +154,7 @@ def with_features(days: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
         days.with_columns(
             typical=(high + low + close) / 3,
             range_share=(high - low) / open_,
-            vwap_start=_first_of(first | (regular & ~regular.shift(1))),
+            vwap_start=_group_start(first | (regular & ~regular.shift(1))),
             baseline_start=pl.max_horizontal(pl.col("bar") - params.baseline_bars, "day_start").cast(pl.UInt32),
             transactions_before=_total_before(pl.col("transactions").fill_null(0)),
             known_before=_total_before(pl.col("transactions").is_not_null().cast(pl.Int32)),
@@ -168,42 +173,42 @@ def with_features(days: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
 
 
 def with_spikes(rows: pl.DataFrame, features: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
-    """`rows`, some of those of `features` (see `with_features`), with `volume_baseline` and `spike_x`."""
+    """`rows`, a subset of `features` (see `with_features`), with `volume_baseline` and `spike_x`."""
     baseline = {"volume_baseline": Window("volume", "median", params.baseline_bars, params.min_history)}
     spike_x = pl.when(pl.col("volume_baseline") != 0).then(pl.col("volume") / pl.col("volume_baseline"))
-    return rows.hstack(_looking_back(rows, features, baseline)).with_columns(spike_x=spike_x)
+    return rows.hstack(_compute_windows(rows, features, baseline)).with_columns(spike_x=spike_x)
 
 
 def with_windows(
-    rows: pl.DataFrame, features: pl.DataFrame, params: FeatureParams, also: Mapping[str, Window] | None = None
+    rows: pl.DataFrame, features: pl.DataFrame, params: FeatureParams, extra: Mapping[str, Window] | None = None
 ) -> pl.DataFrame:
-    """`rows`, some of those of `features` (see `with_features`), with what the bars before them say of prices.
+    """`rows`, a subset of `features` (see `with_features`), with price statistics of the preceding bars.
 
-    Adds `bar_atr`, `high_20`, `low_20`, `flatness`, `base_high` and `base_low` (highest high and lowest low of the base
-    before), and the windows of `also`.
+    Adds `bar_atr`, `high_20`, `low_20`, `flatness`, `base_high` and `base_low` (highest high and lowest low of the
+    preceding base), and the windows of `extra`.
     """
-    recent, least, base = params.baseline_bars, params.min_history, params.base_bars
+    recent, at_least, base = params.baseline_bars, params.min_history, params.base_bars
     windows = {
-        "bar_atr": Window("range_share", "median", recent, least),
-        "high_20": Window("high", "max", recent, least),
-        "low_20": Window("low", "min", recent, least),
+        "bar_atr": Window("range_share", "median", recent, at_least),
+        "high_20": Window("high", "max", recent, at_least),
+        "low_20": Window("low", "min", recent, at_least),
         "base_high": Window("high", "max", base, base),
         "base_low": Window("low", "min", base, base),
         "close_before": Window("close", "max", 1, 1),
     }
     one_bar = pl.when(pl.col("bar_atr") != 0).then(pl.col("bar_atr") * math.sqrt(base))
     flatness = (pl.col("base_high") - pl.col("base_low")) / pl.col("close_before") / one_bar
-    found = _looking_back(rows, features, windows | dict(also or {}))
-    return rows.hstack(found).with_columns(flatness=flatness).drop("close_before")
+    statistics = _compute_windows(rows, features, windows | dict(extra or {}))
+    return rows.hstack(statistics).with_columns(flatness=flatness).drop("close_before")
 
 
-def _looking_back(rows: pl.DataFrame, features: pl.DataFrame, windows: Mapping[str, Window]) -> pl.DataFrame:
-    """Each window of each row: the bars before are laid out as a row of a matrix, which NumPy sorts and reduces."""
+def _compute_windows(rows: pl.DataFrame, features: pl.DataFrame, windows: Mapping[str, Window]) -> pl.DataFrame:
+    """Each window of each row, computed by NumPy on a matrix whose rows are the preceding bars."""
     bar = rows["bar"].to_numpy()
     earlier = bar - rows["day_start"].to_numpy()
     found = {
         name: pl.Series(name, _statistic(features[window.column], window, bar, earlier)).set(
-            pl.Series(earlier < window.least), None
+            pl.Series(earlier < window.min_bars), None
         )
         for name, window in windows.items()
     }
@@ -211,16 +216,16 @@ def _looking_back(rows: pl.DataFrame, features: pl.DataFrame, windows: Mapping[s
 
 
 def _statistic(column: pl.Series, window: Window, bar: Integers, earlier: Integers) -> Floats:
-    """One window of some bars, by their numbers and how many come before them on their day."""
+    """One window of the bars numbered `bar`, which have `earlier` preceding bars on their day."""
     if not window.bars or not len(bar):
         return np.full(len(bar), np.nan)
-    # what is not of the day: sorts last, and is never the most or the least
-    none = -np.inf if window.statistic == "max" else np.inf
-    padded = np.concatenate((np.full(window.bars, none), column.to_numpy()))
+    # in place of bars of another day: sorts last, and is never the maximum or minimum
+    filler = -np.inf if window.statistic == "max" else np.inf
+    padded = np.concatenate((np.full(window.bars, filler), column.to_numpy()))
     values: Floats = sliding_window_view(padded, window.bars)[bar]
     known = np.minimum(earlier, window.bars)
-    few = np.flatnonzero(known < window.bars)
-    values[few] = np.where(np.arange(window.bars) < window.bars - known[few, None], none, values[few])
+    short = np.flatnonzero(known < window.bars)
+    values[short] = np.where(np.arange(window.bars) < window.bars - known[short, None], filler, values[short])
     if window.statistic == "median":
         values.sort(axis=1)
         row = np.arange(len(bar))

@@ -88,7 +88,7 @@ class Inventory:
 
         Args:
             now: sessions that are over by then are due.
-            symbols: only these; what many symbols lack at once then cannot be told.
+            symbols: only these; bars that are missing for many symbols at once then go unnoticed.
             read_bars: look for lost minutes and doubled volumes in the bars themselves, which is most of the work.
 
         Raises:
@@ -109,8 +109,8 @@ class Inventory:
             volumes, minutes = self._read(here, causes, by_minute=symbols is None)
             table = with_volumes(table, volumes, params)
             findings += [doubled_volumes(table, params), missing_minutes(minutes, params)]
-        told = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
-        table = table.drop("cause").join(told, on="symbol", how="left", maintain_order="left")
+        texts = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
+        table = table.drop("cause").join(texts, on="symbol", how="left", maintain_order="left")
         return Coverage(
             table=table,
             holes=holes(states, calendar),

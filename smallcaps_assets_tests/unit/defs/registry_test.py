@@ -172,7 +172,7 @@ def test_lineage_has_columns_that_pass_unchanged_and_derived_ones() -> None:
 
 
 def test_a_column_of_another_name_needs_an_explicit_origin() -> None:
-    from smallcaps_assets.domain.lineage import made_of  # noqa: PLC0415
+    from smallcaps_assets.domain.lineage import trace_columns  # noqa: PLC0415
 
     upstream = {"a": pl.String(), "b": pl.String()}
-    assert made_of({"a": 1, "c": 1, "d": 1}, upstream, {"c": ("a", "b")}) == {"a": ["a"], "c": ["a", "b"]}
+    assert trace_columns({"a": 1, "c": 1, "d": 1}, upstream, {"c": ("a", "b")}) == {"a": ["a"], "c": ["a", "b"]}

@@ -52,9 +52,9 @@ def signals(params: DetectorParams) -> Mapping[str, Signals]:
 
 
 def require_distinct_features(by_type: Mapping[str, Signals]) -> Mapping[str, Signals]:
-    """Return `by_type` if it has every event type and no two detectors name a feature or window alike.
+    """Return `by_type` if it has every event type and no two detectors define the same feature or window.
 
-    All of them become columns of one table, in which the second would silently replace the first.
+    All of them become columns of one table, where the second would silently replace the first.
 
     Raises:
         ValueError: names the detectors and the feature, or the event types without rules or parameters.

@@ -1,4 +1,4 @@
-"""What the detectors share: the form of a rule, and the edge rule, by which a lasting condition is one event."""
+"""Shared by the detectors: the rule, and the edge logic that makes a lasting condition one event."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,13 +10,13 @@ from smallcaps_assets.domain.events.features import Window
 
 
 class Rule(NamedTuple):
-    """When an event happens: at the edges of the conjunction of all conditions.
+    """The conditions of an event, which happens where all of them begin to hold.
 
     Attributes:
         candidate: a cheap Boolean expression over the features of every bar.
-        min_spike_x: the minimum of `spike_x`, which is computed for candidates only; a number, or one by `session`.
+        min_spike_x: the minimum of `spike_x`, computed for candidates only; a number, or an expression of `session`.
         confirmed: a Boolean expression over windows (see `with_windows`), computed for the remaining bars only.
-        since: a bar number; with it the event is not an edge but the first bar from there on that meets all conditions.
+        since: a bar number; if given, the event is the first bar from there on that meets all conditions, not an edge.
     """
 
     candidate: pl.Expr
@@ -26,10 +26,10 @@ class Rule(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """The rules of a detector by direction, and its features besides those that all detectors share.
+    """The rules of a detector by direction, and the features that it adds to the shared ones.
 
-    `features` are expressions computed for every bar, `windows` for few bars; rules refer to both by name, so two
-    detectors must not use the same name.
+    `features` are computed for every bar, `windows` for few bars. Rules refer to both by name, so no two detectors may
+    use the same name.
     """
 
     up: Rule | None
@@ -39,13 +39,13 @@ class Signals(NamedTuple):
 
 
 def happens(holds: pl.Expr, since: pl.Expr | None) -> pl.Expr:
-    """The bars at which an event happens, over bars in order that include all bars where `holds` is true.
+    """Whether an event happens at a bar, over ordered bars that include every bar where `holds` is true.
 
-    Without `since` the edges: `holds` is true, and was not true on the bar just before or there was none that day.
+    Without `since`, events are edges: `holds` is true, and it was not on the preceding bar of the day.
     """
     if since is None:
         bar = pl.col("bar")
-        went_on = holds.shift(1) & (bar.shift(1) == bar - 1) & (bar > pl.col("day_start"))
-        return holds & ~went_on.fill_null(value=False)
+        continued = holds.shift(1) & (bar.shift(1) == bar - 1) & (bar > pl.col("day_start"))
+        return holds & ~continued.fill_null(value=False)
     earlier = pl.when(holds).then(pl.col("bar")).otherwise(-1).cum_max().shift(1, fill_value=-1)
     return holds & (earlier < since)

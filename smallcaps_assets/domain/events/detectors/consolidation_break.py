@@ -1,4 +1,4 @@
-"""Price leaves a flat base: half an hour whose whole range is small against what single minutes move."""
+"""Price leaves a flat base: half an hour whose range is small compared with that of single minutes."""
 
 import polars as pl
 from pydantic import Field
@@ -18,10 +18,10 @@ class ConsolidationBreakParams(Params):
 
 
 def consolidation_break(params: ConsolidationBreakParams) -> Signals:
-    """Edges of a close beyond the base before it, on volume."""
+    """Edges of a close beyond the preceding base, on volume."""
     close, coiled = pl.col("close"), pl.col("flatness") <= params.max_flatness
     above, below = 1 + params.up_min_above_share, 1 - params.down_min_below_share
-    # beyond the whole base is beyond its last bar
+    # a close beyond the whole base is beyond its last bar
     return Signals(
         up=Rule(
             candidate=close >= before(pl.col("high")) * above,

@@ -1,4 +1,4 @@
-"""Holders give up: a falling run to new lows, far below the high of the day, on swelling volume."""
+"""Capitulation: a run of falling bars to new lows, far below the high of the day, on rising volume."""
 
 import polars as pl
 from pydantic import Field
@@ -18,7 +18,7 @@ class FlushParams(Params):
 
 
 def flush(params: FlushParams) -> Signals:
-    """Edges of a flush. There is no upward one."""
+    """Edges of a flush, which is always downward."""
     close, day_high, volume = pl.col("close"), pl.col("day_high"), pl.col("volume")
     falls = ((day_high - close) / day_high >= params.min_drop_share) & (pl.col("red_run") >= params.min_red_run_bars)
     # the first bar of a day has the lowest close so far

@@ -20,7 +20,7 @@ class OpeningRangeBreakParams(Params):
 
 
 def opening_range_break(params: OpeningRangeBreakParams) -> Signals:
-    """The first bar of regular hours after the range that closes beyond it on volume, once per direction and day."""
+    """The first close beyond the opening range, in regular hours and on volume; one per direction and day."""
     close, timestamp, regular = pl.col("close"), pl.col("timestamp"), pl.col("session") == "RTH"
     range_end = pl.col("regular_open") + timedelta(minutes=params.range_min)
     inside = regular & (timestamp < range_end)

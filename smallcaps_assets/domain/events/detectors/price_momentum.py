@@ -1,4 +1,4 @@
-"""Price runs out of its recent range within a few minutes."""
+"""Price leaves its recent range within a few minutes."""
 
 import polars as pl
 from pydantic import Field
@@ -9,7 +9,7 @@ from smallcaps_assets.domain.params import Params
 
 
 class PriceMomentumParams(Params):
-    """Specification, section 3.3. Returns are fractions of 1, the falling one is negative."""
+    """Specification, section 3.3. Returns are fractions of 1; `down_max_return` is negative."""
 
     up_min_return: float = Field(gt=0)
     up_min_spike_x: float = Field(ge=0)
@@ -23,7 +23,7 @@ def price_momentum(params: PriceMomentumParams) -> Signals:
     """Edges of a close outside the recent range after a fast move: a rise on volume, a fall that accelerates."""
     close, change = pl.col("close"), pl.col("return_5")
     earlier = pl.col("earlier_return").abs()
-    # max_horizontal passes over nulls, but an unknown earlier return must stay unknown
+    # max_horizontal ignores nulls, but an unknown earlier return must stay unknown
     base = pl.when(earlier.is_not_null()).then(pl.max_horizontal(earlier, params.down_min_earlier_return))
     accelerates = change.abs() / base >= params.down_min_acceleration_x
     return Signals(

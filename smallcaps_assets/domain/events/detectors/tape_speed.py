@@ -1,4 +1,4 @@
-"""The tape speeds up: many more trades in a minute than in those before."""
+"""The tape speeds up: many more trades in a minute than in the preceding minutes."""
 
 import polars as pl
 from pydantic import Field
@@ -15,9 +15,9 @@ class TapeSpeedParams(Params):
 
 
 def tape_speed(params: TapeSpeedParams) -> Signals:
-    """Edges of a burst of trades, in the direction of its bar; none where the number of trades is unknown."""
+    """Edges of a burst of trades, in the direction of the bar; none where the number of trades is unknown."""
     transactions, close, open_ = pl.col("transactions"), pl.col("close"), pl.col("open")
-    # none over none is no speed, and Polars takes NaN for more than any number
+    # 0 trades over a mean of 0 is not a speed, and Polars sorts NaN above every number
     speed_x = (transactions / pl.col("transactions_baseline")).fill_nan(None)
     fast = (transactions >= params.min_transactions) & (speed_x >= params.min_speed_x)
     return Signals(

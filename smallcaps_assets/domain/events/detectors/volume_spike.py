@@ -1,4 +1,4 @@
-"""A minute that trades a multiple of what the minutes before it did, and moves the price."""
+"""A minute whose volume is a multiple of that of the preceding minutes, and which moves the price."""
 
 import polars as pl
 from pydantic import Field
@@ -8,7 +8,7 @@ from smallcaps_assets.domain.params import Params
 
 
 class SpikeThresholds(Params):
-    """What a bar of one session needs."""
+    """The minima of a bar, in regular or in extended hours."""
 
     min_spike_x: float = Field(gt=0)
     min_volume_shares: float = Field(ge=0)
@@ -25,19 +25,19 @@ class VolumeSpikeParams(Params):
     down_min_drop_share: float = Field(ge=0)
 
 
-def _trades(thresholds: SpikeThresholds) -> pl.Expr:
+def _reaches(thresholds: SpikeThresholds) -> pl.Expr:
     return (pl.col("volume") >= thresholds.min_volume_shares) & (
         pl.col("dollar_volume") >= thresholds.min_dollar_volume_usd
     )
 
 
 def volume_spike(params: VolumeSpikeParams) -> Signals:
-    """Edges of a volume spike; down only in a falling run well below the high of the day."""
+    """Edges of a volume spike; down only in a run of falling bars well below the high of the day."""
     close, day_high = pl.col("close"), pl.col("day_high")
     regular = pl.col("session") == "RTH"
     moves = (pl.col("range_share") >= params.min_range_share) & pl.when(regular).then(
-        _trades(params.regular)
-    ).otherwise(_trades(params.extended))
+        _reaches(params.regular)
+    ).otherwise(_reaches(params.extended))
     min_spike_x = pl.when(regular).then(params.regular.min_spike_x).otherwise(params.extended.min_spike_x)
     fallen = (pl.col("red_run") >= params.down_min_red_run_bars) & (
         (day_high - close) / day_high >= params.down_min_drop_share

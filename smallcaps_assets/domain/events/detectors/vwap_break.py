@@ -1,4 +1,4 @@
-"""Price takes the session VWAP back from below, or fails at it and turns away."""
+"""Price reclaims the session VWAP from below, or is rejected at it."""
 
 import polars as pl
 from pydantic import Field
@@ -21,22 +21,22 @@ class VwapBreakParams(Params):
     failed_reclaim_bars: int = Field(gt=0)
 
 
-def _once_per_run(run: str, min_bars: int, rest: pl.Expr, min_spike_x: float) -> Rule:
-    """The first bar of each run that is at least the `min_bars`-th of its run, spikes and holds `rest`."""
-    return Rule((pl.col(run) >= min_bars) & rest, min_spike_x, since=pl.col("bar") - pl.col(run) + 1)
+def _once_per_run(run: str, min_bars: int, condition: pl.Expr, min_spike_x: float) -> Rule:
+    """The first bar of each run, from its `min_bars`-th on, that has the volume spike and meets `condition`."""
+    return Rule((pl.col(run) >= min_bars) & condition, min_spike_x, since=pl.col("bar") - pl.col(run) + 1)
 
 
 def vwap_break(params: VwapBreakParams) -> Signals:
-    """One event per run above (reclaim) or below (rejection) the VWAP of regular hours, which goes on after them."""
+    """One event per run above (reclaim) or below (rejection) the regular-hours VWAP, which continues after hours."""
     close, vwap = pl.col("close"), pl.col("vwap_rth")
-    # a run holds no close below VWAP, so the last such bar of the day lies before the run
+    # a run above has no close below the VWAP, so the last such bar of the day lies before the run
     was_below = last_bar_where(close < vwap) >= pl.col("day_start")
     failed = last_bar_where((pl.col("high") >= vwap) & (close < vwap)).shift(1, fill_value=-1)
     recently = failed >= pl.max_horizontal(pl.col("bar") - params.failed_reclaim_bars, "day_start")
-    rest = recently if params.require_failed_reclaim else pl.lit(value=True)
+    rejected = recently if params.require_failed_reclaim else pl.lit(value=True)
     return Signals(
         up=_once_per_run("run_above", params.up_min_run_bars, was_below, params.up_min_spike_x),
-        down=_once_per_run("run_below", params.down_min_run_bars, rest, params.down_min_spike_x),
+        down=_once_per_run("run_below", params.down_min_run_bars, rejected, params.down_min_spike_x),
         features={
             "run_above": consecutive(close >= vwap * (1 + params.up_min_above_share)),
             "run_below": consecutive(close <= vwap * (1 - params.down_min_below_share)),

@@ -122,7 +122,7 @@ def test_sessions_follow_new_york_and_the_calendar(row: dict[str, Any]) -> None:
 
 def test_what_breaks_the_clock_is_shown() -> None:
     found = session_clock(master_of(event("2025-11-06 16:00", event_id="late")).lazy(), SESSIONS)
-    assert found.examples.select("event_id", "session_told", "session").row(0) == ("late", "RTH", "AH")
+    assert found.examples.select("event_id", "session_published", "session").row(0) == ("late", "RTH", "AH")
     assert "session_clock" in str(found)
     assert "late" in str(found)
 

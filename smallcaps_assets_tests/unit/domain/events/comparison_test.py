@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.events.comparison import Changes, Choice, Chosen
+from smallcaps_assets.domain.events.comparison import Changes, SelectionComparison, SelectionSettings
 from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import event, master_of
@@ -46,24 +46,24 @@ def test_what_comes_and_goes_is_handed_back() -> None:
 def test_counts_by_type_session_and_month() -> None:
     found = changes(BEFORE, AFTER)
     figures = ("before", "after", "difference", "gained", "lost")
-    assert rows(found.by("event_type", "direction"), "event_type", "direction", *figures) == [
+    assert rows(found.count_by("event_type", "direction"), "event_type", "direction", *figures) == [
         ("volume_spike", "up", 2, 3, 1, 2, 1),
         ("flush", "down", 1, 1, 0, 0, 0),
     ]
-    assert rows(found.by("session"), "session", *figures) == [
+    assert rows(found.count_by("session"), "session", *figures) == [
         ("PM", 1, 0, -1, 0, 1),
         ("RTH", 2, 3, 1, 1, 0),
         ("AH", 0, 1, 1, 1, 0),
     ]
-    assert rows(found.by("month"), "month", *figures) == [("2025-10", 1, 1, 0, 0, 0), ("2025-11", 2, 3, 1, 2, 1)]
+    assert rows(found.count_by("month"), "month", *figures) == [("2025-10", 1, 1, 0, 0, 0), ("2025-11", 2, 3, 1, 2, 1)]
     # of one before, none is left; of two before there are three; of none there is no share
-    assert found.by("session")["percent"].to_list() == [-100.0, 50.0, None]
+    assert found.count_by("session")["percent"].to_list() == [-100.0, 50.0, None]
 
 
 def test_an_event_that_turned_is_counted_in_each_direction_and_not_gained() -> None:
     found = changes(master_of(SPIKE), master_of(SPIKE | {"direction": "down"}))
     assert found.totals()["turned"] == 1
-    assert rows(found.by("direction"), "direction", "before", "after", "gained", "lost") == [
+    assert rows(found.count_by("direction"), "direction", "before", "after", "gained", "lost") == [
         ("up", 1, 0, 0, 0),
         ("down", 0, 1, 0, 0),
     ]
@@ -99,7 +99,7 @@ def test_parts_add_up() -> None:
         parts.add(before.filter(symbol=symbol), after.filter(symbol=symbol))
     assert whole.totals() == parts.totals()
     assert whole.totals()["lost"] > 0
-    assert_frame_equal(whole.by("month", "session"), parts.by("month", "session"))
+    assert_frame_equal(whole.count_by("month", "session"), parts.count_by("month", "session"))
     assert whole.score_quantiles() == parts.score_quantiles()
     assert_frame_equal(whole.strongest("gained"), parts.strongest("gained"))
 
@@ -111,7 +111,9 @@ def test_parts_choose_what_the_whole_chooses() -> None:
     before, after = lively_master(5, 900), lively_master(7, 900)
     own = {"premium": tight.profiles["premium"]}
     theirs = {"premium": default_settings().profiles["premium"]}
-    chosen = Chosen(Choice(theirs, default_settings().ranking), Choice(own, tight.ranking))
+    chosen = SelectionComparison(
+        SelectionSettings(theirs, default_settings().ranking), SelectionSettings(own, tight.ranking)
+    )
     for symbol in pl.concat([before, after])["symbol"].unique().sort():
         chosen.add(before.filter(symbol=symbol), after.filter(symbol=symbol))
     first = select_events(before, theirs["premium"], default_settings().ranking).manifest

@@ -364,7 +364,7 @@ def test_bars_of_another_symbol_are_told_in_company_as_well(lake: Lake) -> None:
     lake.bars(moved).rename(lake.bars("NEWER"))
     outcomes = {outcome.partition[0]: outcome for outcome in run(lake, ["NEWER", *others])}
     (problem,) = outcomes.pop("NEWER").problems
-    assert "bars of NEWER: the files hold 0 of it" in problem
+    assert "bars of NEWER: the files contain 0, not " in problem
     assert not lake.shard("NEWER").exists()
     assert [outcome.problems for outcome in outcomes.values()] == [()] * 3
     assert all(outcome.figures["events"] for outcome in outcomes.values())
