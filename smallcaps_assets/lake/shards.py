@@ -313,7 +313,7 @@ def _read_differences(path: Path) -> dict[str, Any]:
     return {symbol: entry for symbol, entry in entries if _is_difference(entry)}
 
 
-def _is_difference(entry: Any) -> bool:
+def _is_difference(entry: object) -> bool:
     if not isinstance(entry, dict) or not entry.keys() >= _DIFFERENCE_KEYS or not isinstance(entry["files"], dict):
         return False
     months = [month for month in entry["files"].values() if month is not None]
