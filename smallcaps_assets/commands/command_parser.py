@@ -25,7 +25,8 @@ class CommandParser(ArgumentParser):
 
     def __init__(self, *, module: str | None = None, **options: Any) -> None:  # noqa: ANN401 -- ArgumentParser's
         """`module` is relative to `smallcaps_assets.commands`; without one the parser is an ordinary one."""
-        super().__init__(formatter_class=RawDescriptionHelpFormatter, **options)
+        # `--symbol` is a flag of `coverage`; elsewhere it must not pass for `--symbols`
+        super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
         self._module = module
 
     # argparse declares overloads for namespaces of other classes

@@ -1,9 +1,9 @@
 """Event shards: one parquet file per symbol, which holds its events and, in its footer, what they cover.
 
-A shard is written only when its events change. Sessions without a new event are recorded in one small table per initial
-letter of the symbols, as the difference to the coverage in the footer. Each difference names the footer that it belongs
-to and is ignored beside any other, so a coverage never claims events that the shard does not hold. Whatever is lost is
-detected again.
+A shard is written only when its events change, or its footer is months behind. Sessions without a new event are
+recorded in one small table per initial letter of the symbols, as the difference to the coverage in the footer. Each
+difference names the footer that it belongs to and is ignored beside any other, so a coverage never claims events that
+the shard does not hold. Whatever is lost is detected again.
 """
 
 import json
@@ -34,6 +34,9 @@ _COVERAGE: Final = "coverage"
 COVERAGE_ID: Final = "coverage_id"
 # Key of a difference: the `coverage_id` of the footer that it belongs to.
 BELONGS_TO: Final = "of"
+# A difference of more months is not recorded: the shard is published again with its whole coverage. Tables of
+# differences stay small, also in the first night on a lake whose footers hold no coverage yet.
+_MOST_MONTHS_BEHIND: Final = 6
 _DIFFERENCE_KEYS: Final = frozenset({BELONGS_TO, "detections", "tiers", "events", "files"})
 
 
@@ -194,7 +197,10 @@ class ShardStore:
             try:
                 if symbol in suspects:
                     self._require_sound(symbol, of_symbol)
-                footer = coverage.footer if coverage.content else self._publish_changed(symbol, of_symbol, coverage)
+                if coverage.content:
+                    footer = self._refresh(symbol, coverage)
+                else:
+                    footer = self._publish_changed(symbol, of_symbol, coverage)
             except LakeError as error:
                 failed[symbol] = error
                 continue
@@ -215,12 +221,28 @@ class ShardStore:
         path, content = self.lake.shard(symbol), rows_digest(events)
         footer = (provenance_of(path) if path.is_file() else None) or {}
         if footer.get(CONTENT) == content:
-            return FooterCoverage(footer.get(COVERAGE_ID, content), _months(footer.get(_COVERAGE)))
+            published = FooterCoverage(footer.get(COVERAGE_ID, content), _months(footer.get(_COVERAGE)))
+            if not _is_far_behind(published, coverage):
+                return published
+        self._publish(symbol, events, content, coverage)
+        return None
+
+    def _refresh(self, symbol: str, coverage: ShardCoverage) -> FooterCoverage | None:
+        """The coverage in the footer of a shard whose events stay; far behind, the shard is published again."""
+        if coverage.footer is None or not _is_far_behind(coverage.footer, coverage):
+            return coverage.footer
+        events = self.read(symbol)
+        if rows_digest(events) != coverage.content:
+            return coverage.footer  # another process has published other events since
+        self._publish(symbol, events, coverage.content, coverage)
+        return None
+
+    def _publish(self, symbol: str, events: pl.DataFrame, content: str, coverage: ShardCoverage) -> None:
+        """Publish events with their whole coverage in the footer."""
         document = _as_json(coverage, coverage.months)
         coverage_id = digest([content, json.dumps(document, sort_keys=True)])
         provenance = {CONTENT: content, COVERAGE_ID: coverage_id, _COVERAGE: document}
-        publish_frame(path, events, provenance, sweeps=False)
-        return None
+        publish_frame(self.lake.shard(symbol), events, provenance, sweeps=False)
 
     def _merge(self, path: Path, changed: Mapping[str, Any]) -> None:
         """Add differences to a table. The lock keeps the updates of others who write other symbols of it."""
@@ -275,6 +297,12 @@ class ShardStore:
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
         return match_columns(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
+
+
+def _is_far_behind(footer: FooterCoverage, coverage: ShardCoverage) -> bool:
+    """Whether so many months differ from a footer that a table of differences would grow large."""
+    behind = sum(month != footer.months.get(name) for name, month in coverage.months.items())
+    return behind > _MOST_MONTHS_BEHIND
 
 
 def _difference(coverage: ShardCoverage, footer: FooterCoverage) -> dict[str, Any]:

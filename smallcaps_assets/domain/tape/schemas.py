@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+from smallcaps_assets.errors import LakeError
 
 TapeKind = Literal["trades", "quotes"]
 TAPE_KINDS: Final[tuple[TapeKind, ...]] = ("trades", "quotes")
@@ -60,17 +61,29 @@ def schema_record(schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
 
 
 def recorded_schema(kind: str, provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Columns and types, as text and in order, of the file that `provenance` describes."""
-    recorded = provenance.get("schema")
+    """Columns and types, as text and in order, of the file that `provenance` describes.
+
+    Raises:
+        LakeError: the provenance records neither columns and types nor a set of columns that a release wrote.
+    """
+    recorded, columns = provenance.get("schema"), provenance.get("columns", "minimal")
     if recorded is not None:
-        return dict(recorded)
+        try:
+            return {str(name): str(dtype) for name, dtype in recorded}
+        except (TypeError, ValueError) as error:
+            raise LakeError(f"its footer records no columns and types: schema is {recorded!r}.") from error
+    if (kind, columns) not in UNRECORDED_COLUMNS:
+        raise LakeError(f"its footer records no known columns: columns is {columns!r}.")
     known = {**TAPE_SCHEMAS[kind, "all"], **TAPE_SCHEMAS[kind, "minimal"]}
-    columns = UNRECORDED_COLUMNS[kind, provenance.get("columns", "minimal")]
-    return {name: str(known[name]) for name in columns}
+    return {name: str(known[name]) for name in UNRECORDED_COLUMNS[kind, columns]}
 
 
 def missing_columns(kind: str, required: Collection[str], provenance: Mapping[str, Any]) -> list[str]:
-    """Columns of `required` that a file lacks, in their order; a file without rows lacks none."""
+    """Columns of `required` that a file lacks, in their order; a file without rows lacks none.
+
+    Raises:
+        LakeError: see `recorded_schema`.
+    """
     if provenance.get("rows") == 0:
         return []
     present = recorded_schema(kind, provenance)

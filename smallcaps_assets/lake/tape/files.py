@@ -65,9 +65,10 @@ def _footer_row(
     try:
         start, end = (datetime.fromisoformat(f"{part}+0000") for part in path.stem.split("_"))
         provenance = provenance_of(path)
+        if provenance is None or not is_usable(provenance):
+            return None
+        missing = missing_columns(provenance)
     except (LakeError, ValueError):
-        return None
-    if provenance is None or not is_usable(provenance):
         return None
     fetched_at = provenance.get("fetched_at")
     return {
@@ -77,7 +78,7 @@ def _footer_row(
         "end": end,
         "path": str(path),
         "bytes": path.stat().st_size,
-        "missing_columns": missing_columns(provenance),
+        "missing_columns": missing,
         **{name: provenance.get(name) for name in CERTIFICATE},
         "fetched_at": datetime.fromisoformat(fetched_at) if fetched_at else None,
     }

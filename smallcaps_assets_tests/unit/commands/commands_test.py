@@ -133,6 +133,7 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
         ["ui", "--port", "65536"],
         ["exchange", "--port", "-1"],
         ["status", "--profile", "gold"],
+        ["status", "--symbol", "4"],
         ["demo", "--symbols", "three"],
     ],
 )

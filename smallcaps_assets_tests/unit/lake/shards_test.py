@@ -17,7 +17,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import event, files_below, master_of
 
 ONE = "ABCD"
 FIRST = date(2025, 1, 2)
@@ -87,6 +87,39 @@ def test_sessions_without_an_event_leave_the_shard_and_record_only_what_changed(
     assert found == covered(store)
     assert found.months == {"2024-12": month(), "2025-01": month("1-a", "2-b"), "2025-02": month("3-c")}
     assert (found.detections, found.tiers, found.events) == ({"flush": "f00d"}, [0.6], 0)
+
+
+def test_a_footer_that_is_more_than_six_months_behind_is_written_again(store: ShardStore) -> None:
+    content = store.version(ONE)
+    months = {f"2025-{number:02}": month(f"{number}-a") for number in range(2, 9)}
+    *six, seventh = months
+    grow(store, **{name: months[name] for name in six})
+    assert list(table(store)[ONE]["files"]) == six
+    footer = provenance_of(store.lake.shard(ONE))
+    assert footer is not None
+    assert list(footer["coverage"]["files"]) == ["2024-12", "2025-01"]
+    grow(store, **{seventh: months[seventh]})
+    footer = provenance_of(store.lake.shard(ONE))
+    assert footer is not None
+    assert list(footer["coverage"]["files"]) == ["2024-12", "2025-01", *months]
+    found = covered(ShardStore(store.lake))
+    assert found.months == COVERAGE.months | months
+    # MASTER is made of the events, which are the same
+    assert store.version(ONE) == found.content == content
+    grow(store, **{"2025-09": month("9-a")})
+    assert list(table(store)[ONE]["files"]) == ["2025-09"]
+
+
+def test_events_that_another_process_published_are_not_covered_by_a_late_writer(store: ShardStore) -> None:
+    late = covered(store)
+    events = master_of(event(symbol=ONE)).select(*SHARD)
+    theirs = replace(COVERAGE, detections={"flush": "beef"}, events=1)
+    store.replace(ONE, events, theirs)
+    months = {f"2025-{number:02}": month(f"{number}-a") for number in range(2, 9)}
+    store.replace(ONE, NO_EVENTS, replace(late, months=late.months | months))
+    found = covered(ShardStore(store.lake))
+    assert (found.months, found.detections, found.events) == (COVERAGE.months, {"flush": "beef"}, 1)
+    assert store.read(ONE).height == 1
 
 
 def test_other_settings_that_find_the_same_events_leave_the_shard(store: ShardStore) -> None:

@@ -21,10 +21,11 @@ from smallcaps_assets.domain.tape.schemas import (
 )
 from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import provenance_of
+from smallcaps_assets.lake.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import verify
@@ -261,3 +262,19 @@ def test_columns_are_only_ever_added(kind: str, columns: str, schema: pl.Schema)
     assert recorded == {name: str(schema[name]) for name in first}
     # where this fails, columns were added: raise TAPE_SCHEMA_NUMBER, then the numbers here
     assert (TAPE_SCHEMA_NUMBER, len(schema)) == (1, len(first))
+
+
+@pytest.mark.parametrize(
+    "provenance", [{"columns": "foo"}, {"schema": "garbage"}, {"schema": [["timestamp"]]}, {"schema": 7}]
+)
+def test_a_footer_that_describes_no_columns_makes_its_own_file_unusable_and_no_other(
+    old: TapeStore, provenance: dict[str, object]
+) -> None:
+    with pytest.raises(LakeError, match="its footer records no"):
+        missing_columns("trades", ["timestamp"], provenance)
+    files = sorted((old.lake.tape("core", "trades")).rglob("*.parquet"))
+    before = old.published("trades").height
+    footer = provenance_of(files[0])
+    assert footer is not None
+    publish_frame(files[0], pl.read_parquet(files[0], hive_partitioning=False), footer | provenance)
+    assert old.published("trades").height == before - 1
