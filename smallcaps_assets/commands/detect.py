@@ -127,11 +127,11 @@ class _Result:
         schemas = {name: QUARANTINED_BARS if name == ASIDE else EVENTS for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
-        self._kinds, self._refused = Counter[tuple[str, str]](), Counter[str]()
+        self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
 
     def add(self, batch: Batch) -> None:
         tables = {ASIDE: batch.refused}
-        self._refused.update(reasons(batch.refused))
+        self._rejected.update(reasons(batch.refused))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
             mine = batch.found[0]
@@ -145,15 +145,15 @@ class _Result:
             self._spools[name].add(tables[name])
 
     def publish(self, place: str) -> None:
-        """Write the outputs; what was refused first, and nothing else where not one bar of `place` is usable."""
-        if ASIDE in self._spools and self._refused:
+        """Write the outputs, rejected bars first; if no bar of `place` is usable, write nothing else."""
+        if ASIDE in self._spools and self._rejected:
             self._spools[ASIDE].publish(self._outputs[ASIDE])
         elif ASIDE in self._spools:
             self._outputs[ASIDE].unlink(missing_ok=True)
-        if self._counts["bars"] == self._refused.total():
-            why = f" ({self._set_aside()})" if self._refused else ""
+        if self._counts["bars"] == self._rejected.total():
+            why = f" ({self._set_aside()})" if self._rejected else ""
             raise InputError(
-                f"{place}: not one usable bar in {self._counts['bars']:,} rows of what was asked for{why}. "
+                f"{place}: not one usable bar in the {self._counts['bars']:,} rows requested{why}. "
                 "No events were written."
             )
         for name in (name for name in self._spools if name != ASIDE):
@@ -161,12 +161,12 @@ class _Result:
 
     def document(self) -> dict[str, object]:
         """All figures, as JSON has them."""
-        aside = {"bars_set_aside": dict(self._refused)}
+        aside = {"bars_set_aside": dict(self._rejected)}
         return {**self._counts, **aside, **(self._comparison.document() if self._comparison else {})}
 
     def text(self) -> list[str]:
         """The same for people."""
-        lines = [self._set_aside()] if self._refused else []
+        lines = [self._set_aside()] if self._rejected else []
         lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
             lines += self._comparison.text()
@@ -179,8 +179,8 @@ class _Result:
 
     def _set_aside(self) -> str:
         place = f" in {self._outputs[ASIDE]}" if ASIDE in self._outputs else ""
-        told = "; ".join(f"{count:,} {reason}" for reason, count in self._refused.most_common())
-        return f"{self._refused.total():,} bars set aside{place}: {told}"
+        causes = "; ".join(f"{count:,} {reason}" for reason, count in self._rejected.most_common())
+        return f"{self._rejected.total():,} bars rejected{place}: {causes}"
 
 
 def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
@@ -235,10 +235,10 @@ def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:
-    """The symbols asked for that have bars, sorted; those without are told.
+    """The requested symbols that have bars, sorted; symbols without bars are reported.
 
     Raises:
-        InputError: none of those asked for has bars, or the dates are in the wrong order.
+        InputError: no requested symbol has bars, or the dates are in the wrong order.
     """
     if arguments.first and arguments.last and arguments.first > arguments.last:
         raise InputError(f"--first {arguments.first} is after --last {arguments.last}: exchange them.")

@@ -58,9 +58,9 @@ def score_picture(events: pl.DataFrame) -> bytes:
     types = [name for name in reversed(EVENT_TYPES) if name in totals]
     figure, axes = _canvas(0.42 * len(types) + 0.9)
     for place, name in enumerate(types):
-        own = counts.filter(pl.col("event_type") == name).sort("bin")
-        heights = 0.85 * own["len"] / own["len"].max()
-        boxes = zip(own["bin"] / SCORE_BINS, [place] * own.height, heights, strict=True)
+        of_type = counts.filter(pl.col("event_type") == name).sort("bin")
+        heights = 0.85 * of_type["len"] / of_type["len"].max()
+        boxes = zip(of_type["bin"] / SCORE_BINS, [place] * of_type.height, heights, strict=True)
         _bars(axes, boxes, 1 / SCORE_BINS, "#2f6fde")
         axes.plot([medians[name]] * 2, [place, place + 0.85], color="#d43d4c", linewidth=1.6)
     axes.set_yticks(range(len(types)), [f"{name.replace('_', ' ')} ({totals[name]:,})" for name in types])
@@ -154,8 +154,8 @@ def _stacked(counts: pl.DataFrame) -> Iterator[tuple[str, list[int], list[int], 
 
     `counts` has the number of events, `len`, by session and place.
     """
-    own = (pl.col("len").filter(pl.col("session") == name).sum().alias(name) for name in SESSIONS)
-    wide = counts.group_by("place").agg(own).sort("place")
+    by_session = (pl.col("len").filter(pl.col("session") == name).sum().alias(name) for name in SESSIONS)
+    wide = counts.group_by("place").agg(by_session).sort("place")
     for number, session in enumerate(SESSIONS):
         floors = wide.with_columns(floor=pl.sum_horizontal(pl.lit(0), *SESSIONS[:number]))["floor"].to_list()
         yield session, wide["place"].to_list(), wide[session].to_list(), floors

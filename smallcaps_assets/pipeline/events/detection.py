@@ -256,7 +256,7 @@ class Detector:
 
     @cached_property
     def _identities(self) -> dict[str, dict[str, str]]:
-        """The digests by verdict of reference data, of which there are few."""
+        """Cache of the digests, by verdict of reference data (few distinct values)."""
         return {}
 
     @cached_property
