@@ -1,10 +1,10 @@
-"""Detection of synthetic symbols of 750 sessions through `Detector`, beside the time to read the same files.
+"""Detection of synthetic symbols of 750 sessions through `Detector`, compared with reading the same files.
 
 python benchmarks/detect.py [--symbols 20 60 180] [--sessions 750] [--nights 200] [--hot-days 0.13]
-Makes a lake, then measures in fresh processes: a scan of the same columns; detection from nothing, with the settings as
-they are and with none of the days ruled out by its dollar volume; the first of the two as runs of asset `event_shards`
-with Dagster's state on SQLite; one new session for every symbol; and one changed threshold. The last line is one JSON
-object; ratios are what travels between machines.
+Creates a lake, then measures in fresh processes: a scan of the same columns; detection from scratch, with the shipped
+settings and without the dollar-volume filter of days; the former as runs of asset `event_shards` with Dagster's state
+on SQLite; one new session for every symbol; and one changed threshold. The last line is one JSON object; its ratios can
+be compared between machines.
 """
 
 import argparse
@@ -35,9 +35,9 @@ from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import load_settings
 
 FIRST, LAST = date(2022, 1, 3), date(2024, 12, 31)
-# Small-cap life: few days are hot, the others dull and below the dollars that an event needs. On a hot day more minutes
-# trade, and episodes of a quarter of an hour, in which a part of the minutes trades a multiple, come more often. About
-# 410 bars a day, and 2 % of them are events before filters and cooldown.
+# Typical of small caps: few days are hot, the others dull and below the dollar volume that an event needs. On a hot day
+# more minutes trade, and episodes of a quarter of an hour, in which some minutes trade a multiple, are more frequent.
+# About 410 bars a day, of which 2 % are events before filters and cooldown.
 HOT_DAYS = 0.13
 MINUTES = {"hot": 0.5, "dull": 0.4}
 EPISODES = {"hot": 0.0095, "dull": 0.0014}
@@ -47,7 +47,7 @@ REPEATS = 3
 
 
 def synthetic_bars(symbol: str, seed: int, sessions: pl.DataFrame, hot_share: float = HOT_DAYS) -> pl.DataFrame:
-    """Random minutes of dull days and, as a share of them, hot ones."""
+    """Random minute bars of dull days and of a share of hot days."""
     rng = np.random.default_rng(seed)
     hot_days = rng.random(sessions.height) < hot_share
     minutes = sessions.select(
@@ -96,27 +96,27 @@ def write_symbol(store: BarsStore, symbol: str, bars: pl.DataFrame, sessions: pl
     by_month = labelled.with_columns(pl.col("month").dt.truncate("1mo")).partition_by("month", as_dict=True)
     nothing = bars.clear().with_columns(reason=pl.lit(""))
     for (month,), days in months.group_by("month", maintain_order=True):
-        own = by_month.get((month,), labelled.clear()).drop("month")
-        store.add(symbol, month, days["date"].to_list(), own, nothing)
+        of_month = by_month.get((month,), labelled.clear()).drop("month")
+        store.add(symbol, month, days["date"].to_list(), of_month, nothing)
 
 
 def detector(folder: Path, **changes: object) -> Detector:
-    """What detects the lake of a folder."""
+    """The detector of the lake in a folder."""
     settings, lake = load_settings(overrides=changes), Lake(folder)
     return Detector(BarsStore(lake), ShardStore(lake), settings.detection, settings.sessions, REFERENCE.to_frame())
 
 
 def scan(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
-    """Read what detection reads with Polars alone, one symbol after the other."""
+    """Read the columns of detection with plain Polars, one symbol after the other."""
     files = (Lake(folder).bars(symbol) / "*.parquet" for symbol in symbols)
-    frames = (pl.scan_parquet(own, hive_partitioning=False).select(BARS_READ).collect() for own in files)
+    frames = (pl.scan_parquet(pattern, hive_partitioning=False).select(BARS_READ).collect() for pattern in files)
     return {"bars": sum(frame.height for frame in frames)}
 
 
-def require(holds: bool, told: object) -> None:  # noqa: FBT001
-    """End where a figure would be of something else than it says."""
+def require(holds: bool, details: object) -> None:  # noqa: FBT001
+    """Exit if the measured work is not the intended one."""
     if not holds:
-        raise SystemExit(f"not what is to be measured: {told}")
+        raise SystemExit(f"unexpected work, nothing measured: {details}")
 
 
 def run(ready: Detector, symbols: Sequence[str]) -> dict[str, float]:
@@ -130,8 +130,8 @@ def run(ready: Detector, symbols: Sequence[str]) -> dict[str, float]:
 
 
 def assets(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
-    """The same as a backfill over all symbols in the web UI does it: runs of as many partitions as settings say."""
-    import dagster as dg  # noqa: PLC0415 -- the other works have no use for it
+    """The same as a backfill over all symbols in the web UI, in runs of as many partitions as configured."""
+    import dagster as dg  # noqa: PLC0415 -- not needed by the other measurements
 
     from smallcaps_assets.definitions import build_defs  # noqa: PLC0415
     from smallcaps_assets.defs.partitions import range_tags  # noqa: PLC0415
@@ -171,15 +171,15 @@ WORK: dict[str, Callable[[Path, Sequence[str]], Callable[[], dict[str, float]]]]
 }
 
 
-def measured(work: str, folder: Path, symbols: int) -> dict[str, float]:
-    """Do `work` in a process of its own: seconds, CPU seconds and peak memory, and what it counted."""
+def measure(work: str, folder: Path, symbols: int) -> dict[str, float]:
+    """Run `work` in a separate process; return its seconds, CPU seconds, peak memory and counts."""
     command = [sys.executable, __file__, "--work", work, "--lake", str(folder), "--symbols", str(symbols)]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-    return dict(json.loads(told))
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    return dict(json.loads(output))
 
 
 def work_here(work: str, folder: Path, symbols: Sequence[str]) -> None:
-    """What `measured` starts: imports, settings, and a first detection and night elsewhere, are not counted."""
+    """The process of `measure`: imports, settings, and a warm-up detection in another lake are not counted."""
     first, second = sessions_between(FIRST, LAST, load_settings(overrides={}).sessions).head(2).iter_slices(1)
     with tempfile.TemporaryDirectory() as elsewhere:
         for seed, session in enumerate((first, second)):
@@ -189,17 +189,17 @@ def work_here(work: str, folder: Path, symbols: Sequence[str]) -> None:
     ready = WORK[work](folder, symbols)
     started, cpu = time.perf_counter(), time.process_time()
     figures = ready()
-    told = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "peak_mb": peak_mb()}
-    print(json.dumps(told | figures))
+    resources = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu, "peak_mb": peak_mb()}
+    print(json.dumps(resources | figures))
 
 
 def best(work: str, folder: Path, symbols: int, repeats: int) -> dict[str, float]:
-    """The quickest of some runs, from no shard where events are detected."""
+    """The fastest of some runs; work that detects all events starts without shards."""
     runs = []
     for _ in range(repeats):
         if work in {"detect", "every_day", "assets"}:
             shutil.rmtree(Lake(folder).shards, ignore_errors=True)
-        runs.append(measured(work, folder, symbols))
+        runs.append(measure(work, folder, symbols))
     return min(runs, key=lambda figures: figures["wall_s"])
 
 
@@ -234,10 +234,10 @@ class Night(NamedTuple):
 
 
 def write_lake(folder: Path, symbols: Sequence[str], sessions: pl.DataFrame, hot_days: float) -> Night:
-    """Every session of every symbol but the last one."""
+    """Write all sessions of every symbol except the last."""
     store, last_bars = BarsStore(Lake(folder)), {}
-    told = with_progress(symbols, len(symbols), "symbols written", lambda line: print(line, flush=True))
-    for number, symbol in enumerate(told):
+    progress = with_progress(symbols, len(symbols), "symbols written", lambda line: print(line, flush=True))
+    for number, symbol in enumerate(progress):
         bars = synthetic_bars(symbol, number, sessions, hot_days)
         new = pl.col("timestamp") >= sessions["premarket_open"][-1]
         write_symbol(store, symbol, bars.filter(~new), sessions.head(-1))
@@ -246,7 +246,7 @@ def write_lake(folder: Path, symbols: Sequence[str], sessions: pl.DataFrame, hot
 
 
 def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
-    """Every figure."""
+    """All figures."""
     by_symbols: dict[int, dict[str, Any]] = {}
     for number in sorted({*arguments.symbols, arguments.nights}):
         read = best("scan", night.folder, number, arguments.repeats)
@@ -254,7 +254,7 @@ def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
             "bars": int(read["bars"]),
             "scan_s_per_symbol": round(read["wall_s"] / number, 4),
             **{
-                work: beside(read, best(work, night.folder, number, arguments.repeats), number)
+                work: compare_with_scan(read, best(work, night.folder, number, arguments.repeats), number)
                 for work in ("detect", "every_day")
             },
         }
@@ -272,8 +272,8 @@ def benchmark(night: Night, arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def beside(read: dict[str, float], found: dict[str, float], symbols: int) -> dict[str, float]:
-    """What detection took, beside what reading the same bars did."""
+def compare_with_scan(read: dict[str, float], found: dict[str, float], symbols: int) -> dict[str, float]:
+    """The cost of detection compared with reading the same bars."""
     return {
         "days_looked_at_share": round(1 - found["days_filtered"] / found["sessions"], 3),
         "events_before_cooldown_share": round((found["events_found"] - found["events_filtered"]) / read["bars"], 4),
@@ -287,15 +287,15 @@ def beside(read: dict[str, float], found: dict[str, float], symbols: int) -> dic
 
 
 def changes(night: Night, symbols: int, repeats: int) -> dict[str, float]:
-    """One changed threshold, and back; then one new session for every symbol, against detecting all of it."""
+    """Cost of one changed threshold and of one new session for every symbol, compared with full detection."""
     full = best("detect", night.folder, symbols, repeats)
-    threshold = measured("threshold", night.folder, symbols)
+    threshold = measure("threshold", night.folder, symbols)
     require(threshold["event_types_detected"] == symbols, threshold)
-    measured("detect", night.folder, symbols)
+    measure("detect", night.folder, symbols)
     for symbol, bars in list(night.last_bars.items())[:symbols]:
         write_symbol(BarsStore(Lake(night.folder)), symbol, bars, night.sessions.tail(1))
     new = quickest_night(night.folder, symbols, repeats)
-    nothing = min(measured("detect", night.folder, symbols)["wall_s"] for _ in range(repeats))
+    nothing = min(measure("detect", night.folder, symbols)["wall_s"] for _ in range(repeats))
     return {
         "full_s": round(full["wall_s"], 2),
         "one_session_s": round(new["wall_s"], 3),
@@ -307,14 +307,14 @@ def changes(night: Night, symbols: int, repeats: int) -> dict[str, float]:
 
 
 def quickest_night(folder: Path, symbols: int, repeats: int) -> dict[str, float]:
-    """The quickest of some detections of the one session that the shards lack; they are put back each time."""
+    """The fastest of some detections of the one session missing from the shards, which are restored each time."""
     shards, runs = Lake(folder).shards, []
     with tempfile.TemporaryDirectory() as aside:
         before = shutil.copytree(shards, Path(aside) / "shards")
         for _ in range(repeats):
             shutil.rmtree(shards)
             shutil.copytree(before, shards)
-            runs.append(measured("detect", folder, symbols))
+            runs.append(measure("detect", folder, symbols))
             require(runs[-1]["sessions_detected"] == symbols, runs[-1])
     return min(runs, key=lambda figures: figures["wall_s"])
 

@@ -1,4 +1,4 @@
-"""A lake of event shards as a large universe leaves it: for benchmarks of what comes after detection."""
+"""A lake of event shards of a large universe, for benchmarks of the steps after detection."""
 
 import json
 from datetime import date, time, timedelta
@@ -15,7 +15,7 @@ from smallcaps_assets.domain.tables import BARS, SHARD, UTC_US
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import PROVENANCE
-from smallcaps_assets.lake.shards import Coverage, ShardStore
+from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -26,7 +26,7 @@ BOUNDS: Final = ("premarket_open", "regular_open", "regular_close", "afterhours_
 SHARES_OF_SESSIONS: Final = (0.22, 0.6, 0.18)
 SHARES_OF_TYPES: Final = (0.32, 0.18, 0.14, 0.06, 0.05, 0.18, 0.07)
 MINUTE_US: Final = 60_000_000
-# of the events that are drawn, the cooldown takes about a fifth
+# the cooldown removes about a fifth of the events that are drawn
 DRAWN_PER_EVENT: Final = 1.35
 BOTH_DIRECTIONS, RISING, ROUND_SCORES, WITHOUT_FLATNESS, WITHOUT_RVOL = 0.004, 0.6, 0.02, 0.4, 0.02
 
@@ -37,19 +37,19 @@ def names(count: int) -> list[str]:
 
 
 def last_sessions(count: int, settings: Settings) -> pl.DataFrame:
-    """The last so many sessions (SESSION_TABLE)."""
+    """The last `count` sessions (SESSION_TABLE)."""
     return sessions_between(date(2015, 1, 2), LAST, settings.sessions).tail(count)
 
 
 def make_events(count: int, symbols: list[str], sessions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """So many events (SHARD) after a cooldown, of all types, sessions and symbols; the same on every run.
+    """`count` events (SHARD) after a cooldown, of all types, sessions and symbols; identical on every run.
 
-    They come in clusters of minutes, some symbols have many times those of others, one score in fifty is one of a
-    hundred values, and one in two hundred and fifty is found in both directions, half of these with equal scores.
+    Events are clustered in time, and some symbols have many times the events of others. One score in 50 is one of 100
+    values. One event in 250 is found in both directions, half of these with equal scores.
     """
     rng = np.random.default_rng(5)
     order, backwards = ["symbol", "event_type", "timestamp", "direction"], [False, False, False, True]
-    found = _drawn(round(DRAWN_PER_EVENT * count), symbols, sessions, rng)
+    found = _draw(round(DRAWN_PER_EVENT * count), symbols, sessions, rng)
     other = found.filter(pl.Series(rng.random(found.height) < BOTH_DIRECTIONS)).with_columns(
         direction=pl.col("direction").replace_strict({"up": "down", "down": "up"}),
         score=pl.col("score") * pl.col("minute").mod(2).replace_strict({0: 1.0, 1: 0.97}),
@@ -58,14 +58,14 @@ def make_events(count: int, symbols: list[str], sessions: pl.DataFrame, settings
     window = window_numbers(both, ["symbol", "event_type", "day"], timedelta(minutes=settings.cooldown.window_min))
     best = pl.col("score").max().over(window)
     cooled = both.filter(pl.col("score") >= settings.cooldown.keep_share_of_best * best)
-    # what is too much goes by whole days, so that the rest is as the cooldown left it
+    # the surplus is removed by whole days, so that the rest stays as the cooldown left it
     kept = cooled.sort("lot", maintain_order=True).head(count)
     assert kept.height == count, "draw more"  # noqa: S101
-    return _described(kept, rng)
+    return _add_columns(kept, rng)
 
 
-def _drawn(count: int, symbols: list[str], sessions: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """One row per symbol, type and minute: when, of what type, in which direction, how strong."""
+def _draw(count: int, symbols: list[str], sessions: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """One row per symbol, type and minute, with direction and score."""
     clusters = count // 2
     liveliness = rng.lognormal(0, 0.7, len(symbols))
     symbol = rng.choice(len(symbols), clusters, p=liveliness / liveliness.sum())
@@ -94,8 +94,8 @@ def _drawn(count: int, symbols: list[str], sessions: pl.DataFrame, rng: np.rando
     return with_session(drawn, sessions).with_columns(pl.col("session").cast(pl.String)).drop("regular_open")
 
 
-def _described(events: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Events with every other column of SHARD, sorted as shards are."""
+def _add_columns(events: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Events with all other columns of SHARD, in the order of shards."""
     rows = events.height
     opened = np.round(np.clip(rng.lognormal(1.6, 0.9, rows), 1.05, 400), 4)
     closed = np.round(opened * np.exp(0.03 * rng.standard_normal(rows)), 4)
@@ -137,41 +137,43 @@ def _described(events: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 def make_shards(
     lake: Lake, events: pl.DataFrame, symbols: list[str], sessions: pl.DataFrame, settings: Settings
 ) -> None:
-    """A universe of `symbols`, and the shard of each, which covers all sessions under the settings in force."""
+    """Publish a universe of `symbols` and their shards, which cover all sessions with the current settings."""
     listed = pl.DataFrame({"symbol": symbols, "active": [True] * len(symbols)})
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in listed.columns]
     UniverseStore(lake).replace(listed.with_columns(missing).select(*UNIVERSE), {})
     store, days = ShardStore(lake), sessions["date"].to_list()
-    marks = {
+    fingerprints = {
         day: f"{400 + place % 90}-{(place + 1) * 0x9E3779B97F4A7C15 % 2**64:016x}" for place, day in enumerate(days)
     }
     volumes = {day: 1e6 * (1 + place / 7) for place, day in enumerate(days)}
-    own = events.partition_by("symbol", as_dict=True)
+    by_symbol = events.partition_by("symbol", as_dict=True)
     reference = UniverseStore(lake).reference()
     detector = Detector(BarsStore(lake), store, settings.detection, settings.sessions, reference)
     for symbol in symbols:
-        found = own.get((symbol,), SHARD.to_frame())
+        found = by_symbol.get((symbol,), SHARD.to_frame())
         tiers = settings.detection.tier_min_scores
-        store.replace(symbol, found, Coverage.of(detector.identities(symbol), tiers, marks, volumes, found.height))
+        store.replace(
+            symbol, found, ShardCoverage.of(detector.identities(symbol), tiers, fingerprints, volumes, found.height)
+        )
 
 
 def make_bars(lake: Lake, symbols: list[str], days: list[date], months: int) -> None:
-    """Month files of every symbol for the last `months`, with a bar every ten minutes; covered as if there were all."""
+    """Write month files of every symbol for the last `months`: one bar in ten minutes, recorded as complete."""
     minutes = pl.int_range(0, 96, eager=True) * 10
     for month in sorted({day.replace(day=1) for day in days})[-months:]:
-        own = [day for day in days if day.replace(day=1) == month]
-        opened = pl.DataFrame({"day": own}).select(
+        of_month = [day for day in days if day.replace(day=1) == month]
+        opened = pl.DataFrame({"day": of_month}).select(
             at=pl.col("day").dt.combine(time(4)).dt.replace_time_zone("America/New_York").dt.convert_time_zone("UTC")
         )
-        stamps = opened.join(minutes.to_frame("minute"), how="cross").select(
+        timestamps = opened.join(minutes.to_frame("minute"), how="cross").select(
             timestamp=pl.col("at") + pl.duration(minutes="minute")
         )
-        bars = stamps.with_columns(
+        bars = timestamps.with_columns(
             symbol=pl.lit(""), transactions=pl.lit(40, pl.Int64),
             **{name: pl.lit(10.0) for name, dtype in BARS.items() if dtype.is_float()},
         ).select(*BARS).cast(BARS)  # fmt: skip
-        said = {PROVENANCE: json.dumps({"sessions": {f"{day}": f"96-{day.toordinal():016x}" for day in own}})}
+        footer = {PROVENANCE: json.dumps({"sessions": {f"{day}": f"96-{day.toordinal():016x}" for day in of_month}})}
         for symbol in symbols:
             path = lake.bars(symbol) / f"{month:%Y-%m}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            bars.with_columns(symbol=pl.lit(symbol)).write_parquet(path, compression="zstd", metadata=said)
+            bars.with_columns(symbol=pl.lit(symbol)).write_parquet(path, compression="zstd", metadata=footer)

@@ -1,24 +1,24 @@
-"""MASTER and manifests at size, each in a fresh process, beside a plain sorted copy of the same shards.
+"""MASTER and manifests at full size, each in a fresh process, compared with a plain sorted copy of the shards.
 
 python benchmarks/master.py [--events 1000000] [--symbols 2000] [--sessions 750] [--months 3] [--folder FOLDER]
 
-Makes a lake of event shards, and month files of bars for a plan and a status to read; one that is in FOLDER already is
-used again. For each piece of work: seconds, those of processors as `cpu_s` (what counts on a busy machine), and the
-memory that its process took at most, imports included.
+Creates a lake of event shards, with month files of bars for a plan and a status to read; an existing lake in FOLDER is
+reused. Prints for each piece of work its seconds, CPU seconds (`cpu_s`, which matter on a busy machine), and the peak
+memory of its process, imports included.
 
     reference         the shards, scanned and written as one sorted parquet file
     build             MASTER in memory: shards read, joined and grouped
-    master            `master_events` through Dagster, with its checks; `step_s` is its own step: shards read,
-                      joined and checked, pictures drawn, published
+    master            `master_events` through Dagster, with its checks; `step_s` is its step: shards read,
+                      joined and checked, charts drawn, published
     select            the events of each profile from a MASTER in memory
-    manifest_PROFILE  its manifest through Dagster, with its checks; `step_s`: MASTER read and checked, events chosen,
-                      pictures drawn, frozen with its hashes
+    manifest_PROFILE  its manifest through Dagster, with its checks; `step_s`: MASTER read and checked, events selected,
+                      charts drawn, frozen with its hashes
     command_PROFILE   `smallcaps manifest`; `run_s` is without imports
-    survey            what the footers of all shards say, as checks ask it
-    plan              `smallcaps plan` of a premium manifest that is as large as it may be, with nothing captured
+    survey            the footers of all shards, as read by checks
+    plan              `smallcaps plan` of a premium manifest of the maximum size, with nothing captured
     status            `smallcaps status` of the same
 
-The last line is one JSON object; the exit code is 1 if MASTER or a manifest takes more than it may.
+The last line is one JSON object; the exit code is 1 if MASTER or a manifest exceeds its limit.
 """
 
 import argparse
@@ -52,14 +52,14 @@ from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, lo
 
 REPOSITORY: Final = Path(__file__).parents[1]
 MASTER_MAY_TAKE_S, MANIFEST_MAY_TAKE_S, MAY_TAKE_MB = 10.0, 3.0, 1_500
-# what lets premium choose as many events as it may, of however few symbols
+# lets premium select its maximum number of events, of however few symbols
 WIDE: Final = {"max_per_symbol": 1_000, "max_per_symbol_day": 10, "min_event_score": 0.1, "min_day_rvol": 0.0}
 
 Figures = dict[str, Any]
 
 
-def took(figures: Figures, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """What `work` returns; `figures` gets how long it took, and how much of that the processors worked on it."""
+def timed(figures: Figures, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """The result of `work`; adds its seconds and CPU seconds to `figures`."""
     began, busy = time.perf_counter(), time.process_time()
     result = work()
     figures[f"{name}_s"] = round(time.perf_counter() - began, 3)
@@ -72,12 +72,12 @@ def reference(lake: Lake, _: Settings, figures: Figures) -> None:
         rows = ShardStore(lake).scan().sort("symbol", "timestamp", "event_type").collect()
         rows.write_parquet(lake.root.with_name("reference.parquet"), compression="zstd", statistics=True)
 
-    took(figures, "whole", copy)
+    timed(figures, "whole", copy)
 
 
 def build(lake: Lake, settings: Settings, figures: Figures) -> None:
-    shards = took(figures, "read", lambda: ShardStore(lake).scan().collect())
-    master = took(figures, "build", lambda: build_master(shards, settings.cooldown))
+    shards = timed(figures, "read", lambda: ShardStore(lake).scan().collect())
+    master = timed(figures, "build", lambda: build_master(shards, settings.cooldown))
     figures |= {"rows_of_shards": shards.height, "events": master.height}
 
 
@@ -88,7 +88,7 @@ def through_dagster(lake: Lake, settings: Settings, figures: Figures, *, asset: 
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.local_temp(str(state), {"telemetry": {"enabled": False}}) as instance:
         key = dg.AssetKey.from_user_string(asset)
-        result = took(figures, "run", lambda: job.execute_in_process(instance=instance, asset_selection=[key]))
+        result = timed(figures, "run", lambda: job.execute_in_process(instance=instance, asset_selection=[key]))
         for stats in instance.get_run_step_stats(result.run_id):
             name = {step: "step", f"{step}_checks": "checks"}.get(stats.step_key, stats.step_key)
             figures[f"{name}_s"] = round((stats.end_time or 0) - (stats.start_time or 0), 3)
@@ -96,9 +96,9 @@ def through_dagster(lake: Lake, settings: Settings, figures: Figures, *, asset: 
 
 
 def select(lake: Lake, settings: Settings, figures: Figures) -> None:
-    master = took(figures, "read", lambda: pl.read_parquet(lake.master, hive_partitioning=False))
+    master = timed(figures, "read", lambda: pl.read_parquet(lake.master, hive_partitioning=False))
     for profile in PROFILES:
-        chosen = took(figures, profile, partial(select_events, master, settings.profiles[profile], settings.ranking))
+        chosen = timed(figures, profile, partial(select_events, master, settings.profiles[profile], settings.ranking))
         figures[f"{profile}_rows"] = chosen.manifest.height
 
 
@@ -106,16 +106,16 @@ def command(lake: Lake, _: Settings, figures: Figures, *, line: str) -> None:
     folder = lake.root.parent
     places = {"MASTER": lake.master, "OUT": folder / "manifests", "CONFIG": folder / "config.yaml"}
     words = [str(places.get(word, word)) for word in line.split()]
-    assert took(figures, "run", lambda: cli.main(words)) == 0  # noqa: S101
+    assert timed(figures, "run", lambda: cli.main(words)) == 0  # noqa: S101
 
 
 def survey(lake: Lake, settings: Settings, figures: Figures) -> None:
-    shards = took(figures, "run", LakeResource(root=str(lake.root)).detector(settings).survey)
+    shards = timed(figures, "run", LakeResource(root=str(lake.root)).detector(settings).survey)
     figures |= {"shards": shards.height, "current": int(shards["current"].sum())}
 
 
 def widen(lake: Lake, settings: Settings, figures: Figures) -> None:
-    """Make the current manifest of premium one that is as large as it may be."""
+    """Replace the current manifest of premium with one of the maximum size."""
     params = settings.profiles["premium"].model_copy(update=WIDE)
     chosen = select_events(pl.read_parquet(lake.master), params, settings.ranking)
     store = ManifestStore(lake.manifests("premium"), "premium")
@@ -123,7 +123,7 @@ def widen(lake: Lake, settings: Settings, figures: Figures) -> None:
     figures["rows"] = chosen.manifest.height
 
 
-# every piece of work, in the order in which each finds what it builds upon
+# all pieces of work, each after those that it depends on
 WORKS: Final[Mapping[str, Callable[[Lake, Settings, Figures], None]]] = {
     "reference": reference,
     "build": build,
@@ -142,7 +142,7 @@ WORKS: Final[Mapping[str, Callable[[Lake, Settings, Figures], None]]] = {
 
 
 def configure(folder: Path, sessions: int) -> None:
-    """Let this process, and those it starts, work on the lake in `folder`, which has so many sessions."""
+    """Configure this process and its children for the lake in `folder`, which has `sessions` sessions."""
     document = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
     first = event_lake.last_sessions(sessions, load_settings(None, {}))["date"][0]
     document["lake"]["path"] = str(folder / "lake")
@@ -153,7 +153,7 @@ def configure(folder: Path, sessions: int) -> None:
 
 
 def make(folder: Path, arguments: argparse.Namespace) -> None:
-    """The lake, in a process of its own, so that its memory does not count."""
+    """Create the lake in a separate process, so that its memory is not measured."""
     settings, lake = load_settings(), Lake(folder / "lake")
     symbols, sessions = event_lake.names(arguments.symbols), event_lake.last_sessions(arguments.sessions, settings)
     events = event_lake.make_events(arguments.events, symbols, sessions, settings)
@@ -162,7 +162,7 @@ def make(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def measure(name: str) -> Figures:
-    """One piece of work in this process."""
+    """Measure one piece of work in this process."""
     figures: Figures = {}
     settings = load_settings()
     WORKS[name](Lake(lake_path(settings)), settings, figures)
@@ -170,7 +170,7 @@ def measure(name: str) -> Figures:
 
 
 def in_a_process(name: str) -> Figures:
-    """One piece of work in a process of its own."""
+    """Measure one piece of work in a separate process."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *sys.argv, "--child", name], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -202,7 +202,7 @@ def main() -> int:
             began = time.perf_counter()
             subprocess.run([sys.executable, *sys.argv, "--child", "make"], check=True)
             print(f"lake made in {time.perf_counter() - began:.0f} s", flush=True)
-        # a manifest that was chosen before is not written again
+        # an identical manifest is not written again
         for chosen_before in (folder / "lake" / "manifests", folder / "manifests"):
             shutil.rmtree(chosen_before, ignore_errors=True)
         figures: Figures = {"events": arguments.events, "symbols": arguments.symbols}

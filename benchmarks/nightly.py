@@ -2,12 +2,11 @@
 
 python benchmarks/nightly.py [--symbols 2190] [--sessions 25] [--behind 0.05]
 
-The lake is prepared without Dagster: every symbol has bars and shards up to the session before the night's, a share of
-them lack two sessions more. The exchange runs in a process of its own, without a limit; symbols trade as one of a few
-do, and what was asked once is remembered, so that it is not what is measured. The run goes on in a process of its own,
-with the repository's dagster.yaml on SQLite, from import to exit. Seconds by step are those of the event log;
-`recording` is how long Dagster took to write what became of the partitions. The exit code is 1 if anything that must
-hold does not.
+The lake is prepared without Dagster: every symbol has bars and shards up to the session before the night's; a share of
+the symbols lacks two more sessions. The exchange runs in a separate process without a rate limit; symbols copy the bars
+of a few, and responses are cached, so that the exchange does not dominate. The run is a separate process, measured from
+import to exit, with the repository's dagster.yaml on SQLite. Seconds by step are those of the event log; `recording` is
+the time that Dagster took to write the outcome of the partitions. The exit code is 1 if a requirement is not met.
 """
 
 import argparse
@@ -48,7 +47,7 @@ MORE_BEHIND = 2  # sessions
 
 
 class Twins:
-    """The exchange, with the bars of a few symbols for all, remembered once given."""
+    """The exchange, with the bars of a few symbols for all, and with cached responses."""
 
     def __init__(self, market: SimulatedMarket) -> None:
         self._exchange = Exchange(market)
@@ -61,16 +60,16 @@ class Twins:
             return self._exchange.reply(path, query, headers)
         symbol, place = parts[4], 4
         twin = twin_of(symbol, self._twins)
-        asked = "/".join([*parts[:place], twin, *parts[place + 1 :]])
-        question = f"{asked}?{sorted(query.items())}"
+        path_of_twin = "/".join([*parts[:place], twin, *parts[place + 1 :]])
+        question = f"{path_of_twin}?{sorted(query.items())}"
         if question not in self._known:
-            self._known[question] = self._exchange.reply(asked, query, headers)
+            self._known[question] = self._exchange.reply(path_of_twin, query, headers)
         known = self._known[question]
         return Reply(known.status, known.headers, known.body.replace(f'"{twin}"'.encode(), f'"{symbol}"'.encode()))
 
 
 def twins(market: SimulatedMarket) -> list[str]:
-    """Symbols that trade, for all others to trade like."""
+    """The symbols whose bars all others copy."""
     trading = (symbol for symbol in market.symbols() if market.days(symbol, NIGHT, NIGHT))
     return [symbol for symbol, _ in zip(trading, range(TWINS), strict=False)]
 
@@ -80,7 +79,7 @@ def twin_of(symbol: str, some: list[str]) -> str:
 
 
 def serving(symbols: int) -> None:
-    """The process of the exchange: prints its address, then serves until its input ends."""
+    """The process of the exchange: prints its address, then serves until its standard input ends."""
     with serve(Twins(SimulatedMarket(symbols=symbols, clock=lambda: CLOCK))) as server:
         print(server.base_url, flush=True)
         sys.stdin.read()
@@ -98,22 +97,22 @@ def exchange(symbols: int) -> Iterator[str]:
 
 
 def prepare(root: str, symbols: list[str], bars: Mapping[str, pl.DataFrame], days: list[date], behind: float) -> int:
-    """Bars and shards of symbols up to the last of `days`; of a share of them, up to an earlier one."""
+    """Write bars and shards of symbols up to the last of `days`; for a share of them, up to an earlier day."""
     from smallcaps_assets.defs.resources import LakeResource  # noqa: PLC0415 -- it imports Dagster
 
     lake, settings = LakeResource(root=root), load_settings()
     for place, symbol in enumerate(symbols):
         late = behind > 0 and place % max(1, round(1 / behind)) == 0
-        held = days[:-MORE_BEHIND] if late else days
-        own = bars[twin_of(symbol, list(bars))].with_columns(symbol=pl.lit(symbol))
-        for month, some in groupby(held, key=lambda day: day.replace(day=1)):
-            lake.bars().add(symbol, month, list(some), own, clean_bars(own.clear()).quarantined)
+        stored = days[:-MORE_BEHIND] if late else days
+        copied = bars[twin_of(symbol, list(bars))].with_columns(symbol=pl.lit(symbol))
+        for month, some in groupby(stored, key=lambda day: day.replace(day=1)):
+            lake.bars().add(symbol, month, list(some), copied, clean_bars(copied.clear()).quarantined)
     return sum(not outcome.problems for outcome in lake.detector(settings).run(symbols))
 
 
 def night() -> dict[str, Any]:
-    """The run of one night in this process, with what the environment hands down."""
-    import dagster as dg  # noqa: PLC0415 -- part of what a run's process takes
+    """The run of one night in this process, configured by the environment."""
+    import dagster as dg  # noqa: PLC0415 -- its import is part of the measurement
 
     from smallcaps_assets.definitions import defs  # noqa: PLC0415
     from smallcaps_assets.defs.resources import LakeResource  # noqa: PLC0415
@@ -146,8 +145,8 @@ def night() -> dict[str, Any]:
     return figures | {name: report[name].value for name in names}
 
 
-def measured() -> dict[str, Any]:
-    """One night in a process of its own, from import to exit."""
+def measure() -> dict[str, Any]:
+    """One night in a separate process, from import to exit."""
     began = time.perf_counter()
     command = [sys.executable, __file__, "--child", "night", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -165,7 +164,7 @@ def digest(root: Path) -> str:
 
 
 def begin(folder: Path, base_url: str, arguments: argparse.Namespace) -> int:
-    """Settings, Dagster's state and a lake that lacks the night's session; returns how many symbols there are."""
+    """Create settings, Dagster's state and a lake without the night's session; return the number of symbols."""
     import dagster as dg  # noqa: PLC0415
 
     from smallcaps_assets.definitions import build_defs  # noqa: PLC0415
@@ -216,10 +215,10 @@ def main() -> int:
         began = time.perf_counter()
         symbols = begin(Path(folder), base_url, arguments)
         print(f"{symbols:,} symbols prepared in {time.perf_counter() - began:.0f} s", flush=True)
-        first = measured()
+        first = measure()
         print({"night": first}, flush=True)
         before = digest(Path(folder) / "lake")
-        again = measured()
+        again = measure()
         print({"again": again}, flush=True)
         unchanged = digest(Path(folder) / "lake") == before
     figures = first | {f"again_{name}": value for name, value in again.items()} | {"unchanged": unchanged}

@@ -1,4 +1,4 @@
-"""`smallcaps detect`: events of any bars, without Dagster, and what other settings would change. Writes no lake."""
+"""`smallcaps detect`: detect events in any bars without Dagster, and compare settings. Never writes to a lake."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.detecting.comparison import Comparison, Other
+from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
@@ -35,19 +35,19 @@ NEEDS: Final = (
 )
 EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 
-CONFIGURATIONS: Final = (".yaml", ".yml")
-ASIDE: Final = "quarantine"
-SHOWN: Final = 5
-_OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session and left out"
+_SETTINGS_SUFFIXES: Final = (".yaml", ".yml")
+_QUARANTINE: Final = "quarantine"
+_SHOWN: Final = 5
+_OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session, ignored"
 _OF_EVENTS: Final = (
-    "{events_found:,} events found, {events_filtered:,} below the global filters, {events_cooled_down:,} within a "
-    "cooldown; {reference_unknown:,} passed without reference data; nothing is looked for on days below the dollar "
-    "volume that events need, {days_filtered:,} here"
+    "{events_found:,} events found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
+    "cooldown; {reference_unknown:,} passed without reference data; {days_filtered:,} days skipped below the minimum "
+    "dollar volume of events"
 )
 
 
-def say(line: str) -> None:
-    """Tell people something, also beside a JSON object on stdout."""
+def _log(line: str) -> None:
+    """Print a line to stderr, so that stdout holds nothing but the result."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -55,7 +55,7 @@ def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument("--bars", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
-    bars.add_argument("--lake", type=Path, metavar="DIR", help="the bars of this lake (default: those of lake.path)")
+    bars.add_argument("--lake", type=Path, metavar="DIR", help="read the bars of this lake (default: lake.path)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the parquet file to write")
     parser.add_argument(
         "--config",
@@ -84,7 +84,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Detect events, write them to `--out`, say what was found and set aside, and how it differs from `--compare`.
+    """Detect events, write them to `--out`, report what was found and rejected, and compare with `--compare`.
 
     Raises:
         InputError: flags that contradict one another, bars or events that cannot be used, an output in the lake.
@@ -94,8 +94,8 @@ def run(arguments: Namespace) -> int:
     settings = trial_settings(arguments.config, arguments.set)
     lake = Lake((arguments.lake or lake_path(settings)).resolve())
     outputs = _outputs(arguments, (lake.root, lake_path(settings)))
-    other = None if arguments.compare is None else _other(arguments.compare)
-    configurations = [settings, *([other.settings] if other and other.settings else [])]
+    baseline = None if arguments.compare is None else _read_baseline(arguments.compare)
+    configurations = [settings, *([baseline.settings] if baseline and baseline.settings else [])]
     files = _files(arguments, lake, list(outputs.values()))
     experiment = Experiment(
         files=files,
@@ -108,8 +108,8 @@ def run(arguments: Namespace) -> int:
     for path in outputs.values():
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
-        result = _Result(Path(scratch), outputs, Comparison(other, _name(arguments), settings) if other else None)
-        for batch in experiment.run(Path(scratch) / "bars", log_if_long(say)):
+        result = _Result(Path(scratch), outputs, Comparison(baseline, _name(arguments), settings) if baseline else None)
+        for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
         result.publish(arguments.bars or str(lake.root))
     if arguments.json:
@@ -120,79 +120,82 @@ def run(arguments: Namespace) -> int:
 
 
 class _Result:
-    """What a run found, as it grows batch by batch."""
+    """The results of a run, accumulated batch by batch."""
 
     def __init__(self, scratch: Path, outputs: dict[str, Path], comparison: Comparison | None) -> None:
         self._outputs, self._comparison = outputs, comparison
-        schemas = {name: QUARANTINED_BARS if name == ASIDE else EVENTS for name in outputs}
+        schemas = {name: QUARANTINED_BARS if name == _QUARANTINE else EVENTS for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
 
     def add(self, batch: Batch) -> None:
-        tables = {ASIDE: batch.refused}
-        self._rejected.update(reasons(batch.refused))
+        tables = {_QUARANTINE: batch.rejected}
+        self._rejected.update(reasons(batch.rejected))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
-            mine = batch.found[0]
-            tables["out"] = mine.master
-            self._counts.update(mine.counts)
-            kinds = mine.master.group_by("event_type", "direction").len()
+            detected = batch.found[0]
+            tables["out"] = detected.master
+            self._counts.update(detected.counts)
+            kinds = detected.master.group_by("event_type", "direction").len()
             self._kinds.update({(event_type, direction): rows for event_type, direction, rows in kinds.iter_rows()})
             if self._comparison:
                 tables["gained"], tables["lost"] = self._comparison.add(batch)
         for name in tables.keys() & self._spools.keys():
             self._spools[name].add(tables[name])
 
-    def publish(self, place: str) -> None:
-        """Write the outputs, rejected bars first; if no bar of `place` is usable, write nothing else."""
-        if ASIDE in self._spools and self._rejected:
-            self._spools[ASIDE].publish(self._outputs[ASIDE])
-        elif ASIDE in self._spools:
-            self._outputs[ASIDE].unlink(missing_ok=True)
+    def publish(self, source: str) -> None:
+        """Write the outputs, rejected bars first.
+
+        Raises:
+            InputError: no bar of `source` is usable; only the rejected bars were written.
+        """
+        if _QUARANTINE in self._spools and self._rejected:
+            self._spools[_QUARANTINE].publish(self._outputs[_QUARANTINE])
+        elif _QUARANTINE in self._spools:
+            self._outputs[_QUARANTINE].unlink(missing_ok=True)
         if self._counts["bars"] == self._rejected.total():
-            why = f" ({self._set_aside()})" if self._rejected else ""
+            why = f" ({self._describe_rejected()})" if self._rejected else ""
             raise InputError(
-                f"{place}: not one usable bar in the {self._counts['bars']:,} rows requested{why}. "
-                "No events were written."
+                f"{source}: no usable bar in {self._counts['bars']:,} requested rows{why}. No events were written."
             )
-        for name in (name for name in self._spools if name != ASIDE):
+        for name in (name for name in self._spools if name != _QUARANTINE):
             self._spools[name].publish(self._outputs[name])
 
     def document(self) -> dict[str, object]:
-        """All figures, as JSON has them."""
-        aside = {"bars_set_aside": dict(self._rejected)}
-        return {**self._counts, **aside, **(self._comparison.document() if self._comparison else {})}
+        """All figures, for JSON."""
+        rejected = {"bars_set_aside": dict(self._rejected)}
+        return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
 
     def text(self) -> list[str]:
-        """The same for people."""
-        lines = [self._set_aside()] if self._rejected else []
+        """All figures as lines of text."""
+        lines = [self._describe_rejected()] if self._rejected else []
         lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
             lines += self._comparison.text()
         else:
             lines += [f"  {kind:<20} {way:<5} {rows:>9,}" for (kind, way), rows in sorted(self._kinds.items())]
-        for name in (name for name in self._spools if name != ASIDE):
+        for name in (name for name in self._spools if name != _QUARANTINE):
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
 
-    def _set_aside(self) -> str:
-        place = f" in {self._outputs[ASIDE]}" if ASIDE in self._outputs else ""
-        causes = "; ".join(f"{count:,} {reason}" for reason, count in self._rejected.most_common())
-        return f"{self._rejected.total():,} bars rejected{place}: {causes}"
+    def _describe_rejected(self) -> str:
+        place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""
+        counts = "; ".join(f"{count:,} {reason}" for reason, count in self._rejected.most_common())
+        return f"{self._rejected.total():,} bars rejected{place}: {counts}"
 
 
 def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
-    """The files to write, by what they hold.
+    """The files to write, by their content.
 
     Raises:
-        InputError: there is nothing to do, or a file would be written twice, over its input or into the lake.
+        InputError: there is nothing to do, or a file would be written twice, over an input or into a lake.
     """
     if arguments.out is None and arguments.compare is None:
         raise InputError("nothing to do: give --out FILE to write the events, or --compare OTHER to see what changes.")
     if arguments.compare is None and (arguments.json or arguments.gained or arguments.lost):
-        raise InputError("--gained, --lost and --json tell of a comparison: give --compare OTHER as well.")
+        raise InputError("--gained, --lost and --json need a comparison: give --compare OTHER as well.")
     named = {name: getattr(arguments, name) for name in ("out", "gained", "lost")}
     outputs: dict[str, Path] = {name: path for name, path in named.items() if path is not None}
     for name, path in outputs.items():
@@ -201,22 +204,24 @@ def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
                 f"--{name} {path}: is a folder. Give the path of the file to write, e.g. {path / 'events.parquet'}."
             )
     if "out" in outputs:
-        outputs[ASIDE] = outputs["out"].with_name(f"{outputs['out'].stem}.quarantine.parquet")
+        outputs[_QUARANTINE] = outputs["out"].with_name(f"{outputs['out'].stem}.quarantine.parquet")
     taken = set() if arguments.compare is None else {arguments.compare.resolve()}
     for path in outputs.values():
         if path.resolve() in taken:
-            raise InputError(f"{path}: is named twice, to be read or written. Choose another file to write.")
+            raise InputError(f"{path}: is named twice as an input or output. Choose another output file.")
         for lake in lakes:
             if path.resolve().is_relative_to(lake):
-                raise InputError(f"{path}: lies in the lake {lake}, where only assets write. Choose another place.")
+                raise InputError(
+                    f"{path}: lies in the lake {lake}, which only assets may write. Choose another folder."
+                )
         taken.add(path.resolve())
     return outputs
 
 
-def _other(path: Path) -> Other:
-    if path.suffix.lower() in CONFIGURATIONS:
-        return Other(str(path), trial_settings([path]), None)
-    return Other(str(path), None, read_master(path))
+def _read_baseline(path: Path) -> Baseline:
+    if path.suffix.lower() in _SETTINGS_SUFFIXES:
+        return Baseline(str(path), trial_settings([path]), None)
+    return Baseline(str(path), None, read_master(path))
 
 
 def _name(arguments: Namespace) -> str:
@@ -224,35 +229,36 @@ def _name(arguments: Namespace) -> str:
     return " ".join([*files, *(f"--set {argument}" for argument in arguments.set)])
 
 
-def _files(arguments: Namespace, lake: Lake, but: list[Path]) -> BarsBySymbol:
+def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
     reader = BarReader(BarForm(), optional=())
     if arguments.bars:
-        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, but), log_if_long(say))
+        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude), log_if_long(_log))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.scan(reader, parquet_files(str(folder), but), log_if_long(say))
+    return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude), log_if_long(_log))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:
-    """The requested symbols that have bars, sorted; symbols without bars are reported.
+    """The requested symbols that have bars, sorted; logs those without.
 
     Raises:
         InputError: no requested symbol has bars, or the dates are in the wrong order.
     """
     if arguments.first and arguments.last and arguments.first > arguments.last:
-        raise InputError(f"--first {arguments.first} is after --last {arguments.last}: exchange them.")
+        raise InputError(f"--first {arguments.first} is after --last {arguments.last}: swap them.")
     symbols = files.symbols
     if arguments.symbols_from:
-        asked = read_symbols(arguments.symbols_from)
-        for note in asked.notes:
-            say(f"{arguments.symbols_from}: {note}")
-        wanted = asked.rows["symbol"].to_list()
-        absent = sorted(set(wanted) - set(symbols))
-        if absent:
-            more = f" and {len(absent) - SHOWN:,} more" if len(absent) > SHOWN else ""
-            say(f"{len(absent):,} of {len(wanted):,} symbols have no bars: {', '.join(absent[:SHOWN])}{more}")
+        requested = read_symbols(arguments.symbols_from)
+        for note in requested.notes:
+            _log(f"{arguments.symbols_from}: {note}")
+        wanted = requested.rows["symbol"].to_list()
+        without_bars = sorted(set(wanted) - set(symbols))
+        if without_bars:
+            more = f" and {len(without_bars) - _SHOWN:,} more" if len(without_bars) > _SHOWN else ""
+            names = ", ".join(without_bars[:_SHOWN])
+            _log(f"{len(without_bars):,} of {len(wanted):,} symbols have no bars: {names}{more}")
         symbols = sorted(set(wanted) & set(symbols))
         if not symbols:
-            raise InputError(f"{arguments.symbols_from}: none of its symbols has bars. Name some that have.")
+            raise InputError(f"{arguments.symbols_from}: none of its symbols has bars. List symbols that have bars.")
     return sample(symbols, arguments.sample, arguments.sample_seed) if arguments.sample else symbols

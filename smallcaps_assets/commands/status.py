@@ -79,7 +79,7 @@ def _history(lake: Lake, settings: Settings) -> str:
     counts = Counter[str]()
     for symbol, days in followed.items():
         coverage = shards.coverage(symbol)
-        fingerprints = detector.fetched(symbol, coverage)
+        fingerprints = detector.fetched_sessions(symbol, coverage)
         counts += Counter(published=len(days & fingerprints.keys()))
         if coverage is None:
             continue

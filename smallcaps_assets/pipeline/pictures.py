@@ -1,4 +1,4 @@
-"""Pictures of tables where a picture says more than figures: small PNGs, to be kept beside the figures."""
+"""Charts of tables as small PNGs, shown beside the figures of an asset."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
@@ -23,12 +23,12 @@ SCORE_BINS: Final = 40
 COLOURS_KEPT: Final = 64
 MONTHS_NAMED: Final = 8
 MONTHS_COUNTED: Final = 12
-# from how many per cent on, and what it is called
+# lower bound in per cent and label
 BANDS: Final = ((0.0, "none"), (0.01, "below 50 %"), (50.0, "50 to 95 %"), (95.0, "95 % and more"), (100.0, "all"))
 
 
 def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
-    """How many events each step of a selection leaves."""
+    """Number of events left after each step of a selection."""
     steps = [str(step["step"]).replace("_", " ") for step in funnel]
     rows = [int(step["rows"]) for step in funnel]
     figure, axes = _canvas(0.42 * len(steps) + 0.7)
@@ -47,7 +47,7 @@ def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
 
 
 def score_picture(events: pl.DataFrame) -> bytes:
-    """How the scores of each event type are spread, one row per type, each to its own scale."""
+    """Distribution of the scores by event type: one row per type, each on its own scale."""
     counts = (
         events.with_columns(bin=(pl.col("score") * SCORE_BINS).floor().clip(0, SCORE_BINS - 1).cast(pl.Int64))
         .group_by("event_type", "bin")
@@ -58,9 +58,9 @@ def score_picture(events: pl.DataFrame) -> bytes:
     types = [name for name in reversed(EVENT_TYPES) if name in totals]
     figure, axes = _canvas(0.42 * len(types) + 0.9)
     for place, name in enumerate(types):
-        of_type = counts.filter(pl.col("event_type") == name).sort("bin")
-        heights = 0.85 * of_type["len"] / of_type["len"].max()
-        boxes = zip(of_type["bin"] / SCORE_BINS, [place] * of_type.height, heights, strict=True)
+        histogram = counts.filter(pl.col("event_type") == name).sort("bin")
+        heights = 0.85 * histogram["len"] / histogram["len"].max()
+        boxes = zip(histogram["bin"] / SCORE_BINS, [place] * histogram.height, heights, strict=True)
         _bars(axes, boxes, 1 / SCORE_BINS, "#2f6fde")
         axes.plot([medians[name]] * 2, [place, place + 0.85], color="#d43d4c", linewidth=1.6)
     axes.set_yticks(range(len(types)), [f"{name.replace('_', ' ')} ({totals[name]:,})" for name in types])
@@ -71,7 +71,7 @@ def score_picture(events: pl.DataFrame) -> bytes:
 
 
 def clock_picture(events: pl.DataFrame) -> bytes:
-    """How many events begin in each quarter of an hour, New York time, by session."""
+    """Number of events in each quarter of an hour, New York time, by session."""
     moment = pl.col("timestamp").dt.convert_time_zone(NEW_YORK)
     quarter = (moment.dt.hour().cast(pl.Int64) * 60 + moment.dt.minute()) // MINUTES_PER_BAR
     figure, axes = _canvas(2.4)
@@ -83,12 +83,12 @@ def clock_picture(events: pl.DataFrame) -> bytes:
         _bars(axes, boxes, width * 0.9, COLOURS[session], label)
     axes.set_xlim(4, 20)
     axes.set_xticks(range(4, 21, 2), [f"{hour:02}:00" for hour in range(4, 21, 2)])
-    _counted(axes)
+    _style_counts(axes)
     return _png(figure, "Events by quarter of an hour, New York")
 
 
 def sessions_picture(events: pl.DataFrame) -> bytes:
-    """How many events each trading day has, by session."""
+    """Number of events per trading day, by session."""
     counts = events.group_by("session", "date").len()
     days = counts["date"].unique().sort().to_list()
     numbered = counts.with_columns(place=pl.col("date").rank("dense").cast(pl.Int64) - 1)
@@ -98,19 +98,19 @@ def sessions_picture(events: pl.DataFrame) -> bytes:
         _bars(axes, boxes, 0.9, COLOURS[session], session)
     shown = range(0, len(days), max(1, len(days) // 6))
     axes.set_xticks(list(shown), [days[number] for number in shown])
-    _counted(axes)
+    _style_counts(axes)
     return _png(figure, "Events per day")
 
 
 def coverage_picture(shares: pl.DataFrame) -> bytes:
-    """How many symbols have how much of the sessions that each month should have.
+    """Number of symbols by their share of the expected sessions of each month.
 
     Args:
         shares: `month` and `pct`, one row per symbol and month.
     """
     months = shares["month"].unique().sort()
     bands = len(BANDS)
-    # the whole ones on top
+    # complete symbols on top
     place = bands - 1 - pl.sum_horizontal((pl.col("pct") >= least).cast(pl.Int64) for least, _ in BANDS[1:])
     counts = shares.group_by("month", place=place).len()
     cells = [[0] * months.len() for _ in BANDS]
@@ -127,15 +127,15 @@ def coverage_picture(shares: pl.DataFrame) -> bytes:
             for column, count in enumerate(line):
                 colour = "white" if 2 * count > most else INK
                 axes.annotate(f"{count:,}" if count else "", (column, row), ha="center", va="center", color=colour)
-    return _png(figure, "Symbols by share of the sessions that are here")
+    return _png(figure, "Symbols by share of expected sessions published")
 
 
 def _bars(
     axes: "Axes", boxes: Iterable[tuple[float, float, float]], width: float, colour: str, label: str | None = None
 ) -> None:
-    """Upright bars, each by its left edge, its floor and its height.
+    """Draw vertical bars, each given by its left edge, its floor and its height.
 
-    They are one artist: `Axes.bar` makes one of each, and years of days take seconds to draw.
+    They are one artist: `Axes.bar` creates one per bar, which takes seconds for years of days.
     """
     from matplotlib.collections import PolyCollection  # noqa: PLC0415 -- as in _canvas
 
@@ -150,7 +150,7 @@ def _bars(
 
 
 def _stacked(counts: pl.DataFrame) -> Iterator[tuple[str, list[int], list[int], list[int]]]:
-    """Per session: every `place`, how many events of the session are there, and how many of earlier sessions.
+    """Per session: the places, the number of events of the session at each, and that of earlier sessions.
 
     `counts` has the number of events, `len`, by session and place.
     """
@@ -162,7 +162,7 @@ def _stacked(counts: pl.DataFrame) -> Iterator[tuple[str, list[int], list[int], 
 
 
 def _canvas(height_in: float) -> "tuple[Figure, Axes]":
-    """A figure with one pair of axes, and nothing on it that carries no information."""
+    """A figure with one pair of axes, without decoration."""
     from matplotlib.figure import Figure  # noqa: PLC0415 -- heavy, and only needed when something is drawn
 
     figure = Figure(figsize=(7.2, height_in), dpi=DPI, layout="constrained")
@@ -173,8 +173,8 @@ def _canvas(height_in: float) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _counted(axes: "Axes") -> None:
-    """Lines to read counts by, and a legend of the sessions above them."""
+def _style_counts(axes: "Axes") -> None:
+    """Add horizontal grid lines, and a legend of the sessions above them."""
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
@@ -183,13 +183,13 @@ def _counted(axes: "Axes") -> None:
 
 
 def _png(figure: "Figure", title: str) -> bytes:
-    """The picture as a PNG of few colours, which makes it small; equal figures give equal bytes."""
+    """The figure as a PNG of few colours, to keep it small; equal figures give equal bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- as in _canvas
     from PIL import Image  # noqa: PLC0415
 
     for axes in figure.axes:
         axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
-    # drawn once; `savefig` draws twice and encodes a PNG that would be decoded again
+    # drawn once: `savefig` draws twice and encodes a PNG that would have to be decoded
     canvas, small = FigureCanvasAgg(figure), BytesIO()
     canvas.draw()  # type: ignore[no-untyped-call]
     size, pixels = canvas.get_width_height(), canvas.buffer_rgba()  # type: ignore[no-untyped-call]

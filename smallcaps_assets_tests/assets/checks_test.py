@@ -288,7 +288,7 @@ def test_a_shard_of_another_program_never_becomes_part_of_master(damaged: Platfo
     rewrite(damaged.lake.shard(FIRST), first_row(session=pl.lit("AH"), is_afterhours=pl.lit(value=True)))
     error = failure(damaged.run("master_events", fails=True))
     assert "session_clock" in error
-    assert "Remove the shards concerned and detect them again" in error
+    assert "Remove these shards and materialize event_shards of their symbols again" in error
     assert damaged.lake.master.read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Laws of the size budget, against a slow reading of the specification row by row."""
+"""Properties of the size budget, against a slow row-by-row implementation of the specification."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Case(NamedTuple):
         return sorted(set(times.dt.epoch("ns").to_list()))
 
     def rate_at(self, time_ns: int) -> float | None:
-        """The rate in force; None where every row stays."""
+        """The rate that applies; None where every row is kept."""
         rates: list[float | None] = []
         edges = self.windows.with_columns(pl.col("start", "timestamp", "end").dt.epoch("ns"))
         for name, start, at, end in edges.select("event_id", "start", "timestamp", "end").iter_rows():
@@ -77,20 +77,20 @@ def times_of(quotes: pl.DataFrame) -> list[int]:
     return quotes["timestamp"].dt.epoch("ns").to_list()
 
 
-def slowly(case: Case) -> pl.DataFrame:
-    """What stays, decided row by row."""
+def thin_slowly(case: Case) -> pl.DataFrame:
+    """The rows that are kept, decided row by row."""
     times, book = times_of(case.quotes), list(case.quotes.select(*BOOK).iter_rows())
     rates = [case.rate_at(time) for time in times]
     edges = case.edges()
 
     def superseded(row: int) -> bool:
-        """Whether the next row lies in the same interval of the same stretch."""
+        """Whether the next row lies in the same interval between the same edges."""
         rate, following = rates[row], row + 1
         if rate is None or following == len(times) or rates[following] != rate:
             return False
         between = [edge for edge in edges if times[row] < edge <= times[following]]
-        same_stretch = all(case.rate_at(edge) == rate for edge in between)
-        return same_stretch and interval_of(times[row], rate) == interval_of(times[following], rate)
+        same_rate_between = all(case.rate_at(edge) == rate for edge in between)
+        return same_rate_between and interval_of(times[row], rate) == interval_of(times[following], rate)
 
     kept = [row for row in range(len(times)) if row == 0 or not superseded(row)]
     if case.thinning.by_change_only:
@@ -101,13 +101,13 @@ def slowly(case: Case) -> pl.DataFrame:
 
 @LAWS
 @given(cases())
-def test_it_keeps_what_the_specification_says(case: Case) -> None:
-    assert_frame_equal(case.thinned(), slowly(case))
+def test_kept_rows_are_those_of_the_specification(case: Case) -> None:
+    assert_frame_equal(case.thinned(), thin_slowly(case))
 
 
 @LAWS
 @given(cases())
-def test_rows_are_left_out_and_nothing_else(case: Case) -> None:
+def test_thinning_only_removes_rows(case: Case) -> None:
     found = case.thinned()
     numbers = found["sequence_number"].to_list()
     assert numbers == sorted(set(numbers))
@@ -117,7 +117,7 @@ def test_rows_are_left_out_and_nothing_else(case: Case) -> None:
 
 @LAWS
 @given(cases())
-def test_rows_before_an_event_and_those_of_events_that_fit_are_untouched(case: Case) -> None:
+def test_rows_before_events_and_of_events_within_budget_are_kept(case: Case) -> None:
     numbers = set(case.thinned()["sequence_number"])
     for number, time in enumerate(times_of(case.quotes)):
         assert case.rate_at(time) is not None or number in numbers
@@ -125,14 +125,14 @@ def test_rows_before_an_event_and_those_of_events_that_fit_are_untouched(case: C
 
 @LAWS
 @given(cases())
-def test_thinning_what_is_thinned_changes_nothing(case: Case) -> None:
+def test_thinning_is_idempotent(case: Case) -> None:
     once = case.thinned()
     assert_frame_equal(case._replace(quotes=once).thinned(), once)
 
 
 @LAWS
 @given(cases())
-def test_the_book_is_the_same_at_every_tick_and_everywhere_outside(case: Case) -> None:
+def test_book_is_unchanged_at_every_tick_and_outside_thinned_ranges(case: Case) -> None:
     before, after = books(case.quotes), books(case.thinned())
     for moment in moments(case):
         assert in_force(before, moment) == in_force(after, moment), moment
@@ -153,7 +153,7 @@ def in_force(books: Books, moment: Fraction) -> tuple[float, ...] | None:
 
 
 def moments(case: Case) -> list[Fraction]:
-    """Ticks of each thinned stretch near a row, and outside the stretches every row and edge."""
+    """Ticks near the rows of each thinned range; outside of these, every row and edge."""
     times = times_of(case.quotes)
     found = []
     for time in times:
@@ -168,7 +168,7 @@ def moments(case: Case) -> list[Fraction]:
 
 @LAWS
 @given(cases(), st.sampled_from([300, 800, 2_000]), st.dictionaries(st.just("event 0"), st.just(400)))
-def test_an_event_fits_or_has_taken_every_step(case: Case, allowed: int, trades: Mapping[str, int]) -> None:
+def test_event_is_within_budget_or_at_the_last_step(case: Case, allowed: int, trades: Mapping[str, int]) -> None:
     budget = SizeBudget(event_mb=allowed / 1e6, steps_hz=[1.0, 0.7])
 
     def measure(frame: pl.DataFrame) -> int:

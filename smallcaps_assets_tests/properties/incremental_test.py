@@ -1,4 +1,4 @@
-"""Whatever happens to bars, shards and settings in whatever order: a shard is what one detection of its bars finds."""
+"""After any sequence of changes to bars, shards and settings, a shard equals one detection of all its bars."""
 
 import itertools
 import os
@@ -28,7 +28,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 pytestmark = pytest.mark.slow
 
-# four months, in one of which daylight saving ends; longer than the days of rvol twice over
+# four months, in one of which daylight saving ends; longer than twice the days of rvol
 DAYS = sessions_between(date(2025, 8, 20), date(2025, 11, 28))
 BARS = lively_bars(7, 1, DAYS).filter(DAY.is_in(DAYS))
 SYMBOL = BARS["symbol"][0]
@@ -45,7 +45,7 @@ PLACES = st.integers(0, 10_000)
 
 
 class ShardOfChangingBars(RuleBasedStateMachine):
-    """One symbol of a lake; after every step its shard is brought up to date and compared."""
+    """One symbol of a lake, whose shard is brought up to date and compared after every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,15 +57,15 @@ class ShardOfChangingBars(RuleBasedStateMachine):
     def teardown(self) -> None:
         shutil.rmtree(self.lake.root)
 
-    def held(self) -> list[date]:
+    def stored_days(self) -> list[date]:
         return sorted(self.bars.covered(SYMBOL))
 
     def months(self) -> list[Path]:
         return sorted(self.lake.bars(SYMBOL).glob("*.parquet"))
 
     def store(self, days: list[date], bars: pl.DataFrame) -> None:
-        for month, own in itertools.groupby(days, key=lambda day: day.replace(day=1)):
-            sessions = list(own)
+        for month, of_month in itertools.groupby(days, key=lambda day: day.replace(day=1)):
+            sessions = list(of_month)
             self.bars.add(SYMBOL, month, sessions, bars.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
 
     @initialize(days=st.integers(0, 60))
@@ -81,22 +81,22 @@ class ShardOfChangingBars(RuleBasedStateMachine):
     def sessions_come(self, days: int, rewritten: list[int]) -> None:
         for place in rewritten if self.months() else ():
             self.is_written_again(place)
-        self.store([day for day in DAYS if day not in self.held()][:days], BARS)
+        self.store([day for day in DAYS if day not in self.stored_days()][:days], BARS)
 
     @rule(days=st.integers(1, 3))
     def later_sessions_come(self, days: int) -> None:
-        self.store([day for day in DAYS if day not in self.held()][-days:], BARS)
+        self.store([day for day in DAYS if day not in self.stored_days()][-days:], BARS)
 
     @rule(days=st.integers(1, 3))
     def sessions_without_an_event_come(self, days: int) -> None:
-        self.store([day for day in DAYS if day not in self.held()][:days], BARS.with_columns(volume=pl.lit(1.0)))
+        self.store([day for day in DAYS if day not in self.stored_days()][:days], BARS.with_columns(volume=pl.lit(1.0)))
 
-    @precondition(lambda self: self.held())
+    @precondition(lambda self: self.stored_days())
     @rule(place=PLACES, share=st.sampled_from([0.0, 0.001, 0.5, 3.0]))
     def a_session_changes(self, place: int, share: float) -> None:
-        day = self.held()[place % len(self.held())]
-        own = BARS.filter(day == DAY).with_columns((pl.col("volume") * share).ceil())
-        self.store([day], own.filter(pl.col("volume") > 0))
+        day = self.stored_days()[place % len(self.stored_days())]
+        changed = BARS.filter(day == DAY).with_columns((pl.col("volume") * share).ceil())
+        self.store([day], changed.filter(pl.col("volume") > 0))
 
     @precondition(lambda self: self.months())
     @rule(place=PLACES)
@@ -113,7 +113,7 @@ class ShardOfChangingBars(RuleBasedStateMachine):
     @precondition(lambda self: self.versions)
     @rule(places=st.tuples(PLACES, PLACES))
     def files_of_a_shard_of_different_times_meet(self, places: tuple[int, int]) -> None:
-        """As a copy made while it was written, a restored backup or a kill between two files could leave it."""
+        """As left by a copy made during a write, a restored backup or a kill between two files."""
         for number, path in enumerate(self.shard_files()):
             content = self.versions[places[number] % len(self.versions)][number]
             if content is None:
@@ -132,16 +132,16 @@ class ShardOfChangingBars(RuleBasedStateMachine):
         self.settings = SETTINGS[place]
 
     @invariant()
-    def the_shard_is_what_its_bars_say(self) -> None:
-        for path in self.months():  # as old as in a lake that is in use, or they would be opened each time
+    def shard_equals_one_detection_of_all_bars(self) -> None:
+        for path in self.months():  # old files, since recent ones are opened each time
             if path.stat().st_mtime_ns > 1.6e18:
                 now = next(self.clock)
                 os.utime(path, ns=(now, now))
-        own = self.settings
-        detector = Detector(self.bars, self.shards, own.detection, own.sessions, REFERENCE.to_frame())
+        settings = self.settings
+        detector = Detector(self.bars, self.shards, settings.detection, settings.sessions, REFERENCE.to_frame())
         (outcome,) = detector.run([SYMBOL])
-        bars, bounds = self.bars.read(SYMBOL), bounds_between(DAYS[0], DAYS[-1], own.sessions)
-        once = detect(bars, bounds, own.detection)
+        bars, bounds = self.bars.read(SYMBOL), bounds_between(DAYS[0], DAYS[-1], settings.sessions)
+        once = detect(bars, bounds, settings.detection)
         assert_frame_equal(self.shards.read(SYMBOL), once.events, rel_tol=1e-9, abs_tol=1e-9)
         covered, volumes = self.shards.coverage(SYMBOL), dict(once.daily.select("day", "dollar_volume_day").iter_rows())
         assert covered is not None

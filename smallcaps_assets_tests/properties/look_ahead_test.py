@@ -1,4 +1,4 @@
-"""What is known of an event when it happens hangs on nothing that comes later, but for the columns that say so."""
+"""No look-ahead: except for the HINDSIGHT columns, nothing of an event depends on later data."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ WEEK = trading_days(date(2025, 11, 24), date(2025, 12, 1))
 
 
 def everything_found() -> DetectionParams:
-    """The repository's thresholds, without what may pass over an event for what came after it: filters, cooldown."""
+    """The shipped thresholds without filters and cooldown, which may drop an event because of later data."""
     no_dollars = {f"min_dollar_volume_day_{bias}_usd": 0.0 for bias in ("bullish", "bearish")}
     return load_settings(overrides={"filters": no_dollars, "cooldown": {"keep_share_of_best": 0.0}}).detection
 
@@ -46,7 +46,7 @@ def found(bars: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
 
 
 def another_future(bars: pl.DataFrame, moment: datetime, seed: int) -> pl.DataFrame:
-    """`bars` as they were up to `moment`; of the later ones some are lost, all are of other prices and volumes."""
+    """`bars` unchanged up to `moment`; later bars have other prices and volumes, and some are removed."""
     rng = random.Random(seed)  # noqa: S311
     later = bars.filter(pl.col("timestamp") >= moment)
     factors = pl.Series(
@@ -70,7 +70,7 @@ def known(events: pl.DataFrame, moment: datetime) -> pl.DataFrame:
 
 
 def require_no_look_ahead(bars: pl.DataFrame, moment: datetime, seed: int) -> int:
-    """Hold the events known at `moment` under two futures against each other; returns how many there are."""
+    """Compare the events known at `moment` under two futures; return their number."""
     params = everything_found()
     as_it_was = known(found(bars, params), moment)
     for future in (another_future(bars, moment, seed), bars.filter(pl.col("timestamp") < moment)):
@@ -79,27 +79,25 @@ def require_no_look_ahead(bars: pl.DataFrame, moment: datetime, seed: int) -> in
 
 
 def moments(bars: pl.DataFrame) -> list[datetime]:
-    """Where a look ahead would show: just when events are known; any minute where there is none."""
+    """Times that would expose a look-ahead: when events become known; any minute without events."""
     of_events = [*found(bars, everything_found())["known_at"].unique().sort()]
     return of_events or [*bars["timestamp"].unique().sort()] or [datetime.fromisoformat("2025-11-24T15:00:00+00:00")]
 
 
-def test_the_hindsight_columns_are_the_ones_of_the_whole_day() -> None:
+def test_hindsight_columns_are_those_of_the_whole_day() -> None:
     assert HINDSIGHT == ["rvol_day", "dollar_volume_day"]
 
 
 @SLOW
 @given(bars_frames(spoil=False), st.data(), st.integers(0, 10**6))
-def test_what_comes_later_changes_no_event_that_is_known(bars: pl.DataFrame, data: st.DataObject, seed: int) -> None:
+def test_later_bars_change_no_known_event(bars: pl.DataFrame, data: st.DataObject, seed: int) -> None:
     good = clean_bars(bars).good
     require_no_look_ahead(good, data.draw(st.sampled_from(moments(good))), seed)
 
 
 @SLOW
 @given(bars_frames(spoil=False), st.data(), st.integers(0, 10**6))
-def test_with_filters_off_a_cooldown_that_is_over_is_decided(
-    bars: pl.DataFrame, data: st.DataObject, seed: int
-) -> None:
+def test_completed_cooldown_window_is_final_without_filters(bars: pl.DataFrame, data: st.DataObject, seed: int) -> None:
     params = load_settings(
         overrides={"filters": {f"min_dollar_volume_day_{bias}_usd": 0.0 for bias in ("bullish", "bearish")}}
     ).detection
@@ -112,7 +110,7 @@ def test_with_filters_off_a_cooldown_that_is_over_is_decided(
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3])
-def test_every_detector_is_looked_at(seed: int) -> None:
+def test_every_detector_is_covered(seed: int) -> None:
     bars = clean_bars(lively_bars(seed, 3, WEEK)).good
     moment = bars["timestamp"].sort()[bars.height * 3 // 4]
     events = known(found(bars, everything_found()), moment)
@@ -129,7 +127,7 @@ def peeking(peek: Peek, params: DetectorParams) -> Mapping[str, Signals]:
 
 
 def sees_the_next_close(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
-    """Tape speed that takes only what goes on in the next minute."""
+    """Tape speed that requires the move to continue in the next minute."""
     speed = honest["tape_speed"]
     assert speed.up
     goes_on = pl.col("close").shift(-1) > pl.col("close")
@@ -137,14 +135,14 @@ def sees_the_next_close(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
 
 
 def knows_the_high_of_the_day(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
-    """An opening range that reaches to the end of the day."""
+    """An opening range that extends to the end of the day."""
     broken = honest["opening_range_break"]
     whole_day = {**broken.features, "range_low": pl.col("low").min().over("day_start") * 1.02}
     return {**honest, "opening_range_break": broken._replace(features=whole_day)}
 
 
 def stops_before_it_rises(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
-    """A flush that passes over those that turn in the next minute: few hang on so little."""
+    """A flush that ignores those that reverse in the next minute, a small look-ahead."""
     flush = honest["flush"]
     assert flush.down
     goes_on = (pl.col("close").shift(-1) <= pl.col("close") * 1.02).fill_null(value=True)
@@ -152,7 +150,7 @@ def stops_before_it_rises(honest: Mapping[str, Signals]) -> Mapping[str, Signals
 
 
 @pytest.mark.parametrize("peek", [sees_the_next_close, knows_the_high_of_the_day, stops_before_it_rises])
-def test_a_detector_that_peeks_is_caught(peek: Peek, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detector_with_look_ahead_is_caught(peek: Peek, monkeypatch: pytest.MonkeyPatch) -> None:
     bars = clean_bars(lively_bars(1, 3, WEEK)).good
     some = moments(bars)[5::9]
     for number, moment in enumerate(some):

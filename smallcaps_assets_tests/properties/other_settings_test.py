@@ -1,4 +1,4 @@
-"""The product against the slow reading of the specification under settings that nobody ships: odd windows, zeros."""
+"""The package against the slow implementation of the specification under unusual settings: odd windows, zeros."""
 
 from datetime import date
 from typing import Any
@@ -29,7 +29,7 @@ Changes = dict[str, Any]
 
 @st.composite
 def both_spellings(draw: st.DrawFn) -> tuple[Changes, Changes]:
-    """The same changes as the product's settings and as those of the slow reading."""
+    """The same changes as settings of the package and of the slow implementation."""
     baseline = draw(st.integers(2, 25))
     least, base = draw(st.integers(1, baseline)), draw(st.integers(2, 31))
     spikes = {name: draw(st.sampled_from([0.0, 1.0, 1.8, 3.0])) for name in "abcdefgh"}
@@ -74,16 +74,16 @@ def both_spellings(draw: st.DrawFn) -> tuple[Changes, Changes]:
 
 
 def master_of(bars: pl.DataFrame, changes: Changes) -> pl.DataFrame:
-    own, good = load_settings(overrides=changes), clean_bars(bars).good
+    settings, good = load_settings(overrides=changes), clean_bars(bars).good
     day = new_york_date(pl.col("timestamp"))
     first, last = good.select(a=day.min(), b=day.max()).row(0)
-    sessions = sessions_between(first or date(2025, 1, 2), last or date(2025, 1, 2), own.sessions)
-    return build_master(detect(good, sessions, own.detection).events, own.cooldown)
+    sessions = sessions_between(first or date(2025, 1, 2), last or date(2025, 1, 2), settings.sessions)
+    return build_master(detect(good, sessions, settings.detection).events, settings.cooldown)
 
 
 @SLOW
 @given(bars_frames(), both_spellings())
-def test_events_are_what_the_specification_says_under_other_settings(
+def test_events_equal_the_specification_under_other_settings(
     bars: pl.DataFrame, changes: tuple[Changes, Changes]
 ) -> None:
     ours, theirs = changes
@@ -91,7 +91,7 @@ def test_events_are_what_the_specification_says_under_other_settings(
 
 
 @pytest.mark.parametrize("baseline", [255, 256, 300, 340])
-def test_a_baseline_may_reach_over_most_of_a_day(baseline: int) -> None:
+def test_baseline_may_span_most_of_a_day(baseline: int) -> None:
     rows = flat(360)
     for place in range(40, 360, 53):
         rows[place] = (10.0, 10.3, 10.0, 10.3, 90_000.0, 40)
@@ -101,7 +101,7 @@ def test_a_baseline_may_reach_over_most_of_a_day(baseline: int) -> None:
     assert_same(found, slow_spec.master(bars, params=slow_spec.altered({"features": {"baseline_bars": baseline}})))
 
 
-def test_no_trades_over_no_trades_are_no_speed() -> None:
+def test_zero_trades_over_zero_trades_is_no_speed() -> None:
     changes = {"detectors": {"tape_speed": {"min_transactions": 0}}}
     green, red = (10.0, 10.02, 9.98, 10.01, 100_000.0, 0), (10.0, 10.02, 9.98, 9.99, 100_000.0, 0)
     assert (

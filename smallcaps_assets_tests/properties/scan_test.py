@@ -1,4 +1,4 @@
-"""A scan of many events returns, event by event, what a reader of one event returns and what plain Python counts."""
+"""A scan of many events returns for each event what a single-event reader returns and plain Python counts."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -22,9 +22,9 @@ from smallcaps_assets_tests.scenarios import default_settings
 TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)
 SYMBOLS = ("AEMD", "BRK.B")
 SECOND = timedelta(seconds=1)
-# windows of three minutes before and seven after, trades every so many seconds around all of them
+# windows from three minutes before to seven after, with trades at regular intervals around all of them
 EVENTS = st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 40)), min_size=1, max_size=8, unique=True)
-# published besides what is missing: overlapping spans, as several manifests leave them
+# also published: overlapping spans, as left by several manifests
 FURTHER = st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(-10, 40), st.integers(1, 20)), max_size=4)
 TRADED = st.dictionaries(
     st.sampled_from(SYMBOLS), st.sets(st.integers(-600, 3600), max_size=60).map(sorted), min_size=2
@@ -33,7 +33,7 @@ TRADED = st.dictionaries(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, further=FURTHER, traded=TRADED)
-def test_a_scan_is_the_readers_of_its_events(
+def test_scan_equals_the_readers_of_its_events(
     events: list[tuple[str, int]], further: list[tuple[str, int, int]], traded: dict[str, list[int]]
 ) -> None:
     manifest = manifest_of(
@@ -74,7 +74,7 @@ def test_a_scan_is_the_readers_of_its_events(
 
 
 def publish(tape: TapeStore, span: Span, traded: dict[str, list[int]]) -> None:
-    """Publish the trades of a span; those of one moment are the same in every file."""
+    """Publish the trades of a span; trades of one time are the same in every file."""
     moments = [TEN + second * SECOND for second in traded[span.symbol]]
     rows = trades_at(*moments).select(*TRADES)
     inside = pl.col("timestamp").is_between(span.start, span.end, closed="left")

@@ -1,4 +1,4 @@
-"""Every threshold changes something: a setting that nothing obeys is worse than none."""
+"""Every threshold has an effect: no setting is ignored."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.strategies import lively_bars, lively_master
 
 GROUPS = ("features", "detectors", "filters", "score", "cooldown")
-# with the defaults the fall itself is at least 35 times this floor, so that only raising it much shows
+# with the defaults the fall is at least 35 times this floor, so only a large increase has an effect
 FACTORS = (0.05, 0.5, 0.9, 1.1, 1.5, 2, 10, 100)
 
 
@@ -49,7 +49,7 @@ def changed_settings(path: tuple[str, ...], value: Any) -> Iterator[Settings]:
         try:
             yield load_settings(overrides=_merged(BASE, nested(path, variant)))
         except SettingsError:
-            continue  # beyond what the setting may be
+            continue  # outside the range of the setting
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def bars() -> pl.DataFrame:
 
 @cache
 def reference() -> pl.DataFrame:
-    """Each symbol at another of the thresholds: short interest, days to cover, float for a fall; one unknown."""
+    """Each symbol at a different threshold: short interest, days to cover, float for a fall; one unknown."""
     first, second, third = bars()["symbol"].unique().sort().to_list()[:3]
     rows = [(first, 50e6, 20e6, 1.0), (second, 50e6, 1e6, 5.0), (third, 10e6, None, None)]
     return pl.DataFrame(rows, schema=REFERENCE, orient="row")
@@ -77,7 +77,7 @@ def master(settings: Settings) -> pl.DataFrame:
     return build_master(found.events, settings.cooldown)
 
 
-# limits that leave room, so that what a threshold takes is not hidden by what a cap would have taken
+# wide limits, so that the effect of a threshold is not hidden by a cap
 ROOM = {"max_per_symbol": 40, "max_per_symbol_day": 8, "extension": {"max_extended_share": 0.9, "min_spike_x": 20.0}}
 BASE = {"profiles": {"plus": ROOM}}
 DOCUMENT = load_settings(overrides=BASE).model_dump()
@@ -99,13 +99,13 @@ SELECTION = [
 
 @pytest.mark.parametrize(("path", "value"), SELECTION, ids=[".".join(path) for path, _ in SELECTION])
 def test_every_profile_setting_changes_the_manifest(path: tuple[str, ...], value: Any) -> None:
-    own = load_settings(overrides=BASE)
+    base = load_settings(overrides=BASE)
     rows = lively_master(3, 900)
-    before = select_events(rows, own.profiles["plus"], own.ranking).manifest
+    before = select_events(rows, base.profiles["plus"], base.ranking).manifest
     tried = list(changed_settings(path, value))
     if path[-1] == "max_events":
         tried = [load_settings(overrides=_merged(BASE, nested(path, 10)))]
     manifests = [select_events(rows, other.profiles["plus"], other.ranking).manifest for other in tried]
     assert any(not manifest.equals(before) for manifest in manifests)
-    hashes = {profile_hash(other.profiles["plus"], other.ranking) for other in [own, *tried]}
-    assert len(hashes) == len(tried) + 1, "each choice is told from the others by its hash"
+    hashes = {profile_hash(other.profiles["plus"], other.ranking) for other in [base, *tried]}
+    assert len(hashes) == len(tried) + 1, "every variant has a different hash"

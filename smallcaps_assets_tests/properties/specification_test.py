@@ -1,4 +1,4 @@
-"""The product against a slow, independent reading of the specification, row by row, on random irregular bars."""
+"""The package against a slow, independent row-by-row implementation of the specification, on random irregular bars."""
 
 from datetime import date, timedelta
 
@@ -34,13 +34,13 @@ SLOW = settings(
 
 
 def master_of(bars: pl.DataFrame, reference: pl.DataFrame | None = None) -> pl.DataFrame:
-    own = default_settings()
+    settings = default_settings()
     good = clean_bars(bars).good
     first, last = good.select(
         a=new_york_date(pl.col("timestamp")).min(), b=new_york_date(pl.col("timestamp")).max()
     ).row(0)
-    sessions = sessions_between(first or date(2025, 1, 2), last or date(2025, 1, 2), own.sessions)
-    return build_master(detect(good, sessions, own.detection, reference=reference).events, own.cooldown)
+    sessions = sessions_between(first or date(2025, 1, 2), last or date(2025, 1, 2), settings.sessions)
+    return build_master(detect(good, sessions, settings.detection, reference=reference).events, settings.cooldown)
 
 
 def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
@@ -49,20 +49,20 @@ def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
 
 @SLOW
 @given(bars_frames())
-def test_master_is_what_the_specification_says(bars: pl.DataFrame) -> None:
+def test_master_equals_the_specification(bars: pl.DataFrame) -> None:
     assert_same(master_of(bars), slow_spec.master(bars))
 
 
 @SLOW
 @given(bars_frames(), st.integers(0, 1_000))
-def test_reference_data_filters_what_it_knows(bars: pl.DataFrame, seed: int) -> None:
+def test_reference_data_filters_known_symbols(bars: pl.DataFrame, seed: int) -> None:
     reference = references(seed, bars)
     assert_same(master_of(bars, reference), slow_spec.master(bars, reference=reference))
 
 
 @SLOW
 @given(bars_frames())
-def test_quarantine_is_what_the_specification_says(bars: pl.DataFrame) -> None:
+def test_quarantine_equals_the_specification(bars: pl.DataFrame) -> None:
     clean = clean_bars(bars)
     good, refused = slow_spec.clean(bars)
     assert_frame_equal(clean.good, good)
@@ -71,11 +71,11 @@ def test_quarantine_is_what_the_specification_says(bars: pl.DataFrame) -> None:
 
 @SLOW
 @given(masters(), st.sampled_from(PROFILES), tight_limits())
-def test_manifest_is_what_the_specification_says(master: pl.DataFrame, profile: str, limits: dict[str, int]) -> None:
-    own = default_settings()
-    params = own.profiles[profile].model_copy(update=limits)
+def test_manifest_equals_the_specification(master: pl.DataFrame, profile: str, limits: dict[str, int]) -> None:
+    settings = default_settings()
+    params = settings.profiles[profile].model_copy(update=limits)
     expected, funnel = slow_spec.manifest(master, profile, slow_spec.altered({"profiles": {profile: limits}}))
-    selection = select_events(master, params, own.ranking)
+    selection = select_events(master, params, settings.ranking)
     assert_same(selection.manifest, expected)
     assert [step["rows"] for step in selection.funnel] == [rows for _, rows in funnel]
     figures = slow_spec.extension(selection.manifest, profile, slow_spec.altered({"profiles": {profile: limits}}))
@@ -85,9 +85,9 @@ def test_manifest_is_what_the_specification_says(master: pl.DataFrame, profile: 
 
 @SLOW
 @given(masters(), st.sampled_from(PROFILES))
-def test_spans_are_what_the_specification_says(master: pl.DataFrame, profile: str) -> None:
-    own = default_settings()
-    manifest = select_events(master, own.profiles[profile], own.ranking).manifest
+def test_spans_equal_the_specification(master: pl.DataFrame, profile: str) -> None:
+    settings = default_settings()
+    manifest = select_events(master, settings.profiles[profile], settings.ranking).manifest
     spans = merge_windows(event_windows(manifest))
     nanoseconds = spans.with_columns(pl.col("start", "end").dt.epoch("ns"))
     found = [(*row[:4], sorted(row[4])) for row in nanoseconds.iter_rows()]
@@ -97,13 +97,13 @@ def test_spans_are_what_the_specification_says(master: pl.DataFrame, profile: st
 
 @SLOW
 @given(quote_streams(), st.booleans(), st.sampled_from([1, 3, 5, 7, 20, 30, 50]))
-def test_thinning_is_what_the_specification_says(quotes: pl.DataFrame, by_change: bool, hz: int) -> None:
+def test_thinning_equals_the_specification(quotes: pl.DataFrame, by_change: bool, hz: int) -> None:
     thinned = thin(quotes.lazy(), Thinning(by_change_only=by_change, max_hz=hz)).collect()
     assert_frame_equal(thinned, slow_spec.thin(quotes, by_change=by_change, hz=hz))
 
 
 def with_dull_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """`bars` with the volumes of some days a fraction of what they were: days lie on both sides of the limits."""
+    """`bars` with the volumes of some days reduced, so that days lie on both sides of the limits."""
     day = pl.struct("symbol", new_york_date(pl.col("timestamp")))
     draw = day.hash(seed) % 4
     share = pl.when(draw == 0).then(1.0).when(draw == 1).then(0.1).when(draw == 2).then(0.03).otherwise(0.003)
@@ -112,7 +112,7 @@ def with_dull_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 @SLOW
 @given(bars_frames(), st.integers(0, 1_000))
-def test_days_that_trade_too_little_are_what_the_specification_says(bars: pl.DataFrame, seed: int) -> None:
+def test_days_that_trade_too_little_equal_the_specification(bars: pl.DataFrame, seed: int) -> None:
     dull = with_dull_days(bars, seed)
     assert_same(master_of(dull), slow_spec.master(dull))
 

@@ -1,4 +1,4 @@
-"""Laws of the universe, whatever the vendor lists and whatever the filters are."""
+"""Properties of the universe for any vendor list and any filters."""
 
 from datetime import date
 from typing import Any
@@ -20,7 +20,7 @@ FIRST_SESSION = date(2025, 1, 2)
 maybe = st.none()
 rows = st.fixed_dictionaries(
     {
-        # letters of one case: two that differ only in case are refused as a whole
+        # letters of one case: two that differ only in case are rejected as a whole
         "symbol": st.text("ABCN.|", min_size=1, max_size=4) | st.sampled_from(["CON", "AUX.A"]),
         "ticker_type": maybe | st.sampled_from(["CS", "ETF", "ADRC"]),
         "primary_exchange": maybe | st.sampled_from(["XNAS", "XNYS", "LTSE"]),
@@ -53,7 +53,7 @@ def params(changes: dict[str, Any]) -> UniverseParams:
 
 
 @given(found=listings, changes=filters)
-def test_everybody_is_either_followed_or_told_why_not(found: list[dict[str, Any]], changes: dict[str, Any]) -> None:
+def test_every_symbol_is_followed_or_has_a_reason(found: list[dict[str, Any]], changes: dict[str, Any]) -> None:
     universe = judge_listings(listed(found), params(changes), FIRST_SESSION)
     assert universe["symbol"].to_list() == [row["symbol"] for row in found]
     for row in universe.to_dicts():
@@ -68,7 +68,7 @@ def test_everybody_is_either_followed_or_told_why_not(found: list[dict[str, Any]
 
 
 @given(found=listings, changes=filters, data=st.data())
-def test_the_order_of_the_list_changes_nothing(
+def test_order_of_the_list_does_not_matter(
     found: list[dict[str, Any]], changes: dict[str, Any], data: st.DataObject
 ) -> None:
     universe, limits = judge_listings(listed(found), params(changes), FIRST_SESSION), default_settings().universe.limits
@@ -78,7 +78,7 @@ def test_the_order_of_the_list_changes_nothing(
 
 
 @given(found=listings, changes=filters, name=st.sampled_from(["ticker_types", "exchanges", "max_market_cap_usd"]))
-def test_a_filter_switched_off_never_loses_a_symbol(
+def test_disabling_a_filter_never_removes_a_symbol(
     found: list[dict[str, Any]], changes: dict[str, Any], name: str
 ) -> None:
     narrow = judge_listings(listed(found), params(changes), FIRST_SESSION).filter("active")["symbol"]
@@ -87,7 +87,7 @@ def test_a_filter_switched_off_never_loses_a_symbol(
 
 
 @given(found=listings, share=st.floats(0, 1), first=st.integers(1, 12))
-def test_a_universe_is_above_a_limit_exactly_where_its_share_is(
+def test_universe_exceeds_a_limit_exactly_if_its_share_does(
     found: list[dict[str, Any]], share: float, first: int
 ) -> None:
     universe = judge_listings(listed(found), params({"symbols": ["A"]}), FIRST_SESSION)

@@ -1,6 +1,6 @@
-"""The specification once more, in slow plain Python: what the product is compared with, row by row.
+"""A second implementation of the specification in slow, plain Python, with which the package is compared.
 
-Written from the page alone. Frames are turned into rows and back at the doors; everything between is loops.
+Written from the specification alone. Frames are converted to rows and back at the interface; the rest is loops.
 """
 
 from smallcaps_assets_tests.slow_spec.bars import clean, features, in_session, xnys

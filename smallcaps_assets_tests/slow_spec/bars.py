@@ -49,7 +49,7 @@ FEATURES: Final = pl.Schema(
 def _xnys(first: date, last: date) -> tuple[tuple[date, tuple[datetime, datetime]], ...]:
     margin = timedelta(days=15)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pandas, about what the calendar does inside
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, caused inside the calendar
         calendar = exchange_calendars.get_calendar("XNYS", start=str(first - margin), end=str(last + margin))
         return tuple(
             (session.date(), (_utc(calendar.session_open(session)), _utc(calendar.session_close(session))))
@@ -69,7 +69,7 @@ def xnys(first: date, last: date) -> dict[date, tuple[datetime, datetime]]:
 
 
 def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that stay, by (symbol, timestamp), and the quarantined rows as and in the order they came."""
+    """The good rows by (symbol, timestamp), and the quarantined rows unchanged and in input order."""
     kept: dict[tuple[str, datetime], Row] = {}
     quarantined: list[Row] = []
     for row in bars.select(*BARS).iter_rows(named=True):
@@ -103,7 +103,7 @@ def _is_bad(row: Row) -> bool:
 
 
 def in_session(bars: pl.DataFrame) -> tuple[list[Row], int]:
-    """The good bars inside a session as rows with `session` and `date`, and how many good bars were dropped."""
+    """The good bars inside a session as rows with `session` and `date`, and the number of good bars dropped."""
     rows = list(clean(bars)[0].iter_rows(named=True))
     days = [row["timestamp"].astimezone(EASTERN).date() for row in rows]
     calendar = xnys(min(days), max(days)) if days else {}
@@ -136,7 +136,7 @@ def rth_open(day: date) -> datetime:
 
 
 def by_day(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Rows per (symbol, ET date), in the order they came."""
+    """Rows per (symbol, ET date), in input order."""
     days: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         days.setdefault((row["symbol"], row["date"]), []).append(row)

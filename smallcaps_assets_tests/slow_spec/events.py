@@ -29,7 +29,7 @@ def _gt(left: float | None, right: float | None) -> bool:
 
 
 def _ratio(numerator: float, denominator: float) -> float:
-    """Division as Float64 does it."""
+    """Float64 division."""
     if denominator:
         return numerator / denominator
     return math.copysign(math.inf, numerator) if numerator else math.nan
@@ -257,7 +257,7 @@ def event_id(symbol: str, event_type: str, timestamp: datetime) -> str:
 
 
 def _windows(rows: list[Row], minutes: float) -> list[list[Row]]:
-    """Rows in time order cut into windows: each opens at its first row and spans [t, t + minutes)."""
+    """Rows in time order, split into windows: each opens at its first row and spans [t, t + minutes)."""
     windows: list[list[Row]] = []
     for row in rows:
         if windows and row["timestamp"] < windows[-1][0]["timestamp"] + timedelta(minutes=minutes):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def manifest(
     master: pl.DataFrame, profile: str, params: Params = DEFAULTS
 ) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
-    """The rows of the manifest, and how many rows were left after each of the eight steps."""
+    """The rows of the manifest, and the number of rows left after each of the eight steps."""
     own = params["profiles"][profile]
     rows = sorted(master.iter_rows(named=True), key=lambda row: _rank_key(row, params["type_weights"]))
     steps: list[tuple[str, Callable[[list[Row]], list[Row]]]] = [
@@ -54,7 +54,7 @@ def manifest(
 
 
 def extension(frame: pl.DataFrame, profile: str, params: Params = DEFAULTS) -> dict[str, Any]:
-    """What the manifest `frame` records of its extension: both thresholds, the triggered and the extended rows."""
+    """The extension figures of the manifest `frame`: both thresholds, the triggered and the extended rows."""
     result = _extended(list(frame.iter_rows(named=True)), params["profiles"][profile])
     return {**{name: value for name, value in result.items() if name != "chosen"}, "extended": len(result["chosen"])}
 
@@ -147,7 +147,7 @@ def _extended(rows: list[Row], own: Params) -> dict[str, Any]:
 
 
 def percentile(values: list[float | None], percent: float) -> float | None:
-    """By linear interpolation, nulls left out; the position is exact."""
+    """Quantile by linear interpolation, without nulls; the position is exact."""
     known = sorted(value for value in values if value is not None)
     if not known:
         return None

@@ -129,7 +129,7 @@ DEFAULTS: Final[Params] = {
 
 
 def altered(changes: Params, base: Params = DEFAULTS) -> Params:
-    """A copy of `base` with the nested `changes` laid over it."""
+    """A copy of `base` with the nested `changes` merged into it."""
     result = deepcopy(base)
     for name, value in changes.items():
         result[name] = altered(value, result[name]) if isinstance(value, dict) and name in result else deepcopy(value)

@@ -40,7 +40,7 @@ def spans(manifest: pl.DataFrame) -> list[Span]:
 
 
 def thin(quotes: pl.DataFrame, *, by_change: bool, hz: float | None) -> pl.DataFrame:
-    """The rows of `quotes`, sorted by (timestamp, sequence_number), that thinning leaves."""
+    """The rows of `quotes`, sorted by (timestamp, sequence_number), that thinning keeps."""
     times = quotes["timestamp"].to_physical().to_list()
     best = list(quotes.select(*BEST).iter_rows(named=True))
     kept = list(range(quotes.height))

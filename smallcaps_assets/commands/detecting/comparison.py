@@ -1,4 +1,4 @@
-"""What `smallcaps detect --compare` gathers and says: A is the other events or settings, B is this run."""
+"""The comparison of `smallcaps detect --compare`: A is the baseline (events or settings), B is this run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,8 +15,8 @@ NAMES: Final = {"before": "A", "after": "B", "gained": "gained", "lost": "lost"}
 _EXAMPLE: Final = ("event_id", "direction", "session", "score", "tier")
 
 
-class Other(NamedTuple):
-    """What a run is compared with: settings, or events (EVENTS) that were found before."""
+class Baseline(NamedTuple):
+    """What a run is compared with: settings, or events (EVENTS) found earlier."""
 
     name: str
     settings: Settings | None
@@ -24,34 +24,34 @@ class Other(NamedTuple):
 
 
 class Comparison:
-    """A comparison that grows batch by batch."""
+    """A comparison accumulated batch by batch."""
 
-    def __init__(self, other: Other, name: str, settings: Settings) -> None:
-        """Begin with nothing; `name` and `settings` are those of this run, which also choose among mere events."""
-        self._other, self._name, self._settings = other, name, settings
-        theirs = other.settings or settings
-        self._chosen = SelectionComparison(_selection_settings(theirs), _selection_settings(settings))
+    def __init__(self, baseline: Baseline, name: str, settings: Settings) -> None:
+        """Start empty; `name` and `settings` are those of this run, which also apply to a baseline of events."""
+        self._baseline, self._name, self._settings = baseline, name, settings
+        baseline_settings = baseline.settings or settings
+        self._selection = SelectionComparison(_selection_settings(baseline_settings), _selection_settings(settings))
         self._changes = Changes()
         self._compared = self._unknown = 0
 
     def add(self, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Add what was found in a batch, by this run first; returns the events gained and lost (EVENTS)."""
-        mine = batch.found[0]
-        events = self._other.events
+        """Add what this run and the baseline found in a batch; return the events gained and lost (EVENTS)."""
+        after = batch.found[0]
+        events = self._baseline.events
         if events is None:
             before = batch.found[1].master
         else:
-            before = events.join(mine.days, on=["symbol", "date"], how="semi", maintain_order="left")
-        gained, lost = self._changes.add(before, mine.master)
-        self._chosen.add(before, mine.master)
+            before = events.join(after.days, on=["symbol", "date"], how="semi", maintain_order="left")
+        gained, lost = self._changes.add(before, after.master)
+        self._selection.add(before, after.master)
         self._compared += before.height
         self._unknown += 0 if events is None else _beyond(gained, events)
         return gained, lost
 
     def document(self) -> dict[str, Any]:
-        """All figures, as JSON has them."""
+        """All figures, for JSON."""
         return {
-            "before": self._other.name,
+            "before": self._baseline.name,
             "after": self._name,
             "settings": self._differences(),
             "events": self._changes.totals(),
@@ -62,31 +62,31 @@ class Comparison:
             "strongest": {
                 side: self._changes.strongest(side).select(_EXAMPLE).to_dicts() for side in ("gained", "lost")
             },
-            "profiles": self._chosen.rows(),
+            "profiles": self._selection.rows(),
         }
 
     def text(self) -> list[str]:
-        """The same for people."""
-        told = self.document()
+        """All figures as lines of text."""
+        document = self.document()
         return [
-            f"A: {told['before']}",
-            f"B: {told['after']}",
-            *_settings(told["settings"]),
-            *_counts(told),
-            *_changed(told),
-            *_scores(told["scores"]),
-            *_profiles(told["profiles"]),
-            *_strongest(told["strongest"]),
+            f"A: {document['before']}",
+            f"B: {document['after']}",
+            *_settings(document["settings"]),
+            *_counts(document),
+            *_changed(document),
+            *_scores(document["scores"]),
+            *_profiles(document["profiles"]),
+            *_strongest(document["strongest"]),
         ]
 
     def _differences(self) -> list[dict[str, Any]] | None:
-        if self._other.settings is None:
+        if self._baseline.settings is None:
             return None
-        changed = setting_differences(self._other.settings, self._settings)
-        return [{"key": key, "before": theirs, "after": mine} for key, theirs, mine in changed]
+        changed = setting_differences(self._baseline.settings, self._settings)
+        return [{"key": key, "before": before, "after": after} for key, before, after in changed]
 
     def _not_compared(self) -> int:
-        return 0 if self._other.events is None else self._other.events.height - self._compared
+        return 0 if self._baseline.events is None else self._baseline.events.height - self._compared
 
 
 def _selection_settings(settings: Settings) -> SelectionSettings:
@@ -94,7 +94,7 @@ def _selection_settings(settings: Settings) -> SelectionSettings:
 
 
 def _beyond(gained: pl.DataFrame, events: pl.DataFrame) -> int:
-    """How many events are of symbols, or on dates before and after all, that other events know nothing of."""
+    """Number of gained events of symbols without other events, or before the first or after the last of their dates."""
     known = pl.col("symbol").is_in(events["symbol"].unique().implode())
     known &= pl.col("date").is_between(pl.lit(events["date"].min() or ""), pl.lit(events["date"].max() or ""))
     return gained.filter(~known).height
@@ -106,11 +106,11 @@ def _settings(changed: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
     for row in changed:
         yield f"  {row['key']}: {row['before']} in A, {row['after']} in B"
     if not changed:
-        yield "  the same settings"
+        yield "  identical settings"
 
 
-def _counts(told: Mapping[str, Any]) -> Iterator[str]:
-    total = told["events"]
+def _counts(document: Mapping[str, Any]) -> Iterator[str]:
+    total = document["events"]
     difference = total["after"] - total["before"]
     every = total | {"difference": difference}
     every["percent"] = 100 * difference / total["before"] if total["before"] else None
@@ -118,7 +118,7 @@ def _counts(told: Mapping[str, Any]) -> Iterator[str]:
     yield _count("all", every)
     for name, keys in VIEWS.items():
         yield f"by {name}"
-        for row in told[f"by_{name}"]:
+        for row in document[f"by_{name}"]:
             yield _count(" ".join(row[key] for key in keys), row)
 
 
@@ -130,17 +130,18 @@ def _count(label: str, row: Mapping[str, Any]) -> str:
     )
 
 
-def _changed(told: Mapping[str, Any]) -> Iterator[str]:
-    total = told["events"]
+def _changed(document: Mapping[str, Any]) -> Iterator[str]:
+    total = document["events"]
     yield (
         f"{total['same']:,} events in both: {total['rescored']:,} with another score, {total['retiered']:,} in another "
         f"tier, {total['turned']:,} in another direction"
     )
-    if told["before_not_compared"]:
-        yield f"{told['before_not_compared']:,} events of A left out: on symbols and dates without bars in this run"
-    beyond = told["gained_where_before_has_none"]
+    left_out = document["before_not_compared"]
+    if left_out:
+        yield f"{left_out:,} events of A not compared: no bars of their symbol and date in this run"
+    beyond = document["gained_where_before_has_none"]
     if beyond:
-        yield f"{beyond:,} of the events gained are of symbols, or before or after dates, that A has no event of"
+        yield f"{beyond:,} of the events gained are of symbols without events in A, or outside of the dates of A"
 
 
 def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
@@ -150,7 +151,7 @@ def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
 
 
 def _profiles(profiles: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    yield f"{'chosen for the manifest of':<28}{'A':>11}{'B':>11}{'B - A':>11}{'in both':>9}"
+    yield f"{'selected for the manifest of':<28}{'A':>11}{'B':>11}{'B - A':>11}{'in both':>9}"
     for name, rows in profiles.items():
         difference = rows["after"] - rows["before"]
         yield f"  {name:<26}{rows['before']:>11,}{rows['after']:>11,}{difference:>+11,}{rows['same']:>9,}"

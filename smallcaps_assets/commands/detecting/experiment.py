@@ -1,4 +1,4 @@
-"""Bars of part of the universe, read once and batch by batch, and what configurations find in them."""
+"""Detection with several configurations over part of the universe; bars are read once, batch by batch."""
 
 import hashlib
 from collections import Counter
@@ -20,13 +20,13 @@ from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.settings.settings import Settings
 
-# the calendar's own bounds
+# bounds of the calendar
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _ONE_DAY: Final = timedelta(days=1)
 
 
 class Found(NamedTuple):
-    """What one configuration finds in a batch."""
+    """The events that one configuration finds in a batch."""
 
     master: pl.DataFrame  # EVENTS
     days: pl.DataFrame  # symbol and date of each day with bars in its sessions
@@ -34,17 +34,17 @@ class Found(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is found in the bars of some symbols."""
+    """The results of one batch of symbols."""
 
     symbols: list[str]
     rows: int
-    refused: pl.DataFrame  # QUARANTINED_BARS
-    found: list[Found]  # one for each configuration; none where no bar is usable
+    rejected: pl.DataFrame  # QUARANTINED_BARS
+    found: list[Found]  # one for each configuration; empty if no bar is usable
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), several times at once."""
+    """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), for all configurations."""
 
     files: BarsBySymbol
     symbols: list[str]  # sorted
@@ -54,11 +54,11 @@ class Experiment:
     reference: pl.DataFrame | None
 
     def run(self, folder: Path, log: Callable[[str], None]) -> Iterator[Batch]:
-        """What is found, batch by batch in order of symbols; each bar is read once.
+        """Yield the results by batch, in order of symbols; each bar is read once.
 
         Args:
             folder: an empty folder for bars that have to be partitioned by symbol first.
-            log: takes lines about the progress.
+            log: receives lines of progress.
         """
         batches = list(self.files.batches(self.symbols, self._since(), self.last))
         files = self.files.partition(batches, folder)
@@ -66,12 +66,12 @@ class Experiment:
         for symbols in batches:
             yield self._batch(files, symbols)
             progress.add(len(symbols))
-        nameless = files.read_nameless()
-        if nameless.height:
-            yield Batch([], nameless.height, clean_bars(nameless).quarantined, [])
+        without_symbol = files.read_nameless()
+        if without_symbol.height:
+            yield Batch([], without_symbol.height, clean_bars(without_symbol).quarantined, [])
 
     def _since(self) -> date | None:
-        """The first day whose bars are read: as many sessions before the first as relative volumes look back."""
+        """The first day whose bars are read: before the first by as many sessions as relative volume looks back."""
         if self.first is None:
             return None
         days = max(settings.features.rvol_days for settings in self.configurations)
@@ -81,30 +81,30 @@ class Experiment:
 
     def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
         clean = _clean(files.read(symbols, self._since(), self.last))
-        asked = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
-        bars, refused = clean.good.filter(asked), clean.quarantined.filter(asked)
+        in_range = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
+        bars, rejected = clean.good.filter(in_range), clean.quarantined.filter(in_range)
         found: list[Found] = []
         if bars.height:
-            before = clean.good.filter(~asked)
+            before = clean.good.filter(~in_range)
             for settings in self.configurations:
                 same = [
-                    of_other
-                    for other, of_other in zip(self.configurations, found, strict=False)
-                    if _detects_alike(settings, other)
+                    result
+                    for other, result in zip(self.configurations, found, strict=False)
+                    if _same_detection(settings, other)
                 ]
-                found.append(same[0] if same else self._found(files, bars, before, settings))
-        return Batch(symbols, bars.height + refused.height, refused, found)
+                found.append(same[0] if same else self._detect(files, bars, before, settings))
+        return Batch(symbols, bars.height + rejected.height, rejected, found)
 
-    def _found(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
+    def _detect(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
-        detection = _detected(bars, settings, self.reference, earlier)
+        detection = _detect_events(bars, settings, self.reference, earlier)
         days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
         return Found(build_master(detection.events, settings.cooldown), days, Counter(detection.counts))
 
     def _earlier_days(
         self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
     ) -> pl.DataFrame:
-        """DAILY of the days before the first; from further back for symbols that did not trade on every session."""
+        """DAILY of the days before the first, from further back for symbols that did not trade in every session."""
         daily = _daily(before, settings)
         days = dict(daily.group_by("symbol").len().iter_rows())
         since = self._since()
@@ -118,20 +118,20 @@ class Experiment:
 
 
 def _clean(read: CleanBars) -> CleanBars:
-    """Judge the values of rows that were read; those rejected on reading are rejected here as well."""
+    """Validate the values of the rows that were read; rows rejected on reading stay rejected."""
     clean = clean_bars(read.good)
     return CleanBars(clean.good, pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp"))
 
 
-def _detects_alike(one: Settings, other: Settings) -> bool:
+def _same_detection(one: Settings, other: Settings) -> bool:
     return one.detection == other.detection and one.sessions == other.sessions
 
 
 def _daily(bars: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    return _detected(bars, settings).daily if bars.height else DAILY.to_frame()
+    return _detect_events(bars, settings).daily if bars.height else DAILY.to_frame()
 
 
-def _detected(
+def _detect_events(
     bars: pl.DataFrame,
     settings: Settings,
     reference: pl.DataFrame | None = None,
@@ -144,9 +144,9 @@ def _detected(
 
 
 def sample(symbols: Sequence[str], size: int, seed: int) -> list[str]:
-    """`size` of `symbols`, sorted: the same for a seed, nearly so when others come in, a larger one holds a smaller."""
+    """`size` of `symbols`, sorted: fixed by the seed, stable as symbols are added, contained in a larger sample."""
 
-    def chance(symbol: str) -> str:
+    def draw(symbol: str) -> str:
         return hashlib.sha256(f"{seed}|{symbol}".encode()).hexdigest()
 
-    return sorted(sorted(symbols, key=chance)[:size])
+    return sorted(sorted(symbols, key=draw)[:size])

@@ -52,16 +52,16 @@ between the files, are rejected: most likely the time zone is wrong. Run it agai
 not read again."""
 EXAMPLE: Final = "smallcaps import bars minute --timezone America/New_York"
 
-UNIVERSE: Final = dg.AssetKey("universe")
+_UNIVERSE: Final = dg.AssetKey("universe")
 MINUTE_BARS: Final = dg.AssetKey("minute_bars")
 # no bars of US stocks by the minute are older
 EARLIEST: Final = date(1990, 1, 1)
 # symbols recorded in Dagster together, so that few are unrecorded when a process is killed
 RECORDED_AT_ONCE: Final = 100
-NAMED: Final = 10
+_MOST_NAMES: Final = 10
 # figures of a symbol that say that its bars are not what they were
 CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
-NOT_ALL: Final = 1
+_INCOMPLETE: Final = 1
 # A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
 MOST_BAD_PCT: Final = 5.0
 
@@ -173,7 +173,7 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
             "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
             file=sys.stderr,
         )
-    return NOT_ALL if problems or bad else 0
+    return _INCOMPLETE if problems or bad else 0
 
 
 class _Recorder:
@@ -201,7 +201,7 @@ class _Recorder:
             self._settings,
             MINUTE_BARS,
             {symbol: self._outcome(symbol, by_symbol[symbol]) for symbol in to_record},
-            upstream=[UNIVERSE],
+            upstream=[_UNIVERSE],
             metadata={"imported_from": dg.MetadataValue.path(self._path)},
         )
         self._known |= symbols
@@ -273,10 +273,10 @@ def _report(
         print(f"ignored columns: {', '.join(sorted(work.files.extra))}")
     others = sorted(symbols - universe.followed().keys())
     if others:
-        more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
         print(
-            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:NAMED])}{more}. Their "
-            "bars are used as they are, and nothing is asked for them"
+            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:_MOST_NAMES])}{more}. "
+            "Their bars are used, but nothing is fetched for them"
         )
     if any(figures[name] for name in CHANGES):
         print("next: materialize event_shards of these symbols, then master_events and the manifests")

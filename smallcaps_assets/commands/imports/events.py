@@ -27,7 +27,7 @@ MASTER from which a manifest can be chosen. Events of earlier imports stay; of t
 counts, and ranks are computed again over all events."""
 EXAMPLE: Final = "smallcaps import events old/master.parquet --timezone UTC"
 
-NOT_ALL: Final = 1
+_INCOMPLETE: Final = 1
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def run(arguments: Namespace) -> int:
         )
     for problem in done.problems:
         print(f"not imported: {problem}", file=sys.stderr)
-    return NOT_ALL if done.problems else 0
+    return _INCOMPLETE if done.problems else 0
 
 
 def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:

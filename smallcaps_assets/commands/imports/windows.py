@@ -48,7 +48,7 @@ NEEDS: Final = """symbol=X/event=ID/trades.parquet and quotes.parquet, or ID_tra
 trades and quotes of events of the current manifest. No capture fetches them again."""
 EXAMPLE: Final = "smallcaps import windows old/tape --profile core --before 3 --after 7 --resolution full"
 
-NOT_ALL: Final = 1
+_INCOMPLETE: Final = 1
 MOST_SHOWN: Final = 50
 _RESOLUTION: Final = r"(changes,)?([1-9][0-9]{0,2}|1000)"
 
@@ -126,7 +126,7 @@ def run(arguments: Namespace) -> int:
         print(f"rejected: {row['file']}: {row['reason']}", file=sys.stderr)
     if done.stopped is not None:
         raise done.stopped
-    return NOT_ALL if done.rejected.height else 0
+    return _INCOMPLETE if done.rejected.height else 0
 
 
 def _covered(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
@@ -260,9 +260,9 @@ def _text(done: WindowsOutcome, ledger: pl.DataFrame, recorded: dict[str, int], 
     lines.append(f"ledger: {ledger.height:,} events: {states}")
     held = _published_by_kind(ledger)
     lines.append(f"  published: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
-    lacking = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
-    if lacking:
-        lines.append(f"  still to capture: {', '.join(f'{kind} of {count:,}' for kind, count in lacking.items())}")
+    missing = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
+    if missing:
+        lines.append(f"  still to capture: {', '.join(f'{kind} of {count:,}' for kind, count in missing.items())}")
     lines.append(f"{sum(recorded.values()):,} partitions newly complete, recorded in Dagster")
     if done.rejected.height:
         lines.append(

@@ -98,16 +98,12 @@ def choose_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFram
 
 
 def stale_windows(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
-    """Windows (STALE) published at least partly in files without a required column, with the missing columns."""
+    """Windows (STALE) that are published, but not fully in current files, with the columns that their files lack."""
     not_current = uncovered_windows(windows.select(*WINDOWS), current_spans(published))
     stale = not_current.join(uncovered_windows(not_current, published), on="event_id", how="anti")
-    missing_columns = (
+    missing = (
         cut_pieces(stale, published)
         .group_by("event_id")
         .agg(pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).unique().sort())
     )
-    return (
-        stale.join(missing_columns, on="event_id", how="left", maintain_order="left")
-        .select(*STALE)
-        .match_to_schema(STALE)
-    )
+    return stale.join(missing, on="event_id", how="left", maintain_order="left").select(*STALE).match_to_schema(STALE)

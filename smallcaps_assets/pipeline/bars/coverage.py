@@ -82,13 +82,13 @@ class Inventory:
     log: Callable[[str], None]
 
     def run(self, now: datetime, symbols: Sequence[str] | None = None, *, read_bars: bool = True) -> Coverage:
-        """Compare expected with present sessions, for all symbols that are followed or have bars, or for some of them.
+        """Take stock of all symbols that are followed or have bars, or of some of them.
 
         A symbol whose files cannot be read counts as missing, with the cause, and stops no other.
 
         Args:
             now: sessions that are over by then are due.
-            symbols: only these; minutes missing from many symbols at once are then not detected.
+            symbols: only these; bars that are missing for many symbols at once then go unnoticed.
             read_bars: look for lost minutes and doubled volumes in the bars themselves, which is most of the work.
 
         Raises:
@@ -109,8 +109,8 @@ class Inventory:
             volumes, minutes = self._read(here, causes, by_minute=symbols is None)
             table = with_volumes(table, volumes, params)
             findings += [doubled_volumes(table, params), missing_minutes(minutes, params)]
-        frame = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
-        table = table.drop("cause").join(frame, on="symbol", how="left", maintain_order="left")
+        texts = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
+        table = table.drop("cause").join(texts, on="symbol", how="left", maintain_order="left")
         return Coverage(
             table=table,
             holes=holes(states, calendar),

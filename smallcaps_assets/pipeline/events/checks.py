@@ -17,23 +17,25 @@ from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import Settings
 
-# timestamps outside are in no session; no calendar is computed for them
+# timestamps outside of these are in no session; no calendar is computed for them
 _FIRST, _LAST = datetime(2000, 1, 1, 12, tzinfo=UTC), datetime(2099, 12, 31, 12, tzinfo=UTC)
 
 
 def publishable_master(detector: Detector, settings: Settings) -> pl.DataFrame:
-    """MASTER of all shards, checked.
+    """MASTER of all shards, after its checks.
 
     Raises:
-        LakeError: MASTER would be invalid; names what is wrong with the shards.
+        LakeError: MASTER would be invalid; names the problems of the shards.
     """
     shards = detector.shards
     events = build_master(shards.scan().collect(), settings.cooldown)
     problems = master_problems(events)
-    clock = master_checks.session_clock(events.lazy(), _sessions_of(events.lazy(), settings.sessions))
-    if problems or not clock.holds:
-        reasons = "; ".join(problems + ([] if clock.holds else [str(clock)]))
-        raise LakeError(f"{shards.lake.shards}: {reasons}. Remove the shards concerned and detect them again.")
+    session_clock = master_checks.session_clock(events.lazy(), _sessions_of(events.lazy(), settings.sessions))
+    if problems or not session_clock.holds:
+        reasons = "; ".join(problems + ([] if session_clock.holds else [str(session_clock)]))
+        raise LakeError(
+            f"{shards.lake.shards}: {reasons}. Remove these shards and materialize event_shards of their symbols again."
+        )
     return events
 
 
@@ -66,7 +68,7 @@ def _shards_current(shards: pl.DataFrame) -> Finding:
 
 
 def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:
-    """The sessions on the dates of events (SESSION_TABLE)."""
+    """The sessions (SESSION_TABLE) of the dates of `events`."""
     first, last = events.select(a=pl.col("timestamp").min(), b=pl.col("timestamp").max()).collect().row(0)
     first, last = (min(max(moment or _FIRST, _FIRST), _LAST) for moment in (first, last))
     # after-hours may be on the next day in UTC

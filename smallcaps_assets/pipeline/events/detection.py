@@ -33,10 +33,10 @@ from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.concurrency import in_threads
-from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, staying
+from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
 
-# Raise it with every change of code that changes the events: shards of an earlier version are detected again.
+# Raised with every code change that changes events: shards of an earlier version are detected again.
 CODE_VERSION: Final = "1"
 
 # Concurrent detections, about 200 MB each.
@@ -45,7 +45,7 @@ NO_DAYS: Final = DAILY.to_frame()
 
 
 class DetectionBacklog(NamedTuple):
-    """Fetched sessions of a symbol, and those of them that are not detected yet."""
+    """The fetched sessions of a symbol, and those of them that are not detected."""
 
     fetched: set[date]
     undetected: set[date]
@@ -62,16 +62,16 @@ class Detector:
     reference: pl.DataFrame
 
     def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
-        """Bring the shards of `symbols` up to date; one outcome per symbol, as they come.
+        """Bring the shards of `symbols` up to date; one outcome per symbol, in order of completion.
 
-        Symbols with little to detect are detected together, which takes no more time than one of them. A symbol whose
-        files cannot be read or written is reported with the cause and does not stop the others.
+        Symbols with little to detect are detected together, which takes no more time than one symbol. A symbol whose
+        files cannot be read or written is reported with the cause; the others continue.
         """
-        for outcomes in in_threads(self._settle, self._batches(symbols), most=THREADS):
+        for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS):
             yield from outcomes
 
     def survey(self) -> pl.DataFrame:
-        """Every shard: `symbol`, `sessions` (how many it covers), `current` (detected with these settings)."""
+        """Every shard: `symbol`, `sessions` (the number it covers), `current` (detected with these settings)."""
         rows = [
             (symbol, coverage.session_count, self.is_current(symbol, coverage))
             for symbol in self.shards.symbols()
@@ -81,25 +81,27 @@ class Detector:
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def is_current(self, symbol: str, coverage: ShardCoverage | None) -> bool:
-        """Whether a shard was detected with these settings; true where there is none."""
-        return coverage is None or not (self._stale_types(symbol, coverage) or self._other_tiers(coverage))
+        """Whether a shard was detected with these settings; true without a shard."""
+        return coverage is None or not (self._stale_types(symbol, coverage) or self._tiers_differ(coverage))
 
     def backlog(self, symbol: str) -> DetectionBacklog:
-        """The fetched sessions of `symbol`, and those that its shard does not cover in their present version.
+        """The fetched sessions of `symbol`, and those whose current bars its shard does not cover.
 
         Raises:
             LakeError: a file cannot be read.
         """
         before = self.shards.coverage(symbol)
-        marks = self.fetched(symbol, before)
+        fetched = self.fetched_sessions(symbol, before)
         if before is None or not self.is_current(symbol, before):
-            return DetectionBacklog(set(marks), set(marks))
-        return DetectionBacklog(set(marks), {day for day, mark in marks.items() if before.sessions.get(day) != mark})
+            return DetectionBacklog(set(fetched), set(fetched))
+        return DetectionBacklog(
+            set(fetched), {day for day, fingerprint in fetched.items() if before.sessions.get(day) != fingerprint}
+        )
 
-    def fetched(self, symbol: str, before: ShardCoverage | None) -> dict[date, str]:
-        """The fingerprints of the sessions of `symbol` that have been fetched, as `BarsStore.fingerprints` has them.
+    def fetched_sessions(self, symbol: str, before: ShardCoverage | None) -> dict[date, str]:
+        """The fingerprints of the fetched sessions of `symbol`, see `BarsStore.fingerprints`.
 
-        Files of bars whose state has not changed since the detection are not opened.
+        Bar files that have not changed since the detection are not opened.
 
         Raises:
             LakeError: a file cannot be read.
@@ -108,16 +110,16 @@ class Detector:
         files = self.bars.months(symbol, known)
         if before and not files.opened and len(files.same) == len(known):
             return before.sessions
-        marks = {name: known[name].fingerprints() for name in files.same}
-        marks |= {name: file.fingerprints for name, file in files.opened.items()}
-        return {day: mark for name in sorted(marks) for day, mark in marks[name].items()}
+        by_month = {name: known[name].fingerprints() for name in files.same}
+        by_month |= {name: file.fingerprints for name, file in files.opened.items()}
+        return {day: fingerprint for name in sorted(by_month) for day, fingerprint in by_month[name].items()}
 
     def _batches(self, symbols: Sequence[str]) -> Iterator[DetectionBatch]:
         """The work of `symbols` in batches."""
         batch = DetectionBatch()
         for symbol in symbols:
             try:
-                found = self._work(symbol)
+                found = self._plan(symbol)
             except (LakeError, pl.exceptions.PolarsError) as error:
                 found = _failed(symbol, error)
             if not batch.has_room(found):
@@ -127,48 +129,53 @@ class Detector:
         if batch.settled or batch.works:
             yield batch
 
-    def _work(self, symbol: str) -> SymbolWork | Outcome:
-        """What to detect of a symbol, or its outcome if there is nothing to detect."""
+    def _plan(self, symbol: str) -> SymbolWork | Outcome:
+        """The work of a symbol, or its outcome if there is nothing to detect."""
         before = self.shards.coverage(symbol)
         known = before.months if before else {}
         files = self.bars.months(symbol, known)
         stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
         changed = None if before is None else _first_difference(files, known)
-        if before and not stale and changed is None and not self._other_tiers(before):
+        if before and not stale and changed is None and not self._tiers_differ(before):
             nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
             return Outcome((symbol,), {"sessions": before.session_count, **nothing_detected}, rows=before.events)
         # all sessions from this one on are detected
         first = date.min if stale else changed or date.max
         since = first.isoformat()
         kept = {name: known[name] for name in files.same if known[name].last < since}
-        again = {
+        changed_files = {
             name: MonthFile(known[name].state, known[name].fingerprints()) for name in files.same if name not in kept
         } | files.opened
-        others = {name: _covered(file, known.get(name), first) for name, file in again.items()}
-        detected = {day: mark for file in others.values() for day, mark in file.fingerprints.items() if day >= first}
+        remaining = {name: _covered(file, known.get(name), first) for name, file in changed_files.items()}
+        detected = {
+            day: fingerprint
+            for file in remaining.values()
+            for day, fingerprint in file.fingerprints.items()
+            if day >= first
+        }
         return SymbolWork(
             symbol=symbol,
             usable=before if before and len(stale) < len(EVENT_TYPES) else None,
             stale=stale,
             changed=changed,
             kept=kept,
-            files=others,
+            files=remaining,
             days=tuple(sorted(detected)),
             bars=sum(map(count_bars, detected.values())),
             only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
         )
 
-    def _settle(self, batch: DetectionBatch) -> list[Outcome]:
-        """Detect the symbols of a batch together and publish their shards; one by one if one cannot be read."""
+    def _detect_batch(self, batch: DetectionBatch) -> list[Outcome]:
+        """Detect the symbols of a batch together and publish their shards; one by one if a symbol cannot be read."""
         if not batch.works:
             return batch.settled
         try:
-            renewed = self._renewed(batch.works)
+            renewed = self._renew(batch.works)
         except (LakeError, InputError, pl.exceptions.PolarsError) as error:
             if len(batch.works) == 1:
                 return [*batch.settled, _failed(batch.works[0].symbol, error)]
-            alone = [outcome for work in batch.works for outcome in self._settle(DetectionBatch([work]))]
-            return [*batch.settled, *alone]
+            one_by_one = [outcome for work in batch.works for outcome in self._detect_batch(DetectionBatch([work]))]
+            return [*batch.settled, *one_by_one]
         failed = self.shards.replace_together(renewed.events, renewed.coverages)
         return [
             *batch.settled,
@@ -178,22 +185,22 @@ class Detector:
             ),
         ]
 
-    def _renewed(self, works: Sequence[SymbolWork]) -> "_Renewed":
-        """The new shards of several symbols: events that stay, and events that are detected."""
-        found, stays = self._detected(works), staying(works)
-        new = found.events.filter(~stays)
+    def _renew(self, works: Sequence[SymbolWork]) -> "_Renewed":
+        """The new shards of several symbols: the events that remain valid and the newly detected ones."""
+        found, valid = self._detect(works), remains_valid(works)
+        new = found.events.filter(~valid)
         added = dict(new.group_by("symbol").len().iter_rows())
-        # most sessions have no event: the shards of these symbols need not be read
+        # most sessions have no event: shards of symbols without new events need not be read
         same = {
             work.symbol: work.usable
             for work in works
-            if work.usable and work.only_appends and work.symbol not in added and not self._other_tiers(work.usable)
+            if work.usable and work.only_appends and work.symbol not in added and not self._tiers_differ(work.usable)
         }
         read = {work.symbol: work.usable.events for work in works if work.usable and work.symbol not in same}
         kept = self.shards.read_together(list(read))
         _require_all(kept, read, "events")
-        events = with_tiers(pl.concat([kept.filter(stays), new]), self.params)
-        if all(work.only_appends for work in works):  # what is new comes last of its symbol
+        events = with_tiers(pl.concat([kept.filter(valid), new]), self.params)
+        if all(work.only_appends for work in works):  # the new events of a symbol follow the old ones
             events = events.sort("symbol", maintain_order=True)
         else:
             events = events.sort(
@@ -218,25 +225,25 @@ class Detector:
             )
         return _Renewed(events, coverages, found.by_symbol, added)
 
-    def _detected(self, works: Sequence[SymbolWork]) -> Detection:
+    def _detect(self, works: Sequence[SymbolWork]) -> Detection:
         """Detect the sessions and event types of the works."""
-        looked_at = [work for work in works if work.days]
-        if not looked_at:
+        to_detect = [work for work in works if work.days]
+        if not to_detect:
             return Detection(SHARD.to_frame(), NO_DAYS, {})
-        by_first = groupby(sorted(looked_at, key=attrgetter("first")), key=attrgetter("first"))
+        by_first = groupby(sorted(to_detect, key=attrgetter("first")), key=attrgetter("first"))
         bars = pl.concat(
-            self.bars.read_together([work.symbol for work in together], first, columns=BARS_READ)
-            for first, together in by_first
+            self.bars.read_together([work.symbol for work in group], first, columns=BARS_READ)
+            for first, group in by_first
         )
-        _require_all(bars, {work.symbol: work.bars for work in looked_at}, "bars")
-        first, last = min(work.days[0] for work in looked_at), max(work.days[-1] for work in looked_at)
+        _require_all(bars, {work.symbol: work.bars for work in to_detect}, "bars")
+        first, last = min(work.days[0] for work in to_detect), max(work.days[-1] for work in to_detect)
         return detect(
             bars,
             sessions_between(first, last, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
-            earlier_days=history(looked_at, self.params.features.rvol_days),
-            types=looked_at[0].types,
+            earlier_days=history(to_detect, self.params.features.rvol_days),
+            types=to_detect[0].types,
         )
 
     def _stale_types(self, symbol: str, coverage: ShardCoverage) -> frozenset[str]:
@@ -244,23 +251,25 @@ class Detector:
         now = self.identities(symbol)
         return frozenset(name for name in EVENT_TYPES if coverage.detections.get(name) != now[name])
 
-    def _other_tiers(self, coverage: ShardCoverage) -> bool:
+    def _tiers_differ(self, coverage: ShardCoverage) -> bool:
         return coverage.tiers != self.params.tier_min_scores
 
     def identities(self, symbol: str) -> dict[str, str]:
-        """By event type, a digest of what decides its events: code, settings, sessions, verdicts of reference data."""
-        allowed = self._verdicts.get(symbol, "unknown")
-        if allowed not in self._identities:
-            self._identities[allowed] = {name: _digest(f"{text}\n{allowed}") for name, text in self._deciding.items()}
-        return self._identities[allowed]
+        """By event type, a digest of all that determines its events: code, settings, sessions, reference verdicts."""
+        verdict = self._verdicts.get(symbol, "unknown")
+        if verdict not in self._identities:
+            self._identities[verdict] = {
+                name: _digest(f"{text}\n{verdict}") for name, text in self._params_by_type.items()
+            }
+        return self._identities[verdict]
 
     @cached_property
     def _identities(self) -> dict[str, dict[str, str]]:
-        """Cache of the digests, by verdict of reference data (few distinct values)."""
+        """Digests by reference verdict; there are few distinct verdicts."""
         return {}
 
     @cached_property
-    def _deciding(self) -> dict[str, str]:
+    def _params_by_type(self) -> dict[str, str]:
         sessions = self.sessions.model_dump_json()
         return {name: f"{CODE_VERSION}\n{self.params.dump_for(name)}\n{sessions}" for name in EVENT_TYPES}
 
@@ -271,7 +280,7 @@ class Detector:
 
 
 class _Renewed(NamedTuple):
-    """Shards to publish; by symbol, the rows each rule removed and the number of new events."""
+    """Shards to publish, with the rows removed by each rule and the number of new events, by symbol."""
 
     events: pl.DataFrame
     coverages: dict[str, ShardCoverage]
@@ -294,24 +303,26 @@ class _Renewed(NamedTuple):
 
 
 def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> None:
-    """Require as many rows of each symbol as its files record: fewer would pass for days without events.
+    """Require as many rows of each symbol as its files record: missing rows would look like days without events.
 
     Raises:
-        LakeError: files of a symbol hold fewer or more, or those of another symbol.
+        LakeError: the files of a symbol contain fewer or more rows, or rows of another symbol.
     """
     read = Counter[str]()
-    # rows of one symbol lie together, so that there are few runs of equal ones
+    # rows of one symbol are adjacent, so there are few runs
     for length, symbol in rows["symbol"].rle().struct.unnest().iter_rows():
         read[symbol] += length
-    for symbol, wanted in expected.items():
-        if (found := read.pop(symbol, 0)) != wanted:
+    for symbol, required in expected.items():
+        if (found := read.pop(symbol, 0)) != required:
             asset = "minute_bars" if what == "bars" else "event_shards"
             raise LakeError(
-                f"{what} of {symbol}: the files hold {found:,} of it, not {wanted:,}. Restore them, or "
-                f"remove the files and materialize {asset} of {symbol} again."
+                f"{what} of {symbol}: the files contain {found:,}, not {required:,}. Restore the files, or "
+                f"remove them and materialize {asset} of {symbol} again."
             )
     if read:
-        raise LakeError(f"{what} of {next(iter(expected))}: the files hold those of {next(iter(read))}. Remove them.")
+        raise LakeError(
+            f"{what} of {next(iter(expected))}: the files contain {what} of {next(iter(read))}. Remove them."
+        )
 
 
 def _failed(symbol: str, error: Exception) -> Outcome:
@@ -323,13 +334,13 @@ def _digest(text: str) -> str:
 
 
 def _covered(file: MonthFile, known: MonthCoverage | None, first: date) -> CoveredFile:
-    """A file whose sessions are detected from `first` on, with the dollar volumes of the earlier ones."""
+    """A file whose sessions are detected from `first` on, with the dollar volumes of its earlier sessions."""
     volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
     return CoveredFile(*file, volumes)
 
 
 def _first_difference(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> date | None:
-    """The first session whose events, or whose volume that later days compare with, is not what the shard holds."""
+    """The first session whose bars differ from those that the shard was detected from; None without one."""
     differing = set[date]()
     for name in files.opened.keys() | known.keys() - files.same:
         now = files.opened[name].fingerprints if name in files.opened else {}

@@ -1,4 +1,4 @@
-"""The sessions to detect of each symbol, and which symbols are detected together."""
+"""The sessions to detect of each symbol, and the batches of symbols that are detected together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ _SYMBOLS_AT_ONCE: Final = 100
 
 
 class CoveredFile(NamedTuple):
-    """A file of bars: fingerprints of its sessions, and dollar volumes of those that need no detection."""
+    """A bar file: fingerprints of its sessions, and dollar volumes of those that need no detection."""
 
     state: FileState | None
     fingerprints: dict[date, str]
@@ -33,15 +33,15 @@ class SymbolWork:
     """What to detect of one symbol, and which part of its shard is usable.
 
     Attributes:
-        symbol: whose events.
+        symbol: the symbol.
         usable: the coverage of the shard; None if all of it is stale.
         stale: event types whose settings changed; they are detected in all sessions.
         changed: the first session that is new, different or gone, from which all types are detected; None without one.
-        kept: files of bars without a session to detect.
-        files: the other files of bars.
+        kept: bar files without a session to detect.
+        files: the other bar files.
         days: the sessions to detect.
         bars: the number of their bars.
-        only_appends: every session to detect is after those that the shard covers.
+        only_appends: whether every session to detect is after those that the shard covers.
     """
 
     symbol: str
@@ -70,37 +70,37 @@ class SymbolWork:
         return sum(map(len, self.kept.values())) + sum(len(file.fingerprints) for file in self.files.values())
 
     def history(self, days: int) -> list[tuple[date, float]]:
-        """Dollar volumes of the last `days` with bars before the sessions to detect."""
+        """Dollar volumes of the last `days` days with bars before the sessions to detect."""
         kept: dict[date, float] = {}
         for month in sorted(self.kept.values(), key=attrgetter("last"), reverse=True):
             if len(kept) >= days:
                 break
             kept |= month.dollar_volumes()
-        # of any month, since an old file may have been rewritten
+        # from any month, since an old file may have been rewritten
         others = {day: usd for file in self.files.values() for day, usd in file.dollar_volumes.items()}
         return sorted((kept | others).items())[-days:]
 
     def months(self, found: dict[date, float]) -> dict[str, MonthCoverage]:
-        """What the shard will cover, with the dollar volumes (`found`) of the detected sessions."""
-        anew = {
+        """The coverage of the new shard; `found` are the dollar volumes of the detected sessions."""
+        rewritten = {
             name: MonthCoverage.of(file.state, file.fingerprints, file.dollar_volumes | found)
             for name, file in self.files.items()
         }
-        return {**self.kept, **anew}
+        return {**self.kept, **rewritten}
 
-    def detected_alike(self, other: "SymbolWork") -> bool:
-        """Whether the same event types are to be detected, in all sessions or only from one on."""
+    def combines_with(self, other: "SymbolWork") -> bool:
+        """Whether both can be detected together: the same event types, in all sessions or only from one on."""
         return self.stale == other.stale and (self.changed is None) == (other.changed is None)
 
 
 def history(works: Sequence[SymbolWork], days: int) -> pl.DataFrame:
-    """Dollar volumes (DAILY) of the last `days` with bars before the sessions to detect, by symbol."""
+    """Dollar volumes (DAILY) of the last `days` days with bars before the sessions to detect, by symbol."""
     rows = [(work.symbol, day, usd) for work in works for day, usd in work.history(days)]
     return pl.DataFrame(rows, DAILY, orient="row")
 
 
-def staying(works: Sequence[SymbolWork]) -> pl.Expr:
-    """Which events of shards stay: those of unchanged types and sessions. The works are detected alike."""
+def remains_valid(works: Sequence[SymbolWork]) -> pl.Expr:
+    """Whether an event of the shards remains valid: its type and session are unchanged. All works combine."""
     current = ~pl.col("event_type").is_in(sorted(works[0].stale))
     if works[0].changed is None:
         return current
@@ -123,7 +123,7 @@ class DetectionBatch:
         if isinstance(found, Outcome) or not self.works:
             return True
         few = sum(work.bars for work in self.works) + found.bars <= _BARS_AT_ONCE
-        return few and found.detected_alike(self.works[0])
+        return few and found.combines_with(self.works[0])
 
     def add(self, found: SymbolWork | Outcome) -> None:
         """Add the work or the outcome of a symbol."""

@@ -46,7 +46,7 @@ from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions
 # a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
 # files or sessions that a message lists
-NAMED: Final = 5
+MOST_NAMES: Final = 5
 # a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
 _SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
 # a column that may hold symbols under an unknown name, such as stock_symbol
@@ -91,7 +91,7 @@ class Faults:
 
     def add(self, files: Sequence[Path], what: str) -> None:
         """Add a message about the first of `files`; the others have the same fault."""
-        names = ", ".join(map(str, files[1 : NAMED + 1])) + (", ..." if len(files) > NAMED + 1 else "")
+        names = ", ".join(map(str, files[1 : MOST_NAMES + 1])) + (", ..." if len(files) > MOST_NAMES + 1 else "")
         more = f" {len(files) - 1:,} more files are like it: {names}." if len(files) > 1 else ""
         self.messages.append(f"{what}{more}")
         self.files.update(files)

@@ -14,16 +14,16 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets.pipeline.imports.bar_files import NAMED, Source
+from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 
 NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
 NOT_OF_PATH: Final = "the path says another symbol"
 # New York hours between which there are bars
 HOURS: Final = (4, 20)
-# A share of a few bars proves nothing: files and sessions with fewer bars than LEAST_ALONE are judged together, and
+# A share of a few bars proves nothing: files and sessions with fewer bars than MIN_BARS_EACH are judged together, and
 # only if they have LEAST bars together.
-LEAST_ALONE: Final = 20
+MIN_BARS_EACH: Final = 20
 LEAST: Final = 100
 # A file read an hour off has more than this outside; a correct one hardly any.
 MOST_OUTSIDE_PCT: Final = 5.0
@@ -79,9 +79,9 @@ def is_beyond(part: int, of: int, most_pct: float) -> bool:
 
 def beyond(counts: pl.DataFrame, part: str, of: str, most_pct: float) -> pl.DataFrame:
     """Rows of `counts` whose share is exceeded; those with few bars only if all of these exceed it together."""
-    thin = counts.filter(pl.col(of) < LEAST_ALONE)
+    thin = counts.filter(pl.col(of) < MIN_BARS_EACH)
     together = is_beyond(int(thin[part].sum()), int(thin[of].sum()), most_pct)
-    tells = pl.lit(value=True) if together else pl.col(of) >= LEAST_ALONE
+    tells = pl.lit(value=True) if together else pl.col(of) >= MIN_BARS_EACH
     return counts.filter(tells & (100 * pl.col(part) > most_pct * pl.col(of)))
 
 
@@ -148,18 +148,18 @@ def _files_of(batch: pl.DataFrame, sessions: pl.DataFrame) -> str:
     rows = batch.lazy().select(FILE, "symbol", day=DAY)
     files = rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(pl.col(FILE).unique().sort())
     names = files.collect()[FILE].to_list()
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])}{more}"
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 
 def _shares(found: pl.DataFrame, how: str) -> str:
     """Describe the share of minutes that differ, and their sessions."""
     both, other = int(found["both"].sum()), int(found["other"].sum())
     names = [f"{symbol} on {day}" for symbol, day in found.sort("symbol", "day").select("symbol", "day").iter_rows()]
-    more = f" and {len(names) - NAMED:,} more sessions" if len(names) > NAMED else ""
+    more = f" and {len(names) - MOST_NAMES:,} more sessions" if len(names) > MOST_NAMES else ""
     return (
-        f"{other:,} of the {both:,} minutes of {', '.join(names[:NAMED])}{more} {how} ({100 * other / both:.0f} %); "
-        f"{MOST_DIFFERING_PCT:.0f} % may"
+        f"{other:,} of the {both:,} minutes of {', '.join(names[:MOST_NAMES])}{more} {how} "
+        f"({100 * other / both:.0f} %); {MOST_DIFFERING_PCT:.0f} % may"
     )
 
 

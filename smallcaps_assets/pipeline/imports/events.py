@@ -39,7 +39,7 @@ from smallcaps_assets.pipeline.progress import with_progress
 
 EVENTS_PROVENANCE: Final = "adopted events"
 # rows read since copies were last removed, so that a table and its own shards need the memory of one of them
-ROWS_AT_ONCE: Final = 1_000_000
+_ROWS_AT_ONCE: Final = 1_000_000
 # Of rows that are right, those after the close of short days lie outside: less than 1 %. A clock that is wrong by five
 # hours puts a tenth or more there.
 MOST_OUTSIDE: Final = 0.02
@@ -48,7 +48,7 @@ LEAST_ON_BARS: Final = 0.5
 # first bytes of every parquet file
 _PARQUET_MAGIC: Final = b"PAR1"
 # files that an error lists
-NAMED: Final = 3
+_MOST_NAMES: Final = 3
 # calendar days that hold the trading days before, with which `rvol_day` compares
 _DAYS_PER_TRADING_DAY: Final = 3
 # columns of bars that events are compared with
@@ -113,27 +113,27 @@ class EventsImport:
         facts, days = self._facts(rows, sessions)
         if not self.allow_other_bars:
             self._require_bars(rows.filter(~pl.col("here")).select(_EVENT_COLUMNS), sessions, facts, days)
-        adopted = import_events(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
-        if not adopted.repairs["events"]:
-            told = [f"{count:,} rows: {why}" for why, count in adopted.repairs["quarantined_because"].items()]
-            more = [f"and {len(problems) - NAMED:,} more files"] if len(problems) > NAMED else []
-            causes = "; ".join([*problems[:NAMED], *more, *told]) or "no rows"
+        imported = import_events(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
+        if not imported.repairs["events"]:
+            reasons = [f"{count:,} rows: {why}" for why, count in imported.repairs["quarantined_because"].items()]
+            more = [f"and {len(problems) - _MOST_NAMES:,} more files"] if len(problems) > _MOST_NAMES else []
+            causes = "; ".join([*problems[:_MOST_NAMES], *more, *reasons]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
         if out == self.bars.lake.imported_events:
             record_import(self.bars.lake, "events")
-        said = {"what": EVENTS_PROVENANCE}
-        written = [publish_changed(out, adopted.events, said)]
+        provenance = {"what": EVENTS_PROVENANCE}
+        written = [publish_changed(out, imported.events, provenance)]
         rejected_before = _published(quarantine, REJECTED)
-        pieces = [adopted.rejected] if self.replace else [adopted.rejected, rejected_before]
-        refused = still_rejected(pl.concat(pieces), adopted.events)
-        if refused.height or quarantine.is_file():
-            written.append(publish_changed(quarantine, refused, said))
+        pieces = [imported.rejected] if self.replace else [imported.rejected, rejected_before]
+        rejected = still_rejected(pl.concat(pieces), imported.events)
+        if rejected.height or quarantine.is_file():
+            written.append(publish_changed(quarantine, rejected, provenance))
         figures = {
             "events_left_out": before.height if self.replace else 0,
-            "in_quarantine": refused.height,
-            "left_quarantine": rejected_before.join(refused, on=list(REJECTED), how="anti", nulls_equal=True).height,
+            "in_quarantine": rejected.height,
+            "left_quarantine": rejected_before.join(rejected, on=list(REJECTED), how="anti", nulls_equal=True).height,
         }
-        return EventsOutcome(adopted.repairs | figures, problems, any(written))
+        return EventsOutcome(imported.repairs | figures, problems, any(written))
 
     def _read(self, files: Sequence[Path]) -> tuple[pl.DataFrame, list[str]]:
         """The distinct rows of all files (ROWS), and messages about files that could not be read."""
@@ -146,7 +146,7 @@ class EventsImport:
                 continue
             pieces.append(piece)
             waiting += piece.height
-            if waiting > ROWS_AT_ONCE and len(pieces) > 1:
+            if waiting > _ROWS_AT_ONCE and len(pieces) > 1:
                 pieces, waiting = [_distinct(pl.concat(pieces).lazy())], 0
         return _distinct(pl.concat(pieces).lazy()), problems
 
@@ -182,11 +182,11 @@ class EventsImport:
 
     def _likely(self, rows: pl.DataFrame) -> str:
         """The most likely fault of the time zone, and its remedy."""
-        for said, zone in self._others():
-            moved = reinterpret_zone(rows, said, zone)
+        for given, zone in self._others():
+            moved = reinterpret_zone(rows, given, zone)
             share = share_outside(moved, self._sessions_of(moved))
             if share <= MOST_OUTSIDE:
-                return _read_as(said, zone, f"{share:.1%} lie outside")
+                return _read_as(given, zone, f"{share:.1%} lie outside")
         return (
             "the time zone is wrong: give the right --timezone, or, where the files "
             "name a zone themselves, correct it with .dt.replace_time_zone(...) in Polars and write them again"
@@ -194,10 +194,10 @@ class EventsImport:
 
     def _others(self) -> list[tuple[str, str]]:
         """Pairs of the given zone and another common one."""
-        said = self.clock.timezone
-        if said is None:
+        given = self.clock.timezone
+        if given is None:
             return [("UTC", NEW_YORK), (NEW_YORK, "UTC")]
-        return [(said, zone) for zone in ("UTC", NEW_YORK) if zone != said]
+        return [(given, zone) for zone in ("UTC", NEW_YORK) if zone != given]
 
     def _before(self) -> timedelta:
         return timedelta(days=1 + _DAYS_PER_TRADING_DAY * self.params.features.rvol_days)
@@ -220,10 +220,10 @@ class EventsImport:
         """The time zone in which most events lie on their bars, and the remedy."""
         zones = self._others()
         found = dict(zip(zones, self._agreements(events, zones), strict=True))
-        (said, zone), best = max(found.items(), key=lambda item: item[1].same)
+        (given, zone), best = max(found.items(), key=lambda item: item[1].same)
         if best.compared and best.same >= LEAST_ON_BARS * best.compared:
             then = f"{best.same:,} of {best.compared:,} ({best.same / best.compared:.1%}) lie on such a bar"
-            return f"Most likely {_read_as(said, zone, then)}"
+            return f"Most likely {_read_as(given, zone, then)}"
         tried = " or ".join(zone for _, zone in zones)
         return (
             f"Nor are there enough with clocks of {tried}: another zone is right, or the prices are adjusted for "
@@ -234,7 +234,7 @@ class EventsImport:
     def _agreements(self, events: pl.DataFrame, zones: Sequence[tuple[str, str]]) -> list[Agreement]:
         """The agreement of events with bars if times of the second zone were read as those of the first."""
         known = set(self.bars.symbols())
-        moved = [reinterpret_zone(events, said, zone).drop_nulls("timestamp") for said, zone in zones]
+        moved = [reinterpret_zone(events, given, zone).drop_nulls("timestamp") for given, zone in zones]
         sessions = [self._sessions_of(one) for one in moved]
         found = [Agreement(0, 0)] * len(zones)
         symbols = sorted(known.intersection(pl.concat(moved)["symbol"].unique()))
@@ -276,11 +276,11 @@ def _days_with(minutes: pl.DataFrame) -> pl.DataFrame:
     return minutes.select("symbol", day=new_york_date(pl.col("timestamp"))).unique()
 
 
-def _read_as(said: str, zone: str, then: str) -> str:
-    """The message that times of `zone` were read as those of `said`, with the remedy."""
+def _read_as(given: str, zone: str, then: str) -> str:
+    """The message that times of `zone` were read as those of `given`, with the remedy."""
     return (
-        f"times of {zone} were read as those of {said}: then {then}. Give --timezone {zone}, or, where the files "
-        f'name {said} themselves, .dt.replace_time_zone("{zone}") in Polars and write them again'
+        f"times of {zone} were read as those of {given}: then {then}. Give --timezone {zone}, or, where the files "
+        f'name {given} themselves, .dt.replace_time_zone("{zone}") in Polars and write them again'
     )
 
 

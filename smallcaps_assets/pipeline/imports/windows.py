@@ -67,13 +67,13 @@ def tape_files(folder: Path) -> list[TapeFile]:
 
 
 def _tape_file(path: Path) -> TapeFile | None:
-    said = {
+    found = {
         name: [part.removeprefix(prefix) for part in path.parts[:-1] if part.startswith(prefix)]
         for name, prefix in _PREFIXES.items()
     }
     event_id, _, kind = path.stem.rpartition("_")
-    event_id = event_id or next(reversed(said["event"]), "")
-    symbol = next(reversed(said["symbol"]), None)
+    event_id = event_id or next(reversed(found["event"]), "")
+    symbol = next(reversed(found["symbol"]), None)
     of_kind = [known for known in TAPE_KINDS if known == kind]
     return TapeFile(of_kind[0], event_id, symbol, path) if of_kind and event_id else None
 
@@ -132,8 +132,8 @@ class WindowsImport:
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         windows = event_windows(self.manifest).join(asked, on=["symbol", "wave"], how="semi")
         published = self.tape.published(kind, asked["symbol"].unique(maintain_order=True).to_list())
-        lacking = uncovered_windows(windows, published).select("symbol", "wave").unique()
-        done = windows.join(lacking, on=["symbol", "wave"], how="anti").group_by("symbol", "wave").len().sort(pl.all())
+        missing = uncovered_windows(windows, published).select("symbol", "wave").unique()
+        done = windows.join(missing, on=["symbol", "wave"], how="anti").group_by("symbol", "wave").len().sort(pl.all())
         return [self._outcome(kind, *row) for row in done.iter_rows()]
 
     def _outcome(self, kind: TapeKind, symbol: str, wave: str, windows: int) -> Outcome:
@@ -178,7 +178,7 @@ class _Work:
     def claims(self) -> list[Claim]:
         """The files to read, with the minutes that they are declared to cover."""
         rows = self.complete.select("event_id", "timestamp", "held_start", "held_end").iter_rows()
-        return [Claim(file.path, *said) for event, *said in rows for file in self.files[event]]
+        return [Claim(file.path, *bounds) for event, *bounds in rows for file in self.files[event]]
 
     def pairs(self) -> Iterator[Pair]:
         """Publish all usable windows; yields the partitions with new ones."""

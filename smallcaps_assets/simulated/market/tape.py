@@ -148,9 +148,9 @@ def _turns(noise: Noise, plan: DayPlan) -> tuple[Ints, Ints, Bools]:
 def _path(noise: Noise, plan: DayPlan, slots: _Slots) -> _Path:
     """The path open, extreme, extreme, close in even steps with a cent of noise."""
     first, second, low_first = _turns(noise, plan)
-    has_path = plan.trades >= _FULL_PATH_TRADES
-    high = np.where(has_path, plan.high, np.maximum(plan.open, plan.close)) * PIPS_PER_CENT
-    low = np.where(has_path, plan.low, np.minimum(plan.open, plan.close)) * PIPS_PER_CENT
+    reaches_extremes = plan.trades >= _FULL_PATH_TRADES
+    high = np.where(reaches_extremes, plan.high, np.maximum(plan.open, plan.close)) * PIPS_PER_CENT
+    low = np.where(reaches_extremes, plan.low, np.minimum(plan.open, plan.close)) * PIPS_PER_CENT
     begin, end = plan.open * PIPS_PER_CENT, plan.close * PIPS_PER_CENT
     near, far = np.where(low_first, low, high), np.where(low_first, high, low)
 
@@ -163,7 +163,7 @@ def _path(noise: Noise, plan: DayPlan, slots: _Slots) -> _Path:
     done = place - leg_start
     path = from_price + (to_price - from_price) * done // np.maximum(leg_end - leg_start, 1)
 
-    short = ~has_path[at]
+    short = ~reaches_extremes[at]
     is_anchor = slots.is_first | slots.is_last | (~short & ((place == turn_1) | (place == turn_2)))
     path = np.where(short, np.where(slots.is_last, end[at], begin[at]), path)
     cents = path // PIPS_PER_CENT + np.where(is_anchor, 0, noise.between(4, len(path), -1, 1))

@@ -258,7 +258,7 @@ def test_disorder_repeats_and_rubbish_are_set_aside_and_counted(capsys: pytest.C
     run_detect("bars.parquet", "out/events.parquet")
     assert_frame_equal(written("out/events.parquet"), expected())
     printed = capsys.readouterr().out
-    assert "10 bars rejected in out/events.quarantine.parquet: " in printed
+    assert "10 bars rejected and written to out/events.quarantine.parquet: " in printed
     counted = {
         "a price is missing or not positive": 5,
         "repeats the minute of an earlier row": 3,
@@ -302,8 +302,8 @@ GOOD = LIVELY.head(50)
         (GOOD.with_columns(pl.col("timestamp").dt.epoch("ns")), ["column timestamp is Int64"]),
         (GOOD.with_columns(pl.col("timestamp").dt.date()), ["column timestamp is Date"]),
         (GOOD.with_columns(symbol=pl.lit(7)), ["column symbol is Int32"]),
-        (GOOD.clear(), ["not one usable bar in the 0 rows"]),
-        (GOOD.with_columns(volume=pl.lit(0.0)), ["not one usable bar in the 50 rows", "No events were written"]),
+        (GOOD.clear(), ["no usable bar in 0 requested rows"]),
+        (GOOD.with_columns(volume=pl.lit(0.0)), ["no usable bar in 50 requested rows", "No events were written"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -402,7 +402,7 @@ def test_a_lake_without_bars(refused: Told) -> None:
         (["--compare", "none.parquet"], "none.parquet: is not a readable parquet file"),
         (["--compare", "bars.parquet"], "`smallcaps import events bars.parquet`"),
         (["--out", "e.parquet", "--first", "2025-11-05", "--last", "2025-11-04"], "--first 2025-11-05 is after --last"),
-        (["--out", "e.parquet", "--first", "2031-01-01"], "not one usable bar in the 0 rows requested"),
+        (["--out", "e.parquet", "--first", "2031-01-01"], "no usable bar in 0 requested rows"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(flags: list[str], words: str, refused: Told) -> None:
@@ -442,7 +442,7 @@ def test_bars_that_are_no_minutes_are_set_aside_in_a_file_beside_the_events(told
     pl.concat([LIVELY, halves]).write_parquet("bars.parquet")
     text = told("--bars", "bars.parquet", "--out", "e.parquet")
     reason = "timestamp is not the start of a minute"
-    assert f"{LIVELY.height:,} bars rejected in e.quarantine.parquet: {LIVELY.height:,} {reason}" in text
+    assert f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}" in text
     aside = pl.read_parquet("e.quarantine.parquet")
     assert_frame_equal(aside, halves.with_columns(reason=pl.lit(reason)))
     assert_frame_equal(pl.read_parquet("e.parquet"), master_with())

@@ -1,4 +1,4 @@
-"""Each check of MASTER passes a good table, and fails one that is wrong in exactly one way."""
+"""Each check of MASTER passes a valid table and fails a table that is wrong in exactly one way."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,14 +44,14 @@ CHECKS: dict[str, Callable[[pl.LazyFrame], Finding]] = {
 
 
 def broken(*rows: dict[str, Any]) -> list[str]:
-    """Which checks do not hold."""
+    """The names of the checks that fail."""
     found = {name: check(master_of(*rows).lazy()) for name, check in CHECKS.items()}
     assert [one.name for one in found.values()] == list(found)
     return [name for name, one in found.items() if not one.holds]
 
 
 def spikes(*scores: float, apart: int = 3, at: str = "2025-11-05 10:00") -> Rows:
-    """Events of one symbol and type, so many minutes apart."""
+    """Events of one symbol and type at the given distances in minutes."""
     start = int(at[-5:-3]) * 60 + int(at[-2:])
     minutes = [start + number * apart for number in range(len(scores))]
     clocks = [f"{at[:10]} {minute // 60:02}:{minute % 60:02}" for minute in minutes]
@@ -66,11 +66,11 @@ GOOD = [
 ]
 
 
-def test_a_good_table_passes_every_check() -> None:
+def test_valid_table_passes_every_check() -> None:
     assert broken(*GOOD) == []
 
 
-def test_a_table_without_events_passes_every_check_but_the_mean() -> None:
+def test_table_without_events_fails_only_the_mean() -> None:
     assert broken() == ["events_per_session"]
     assert events_per_session(master_of().lazy(), 0, PARAMS).holds, "nothing was detected, so nothing is too few"
 
@@ -98,7 +98,7 @@ def test_a_table_without_events_passes_every_check_but_the_mean() -> None:
         ([event(is_afterhours=None)], "session_clock"),
     ],
 )
-def test_a_table_that_is_wrong_in_one_way_fails_that_check_only(bad: Rows, check: str) -> None:
+def test_table_wrong_in_one_way_fails_only_that_check(bad: Rows, check: str) -> None:
     # as many events as the mean needs
     assert broken(*bad, event("2025-11-07 10:00"), event("2025-11-10 10:00", event_type="flush")) == [check]
 
@@ -120,7 +120,7 @@ def test_sessions_follow_new_york_and_the_calendar(row: dict[str, Any]) -> None:
     assert session_clock(master_of(row).lazy(), SESSIONS).holds
 
 
-def test_what_breaks_the_clock_is_shown() -> None:
+def test_events_in_a_wrong_session_are_listed() -> None:
     found = session_clock(master_of(event("2025-11-06 16:00", event_id="late")).lazy(), SESSIONS)
     assert found.examples.select("event_id", "session_published", "session").row(0) == ("late", "RTH", "AH")
     assert "session_clock" in str(found)
@@ -128,7 +128,7 @@ def test_what_breaks_the_clock_is_shown() -> None:
 
 
 @pytest.mark.parametrize(("of_one", "of_another", "holds"), [(3, 2, True), (4, 2, False), (4, 0, True), (5, 0, False)])
-def test_a_type_may_not_make_up_more_than_its_share(of_one: int, of_another: int, holds: bool) -> None:
+def test_event_type_may_not_exceed_its_share(of_one: int, of_another: int, holds: bool) -> None:
     rows = [event(event_id=f"{number}") for number in range(of_one)]
     rows += [event(event_id=f"f{number}", event_type="flush") for number in range(of_another)]
     found = type_shares(master_of(*rows).lazy(), PARAMS)
@@ -165,18 +165,18 @@ def test_events_per_symbol_and_session_have_bounds(on_one_day: int, sessions: in
         (spikes(0.6, 0.6, 0.8, 0.8, apart=2), True),
         # the pairs that do not go together need not be neighbours
         (spikes(0.6, 0.8, 0.8, 0.6, apart=2), False),
-        # other days, types and symbols have windows of their own
+        # other days, types and symbols have separate windows
         ([*spikes(0.8, 0.6), *spikes(0.8, at="2025-11-06 10:06")], True),
         ([*spikes(0.8, 0.6), *(row | {"event_type": "flush"} for row in spikes(0.8, at="2025-11-05 10:06"))], True),
         ([*spikes(0.8, 0.6), *(row | {"symbol": "B"} for row in spikes(0.8, at="2025-11-05 10:06"))], True),
     ],
 )
-def test_the_cooldown_is_kept_wherever_its_windows_lie(rows: Rows, holds: bool) -> None:
+def test_cooldown_check_holds_wherever_the_windows_lie(rows: Rows, holds: bool) -> None:
     assert cooldown(master_of(*rows).lazy(), COOLDOWN).holds == holds
     assert cooldown(master_of(*reversed(rows)).lazy(), COOLDOWN).holds == holds
 
 
-def test_a_file_is_judged_as_a_table_is(tmp_path: Path) -> None:
+def test_scanned_file_is_checked_like_a_table(tmp_path: Path) -> None:
     file = tmp_path / "master.parquet"
     master_of(*spikes(0.8, 0.6, 0.8)).write_parquet(file)
     assert [name for name, check in CHECKS.items() if not check(pl.scan_parquet(file)).holds] == ["cooldown"]

@@ -1,4 +1,4 @@
-"""Two tables of events side by side, counted by hand."""
+"""Comparison of two tables of events, counted by hand."""
 
 import polars as pl
 import pytest
@@ -31,13 +31,13 @@ def rows(table: pl.DataFrame, *columns: str) -> list[tuple[object, ...]]:
     return table.select(*columns).rows()
 
 
-def test_what_comes_goes_and_stays_is_counted() -> None:
+def test_gained_lost_and_common_events_are_counted() -> None:
     assert changes(BEFORE, AFTER).totals() == {
         "before": 3, "after": 4, "gained": 2, "lost": 1, "same": 2, "rescored": 1, "retiered": 1, "turned": 0
     }  # fmt: skip
 
 
-def test_what_comes_and_goes_is_handed_back() -> None:
+def test_gained_and_lost_events_are_returned() -> None:
     gained, lost = Changes().add(BEFORE, AFTER)
     assert_frame_equal(gained, master_of(LATE, OTHERS))
     assert_frame_equal(lost, master_of(EARLY))
@@ -60,7 +60,7 @@ def test_counts_by_type_session_and_month() -> None:
     assert found.count_by("session")["percent"].to_list() == [-100.0, 50.0, None]
 
 
-def test_an_event_that_turned_is_counted_in_each_direction_and_not_gained() -> None:
+def test_event_with_changed_direction_counts_in_both_and_is_not_gained() -> None:
     found = changes(master_of(SPIKE), master_of(SPIKE | {"direction": "down"}))
     assert found.totals()["turned"] == 1
     assert rows(found.count_by("direction"), "direction", "before", "after", "gained", "lost") == [
@@ -69,7 +69,7 @@ def test_an_event_that_turned_is_counted_in_each_direction_and_not_gained() -> N
     ]
 
 
-def test_the_last_digits_of_a_score_are_no_change() -> None:
+def test_last_digits_of_a_score_are_not_a_change() -> None:
     assert changes(master_of(SPIKE), master_of(SPIKE | {"score": 0.5 + 1e-12})).totals()["rescored"] == 0
     assert changes(master_of(SPIKE), master_of(SPIKE | {"score": 0.5 + 1e-6})).totals()["rescored"] == 1
 
@@ -104,20 +104,20 @@ def test_parts_add_up() -> None:
     assert_frame_equal(whole.strongest("gained"), parts.strongest("gained"))
 
 
-def test_parts_choose_what_the_whole_chooses() -> None:
-    """With limits that bite: of the buckets of the day, of a symbol, of a symbol's day."""
+def test_selection_by_parts_equals_selection_of_the_whole() -> None:
+    """With limits that take effect: per time bucket, per symbol, and per symbol and day."""
     limits = {"max_events": 40, "max_per_symbol": 8, "max_per_symbol_day": 2, "min_event_score": 0.1}
     tight = load_settings(overrides={"profiles": {"premium": limits}})
     before, after = lively_master(5, 900), lively_master(7, 900)
-    own = {"premium": tight.profiles["premium"]}
+    stricter = {"premium": tight.profiles["premium"]}
     theirs = {"premium": default_settings().profiles["premium"]}
     chosen = SelectionComparison(
-        SelectionSettings(theirs, default_settings().ranking), SelectionSettings(own, tight.ranking)
+        SelectionSettings(theirs, default_settings().ranking), SelectionSettings(stricter, tight.ranking)
     )
     for symbol in pl.concat([before, after])["symbol"].unique().sort():
         chosen.add(before.filter(symbol=symbol), after.filter(symbol=symbol))
     first = select_events(before, theirs["premium"], default_settings().ranking).manifest
-    second = select_events(after, own["premium"], tight.ranking).manifest
+    second = select_events(after, stricter["premium"], tight.ranking).manifest
     assert second.height == 40
     assert chosen.rows() == {
         "premium": {

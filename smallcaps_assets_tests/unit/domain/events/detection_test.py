@@ -40,17 +40,17 @@ def windows_at(*minutes: float) -> list[int]:
     return window_numbers(rows, ["group"], timedelta(minutes=10)).to_list()
 
 
-def test_a_window_opens_at_the_first_event_outside_the_last() -> None:
+def test_window_opens_at_first_event_after_the_previous_window() -> None:
     assert windows_at(0, 5, 9, 10, 14, 19, 20, 45) == [1, 1, 1, 2, 2, 2, 3, 4]
 
 
-def test_a_window_does_not_slide_with_its_events() -> None:
+def test_window_is_not_extended_by_its_events() -> None:
     # 0 opens, 9 is inside, 18 is 9 after 9 but 18 after 0
     assert windows_at(0, 9, 18, 27) == [1, 1, 2, 2]
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 200)), max_size=60))
-def test_windows_are_what_a_loop_would_make(events: list[tuple[str, int]]) -> None:
+def test_windows_equal_those_of_a_plain_loop(events: list[tuple[str, int]]) -> None:
     rows = pl.DataFrame(sorted(events), schema={"group": pl.String, "minute": pl.Int64}, orient="row").with_columns(
         timestamp=pl.datetime(2025, 11, 5) + pl.duration(minutes="minute")
     )
@@ -63,7 +63,7 @@ def test_windows_are_what_a_loop_would_make(events: list[tuple[str, int]]) -> No
     assert window_numbers(rows, ["group"], timedelta(minutes=10)).to_list() == expected
 
 
-def test_each_group_has_windows_of_its_own_wherever_its_day_lies() -> None:
+def test_groups_have_separate_windows_whatever_their_dates() -> None:
     # the second group of a lies before its first, that of b begins inside the last window of a
     places = [
         ("a", 1, 100),
@@ -142,13 +142,13 @@ def directions_of(rows: list[Row]) -> set[str]:
     return set(found.events["direction"])
 
 
-def test_a_rise_needs_half_a_million_dollars_that_day() -> None:
+def test_up_event_needs_half_a_million_dollars_that_day() -> None:
     rise: Row = (10.0, 10.25, 10.0, 10.25, 44_000.0, 40)  # 451,000 $
     assert directions_of([*flat(7, volume=700.0), rise]) == {"up"}  # and 49,000 $
     assert directions_of([*flat(6, volume=700.0), *flat(1, volume=699.0), rise]) == set()
 
 
-def test_a_fall_needs_a_million_dollars_that_day() -> None:
+def test_down_event_needs_a_million_dollars_that_day() -> None:
     fall: list[Row] = [
         (10.0, 10.0, 9.9, 9.9, 1_000.0, 40),  # 9,900 $
         (9.9, 9.9, 9.75, 9.75, 80_000.0, 40),  # 780,000 $
@@ -157,7 +157,7 @@ def test_a_fall_needs_a_million_dollars_that_day() -> None:
     assert directions_of([*flat(1, volume=9.0), *flat(20, volume=1_050.0), *fall]) == set()
 
 
-def test_nothing_is_looked_for_on_days_below_every_dollar_volume_but_they_are_counted() -> None:
+def test_days_below_every_minimum_dollar_volume_are_skipped_and_counted() -> None:
     spike: Row = (10.0, 10.2, 10.0, 10.2, 30_000.0, 40)  # 306,000 $
     shares = {"2025-11-04": 323.0, "2025-11-05": 324.0, "2025-11-06": 10.0}  # of 60 minutes at 10 $ each
     days = [bars_from(f"{day} 10:00", [*flat(60, volume=each), spike]) for day, each in shares.items()]
@@ -170,7 +170,7 @@ def test_nothing_is_looked_for_on_days_below_every_dollar_volume_but_they_are_co
     assert found.by_symbol["B"]["events_found"] == 0
 
 
-def test_a_price_outside_the_limits_is_no_event_and_counted() -> None:
+def test_event_outside_the_price_limits_is_removed_and_counted() -> None:
     cheap: Row = (0.9, 0.918, 0.9, 0.918, 600_000.0, 40)
     settings = default_settings()
     found = detect(
@@ -195,7 +195,7 @@ def test_master_keeps_one_row_per_event_and_prefers_up_on_a_tie() -> None:
 
 
 def master_by_hand(shards: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """What MASTER must hold of these rows, one after the other: id, score, direction, group."""
+    """The expected MASTER of these rows, computed in a loop: id, score, direction, group."""
     best: dict[str, dict[str, Any]] = {}
     for row in shards:
         other = best.setdefault(row["event_id"], row)
@@ -214,7 +214,7 @@ def master_by_hand(shards: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10**6), st.integers(0, 60), st.randoms(use_true_random=False))
-def test_master_does_not_hang_on_the_order_of_its_shards(seed: int, rows: int, chance: random.Random) -> None:
+def test_master_is_independent_of_shard_order(seed: int, rows: int, chance: random.Random) -> None:
     once = lively_master(seed, rows).drop("event_group_id")
     again = once.filter(pl.Series([chance.random() < 0.4 for _ in range(once.height)], dtype=pl.Boolean)).with_columns(
         direction=pl.col("direction").replace_strict({"up": "down", "down": "up"}, return_dtype=pl.String),
@@ -243,7 +243,7 @@ def test_groups_join_all_types_within_five_minutes_of_the_first() -> None:
     }
 
 
-def test_nothing_found_still_has_every_column() -> None:
+def test_empty_result_has_every_column() -> None:
     settings = default_settings()
     found = detect(bars_from("2025-11-05 10:00", flat(30)), sessions_of("2025-11-05"), settings.detection)
     assert found.events.is_empty()

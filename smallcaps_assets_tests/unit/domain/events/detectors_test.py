@@ -1,4 +1,4 @@
-"""Each detector on bars written by hand. All days trade far more than the global filters ask."""
+"""Each detector on handwritten bars. All days trade far more than the global filters require."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ DAY = "2025-11-05"
 def found(
     rows: Sequence[Row], event_type: str, start: str = f"{DAY} 10:00", bars: pl.DataFrame | None = None
 ) -> list[tuple[str, str]]:
-    """(New York clock, direction) of the events of one type, before any cooldown takes some."""
+    """(New York time, direction) of the events of one type, before the cooldown."""
     frame = bars_from(start, rows) if bars is None else bars
     settings = default_settings()
     loose = settings.detection.model_copy(
@@ -71,7 +71,7 @@ def test_the_first_bars_of_a_day_have_no_baseline() -> None:
     assert found([], "volume_spike", bars=with_five) == [("09:35", "up")]
 
 
-def test_a_condition_that_ended_the_day_before_starts_anew() -> None:
+def test_condition_of_the_previous_day_starts_again() -> None:
     yesterday = bars_from("2025-11-04 10:00", [*BASE, SPIKE_UP])
     # five quiet minutes make a baseline of the new day alone: the old day's 60,000 is not in it
     today = bars_from(f"{DAY} 10:00", [*flat(5, volume=1_000.0), (10.0, 10.2, 10.0, 10.2, 10_000.0, 40), *BASE])
@@ -79,7 +79,7 @@ def test_a_condition_that_ended_the_day_before_starts_anew() -> None:
 
 
 def vwap_morning() -> list[Row]:
-    """Opens at 10, sinks to 9.8 for ten minutes, so that VWAP lies near 9.9 and closes lie below it."""
+    """Opens at 10 and falls to 9.8 for ten minutes: VWAP is near 9.9, closes are below it."""
     return [*flat(30), *flat(30, price=9.8)]
 
 
@@ -94,7 +94,7 @@ def test_vwap_reclaim_needs_a_close_below_before_the_run() -> None:
     assert found([*BASE, above, above, above], "vwap_break", start=f"{DAY} 09:30") == []
 
 
-def test_vwap_run_goes_on_into_after_hours_and_stays_one_event() -> None:
+def test_vwap_run_continues_after_hours_as_one_event() -> None:
     quiet, loud = (9.99, 9.99, 9.99, 9.99, 10_000.0, 40), (9.99, 9.99, 9.99, 9.99, 20_000.0, 40)
     # 15:00 to 15:59 as above, then the run: its first two minutes 15:58 and 15:59 are not loud, the third is 16:00
     rows = [*flat(28), *flat(30, price=9.8), quiet, quiet, loud, loud]
@@ -151,7 +151,7 @@ def test_consolidation_needs_thirty_bars_of_the_same_day() -> None:
     assert found([*flat(30), breaks, *flat(40)], "consolidation_break") == [("10:30", "up")]
 
 
-def test_consolidation_is_no_trend() -> None:
+def test_trend_is_not_a_consolidation() -> None:
     # each minute ranges 2 cents and the base rises 1 cent a minute: range 0.31 / 10.3 / (0.002 x 5.48) = 2.7
     trend: list[Row] = [(10 + k / 100, 10.01 + k / 100, 9.99 + k / 100, 10 + k / 100, 10_000.0, 40) for k in range(60)]
     assert found([*trend, (10.6, 10.8, 10.6, 10.8, 20_000.0, 40)], "consolidation_break") == []
@@ -165,7 +165,7 @@ def test_opening_range_break_is_the_first_of_each_direction() -> None:
     assert found(rows, "opening_range_break", start=f"{DAY} 09:30") == [("09:50", "up"), ("09:57", "down")]
 
 
-def test_opening_range_is_over_after_fifteen_minutes_by_the_clock() -> None:
+def test_opening_range_ends_after_fifteen_minutes_of_clock_time() -> None:
     inside: Row = (10.0, 10.07, 10.0, 10.07, 18_000.0, 40)
     assert found([*flat(14), inside, *flat(60)], "opening_range_break", start=f"{DAY} 09:30") == []
     # the range now ends at 10.01 again, and 09:45 is the first minute after it
@@ -183,13 +183,13 @@ def test_opening_range_needs_three_bars() -> None:
 @pytest.mark.parametrize(
     ("day", "utc_offset"), [("2025-03-07", 5), ("2025-03-10", 4), ("2025-10-31", 4), ("2025-11-03", 5)]
 )
-def test_opening_range_follows_the_new_york_clock_through_daylight_saving(day: str, utc_offset: int) -> None:
+def test_opening_range_follows_new_york_time_across_daylight_saving(day: str, utc_offset: int) -> None:
     frame = bars_from(f"{day} 09:30", [*flat(20), (10.0, 10.07, 10.0, 10.07, 18_000.0, 40), *flat(60)])
     assert frame["timestamp"][0].hour == 9 + utc_offset
     assert found([], "opening_range_break", bars=frame) == [("09:50", "up")]
 
 
-def test_tape_speed_compares_with_the_trades_that_are_known() -> None:
+def test_tape_speed_is_relative_to_known_trade_counts() -> None:
     burst: Row = (10.0, 10.05, 10.0, 10.05, 10_000.0, 120)
     assert found([*BASE, burst], "tape_speed") == [("11:00", "up")]
     # mean of the known ones is 50: 120 / 50 < 3

@@ -1,4 +1,4 @@
-"""Shards grow day by day, and are what one detection over all days would find."""
+"""Shards that grow day by day equal those of one detection over all days."""
 
 import json
 import os
@@ -37,24 +37,24 @@ DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 
 @pytest.fixture(autouse=True, params=["young", "old"])
 def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of bars as young as those of a test are, which are opened each time, and the same as if they were old."""
+    """Bar files as recent as those of a test, which are always opened, and files that look old."""
     if request.param == "old":
         monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", -1_000_000_000_000)
 
 
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
-    """What the ingestion of these sessions leaves behind."""
-    held = BarsStore(lake)
+    """Store the bars of these sessions as ingestion does."""
+    stored = BarsStore(lake)
     for (symbol,), rows in bars.group_by("symbol"):
         for month in sorted({day.replace(day=1) for day in days}):
             sessions = [day for day in days if day.replace(day=1) == month]
-            held.add(str(symbol), month, sessions, rows.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
+            stored.add(str(symbol), month, sessions, rows.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
 
 
 def detector(lake: Lake, settings: Settings | None = None, reference: pl.DataFrame | None = None) -> Detector:
-    own = settings or default_settings()
+    chosen = settings or default_settings()
     known = REFERENCE.to_frame() if reference is None else reference
-    return Detector(BarsStore(lake), ShardStore(lake), own.detection, own.sessions, known)
+    return Detector(BarsStore(lake), ShardStore(lake), chosen.detection, chosen.sessions, known)
 
 
 def run(lake: Lake, symbols: Sequence[str], settings: Settings | None = None) -> list[Outcome]:
@@ -66,7 +66,7 @@ def altered(**changes: object) -> Settings:
 
 
 @pytest.mark.parametrize("seed", [3, 8])
-def test_day_by_day_is_all_at_once(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
     daily, whole = (Lake(tmp_path_factory.mktemp(name)) for name in ("daily", "whole"))
@@ -94,7 +94,7 @@ ONE = BARS_OF_ONE["symbol"][0]
 
 @pytest.fixture
 def detected(lake: Lake) -> Lake:
-    """A lake with the shard of one symbol over all days."""
+    """A lake with the shard of one symbol that covers all days."""
     store(lake, BARS_OF_ONE, DAYS)
     (outcome,) = run(lake, [ONE])
     assert outcome.figures["sessions_detected"] == len(DAYS)
@@ -102,7 +102,7 @@ def detected(lake: Lake) -> Lake:
     return lake
 
 
-def test_nothing_new_touches_nothing(detected: Lake) -> None:
+def test_detection_without_changes_writes_nothing(detected: Lake) -> None:
     before = files_below(detected.root)
     (outcome,) = run(detected, [ONE])
     assert files_below(detected.root) == before
@@ -111,7 +111,7 @@ def test_nothing_new_touches_nothing(detected: Lake) -> None:
 
 
 def scribble(lake: Lake, month: str, *, modified_ns: int | None = None) -> None:
-    """Make a month file of bars unreadable without changing its size, nor when it was changed if that is given."""
+    """Make a month file of bars unreadable, keeping its size and, if given, its modification time."""
     path = lake.bars(ONE) / f"{month}.parquet"
     path.write_bytes(b"?" * path.stat().st_size)
     if modified_ns is not None:
@@ -119,14 +119,14 @@ def scribble(lake: Lake, month: str, *, modified_ns: int | None = None) -> None:
 
 
 def age(lake: Lake, month: str, seconds: int, symbol: str = ONE) -> int:
-    """Let a month file of bars be that old; returns its time of change in nanoseconds."""
+    """Set the age of a month file of bars; returns its modification time in nanoseconds."""
     path = lake.bars(symbol) / f"{month}.parquet"
     then = path.stat().st_mtime_ns - seconds * 1_000_000_000
     os.utime(path, ns=(then, then))
     return then
 
 
-def test_a_file_of_bars_that_looks_as_it_did_is_not_opened_again(lake: Lake) -> None:
+def test_unchanged_bar_file_is_not_opened_again(lake: Lake) -> None:
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=10)
     run(lake, [ONE])
@@ -139,9 +139,7 @@ def test_a_file_of_bars_that_looks_as_it_did_is_not_opened_again(lake: Lake) -> 
     assert "2025-10.parquet: cannot be read" in run(lake, [ONE])[0].problems[0]
 
 
-def test_a_file_of_bars_that_was_new_when_it_was_read_is_opened_again(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bar_file_that_was_recent_when_read_is_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=1)
@@ -151,13 +149,13 @@ def test_a_file_of_bars_that_was_new_when_it_was_read_is_opened_again(
 
 
 @pytest.mark.parametrize("how", ["touched", "filled"])
-def test_an_old_month_written_again_leaves_the_days_before_a_new_session_as_they_are(lake: Lake, how: str) -> None:
+def test_rewritten_old_month_keeps_the_events_before_a_new_session(lake: Lake, how: str) -> None:
     days = sessions_between(date(2025, 8, 1), date(2025, 11, 4))
     many = pl.when(date(2025, 9, 1) > DAY).then(50.0).otherwise(1.0)
     bars = lively_bars(6, 1, days).filter(DAY.is_in(days)).with_columns(volume=pl.col("volume") * many)
     first = pl.int_range(pl.len()) == 0
-    one, told = bars["symbol"][0], bars.with_columns(vwap=pl.when(~first).then(pl.col("vwap").fill_null(1.0)))
-    store(lake, told, days[:-1])
+    one, rewritten = bars["symbol"][0], bars.with_columns(vwap=pl.when(~first).then(pl.col("vwap").fill_null(1.0)))
+    store(lake, rewritten, days[:-1])
     for month in ("2025-08", "2025-09", "2025-10"):
         age(lake, month, 10, one)
     run(lake, [one])
@@ -165,7 +163,7 @@ def test_an_old_month_written_again_leaves_the_days_before_a_new_session_as_they
         assert BarsStore(lake).merge(one, days[0], bars.head(1).with_columns(vwap=1.0)).filled == 1
     else:
         (lake.bars(one) / "2025-08.parquet").touch()
-    store(lake, told.filter(days[-1] == DAY), days[-1:])
+    store(lake, rewritten.filter(days[-1] == DAY), days[-1:])
     (outcome,) = run(lake, [one])
     assert outcome.figures["sessions_detected"] == 1
     grown = ShardStore(lake).read(one)
@@ -177,7 +175,7 @@ def of_type(events: pl.DataFrame, *types: str) -> pl.DataFrame:
     return events.filter(pl.col("event_type").is_in(types))
 
 
-def test_a_changed_threshold_detects_its_type_again_in_every_session_and_no_other(detected: Lake) -> None:
+def test_changed_threshold_redetects_only_its_type_in_every_session(detected: Lake) -> None:
     stricter = altered(detectors={"volume_spike": {"min_range_share": 0.05}})
     before = ShardStore(detected).read(ONE)
     (outcome,) = run(detected, [ONE], stricter)
@@ -194,7 +192,7 @@ def test_a_changed_threshold_detects_its_type_again_in_every_session_and_no_othe
     assert_frame_equal(ShardStore(detected).read(ONE), before)
 
 
-def test_a_changed_threshold_and_a_new_session_at_once(lake: Lake) -> None:
+def test_changed_threshold_together_with_a_new_session(lake: Lake) -> None:
     store(lake, BARS_OF_ONE.filter(DAYS[-1] != DAY), DAYS[:-1])
     run(lake, [ONE])
     store(lake, BARS_OF_ONE, DAYS)
@@ -204,7 +202,7 @@ def test_a_changed_threshold_and_a_new_session_at_once(lake: Lake) -> None:
     assert_frame_equal(ShardStore(lake).read(ONE), expected_of(lake, stricter), rel_tol=1e-9, abs_tol=1e-9)
 
 
-def test_other_tiers_are_given_without_detecting_anything(detected: Lake) -> None:
+def test_changed_tiers_apply_without_detection(detected: Lake) -> None:
     higher = altered(profiles={"core": {"min_event_score": 0.7}})
     before = ShardStore(detected).read(ONE)
     (outcome,) = run(detected, [ONE], higher)
@@ -229,7 +227,7 @@ def test_other_tiers_are_given_without_detecting_anything(detected: Lake) -> Non
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_everything_that_decides_events_detects_again(detected: Lake, change: dict[str, object]) -> None:
+def test_settings_that_determine_events_cause_detection(detected: Lake, change: dict[str, object]) -> None:
     figures = run(detected, [ONE], altered(**change))[0].figures
     assert (figures["sessions_detected"], figures["event_types_detected"]) == (len(DAYS), len(EVENT_TYPES))
 
@@ -244,13 +242,13 @@ def test_everything_that_decides_events_detects_again(detected: Lake, change: di
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_decides_no_event_leaves_shards_alone(detected: Lake, change: dict[str, object]) -> None:
+def test_settings_that_determine_no_event_leave_shards_unchanged(detected: Lake, change: dict[str, object]) -> None:
     before = files_below(detected.root)
     run(detected, [ONE], altered(**change))
     assert files_below(detected.root) == before
 
 
-def test_what_reference_data_says_of_a_symbol_detects_it_again(detected: Lake) -> None:
+def test_changed_reference_verdict_causes_detection(detected: Lake) -> None:
     tiny = pl.DataFrame([(ONE, 1000.0, None, None), ("OTHER", 1.0, None, None)], schema=REFERENCE, orient="row")
     (outcome,) = detector(detected, reference=tiny.filter(pl.col("symbol") == "OTHER")).run([ONE])
     assert outcome.figures["sessions_detected"] == 0
@@ -260,7 +258,7 @@ def test_what_reference_data_says_of_a_symbol_detects_it_again(detected: Lake) -
 
 
 def expected_of(lake: Lake, settings: Settings | None = None, symbol: str = ONE) -> pl.DataFrame:
-    """What a lake with the same bars and no shard would find."""
+    """The events that are detected from the same bars without a shard."""
     fresh = Lake(lake.root.with_name("fresh"))
     bars = BarsStore(lake)
     store(fresh, bars.read(symbol), sorted(bars.covered(symbol)))
@@ -268,7 +266,7 @@ def expected_of(lake: Lake, settings: Settings | None = None, symbol: str = ONE)
     return ShardStore(fresh).read(symbol)
 
 
-def test_a_changed_session_is_detected_again_with_all_that_follow(detected: Lake) -> None:
+def test_changed_session_and_all_later_ones_are_detected_again(detected: Lake) -> None:
     day = DAYS[8]
     coarse = BARS_OF_ONE.filter(day == DAY).with_columns(volume=pl.col("volume") * 3)
     BarsStore(detected).add(ONE, day.replace(day=1), [day], coarse, QUARANTINED_BARS.to_frame())
@@ -284,7 +282,7 @@ def test_a_changed_session_is_detected_again_with_all_that_follow(detected: Lake
 
 
 @pytest.mark.parametrize("place", [0, 8, -1])
-def test_a_session_that_comes_late_is_put_in_its_place(lake: Lake, place: int) -> None:
+def test_late_session_is_inserted_in_order(lake: Lake, place: int) -> None:
     late = DAYS[place]
     store(lake, BARS_OF_ONE.filter(late != DAY), [day for day in DAYS if day != late])
     run(lake, [ONE])
@@ -296,7 +294,7 @@ def test_a_session_that_comes_late_is_put_in_its_place(lake: Lake, place: int) -
 
 
 @pytest.mark.parametrize("month", ["2025-10", "2025-11"])
-def test_a_month_that_was_removed_is_forgotten(detected: Lake, month: str) -> None:
+def test_removed_month_is_dropped_from_the_shard(detected: Lake, month: str) -> None:
     (detected.bars(ONE) / f"{month}.parquet").unlink()
     run(detected, [ONE])
     found = ShardStore(detected).read(ONE)
@@ -305,7 +303,7 @@ def test_a_month_that_was_removed_is_forgotten(detected: Lake, month: str) -> No
     assert_frame_equal(found, expected_of(detected), rel_tol=1e-9, abs_tol=1e-9)
 
 
-def test_a_symbol_without_bars_has_an_empty_shard(lake: Lake) -> None:
+def test_symbol_without_bars_has_an_empty_shard(lake: Lake) -> None:
     (outcome,) = run(lake, ["NONE"])
     assert outcome.figures["events"] == 0
     assert_frame_equal(ShardStore(lake).read("NONE"), SHARD.to_frame())
@@ -314,7 +312,7 @@ def test_a_symbol_without_bars_has_an_empty_shard(lake: Lake) -> None:
     assert files_below(lake.root) == before
 
 
-def test_a_symbol_whose_sessions_have_no_bar_has_an_empty_shard(lake: Lake) -> None:
+def test_symbol_with_only_empty_sessions_has_an_empty_shard(lake: Lake) -> None:
     BarsStore(lake).add(
         "HALT", date(2025, 11, 1), [date(2025, 11, 5)], BARS_OF_ONE.clear(), QUARANTINED_BARS.to_frame()
     )
@@ -323,7 +321,7 @@ def test_a_symbol_whose_sessions_have_no_bar_has_an_empty_shard(lake: Lake) -> N
     assert run(lake, ["HALT"])[0].figures["sessions_detected"] == 0
 
 
-def test_a_session_without_events_leaves_the_events_alone(lake: Lake) -> None:
+def test_session_without_events_leaves_the_events_unchanged(lake: Lake) -> None:
     store(lake, BARS_OF_ONE.filter(DAYS[-1] != DAY), DAYS[:-1])
     run(lake, [ONE])
     before = files_below(lake.shards)
@@ -348,7 +346,7 @@ def test_a_session_without_events_leaves_the_events_alone(lake: Lake) -> None:
     }
 
 
-def test_a_lost_shard_is_found_again_to_the_byte(detected: Lake) -> None:
+def test_lost_shard_is_rebuilt_byte_for_byte(detected: Lake) -> None:
     path = detected.shard(ONE)
     before = path.read_bytes()
     path.unlink()
@@ -356,21 +354,21 @@ def test_a_lost_shard_is_found_again_to_the_byte(detected: Lake) -> None:
     assert path.read_bytes() == before
 
 
-def test_bars_of_another_symbol_are_told_in_company_as_well(lake: Lake) -> None:
-    """As after a ticker was renamed and its folder moved: an empty shard would say that there was nothing."""
+def test_bars_of_another_symbol_are_reported_within_a_batch(lake: Lake) -> None:
+    """As after a ticker was renamed and its folder moved: an empty shard would hide the missing bars."""
     bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
     moved, *others = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS)
     lake.bars(moved).rename(lake.bars("NEWER"))
     outcomes = {outcome.partition[0]: outcome for outcome in run(lake, ["NEWER", *others])}
     (problem,) = outcomes.pop("NEWER").problems
-    assert "bars of NEWER: the files hold 0 of it" in problem
+    assert "bars of NEWER: the files contain 0, not " in problem
     assert not lake.shard("NEWER").exists()
     assert [outcome.problems for outcome in outcomes.values()] == [()] * 3
     assert all(outcome.figures["events"] for outcome in outcomes.values())
 
 
-def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> None:
+def test_damaged_file_of_any_kind_fails_only_its_symbol(lake: Lake) -> None:
     bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
     thin, mixed, odd, sound = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS)
@@ -388,9 +386,9 @@ def test_files_of_every_kind_of_damage_stop_only_their_symbol(lake: Lake) -> Non
     store(lake, later.filter(pl.col("symbol").is_in([odd, sound])), [DAYS[-1]])
     outcomes = {outcome.partition[0]: outcome.problems for outcome in run(lake, [thin, mixed, odd, sound])}
     assert outcomes.pop(sound) == ()
-    told = {symbol: problems[0] for symbol, problems in outcomes.items()}
-    assert all(problem.startswith(f"{symbol}: ") for symbol, problem in told.items())
-    assert f"holds events of {sound} under another symbol" in told[odd]
+    reported = {symbol: problems[0] for symbol, problems in outcomes.items()}
+    assert all(problem.startswith(f"{symbol}: ") for symbol, problem in reported.items())
+    assert f"holds events of {sound} under another symbol" in reported[odd]
 
 
 # ------------------------------------------------------------------------------------------------- sessions due
@@ -420,11 +418,11 @@ def due(last: str | None, now: datetime) -> list[str]:
         (None, "2025-11-23 12:00", []),
     ],
 )
-def test_a_session_is_due_once_it_is_over_and_published(last: str | None, now: str, expected: list[str]) -> None:
+def test_session_is_complete_after_the_publication_delay(last: str | None, now: str, expected: list[str]) -> None:
     assert due(last, new_york(now).astimezone(UTC)) == expected
 
 
-def test_the_zone_in_which_the_time_is_told_does_not_matter() -> None:
+def test_time_zone_of_now_does_not_matter() -> None:
     assert due(None, new_york("2025-11-25 20:20")) == ["24", "25"]
 
 
@@ -432,7 +430,7 @@ def stale(lake: Lake, settings: Settings | None = None) -> list[str]:
     return detector(lake, settings).survey().filter(current=False)["symbol"].to_list()
 
 
-def test_shards_of_other_settings_are_named(tmp_path: Path) -> None:
+def test_survey_marks_shards_of_other_settings(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     bars = lively_bars(3, 2, DAYS[:3])
     one, two = bars["symbol"].unique().sort().to_list()
@@ -446,16 +444,16 @@ def test_shards_of_other_settings_are_named(tmp_path: Path) -> None:
     assert detector(lake).survey()["sessions"].to_list() == [3, 3]
 
 
-def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_symbols_detected_together_equal_each_detected_separately(tmp_path_factory: pytest.TempPathFactory) -> None:
     bars = lively_bars(11, 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
     lakes = [Lake(tmp_path_factory.mktemp(name)) for name in ("together", "alone")]
     for lake in lakes:
-        for held, symbol in zip((len(DAYS) - 1, len(DAYS) - 4, 0), symbols, strict=True):  # each lacks other days
-            own = bars.filter(pl.col("symbol") == symbol)
-            store(lake, own, DAYS[:held])
-            run(lake, [symbol] if held else [])
-            store(lake, own, DAYS)
+        for stored, symbol in zip((len(DAYS) - 1, len(DAYS) - 4, 0), symbols, strict=True):  # each lacks other days
+            of_symbol = bars.filter(pl.col("symbol") == symbol)
+            store(lake, of_symbol, DAYS[:stored])
+            run(lake, [symbol] if stored else [])
+            store(lake, of_symbol, DAYS)
     together = {outcome.partition: outcome.figures for outcome in run(lakes[0], symbols)}
     alone = {outcome.partition: outcome.figures for symbol in symbols for outcome in run(lakes[1], [symbol])}
     assert together == alone
@@ -465,13 +463,13 @@ def test_symbols_detected_together_are_as_each_alone(tmp_path_factory: pytest.Te
         assert shards[0].version(symbol) == shards[1].version(symbol)
         assert_frame_equal(shards[0].read(symbol), shards[1].read(symbol))
         coverages = [shard.coverage(symbol) for shard in shards]
-        # the states of the files of bars differ, not what they cover
+        # the states of the bar files differ, but not what they cover
         texts = [{name: month.text for name, month in found.months.items()} for found in coverages if found]
         assert len(texts) == 2
         assert texts[0] == texts[1]
 
 
-def test_a_symbol_whose_files_are_damaged_is_told_and_stops_no_other(lake: Lake) -> None:
+def test_symbol_with_damaged_files_is_reported_and_the_others_continue(lake: Lake) -> None:
     bars = lively_bars(11, 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS)
