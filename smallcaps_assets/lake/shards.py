@@ -34,6 +34,7 @@ _COVERAGE: Final = "coverage"
 COVERAGE_ID: Final = "coverage_id"
 # Key of a difference: the `coverage_id` of the footer that it belongs to.
 BELONGS_TO: Final = "of"
+_DIFFERENCE_KEYS: Final = frozenset({BELONGS_TO, "detections", "tiers", "events", "files"})
 
 
 class FooterCoverage(NamedTuple):
@@ -306,6 +307,14 @@ def _read_differences(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
     try:
         table = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return table if isinstance(table, dict) else {}
+    entries = table.items() if isinstance(table, dict) else ()
+    return {symbol: entry for symbol, entry in entries if _is_difference(entry)}
+
+
+def _is_difference(entry: object) -> bool:
+    if not isinstance(entry, dict) or not entry.keys() >= _DIFFERENCE_KEYS or not isinstance(entry["files"], dict):
+        return False
+    months = [month for month in entry["files"].values() if month is not None]
+    return all(isinstance(month, dict) and month.keys() >= {"stamp", "sessions"} for month in months)

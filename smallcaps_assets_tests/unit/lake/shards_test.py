@@ -260,3 +260,22 @@ def test_a_shard_of_another_origin_is_an_error_that_names_it(lake: Lake) -> None
     with pytest.raises(LakeError, match=r"symbol=ABCD\.parquet: its footer has no provenance"):
         ShardStore(lake).coverage(ONE)
     assert pl.read_parquet(lake.shard(ONE)).is_empty()
+
+
+@pytest.mark.parametrize(
+    "garbage", ["x", [1], {}, {"files": {}}, {"files": []}, {"detections": {}, "tiers": [], "events": 0}]
+)
+def test_an_entry_that_is_no_difference_counts_as_absent(store: ShardStore, garbage: Any) -> None:
+    footer = covered(store).footer
+    assert footer is not None
+    entry = garbage | {"of": footer.id} if isinstance(garbage, dict) else garbage
+    content = json.dumps({ONE: entry, "ABCE": entry})
+    (store.lake.shards / "coverage=A.json").write_text(content, encoding="utf-8")
+    assert replace(covered(store), content=None) == COVERAGE
+    grow(store, **{"2025-02": month("1-b")})
+    assert table(store).keys() == {ONE}
+
+
+def test_a_table_nested_too_deeply_counts_as_absent(store: ShardStore) -> None:
+    (store.lake.shards / "coverage=A.json").write_text("[" * 200_000, encoding="utf-8")
+    assert replace(covered(store), content=None) == COVERAGE
