@@ -68,9 +68,9 @@ def _is_full(error: BaseException) -> bool:
 def _space_message(path: Path, needs: int | None) -> str:
     folder = next(folder for folder in path.parents if folder.exists())
     free = shutil.disk_usage(folder).free
-    file = "" if needs is None else f"The file needs up to {needs / 1e6:,.2f} MB, "
+    disk = "The disk" if needs is None else f"The file needs up to {needs / 1e6:,.2f} MB and the disk"
     return (
-        f"{file or 'The '}disk has {free / 1e6:,.2f} MB free (less where a quota or a file size limit applies). Free "
+        f"{disk} has {free / 1e6:,.2f} MB free (less where a quota or a file size limit applies). Free "
         "space and run again: no incomplete file was left in place, and published data is not fetched again."
     )
 

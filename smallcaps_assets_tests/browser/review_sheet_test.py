@@ -135,7 +135,7 @@ def test_marks_are_kept_exported_and_taken_in(sheet: Opened, home: Home, tmp_pat
         without_bars()["event_id"]: None,
     }
     said = home.run("review", str(exported))
-    assert "3 marks kept" in said
+    assert "3 labels stored" in said
     assert "not judged: 1 of 3 labels are missing; precision 50.0 % (95 % interval 9.5 to 90.5) so far" in said
 
 

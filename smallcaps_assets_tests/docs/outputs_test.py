@@ -27,7 +27,7 @@ EXAMPLES = [
     ),
     (
         "docs/experiments.md",
-        "chosen for",
+        "selected for",
         "smallcaps detect --config lower.yaml --compare config/config.yaml --gained gained.parquet",
     ),
 ]

@@ -372,7 +372,7 @@ def test_a_file_that_finds_no_room_is_told_with_what_is_missing(lake: Lake) -> N
     told, left = done.stdout.splitlines()
     assert "large.parquet: cannot be written" in told
     assert "File too large" in told
-    assert "takes up to 1.60 MB" in told
+    assert "The file needs up to 1.60 MB" in told
     assert "MB free" in told
     assert left == "['small.parquet']"
 
