@@ -103,7 +103,7 @@ def _final_error(status: int, happened: str, what: str) -> MarketDataError:
 
 
 def _vendor_text(raw: RawAnswer, key: BearerKey) -> str:
-    """The vendor's own error text and request id, formatted to follow the status in a message."""
+    """The vendor's error text and request id, formatted to follow the status in a message."""
     body = _decompress(raw) or b""
     try:
         document = json.loads(body[:_MAX_ERROR_BODY_BYTES])

@@ -33,7 +33,7 @@ class ReferenceData:
         self._downloads = downloads
 
     def tickers(self, **filters: str) -> Download:
-        """All tickers that pass `filters`, the vendor's own (`type`, `market`, `exchange`, `active`).
+        """All tickers that pass `filters`, filters of the vendor (`type`, `market`, `exchange`, `active`).
 
         Columns symbol, active, name, type, market, locale, primary_exchange, currency_name, cik, composite_figi,
         share_class_figi, last_updated_utc, delisted_utc; text is null where the vendor has none.
@@ -75,7 +75,7 @@ class ReferenceData:
         )
 
     def ticker_details(self, symbol: str, day: date) -> Download:
-        """One row (TICKER_DETAILS of reference_wire): the symbol as it was on a day; null where unknown.
+        """One row (TICKER_DETAILS of reference_wire): the symbol's details on a day; null where unknown.
 
         Raises:
             InputError: `symbol` is not a valid symbol.

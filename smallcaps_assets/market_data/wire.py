@@ -98,7 +98,7 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     if not frame["decimal_size"].str.contains(r"^[0-9]+(\.[0-9]+)?$").all():
         raise BadPage("`decimal_size` has text that is not a decimal number")
     exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
-    # 0 is how the vendor's own files write that no reporting facility was involved.
+    # 0 is how the vendor's files record that no reporting facility was involved.
     reported = pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp")
     frame = frame.with_columns(size=exact, **{"trf_timestamp": reported} if "trf_timestamp" in fields else {})
     check_filled(frame, ("size",))

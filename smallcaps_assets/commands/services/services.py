@@ -49,11 +49,11 @@ class Services:
         Raises:
             ServiceEnded: a service has ended, or this one does not answer.
         """
-        self._processes[name] = subprocess.Popen(  # noqa: S603 -- our own interpreter and checked flags
+        self._processes[name] = subprocess.Popen(  # noqa: S603 -- this interpreter and checked flags
             [sys.executable, "-m", "smallcaps_assets.commands.services.child", *command],
             cwd=home(),
             stdin=subprocess.PIPE,
-            # in a group of its own: Ctrl-C reaches this process only, which then ends the others
+            # in a separate process group: Ctrl-C reaches this process only, which then ends the others
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -126,7 +126,7 @@ class Services:
 
 
 def definitions_workspace(state: Path) -> Path:
-    """A workspace file for a service that loads the definitions itself, in a child of its own."""
+    """A workspace file for a service that loads the definitions itself, in a separate child process."""
     return _workspace(state / "read_only.yaml", "python_module", {"module_name": MODULE})
 
 

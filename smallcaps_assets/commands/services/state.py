@@ -113,7 +113,7 @@ def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
     if known not in (None, str(lake)) and Path(known).is_dir():
         raise InputError(
             f"Dagster's state belongs to the lake {known}, not to {lake}: their partitions would mix. Give each lake a "
-            "database of its own."
+            "separate database."
         )
     if known != str(lake):
         store.set_cursor_values({LAKE_KEY: str(lake)})

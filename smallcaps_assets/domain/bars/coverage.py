@@ -236,6 +236,6 @@ def by_symbol(table: pl.DataFrame) -> pl.DataFrame:
     return (
         table.group_by("symbol", "active", "listed", "delisted", "cause")
         .agg(pl.col(counts).sum(), pl.col("first_missing").min(), pl.col("last_missing").max())
-        .with_columns(lacking=missing, state=state.otherwise(pl.lit("complete")))
-        .sort("lacking", "symbol", descending=[True, False])
+        .with_columns(sessions_lost=missing, state=state.otherwise(pl.lit("complete")))
+        .sort("sessions_lost", "symbol", descending=[True, False])
     )

@@ -138,7 +138,7 @@ def _event_problems(events: pl.DataFrame) -> list[str]:
     known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}
     for name, values in known.items():
         others = events[name].drop_nulls().unique().sort().to_list()
-        problems += [f"{name} {value!r} is none of {', '.join(values)}" for value in others if value not in values]
+        problems += [f"{name} {value!r} is not one of {', '.join(values)}" for value in others if value not in values]
     days = events["date"].drop_nulls()
     undated = days.filter(days.str.to_date("%Y-%m-%d", strict=False).is_null())
     return problems + ([f"date {undated[0]!r} is not YYYY-MM-DD"] if undated.len() else [])

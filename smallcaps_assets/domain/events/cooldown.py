@@ -32,7 +32,7 @@ def window_numbers(rows: pl.DataFrame, by: Sequence[str], length: timedelta) -> 
     """The number of the window of each row of `rows`, which are sorted by `by` and `timestamp`.
 
     Within each group the first row opens a window of [t, t + length), and the first row at or after its end opens the
-    next. So each row points to the row that would open the window after its own; following these pointers from the
+    next. So each row points to the row that would open the next window; following these pointers from the
     first row of each group, twice as far in each pass, finds every opening row in a logarithmic number of passes.
     """
     clock = _clock(rows, by, length)

@@ -155,7 +155,7 @@ def _reason() -> pl.Expr:
         pl.when(~symbol_is_safe(pl.col("symbol")))
         .then(pl.lit("symbol is not usable as a name"))
         .when(~pl.col("event_type").is_in(EVENT_TYPES).fill_null(value=False))
-        .then(pl.lit("event_type is none of the seven"))
+        .then(pl.lit("event_type is not one of the seven"))
         .when(~pl.col("direction").is_in(DIRECTIONS).fill_null(value=False))
         .then(pl.lit("direction is neither up nor down"))
         .when(timestamp.is_null())

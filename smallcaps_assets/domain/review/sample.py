@@ -137,10 +137,10 @@ def chart_frames(events: pl.DataFrame, bars: pl.DataFrame, sessions: pl.DataFram
     base_start = before(pl.col("timestamp"), rules.features.base_bars)
     features = with_features(with_days(inside), rules.features).with_columns(base_start=base_start)
     computed = with_windows(with_spikes(features, features, rules.features), features, rules.features).lazy()
-    own = events.lazy().select(
+    stored = events.lazy().select(
         "event_id", "symbol", "event_type", at="timestamp", day=pl.col("date").str.to_date("%Y-%m-%d")
     )
-    around = own.join(computed, on=["symbol", "day"], maintain_order="left_right").with_columns(
+    around = stored.join(computed, on=["symbol", "day"], maintain_order="left_right").with_columns(
         minute=_minutes(pl.col("timestamp"))
     )
     day = around.collect()

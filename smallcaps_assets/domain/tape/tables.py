@@ -25,7 +25,7 @@ SPANS: Final = pl.Schema(
 STALE: Final = pl.Schema({**WINDOWS, "missing_columns": pl.List(pl.String())})
 
 # What the footer of a tape file records of its origin. `skipped`: why the vendor was not asked; `taken_from`: files of
-# other profiles that the rows were cut out of instead; `adopted_from`: files that a user had already. `budget_events`
+# other profiles that the rows were copied from instead; `adopted_from`: imported files of a user. `budget_events`
 # had their later quotes thinned to `budget_hz` because their tape was too large; `over_budget` are too large even so.
 CERTIFICATE: Final = pl.Schema(
     {

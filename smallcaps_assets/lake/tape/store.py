@@ -33,21 +33,21 @@ _NAMED: Final = 5  # events in a message
 
 
 class TapeBacklog(NamedTuple):
-    """What one kind of tape lacks of some windows, from one listing of the footers.
+    """The backlog of one kind of tape for some windows, from one listing of the footers.
 
     Attributes:
         windows: the windows (WINDOWS).
         spans: the spans to fetch (SPANS).
         published: all published spans (PUBLISHED) of the windows' symbols.
         stale: windows (STALE) that are published but lack a column, and are not in `spans`.
-        elsewhere: trades (PUBLISHED) that other profiles hold of the symbols to fetch; empty for quotes.
+        in_other_profiles: published trades (PUBLISHED) of other profiles, for the symbols to fetch; empty for quotes.
     """
 
     windows: pl.DataFrame
     spans: pl.DataFrame
     published: pl.DataFrame
     stale: pl.DataFrame
-    elsewhere: pl.DataFrame
+    in_other_profiles: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -123,15 +123,15 @@ class TapeStore:
         published = self.published(kind, symbols)
         spans = merge_windows(uncovered_windows(windows, current_spans(published) if upgrade else published))
         stale = stale_windows(windows, published)
-        elsewhere = PUBLISHED.to_frame()
+        in_other_profiles = PUBLISHED.to_frame()
         if kind == "trades" and spans.height:
-            elsewhere = self.published_elsewhere(spans["symbol"].unique().sort().to_list())
-        return TapeBacklog(windows, spans, published, stale.clear() if upgrade else stale, elsewhere)
+            in_other_profiles = self.published_in_other_profiles(spans["symbol"].unique().sort().to_list())
+        return TapeBacklog(windows, spans, published, stale.clear() if upgrade else stale, in_other_profiles)
 
-    def published_elsewhere(self, symbols: Sequence[str]) -> pl.DataFrame:
-        """Trades (PUBLISHED) of known origin that other profiles hold with all columns of this one.
+    def published_in_other_profiles(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """Published trades (PUBLISHED) of other profiles, of known origin and with all columns of this one.
 
-        Trades are never thinned, so those of any profile serve.
+        Trades are never thinned, so those of any profile can be copied.
         """
         others = sorted(folder.parent.name for folder in (self.lake.root / "tape").glob("*/trades"))
         stores = [TapeStore(self.lake, other, self.params) for other in others if other != self.profile]
@@ -140,7 +140,7 @@ class TapeStore:
         return current_spans(found).filter(has_origin)
 
     def failures(self, kind: TapeKind) -> list[dict[str, Any]]:
-        """State, cause, wave, events and effort of the spans that could not be fetched and still are not."""
+        """State, cause, wave, events and requests of the spans whose last fetch failed."""
         return read_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)))
 
     # ------------------------------------------------------------------------------------------ publishing

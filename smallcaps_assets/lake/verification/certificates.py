@@ -167,7 +167,7 @@ def _states(ledger: pl.DataFrame, file: str) -> list[Discrepancy]:
 
 def _spans(published: pl.DataFrame, kind: TapeKind, file: str) -> list[Discrepancy]:
     """Events whose window is not inside their certified spans."""
-    # `symbol` is the event here: each event has spans of its own
+    # `symbol` is the event here: no two events share a span
     windows = published.select(*WINDOWS).with_columns(symbol="event_id")
     spans = published.select(pl.col("event_id").alias("symbol"), span=f"{kind}_spans").explode("span").unnest("span")
     outside = uncovered_windows(windows, spans.drop_nulls())

@@ -220,7 +220,7 @@ def _is_later(footer: Mapping[str, Any], certified_at: datetime | None) -> bool:
 
 
 def _read(lake: Lake, file: str) -> _Checked:
-    """Check a file without a certificate, of which is only known that it must be readable."""
+    """Check a file without a certificate: it must be readable, nothing more is known."""
     try:
         pl.read_parquet(lake.root / file, hive_partitioning=False)
     except _UNREADABLE as error:

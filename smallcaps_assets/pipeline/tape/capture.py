@@ -138,15 +138,15 @@ class _Work:
         self.lock = Lock()
         symbols = sorted({span.symbol for span in self.spans})
         self.trades = self.tape.published("trades", symbols) if self.kind == "quotes" else None
-        self.elsewhere = backlog.elsewhere
+        self.in_other_profiles = backlog.in_other_profiles
 
     def results(self) -> Iterator[SpanResult]:
         """Yield the result of each span as soon as it is known."""
-        skipped, copied = self._without_trades(), spans_within(self.spans, self.elsewhere)
+        skipped, copied = self._without_trades(), spans_within(self.spans, self.in_other_profiles)
         for span in skipped:
             yield self._count(self.publisher.publish_skipped(span))
         for span in copied:
-            yield self._count(self.publisher.publish_copy(span, self.elsewhere))
+            yield self._count(self.publisher.publish_copy(span, self.in_other_profiles))
         done = skipped | copied
         spans = _in_order([span for span in self.spans if span not in done])
         # the first one alone: its answer shows whether the key and the plan allow any of them

@@ -128,7 +128,7 @@ class Planner:
     def _expect(self, kind: TapeKind, backlog: TapeBacklog, bars: pl.DataFrame) -> pl.DataFrame:
         """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
         numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
-        to_fetch = uncovered_windows(numbered, backlog.elsewhere)["event_id"]
+        to_fetch = uncovered_windows(numbered, backlog.in_other_profiles)["event_id"]
         copied = ~pl.col("event_id").is_in(to_fetch.implode())
         spans = numbered.with_columns(kind=pl.lit(kind), copied=copied)
         return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)

@@ -14,7 +14,7 @@ class Allowance:
     """
 
     def __init__(self, most: int | None, spent: int = 0) -> None:
-        """Allow `most` requests in total (None: no limit), of which `spent` are used already."""
+        """Allow `most` requests in total (None: no limit); `spent` are used already."""
         self._most = most
         self._started = 0
         self.spent = spent

@@ -93,9 +93,9 @@ class SpanPublisher:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
         return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
 
-    def publish_copy(self, span: Span, elsewhere: pl.DataFrame) -> SpanResult:
+    def publish_copy(self, span: Span, in_other_profiles: pl.DataFrame) -> SpanResult:
         """Publish trades cut out of the files of other profiles (PUBLISHED), without a request."""
-        where = cut_pieces(span_windows([span]), elsewhere)
+        where = cut_pieces(span_windows([span]), in_other_profiles)
         rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
         with disk_errors("read", self.tape.lake.root / "tape"):
             kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()

@@ -42,7 +42,7 @@ class _File:
     columns: Mapping[str, pl.DataType]
 
     def within(self, symbol: str, start_ns: int, end_ns: int) -> pl.LazyFrame:
-        """Rows of a symbol in [start_ns, end_ns); the filter compares in the file's own unit, so Parquet can skip."""
+        """Rows of a symbol in [start_ns, end_ns), compared in the time unit of the file: row groups can be skipped."""
         unit = _NS_PER_UNIT[self.stamps.time_unit]
         low, high = (pl.lit(-(-bound // unit)).cast(self.stamps) for bound in (start_ns, end_ns))
         stamp = pl.col("timestamp")

@@ -47,7 +47,7 @@ function later(one, other) {
 }
 
 function merge(others) {
-  for (const [id, said] of Object.entries(others)) if (byId.has(id)) marks[id] = later(marks[id], said);
+  for (const [id, entry] of Object.entries(others)) if (byId.has(id)) marks[id] = later(marks[id], entry);
 }
 
 function restore() {
@@ -60,7 +60,7 @@ function restore() {
   }
 }
 
-/* In the browser's storage, and in the page's own state, which outlasts a reload where storage is refused. */
+/* In the browser's storage, and in the page's history state, which survives a reload if storage is blocked. */
 function keep() {
   exported = false;
   history.replaceState({ key, marks }, "");
@@ -69,7 +69,7 @@ function keep() {
     localStorage.setItem(key, JSON.stringify(marks));
   } catch {
     storage = false;
-    tell("This browser does not keep the marks of this page. Export them before you close it.");
+    notify("This browser does not keep the marks of this page. Export them before you close it.");
   }
 }
 
@@ -111,20 +111,20 @@ async function importMarks(file) {
     if (read.format !== sheet.format) throw new Error("it is not an export of a review sheet");
     for (const name of ["manifest_id", "sample_id"])
       if (read[name] !== sheet[name]) throw new Error(`its ${name} is ${read[name]}, this page has ${sheet[name]}`);
-    const sound = (said) => [null, "good", "bad"].includes(said.mark) && !Number.isNaN(Date.parse(said.at));
-    if (!Object.values(read.marks).every(sound)) throw new Error("it holds marks other than good and bad");
+    const valid = (entry) => [null, "good", "bad"].includes(entry.mark) && !Number.isNaN(Date.parse(entry.at));
+    if (!Object.values(read.marks).every(valid)) throw new Error("it holds marks other than good and bad");
     merge(read.marks);
     keep();
-    tell(`${file.name}: ${Object.keys(read.marks).length} marks taken in; the later mark of an event stands.`, true);
+    notify(`${file.name}: ${Object.keys(read.marks).length} marks imported; the later mark of an event wins.`, true);
   } catch (error) {
-    tell(`${file.name} cannot be taken in: ${error.message}.`);
+    notify(`${file.name} cannot be imported: ${error.message}.`);
   }
   show(current);
 }
 
-function tell(text, good = false) {
+function notify(text, good = false) {
   $("notice").textContent = text;
-  $("notice").classList.toggle("said", good);
+  $("notice").classList.toggle("success", good);
   $("notice").hidden = false;
 }
 
@@ -139,7 +139,7 @@ function chosen(event) {
   return fits && (byType === "" || event.type === byType) && (bySession === "" || event.session === bySession);
 }
 
-/* The event `by` places on in the list as it was, so that one that leaves the filter by being marked has a next. */
+/* The event `by` places on in the list before the last mark, so that an event that the mark filters out has a next. */
 function step(by, wanted = () => true) {
   const at = shown.indexOf(current);
   for (let place = at + by; place >= 0 && place < shown.length; place += by)
@@ -239,7 +239,7 @@ function redraw() {
   if (!event) return void $("chart").replaceChildren(element("p", { class: "nothing" }, events.length ? "No event fits these filters." : "The manifest holds no event."));
   const visible = rows(event).filter((row) => row.minute <= 0 || !$("hide").checked);
   if (!visible.length) {
-    const why = TROUBLE[event.trouble] || (() => "No trades in this stretch.");
+    const why = TROUBLE[event.trouble] || (() => "No trades in this period.");
     return void $("chart").replaceChildren(element("p", { class: "nothing" }, why(event)));
   }
   legend(event);
@@ -416,14 +416,14 @@ function drawCross(root, s, event, visible) {
 function readout(event, row) {
   const from = row.vwap_session === null ? "" : ` (${plain(100 * (row.close / row.vwap_session - 1), 1)} %)`;
   const times = row.volume_baseline ? ` (${plain(row.volume / row.volume_baseline, 1)}×)` : "";
-  const told = [
+  const figures = [
     ["", clock(event.clock + row.minute)],
     ["O", dollars(row.open)], ["H", dollars(row.high)], ["L", dollars(row.low)], ["C", dollars(row.close)],
     ["volume", plain(row.volume, 0) + times],
     ["VWAP", row.vwap_session === null ? "–" : dollars(row.vwap_session) + from],
   ];
   $("readout").replaceChildren();
-  for (const [name, value] of told) {
+  for (const [name, value] of figures) {
     $("readout").append(name ? ` ${name} ` : "");
     element("b", {}, value, $("readout"));
     $("readout").append("  ");
@@ -432,9 +432,9 @@ function readout(event, row) {
 
 function legend(event) {
   $("legend").replaceChildren();
-  const told = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `tape captured −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
-  if (event.zone) told.splice(1, 0, ["zone", event.type === "opening_range_break" ? "opening range" : "base", "box"]);
-  for (const [colour, text, look] of told) {
+  const entries = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `tape captured −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
+  if (event.zone) entries.splice(1, 0, ["zone", event.type === "opening_range_break" ? "opening range" : "base", "box"]);
+  for (const [colour, text, look] of entries) {
     const entry = element("span", {}, null, $("legend"));
     const sign = element("i", { class: look || "line" }, null, entry);
     sign.style[look === "box" ? "background" : "borderColor"] = `var(--${colour})`;
@@ -479,7 +479,7 @@ function start() {
   });
   addEventListener("beforeunload", (leaving) => { if (!storage && !exported) leaving.preventDefault(); });
   new ResizeObserver(redraw).observe($("chart"));
-  if (!storage) tell("This browser does not keep the marks of this page. Export them before you close it.");
+  if (!storage) notify("This browser does not keep the marks of this page. Export them before you close it.");
   show(events.find((event) => !markOf(event)) || events[0] || null);
 }
 

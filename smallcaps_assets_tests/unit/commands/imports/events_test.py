@@ -107,7 +107,7 @@ BAD = {
     "close is missing, NaN or infinite": [old("2025-11-03 10:00", "S30", close=INF)],
     "volume is missing, NaN or infinite": [old("2025-11-03 10:00", "S30", volume=None)],
     "spike_x is NaN or infinite": [old("2025-11-03 10:00", "S30", spike_x=NAN)],
-    "event_type is none of the seven": [old("2025-11-03 10:00", "S30", event_type="gap_up")],
+    "event_type is not one of the seven": [old("2025-11-03 10:00", "S30", event_type="gap_up")],
     "direction is neither up nor down": [old("2025-11-03 10:00", "S30", direction="long")],
     "outside every session of the calendar": [
         *[old("2025-11-03 21:00", "S30")] * 2,

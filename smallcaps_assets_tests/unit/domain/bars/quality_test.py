@@ -180,7 +180,13 @@ def test_a_symbol_is_judged_alike_one_by_one_and_in_a_table(symbol: str) -> None
 def test_what_would_poison_a_ranking_is_told() -> None:
     row = dict.fromkeys(EVENTS) | {"event_type": "gap_up", "session": "XX", "score": float("nan"), "date": "x"}
     told = "; ".join(master_problems(pl.DataFrame([row], schema=EVENTS)))
-    for words in ("null symbol in 1 rows", "NaN score in 1 rows", "'gap_up' is none of", "'XX' is none of", "date 'x'"):
+    for words in (
+        "null symbol in 1 rows",
+        "NaN score in 1 rows",
+        "'gap_up' is not one of",
+        "'XX' is not one of",
+        "date 'x'",
+    ):
         assert words in told
     assert master_problems(EVENTS.to_frame()) == []
 
@@ -222,7 +228,7 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
         ([event(symbol="B")], "events of B among those of AEMD"),
         ([event(score=float("nan"))], "NaN score in 1 rows"),
         ([event(event_id=None)], "null event_id in 1 rows"),
-        ([event(session="XX")], "'XX' is none of"),
+        ([event(session="XX")], "'XX' is not one of"),
         ([event(date="5 Nov")], "'5 Nov' is not YYYY-MM-DD"),
     ],
 )

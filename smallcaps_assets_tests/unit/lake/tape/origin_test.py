@@ -26,5 +26,5 @@ def test_trades_without_an_origin_are_not_taken_from_another_profile(
     other, ours = TapeStore(lake, "plus", profiles["plus"]), TapeStore(lake, "core", profiles["core"])
     rows = trades_at(START).select(*other.schema("trades"))
     path = other.publish("trades", SPAN, rows, {"requests": 1, **origin})
-    found = ours.published_elsewhere(["AEMD"])
+    found = ours.published_in_other_profiles(["AEMD"])
     assert found["path"].to_list() == ([str(path)] if serves else [])

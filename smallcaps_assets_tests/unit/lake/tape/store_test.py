@@ -384,7 +384,7 @@ def test_trades_of_another_profile_serve_where_they_have_all_columns(lake: Lake)
     def elsewhere(columns: str) -> int:
         store = TapeStore(lake, "plus", params(columns=columns))
         store.publish("trades", span(-3, 7), trades_at(at(0)).select(*store.schema("trades")), fetched)
-        return tape(lake, columns="all").backlog("trades", windows).elsewhere.height
+        return tape(lake, columns="all").backlog("trades", windows).in_other_profiles.height
 
     assert elsewhere("minimal") == 0
     assert elsewhere("all") == 1

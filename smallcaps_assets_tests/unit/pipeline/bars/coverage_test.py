@@ -192,7 +192,7 @@ def test_a_symbol_is_complete_or_has_holes_or_has_nothing() -> None:
     sessions = here(FULL="b" * 11, GAP="bbbbb.bbbbb", MANY="b.........b", NONE="eeeee......", QUIET="bbbbbebbbbb")
     stock, states = states_of(universe, sessions)
     symbols = by_symbol(coverage_table(states, stock))
-    assert symbols.select("symbol", "state", "lacking").rows() == [
+    assert symbols.select("symbol", "state", "sessions_lost").rows() == [
         ("MANY", "holes", 9),
         ("NONE", "without", 6),
         ("GAP", "holes", 1),
