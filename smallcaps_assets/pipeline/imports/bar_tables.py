@@ -167,7 +167,9 @@ def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tu
 
 
 def unreadable(file: Path, error: BaseException) -> InputError:
-    """The error for a file that is not a table."""
+    """The error for a file that is not a table, or does not exist."""
+    if not file.exists():
+        return InputError(f"{file}: does not exist. Check the path.")
     kind = suffix_of(file).strip(".")
     return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). Convert it, or leave it out.")
 

@@ -508,6 +508,9 @@ def test_a_master_that_is_not_there(dry: list[str], refused: Refused) -> None:
     Path("text.parquet").write_text("no parquet")
     for named in ("nowhere.parquet", "text.parquet", "folder"):
         assert named in refused("manifest", "--master", named, "--profile", "core", *dry)
+    assert "nowhere.parquet: does not exist. Check the path." in refused(
+        "manifest", "--master", "nowhere.parquet", "--profile", "core", *dry
+    )
     assert not Path("manifests").exists()
 
 
