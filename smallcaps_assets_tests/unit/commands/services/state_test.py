@@ -45,7 +45,7 @@ def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
             instance.add_dynamic_partitions("symbols", ["AVLO"])
     with pytest.raises(InputError) as caught:
         open_state(settings_of(home, other, storage))
-    for words in (str(one), str(other), "a database of its own"):
+    for words in (str(one), str(other), "Give each lake a separate database"):
         assert words in str(caught.value)
     one.rename(other)  # a lake that was moved takes its state along
     with open_state(settings_of(home, other, storage)) as instance:
