@@ -399,7 +399,7 @@ def test_a_lake_without_bars(refused: Told) -> None:
         (["--out", "other.parquet", "--compare", "other.parquet"], "other.parquet: is named twice"),
         (["--gained", "x.parquet", "--lost", "x.parquet", "--compare", "low.yaml"], "x.parquet: is named twice"),
         (["--gained", "config", "--compare", "low.yaml"], "--gained config: is a folder"),
-        (["--compare", "none.parquet"], "none.parquet: is not a readable parquet file"),
+        (["--compare", "none.parquet"], "none.parquet: does not exist"),
         (["--compare", "bars.parquet"], "`smallcaps import events bars.parquet`"),
         (["--out", "e.parquet", "--first", "2025-11-05", "--last", "2025-11-04"], "--first 2025-11-05 is after --last"),
         (["--out", "e.parquet", "--first", "2031-01-01"], "no usable bar in 0 requested rows"),

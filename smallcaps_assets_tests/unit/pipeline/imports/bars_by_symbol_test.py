@@ -126,7 +126,7 @@ def test_a_symbol_is_read_from_its_own_files_alone(tmp_path: Path) -> None:
     for path in (tmp_path / f"symbol={SYMBOLS[1]}").iterdir():
         path.unlink()
     assert files.read(SYMBOLS[:1]).good.height == BARS_OF_FIVE.filter(symbol=SYMBOLS[0]).height
-    with pytest.raises(InputError, match=f"symbol={SYMBOLS[1]}.*not a readable parquet file"):
+    with pytest.raises(InputError, match=f"symbol={SYMBOLS[1]}.*does not exist"):
         files.read(SYMBOLS[:2])
 
 
