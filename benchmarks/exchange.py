@@ -1,4 +1,4 @@
-"""How fast the exchange in a box makes days and serves them over HTTP. The last line is one JSON object.
+"""How fast the simulated exchange makes days and serves them over HTTP. The last line is one JSON object.
 
 Usage: python benchmarks/exchange.py [seconds per measurement, default 3]
 """
