@@ -5,7 +5,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,9 @@ from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
-from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.flag_types import column_names, positive_number
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown, describe_unknown
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import EVENTS
@@ -23,15 +24,15 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, describe_absent
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import log_if_long
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
 from smallcaps_assets.settings.settings import config_path, lake_path, trial_settings
 
 NEEDS: Final = (
-    "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, vwap, "
-    "transactions."
+    "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, and "
+    "optionally vwap and transactions."
 )
 EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 
@@ -56,6 +57,13 @@ def add_flags(parser: ArgumentParser) -> None:
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument("--bars", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     bars.add_argument("--lake", type=Path, metavar="DIR", help="read the bars of this lake (default: lake.path)")
+    parser.add_argument(
+        "--columns",
+        type=column_names,
+        default={},
+        metavar="OURS=THEIRS,...",
+        help="column names of the files of --bars, such as transactions=trade_count,vwap=average",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the parquet file to write")
     parser.add_argument(
         "--config",
@@ -108,7 +116,8 @@ def run(arguments: Namespace) -> int:
     for path in outputs.values():
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
-        result = _Result(Path(scratch), outputs, Comparison(baseline, _name(arguments), settings) if baseline else None)
+        comparison = Comparison(baseline, _name(arguments), settings) if baseline else None
+        result = _Result(Path(scratch), outputs, comparison, files.reader.absent)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
         result.publish(arguments.bars or str(lake.root))
@@ -122,16 +131,24 @@ def run(arguments: Namespace) -> int:
 class _Result:
     """The results of a run, accumulated batch by batch."""
 
-    def __init__(self, scratch: Path, outputs: dict[str, Path], comparison: Comparison | None) -> None:
-        self._outputs, self._comparison = outputs, comparison
+    def __init__(
+        self,
+        scratch: Path,
+        outputs: dict[str, Path],
+        comparison: Comparison | None,
+        absent: Mapping[str, Collection[Path]],
+    ) -> None:
+        self._outputs, self._comparison, self._absent = outputs, comparison, absent
         schemas = {name: QUARANTINED_BARS if name == _QUARANTINE else EVENTS for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
+        self._unknown = Counter[str](dict.fromkeys((f"{name}_unknown" for name in OPTIONAL), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
 
     def add(self, batch: Batch) -> None:
         tables = {_QUARANTINE: batch.rejected}
         self._rejected.update(reasons(batch.rejected))
+        self._unknown.update(count_unknown(batch.unknown))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
             detected = batch.found[0]
@@ -164,12 +181,15 @@ class _Result:
 
     def document(self) -> dict[str, object]:
         """All figures, for JSON."""
-        rejected = {"bars_set_aside": dict(self._rejected)}
+        rejected: dict[str, object] = {"bars_set_aside": dict(self._rejected)}
+        absent = {f"files_without_{name}": len(self._absent.get(name, ())) for name in OPTIONAL}
+        rejected = {**rejected, **self._unknown, **absent}
         return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
 
     def text(self) -> list[str]:
         """All figures as lines of text."""
         lines = [self._describe_rejected()] if self._rejected else []
+        lines += describe_unknown(self._unknown) + describe_absent(self._absent)
         lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
             lines += self._comparison.text()
@@ -230,12 +250,15 @@ def _name(arguments: Namespace) -> str:
 
 
 def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
-    reader = BarReader(BarForm(), optional=())
+    if arguments.columns and not arguments.bars:
+        raise InputError("--columns names columns of files: give --bars PATH as well. The columns of a lake are known.")
     if arguments.bars:
+        reader = BarReader(BarForm(names=arguments.columns))
         return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude), log_if_long(_log))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
+    reader = BarReader(BarForm(), optional=())
     return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude), log_if_long(_log))
 
 

@@ -152,16 +152,26 @@ def features(bars: pl.DataFrame, params: Params = DEFAULTS) -> pl.DataFrame:
 def featured_days(bars: pl.DataFrame, params: Params) -> dict[tuple[str, str], list[Row]]:
     """Bars with their features per (symbol, ET date), sorted."""
     days = {key: _day_features(rows, params["features"]) for key, rows in by_day(in_session(bars)[0]).items()}
-    totals: dict[str, list[float]] = {}
-    for (symbol, _), rows in days.items():  # dates of a symbol come in order
-        total = rows[-1]["dollar_volume_to_event"]
-        before = totals.setdefault(symbol, [])
-        window = before[-params["rvol"]["days"] :]
-        rvol = total / (sum(window) / len(window)) if window and len(window) >= params["rvol"]["min_days"] else None
+    totals: dict[str, dict[date, float]] = {}
+    dates = [date.fromisoformat(day) for _, day in days]
+    first = min(dates, default=date.max) - timedelta(days=3 * params["rvol"]["sessions"] + 30)
+    sessions = sorted(xnys(first, max(dates))) if dates else []
+    for (symbol, text), rows in days.items():  # dates of a symbol come in order
+        day, total = date.fromisoformat(text), rows[-1]["dollar_volume_to_event"]
+        rvol = _relative_volume(total, day, totals.setdefault(symbol, {}), sessions, params["rvol"])
         for row in rows:
             row |= {"dollar_volume_day": total, "rvol_day": rvol}
-        before.append(total)
+        totals[symbol][day] = total
     return days
+
+
+def _relative_volume(
+    total: float, day: date, before: dict[date, float], sessions: list[date], params: Params
+) -> float | None:
+    """`total` over the mean of the last days of `before` that are among the sessions before `day`; or null."""
+    recent = [session for session in sessions if session < day][-params["sessions"] :]
+    found = [before[session] for session in recent if session in before][-params["days"] :]
+    return total / (sum(found) / len(found)) if len(found) >= params["min_days"] else None
 
 
 def _day_features(rows: list[Row], params: Params) -> list[Row]:

@@ -18,6 +18,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.metadata import limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import report_imported
+from smallcaps_assets.domain.bars.unknown import describe_unknown
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
@@ -28,7 +29,7 @@ from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
-from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, describe_absent
 from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
 from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.imports.bars import BarImport
@@ -265,6 +266,8 @@ def _report(
         print(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
     if figures["rows_repeated"]:
         print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
+    for line in (*describe_unknown(figures), *describe_absent(work.files.absent)):
+        print(line)
     if figures["rows_quarantined"]:
         copies = f" ({figures['rows_copies']:,} exact copies of them)" if figures["rows_copies"] else ""
         print(f"{figures['rows_quarantined']:,} bad rows quarantined in {universe.lake.quarantine}{copies}:")

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNKNOWN, all_known, find_unknown
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
@@ -18,25 +19,31 @@ PRICES: Final = ("open", "high", "low", "close")
 
 
 class CleanBars(NamedTuple):
-    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`."""
+    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`.
+
+    `unknown` (UNKNOWN) are the values of usable bars that meant "not known" and are null now.
+    """
 
     good: pl.DataFrame
     quarantined: pl.DataFrame
+    unknown: pl.DataFrame = UNKNOWN.to_frame()
 
 
 def clean_bars(bars: pl.DataFrame) -> CleanBars:
     """Separate usable bars from the rest (specification, section 1).
 
     NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, a null or non-positive
-    price, `high` or `low` that contradict open and close, a volume that is null or not positive, or because a usable
-    row of the same symbol and timestamp came before it.
+    price, `high` or `low` that contradict open and close, a volume that is null or not positive, a price or volume too
+    large for any market, or because a usable row of the same symbol and timestamp came before it. A number of
+    transactions or a vwap that means "not known" beside a volume is null in usable bars.
     """
-    usable, rejected = usable_rows(bars)
+    usable, rejected = _judge_rows(bars)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
         again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
         rejected, usable = pl.concat([rejected, again]), usable.filter(~repeated)
-    return CleanBars(usable.sort("symbol", "timestamp"), rejected.sort("symbol", "timestamp"))
+    good = usable.sort("symbol", "timestamp")
+    return CleanBars(good.with_columns(all_known()), rejected.sort("symbol", "timestamp"), find_unknown(good))
 
 
 def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
@@ -44,7 +51,16 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
 
     `beside` names further text columns that usable rows keep.
     """
+    usable, rejected = _judge_rows(bars, beside)
+    return CleanBars(usable.with_columns(all_known()), rejected, find_unknown(usable))
+
+
+def _judge_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Usable rows, with unknown values as given, and rejected ones (QUARANTINED_BARS)."""
     floats = [name for name, dtype in BARS.items() if dtype == pl.Float64]
+    finite: dict[str, pl.Expr] = {name: pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats}
+    # an infinite vwap is a value that means "not known", NaN is how tables without nulls say that there is none
+    finite["vwap"] = pl.col("vwap").fill_nan(None)
     low, high, volume = pl.col("low"), pl.col("high"), pl.col("volume")
     reason = (
         pl.when(~symbol_is_safe(pl.col("symbol")))
@@ -57,15 +73,18 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
         .then(pl.lit("high or low contradicts open and close"))
         .when(volume.is_null() | (volume <= 0))
         .then(pl.lit("volume is missing or not positive"))
+        .when(pl.any_horizontal(pl.col(name) >= TOO_LARGE for name in (*PRICES, "volume")))
+        .then(pl.lit("a price or the volume is too large for any market"))
     )
     checked = (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
-        .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
+        .with_columns(**finite)
         .with_columns(reason=reason)
         .collect()
     )
     is_bad = pl.col("reason").is_not_null()
-    return CleanBars(checked.filter(~is_bad).drop("reason"), checked.filter(is_bad).select(*QUARANTINED_BARS))
+    rejected = checked.filter(is_bad).with_columns(pl.when(pl.col("vwap").is_finite()).then("vwap"))
+    return checked.filter(~is_bad).drop("reason"), rejected.select(*QUARANTINED_BARS)
 
 
 def reasons(quarantined: pl.DataFrame) -> dict[str, int]:

@@ -119,7 +119,8 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
 
     Args:
         bars: usable bars, see `quality.clean_bars`.
-        sessions: SESSION_TABLE that covers the dates of the bars; bars outside it are dropped and counted.
+        sessions: SESSION_TABLE that covers the dates of the bars, and with `earlier_days` the `rvol_sessions` sessions
+            before them; bars outside it are dropped and counted.
         params: thresholds.
         reference: REFERENCE of the known symbols; unknown values pass and are counted.
         earlier_days: DAILY of days before the first bar, so that detection by day equals detection of all days.
@@ -135,11 +136,11 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     features = with_features(select_days(all_days, eligible), params.features)
     found = find_events(features, params.detectors, params.features, types)
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
-    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
+    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     passed = (
         found.lazy()
-        .join(days, on=["symbol", "day"], how="left")
+        .join(days.lazy(), on=["symbol", "day"], how="left")
         .join(verdicts.lazy(), on="symbol", how="left")
         .filter(_passes(params.filters))
         .with_columns(score=score(params.score))

@@ -7,6 +7,7 @@ from threading import Event, Lock
 from typing import Final
 
 from smallcaps_assets.domain.bars.quality import clean_bars
+from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown
 from smallcaps_assets.errors import (
     DiskFull,
     LakeError,
@@ -71,6 +72,7 @@ def _ingest_symbol(
         "rows": 0,
         "rows_quarantined": 0,
         "rows_on_other_days": 0,
+        **{f"{name}_unknown": 0 for name in OPTIONAL},
         "requests": 0,
         "retries": 0,
     }
@@ -138,6 +140,7 @@ def _fetch_month(
         "rows": wanted.height,
         "rows_quarantined": clean.quarantined.filter(DAY.is_in(sessions).fill_null(value=True)).height,
         "rows_on_other_days": clean.good.height - wanted.height,
+        **count_unknown(clean.unknown.filter(DAY.is_in(sessions))),
         "requests": fetched.requests,
         "retries": fetched.retries,
     }

@@ -31,13 +31,13 @@ from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
-from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
 
 # Raised with every code change that changes events: shards of an earlier version are detected again.
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 
 # Concurrent detections, about 200 MB each.
 THREADS: Final = min(4, os.cpu_count() or 1) + 1
@@ -239,7 +239,7 @@ class Detector:
         first, last = min(work.days[0] for work in to_detect), max(work.days[-1] for work in to_detect)
         return detect(
             bars,
-            sessions_between(first, last, self.sessions),
+            sessions_and_earlier(first, last, self.params.features.rvol_sessions, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
             earlier_days=history(to_detect, self.params.features.rvol_days),

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple, TypeVar
 import polars as pl
 from pyarrow import ArrowException
 
+from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.bars import (
-    OPTIONAL,
     BarForm,
     ambiguous_bar_times,
     ambiguous_time_error,

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.unknown import count_unknown
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.bars import BarsStore
@@ -34,7 +35,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of how files are read or judged: files imported before are then read again
-_VERSION: Final = "3"
+_VERSION: Final = "4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +213,7 @@ class BarImport:
         figures = Counter(
             rows_quarantined=one.rejected.height, rows_on_other_days=one.on_other_days, rows_not_over=one.not_over
         )
+        figures.update(count_unknown(one.unknown))
         rejected = by_month(one.rejected.with_columns(day=DAY))
         self.store.quarantine(one.symbol, rejected.pop(None, one.rejected.clear()), one.bars)
         bars = {month: rows for month, rows in by_month(one.bars).items() if month is not None}
