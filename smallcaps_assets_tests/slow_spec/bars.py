@@ -18,6 +18,7 @@ from smallcaps_assets_tests.slow_spec.params import DEFAULTS, Params
 Row = dict[str, Any]
 EASTERN: Final = ZoneInfo("America/New_York")
 PRICES: Final = ("open", "high", "low", "close")
+TOO_LARGE: Final = {"vwap": 1e15, "transactions": 2**31 - 1}
 
 FEATURES: Final = pl.Schema(
     {
@@ -77,7 +78,7 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         if None in key or _is_bad(row) or key in kept:
             quarantined.append(row)
         else:
-            kept[key] = {**row, "vwap": _finite(row["vwap"])}
+            kept[key] = {**row, **{name: _known(row[name], bound) for name, bound in TOO_LARGE.items()}}
     return (
         pl.DataFrame([kept[key] for key in sorted(kept)], schema=BARS, orient="row"),
         pl.DataFrame(quarantined, schema=BARS, orient="row"),
@@ -86,6 +87,11 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _known(value: float | None, too_large: float) -> float | None:
+    """None for values by which vendors say that they do not know."""
+    return value if value is not None and 0 < value < too_large else None
 
 
 def _is_bad(row: Row) -> bool:
@@ -99,6 +105,7 @@ def _is_bad(row: Row) -> bool:
         or low > min(opened, close)
         or high < low
         or volume <= 0
+        or max(high, volume) >= 1e15
     )
 
 

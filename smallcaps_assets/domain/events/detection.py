@@ -25,6 +25,7 @@ from smallcaps_assets.domain.events.score import ScoreParams, score, tier
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
+from smallcaps_assets.domain.universe import known_reference
 
 BAR_DURATION: Final = timedelta(minutes=1)
 # The columns that detection reads; it does not use the vendor's VWAP.
@@ -189,7 +190,7 @@ def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
 def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:
     """The directions that reference data (REFERENCE) permit: `symbol`, `may_rise`, `may_fall`, `float_known`.
 
-    Unknown values pass.
+    Unknown values pass: nulls, a float that is not positive, and a short interest or days to cover below 0.
     """
 
     def holds(condition: pl.Expr) -> pl.Expr:
@@ -197,7 +198,7 @@ def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.Data
 
     float_shares = pl.col("float_shares")
     short_share = pl.col("short_interest_shares") / float_shares
-    return reference.select(
+    return reference.with_columns(known_reference(reference.columns)).select(
         "symbol",
         may_rise=holds(float_shares >= params.min_float_bullish_shares),
         may_fall=holds(float_shares >= params.min_float_bearish_shares)
