@@ -133,12 +133,12 @@ def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool)
 
 
 def _zero_if_lost(name: str, found: pl.DataType, value: pl.Expr) -> pl.Expr:
-    """`value`, converted from a column, with 0 where the column has a value that could not be; NaN is none."""
+    """`value`, converted from a column, with 0 where the column has a value that could not be; NaN and "" are none."""
     is_given = pl.col(name).is_not_null()
     if found.is_float():
         is_given &= pl.col(name).is_not_nan()
     elif found == pl.String:
-        is_given &= _number_of_text(name).is_not_nan().fill_null(value=True)
+        is_given &= (pl.col(name).str.strip_chars() != "") & _number_of_text(name).is_not_nan().fill_null(value=True)
     return pl.when(is_given & value.is_null()).then(0).otherwise(value)
 
 
