@@ -10,8 +10,8 @@ from smallcaps_assets.domain.tables import UTC_US
 # No price, volume or dollar volume of a market is as large; vendors write 1.8e308 or 3.4e38 for none.
 TOO_LARGE: Final = 1e15
 # No minute has as many trades; vendors write this number, or 2^63 - 1, for none.
-_NO_COUNT: Final = 2**31 - 1
-_BOUNDS: Final = {"vwap": TOO_LARGE, "transactions": _NO_COUNT}
+UNSET_COUNT: Final = 2**31 - 1
+_BOUNDS: Final = {"vwap": TOO_LARGE, "transactions": UNSET_COUNT}
 # columns of bars that may be null: some vendors do not have them, and a bar is usable without
 OPTIONAL: Final = tuple(_BOUNDS)
 # one row per bar and column whose value meant that it is not known
