@@ -63,7 +63,7 @@ def demo_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     change_config(folder, {"source": {"embedded": {"symbols": SYMBOLS}}, "history": {"first_session": first_session()}})
     lower = yaml_block("docs/experiments.md", "detectors")
     (folder / "lower.yaml").write_text(yaml.safe_dump(lower), encoding="utf-8")
-    (folder / "core_20251202_031500_marks.json").write_text(labels(Lake(folder / "lake")), encoding="utf-8")
+    (folder / "core_20251202_031500_labels.json").write_text(labels(Lake(folder / "lake")), encoding="utf-8")
     with Shell(folder) as shell:
         yield shell
 

@@ -14,7 +14,7 @@ EXAMPLES = [
     ("docs/imports.md", "expected:", "smallcaps coverage"),
     ("docs/imports.md", "symbols:", "smallcaps coverage"),
     ("docs/imports.md", "sessions:", "smallcaps coverage"),
-    ("docs/review.md", "review of", "smallcaps review core_20251202_031500_marks.json"),
+    ("docs/review.md", "review of", "smallcaps review core_20251202_031500_labels.json"),
     (
         "docs/experiments.md",
         "events",

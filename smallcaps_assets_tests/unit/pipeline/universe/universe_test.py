@@ -12,7 +12,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
-from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
+from smallcaps_assets.errors import InputError, MarketDataError, RequestRejected, VendorUnavailable
 from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
@@ -480,7 +480,7 @@ def test_a_list_that_cannot_be_had_changes_nothing(lake: Lake, client: MarketDat
     made(lake, client)
     before = files_below(lake.root)
     gate.rule = lambda path, query: refusal(400)  # noqa: ARG005
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRejected):
         made(lake, client, date(2025, 12, 2))
     assert files_below(lake.root) == before
 
