@@ -59,7 +59,7 @@ def metadata_and_check(result: dg.ExecuteInProcessResult) -> tuple[dict[str, Any
 
 
 def export(lake: Lake, path: Path, labels: Mapping[str, str | None], minute: int = 0, **changes: Any) -> Path:
-    """What the page would have saved."""
+    """A file of labels, as the page exports it."""
     document = {
         "format": "smallcaps review marks",
         "version": 1,
@@ -91,7 +91,7 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
         first = export(home.lake, tmp_path / "first.json", {EVENTS[0]: "good", EVENTS[1]: "bad"})
         assert main(["review", str(first)]) == 0
         assert "not judged: 1 of 3 labels are missing; precision 50.0 %" in capsys.readouterr().out
-        # another reviewer, later, thinks better of the second event
+        # another reviewer later labels the second event good
         more = export(home.lake, tmp_path / "more.json", {EVENTS[1]: "good", EVENTS[2]: "bad"}, minute=5)
         for _ in range(2):
             assert main(["review", str(more)]) == 0
@@ -136,7 +136,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
     assert line() == f"  review of {MANIFEST_ID}: not judged: none of 3 events is labeled yet. Required: at least 70 %."
     assert main(["review", str(export(home.lake, tmp_path / "m.json", dict.fromkeys(EVENTS, "good")))]) == 0
     assert "precision 100.0 %" in line()
-    # the next night's manifest has a sheet that nobody looked at yet
+    # the sheet of the next manifest has no labels yet
     one = Selection(manifest_of(event("2025-11-05 10:10", event_id="another")), [], {})
     later = datetime(2025, 12, 4, tzinfo=UTC)
     manifests = ManifestStore(home.lake.manifests("core"), "core")
@@ -165,7 +165,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
         ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Omit --profile"),
     ],
 )
-def test_wrong_labels_are_rejected_and_nothing_is_kept(
+def test_wrong_labels_are_rejected_and_not_stored(
     home: Home,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
