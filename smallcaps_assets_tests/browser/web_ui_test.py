@@ -23,7 +23,7 @@ from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screens
 from smallcaps_assets_tests.conftest import refusal
 from smallcaps_assets_tests.web_server import RUNS_S, until
 
-pytestmark = pytest.badge.browser
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_failed_window_is_red_and_repaired_without_the_others(desk: Desk, prem
     assert {path for path, _ in desk.gate.requests[requests_before:]} == {f"/v3/quotes/{ill}"}
 
 
-@pytest.badge.usefixtures("premarket")
+@pytest.mark.usefixtures("premarket")
 def test_master_is_plotted_over_time(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/assets/master_events")
     page.get_by_role("button", name="Plots").click()
@@ -119,7 +119,7 @@ _PAINTED = """canvas => {
 }"""
 
 
-@pytest.badge.usefixtures("premarket")
+@pytest.mark.usefixtures("premarket")
 def test_lineage_leads_from_bars_to_the_ledger(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/assets/core/capture_ledger?view=lineage&lineageScope=upstream&lineageDepth=9")
     nodes = page.locator("foreignObject")
@@ -160,7 +160,7 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
     screenshot(page, "ui-lineage.png")
 
 
-@pytest.badge.usefixtures("premarket")
+@pytest.mark.usefixtures("premarket")
 def test_charts_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/assets/core/manifest")
     page.get_by_text("Show Markdown").first.click()
@@ -170,7 +170,7 @@ def test_charts_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     screenshot(page, "ui-picture.png")
 
 
-@pytest.badge.usefixtures("premarket")
+@pytest.mark.usefixtures("premarket")
 def test_a_changed_threshold_is_shown(desk: Desk, page: Page) -> None:
     lineage = f"{desk.ui.url}/assets/master_events?view=lineage&lineageScope=upstream"
     nodes, badge = page.locator("foreignObject"), page.get_by_text("Unsynced (1)", exact=True)
