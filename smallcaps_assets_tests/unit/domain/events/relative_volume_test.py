@@ -9,7 +9,9 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.features import DAILY, relative_volume
+from smallcaps_assets.domain.imports.bar_facts import bar_facts
 from smallcaps_assets.errors import SettingsError
+from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_and_earlier, sessions_between
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests import slow_spec
@@ -76,6 +78,17 @@ def test_the_days_of_an_earlier_owner_of_a_ticker_are_no_baseline() -> None:
     assert events["rvol_day"].to_list() == [*[None] * 5, *[1.0] * 5] * 2
     slow = slow_spec.master(bars).filter(event_type="volume_spike")
     assert_frame_equal(events.select("date", "rvol_day"), slow.select("date", "rvol_day"), rel_tol=1e-9)
+
+
+def test_facts_of_imported_events_have_the_same_baseline() -> None:
+    days = [SESSIONS[number] for number in (0, 1, 2, 3, 4, 60, 61)]
+    bars = pl.concat(bars_from(f"{day} 10:00", flat(40)) for day in days)
+    facts = bar_facts(bars, TABLE, bars[39::40].select("symbol", "timestamp"), SETTINGS.features)
+    assert facts["rvol_day"].to_list() == [*[None] * 5, 1.0, 1.0]
+    # without the first day, the sixth has four to compare with and the seventh five
+    later = bars.filter(days[0] < DAY)
+    facts = bar_facts(later, TABLE, later[39::40].select("symbol", "timestamp"), SETTINGS.features)
+    assert facts["rvol_day"].to_list() == [*[None] * 5, 1.0]
 
 
 def test_the_bounds_are_settings() -> None:
