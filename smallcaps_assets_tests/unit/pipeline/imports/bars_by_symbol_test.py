@@ -16,7 +16,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports import symbol_partitions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_rules import NOT_A_MINUTE, NOT_OF_PATH
+from smallcaps_assets.pipeline.imports.bar_rules import NOT_OF_PATH
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets_tests.scenarios import bars_from, flat
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
