@@ -145,13 +145,13 @@ def test_every_setting_is_read_by_something() -> None:
 
 # ------------------------------------------------------------------------------------------------- Dagster's state
 
-OWN = CONFIG.parents[1] / "dagster.yaml"
+SHIPPED = CONFIG.parents[1] / "dagster.yaml"
 POSTGRESQL = CONFIG.parents[1] / "deploy" / "postgresql" / "dagster.yaml"
 NAMES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
 
 
 def test_state_in_files_lies_in_the_folder_given(tmp_path: Path) -> None:
-    document = yaml.safe_load(instance_config(OWN, tmp_path))
+    document = yaml.safe_load(instance_config(SHIPPED, tmp_path))
     assert document["storage"] == {"sqlite": {"base_dir": str(tmp_path)}}
     assert document["local_artifact_storage"]["config"] == {"base_dir": str(tmp_path)}
 
@@ -159,8 +159,8 @@ def test_state_in_files_lies_in_the_folder_given(tmp_path: Path) -> None:
 def test_postgresql_replaces_the_storage_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.setenv(name, "a value")
-    text = instance_config(OWN, tmp_path, POSTGRESQL)
-    shipped, with_postgresql = yaml.safe_load(instance_config(OWN, tmp_path)), yaml.safe_load(text)
+    text = instance_config(SHIPPED, tmp_path, POSTGRESQL)
+    shipped, with_postgresql = yaml.safe_load(instance_config(SHIPPED, tmp_path)), yaml.safe_load(text)
     reached = with_postgresql.pop("storage")["postgres"]["postgres_db"]
     del shipped["storage"]
     assert with_postgresql == shipped
@@ -173,7 +173,7 @@ def test_an_override_of_dagster_yaml_names_its_variables(tmp_path: Path, monkeyp
         monkeypatch.setenv(name, "a value")
     monkeypatch.delenv("PGUSER")
     with pytest.raises(SettingsError, match=r"deploy.postgresql.dagster\.yaml: takes PGUSER from the environment"):
-        instance_config(OWN, tmp_path, POSTGRESQL)
+        instance_config(SHIPPED, tmp_path, POSTGRESQL)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_bad_override_of_dagster_yaml_is_rejected(tmp_path: Path, content: str
     if content is not None:
         file.write_text(content)
     with pytest.raises(SettingsError, match=words) as caught:
-        instance_config(OWN, tmp_path, file)
+        instance_config(SHIPPED, tmp_path, file)
     assert str(file) in str(caught.value)
     assert "Correct dagster.laid_over" in str(caught.value)
 
@@ -210,7 +210,7 @@ def test_a_bad_dagster_yaml_is_rejected(tmp_path: Path, content: str | None, wor
 
 def test_a_dagster_yaml_of_an_earlier_version_names_the_launcher_of_this_one(tmp_path: Path) -> None:
     file = tmp_path / "dagster.yaml"
-    launcher = yaml.safe_load(OWN.read_text())["run_launcher"]
+    launcher = yaml.safe_load(SHIPPED.read_text())["run_launcher"]
     file.write_text(yaml.safe_dump({"run_launcher": launcher | {"module": "smallcaps_assets.defs.launcher"}}))
     assert yaml.safe_load(instance_config(file, tmp_path)) == {"run_launcher": launcher}
 

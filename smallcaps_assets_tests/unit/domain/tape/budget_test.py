@@ -64,7 +64,7 @@ def test_steps_are_rates_that_fall(steps: list[float]) -> None:
         SizeBudget(event_mb=50.0, steps_hz=steps)
 
 
-def test_steps_in_the_wrong_order_say_what_is_right() -> None:
+def test_steps_in_the_wrong_order_are_rejected_with_a_remedy() -> None:
     with pytest.raises(ValidationError, match=r"must fall from step to step, e\.g\. \[1\.0, 0\.5\]; found \[0\.5, 1"):
         SizeBudget(event_mb=50.0, steps_hz=[0.5, 1.0])
 
@@ -159,12 +159,12 @@ OVERLAP = windows_of(("A", 0, 4, 10), ("B", 2, 6, 12))
 HALVES = every(0.5, 13)
 
 
-def test_what_lies_before_another_event_is_not_touched() -> None:
+def test_quotes_before_another_event_are_not_thinned() -> None:
     # thinned: rows 12 to 23 in [6, 12)
     assert kept(HALVES, OVERLAP, {"A": 1.0, "B": 1.0}) == [*range(12), 13, 15, 17, 19, 21, 23, 24, 25]
 
 
-def test_what_belongs_to_an_event_that_fits_is_not_touched() -> None:
+def test_quotes_of_an_event_within_budget_are_not_thinned() -> None:
     assert kept(HALVES, OVERLAP, {"A": 1.0}) == list(range(26))
     # of [6, 12) the part up to 10 is also after A
     assert kept(HALVES, OVERLAP, {"B": 1.0}) == [*range(20), 21, 23, 24, 25]
@@ -237,13 +237,13 @@ def test_trades_take_their_part_of_the_budget() -> None:
     assert fitted(0.001_7, {"A": 501}).over == ("A",)
 
 
-def test_what_fits_is_returned_as_it_came() -> None:
+def test_tape_within_budget_is_returned_unchanged() -> None:
     found = fitted(0.004)
     assert found.frame is QUARTERS
     assert found == (QUARTERS, {}, ())
 
 
-def test_what_is_small_in_memory_is_not_measured() -> None:
+def test_tape_that_is_small_in_memory_is_not_measured() -> None:
     def fail(frame: pl.DataFrame) -> int:
         raise AssertionError(frame)
 

@@ -86,7 +86,7 @@ def test_a_span_is_named_by_what_it_covers(lake: Lake) -> None:
     )
 
 
-def test_what_is_published_is_not_missing(lake: Lake) -> None:
+def test_published_windows_are_not_missing(lake: Lake) -> None:
     store = tape(lake)
     put(store, -3, 12)
     assert [row[2:4] for row in missing(store, MANIFEST)] == [(27, 37), (-3, 7)]

@@ -222,7 +222,7 @@ def test_rows_more_than_once(lake: Lake) -> None:
     assert found.found.startswith("4 of ")
 
 
-def test_trades_of_one_number_are_told_apart_by_their_id() -> None:
+def test_trades_with_equal_numbers_are_distinguished_by_their_id() -> None:
     now = datetime(2025, 11, 26, 15, tzinfo=UTC)
     rows = trades_at(now, now, now).with_columns(sequence_number=pl.lit(1, pl.Int64))
     twice, distinct = (rows.with_columns(trade_id=pl.Series(ids)) for ids in (["a", "b", "a"], ["a", "b", "c"]))

@@ -153,7 +153,7 @@ def test_pages_join_to_exactly_the_market(exchange, market, kind, order, limit):
     assert [row["sequence_number"] for row in rows] == expected["sequence_number"].to_list()
 
 
-def test_a_trade_has_the_vendors_keys_and_leaves_out_what_is_not_there(exchange, market):
+def test_a_trade_has_the_vendors_keys_and_omits_absent_fields(exchange, market):
     rows = get(exchange, "/v3/trades/GRVE.B", timestamp=DAY, order="asc", limit=50_000)["results"]
     frame = market.trades("GRVE.B", midnight_ns(date(2025, 11, 13)), midnight_ns(date(2025, 11, 14)))
     required = {
