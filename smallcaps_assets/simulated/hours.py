@@ -41,11 +41,11 @@ class TradingDay:
 def _closes(decade: int) -> dict[date, int]:
     """The sessions of ten years, such as 201 for 2010 to 2019, and the minute of their close."""
     calendar = exchange_calendars.get_calendar("XNYS", start=f"{decade}0-01-01", end=f"{decade}9-12-31")
-    early = {stamp.date() for stamp in calendar.early_closes}
+    early = {session.date() for session in calendar.early_closes}
     closes: dict[date, int] = {}
-    for stamp in calendar.sessions:
-        day = stamp.date()
-        closes[day] = _close_minute(calendar.session_close(stamp)) if day in early else REGULAR_CLOSE
+    for session in calendar.sessions:
+        day = session.date()
+        closes[day] = _close_minute(calendar.session_close(session)) if day in early else REGULAR_CLOSE
     return closes
 
 

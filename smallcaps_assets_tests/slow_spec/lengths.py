@@ -63,7 +63,7 @@ def _longer(moments: Mapping[Session, list[int]]) -> dict[Session, int]:
 
 
 def _is_improbable(gaps: list[int]) -> bool:
-    """Gaps at random are all multiples of k with about the probability k to the minus n: at most that of 19 even gaps."""
+    """Whether n random gaps would hardly all be multiples of some k: k to the minus n, at most that of 19 even gaps."""
     multiple = math.gcd(*gaps)
     return multiple >= 2 and multiple ** len(gaps) >= 2**19
 

@@ -124,7 +124,7 @@ def test_thin_stocks_are_minutes(seed: int) -> None:
     By hand: 20 random minutes are all even or all odd with 2 x (480/960 x 479/959 x ... x 461/941) = 1.6e-6, and their
     gaps are all multiples of 3 with 3 x (1/3)^20 = 9e-10. So 300 sessions have such a one with 0.0005 at most.
     """
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     frames = []
     for number in range(200):
         most = 19 if number % 8 > 2 else 24
