@@ -147,7 +147,11 @@ class _Ingest:
         is_served = False
 
         def fetch(some: list[date]) -> BarsDownload:
-            return self._client.minute_bars(self._symbol, some[0], some[-1])
+            try:
+                return self._client.minute_bars(self._symbol, some[0], some[-1])
+            except MarketDataError as error:
+                self._figures.update(requests=error.requests, retries=error.retries)
+                raise
 
         for part in narrow(sessions, fetch, self._further):
             if isinstance(part, Served):
@@ -155,7 +159,6 @@ class _Ingest:
                 self._publish(month, part.sessions, part.answer)
                 is_served = True
             else:
-                self._figures.update(requests=part.error.requests, retries=part.error.retries)
                 self._fail(f"{month:%Y-%m}" if part.sessions == sessions else _name(part.sessions), part.error)
         if not is_served and len(sessions) >= _MANY:
             self._further = 0
