@@ -39,8 +39,8 @@ def other_lengths(rejected: pl.DataFrame, name: Callable[[pl.DataFrame], str]) -
     for (reason,), found in rows.group_by("reason", maintain_order=True):
         sessions = found.select("symbol", "day").unique()
         messages.append(
-            f"{name(sessions)}: {name_sessions(sessions)}: {reason}. Nothing of these sessions is used "
-            f"({found.height:,} rows are quarantined): give bars of one minute."
+            f"{name(sessions)}: {reason} ({name_sessions(sessions)}). Nothing of these sessions is used, their "
+            f"{found.height:,} rows are quarantined: give bars of one minute."
         )
     return messages
 
