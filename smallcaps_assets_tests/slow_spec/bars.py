@@ -77,7 +77,7 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     dated = [row for row in rows if None not in (row["symbol"], row["timestamp"])]
     # rows off the minute tell the length of bars as well, but not other bad rows
     others = other_lengths(
-        ("", row["symbol"], row["timestamp"]) for row in dated if _is_off_minute(row) or not _is_bad(row)
+        (None, row["symbol"], row["timestamp"]) for row in dated if _is_off_minute(row) or not _is_bad(row)
     )
     for row in rows:
         key = (row["symbol"], row["timestamp"])
@@ -92,7 +92,7 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _session(row: Row) -> Session:
-    return Session("", row["symbol"], row["timestamp"].astimezone(EASTERN).date())
+    return Session(None, row["symbol"], row["timestamp"].astimezone(EASTERN).date())
 
 
 def _is_off_minute(row: Row) -> bool:

@@ -14,14 +14,14 @@ MINUTE_US = 60_000_000
 
 
 class Session(NamedTuple):
-    """The bars of a symbol on an ET date, in one file."""
+    """The bars of a symbol on an ET date, in one file; None where they come from no file."""
 
-    file: str
+    file: str | None
     symbol: str
     day: date
 
 
-def other_lengths(rows: Iterable[tuple[str, str, datetime]]) -> dict[Session, int]:
+def other_lengths(rows: Iterable[tuple[str | None, str, datetime]]) -> dict[Session, int]:
     """The length in seconds of each session that is of another length; `rows` are file, symbol and timestamp."""
     moments: dict[Session, list[int]] = defaultdict(list)
     for file, symbol, moment in rows:
@@ -35,8 +35,10 @@ def _groups(sessions: Iterable[Session]) -> list[list[Session]]:
     """The sessions of each symbol, of each file, and of each symbol in a file."""
     groups: dict[Any, list[Session]] = defaultdict(list)
     for session in sessions:
-        for key in (("symbol", session.symbol), ("file", session.file), (session.file, session.symbol)):
-            groups[key].append(session)
+        groups["symbol", session.symbol].append(session)
+        if session.file is not None:
+            groups["file", session.file].append(session)
+            groups[session.file, session.symbol].append(session)
     return list(groups.values())
 
 

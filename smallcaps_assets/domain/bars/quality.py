@@ -1,6 +1,6 @@
 """Rules that bars and events must meet before they enter a table; bad bars are quarantined with a reason."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -27,15 +27,18 @@ class CleanBars(NamedTuple):
     quarantined: pl.DataFrame
 
 
-def clean_bars(bars: pl.DataFrame) -> CleanBars:
-    """Separate usable bars from the rest (specification, section 1).
+def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
+    """Separate usable bars (BARS) from the rest (specification, section 1).
+
+    `file` are the columns, if any, that name the file of a row: each file has bars of one length.
 
     NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, one off the minute, a
     null or non-positive price, `high` or `low` that contradict open and close, a volume that is null or not positive,
     because the bars of its session are of another length than a minute, or because a usable row of the same symbol and
     timestamp came before it.
     """
-    usable, rejected = usable_rows(bars)
+    usable, rejected = usable_rows(bars, file)
+    usable = usable.select(*BARS)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
         again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))

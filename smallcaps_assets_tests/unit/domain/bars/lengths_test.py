@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from smallcaps_assets.domain.bars.lengths import describe_length, find_other_lengths, select_minutes
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, clean_bars, reasons
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.scenarios import new_york
 from smallcaps_assets_tests.slow_spec.lengths import Session, other_lengths
 
@@ -155,6 +156,15 @@ def test_lengths_equal_the_specification(rows: pl.DataFrame) -> None:
     table = find_other_lengths(rows, ("file",))
     computed = {Session(*key): length for *key, length in table.select("file", "symbol", "day", "length_s").rows()}
     assert computed == other_lengths(rows.select("file", "symbol", "timestamp").iter_rows())
+
+
+@given(sessions())
+def test_clean_bars_equal_the_specification(rows: pl.DataFrame) -> None:
+    """Sessions of both files together, as where bars come from no file."""
+    good, quarantined = slow_spec.clean(rows)
+    clean = clean_bars(rows.select(*BARS))
+    assert clean.good.equals(good)
+    assert clean.quarantined.height == quarantined.height
 
 
 @given(sessions(), st.randoms(use_true_random=False))
