@@ -99,9 +99,9 @@ def imported(home: Path, lake: Lake, client: MarketDataClient, gate: Gate) -> di
     """What the import of MARKET's windows reported; it asked nothing of the vendor."""
     exported(client, home / "old")
     freeze(lake, MARKET)
-    gate.asked.clear()
+    gate.requests.clear()
     report = import_again(home)
-    assert gate.asked == []
+    assert gate.requests == []
     return report
 
 
@@ -137,16 +137,16 @@ def test_the_tape_is_the_one_a_capture_makes(
 def test_a_capture_asks_for_nothing(lake: Lake, client: MarketDataClient, gate: Gate, tmp_path: Path) -> None:
     shutil.copytree(lake.root, tmp_path / "lake")
     lake = Lake(tmp_path / "lake")
-    gate.asked.clear()
+    gate.requests.clear()
     before = files_below(lake.root)
     capture(lake, client)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(lake.root) == before
     # nor does another profile ask for the trades, which are not thinned
     freeze(lake, MARKET, "plus")
     capture(lake, client, "plus")
-    assert gate.asked
-    assert {path.split("/")[2] for path, _ in gate.asked} == {"quotes"}
+    assert gate.requests
+    assert {path.split("/")[2] for path, _ in gate.requests} == {"quotes"}
     tape = TapeStore(lake, "plus", default_settings().profiles["plus"])
     names = build_ledger(MARKET, tape)["trades_adopted_from"].to_list()
     assert all(names)

@@ -230,7 +230,7 @@ def test_a_manifest_without_events_has_a_page(lake: Lake) -> None:
     review = Review(lake, "core", default_settings())
     made = review.make()
     assert data_of(made.path.read_text(encoding="utf-8"))["events"] == []
-    assert review.assess(made.sheet).verdict.words == "not judged: the manifest holds no event"
+    assert review.assess(made.sheet).verdict.words == "not judged: the manifest has no events"
 
 
 def test_no_text_of_the_data_becomes_markup() -> None:

@@ -87,7 +87,7 @@ def test_a_lake_of_release_0_1_is_complete_and_nothing_of_it_is_fetched_again(
     before = files_below(old.lake.root)
     captured(old, client)
     captured(old, client, upgrade=True)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(old.lake.root) == before
     assert len([name for name in before if name.startswith("tape/core/trades/")]) == 10
 
@@ -127,7 +127,7 @@ def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataCli
     )
     for kind in TAPE_KINDS:
         list(Capture(kind, old, client, threads=1, config_hash="c", log=lambda line: None).run(manifest, PAIRS))  # noqa: ARG005
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
     after = files_below(old.lake.root)
     assert {name: after[name] for name in before} == before
     added = sorted(set(after) - set(before))
@@ -197,13 +197,13 @@ def test_a_plan_says_what_an_upgrade_costs(old: TapeStore) -> None:
 def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:
     before = files_below(old.lake.root)
     lines = captured(old, client)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(old.lake.root) == before
     assert f"; stale: {OF_TEN}; the run config `upgrade: true` fetches them again" in lines[0]
 
     captured(old, client, upgrade=True)
-    assert len(gate.asked) == 10
-    assert all(path.startswith("/v3/trades/") for path, _ in gate.asked)
+    assert len(gate.requests) == 10
+    assert all(path.startswith("/v3/trades/") for path, _ in gate.requests)
     after = files_below(old.lake.root)
     assert set(after) == set(before)
     changed = {name for name in after if after[name] != before[name]}
@@ -213,7 +213,7 @@ def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: Ma
     assert old.backlog("trades", event_windows(manifest)).stale.is_empty()
     # asked for once more, nothing is left to fetch
     captured(old, client, upgrade=True)
-    assert len(gate.asked) == 10
+    assert len(gate.requests) == 10
 
 
 @pytest.mark.usefixtures("one_more_column")

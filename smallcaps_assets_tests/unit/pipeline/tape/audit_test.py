@@ -73,7 +73,7 @@ def audit(lake: Lake, client: MarketDataClient, gate: Gate, said: list[str]) -> 
     """Audit a lake; it stays as it is."""
 
     def run(sample: int = 100, seed: int = 1, **changes: Any) -> pl.DataFrame:
-        gate.asked.clear()
+        gate.requests.clear()
         before = files_below(lake.root)
         found = Audit(tape(lake, **changes), client, 2, said.append).run(sample, seed)
         assert files_below(lake.root) == before
@@ -108,7 +108,7 @@ def test_what_the_vendor_did_not_change_does_not_differ(
 ) -> None:
     fill(tape(lake), client)
     found = audit()
-    assert len(gate.asked) == 4
+    assert len(gate.requests) == 4
     assert changed(found) == {}
     assert found["cause"].null_count() == 4
     assert set(found["fetched_at"]) == {LATER}
@@ -178,7 +178,7 @@ def test_quotes_thinned_to_the_budget_are_compared_where_the_windows_are_known(
     assert changed(found) == {}
     assert causes.height == (0 if known else thinned.height)
     assert set(causes["cause"]) <= {WINDOWS_UNKNOWN}
-    assert len(gate.asked) == 4 - causes.height
+    assert len(gate.requests) == 4 - causes.height
 
 
 def test_windows_that_are_not_those_of_the_span_are_not_used(
@@ -197,8 +197,8 @@ def test_a_sample_is_the_seeds(lake: Lake, client: MarketDataClient, gate: Gate)
     assert len({tuple(paths) for paths in samples.values()}) == 6
     assert one.sample(2, 3).spans["path"].to_list() == samples[3]
     assert one.sample(2, 3)[1:] == (4, 2)
-    gate.asked.clear()
-    assert one.run(3, 5).height == len(gate.asked) == 3
+    gate.requests.clear()
+    assert one.run(3, 5).height == len(gate.requests) == 3
 
 
 def test_quotes_that_were_not_asked_for_are_not_sampled(
@@ -304,7 +304,7 @@ def test_the_command_refuses_another_source_and_an_empty_lake(
     UniverseStore(lake).replace(UNIVERSE.to_frame(), {"source": "simulated market, seed 3"})
     assert command() == 2
     assert "holds data of another source" in capsys.readouterr().err
-    assert gate.asked == []
+    assert gate.requests == []
 
 
 def test_the_command_refuses_a_universe_above_the_limits(
@@ -315,7 +315,7 @@ def test_the_command_refuses_a_universe_above_the_limits(
     told = capsys.readouterr().err
     for words in ("20 of 20 symbols (100.0 %) are of unknown type", "max_unknown_type_share allows 5 %"):
         assert words in told
-    assert gate.asked == []
+    assert gate.requests == []
 
 
 def test_a_time_that_is_not_known_is_told_as_such(

@@ -66,8 +66,8 @@ def ns(text: str) -> int:
 def test_the_newest_span_alone_tells_that_nothing_is_included(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     gate.rule = lambda path, query: refusal(403, "not entitled")  # noqa: ARG005
     (outcome,) = captured(lake, client, "quotes")
-    assert len(gate.asked) == 1
-    assert int(gate.asked[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
+    assert len(gate.requests) == 1
+    assert int(gate.requests[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
     assert len(outcome.problems) == 3
     assert all("Quotes require the plan" in problem for problem in outcome.problems)
 
@@ -100,23 +100,23 @@ def test_where_there_were_no_trades_outside_regular_hours_quotes_are_not_asked_f
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     captured(lake, client, "trades", SATURDAY, BOTH)
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH)
-    assert [int(query["timestamp.gte"]) for _, query in gate.asked] == [ns("2025-11-29 15:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 15:57")]
     ledger = build_ledger(SATURDAY, TapeStore(lake, "core", PROFILES["core"]))
     told = dict(ledger.select("event_id", "quotes_skipped").iter_rows())
     assert told == {"early": "no trades in the span, outside regular hours", "late": None}
     assert set(ledger["state"]) == {"empty"}
     assert ledger["quotes_requests"].to_list() == [0, 1]
     # who wants them all the same, asks for those only
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH, quotes_without_trades=True)
-    assert [int(query["timestamp.gte"]) for _, query in gate.asked] == [ns("2025-11-29 12:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 12:57")]
 
 
 def test_quotes_are_asked_for_where_nobody_knows_of_trades(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     captured(lake, client, "quotes", SATURDAY, BOTH)
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
 
 
 def test_trades_that_another_profile_holds_cost_no_request(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
@@ -125,9 +125,9 @@ def test_trades_that_another_profile_holds_cost_no_request(lake: Lake, client: M
     alone = Lake(lake.root.with_name("alone"))
     alone.root.mkdir()
     captured(alone, client, "trades")
-    gate.asked.clear()
+    gate.requests.clear()
     (outcome,) = captured(lake, client, "trades")
-    assert gate.asked == []
+    assert gate.requests == []
     assert outcome.figures["requests"] == 0
     tape, other = (TapeStore(place, "core", PROFILES["core"]) for place in (lake, alone))
     published = tape.published("trades").sort("start")
@@ -139,16 +139,16 @@ def test_trades_that_another_profile_holds_cost_no_request(lake: Lake, client: M
     assert capture_effort(tape)["requests"].sum() == 0
     # what is thinned differently is not taken from elsewhere
     captured(lake, client, "quotes", wide, profile="premium")
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "quotes")
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
 
 
 def test_fewer_columns_do_not_serve_more(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     captured(lake, client, "trades")
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "trades", profile="premium")
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
 
 
 # ------------------------------------------------------------------------------------------------- several at once
@@ -184,7 +184,7 @@ def test_two_runs_over_the_same_windows_do_little_twice_and_no_damage(
     assert tape.missing_spans("trades", event_windows(many)).is_empty()
     assert not list(lake.root.rglob("*.part"))
     # in step, every span would have been asked for twice
-    assert spans <= len(gate.asked) < 1.5 * spans
+    assert spans <= len(gate.requests) < 1.5 * spans
 
 
 def test_what_killed_writers_left_is_swept_up(lake: Lake, client: MarketDataClient) -> None:
@@ -214,7 +214,7 @@ def test_a_page_that_is_full_to_the_last_row_ends_where_the_vendor_says(
     gate.rule = lambda path, query: full  # noqa: ARG005
     today = DAILY.filter(pl.col("event_id") == "2025-11-26")
     captured(lake, client, "trades", today)
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
     ledger = build_ledger(today, TapeStore(lake, "core", PROFILES["core"]))
     assert (ledger["trades_rows"][0], ledger["trades_pages"][0]) == (ROWS_PER_PAGE, 1)
 
@@ -247,11 +247,11 @@ def test_quotes_after_an_event_that_is_too_large_are_thinned_and_it_is_told(
     assert ledger["over_budget"] is (ledger["bytes"] > 4_000)
     assert thinned.schema == QUOTES
     # a larger budget asks for the whole of it, a smaller one does not
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "quotes", today, budget=SizeBudget(event_mb=0.003, steps_hz=[1.0]))
-    assert gate.asked == []
+    assert gate.requests == []
     captured(lake, client, "quotes", today, budget=SizeBudget(event_mb=50.0, steps_hz=[1.0, 0.5]))
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
     assert build_ledger(today, tape).row(0, named=True)["budget_hz"] is None
 
 
@@ -262,7 +262,7 @@ def test_a_lake_that_vanishes_stops_the_capture_and_is_not_begun_anew(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     def taken_away(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
-        if len(gate.asked) == 2:
+        if len(gate.requests) == 2:
             # at once: file by file, it would meet with what the other thread publishes
             lake.root.rename(lake.root.with_name("elsewhere"))
         return None
@@ -277,7 +277,7 @@ def test_not_even_a_refusal_begins_a_lake_anew(lake: Lake, client: MarketDataCli
     lake.manifests("core").mkdir(parents=True)
 
     def taken_away(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
-        if len(gate.asked) == 2:
+        if len(gate.requests) == 2:
             # a disk that is taken away leaves the folder it was mounted on
             lake.root.rename(lake.root.with_name("elsewhere"))
             lake.root.mkdir()
@@ -320,9 +320,9 @@ def test_files_that_are_not_ours_are_passed_over(lake: Lake, client: MarketDataC
     captured(lake, client, "trades")
     (path, *_) = TapeStore(lake, "core", PROFILES["core"]).published("trades")["path"]
     shutil.copy(path, path.replace(".parquet", " - Copy.parquet"))
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "trades")
-    assert gate.asked == []
+    assert gate.requests == []
 
 
 def test_the_size_of_an_event_is_told_whatever_came_first(lake: Lake, client: MarketDataClient) -> None:

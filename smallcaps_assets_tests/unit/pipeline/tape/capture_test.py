@@ -70,12 +70,12 @@ A_PM = (ns(12, 57), ns(13, 7))
 
 
 def asked(gate: Gate) -> set[tuple[str, int, int]]:
-    return {(path, int(query["timestamp.gte"]), int(query["timestamp.lt"])) for path, query in gate.asked}
+    return {(path, int(query["timestamp.gte"]), int(query["timestamp.lt"])) for path, query in gate.requests}
 
 
 def test_every_span_is_asked_for_once(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     outcomes = run(lake, client)
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
     assert asked(gate) == {("/v3/trades/AVLO", *A_RTH), ("/v3/trades/CRVO", *C_RTH), ("/v3/trades/AVLO", *A_PM)}
     figures = outcomes["AVLO", "RTH"].figures
     assert (figures["windows"], figures["spans_fetched"], figures["requests"]) == (2, 1, 1)
@@ -132,9 +132,9 @@ def test_a_second_run_asks_nothing_and_touches_nothing(
 ) -> None:
     run(lake, client, kind)
     before = files_below(lake.root)
-    gate.asked.clear()
+    gate.requests.clear()
     outcomes = run(lake, client, kind)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(lake.root) == before
     assert {outcome.figures["windows"] for outcome in outcomes.values()} == {0, 1, 2}
     assert {outcome.figures["spans_fetched"] for outcome in outcomes.values()} == {0}
@@ -146,10 +146,10 @@ def test_one_lost_file_is_one_request_for_exactly_its_span(lake: Lake, client: M
     before = files_below(lake.root)
     lost = lake.tape_wave("core", "quotes", "RTH", "CRVO") / "20251126T155700_20251126T160700.parquet"
     lost.unlink()
-    gate.asked.clear()
+    gate.requests.clear()
     run(lake, client, "trades")
     run(lake, client, "quotes")
-    assert [path for path, _ in gate.asked] == ["/v3/quotes/CRVO"]
+    assert [path for path, _ in gate.requests] == ["/v3/quotes/CRVO"]
     assert asked(gate) == {("/v3/quotes/CRVO", *C_RTH)}
     after = files_below(lake.root)
     name = lost.relative_to(lake.root).as_posix()
@@ -186,7 +186,7 @@ def test_a_span_that_fails_does_not_stop_the_others_and_is_told(
     assert not outcomes["AVLO", "RTH"].problems
     assert not outcomes["AVLO", "PM"].problems
     # two attempts of one span, one of each other
-    assert len(gate.asked) == 4
+    assert len(gate.requests) == 4
     run(lake, client, "quotes")
     ledger = build_ledger(MANIFEST, capture(lake, client, "trades").tape)
     states = dict(ledger.select("event_id", "state").iter_rows())
@@ -195,7 +195,7 @@ def test_a_span_that_fails_does_not_stop_the_others_and_is_told(
     assert "out of order" in cause
     # once the vendor is well again, only what is missing is asked for, and nothing is said of the past
     gate.rule = lambda path, query: None  # noqa: ARG005
-    gate.asked.clear()
+    gate.requests.clear()
     assert not any(outcome.problems for outcome in run(lake, client).values())
     assert asked(gate) == {("/v3/trades/CRVO", *C_RTH)}
     assert set(build_ledger(MANIFEST, capture(lake, client, "trades").tape)["state"]) == {"complete"}
@@ -226,7 +226,7 @@ def test_a_plan_without_this_data_is_asked_no_more(lake: Lake, client: MarketDat
     )
     (outcome,) = capture(lake, client, "trades").run(many, [("AVLO", "RTH")])
     # two threads may both have asked before the first answer came
-    assert 1 <= len(gate.asked) <= 2
+    assert 1 <= len(gate.requests) <= 2
     assert len(outcome.problems) == outcome.figures["spans_failed"] == 18
     ledger = build_ledger(many, capture(lake, client, "trades").tape)
     assert set(ledger["state"]) == {"denied"}
@@ -264,19 +264,19 @@ def test_an_empty_answer_is_an_artefact_and_is_not_asked_for_again(
     saturday = manifest_of(event("2025-11-29 10:00", symbol="AVLO"))
     for kind in ("trades", "quotes"):
         list(capture(lake, client, kind).run(saturday, [("AVLO", "RTH")]))
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
     assert build_ledger(saturday, capture(lake, client, "trades").tape)["state"].to_list() == ["empty"]
     list(capture(lake, client, "trades").run(saturday, [("AVLO", "RTH")]))
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
 
 
 def test_more_resolution_is_fetched_again_and_less_is_not(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     run(lake, client, "quotes")
-    gate.asked.clear()
+    gate.requests.clear()
     run(lake, client, "quotes", quotes={"by_change_only": True, "max_hz": 1})
-    assert gate.asked == []
+    assert gate.requests == []
     run(lake, client, "quotes", quotes={"by_change_only": False, "max_hz": 20})
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
 
 
 # ------------------------------------------------------------------------------------------------- minute bars
@@ -293,11 +293,11 @@ def test_bars_of_every_session_due_one_request_per_month(
     lake: Lake, client: MarketDataClient, gate: Gate, small_market: SimulatedMarket
 ) -> None:
     outcome = ingest(lake, client, ["AVLO"], [WED, FRI, DECEMBER])["AVLO"]
-    assert [path for path, _ in gate.asked] == [
+    assert [path for path, _ in gate.requests] == [
         "/v2/aggs/ticker/AVLO/range/1/minute/2025-12-01/2025-12-01",
         "/v2/aggs/ticker/AVLO/range/1/minute/2025-11-26/2025-11-28",
     ]
-    assert {query["adjusted"] for _, query in gate.asked} == {"false"}
+    assert {query["adjusted"] for _, query in gate.requests} == {"false"}
     bars = BarsStore(lake).read("AVLO")
     assert_frame_equal(bars, small_market.bars("AVLO", WED, DECEMBER))
     assert outcome.figures | {"sessions_fetched": 3, "rows": bars.height, "requests": 2} == outcome.figures
@@ -307,18 +307,18 @@ def test_bars_of_every_session_due_one_request_per_month(
 def test_only_sessions_that_are_missing_are_fetched(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     ingest(lake, client, ["AVLO"], [TUE])
     before = BarsStore(lake).fingerprints("AVLO")
-    gate.asked.clear()
+    gate.requests.clear()
     # Tuesday lies between the two and comes along, but stays as it is
     outcome = ingest(lake, client, ["AVLO"], [MON, TUE, WED])["AVLO"]
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
     assert outcome.figures["sessions_fetched"] == 2
     assert outcome.figures["rows_on_other_days"] > 0
     assert BarsStore(lake).covered("AVLO") == {MON, TUE, WED}
     assert BarsStore(lake).fingerprints("AVLO")[TUE] == before[TUE]
     untouched = files_below(lake.root)
-    gate.asked.clear()
+    gate.requests.clear()
     assert ingest(lake, client, ["AVLO"], [MON, TUE, WED])["AVLO"].figures["requests"] == 0
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(lake.root) == untouched
 
 
@@ -345,10 +345,10 @@ def test_a_symbol_unknown_to_the_vendor_is_covered_without_bars(lake: Lake, clie
 
 def test_nothing_is_asked_of_a_symbol_that_is_not_followed(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     ingest(lake, client, ["AVLO", "CRVO"], [WED])
-    gate.asked.clear()
+    gate.requests.clear()
     again = ingest_bars(["AVLO", "CRVO"], [WED, FRI], client, BarsStore(lake), 2, followed={"AVLO": date.max})
     assert {outcome.partition[0]: outcome.figures["requests"] for outcome in again} == {"AVLO": 1, "CRVO": 0}
-    assert {path.split("/")[4] for path, _ in gate.asked} == {"AVLO"}
+    assert {path.split("/")[4] for path, _ in gate.requests} == {"AVLO"}
     assert BarsStore(lake).covered("CRVO") == {WED}
 
 
@@ -378,7 +378,7 @@ def test_a_plan_without_bars_is_found_out_by_a_few_requests(lake: Lake, gate: Ga
     gate.rule = lambda path, query: refusal(403)  # noqa: ARG005
     with pytest.raises(NotEntitled):
         list(ingest_bars(["AVLO", "BNRX", "CRVO", "DRFT"] * 5, [TUE], client, BarsStore(lake), 1))
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
 
 
 def test_a_month_that_fails_does_not_hide_the_others(lake: Lake, gate: Gate, client: MarketDataClient) -> None:

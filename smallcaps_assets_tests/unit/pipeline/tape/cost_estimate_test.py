@@ -483,9 +483,9 @@ def vendor(home: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def test_the_vendor_is_asked_with_two_requests(vendor: str, gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--config", vendor]) == 0
-    assert gate.asked == []
+    assert gate.requests == []
     assert main(["plan", "--check", "--config", vendor]) == 0
-    assert [path for path, _ in gate.asked] == ["/v3/trades/CRVO", "/v3/quotes/CRVO"]
+    assert [path for path, _ in gate.requests] == ["/v3/trades/CRVO", "/v3/quotes/CRVO"]
     told = capsys.readouterr().out
     assert "check of trades: allowed" in told
     assert "check of quotes: allowed" in told
@@ -498,7 +498,7 @@ def test_nothing_is_asked_for_a_universe_above_the_limits(
     assert main(["plan", "--config", vendor]) == 0
     assert main(["plan", "--check", "--config", vendor]) == 2
     assert "20 of 20 symbols (100.0 %) are of unknown type" in capsys.readouterr().err
-    assert gate.asked == []
+    assert gate.requests == []
 
 
 def test_a_plan_without_quotes_is_told_before_it_is_paid_for(

@@ -12,7 +12,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
-from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
+from smallcaps_assets.errors import InputError, MarketDataError, RequestRejected, VendorUnavailable
 from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
@@ -65,8 +65,8 @@ def followed(universe: pl.DataFrame) -> list[str]:
     return universe.filter("active")["symbol"].to_list()
 
 
-def details_asked(gate: Gate) -> list[str]:
-    return sorted(path.removeprefix(DETAILS_OF) for path, _ in gate.asked if path.startswith(DETAILS_OF))
+def details_requested(gate: Gate) -> list[str]:
+    return sorted(path.removeprefix(DETAILS_OF) for path, _ in gate.requests if path.startswith(DETAILS_OF))
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_vendors_list_with_reference_data(lake: Lake, client: MarketDataClie
     assert (avlo["market_cap_usd"], avlo["market_cap_date"]) == (details["market_cap"], DAY)
     assert (avlo["first_seen"], avlo["last_seen"]) == (DAY, DAY)
     assert UniverseStore(lake).read().equals(universe)
-    (listing,) = [query for path, query in gate.asked if path == TICKERS]
+    (listing,) = [query for path, query in gate.requests if path == TICKERS]
     assert (listing["market"], listing["active"]) == ("stocks", "true")
     assert "type" not in listing, "who is of another type has a row with the reason"
 
@@ -102,16 +102,16 @@ def test_the_vendors_list_with_reference_data(lake: Lake, client: MarketDataClie
 def test_the_same_question_is_asked_once(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client)
     before = files_below(lake.root)
-    gate.asked.clear()
+    gate.requests.clear()
     assert builder(lake, client).run(DAY).rows.equals(universe)
     limits = default_settings().universe.limits.model_dump() | {"max_large_cap_share": 0.5}
     again = builder(lake, client, limits=limits).run(DAY)
     assert again.rows.equals(universe)
     assert (again.added, again.left) == ([], [])
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(lake.root) == before
     made(lake, client, date(2025, 12, 2))
-    assert gate.asked
+    assert gate.requests
 
 
 LISTED = (
@@ -141,8 +141,8 @@ def test_every_symbol_that_is_listed_has_a_row_and_whoever_is_left_out_a_reason(
     }
     by = dict(universe.select("symbol", "excluded_by").iter_rows())
     assert (by["ADR"], by["CON"], by["ELSE"]) == ("type", "symbol", "exchange")
-    assert details_asked(gate) == ["GOOD"], "who is excluded for nothing costs nothing"
-    (floats,) = [query for path, query in gate.asked if path == "/stocks/vX/float"]
+    assert details_requested(gate) == ["GOOD"], "who is excluded for nothing costs nothing"
+    (floats,) = [query for path, query in gate.requests if path == "/stocks/vX/float"]
     assert floats["ticker.any_of"] == "GOOD"
 
 
@@ -169,7 +169,7 @@ def test_filters_by_price_take_one_request_and_pass_whoever_did_not_trade(
     listings.rows = [ticker(symbol) for symbol in ("CENT", "DEAR", "ONE", "TEN", "STILL")]
     listings.closes = {"CENT": 0.4, "DEAR": 10.01, "ONE": 1.0, "TEN": 10.0}
     assert all(reason is None for reason in told(made(lake, client, max_market_cap_usd=None)).values())
-    assert not [path for path, _ in gate.asked if "grouped" in path]
+    assert not [path for path, _ in gate.requests if "grouped" in path]
     universe = made(lake, client, min_price_usd=1.0, max_price_usd=10.0, max_market_cap_usd=None)
     assert told(universe) == {
         "CENT": "price 0.4 below 1",
@@ -180,7 +180,7 @@ def test_filters_by_price_take_one_request_and_pass_whoever_did_not_trade(
     }
     assert universe["excluded_by"].drop_nulls().to_list() == ["price", "price"]
     assert dict(universe.select("symbol", "price_usd").iter_rows())["STILL"] is None
-    (grouped,) = [path for path, _ in gate.asked if "grouped" in path]
+    (grouped,) = [path for path, _ in gate.requests if "grouped" in path]
     assert grouped.endswith(f"/{DAY}"), "the last session that is over"
 
 
@@ -214,9 +214,9 @@ def test_a_ticker_without_details_counts_as_unknown(
     listings.rows = [ticker("KNOWN"), ticker("GONE")]
     listings.unknown = {"GONE"}
     assert told(made(lake, client)) == {"GONE": None, "KNOWN": None}
-    gate.asked.clear()
+    gate.requests.clear()
     made(lake, client, date(2025, 12, 2))
-    assert details_asked(gate) == [], "that nobody knows it is an answer too"
+    assert details_requested(gate) == [], "that nobody knows it is an answer too"
 
 
 def test_delisted_symbols_are_followed_to_their_last_day(
@@ -232,7 +232,7 @@ def test_delisted_symbols_are_followed_to_their_last_day(
         ticker("WHEN", active=False),
     ]
     assert set(told(made(lake, client))) == {"AGAIN", "LIVE"}
-    gate.asked.clear()
+    gate.requests.clear()
     universe = made(lake, client, include_delisted=True)
     assert told(universe) == {
         "AGAIN": None,
@@ -243,10 +243,10 @@ def test_delisted_symbols_are_followed_to_their_last_day(
     }
     assert UniverseStore(lake).followed() == {"AGAIN": date.max, "LATE": date(2025, 11, 18), "LIVE": date.max}
     # on the day of its delisting the vendor does not know a symbol any more
-    assert [query["date"] for path, query in gate.asked if path == f"{DETAILS_OF}LATE"] == ["2025-11-17"]
-    gate.asked.clear()
+    assert [query["date"] for path, query in gate.requests if path == f"{DETAILS_OF}LATE"] == ["2025-11-17"]
+    gate.requests.clear()
     made(lake, client, date(2026, 12, 1), include_delisted=True)
-    assert details_asked(gate) == ["AGAIN", "LIVE"], "what was, does not age"
+    assert details_requested(gate) == ["AGAIN", "LIVE"], "what was, does not age"
 
 
 def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, client: MarketDataClient) -> None:
@@ -275,18 +275,18 @@ def test_market_caps_are_asked_for_again_when_they_are_too_old(
     made(lake, client, market_cap_max_age_days=7)
     listings.rows.append(ticker("C"))
     listings.caps |= {"A": 3e9, "C": 1e6}
-    gate.asked.clear()
+    gate.requests.clear()
     assert followed(made(lake, client, date(2025, 12, 5), market_cap_max_age_days=7)) == ["A", "B", "C"]
-    assert details_asked(gate) == ["C"]
-    gate.asked.clear()
+    assert details_requested(gate) == ["C"]
+    gate.requests.clear()
     # of the seven days an answer on A lasts four, on B six
     universe = made(lake, client, date(2025, 12, 6), market_cap_max_age_days=7)
-    assert details_asked(gate) == ["A"]
+    assert details_requested(gate) == ["A"]
     assert told(universe)["A"] == "market cap 3 B above 2 B"
     assert universe["market_cap_date"].to_list() == [date(2025, 12, 6), DAY, date(2025, 12, 5)]
-    gate.asked.clear()
+    gate.requests.clear()
     made(lake, client, date(2025, 12, 8), market_cap_max_age_days=7)
-    assert details_asked(gate) == ["B"]
+    assert details_requested(gate) == ["B"]
 
 
 def test_market_caps_of_one_night_are_due_again_on_many(
@@ -297,9 +297,9 @@ def test_market_caps_of_one_night_are_due_again_on_many(
     made(lake, client)
     asked = []
     for days in (15, 20, 25, 30, 31):
-        gate.asked.clear()
+        gate.requests.clear()
         made(lake, client, DAY + timedelta(days=days))
-        asked.append(details_asked(gate))
+        asked.append(details_requested(gate))
     assert asked[0] == [], "nobody is asked about before half of the thirty days"
     assert all(0 < len(some) < 48 for some in asked[1:4])
     assert sorted({symbol for some in asked for symbol in some}) == symbols, "everybody was, after all of them"
@@ -318,9 +318,9 @@ def test_one_symbol_without_a_usable_answer_does_not_stop_the_others(
     assert universe["market_cap_usd"].to_list() == [None, 1e9]
     assert [line for line in log if line.startswith("BAD: type and market cap are unchanged or unknown")]
     gate.rule = listings.reply
-    gate.asked.clear()
+    gate.requests.clear()
     assert told(made(lake, client))["BAD"] == "market cap 3 B above 2 B", "it was no answer: asked again the same day"
-    assert details_asked(gate) == ["BAD"]
+    assert details_requested(gate) == ["BAD"]
 
 
 @pytest.mark.parametrize("case", [(400, 70, 7), (400, 10, 5), (503, 70, 5), (401, 10, 0)])
@@ -358,9 +358,9 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
     kept = set(UniverseStore(lake).details()["symbol"])
     assert len(kept) >= 2 * BATCH - 2, "all but what was under way"
     gate.rule = listings.reply
-    gate.asked.clear()
+    gate.requests.clear()
     assert followed(made(lake, client)) == symbols
-    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
+    assert details_requested(gate) == [symbol for symbol in symbols if symbol not in kept]
 
 
 # builds the universe of a lake, in a process that can be killed
@@ -395,14 +395,14 @@ def test_a_killed_run_goes_on_where_it_stopped(
     running.append(subprocess.Popen(command, stderr=subprocess.PIPE))
     _, said = running[0].communicate(timeout=120)
     assert not lake.universe.exists(), said
-    assert symbols[-1] in details_asked(gate), said
+    assert symbols[-1] in details_requested(gate), said
     kept = set(UniverseStore(lake).details()["symbol"])
     assert len(kept) in (BATCH, 2 * BATCH, 3 * BATCH)
     assert len(kept) >= 3 * BATCH - BATCH - 2, "all but a batch and what was under way"
     gate.rule = listings.reply
-    gate.asked.clear()
+    gate.requests.clear()
     assert followed(made(lake, client)) == symbols
-    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
+    assert details_requested(gate) == [symbol for symbol in symbols if symbol not in kept]
 
 
 def test_details_of_another_source_are_not_taken(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
@@ -420,13 +420,13 @@ def test_a_plan_without_details_costs_one_request_and_counts_as_unknown(
     gate.rule = lambda path, query: refusal(403) if path.startswith(DETAILS_OF) else listings.reply(path, query)
     log: list[str] = []
     assert len(followed(builder(lake, client, log).run(DAY).rows)) == 8
-    assert len(details_asked(gate)) == 1
+    assert len(details_requested(gate)) == 1
     assert any("types and market caps of 8 symbols count as unknown" in line for line in log)
 
 
 def test_without_the_filter_no_market_cap_is_asked_for(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client, max_market_cap_usd=None)
-    assert details_asked(gate) == []
+    assert details_requested(gate) == []
     assert universe["market_cap_usd"].null_count() == 4
 
 
@@ -457,9 +457,9 @@ def test_what_the_plan_denied_is_asked_for_again_once_it_is_in_it(
     assert made(lake, client, min_price_usd=0.01)[column].null_count() == 4
     gate.rule = lambda path, query: None  # noqa: ARG005
     assert made(lake, client, min_price_usd=0.01)[column].null_count() < 4
-    gate.asked.clear()
+    gate.requests.clear()
     made(lake, client, min_price_usd=0.01)
-    assert gate.asked == []
+    assert gate.requests == []
 
 
 def test_what_the_plan_has_is_known_also_where_the_other_is_not_in_it(
@@ -480,7 +480,7 @@ def test_a_list_that_cannot_be_had_changes_nothing(lake: Lake, client: MarketDat
     made(lake, client)
     before = files_below(lake.root)
     gate.rule = lambda path, query: refusal(400)  # noqa: ARG005
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRejected):
         made(lake, client, date(2025, 12, 2))
     assert files_below(lake.root) == before
 
@@ -490,7 +490,7 @@ def test_a_list_that_cannot_be_had_changes_nothing(lake: Lake, client: MarketDat
 
 def test_symbols_that_are_named_need_no_list(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client, symbols=["CRVO", "AVLO", "CRVO"], reference_data=False)
-    assert gate.asked == []
+    assert gate.requests == []
     assert universe["symbol"].to_list() == ["AVLO", "CRVO"]
     assert universe["float_shares"].null_count() == 2
 
@@ -506,7 +506,7 @@ def test_symbols_that_are_named_are_followed_whatever_they_are_and_known_for_wha
     assert universe["ticker_type"].to_list() == ["CS", "ETF", None]
     assert universe["market_cap_usd"].to_list() == [3.4e12, None, None]
     assert universe["primary_exchange"].to_list() == ["XNAS", "ARCX", None]
-    assert not [path for path, _ in gate.asked if path == TICKERS]
+    assert not [path for path, _ in gate.requests if path == TICKERS]
 
 
 def test_a_file_is_asked_about_only_where_it_does_not_say(
@@ -526,10 +526,10 @@ def test_a_file_is_asked_about_only_where_it_does_not_say(
         "BNRX": None,
         "CRVO": "inactive in mine.csv",
     }
-    assert details_asked(gate) == ["ATRA", "BNRX"]
+    assert details_requested(gate) == ["ATRA", "BNRX"]
     rows = universe.filter("active").select("symbol", "ticker_type", "market_cap_usd", "market_cap_date").rows()
     assert rows == [("AEMD", "CS", 5e6, DAY), ("ATRA", "CS", 7e6, DAY), ("BNRX", "CS", 9e6, DAY)]
-    (floats,) = [query for path, query in gate.asked if path == "/stocks/vX/float"]
+    (floats,) = [query for path, query in gate.requests if path == "/stocks/vX/float"]
     assert floats["ticker.any_of"] == "ATRA,BNRX"
     assert universe.filter(symbol="AEMD")["float_shares"].item() == 1e6
 
@@ -540,14 +540,14 @@ def test_a_file_that_is_edited_is_read_again_and_one_that_is_not_costs_nothing(
     file = lake.root.parent / "mine.csv"
     file.write_text("ticker\nAVLO\nBNRX\n")
     made(lake, client, file="mine.csv")
-    gate.asked.clear()
+    gate.requests.clear()
     assert builder(lake, client, file="mine.csv").run(DAY).added == []
-    assert gate.asked == []
+    assert gate.requests == []
     file.write_text("ticker\nAVLO\nCRVO\n")
     again = builder(lake, client, file="mine.csv").run(DAY)
     assert (again.added, again.left) == (["CRVO"], ["BNRX"])
     assert told(again.rows) == {"AVLO": None, "BNRX": "no longer in mine.csv", "CRVO": None}
-    assert details_asked(gate) == ["CRVO"]
+    assert details_requested(gate) == ["CRVO"]
 
 
 def test_a_file_that_is_gone_is_named(lake: Lake, client: MarketDataClient) -> None:
