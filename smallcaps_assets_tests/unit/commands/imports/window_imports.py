@@ -17,18 +17,18 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of
 from smallcaps_assets_tests.repository import REPOSITORY
 
-# two windows of AVLO that are one span, one of CRVO, and one of AVLO before the open
+# two windows of AVLO that form one span, one of CRVO, and one of AVLO before the open
 MARKET = manifest_of(
     event("2025-11-26 10:00", event_id="AVLO_a_1", symbol="AVLO"),
     event("2025-11-26 10:05", event_id="AVLO_a_2", symbol="AVLO"),
     event("2025-11-26 11:00", event_id="CRVO_c_1", symbol="CRVO"),
     event("2025-11-26 08:00", event_id="AVLO_p_1", symbol="AVLO", session="PM"),
 )
-HELD = ["--before", "3", "--after", "7"]
+COVERAGE = ["--before", "3", "--after", "7"]
 
 
 def make_home(folder: Path, environment: pytest.MonkeyPatch) -> Path:
-    """Make a folder like a fresh clone and work in it, until `environment` is put back."""
+    """Make a folder like a fresh clone and work in it, until `environment` is restored."""
     shutil.copytree(REPOSITORY / "config", folder / "config")
     shutil.copy(REPOSITORY / "dagster.yaml", folder / "dagster.yaml")
     for name in (
@@ -46,12 +46,12 @@ def freeze(lake: Lake, manifest: pl.DataFrame, profile: str = "core") -> None:
     store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=LATER)
 
 
-def import_windows(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
-    """Run the command over a folder, which must return `code`; returns what it reports."""
+def run_import(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
+    """Run the command over a folder, which must return `code`; returns the JSON output."""
     with redirect_stdout(io.StringIO()) as printed:
         assert main(["import", "windows", str(folder), "--json", *arguments]) == code
-    report: dict[str, Any] = json.loads(printed.getvalue())
-    return report
+    output: dict[str, Any] = json.loads(printed.getvalue())
+    return output
 
 
 def tape_of(lake: Lake) -> dict[str, pl.DataFrame]:

@@ -24,12 +24,12 @@ from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.conftest import Gate, client_of, files_below, open_gate
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.unit.commands.imports.window_imports import (
-    HELD,
+    COVERAGE,
     MARKET,
     freeze,
-    import_windows,
     ledger,
     make_home,
+    run_import,
     tape_of,
 )
 
@@ -72,7 +72,7 @@ def capture(lake: Lake, client: MarketDataClient, profile: str = "core") -> None
 
 
 def exported(client: MarketDataClient, folder: Path) -> None:
-    """The windows of MARKET as the earlier system kept them; of one symbol under the vendor's names, in flat files."""
+    """The windows of MARKET as the earlier system stored them; one symbol with the vendor's names, in flat files."""
     for row in MARKET.to_dicts():
         start, end = (row["timestamp"] + timedelta(minutes=minutes) for minutes in (-3, 7))
         for kind, download in (("trades", client.trades), ("quotes", client.quotes)):
@@ -91,18 +91,18 @@ def exported(client: MarketDataClient, folder: Path) -> None:
 
 
 def import_again(home: Path) -> dict[str, Any]:
-    return import_windows(home / "old", "--profile", "core", *HELD, "--resolution", "full")
+    return run_import(home / "old", "--profile", "core", *COVERAGE, "--resolution", "full")
 
 
 @pytest.fixture(scope="module")
 def imported(home: Path, lake: Lake, client: MarketDataClient, gate: Gate) -> dict[str, Any]:
-    """What the import of MARKET's windows reported; it asked nothing of the vendor."""
+    """The output of the import of MARKET's windows, which sent no vendor request."""
     exported(client, home / "old")
     freeze(lake, MARKET)
     gate.requests.clear()
-    report = import_again(home)
+    output = import_again(home)
     assert gate.requests == []
-    return report
+    return output
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def bytes_below(lake: Lake) -> dict[str, bytes]:
     return {name: content for name, (_, content) in files_below(lake.root).items()}
 
 
-def test_the_tape_is_the_one_a_capture_makes(
+def test_imported_tape_equals_captured_tape(
     imported: dict[str, Any], lake: Lake, client: MarketDataClient, tmp_path: Path
 ) -> None:
     other = Lake(tmp_path / "captured")
@@ -134,7 +134,9 @@ def test_the_tape_is_the_one_a_capture_makes(
     assert [imported[kind]["adopted"] for kind in TAPE_KINDS] == [4, 4]
 
 
-def test_a_capture_asks_for_nothing(lake: Lake, client: MarketDataClient, gate: Gate, tmp_path: Path) -> None:
+def test_a_capture_after_the_import_sends_no_request(
+    lake: Lake, client: MarketDataClient, gate: Gate, tmp_path: Path
+) -> None:
     shutil.copytree(lake.root, tmp_path / "lake")
     lake = Lake(tmp_path / "lake")
     gate.requests.clear()
@@ -142,7 +144,7 @@ def test_a_capture_asks_for_nothing(lake: Lake, client: MarketDataClient, gate: 
     capture(lake, client)
     assert gate.requests == []
     assert files_below(lake.root) == before
-    # nor does another profile ask for the trades, which are not thinned
+    # another profile does not fetch the trades either, since they are not thinned
     freeze(lake, MARKET, "plus")
     capture(lake, client, "plus")
     assert gate.requests
@@ -152,7 +154,7 @@ def test_a_capture_asks_for_nothing(lake: Lake, client: MarketDataClient, gate: 
     assert all(names)
 
 
-def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
+def test_the_ledger_certifies_imported_tape(lake: Lake) -> None:
     rows = ledger(lake)
     assert {row["state"] for row in rows.values()} == {"complete"}
     assert {row[f"{kind}_requests"] for row in rows.values() for kind in TAPE_KINDS} == {0}
@@ -165,12 +167,12 @@ def test_the_ledger_certifies_what_was_taken_in(lake: Lake) -> None:
     assert capture_effort(TapeStore(lake, "core", PARAMS))["requests"].sum() == 0
 
 
-def test_verify_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_accepts_imported_tape(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--profile", "core"]) == 0
     assert "every file is as certified" in capsys.readouterr().out
 
 
-def test_dagster_is_told_of_whole_partitions(imported: dict[str, Any], home: Path) -> None:
+def test_complete_partitions_are_recorded_in_dagster(imported: dict[str, Any], home: Path) -> None:
     assert imported["partitions_told_to_dagster"] == {"trades": 3, "quotes": 3}
     with open_state_as_is(load_settings()) as instance:
         assert set(instance.get_dynamic_partitions("symbols")) == {"AVLO", "CRVO"}
@@ -180,7 +182,7 @@ def test_dagster_is_told_of_whole_partitions(imported: dict[str, Any], home: Pat
     assert import_again(home)["partitions_told_to_dagster"] == {"trades": 0, "quotes": 0}
 
 
-def test_the_same_again_changes_no_byte(lake: Lake, home: Path) -> None:
+def test_repeating_an_import_changes_no_byte(lake: Lake, home: Path) -> None:
     before = files_below(lake.root)
     again = import_again(home)
     assert files_below(lake.root) == before
@@ -188,7 +190,7 @@ def test_the_same_again_changes_no_byte(lake: Lake, home: Path) -> None:
     assert [again[kind]["adopted"] for kind in TAPE_KINDS] == [0, 0]
 
 
-def test_what_is_lost_is_taken_in_again(lake: Lake, home: Path) -> None:
+def test_lost_tape_is_imported_again(lake: Lake, home: Path) -> None:
     before = bytes_below(lake)
     lost = lake.tape_wave("core", "trades", "RTH", "AVLO") / "20251126T145700_20251126T151200.parquet"
     lost.unlink()
