@@ -388,6 +388,7 @@ DAY_LONG = manifest_of(
 )
 
 
+@pytest.mark.slow
 def test_files_shorter_than_declared_are_rejected(
     lake: Lake, tmp_path: Path, import_windows: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:
