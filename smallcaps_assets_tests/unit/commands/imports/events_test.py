@@ -28,9 +28,9 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
-TOLD = list(EVENTS)[:17]
+COLUMNS = list(EVENTS)[:17]
 OLD = {
-    **dict.fromkeys(TOLD, pl.Float32),
+    **dict.fromkeys(COLUMNS, pl.Float32),
     **dict.fromkeys(("symbol", "event_type", "direction", "session", "event_bias", "close_vs_open"), pl.String),
     "timestamp": pl.Datetime("ms"),
     "date": pl.Date,
@@ -352,7 +352,7 @@ def test_missing_figures_are_computed_from_the_bars_of_the_lake(
         of_symbol = bars.filter(pl.col("symbol") == one)
         store.add(one, month, of_month, of_symbol.filter(DAY.is_in(of_month)), QUARANTINED_BARS.to_frame())
     prices = ["open", "high", "low", "close", "spike_x", "dollar_volume"]
-    rows = master.select(TOLD).with_columns(pl.col(prices).cast(pl.Float32))
+    rows = master.select(COLUMNS).with_columns(pl.col(prices).cast(pl.Float32))
     # for one event the earlier system had another bar, such as one adjusted for a split
     halved = pl.when(pl.int_range(pl.len()) == 0).then(pl.col(prices[:4]) / 2).otherwise(pl.col(prices[:4]))
     rows.with_columns(halved).write_parquet(tmp_path / "old.parquet")
