@@ -38,6 +38,7 @@ class Download:
     pages: int
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
     repeats: int = 0  # rows removed because they repeat another exactly
+    unserved: tuple[str, ...] = ()  # requested symbols whose answer is bad
 
 
 @dataclass(frozen=True, kw_only=True)

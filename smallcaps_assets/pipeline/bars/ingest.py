@@ -24,8 +24,8 @@ from smallcaps_assets.errors import (
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.month_files import DAY, combine_fingerprints, count_bars
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload
-from smallcaps_assets.pipeline.bars.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
@@ -156,10 +156,10 @@ class _Ingest:
         for part in narrow(sessions, fetch, self._further):
             if isinstance(part, Served):
                 self._plan.served()
-                self._publish(month, part.sessions, part.answer)
+                self._publish(month, part.parts, part.answer)
                 is_served = True
             else:
-                self._fail(f"{month:%Y-%m}" if part.sessions == sessions else _name(part.sessions), part.error)
+                self._fail(f"{month:%Y-%m}" if part.parts == sessions else _name(part.parts), part.error)
         if not is_served and len(sessions) >= _MANY:
             self._further = 0
 
