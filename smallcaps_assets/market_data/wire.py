@@ -71,9 +71,7 @@ def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Parsed
     frame = frame_rows(rows, required=("t",))
     check_sent(frame, body, ("o", "h", "l", "c", "v"))
     _check_window(frame, "t", MS_PER_S, window)
-    if not frame["t"].is_sorted():
-        _check_order("t", frame["t"].unique(maintain_order=True))
-        frame = frame.sort("t", maintain_order=True)
+    frame = _in_order(frame, "t", frame["t"])
     bars = frame.select(
         pl.lit(symbol).alias("symbol"),
         (pl.col("t") * 1_000).cast(BARS["timestamp"]).alias("timestamp"),
@@ -83,7 +81,7 @@ def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Parsed
 
 
 def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> ParsedPage:
-    """A page of trades, in the order sent; `size` is `decimal_size` where the vendor gives it.
+    """A page of trades, in order of time; `size` is `decimal_size` where the vendor gives it.
 
     Args:
         body: the answer, decompressed.
@@ -109,7 +107,7 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
 
 
 def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> ParsedPage:
-    """A page of quotes, in the order sent; sizes in the vendor's unit, an absent side is null.
+    """A page of quotes, in order of time; sizes in the vendor's unit, an absent side is null.
 
     Args:
         body: the answer, decompressed.
@@ -132,8 +130,7 @@ def _parse_ticks(
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     frame, head = parse_rows(body, fields, [name for name in required if name in fields])
     _check_window(frame, "sip_timestamp", NS_PER_S, window)
-    _check_order("sip_timestamp", frame["sip_timestamp"])
-    return frame, head
+    return _in_order(frame, "sip_timestamp", *frame.get_columns()), head
 
 
 def _select_fields(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.DataType]:
@@ -169,6 +166,10 @@ def _check_window(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int,
         )
 
 
-def _check_order(name: str, times: pl.Series) -> None:
-    if not times.is_sorted():
+def _in_order(frame: pl.DataFrame, name: str, *identity: pl.Series) -> pl.DataFrame:
+    """Rows in order of time. Only rows that repeat an earlier one in all columns of `identity` may be out of order."""
+    if frame[name].is_sorted():
+        return frame
+    if not pl.DataFrame(identity).unique(maintain_order=True)[name].is_sorted():
         raise BadPage(f"`{name}` is not in ascending order")
+    return frame.sort(name, maintain_order=True)

@@ -91,13 +91,14 @@ def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFra
 def _judge_lengths(checked: pl.DataFrame, beside: Collection[str]) -> pl.DataFrame:
     """Rows with the `reason` of those that are usable but in a session of bars of another length than a minute."""
     reason, keys = pl.col("reason"), [*beside, "symbol", "day"]
-    others = find_other_lengths(checked.filter(reason.is_null() | (reason == NOT_A_MINUTE)), tuple(beside))
+    rows = checked.select(*beside, "symbol", "timestamp", "reason")
+    others = find_other_lengths(rows.filter(reason.is_null() | (reason == NOT_A_MINUTE)), tuple(beside))
     if others.is_empty():
         return checked
     words = {length: other_length_reason(length) for length in others["length_s"].unique()}
     named = others.select(*keys, of_length=pl.col("length_s").replace_strict(words, return_dtype=pl.String))
-    rows = checked.with_columns(day=new_york_date(pl.col("timestamp")))
-    joined = rows.join(named, on=keys, how="left", maintain_order="left")
+    dated = checked.with_columns(day=new_york_date(pl.col("timestamp")))
+    joined = dated.join(named, on=keys, how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce("reason", "of_length").alias("reason")).drop("day", "of_length")
 
 

@@ -207,6 +207,15 @@ def test_a_venue_without_reporting_facility_may_say_zero() -> None:
     assert read_trades(v3({**TRADE, "trf_timestamp": 0}))["trf_timestamp"].to_list() == [None]
 
 
+def test_ticks_that_repeat_exactly_may_do_so_in_any_place() -> None:
+    """An answer that gives its rows once more: they come in order of time, and are removed with other repeats."""
+    rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(4)]
+    repeated = read_trades(v3(*rows, *rows, rows[2]))
+    assert repeated["sequence_number"].to_list() == [0, 0, 1, 1, 2, 2, 2, 3, 3]
+    with pytest.raises(BadPage, match="ascending"):
+        read_trades(v3(*rows, {**rows[2], "price": 1.0}))
+
+
 def test_descending_ticks_are_rejected() -> None:
     with pytest.raises(BadPage, match="ascending"):
         read_trades(v3(TRADE, {**TRADE, "sip_timestamp": START_NS}))
