@@ -231,12 +231,13 @@ def _name(arguments: Namespace) -> str:
 
 def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
     reader = BarReader(BarForm(), optional=())
+    log = _log if arguments.json else print
     if arguments.bars:
-        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude), log_if_long(_log))
+        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude), log_if_long(_log))
+    return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))
 
 
 def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:

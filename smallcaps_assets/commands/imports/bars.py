@@ -30,8 +30,8 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
-from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.imports.bars import BarImport
+from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings.settings import Settings, lake_path
@@ -116,7 +116,7 @@ def run(arguments: Namespace) -> int:
     """
     settings = enter(arguments)
     form = _form(arguments)
-    paths = table_files(arguments.path, SUFFIXES)
+    paths = table_files(arguments.path, SUFFIXES, print)
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "bars")

@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     lake = Lake(lake_path(settings))
     out, quarantine = _places(lake, arguments.out)
-    files = parquet_files(arguments.path, but=[out, quarantine])
+    files = parquet_files(arguments.path, [out, quarantine], _log if arguments.json else print)
     require_real(UniverseStore(lake), settings.source, "events")
     require_writable(out.parent)
     done = EventsImport(
@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
         replace=arguments.replace,
         allow_outside=arguments.allow_outside,
         allow_other_bars=arguments.allow_other_bars,
-        log=lambda line: print(line, file=sys.stderr),
+        log=_log,
     ).run(files, out, quarantine)
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
@@ -91,6 +91,10 @@ def run(arguments: Namespace) -> int:
     for problem in done.problems:
         print(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:

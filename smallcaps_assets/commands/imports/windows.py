@@ -85,7 +85,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
-    files = tape_files(arguments.path)
+    files = tape_files(arguments.path, _log if arguments.json else print)
     if not files:
         raise InputError(
             f"{arguments.path}: no files of events there. Expected names: symbol=X/event=ID/trades.parquet and "
@@ -109,7 +109,7 @@ def run(arguments: Namespace) -> int:
         resolution=_resolution(arguments, files, settings, profile),
         timezone=arguments.timezone,
         config_hash=sidecar["config_hash"],
-        log=lambda line: print(line, file=sys.stderr),
+        log=_log,
     )
     record_import(lake, "windows")
     done = work.run(files)
@@ -127,6 +127,10 @@ def run(arguments: Namespace) -> int:
     if done.stopped is not None:
         raise done.stopped
     return _INCOMPLETE if done.rejected.height else 0
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _covered(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:

@@ -35,20 +35,16 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
     in_batches,
     open_bars,
     scanned,
-    suffix_of,
-    symbol_of_path,
     timeless,
     unreadable,
-    without_suffix,
 )
+from smallcaps_assets.pipeline.imports.symbol_names import suffix_of, symbol_of_name, symbol_of_path
 from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions, count_symbols
 
 # a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
-# a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
-_SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
 # a column that may hold symbols under an unknown name, such as stock_symbol
 _LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
 
@@ -188,19 +184,8 @@ class BarReader:
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
-        stem = without_suffix(file.name, suffix)
-        by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
         like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
-        if like:
-            raise InputError(
-                f"column {like[0]} may hold the symbols. Say so: --columns symbol={like[0]}; if it does not, {by_path}."
-            )
-        if re.fullmatch(_SYMBOL_AS_NAME, stem) is None:
-            raise InputError(
-                f"no column symbol, and its name is none: {stem!r} is not in capitals as tickers are. Say which column "
-                f"it is: --columns symbol=NAME; if there is none, {by_path}."
-            )
-        return stem
+        return symbol_of_name(file, names, like)
 
     def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
         """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""

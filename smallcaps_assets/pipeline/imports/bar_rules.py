@@ -171,7 +171,7 @@ def judge_batch(
     Of several bars of a minute the first in the order of files stays, or the `last`.
     """
     minutes, no_minutes = reject_misplaced(batch, source.symbol)
-    problems += _other_symbols(no_minutes.filter(reason=NOT_OF_PATH), source)
+    problems += find_other_symbols(batch, source.symbol)
     usable, bad_rows = usable_rows(minutes, [FILE])
     found = unique_bars(_in_order(usable, source), last=last)
     every = pl.concat([bad_rows, no_minutes])
@@ -233,14 +233,19 @@ def _because(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
     return rows.with_columns(reason=pl.lit(reason)).select(*QUARANTINED_BARS)
 
 
-def _other_symbols(rows: pl.DataFrame, source: Source) -> list[str]:
-    """The message about rows of another symbol than their path's; none without such rows."""
-    others = ", ".join(rows["symbol"].unique().sort().to_list()[:5])
+def find_other_symbols(bars: pl.DataFrame, symbol: str | None) -> list[str]:
+    """The message about rows (BARS and FILE) of another symbol than that of their path; none without such rows."""
+    rows = bars.filter(pl.col("symbol") != symbol) if symbol is not None else bars.clear()
+    if rows.is_empty():
+        return []
+    others = ", ".join(rows["symbol"].unique().sort().to_list()[:MOST_NAMES])
+    files = rows[FILE].n_unique()
+    more = f" and {files - 1:,} more files" if files > 1 else ""
     message = (
-        f"{source.name}: the path says symbol {source.symbol}, the column symbol {others}. The {rows.height:,} rows of "
-        "another symbol than the path's are set aside: rename the folder or file, or correct the column."
+        f"{rows[FILE][0]}{more}: the path says symbol {symbol}, the column symbol {others}. The {rows.height:,} rows "
+        "of another symbol than the path's are set aside: rename the folder or file, or correct the column."
     )
-    return [message] if others else []
+    return [message]
 
 
 @dataclass

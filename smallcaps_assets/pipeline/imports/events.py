@@ -28,13 +28,14 @@ from smallcaps_assets.domain.imports.events import (
     typed_events,
 )
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
+from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.pipeline.imports.bar_tables import symbol_of_path
+from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 
 EVENTS_PROVENANCE: Final = "adopted events"
@@ -294,9 +295,18 @@ def _scanned(file: Path) -> pl.LazyFrame:
             'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
         )
     frame, symbol = pl.scan_parquet(file, hive_partitioning=False), symbol_of_path(file)
-    if symbol is None or "symbol" in frame.collect_schema():
+    if symbol is None:
         return frame
-    return frame.with_columns(symbol=pl.lit(symbol))
+    if frame.collect_schema().get("symbol", pl.Null()) == pl.Null():
+        return frame.with_columns(symbol=pl.lit(symbol))
+    own = pl.col("symbol").cast(pl.String).fill_null(pl.lit(symbol))
+    others = frame.select(own.filter(canonical_symbol(own) != canonical_name(symbol)).first()).collect().item()
+    if others is not None:
+        raise InputError(
+            f"the path says symbol {symbol}, the column symbol {others}. Rename the folder or file, or correct the "
+            "column."
+        )
+    return frame.with_columns(symbol=own)
 
 
 def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:

@@ -17,8 +17,9 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE, SUFFIXES
+from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE
 from smallcaps_assets.pipeline.imports.bars import BarImport
+from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets_tests.scenarios import Row, bars_from, sessions_of
 
@@ -65,7 +66,7 @@ def importing(
     files = BarReader(form or BarForm(), only, rows_at_once)
     work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
     problems: list[str] = []
-    sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)
+    sources = files.sources(table_files(str(path), SUFFIXES, lambda line: None), work.options, problems)
     outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
     return Result(outcomes, problems + [told for outcome in outcomes for told in outcome.problems], files)
 
