@@ -76,7 +76,7 @@ def _is_hidden(name: str) -> bool:
 
 def _split(found: Iterable[Path], given: int) -> UserFiles:
     """Split files by whether a name below the first `given` parts of their path is hidden."""
-    files, left_out = [], []
+    files, left_out = list[Path](), list[Path]()
     for file in sorted(found):
         (left_out if is_hidden(file.parts[given:]) else files).append(file)
     return UserFiles(files, left_out)

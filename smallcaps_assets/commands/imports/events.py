@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
+from smallcaps_assets.commands.flag_types import price_scale
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.domain.imports.clocks import TimestampForm
@@ -35,6 +36,12 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     parser.add_argument("--timezone", metavar="ZONE", help="time zone of timestamps without one, such as UTC")
     parser.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="unit of numeric timestamps")
+    parser.add_argument(
+        "--price-scale",
+        type=price_scale,
+        metavar="DOLLARS",
+        help="dollars that a price of 1 stands for: 1e-9, 1e-4, 0.01 for cents, or 1 for whole dollars",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write (default: the imported events of the lake)"
     )
@@ -68,13 +75,16 @@ def run(arguments: Namespace) -> int:
     lake = Lake(lake_path(settings))
     out, quarantine = _places(lake, arguments.out)
     files = parquet_files(arguments.path, [out, quarantine], _log if arguments.json else print)
-    require_real(UniverseStore(lake), settings.source, "events")
+    universe = UniverseStore(lake)
+    require_real(universe, settings.source, "events")
     require_writable(out.parent)
     done = EventsImport(
         bars=BarsStore(lake),
         params=settings.detection,
         sessions=settings.sessions,
         clock=TimestampForm(arguments.timezone, arguments.unit),
+        scale=arguments.price_scale,
+        test_symbols=universe.test_symbols(settings.universe),
         replace=arguments.replace,
         allow_outside=arguments.allow_outside,
         allow_other_bars=arguments.allow_other_bars,

@@ -15,6 +15,9 @@ REPEATED: Final = "repeats the minute of an earlier row"
 # of a row that contradicts the bar that stays
 ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
+# No US stock trades above it; a higher price is a bad print, or in another unit than dollars.
+MOST_PRICE_USD: Final = 1_000_000.0
+TOO_HIGH: Final = f"a price is above {MOST_PRICE_USD:,.0f} dollars"
 
 
 class CleanBars(NamedTuple):
@@ -28,8 +31,8 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
     """Separate usable bars from the rest (specification, section 1).
 
     NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, a null or non-positive
-    price, `high` or `low` that contradict open and close, a volume that is null or not positive, or because a usable
-    row of the same symbol and timestamp came before it.
+    price, a price above MOST_PRICE_USD, `high` or `low` that contradict open and close, a volume that is null or not
+    positive, or because a usable row of the same symbol and timestamp came before it.
     """
     usable, rejected = usable_rows(bars)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
@@ -57,6 +60,8 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
         .then(pl.lit("high or low contradicts open and close"))
         .when(volume.is_null() | (volume <= 0))
         .then(pl.lit("volume is missing or not positive"))
+        .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
+        .then(pl.lit(TOO_HIGH))
     )
     checked = (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")

@@ -43,6 +43,8 @@ from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions
 
 # a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
+# given bars (BARS and FILE), the files to reject, each with the reason
+FileRule = Callable[[pl.LazyFrame], Mapping[str, str]]
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
 # a column that may hold symbols under an unknown name, such as stock_symbol
@@ -140,16 +142,13 @@ class BarReader:
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fit_into_memory(mixed)]
 
-    def batches(
-        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
-    ) -> Iterator[pl.DataFrame]:
+    def batches(self, source: Source, faults: Faults, rejecting: Sequence[FileRule] = ()) -> Iterator[pl.DataFrame]:
         """Read all bars of a source (BARS and FILE); in whole symbols where it has more than `rows_at_once` rows.
 
         Args:
             source: one of `sources`.
             faults: receives files that cannot be read, have ambiguous times, or are rejected.
-            rejecting: given bars (BARS and FILE), the files to reject, each with the reason. Called before the first
-                batch is yielded.
+            rejecting: rules for whole files, applied before the first batch is yielded.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
             yield from self._whole_symbols(source, faults, rejecting)
@@ -157,11 +156,12 @@ class BarReader:
         frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             bars = pl.concat(frames)
-            rejected = rejecting(bars.lazy())
-            if rejected:
-                first = next(iter(rejected))
-                faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
-                bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
+            for rule in rejecting:
+                rejected = rule(bars.lazy())
+                if rejected:
+                    first = next(iter(rejected))
+                    faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
+                    bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
             yield bars
 
     def example(self, source: Source, row: pl.DataFrame) -> str:
@@ -241,13 +241,11 @@ class BarReader:
             )
         return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
 
-    def _whole_symbols(
-        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
-    ) -> Iterator[pl.DataFrame]:
+    def _whole_symbols(self, source: Source, faults: Faults, rejecting: Sequence[FileRule]) -> Iterator[pl.DataFrame]:
         """Read a file that does not fit into memory, partitioned by symbol in a temporary folder."""
         try:
             bars = self.scan(source.files)
-            for file, why in rejecting(bars).items():
+            for file, why in (found for rule in rejecting for found in rule(bars).items()):
                 faults.add([Path(file)], f"{file}: {why}")
                 return
             sizes = count_symbols(bars)

@@ -1,5 +1,6 @@
 """Which imported bars are usable: judged by symbol, against the sessions, the lake and one another."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -13,6 +14,7 @@ from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
@@ -166,7 +168,7 @@ def _shares(found: pl.DataFrame, how: str) -> str:
 def judge_batch(
     batch: pl.DataFrame, source: Source, over: Sequence[date], problems: list[str], *, last: bool = False
 ) -> JudgedBatch:
-    """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about the batch as a whole.
+    """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about rows, whatever the lake holds.
 
     Of several bars of a minute the first in the order of files stays, or the `last`.
     """
@@ -246,6 +248,30 @@ def find_other_symbols(bars: pl.DataFrame, symbol: str | None) -> list[str]:
         "of another symbol than the path's are set aside: rename the folder or file, or correct the column."
     )
     return [message]
+
+
+@dataclass
+class RememberedRows:
+    """Counts of the rows of files that are not read again, as they were when they were read."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def bad(self) -> int:
+        """The number of rejected rows, except those in whose place another bar of their minute is used."""
+        return self.counts.total() - self.counts[ANOTHER]
+
+    def add(self, rejections: Rejections) -> None:
+        """Add the rows of an import that is complete."""
+        self.rows += rejections.rows
+        self.counts.update(dict(rejections.bad))
+
+    def lines(self) -> list[str]:
+        """One line on the rejected rows; none where there are none."""
+        total = self.counts.total()
+        causes = "; ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
+        return [f"of their {self.rows:,} rows {total:,} were rejected when they were read: {causes}"] if total else []
 
 
 @dataclass

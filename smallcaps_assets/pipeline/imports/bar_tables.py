@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 import polars as pl
 from pyarrow import ArrowException
 
+from smallcaps_assets.domain.bars.quality import PRICES
 from smallcaps_assets.domain.imports.bars import (
     OPTIONAL,
     BarForm,
@@ -19,6 +20,7 @@ from smallcaps_assets.domain.imports.bars import (
     unparsable_bar_times,
     unparsable_time_error,
 )
+from smallcaps_assets.domain.imports.prices import require_fractions
 from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
@@ -86,6 +88,8 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         frame = scanned(files)
         found = frame.collect_schema()
         names = match_bar_columns(found.names(), form, without if symbol is None else (*without, "symbol"))
+        if form.scale is None:
+            require_fractions(frame, [names[name] for name in PRICES], found)
         is_text = found[names["timestamp"]] == pl.String
         asked = (
             [ambiguous_bar_times(names, form).alias(AMBIGUOUS_TIME), unparsable_bar_times(names).alias(UNPARSABLE_TIME)]

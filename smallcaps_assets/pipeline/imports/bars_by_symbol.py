@@ -12,6 +12,7 @@ from pyarrow import parquet
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars
 from smallcaps_assets.domain.imports.bars import match_bar_columns
 from smallcaps_assets.domain.imports.columns import PLAUSIBLE_S
+from smallcaps_assets.domain.imports.prices import scale_problems
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
@@ -101,7 +102,7 @@ class BarsBySymbol:
         Rows without a usable timestamp are on every date. The good rows (BARS) are minutes whose values are not judged.
 
         Raises:
-            InputError: a file is damaged, or has ambiguous times.
+            InputError: a file is damaged, or has ambiguous times or implausible prices.
         """
         parts = [self._read_named(symbol, first, last) for symbol in symbols if symbol in self.named]
         if not self.mixed_rows.keys().isdisjoint(symbols):
@@ -109,6 +110,8 @@ class BarsBySymbol:
         good = [part.good for part in parts if part.good.height]
         rejected = pl.concat([QUARANTINED_BARS.to_frame(), *(part.quarantined for part in parts)])
         bars = pl.concat(good) if good else BARS.to_frame()
+        for file, why in scale_problems(bars.lazy(), FILE, self.reader.form.scale).items() if good else ():
+            raise InputError(f"{file}: {why}")
         if len(good) > 1 and self.mixed:
             places = {str(path): place for place, path in enumerate(self.extents)}
             bars = bars.sort(pl.col(FILE).replace_strict(places, return_dtype=pl.UInt32), maintain_order=True)
@@ -132,7 +135,7 @@ class BarsBySymbol:
         files = tuple(file for file in source.files if self.extents[file].may_reach(first, last))
         if not files:
             return CleanBars(BARS.to_frame().with_columns(pl.lit("").alias(FILE)), QUARANTINED_BARS.to_frame())
-        frames = list(self.reader.batches(replace(source, files=files), faults, lambda _: {}))
+        frames = list(self.reader.batches(replace(source, files=files), faults))
         if faults.messages:
             raise InputError(faults.messages[0])
         return reject_misplaced(pl.concat(frames), symbol)

@@ -84,9 +84,10 @@ def symbol_of_name(file: Path, columns: Sequence[str], like: Sequence[str] = ())
         )
     if {stem, re.split("[.+-]", stem, maxsplit=1)[-1]} & _WORDS:
         raise InputError(
-            f"no folder and no column says the symbol, and its name {stem} may be a ticker or a word for data, a market "
-            f"or a month. If {stem} is the symbol, put it into a folder `symbol={stem}`, or name it "
-            f"`symbol={stem}{suffix}`. If a column holds symbols, say --columns symbol=NAME; found: {', '.join(columns)}."
+            f"no folder and no column says the symbol, and its name {stem} may be a ticker or a word for data, a "
+            f"market or a month. If {stem} is the symbol, put it into a folder `symbol={stem}`, or name it "
+            f"`symbol={stem}{suffix}`. If a column holds symbols, say --columns symbol=NAME. Columns: "
+            f"{', '.join(columns)}."
         )
     return stem
 

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from smallcaps_assets.domain.imports.tape import sorted_tape, tape_faults, typed_tape
+from smallcaps_assets.domain.imports.prices import PriceScale
+from smallcaps_assets.domain.imports.tape import require_dollars, sorted_tape, tape_faults, typed_tape
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import UTC_US
@@ -97,6 +98,7 @@ class WindowsImport:
         sessions: the bounds between which there are trades and quotes; None to trust `covered` without a check.
         resolution: how quotes were thinned; None where they are the full stream.
         timezone: time zone of timestamps without one.
+        scale: the unit of prices; None for dollars.
         config_hash: that of the manifest, for the provenance.
         log: receives lines about progress.
         clock: the current time.
@@ -109,6 +111,7 @@ class WindowsImport:
     sessions: SessionParams | None
     resolution: Thinning | None
     timezone: str | None
+    scale: PriceScale | None
     config_hash: str
     log: Callable[[str], None]
     clock: Callable[[], datetime] = current_time
@@ -158,7 +161,9 @@ class _Work:
             self.files.setdefault(file.event_id, []).append(file)
         self.rejected: list[tuple[str, str, str, str]] = []
         self.figures = dict.fromkeys(FIGURES, 0) | {"files": len(files)}
-        windows = event_windows(plan.manifest).with_columns(plan.manifest["timestamp"], plan.manifest["volume"])
+        windows = event_windows(plan.manifest).with_columns(
+            plan.manifest[name] for name in ("timestamp", "close", "volume")
+        )
         before, after = (pl.duration(minutes=f"held_{side}") for side in ("before", "after"))
         named = pl.Series("event_id", list(self.files), dtype=pl.String).to_frame()
         self.windows = (
@@ -242,7 +247,7 @@ class _Work:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
         _require_symbol(frame, window["symbol"])
         try:
-            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone, self.plan.scale)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
@@ -250,6 +255,7 @@ class _Work:
         start, end = window["held_start"], window["held_end"]
         # a request up to the end returns rows at the end as well
         rows = rows.filter(pl.col("timestamp") != end)
+        require_dollars(rows, self.kind, window["close"])
         faults = tape_faults(rows, self.kind, start, end)
         if faults:
             times = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M:%S").drop_nulls()

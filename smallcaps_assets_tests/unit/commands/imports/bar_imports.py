@@ -66,7 +66,7 @@ def importing(
     files = BarReader(form or BarForm(), only, rows_at_once)
     work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
     problems: list[str] = []
-    sources = files.sources(table_files(str(path), SUFFIXES, lambda line: None), work.options, problems)
+    sources = files.sources(table_files(str(path), SUFFIXES, print), work.options, problems)
     outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
     return Result(outcomes, problems + [told for outcome in outcomes for told in outcome.problems], files)
 
