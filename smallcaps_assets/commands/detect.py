@@ -40,6 +40,7 @@ EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 _SETTINGS_SUFFIXES: Final = (".yaml", ".yml")
 _QUARANTINE: Final = "quarantine"
 _SHOWN: Final = 5
+_NAMED_BY: Final = "--symbols-from or universe.symbols"
 _OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session, ignored"
 _OF_EVENTS: Final = (
     "{events_found:,} events found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
@@ -181,7 +182,7 @@ class _Result:
 
     def text(self) -> list[str]:
         """All figures as lines of text."""
-        lines = [describe_test_symbols(self._tests)] if self._tests else []
+        lines = [describe_test_symbols(self._tests, _NAMED_BY)] if self._tests else []
         lines += [self._describe_rejected()] if self._rejected else []
         lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
@@ -284,7 +285,7 @@ def _symbols(arguments: Namespace, files: BarsBySymbol, settings: Settings, lake
         tests = _test_symbols(arguments, settings, lake).among(symbols)
         symbols = [symbol for symbol in symbols if symbol not in tests]
         if tests and not symbols:
-            raise InputError(f"{describe_test_symbols(tests)}. --symbols-from FILE names them as well.")
+            raise InputError(f"{describe_test_symbols(tests, _NAMED_BY)}. Nothing is left.")
     return sample(symbols, arguments.sample, arguments.sample_seed) if arguments.sample else symbols, tests
 
 

@@ -97,7 +97,7 @@ def _history(lake: Lake, settings: Settings) -> str:
         f"bars:   {counts['published']:,} of {total:,} symbol-sessions, {total - counts['published']:,} missing\n"
         f"events: {detected:,} of {total:,} symbol-sessions detected, {total - detected:,} missing\n"
         f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}"
-        f"{_not_followed(bars, shards, universe)}"
+        f"{_not_followed(bars, shards, followed)}"
     )
 
 

@@ -38,13 +38,13 @@ class ExchangeTestSymbols:
         return sorted(symbol for symbol in set(symbols) if symbol in self)
 
 
-def describe_test_symbols(symbols: Sequence[str]) -> str:
-    """A sentence on test symbols that were left out; there is at least one."""
+def describe_test_symbols(symbols: Sequence[str], named_by: str = "universe.symbols or universe.file") -> str:
+    """A sentence on test symbols that are left out unless `named_by` names them; there is at least one."""
     more = f" and {len(symbols) - MOST_NAMED:,} more" if len(symbols) > MOST_NAMED else ""
     what = "1 test symbol" if len(symbols) == 1 else f"{len(symbols):,} test symbols"
     return (
         f"{what} of exchanges ({', '.join(symbols[:MOST_NAMED])}{more}): no events are made of them, unless "
-        "universe.symbols or universe.file names them (see universe.test_symbols)"
+        f"{named_by} names them (see universe.test_symbols)"
     )
 
 

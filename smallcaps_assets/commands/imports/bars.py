@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
@@ -151,7 +151,8 @@ def run(arguments: Namespace) -> int:
             for outcome in some:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
             figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
-    _report(paths, figures, recorder.symbols, work, universe, universe.test_symbols(settings.universe))
+    notes = _describe_symbols(recorder.symbols, universe.followed(), universe.test_symbols(settings.universe))
+    _report(paths, figures, recorder.symbols, work, notes)
     first = recorder.first
     if first and first < settings.history.first_session:
         print(
@@ -159,6 +160,20 @@ def run(arguments: Namespace) -> int:
             f"early is fetched by itself; set it to {first} to have holes filled, which `smallcaps coverage` shows"
         )
     return _verdict(arguments.path, problems, figures, recorder.symbols, work)
+
+
+def _describe_symbols(symbols: set[str], followed: Collection[str], test_symbols: ExchangeTestSymbols) -> list[str]:
+    """Sentences on symbols of which no events are made, and on those that the universe does not follow."""
+    tests = test_symbols.among(symbols)
+    notes = [describe_test_symbols(tests)] if tests else []
+    others = sorted(symbols.difference(followed, tests))
+    if others:
+        more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
+        notes.append(
+            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:_MOST_NAMES])}{more}. "
+            "Their bars are used, but nothing is fetched for them"
+        )
+    return notes
 
 
 def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
@@ -255,12 +270,7 @@ def _sessions_over(settings: Settings) -> list[date]:
 
 
 def _report(
-    paths: Sequence[Path],
-    figures: Counter[str],
-    symbols: set[str],
-    work: BarImport,
-    universe: UniverseStore,
-    test_symbols: ExchangeTestSymbols,
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], work: BarImport, notes: Sequence[str]
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
     if figures["before"]:
@@ -283,19 +293,11 @@ def _report(
         print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
     if figures["rows_quarantined"]:
         copies = f" ({figures['rows_copies']:,} exact copies of them)" if figures["rows_copies"] else ""
-        print(f"{figures['rows_quarantined']:,} bad rows quarantined in {universe.lake.quarantine}{copies}:")
+        print(f"{figures['rows_quarantined']:,} bad rows quarantined in {work.store.lake.quarantine}{copies}:")
         print("\n".join(work.rejected.lines()))
     if work.files.extra:
         print(f"ignored columns: {', '.join(sorted(work.files.extra))}")
-    tests = test_symbols.among(symbols)
-    if tests:
-        print(describe_test_symbols(tests))
-    others = sorted(symbols - universe.followed().keys())
-    if others:
-        more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
-        print(
-            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:_MOST_NAMES])}{more}. "
-            "Their bars are used, but nothing is fetched for them"
-        )
+    for note in notes:
+        print(note)
     if any(figures[name] for name in CHANGES):
         print("next: materialize event_shards of these symbols, then master_events and the manifests")

@@ -103,12 +103,13 @@ def _date(found: pl.DataType) -> pl.Expr:
     return column.cast(pl.String) if found in (pl.String, pl.Categorical, pl.Null) else pl.lit(None, pl.String)
 
 
-def import_events(
+def import_events(  # noqa: PLR0913 -- tables, parameters and what is left out
     rows: pl.DataFrame,
     sessions: pl.DataFrame,
     facts: pl.DataFrame,
     cooldown: CooldownParams,
     tier_min_scores: list[float],
+    *,
     test_symbols: ExchangeTestSymbols,
 ) -> ImportedEvents:
     """MASTER of the rows of an earlier table and of the events imported before, with counts of repairs.

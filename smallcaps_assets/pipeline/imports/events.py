@@ -120,7 +120,12 @@ class EventsImport:
         if not self.allow_other_bars:
             self._require_bars(rows.filter(~pl.col("here")).select(_EVENT_COLUMNS), sessions, facts, days)
         imported = import_events(
-            rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores, self.test_symbols
+            rows,
+            sessions,
+            facts,
+            self.params.cooldown,
+            self.params.tier_min_scores,
+            test_symbols=self.test_symbols,
         )
         if not imported.repairs["events"]:
             reasons = [f"{count:,} rows: {why}" for why, count in imported.repairs["quarantined_because"].items()]
