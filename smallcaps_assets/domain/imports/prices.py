@@ -51,7 +51,10 @@ class PriceScale:
         if value == 1:
             return prices
         parts = 1 / value
-        return prices / float(parts) if parts == parts.to_integral_value() else prices * float(value)
+        if parts != parts.to_integral_value():
+            return prices * float(value)
+        # of a constant Polars multiplies with the reciprocal, which rounds twice: 4.996300000000001
+        return prices / (prices * 0 + float(parts))
 
 
 def price(name: str, found: pl.DataType, scale: PriceScale | None = None) -> pl.Expr:
@@ -99,7 +102,7 @@ def scale_problems(bars: pl.LazyFrame, by: str, scale: PriceScale | None) -> dic
         bars=pl.len(),
         high=(close > MOST_PRICE_USD).sum(),
         whole=is_whole.fill_null(value=False).sum(),
-        differ=close.min() < close.max(),
+        differ=pl.col("low").min() < pl.col("high").max(),
         first=close.first(),
         typical=_typical(close),
     )
@@ -139,7 +142,7 @@ def other_price_problem(found: float, expected: float) -> str | None:
     scale = min(_SCALES, key=lambda scale: abs(math.log(found * float(scale) / expected)))
     is_scale = 1 / MOST_TIMES < found * float(scale) / expected < MOST_TIMES
     remedy = _as_scale(found, scale) if is_scale else "Most likely they are adjusted for splits, or of another symbol"
-    return f"its prices are about {found:,.10g}, but the event's bar closes at {expected:,.10g}. {remedy}"
+    return f"its prices are about {found:,.6g}, but the event's bar closes at {expected:,.6g}. {remedy}"
 
 
 def _remedy(example: float, typical: float) -> str:
@@ -148,4 +151,4 @@ def _remedy(example: float, typical: float) -> str:
 
 def _as_scale(example: float, scale: str) -> str:
     unit = "cents" if scale == "0.01" else f"whole numbers of {scale} dollars"
-    return f"Most likely they are {unit} (then {example * float(scale):,.10g}): give --price-scale {scale}"
+    return f"Most likely they are {unit} (then {example * float(scale):,.6g}): give --price-scale {scale}"

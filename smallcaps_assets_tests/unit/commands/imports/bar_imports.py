@@ -17,6 +17,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_rules import RememberedRows
 from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE
 from smallcaps_assets.pipeline.imports.bars import BarImport
 from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
@@ -46,6 +47,7 @@ class Result(NamedTuple):
     outcomes: list[Outcome]
     problems: list[str]
     files: BarReader
+    before: RememberedRows
 
     @property
     def figures(self) -> Counter[str]:
@@ -68,7 +70,8 @@ def importing(
     problems: list[str] = []
     sources = files.sources(table_files(str(path), SUFFIXES, print), work.options, problems)
     outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
-    return Result(outcomes, problems + [told for outcome in outcomes for told in outcome.problems], files)
+    problems += [told for outcome in outcomes for told in outcome.problems]
+    return Result(outcomes, problems, files, work.before)
 
 
 def held(lake: Lake) -> pl.DataFrame:
