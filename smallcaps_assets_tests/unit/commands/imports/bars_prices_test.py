@@ -15,7 +15,7 @@ from smallcaps_assets_tests.scenarios import Row, bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     ONE,
     PRICES,
-    held,
+    stored,
     importing,
     of_symbol,
     put,
@@ -39,10 +39,10 @@ def test_prices_of_1e_9_are_rejected_and_named(
 ) -> None:
     file = put(brought / name, in_nano(DOLLARS, dtype))
     put(brought / "symbol=BRK.B.parquet", of_symbol("BRK.B"))
-    (told,) = importing(lake, brought).problems
-    assert told.startswith(f"{file}: ")
-    assert "such as 4,996,300,000" in told
-    assert "1e-9 dollars (then 4.9963): give --price-scale 1e-9" in told
+    (message,) = importing(lake, brought).problems
+    assert message.startswith(f"{file}: ")
+    assert "such as 4,996,300,000" in message
+    assert "1e-9 dollars (then 4.9963): give --price-scale 1e-9" in message
     assert BarsStore(lake).symbols() == ["BRK.B"]
     # as the message says
     assert not importing(lake, file, BarForm(scale=NANO)).problems
@@ -55,21 +55,21 @@ def test_other_parts_of_a_dollar_are_seen_by_their_missing_fractions(
 ) -> None:
     whole = DOLLARS.with_columns((pl.col(PRICES) * per_dollar).round(0))
     put(brought / "bars.csv", whole)
-    (told,) = importing(lake, brought).problems
-    assert f"give --price-scale {scale}; or --price-scale 1, if they are dollars" in told
-    assert held(lake).is_empty()
+    (message,) = importing(lake, brought).problems
+    assert f"give --price-scale {scale}; or --price-scale 1, if they are dollars" in message
+    assert stored(lake).is_empty()
     assert not importing(lake, brought, BarForm(scale=PriceScale(scale))).problems
-    assert_frame_equal(held(lake), whole.with_columns(pl.col(PRICES) / per_dollar))
+    assert_frame_equal(stored(lake), whole.with_columns(pl.col(PRICES) / per_dollar))
     importing(Lake(lake.root.with_name("dollars")), brought, BarForm(scale=PriceScale("1")))
-    assert held(Lake(lake.root.with_name("dollars")))["close"].max() == whole["close"].max()
+    assert stored(Lake(lake.root.with_name("dollars")))["close"].max() == whole["close"].max()
 
 
 def test_one_file_of_a_symbol_in_other_units_stops_no_other(lake: Lake, brought: Path) -> None:
     put(brought / "symbol=AEMD" / "1.parquet", ONE)
     wrong = put(brought / "symbol=AEMD" / "2.parquet", in_nano(DOLLARS, pl.Float64))
-    (told,) = importing(lake, brought).problems
-    assert told.startswith(f"{wrong}: ")
-    assert_frame_equal(held(lake), ONE)
+    (message,) = importing(lake, brought).problems
+    assert message.startswith(f"{wrong}: ")
+    assert_frame_equal(stored(lake), ONE)
 
 
 @pytest.mark.parametrize("at_once", [1, 1_000])
@@ -78,7 +78,7 @@ def test_a_bad_print_is_quarantined_and_a_dear_stock_is_not(at_once: int, lake: 
     bad = DOLLARS.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(1e6 + 1).otherwise("high").alias("high"))
     put(brought / "bars.parquet", pl.concat([bad, dear]))
     assert not importing(lake, brought, rows_at_once=at_once).problems
-    assert held(lake).height == 59
+    assert stored(lake).height == 59
     assert BarsStore(lake).symbols() == ["AEMD", "BRK.A"]
     assert quarantined(lake) == {"symbol=AEMD/2025-11.parquet": {"a price is above 1,000,000 dollars": 1}}
 
@@ -88,7 +88,7 @@ def test_a_missing_price_of_an_integer_column_is_quarantined(lake: Lake, brought
     put(brought / "bars.parquet", in_nano(DOLLARS).with_columns(none))
     importing(lake, brought, BarForm(scale=NANO))
     assert quarantined(lake) == {"symbol=AEMD/2025-11.parquet": {"a price is missing or not positive": 1}}
-    assert_frame_equal(held(lake).drop("vwap"), pl.concat([DOLLARS[:3], DOLLARS[4:]]).drop("vwap"))
+    assert_frame_equal(stored(lake).drop("vwap"), pl.concat([DOLLARS[:3], DOLLARS[4:]]).drop("vwap"))
 
 
 def test_decimals_with_fractions_are_dollars(lake: Lake, brought: Path) -> None:
@@ -96,4 +96,4 @@ def test_decimals_with_fractions_are_dollars(lake: Lake, brought: Path) -> None:
     assert exact["close"][0] == Decimal("4.9963")
     put(brought / "bars.parquet", exact)
     assert not importing(lake, brought).problems
-    assert_frame_equal(held(lake), DOLLARS, abs_tol=0, rel_tol=0)
+    assert_frame_equal(stored(lake), DOLLARS, abs_tol=0, rel_tol=0)

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, held, importing, of_symbol, put
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, stored, importing, of_symbol, put
 
 # of a name that Windows reserves: its rows are rejected
 UNUSABLE = of_symbol("A|B")
@@ -18,10 +18,10 @@ def test_a_symbol_that_is_rejected_by_name_does_not_have_everything_read_again(l
     file = put(brought / "flat.parquet", pl.concat([of_symbol("KIMPL"), of_symbol("KIMpL"), ONE, of_symbol("ZZpA")]))
     first = importing(lake, brought)
     assert BarsStore(lake).symbols() == ["AEMD", "KIMPL", "ZZpA"]
-    (told,) = first.problems
+    (message,) = first.problems
     before = files_below(lake.root)
     again = importing(lake, brought)
-    assert again.problems == [f"{file}: unchanged, so not read again; rejected before: {told}"]
+    assert again.problems == [f"{file}: unchanged, so not read again; rejected before: {message}"]
     assert not again.figures
     assert {outcome.partition for outcome in again.outcomes if outcome.partition} == {("AEMD",), ("KIMPL",), ("ZZpA",)}
     assert files_below(lake.root) == before
@@ -69,17 +69,17 @@ def test_rows_of_another_symbol_than_the_folders_are_complained_about_again(lake
     folder = brought / "symbol=AEMD"
     put(folder / "1.parquet", ONE)
     wrong = put(folder / "2.parquet", OTHER)
-    (told,) = importing(lake, brought).problems
+    (message,) = importing(lake, brought).problems
     again = importing(lake, brought)
     assert again.problems == [
-        f"{folder / '1.parquet'} and 1 more: unchanged, so not read again; rejected before: {told}"
+        f"{folder / '1.parquet'} and 1 more: unchanged, so not read again; rejected before: {message}"
     ]
     assert not again.figures
     wrong.unlink()
     mended = importing(lake, brought)
     assert not mended.problems
     assert mended.figures["bars_equal"] == 6
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
 
 
 def test_disputed_sessions_are_read_again(lake: Lake, brought: Path) -> None:

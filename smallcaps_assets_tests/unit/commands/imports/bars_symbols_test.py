@@ -10,7 +10,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_name, symbol_of_path
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, held, importing, of_symbol, put
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, stored, importing, of_symbol, put
 
 
 @pytest.mark.parametrize("folder", ["symbol=AEMD", "ticker=AEMD", "sym=AEMD", "Ticker=aemd", "SYMBOL=AEMD/2025"])
@@ -18,14 +18,14 @@ from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, 
 def test_a_folder_wins_over_the_name(folder: str, name: str, lake: Lake, brought: Path) -> None:
     put(brought / folder / name, ONE.drop("symbol"))
     assert not importing(lake, brought).problems
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
 
 
 def test_a_column_wins_over_the_name(lake: Lake, brought: Path) -> None:
     put(brought / "NASDAQ.parquet", ONE)
     put(brought / "CRVO.parquet", OTHER.rename({"symbol": "ticker"}))
     assert not importing(lake, brought).problems
-    assert_frame_equal(held(lake), BOTH)
+    assert_frame_equal(stored(lake), BOTH)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def test_a_column_wins_over_the_name(lake: Lake, brought: Path) -> None:
 def test_a_name_that_may_be_a_word_is_asked_about(word: str, lake: Lake, brought: Path) -> None:
     file = put(brought / "AEMD" / f"{word}.parquet", ONE.drop("symbol"))
     put(brought / "BRK.B.parquet", OTHER.drop("symbol"))
-    (told,) = importing(lake, brought).problems
-    assert f"{file}: no folder and no column says the symbol, and its name {word} may be a ticker or a word" in told
-    assert f"put it into a folder `symbol={word}`, or name it `symbol={word}.parquet`" in told
-    assert "--columns symbol=NAME. Columns: timestamp, open," in told
-    assert_frame_equal(held(lake), OTHER)
+    (message,) = importing(lake, brought).problems
+    assert f"{file}: no folder and no column says the symbol, and its name {word} may be a ticker or a word" in message
+    assert f"put it into a folder `symbol={word}`, or name it `symbol={word}.parquet`" in message
+    assert "--columns symbol=NAME. Columns: timestamp, open," in message
+    assert_frame_equal(stored(lake), OTHER)
     # the remedy
     file.rename(file.with_name(f"symbol={word}.parquet"))
     assert not importing(lake, brought).problems
@@ -69,27 +69,27 @@ def test_percent_encoded_folders_are_decoded(symbol: str, lake: Lake, brought: P
 
 def test_a_decoded_symbol_that_is_unusable_is_named(lake: Lake, brought: Path) -> None:
     file = put(brought / "ticker=A%20B" / "0.parquet", ONE.drop("symbol"))
-    (told,) = importing(lake, brought).problems
-    assert f"{file}: symbol 'A B' is not usable" in told
+    (message,) = importing(lake, brought).problems
+    assert f"{file}: symbol 'A B' is not usable" in message
 
 
 def test_folders_that_disagree_are_named(lake: Lake, brought: Path) -> None:
     file = put(brought / "symbol=AEMD" / "ticker=CRVO" / "0.parquet", ONE.drop("symbol"))
     put(brought / "symbol=BRK.B" / "sym=brk.b" / "0.parquet", OTHER.drop("symbol"))
-    (told,) = importing(lake, brought).problems
-    assert f"{file}: its path says different symbols, symbol=AEMD and ticker=CRVO. Correct the names" in told
-    assert_frame_equal(held(lake), OTHER)
+    (message,) = importing(lake, brought).problems
+    assert f"{file}: its path says different symbols, symbol=AEMD and ticker=CRVO. Correct the names" in message
+    assert_frame_equal(stored(lake), OTHER)
 
 
 def test_a_partition_without_a_symbol_is_named(lake: Lake, brought: Path) -> None:
     file = put(brought / "symbol=__HIVE_DEFAULT_PARTITION__" / "0.parquet", ONE.drop("symbol"))
-    (told,) = importing(lake, brought).problems
-    assert f"{file}: its folder __HIVE_DEFAULT_PARTITION__ holds rows without a symbol" in told
+    (message,) = importing(lake, brought).problems
+    assert f"{file}: its folder __HIVE_DEFAULT_PARTITION__ holds rows without a symbol" in message
 
 
 def test_the_file_whose_column_contradicts_its_folder_is_named(lake: Lake, brought: Path) -> None:
     put(brought / "ticker=AEMD" / "1.parquet", ONE[:2])
     wrong = put(brought / "ticker=AEMD" / "2.parquet", OTHER[2:])
-    (told,) = importing(lake, brought).problems
-    assert told.startswith(f"{wrong}: the path says symbol AEMD, the column symbol BRK.B. The 4 rows")
-    assert_frame_equal(held(lake), ONE[:2])
+    (message,) = importing(lake, brought).problems
+    assert message.startswith(f"{wrong}: the path says symbol AEMD, the column symbol BRK.B. The 4 rows")
+    assert_frame_equal(stored(lake), ONE[:2])

@@ -11,7 +11,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.imports.windows import tape_files
 from smallcaps_assets.simulated.replay.market import ReplayMarket
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, held, importing, put
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, stored, importing, put
 
 STALE = ONE.with_columns(volume=pl.lit(999_999.0), close=pl.col("close") + 0.01)
 COPIES = (
@@ -29,7 +29,7 @@ def test_stale_copies_do_not_win(lake: Lake, brought: Path, capsys: pytest.Captu
     for name in COPIES:
         put(brought / name, STALE)
     assert not importing(lake, brought).problems
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
     hidden = brought / ".Trash" / "AEMD.parquet"
     assert f"left out 5 hidden files or backup copies, e.g. {hidden}" in capsys.readouterr().out
 
@@ -37,7 +37,7 @@ def test_stale_copies_do_not_win(lake: Lake, brought: Path, capsys: pytest.Captu
 def test_a_copy_that_is_named_is_read(lake: Lake, brought: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(brought / ".Trash" / "AEMD.parquet", ONE)
     importing(lake, brought / ".Trash")
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
     assert "left out" not in capsys.readouterr().out
 
 

@@ -69,29 +69,29 @@ def test_what_is_no_scale_is_refused(text: str) -> None:
     ("per_dollar", "scale"), [(10**9, "1e-9"), (10**8, "1e-8"), (10**6, "1e-6"), (10**4, "1e-4"), (100, "0.01")]
 )
 def test_whole_prices_are_asked_about_with_the_likely_scale(per_dollar: int, scale: str) -> None:
-    told = problem(in_units(TWENTY, per_dollar))
-    assert told is not None
-    assert f"give --price-scale {scale}" in told
-    assert "(then 4.9963)" in told or per_dollar == 100
+    message = problem(in_units(TWENTY, per_dollar))
+    assert message is not None
+    assert f"give --price-scale {scale}" in message
+    assert "(then 4.9963)" in message or per_dollar == 100
     # said to be so: nothing is asked
     of_dollars = in_units(TWENTY, per_dollar).with_columns(pl.col("open", "high", "low", "close") / per_dollar)
     assert problem(of_dollars, PriceScale(scale)) is None
 
 
 def test_prices_above_a_million_dollars_are_implausible_even_with_fractions() -> None:
-    told = problem(in_units(TWENTY[:3], 10**9).with_columns(pl.col("close") + 0.5))
-    assert told is not None
-    assert told.startswith(
+    message = problem(in_units(TWENTY[:3], 10**9).with_columns(pl.col("close") + 0.5))
+    assert message is not None
+    assert message.startswith(
         "its prices, such as 4,996,300,000, are implausible: no US stock trades above 1,000,000 dollars"
     )
-    assert "whole numbers of 1e-9 dollars (then 4.9963): give --price-scale 1e-9" in told
+    assert "whole numbers of 1e-9 dollars (then 4.9963): give --price-scale 1e-9" in message
 
 
 def test_a_scale_that_is_too_large_is_seen() -> None:
     scale = PriceScale("0.01")
-    told = problem(in_units(TWENTY, 10**7).with_columns(pl.col("close") * 1.0), scale)
-    assert told is not None
-    assert "implausible" in told
+    message = problem(in_units(TWENTY, 10**7).with_columns(pl.col("close") * 1.0), scale)
+    assert message is not None
+    assert "implausible" in message
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_columns_of_integers_are_asked_about_whatever_their_number() -> None:
 def test_a_few_expensive_stocks_do_not_move_the_likely_scale() -> None:
     """Of a file of many symbols in 1e-4, the first bar may be of one that costs 1,500 dollars."""
     dear: list[Row] = [(1_500.0, 1_500.0, 1_500.0, 1_500.0, 1.0, 1)]
-    told = problem(in_units([*dear, *TWENTY], 10_000))
-    assert told is not None
-    assert "such as 15,000,000" in told
-    assert "(then 1,500): give --price-scale 1e-4" in told
+    message = problem(in_units([*dear, *TWENTY], 10_000))
+    assert message is not None
+    assert "such as 15,000,000" in message
+    assert "(then 1,500): give --price-scale 1e-4" in message
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_a_few_expensive_stocks_do_not_move_the_likely_scale() -> None:
     ],
 )
 def test_prices_of_tape_are_compared_with_the_events(found: float, words: str | None) -> None:
-    told = other_price_problem(found, 5.0)
-    assert told is None if words is None else words in (told or "")
+    message = other_price_problem(found, 5.0)
+    assert message is None if words is None else words in (message or "")
