@@ -15,11 +15,11 @@ from smallcaps_assets_tests.scenarios import Row, bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     ONE,
     PRICES,
-    stored,
     importing,
     of_symbol,
     put,
     quarantined,
+    stored,
 )
 
 # 30 minutes of a small cap; the vwap of a minute is its close

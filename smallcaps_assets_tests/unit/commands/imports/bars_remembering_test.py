@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, stored, importing, of_symbol, put
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, importing, of_symbol, put, stored
 
 # of a name that Windows reserves: its rows are rejected
 UNUSABLE = of_symbol("A|B")

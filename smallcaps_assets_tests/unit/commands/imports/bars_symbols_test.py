@@ -10,7 +10,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_name, symbol_of_path
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, stored, importing, of_symbol, put
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, importing, of_symbol, put, stored
 
 
 @pytest.mark.parametrize("folder", ["symbol=AEMD", "ticker=AEMD", "sym=AEMD", "Ticker=aemd", "SYMBOL=AEMD/2025"])

@@ -11,7 +11,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.imports.windows import tape_files
 from smallcaps_assets.simulated.replay.market import ReplayMarket
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, stored, importing, put
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, importing, put, stored
 
 STALE = ONE.with_columns(volume=pl.lit(999_999.0), close=pl.col("close") + 0.01)
 COPIES = (
