@@ -122,6 +122,8 @@ def run(arguments: Namespace) -> int:
         result = _Result(Path(scratch), outputs, comparison, tests)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
+        for problem in dict.fromkeys(files.problems):
+            _log(problem)
         result.publish(arguments.bars or str(lake.root))
     if arguments.json:
         print(json.dumps(result.document()))

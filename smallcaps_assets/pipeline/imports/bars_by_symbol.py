@@ -1,7 +1,7 @@
 """Whole symbols of many bar files, a few symbols at a time, in any layout of the files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
-from smallcaps_assets.pipeline.imports.bar_rules import reject_misplaced
+from smallcaps_assets.pipeline.imports.bar_rules import find_other_symbols, reject_misplaced
 from smallcaps_assets.pipeline.imports.bar_tables import FILE, UNREADABLE, damaged, in_batches, unreadable
 from smallcaps_assets.pipeline.imports.symbol_partitions import SYMBOL, SymbolPartitions, count_symbols
 from smallcaps_assets.pipeline.progress import with_progress
@@ -49,6 +49,9 @@ class BarsBySymbol:
     extents: Mapping[Path, _Extent]  # of every file, in order
     mixed_rows: Mapping[str, int]  # rows of each symbol in the mixed files
     partitions: SymbolPartitions | None = None  # rows of the mixed files
+    problems: list[str] = field(
+        default_factory=list
+    )  # about rows of another symbol than their path's, as they are read
 
     @classmethod
     def scan(cls, reader: BarReader, paths: Sequence[Path], log: Callable[[str], None]) -> "BarsBySymbol":
@@ -138,7 +141,9 @@ class BarsBySymbol:
         frames = list(self.reader.batches(replace(source, files=files), faults))
         if faults.messages:
             raise InputError(faults.messages[0])
-        return reject_misplaced(pl.concat(frames), symbol)
+        bars = pl.concat(frames)
+        self.problems.extend(find_other_symbols(bars, symbol))
+        return reject_misplaced(bars, symbol)
 
     def _collect_mixed(
         self, wanted: pl.Expr, symbols: Sequence[str] | None, first: date | None, last: date | None

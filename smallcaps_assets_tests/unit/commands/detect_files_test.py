@@ -106,6 +106,16 @@ def test_prices_in_parts_of_a_dollar_are_asked_about(dtype: type[pl.DataType], n
     assert_frame_equal(events(), expected)
 
 
+def test_a_column_that_contradicts_its_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in/ticker=ABCD").mkdir()
+    BARS.head(3).write_parquet("in/ticker=ABCD/OHLCV.parquet")
+    assert main(["detect", "--bars", "in", "--out", "out.parquet"]) == 0
+    output = capsys.readouterr()
+    message = f"in/ticker=ABCD/OHLCV.parquet: the path says symbol ABCD, the column symbol {ONE}. The 3 rows"
+    assert message in output.err
+    assert "3 the path says another symbol" in output.out
+
+
 def test_a_scale_is_of_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", "--out", "out.parquet", "--price-scale", "1e-9"]) == 2
     assert "--price-scale is the unit of files: give --bars PATH as well" in capsys.readouterr().err

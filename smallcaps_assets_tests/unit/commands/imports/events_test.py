@@ -505,7 +505,7 @@ def test_the_symbol_may_be_part_of_the_path(tmp_path: Path, home: Path, capsys: 
     for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S.1", folder / "part-0.parquet")):
         table([old("2025-11-05 10:00", symbol)]).drop("symbol", "session", "date", "tier").write_parquet(path)
     # a column may repeat it, or lack it in some rows
-    rows = [old("2025-11-06 10:00", "S.1"), old("2025-11-07 10:00", "S.1", symbol=None)]
+    rows = [old("2025-11-06 10:00", "S.1"), old("2025-11-07 10:00", "S.1") | {"symbol": None}]
     table(rows).write_parquet(folder / "same.parquet")
     assert import_events(tmp_path / "shards") == 0
     events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
