@@ -13,6 +13,7 @@ import exchange_calendars
 import polars as pl
 
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets_tests.slow_spec.lengths import Session, other_lengths
 from smallcaps_assets_tests.slow_spec.params import DEFAULTS, Params
 
 Row = dict[str, Any]
@@ -71,9 +72,15 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The good rows by (symbol, timestamp), and the quarantined rows unchanged and in input order."""
     kept: dict[tuple[str, datetime], Row] = {}
     quarantined: list[Row] = []
-    for row in bars.select(*BARS).iter_rows(named=True):
+    rows = bars.select(*BARS).to_dicts()
+    dated = [row for row in rows if None not in (row["symbol"], row["timestamp"])]
+    # rows off the minute tell the length of bars as well, but not other bad rows
+    others = other_lengths(
+        (None, row["symbol"], row["timestamp"]) for row in dated if _is_off_minute(row) or not _is_bad(row)
+    )
+    for row in rows:
         key = (row["symbol"], row["timestamp"])
-        if None in key or _is_bad(row) or key in kept:
+        if None in key or _is_off_minute(row) or _is_bad(row) or key in kept or _session(row) in others:
             quarantined.append(row)
         else:
             kept[key] = {**row, "vwap": _finite(row["vwap"])}
@@ -81,6 +88,15 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.DataFrame([kept[key] for key in sorted(kept)], schema=BARS, orient="row"),
         pl.DataFrame(quarantined, schema=BARS, orient="row"),
     )
+
+
+def _session(row: Row) -> Session:
+    return Session(None, row["symbol"], row["timestamp"].astimezone(EASTERN).date())
+
+
+def _is_off_minute(row: Row) -> bool:
+    moment: datetime = row["timestamp"]
+    return moment != moment.replace(second=0, microsecond=0)
 
 
 def _finite(value: float | None) -> float | None:

@@ -30,7 +30,7 @@ from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows
 from smallcaps_assets.pipeline.imports.bars import BarImport
 from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -63,8 +63,6 @@ _MOST_NAMES: Final = 10
 # figures of a symbol that say that its bars are not what they were
 CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
 _INCOMPLETE: Final = 1
-# A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
-MOST_BAD_PCT: Final = 5.0
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -190,11 +188,11 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
         )
     # rows of files that are not read again count as they did, so that the same files give the same exit code
     bad_rows, rows = work.rejected.bad + work.before.bad, figures["rows_read"] + work.before.rows
-    bad = is_beyond(bad_rows, rows, MOST_BAD_PCT)
+    bad = describe_bad_rows(path, bad_rows, rows)
     if bad:
         print(
-            f"{path}: {bad_rows:,} of {rows:,} rows are bad, for the reasons above. If they "
-            "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
+            f"{bad[0]} If they were read wrongly, say how they are to be read and run again: those that come right "
+            "leave the quarantine.",
             file=sys.stderr,
         )
     return _INCOMPLETE if problems or bad else 0

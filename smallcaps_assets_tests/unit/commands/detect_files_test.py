@@ -109,7 +109,7 @@ def test_prices_in_parts_of_a_dollar_are_asked_about(dtype: type[pl.DataType], n
 def test_a_column_that_contradicts_its_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     Path("in/ticker=ABCD").mkdir()
     BARS.head(3).write_parquet("in/ticker=ABCD/OHLCV.parquet")
-    assert main(["detect", "--bars", "in", "--out", "out.parquet"]) == 0
+    assert main(["detect", "--bars", "in", "--out", "out.parquet"]) == 1
     output = capsys.readouterr()
     message = f"in/ticker=ABCD/OHLCV.parquet: the path says symbol ABCD, the column symbol {ONE}. The 3 rows"
     assert message in output.err
