@@ -1,7 +1,7 @@
 """Bars read by ranges of rows are those of partitions, and partitions are written only where ranges overlap."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ READER = BarReader(BarForm())
 STORED = st.lists(st.sampled_from(["A", "b", "B", "CpD", "é", None]), max_size=30)
 
 
-def bars_of(symbols: list[str | None], first: int = 0) -> pl.DataFrame:
+def bars_of(symbols: Sequence[str | None], first: int = 0) -> pl.DataFrame:
     """Minutes of which each is at another price, so that their order shows."""
     rows = pl.int_range(first, first + len(symbols), eager=True)
     moments = datetime(2025, 11, 5, 15, tzinfo=UTC) + pl.duration(minutes=pl.lit(rows))
