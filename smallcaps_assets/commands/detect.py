@@ -10,12 +10,15 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import positive_number
-from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.domain.bars.lengths import is_of_other_length
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import EVENTS
@@ -24,6 +27,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, other_lengths
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import log_if_long
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
@@ -38,6 +42,7 @@ EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 _SETTINGS_SUFFIXES: Final = (".yaml", ".yml")
 _QUARANTINE: Final = "quarantine"
 _SHOWN: Final = 5
+_INCOMPLETE: Final = 1
 _OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session, ignored"
 _OF_EVENTS: Final = (
     "{events_found:,} events found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
@@ -86,6 +91,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Detect events, write them to `--out`, report what was found and rejected, and compare with `--compare`.
 
+    Returns 1, as `smallcaps import bars` does, where sessions of bars of another length or many bad rows were left out.
+
     Raises:
         InputError: flags that contradict one another, bars or events that cannot be used, an output in the lake.
         SettingsError: see `trial_settings`.
@@ -111,12 +118,16 @@ def run(arguments: Namespace) -> int:
         result = _Result(Path(scratch), outputs, Comparison(baseline, _name(arguments), settings) if baseline else None)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
-        result.publish(arguments.bars or str(lake.root))
+        source = arguments.bars or str(lake.root)
+        result.publish(source)
     if arguments.json:
         print(json.dumps(result.document()))
     else:
         print("\n".join(result.text()))
-    return 0
+    problems = result.problems(source)
+    for problem in problems:
+        _log(problem)
+    return _INCOMPLETE if problems else 0
 
 
 class _Result:
@@ -128,10 +139,12 @@ class _Result:
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
+        self._other_lengths = [QUARANTINED_BARS.to_frame()]
 
     def add(self, batch: Batch) -> None:
         tables = {_QUARANTINE: batch.rejected}
         self._rejected.update(reasons(batch.rejected))
+        self._other_lengths.append(batch.rejected.filter(is_of_other_length()))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
             detected = batch.found[0]
@@ -156,11 +169,18 @@ class _Result:
             self._outputs[_QUARANTINE].unlink(missing_ok=True)
         if self._counts["bars"] == self._rejected.total():
             why = f" ({self._describe_rejected()})" if self._rejected else ""
+            lengths = "".join(f" {message}" for message in self._describe_lengths(source))
             raise InputError(
                 f"{source}: no usable bar in {self._counts['bars']:,} requested rows{why}. No events were written."
+                f"{lengths}"
             )
         for name in (name for name in self._spools if name != _QUARANTINE):
             self._spools[name].publish(self._outputs[name])
+
+    def problems(self, source: str) -> list[str]:
+        """Why the result is not that of all bars of `source`: bars of another length than a minute, many bad rows."""
+        bad = self._rejected.total() - self._rejected[REPEATED]
+        return self._describe_lengths(source) + describe_bad_rows(source, bad, self._counts["bars"])
 
     def document(self) -> dict[str, object]:
         """All figures, for JSON."""
@@ -179,6 +199,9 @@ class _Result:
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
+
+    def _describe_lengths(self, source: str) -> list[str]:
+        return other_lengths(pl.concat(self._other_lengths), lambda sessions: source)  # noqa: ARG005 -- all are its
 
     def _describe_rejected(self) -> str:
         place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.bars.lengths import LEAST_BARS, LEAST_BITS
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.settings.settings import PROFILES, load_settings
@@ -38,6 +39,7 @@ def per_profile(name: str, cell: str) -> str:
 
 
 STATED = [
+    ("1", f"k^n >= 2^{LEAST_BITS} and there are at least {LEAST_BARS} of them"),
     ("2", row("PM", f"[{CLOCK.premarket_open:%H:%M}, {CLOCK.regular_open:%H:%M})")),
     ("2", row("RTH", f"[{CLOCK.regular_open:%H:%M}, {CLOCK.regular_close:%H:%M})")),
     ("2", row("AH", f"[{CLOCK.regular_close:%H:%M}, {CLOCK.afterhours_close:%H:%M})")),

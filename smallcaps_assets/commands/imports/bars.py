@@ -29,7 +29,7 @@ from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows
 from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
 from smallcaps_assets.pipeline.imports.bars import BarImport
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -62,8 +62,6 @@ _MOST_NAMES: Final = 10
 # figures of a symbol that say that its bars are not what they were
 CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
 _INCOMPLETE: Final = 1
-# A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
-MOST_BAD_PCT: Final = 5.0
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -166,11 +164,11 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
             "run the same again: what is imported and unchanged is not read again.",
             file=sys.stderr,
         )
-    bad = is_beyond(work.rejected.bad, figures["rows_read"], MOST_BAD_PCT)
+    bad = describe_bad_rows(path, work.rejected.bad, figures["rows_read"])
     if bad:
         print(
-            f"{path}: {work.rejected.bad:,} of {figures['rows_read']:,} rows are bad, for the reasons above. If they "
-            "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
+            f"{bad[0]} If they were read wrongly, say how they are to be read and run again: those that come right "
+            "leave the quarantine.",
             file=sys.stderr,
         )
     return _INCOMPLETE if problems or bad else 0

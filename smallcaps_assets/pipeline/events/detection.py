@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import (
     BARS_READ,
     DETECTION_COUNTS,
@@ -37,7 +38,7 @@ from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, S
 from smallcaps_assets.pipeline.outcome import Outcome
 
 # Raised with every code change that changes events: shards of an earlier version are detected again.
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 
 # Concurrent detections, about 200 MB each.
 THREADS: Final = min(4, os.cpu_count() or 1) + 1
@@ -237,14 +238,19 @@ class Detector:
         )
         _require_all(bars, {work.symbol: work.bars for work in to_detect}, "bars")
         first, last = min(work.days[0] for work in to_detect), max(work.days[-1] for work in to_detect)
-        return detect(
-            bars,
+        # earlier releases, and people's own copies, may have put other bars into the lake
+        minutes, left_out = select_minutes(bars)
+        found = detect(
+            minutes,
             sessions_between(first, last, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
             earlier_days=history(to_detect, self.params.features.rvol_days),
             types=to_detect[0].types,
         )
+        none = dict.fromkeys(DETECTION_COUNTS, 0)
+        counts = {symbol: found.by_symbol.get(symbol, none) | others for symbol, others in left_out.items()}
+        return found._replace(by_symbol=found.by_symbol | counts)
 
     def _stale_types(self, symbol: str, coverage: ShardCoverage) -> frozenset[str]:
         """The event types of a shard that were detected with other settings."""

@@ -34,7 +34,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of how files are read or judged: files imported before are then read again
-_VERSION: Final = "3"
+_VERSION: Final = "4"
 
 
 @dataclass(frozen=True, kw_only=True)

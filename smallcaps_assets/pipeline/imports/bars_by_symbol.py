@@ -110,7 +110,17 @@ class BarsBySymbol:
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> CleanBars:
         """Rows of `symbols` on the New York dates from `first` to `last` (inclusive), in the order of files.
 
-        Rows without a usable timestamp are on every date. The good rows (BARS) are minutes whose values are not judged.
+        Rows without a usable timestamp are on every date. The good rows (BARS) are those of the symbols of their paths;
+        they are not judged otherwise.
+
+        Raises:
+            InputError: a file is damaged, or has ambiguous times.
+        """
+        found = self.read_with_files(symbols, first, last)
+        return CleanBars(found.good.select(*BARS), found.quarantined)
+
+    def read_with_files(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> CleanBars:
+        """The same as `read`; the good rows have FILE as well.
 
         Raises:
             InputError: a file is damaged, or has ambiguous times.
@@ -120,12 +130,12 @@ class BarsBySymbol:
             parts.append(reject_misplaced(self._collect_mixed(symbols, first, last), None))
         good = [part.good for part in parts if part.good.height]
         rejected = pl.concat([QUARANTINED_BARS.to_frame(), *(part.quarantined for part in parts)])
-        bars = pl.concat(good) if good else BARS.to_frame()
+        bars = pl.concat(good) if good else BARS.to_frame().with_columns(pl.lit("").alias(FILE))
         if len(good) > 1 and self.mixed:
             places = {str(path): place for place, path in enumerate(self.extents)}
             bars = bars.sort(pl.col(FILE).replace_strict(places, return_dtype=pl.UInt32), maintain_order=True)
         is_asked = _on_dates(first, last)
-        return CleanBars(bars.select(*BARS).filter(is_asked), rejected.filter(is_asked))
+        return CleanBars(bars.select(*BARS, FILE).filter(is_asked), rejected.filter(is_asked))
 
     def read_nameless(self) -> pl.DataFrame:
         """Rows (BARS) without a symbol."""

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import DetectionParams
 from smallcaps_assets.domain.imports.bar_facts import FACTS, bar_facts
 from smallcaps_assets.domain.imports.clocks import (
@@ -260,7 +261,7 @@ class EventsImport:
         found, days = [FACTS.to_frame()], [_DAYS.to_frame()]
         for own in with_progress(of_symbols, len(of_symbols), "symbols compared with their bars", self.log):
             first, last = self._days_of(own)
-            bars = self.bars.read(own["symbol"][0], first - self._before(), last)
+            bars, _ = select_minutes(self.bars.read(own["symbol"][0], first - self._before(), last))
             found.append(bar_facts(bars, sessions, own, self.params.features))
             days.append(_days_with(bars).join(_days_with(own), on=list(_DAYS), how="semi"))
         return pl.concat(found), pl.concat(days)
