@@ -18,6 +18,9 @@ REPEATED: Final = "repeats the minute of an earlier row"
 # of a row that contradicts the bar that stays
 ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
+# No US stock trades above it; a higher price is a bad print, or in another unit than dollars.
+MOST_PRICE_USD: Final = 1_000_000.0
+TOO_HIGH: Final = f"a price is above {MOST_PRICE_USD:,.0f} dollars"
 
 
 class CleanBars(NamedTuple):
@@ -34,8 +37,8 @@ def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
 
     NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, one off the minute, a
     null or non-positive price, `high` or `low` that contradict open and close, a volume that is null or not positive,
-    because the bars of its session are of another length than a minute, or because a usable row of the same symbol and
-    timestamp came before it.
+    a price above MOST_PRICE_USD, because the bars of its session are of another length than a minute, or because a
+    usable row of the same symbol and timestamp came before it.
     """
     usable, rejected = usable_rows(bars, file)
     usable = usable.select(*BARS)
@@ -79,6 +82,8 @@ def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFra
         .then(pl.lit("high or low contradicts open and close"))
         .when(volume.is_null() | (volume <= 0))
         .then(pl.lit("volume is missing or not positive"))
+        .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
+        .then(pl.lit(TOO_HIGH))
     )
     return (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")

@@ -1,5 +1,6 @@
 """Which imported bars are usable: judged by symbol, against the sessions, the lake and one another."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -13,6 +14,7 @@ from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
 from smallcaps_assets.pipeline.imports.bar_messages import is_beyond, name_sessions, other_lengths
@@ -158,12 +160,12 @@ def _shares(found: pl.DataFrame, how: str) -> str:
 def judge_batch(
     batch: pl.DataFrame, source: Source, over: Sequence[date], problems: list[str], *, last: bool = False
 ) -> JudgedBatch:
-    """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about the batch as a whole.
+    """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about rows, whatever the lake holds.
 
     Of several bars of a minute the first in the order of files stays, or the `last`.
     """
     own, of_others = reject_misplaced(batch, source.symbol)
-    problems += _other_symbols(of_others, source)
+    problems += find_other_symbols(batch, source.symbol)
     usable, bad_rows = usable_rows(own, [FILE])
     problems += other_lengths(bad_rows, lambda sessions: _files_of(batch, sessions))
     found = unique_bars(_in_order(usable, source), last=last)
@@ -223,14 +225,43 @@ def _because(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
     return rows.with_columns(reason=pl.lit(reason)).select(*QUARANTINED_BARS)
 
 
-def _other_symbols(rows: pl.DataFrame, source: Source) -> list[str]:
-    """The message about rows of another symbol than their path's; none without such rows."""
-    others = ", ".join(rows["symbol"].unique().sort().to_list()[:5])
+def find_other_symbols(bars: pl.DataFrame, symbol: str | None) -> list[str]:
+    """The message about rows (BARS and FILE) of another symbol than that of their path; none without such rows."""
+    rows = bars.filter(pl.col("symbol") != symbol) if symbol is not None else bars.clear()
+    if rows.is_empty():
+        return []
+    others = ", ".join(rows["symbol"].unique().sort().to_list()[:MOST_NAMES])
+    files = rows[FILE].n_unique()
+    more = f" and {files - 1:,} more files" if files > 1 else ""
     message = (
-        f"{source.name}: the path says symbol {source.symbol}, the column symbol {others}. The {rows.height:,} rows of "
-        "another symbol than the path's are set aside: rename the folder or file, or correct the column."
+        f"{rows[FILE][0]}{more}: the path says symbol {symbol}, the column symbol {others}. The {rows.height:,} rows "
+        "of another symbol than the path's are set aside: rename the folder or file, or correct the column."
     )
-    return [message] if others else []
+    return [message]
+
+
+@dataclass
+class RememberedRows:
+    """Counts of the rows of files that are not read again, as they were when they were read."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def bad(self) -> int:
+        """The number of rejected rows, except those in whose place another bar of their minute is used."""
+        return self.counts.total() - self.counts[ANOTHER]
+
+    def add(self, rejections: Rejections) -> None:
+        """Add the rows of an import that is complete."""
+        self.rows += rejections.rows
+        self.counts.update(dict(rejections.bad))
+
+    def lines(self) -> list[str]:
+        """One line on the rejected rows; none where there are none."""
+        total = self.counts.total()
+        causes = "; ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
+        return [f"of their {self.rows:,} rows {total:,} were rejected when they were read: {causes}"] if total else []
 
 
 @dataclass

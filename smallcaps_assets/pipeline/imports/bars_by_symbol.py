@@ -1,7 +1,7 @@
 """Whole symbols of many bar files, a few symbols at a time, in any layout of the files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,11 +12,12 @@ from pyarrow import parquet
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars
 from smallcaps_assets.domain.imports.bars import match_bar_columns
 from smallcaps_assets.domain.imports.columns import PLAUSIBLE_S
+from smallcaps_assets.domain.imports.prices import scale_problems
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
-from smallcaps_assets.pipeline.imports.bar_rules import reject_misplaced
+from smallcaps_assets.pipeline.imports.bar_rules import find_other_symbols, reject_misplaced
 from smallcaps_assets.pipeline.imports.bar_tables import FILE, UNREADABLE, damaged, in_batches, unreadable
 from smallcaps_assets.pipeline.imports.symbol_partitions import SYMBOL, SymbolPartitions
 from smallcaps_assets.pipeline.imports.symbol_ranges import FileSize, SymbolRanges
@@ -51,6 +52,8 @@ class BarsBySymbol:
     ranges: SymbolRanges | None  # of the mixed files; None if there are none
     partitions: SymbolPartitions | None = None  # rows of the mixed files
     by_ranges: bool = False  # whether mixed files are read by ranges
+    # about rows of another symbol than their path's, as they are read
+    problems: list[str] = field(default_factory=list)
 
     @classmethod
     def scan(cls, reader: BarReader, paths: Sequence[Path], log: Callable[[str], None]) -> "BarsBySymbol":
@@ -123,7 +126,7 @@ class BarsBySymbol:
         """The same as `read`; the good rows have FILE as well.
 
         Raises:
-            InputError: a file is damaged, or has ambiguous times.
+            InputError: a file is damaged, or has ambiguous times or implausible prices.
         """
         parts = [self._read_named(symbol, first, last) for symbol in symbols if symbol in self.named]
         if not self.mixed_rows.keys().isdisjoint(symbols):
@@ -131,6 +134,8 @@ class BarsBySymbol:
         good = [part.good for part in parts if part.good.height]
         rejected = pl.concat([QUARANTINED_BARS.to_frame(), *(part.quarantined for part in parts)])
         bars = pl.concat(good) if good else BARS.to_frame().with_columns(pl.lit("").alias(FILE))
+        for file, why in scale_problems(bars.lazy(), FILE, self.reader.form.scale).items():
+            raise InputError(f"{file}: {why}")
         if len(good) > 1 and self.mixed:
             places = {str(path): place for place, path in enumerate(self.extents)}
             bars = bars.sort(pl.col(FILE).replace_strict(places, return_dtype=pl.UInt32), maintain_order=True)
@@ -152,10 +157,12 @@ class BarsBySymbol:
         files = tuple(file for file in source.files if self.extents[file].may_reach(first, last))
         if not files:
             return CleanBars(BARS.to_frame().with_columns(pl.lit("").alias(FILE)), QUARANTINED_BARS.to_frame())
-        frames = list(self.reader.batches(replace(source, files=files), faults, lambda _: {}))
+        frames = list(self.reader.batches(replace(source, files=files), faults))
         if faults.messages:
             raise InputError(faults.messages[0])
-        return reject_misplaced(pl.concat(frames), symbol)
+        bars = pl.concat(frames)
+        self.problems.extend(find_other_symbols(bars, symbol))
+        return reject_misplaced(bars, symbol)
 
     def _collect_mixed(self, symbols: Sequence[str] | None, first: date | None, last: date | None) -> pl.DataFrame:
         """Rows (BARS and FILE) of `symbols` in mixed files; of None, rows without a symbol."""
