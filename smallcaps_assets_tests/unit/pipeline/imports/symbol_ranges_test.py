@@ -28,7 +28,7 @@ def bars_of(symbols: Sequence[str | None], first: int = 0) -> pl.DataFrame:
     """Minutes of which each is at another price, so that their order shows."""
     rows = pl.int_range(first, first + len(symbols), eager=True)
     moments = datetime(2025, 11, 5, 15, tzinfo=UTC) + pl.duration(minutes=pl.lit(rows))
-    columns = {name: rows.cast(pl.Float64) + 1 for name in ("open", "high", "low", "close", "volume")}
+    columns = {name: rows.cast(pl.Float64) + 1.01 for name in ("open", "high", "low", "close", "volume")}
     frame = pl.DataFrame({"symbol": pl.Series(symbols, dtype=pl.String), **columns})
     return frame.with_columns(timestamp=moments, vwap=None, transactions=None).select(
         pl.col(name).cast(of) for name, of in BARS.items()
