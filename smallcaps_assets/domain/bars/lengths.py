@@ -44,13 +44,9 @@ def find_other_lengths(bars: pl.DataFrame, file: Sequence[str] = ()) -> pl.DataF
     keys = [*file, "symbol", "day"]
     moment = pl.col("timestamp").dt.epoch("us")
     rows = bars.select(*keys[:-1], day=new_york_date(pl.col("timestamp")), at=moment).drop_nulls()
-    is_minute = pl.col("at") % _US_PER_MIN == 0
-    follows = is_minute & (pl.col("at").diff() == _US_PER_MIN)
-    for name in keys:
-        follows &= pl.col(name) == pl.col(name).shift(1)
-    sessions = rows.group_by(keys).agg(rows=pl.len(), off=(~is_minute).sum(), has_minutes=follows.any())
+    sessions = _count_rows(rows, keys)
     whole = [list(by) for by in dict.fromkeys([("symbol",), tuple(file), (*file, "symbol")]) if by]
-    long = _find_long(rows.filter(is_minute), sessions, keys, whole)
+    long = _find_long(rows, sessions, keys, whole)
     short = _find_short(rows, sessions, keys, whole)
     return pl.concat([short, long.join(short, on=keys, how="anti")]).sort(keys)
 
@@ -97,11 +93,34 @@ def describe_length(length_s: int) -> str:
     return f"{minutes // _MIN_PER_H} hour{'s' if minutes > _MIN_PER_H else ''}"
 
 
+def _count_rows(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """By session: `rows`, `off` (those off the minute), `has_minutes` (two successive rows are a minute apart)."""
+    if rows.is_empty():
+        counts = {"rows": pl.Int64, "off": pl.Int64, "has_minutes": pl.Boolean}
+        return rows.select(keys).with_columns(pl.lit(None, dtype).alias(name) for name, dtype in counts.items())
+    is_new = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in keys).fill_null(value=True)
+    is_off = pl.col("at") % _US_PER_MIN != 0
+    follows = (pl.col("at").diff() == _US_PER_MIN).fill_null(value=False) & ~is_off & ~is_new
+    facts = rows.select(new=is_new, off=is_off.cast(pl.Int64), follows=follows)
+    # rows of a session are mostly adjacent: there are few runs of them
+    starts = facts["new"].arg_true().to_numpy()
+    runs = rows[starts].select(
+        *keys,
+        rows=pl.Series(np.diff(starts, append=rows.height)).cast(pl.Int64),
+        off=pl.Series(np.add.reduceat(facts["off"].to_numpy(), starts)),
+        has_minutes=pl.Series(np.logical_or.reduceat(facts["follows"].to_numpy(), starts)),
+    )
+    return runs.group_by(keys).agg(pl.col("rows", "off").sum(), pl.col("has_minutes").any())
+
+
 def _find_long(
-    minutes: pl.DataFrame, sessions: pl.DataFrame, keys: Sequence[str], whole: Sequence[list[str]]
+    rows: pl.DataFrame, sessions: pl.DataFrame, keys: Sequence[str], whole: Sequence[list[str]]
 ) -> pl.DataFrame:
     """Sessions of bars that are longer than a minute: `keys` and `length_s`. Most have rows one minute apart."""
-    others = minutes.join(sessions.filter(pl.col("has_minutes").not_()), on=keys, how="semi")
+    suspect = sessions.filter(pl.col("has_minutes").not_())
+    if suspect.is_empty():
+        return suspect.select(*keys, length_s=pl.lit(None, pl.Int64))
+    others = rows.filter(pl.col("at") % _US_PER_MIN == 0).join(suspect, on=keys, how="semi")
     at = (pl.col("at") // _US_PER_MIN).unique().sort()
     judged = (
         others.group_by(keys)
