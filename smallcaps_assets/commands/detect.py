@@ -216,7 +216,7 @@ class _Result:
         return lines
 
     def _describe_lengths(self, source: str) -> list[str]:
-        return other_lengths(pl.concat(self._other_lengths), lambda sessions: source)  # noqa: ARG005 -- all are its
+        return other_lengths(pl.concat(self._other_lengths), lambda rows: source)  # noqa: ARG005 -- all are its
 
     def _describe_rejected(self) -> str:
         place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""

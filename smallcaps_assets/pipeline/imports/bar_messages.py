@@ -8,6 +8,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES
+from smallcaps_assets.pipeline.imports.bar_tables import FILE
 
 # a share of fewer rows proves nothing
 LEAST: Final = 100
@@ -32,15 +33,15 @@ def other_lengths(rejected: pl.DataFrame, name: Callable[[pl.DataFrame], str]) -
 
     Args:
         rejected: QUARANTINED_BARS.
-        name: names the source of some sessions (`symbol`, `day`).
+        name: names the source of some of these rows.
     """
-    rows = rejected.filter(is_of_other_length()).select("symbol", "reason", day=DAY)
+    rows = rejected.filter(is_of_other_length())
     messages = []
     for (reason,), found in rows.group_by("reason", maintain_order=True):
-        sessions = found.select("symbol", "day").unique()
+        sessions = name_sessions(found.select("symbol", day=DAY).unique())
         messages.append(
-            f"{name(sessions)}: {reason} ({name_sessions(sessions)}). Nothing of these sessions is used, their "
-            f"{found.height:,} rows are quarantined: give bars of one minute."
+            f"{name(found)}: {reason} ({sessions}). None of these {found.height:,} rows is used, they are quarantined: "
+            "give bars of one minute."
         )
     return messages
 
@@ -49,4 +50,11 @@ def name_sessions(sessions: pl.DataFrame) -> str:
     """The first few of sessions (`symbol`, `day`), and the number of the others."""
     names = [f"{symbol} on {day}" for symbol, day in sessions.sort("symbol", "day").select("symbol", "day").iter_rows()]
     more = f" and {len(names) - MOST_NAMES:,} more sessions" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"
+
+
+def name_files(rows: pl.DataFrame) -> str:
+    """List the files of rows (FILE)."""
+    names = rows[FILE].unique().sort().to_list()
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"{', '.join(names[:MOST_NAMES])}{more}"

@@ -17,9 +17,11 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
-from smallcaps_assets.pipeline.imports.bar_messages import is_beyond, name_sessions, other_lengths
+from smallcaps_assets.pipeline.imports.bar_messages import is_beyond, name_files, name_sessions, other_lengths
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 
+# values that identify a usable row
+_VALUES: Final = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 NOT_OF_PATH: Final = "the path says another symbol"
 # New York hours between which there are bars
 HOURS: Final = (4, 20)
@@ -142,10 +144,7 @@ def find_disputed_sessions(
 def _files_of(batch: pl.DataFrame, sessions: pl.DataFrame) -> str:
     """List the files of a batch that have rows of sessions (`symbol`, `day`)."""
     rows = batch.lazy().select(FILE, "symbol", day=DAY)
-    files = rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(pl.col(FILE).unique().sort())
-    names = files.collect()[FILE].to_list()
-    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return f"{', '.join(names[:MOST_NAMES])}{more}"
+    return name_files(rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(FILE).collect())
 
 
 def _shares(found: pl.DataFrame, how: str) -> str:
@@ -167,7 +166,7 @@ def judge_batch(
     own, of_others = reject_misplaced(batch, source.symbol)
     problems += find_other_symbols(batch, source.symbol)
     usable, bad_rows = usable_rows(own, [FILE])
-    problems += other_lengths(bad_rows, lambda sessions: _files_of(batch, sessions))
+    problems += other_lengths(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
     found = unique_bars(_in_order(usable, source), last=last)
     every = pl.concat([bad_rows, of_others])
     is_over = pl.col("day").is_in(list(over))

@@ -58,7 +58,7 @@ def test_one_session_of_five_minutes_is_rejected_and_the_others_are_used(capsys:
     printed = capsys.readouterr()
     assert f"{wide.height} bars rejected and written to e.quarantine.parquet: {wide.height} {FIVES}" in printed.out
     assert printed.err == (
-        f"in: {FIVES} ({SYMBOL} on 2025-11-10). Nothing of these sessions is used, their {wide.height} rows are "
+        f"in: {FIVES} ({SYMBOL} on 2025-11-10). None of these {wide.height} rows is used, they are "
         "quarantined: give bars of one minute.\n"
         f"in: 96 of {MINUTES.filter(~is_wide).height + 96:,} rows are bad, for the reasons above.\n"
     )
