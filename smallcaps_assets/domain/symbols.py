@@ -57,7 +57,7 @@ def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
 
 def canonical_symbol(symbol: pl.Expr) -> pl.Expr:
     """Symbols without any capital letter in capitals, since the vendor writes none like that; others unchanged."""
-    small = symbol.str.contains("[a-z]") & ~symbol.str.contains("[A-Z]")
+    small = symbol.str.contains("^[^A-Z]*[a-z][^A-Z]*$")
     return pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol)
 
 

@@ -37,8 +37,11 @@ def test_a_file_of_a_symbol_that_is_rejected_by_name_is_not_read(lake: Lake, bro
 
 
 def test_a_rejected_name_that_became_free_is_imported(lake: Lake, brought: Path) -> None:
-    put(brought / "flat.parquet", pl.concat([of_symbol("KIMPL"), of_symbol("KIMpL"), ONE]))
+    put(brought / "other" / "KIMPL.parquet", of_symbol("KIMPL"))
     importing(lake, brought)
+    put(brought / "flat.parquet", pl.concat([of_symbol("KIMpL"), ONE]))
+    (brought / "other" / "KIMPL.parquet").unlink()
+    assert len(importing(lake, brought).problems) == 1
     for file in lake.bars("KIMPL").iterdir():
         file.unlink()
     lake.bars("KIMPL").rmdir()
@@ -87,9 +90,9 @@ def test_disputed_sessions_are_read_again(lake: Lake, brought: Path) -> None:
     many = pl.concat([ONE.with_columns(pl.col("timestamp") + pl.duration(minutes=2 * number)) for number in range(20)])
     put(brought / "a.parquet", many)
     importing(lake, brought)
-    put(brought / "b.parquet", many.with_columns(volume=pl.col("volume") * 2))
+    put(brought / "b.parquet", pl.concat([many.with_columns(volume=pl.col("volume") * 2), OTHER]))
     first = importing(lake, brought)
     assert len(first.problems) == 1
     again = importing(lake, brought)
     assert again.problems == first.problems
-    assert again.figures["rows_read"] == 2 * many.height
+    assert again.figures["rows_read"] == 2 * many.height + OTHER.height
