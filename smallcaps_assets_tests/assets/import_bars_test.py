@@ -46,9 +46,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
     monkeypatch.chdir(folder)
     for (symbol, day), bars in BARS_OF_ALL.with_columns(day=DAY).partition_by("symbol", "day", as_dict=True).items():
-        folder = tmp_path / "minute" / f"symbol={symbol}"
-        folder.mkdir(parents=True, exist_ok=True)
-        bars.drop("symbol", "day").write_parquet(folder / f"date={day}.parquet")
+        of_symbol = tmp_path / "minute" / f"symbol={symbol}"
+        of_symbol.mkdir(parents=True, exist_ok=True)
+        bars.drop("symbol", "day").write_parquet(of_symbol / f"date={day}.parquet")
     return folder
 
 

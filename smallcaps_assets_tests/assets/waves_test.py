@@ -20,7 +20,7 @@ from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platf
 from smallcaps_assets_tests.conftest import files_below
 
 PROFILE = "premium"
-DUE = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
+HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
 
 
 def with_manifest(platform: Platform) -> Platform:
-    platform.overrides |= {"history": DUE, "active_profile": PROFILE, "nightly": {"capture_requests": 4}}
+    platform.overrides |= {"history": HISTORY, "active_profile": PROFILE, "nightly": {"capture_requests": 4}}
     platform.run("universe")
     for name in ("minute_bars", "event_shards"):
         platform.run(name, first="AVLO", last="DRFT")

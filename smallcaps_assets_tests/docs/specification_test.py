@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.bars.lengths import LEAST_BARS, LEAST_BITS
 from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNSET_COUNT
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
@@ -40,6 +41,7 @@ def per_profile(name: str, cell: str) -> str:
 
 
 STATED = [
+    ("1", f"k^n >= 2^{LEAST_BITS} and there are at least {LEAST_BARS} of them"),
     ("2", row("PM", f"[{CLOCK.premarket_open:%H:%M}, {CLOCK.regular_open:%H:%M})")),
     ("2", row("RTH", f"[{CLOCK.regular_open:%H:%M}, {CLOCK.regular_close:%H:%M})")),
     ("2", row("AH", f"[{CLOCK.regular_close:%H:%M}, {CLOCK.afterhours_close:%H:%M})")),
@@ -55,7 +57,7 @@ STATED = [
     ("2", f"The bound of {FEATURES.rvol_sessions} sessions (`rvol_sessions`)"),
     ("1", f"of {UNSET_COUNT:,} or more, or that is not whole, is unknown"),
     ("1", f"of 10^{math.log10(TOO_LARGE):.0f} or more. Vendors write"),
-    ("1", f"a price or the volume is 10^{math.log10(TOO_LARGE):.0f} or more"),
+    ("1", f"the volume is 10^{math.log10(TOO_LARGE):.0f} shares or more"),
     ("2", f"rounded to {FEATURES.vwap_decimals} decimals"),
     ("3.1", row("spike_x >=", SPIKE.regular.min_spike_x, SPIKE.extended.min_spike_x)),
     ("3.1", row("volume >=", f"{SPIKE.regular.min_volume_shares:,.0f}", f"{SPIKE.extended.min_volume_shares:,.0f}")),

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.quality import PRICES
 from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.columns import (
     Unit,
@@ -24,12 +25,14 @@ from smallcaps_assets.domain.imports.columns import (
     unparsable_times,
     wrong_type_error,
 )
+from smallcaps_assets.domain.imports.prices import PriceScale, price
 from smallcaps_assets.domain.tables import BARS, UTC_US
 from smallcaps_assets.errors import InputError
 
 # column names of the vendor's flat files; the timestamp is nanoseconds since the epoch
 FLAT_FILE_SYMBOL: Final = "ticker"
 FLAT_FILE_TIMESTAMP: Final = "window_start"
+_ALL_PRICES: Final = (*PRICES, "vwap")
 # `sym` is the name in kdb+
 _OTHER_NAMES: Final = {"symbol": (FLAT_FILE_SYMBOL, "sym"), "timestamp": (FLAT_FILE_TIMESTAMP,)}
 
@@ -39,13 +42,15 @@ class BarForm:
     """How to read files that do not describe themselves.
 
     `timezone` applies to timestamps without one, `unit` to integers; `names` maps columns of BARS to those of the
-    files; `labels` tells whether a timestamp is the start or the end of its minute.
+    files; `labels` tells whether a timestamp is the start or the end of its minute. `scale` applies to every price,
+    vwap included; None where it was not given.
     """
 
     timezone: str | None = None
     unit: Unit | None = None
     labels: Literal["start", "end"] = "start"
     names: Mapping[str, str] = field(default_factory=dict)
+    scale: PriceScale | None = None
 
 
 def match_bar_columns(found: Collection[str], form: BarForm, without: Sequence[str] = ()) -> dict[str, str]:
@@ -116,6 +121,10 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
             columns.append(_minute_start(names[ours], found[names[ours]], form).alias(ours))
         else:
             value = _value(names[ours], found[names[ours]], wanted, is_text=is_text)
+            if ours in _ALL_PRICES and found[names[ours]] != pl.String:
+                value = price(names[ours], found[names[ours]])
+            if ours in _ALL_PRICES and form.scale is not None:
+                value = form.scale.in_dollars(value)
             if ours in OPTIONAL:
                 value = _zero_if_lost(names[ours], found[names[ours]], value)
             columns.append(value.alias(ours))

@@ -301,6 +301,7 @@ def test_events_after_months_without_bars_are_those_of_all_days(run_detect: RunD
         assert on_first["rvol_day"].is_null().all() == unknown
 
 
+@pytest.mark.slow
 def test_a_sample_is_reproducible_and_part_of_a_larger_one(run_detect: RunDetect) -> None:
     def drawn(*flags: object) -> set[str]:
         run_detect("--bars", "bars.parquet", "--out", "e.parquet", *flags)
@@ -453,13 +454,17 @@ def test_quarantined_bars_are_counted_even_if_no_file_is_written(figures: Figure
     assert found["bars"] == LIVELY.height + 3
 
 
-def test_bars_off_the_minute_are_quarantined_next_to_the_events(run_detect: RunDetect) -> None:
-    """Half-minute bars: those at second 30 are rejected as on import, and yield no event."""
+def test_bars_off_the_minute_are_quarantined_next_to_the_events(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half-minute bars: those at second 30 are rejected as on import, yield no event, and the exit code is 1."""
     halves = LIVELY.with_columns(pl.col("timestamp") + pl.duration(seconds=30))
     pl.concat([LIVELY, halves]).write_parquet("bars.parquet")
-    text = run_detect("--bars", "bars.parquet", "--out", "e.parquet")
+    assert main(["detect", "--bars", "bars.parquet", "--out", "e.parquet"]) == 1
+    printed = capsys.readouterr()
     reason = "timestamp is not the start of a minute"
-    assert f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}" in text
+    counted = f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}"
+    assert counted in printed.out
+    rows = f"{LIVELY.height:,} of {2 * LIVELY.height:,} rows are bad, for the reasons above."
+    assert printed.err == f"bars.parquet: {rows}\n"
     aside = pl.read_parquet("e.quarantine.parquet")
     assert_frame_equal(aside, halves.with_columns(reason=pl.lit(reason)))
     assert_frame_equal(pl.read_parquet("e.parquet"), master_with())

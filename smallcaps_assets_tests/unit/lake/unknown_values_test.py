@@ -101,12 +101,12 @@ def test_unknown_counts_of_the_vendor_are_null_and_counted(
     assert (outcome.figures["transactions_unknown"], outcome.figures["vwap_unknown"]) == (2 * 325, 1)
     assert store.read("ABCD")["transactions"].null_count() == UNKNOWN
     # nothing is fetched again for what is not known
-    gate.asked.clear()
+    gate.requests.clear()
     (outcome,) = ingest_bars(["ABCD"], DAYS, client, store, 1)
-    assert (gate.asked, outcome.figures["transactions_unknown"]) == ([], 0)
+    assert (gate.requests, outcome.figures["transactions_unknown"]) == ([], 0)
 
 
 def test_nothing_of_an_earlier_release_is_fetched_again(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     stored(lake, with_unknown(-1))
     (outcome,) = ingest_bars(["ABCD"], DAYS, client, BarsStore(lake), 1)
-    assert (gate.asked, outcome.figures["requests"], outcome.rows) == ([], 0, TRUE.height)
+    assert (gate.requests, outcome.figures["requests"], outcome.rows) == ([], 0, TRUE.height)

@@ -39,7 +39,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, new_york
 
 # Monday to Friday of two weeks, and the Monday after; the month turns in the first week
-DUE = [date(2025, 10, day) for day in (27, 28, 29, 30, 31)] + [date(2025, 11, day) for day in (3, 4, 5, 6, 7, 10)]
+EXPECTED = [date(2025, 10, day) for day in (27, 28, 29, 30, 31)] + [date(2025, 11, day) for day in (3, 4, 5, 6, 7, 10)]
 OCTOBER, NOVEMBER = date(2025, 10, 1), date(2025, 11, 1)
 PARAMS = default_settings().checks.bars
 
@@ -53,7 +53,7 @@ def here(**bars: str) -> pl.DataFrame:
     rows = [
         (symbol, day, 7 if letter == "b" else 0)
         for symbol, letters in bars.items()
-        for day, letter in zip(DUE, letters, strict=True)
+        for day, letter in zip(EXPECTED, letters, strict=True)
         if letter != "."
     ]
     return pl.DataFrame(rows, schema=SESSION_BARS, orient="row")
@@ -62,7 +62,7 @@ def here(**bars: str) -> pl.DataFrame:
 def states_of(symbols: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The placed symbols, and the states of their sessions."""
     stock = symbols_to_report(symbols, sessions)
-    return stock, session_states(stock, sessions, DUE, DUE, DUE[0])
+    return stock, session_states(stock, sessions, EXPECTED, EXPECTED, EXPECTED[0])
 
 
 def counted(symbols: pl.DataFrame, sessions: pl.DataFrame) -> dict[tuple[str, date], dict[str, Any]]:
@@ -121,13 +121,13 @@ def test_symbols_without_sessions_and_unfollowed_symbols_are_shown() -> None:
 def test_an_empty_lake_covers_nothing() -> None:
     stock, states = states_of(listed(), here())
     assert coverage_table(states, stock).is_empty()
-    assert holes(states, DUE).is_empty()
+    assert holes(states, EXPECTED).is_empty()
 
 
 def test_holes_are_consecutive_sessions() -> None:
     universe = listed(("AAA", True, None, None), ("BBB", True, None, None))
     _, states = states_of(universe, here(AAA="b..ee..b.b.", BBB="bbbbbbbbbbb"))
-    found = holes(states, DUE)
+    found = holes(states, EXPECTED)
     assert found.schema == HOLES
     # Friday and Monday are consecutive; missing and empty sessions are separate holes
     assert found.rows() == [
@@ -157,7 +157,7 @@ def test_sessions_between_bars_are_expected_before_the_history() -> None:
     )
     stock = symbols_to_report(universe, sessions)
     # the history begins in November
-    states = session_states(stock, sessions, DUE[5:], DUE, NOVEMBER)
+    states = session_states(stock, sessions, EXPECTED[5:], EXPECTED, NOVEMBER)
     rows = coverage_table(states, stock).to_dicts()
     assert {(row["symbol"], row["month"]): counts_of(row) for row in rows} == {
         ("AAA", OCTOBER): (5, 3, 2, 1, 1, 2, 0),
@@ -175,9 +175,9 @@ def test_sessions_between_bars_are_expected_before_the_history() -> None:
         ("OWN", NOVEMBER): (1, 1, 1, 0, 0, 0, 0),
     }
     # the Friday in October and the Monday in November are consecutive
-    missing = holes(states, DUE).filter(symbol="EARLY").select("first", "last", "sessions").rows()
+    missing = holes(states, EXPECTED).filter(symbol="EARLY").select("first", "last", "sessions").rows()
     assert missing == [(date(2025, 10, 29), date(2025, 10, 29), 1), (date(2025, 11, 3), date(2025, 11, 10), 6)]
-    assert holes(states, DUE).filter(symbol="AAA")["sessions"].to_list() == [1, 1, 1, 4]
+    assert holes(states, EXPECTED).filter(symbol="AAA")["sessions"].to_list() == [1, 1, 1, 4]
 
 
 def test_without_expected_sessions_nothing_is_complete() -> None:
@@ -259,7 +259,7 @@ def test_doubled_volumes_are_detected_and_the_original_ones_are_not() -> None:
 # ------------------------------------------------------------------------------------------------- a lake
 
 
-REFUSED = QUARANTINED_BARS.to_frame()
+REJECTED = QUARANTINED_BARS.to_frame()
 NOW = datetime(2025, 11, 11, 12, tzinfo=UTC)
 SETTINGS = load_settings(
     overrides={
@@ -274,13 +274,13 @@ def stored(lake: Lake, symbol: str, letters: str, bars: Callable[[str, str], pl.
     for month in (OCTOBER, NOVEMBER):
         added = [
             (day, letter)
-            for day, letter in zip(DUE, letters, strict=True)
+            for day, letter in zip(EXPECTED, letters, strict=True)
             if letter != "." and day.replace(day=1) == month
         ]
         if added:
             made = [bars(f"{day}", symbol) for day, letter in added if letter == "b"]
             frame = pl.concat([BARS.to_frame(), *made]).sort("timestamp")
-            BarsStore(lake).add(symbol, month, [day for day, _ in added], frame, REFUSED)
+            BarsStore(lake).add(symbol, month, [day for day, _ in added], frame, REJECTED)
 
 
 def regular(day: str, symbol: str, lost: tuple[int, int] = (0, 0)) -> pl.DataFrame:
@@ -440,7 +440,7 @@ def test_a_half_day_has_no_missing_minutes_in_the_afternoon(lake: Lake) -> None:
     days = [date(2025, 11, 26), date(2025, 11, 28)]  # between them Thanksgiving; the second closes at 13:00
     for symbol in ("AAA", "BBB"):
         bars = [regular("2025-11-26", symbol), regular("2025-11-28", symbol, (210, 390))]
-        BarsStore(lake).add(symbol, NOVEMBER, days, pl.concat(bars), REFUSED)
+        BarsStore(lake).add(symbol, NOVEMBER, days, pl.concat(bars), REJECTED)
     now = datetime(2025, 12, 1, 12, tzinfo=UTC)
     found = Inventory(BarsStore(lake), UniverseStore(lake), settings, lambda line: None).run(now)  # noqa: ARG005
     assert found.due == days
@@ -577,7 +577,7 @@ def test_no_materialization_is_advised_for_holes_before_the_history(command: Com
 
 def test_only_the_first_of_many_holes_are_shown_by_default(mixed: Lake, command: Command) -> None:
     assert mixed.root.is_dir()
-    rows = {f"S{number:02}": (True, DUE[-1], None) for number in range(22)}
+    rows = {f"S{number:02}": (True, EXPECTED[-1], None) for number in range(22)}
     publish_universe(mixed, **rows)
     _, output = command("--fast")
     assert len(re.findall("^  S.. +missing", output, re.MULTILINE)) == 20 - 3, "GAP has two holes, LEFT one"

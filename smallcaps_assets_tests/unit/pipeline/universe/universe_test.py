@@ -380,6 +380,7 @@ builder(Lake(Path(sys.argv[1])), client).run(DAY)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_where_it_stopped(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
@@ -476,6 +477,27 @@ def test_included_reference_data_are_used_if_others_are_denied(
     without_float = made(Lake(lake.root.with_name("b")), client)
     assert without_float["float_shares"].null_count() == 4
     assert without_float["days_to_cover"].to_list() == whole["days_to_cover"].to_list()
+
+
+def test_a_symbol_with_a_bad_answer_is_unknown_and_requested_again(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    whole = made(Lake(lake.root.with_name("whole")), client)
+    (known, *_) = whole.filter(pl.col("float_shares").is_not_null())["symbol"]
+
+    def bad_for_one(path: str, query: Mapping[str, str]) -> Reply | None:
+        is_bad = path.endswith("/float") and known in query["ticker.any_of"].split(",")
+        return Reply(200, {}, b'{"status": "OK", "results": [{"ticker": 7}]}') if is_bad else None
+
+    gate.rule = bad_for_one
+    log: list[str] = []
+    spoiled = builder(lake, client, log).run(DAY).rows
+    assert spoiled.filter(symbol=known)["float_shares"].to_list() == [None]
+    others = pl.col("symbol") != known
+    assert spoiled.filter(others)["float_shares"].to_list() == whole.filter(others)["float_shares"].to_list()
+    assert f"float_shares of {known} count as unknown: the vendor's answer for them is bad" in log
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    assert made(lake, client)["float_shares"].to_list() == whole["float_shares"].to_list()
 
 
 def test_a_failed_request_for_the_list_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
