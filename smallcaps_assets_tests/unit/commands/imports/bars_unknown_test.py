@@ -16,7 +16,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import describe_absent
 from smallcaps_assets_tests.scenarios import default_settings, sessions_of
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import NOV, held, importing, put, quarantined
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import NOV, importing, put, quarantined, stored
 from smallcaps_assets_tests.unknown_counts import DAYS, NULL, TRUE, UNKNOWN, with_unknown
 
 FLAT = {"symbol": "ticker", "timestamp": "window_start"}
@@ -44,12 +44,12 @@ def test_unknown_counts_are_null_and_counted(value: int, layout: str, lake: Lake
     put(brought / layout, bars)
     result = importing(lake, brought)
     assert not result.problems
-    assert_frame_equal(held(lake), NULL)
+    assert_frame_equal(stored(lake), NULL)
     assert result.figures["bars_new"] == TRUE.height
     assert result.figures["transactions_unknown"] == UNKNOWN
     assert result.figures["vwap_unknown"] == result.figures["rows_quarantined"] == 0
     # as counts, each minute of 60 trades would be six times as fast as the mean of those before it
-    assert types_detected(held(lake)) == []
+    assert types_detected(stored(lake)) == []
 
 
 def test_a_missing_count_is_not_counted(lake: Lake, brought: Path) -> None:
@@ -71,7 +71,7 @@ def test_true_counts_fill_in_what_was_imported_as_unknown(
         *(0, TRUE.height),
         *(UNKNOWN, 0),
     ]
-    assert_frame_equal(held(lake), TRUE)
+    assert_frame_equal(stored(lake), TRUE)
 
 
 @pytest.mark.parametrize("value", [0, -1])
@@ -84,7 +84,7 @@ def test_true_counts_fill_in_what_an_earlier_release_stored(value: int, lake: La
     assert [result.figures[f"bars_{name}"] for name in ("new", "filled", "differing")] == [0, 325, 0]
     filled = [NULL, TRUE]
     expected = pl.concat([filled[day == DAYS[1]].filter(pl.lit(day).str.to_date() == DAY) for day in DAYS])
-    assert_frame_equal(held(lake), expected)
+    assert_frame_equal(stored(lake), expected)
     after = store.fingerprints("ABCD")
     # only the session that changed is detected again
     assert [f"{day}" for day in before if before[day] != after[day]] == [DAYS[1]]
@@ -99,7 +99,7 @@ def test_the_same_file_again_changes_no_bar_of_an_earlier_release(value: int, la
     assert [figures[f"bars_{name}"] for name in ("equal", "filled", "differing")] == [TRUE.height, 0, 0]
     assert figures["transactions_unknown"] == UNKNOWN
     assert store.fingerprints("ABCD") == before
-    assert_frame_equal(held(lake), NULL)
+    assert_frame_equal(stored(lake), NULL)
 
 
 def test_a_count_known_in_another_file_is_not_counted(lake: Lake, brought: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_count_known_in_another_file_is_not_counted(lake: Lake, brought: Path)
     put(brought / "symbol=ABCD" / "2.parquet", TRUE[:390])
     figures = importing(lake, brought).figures
     assert figures["transactions_unknown"] == UNKNOWN - 325
-    assert_frame_equal(held(lake), pl.concat([TRUE[:390], NULL[390:]]))
+    assert_frame_equal(stored(lake), pl.concat([TRUE[:390], NULL[390:]]))
 
 
 def test_sessions_that_are_not_imported_are_not_counted(lake: Lake, brought: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_count_that_is_none_is_unknown_and_counted(
     figures = importing(lake, brought).figures
     assert (figures["bars_new"], figures["transactions_unknown"], figures["rows_quarantined"]) == (6, unknown, 0)
     known = [60, 61] if values.dtype != pl.Float32 else [61]
-    assert held(lake)["transactions"].drop_nulls().to_list() == known
+    assert stored(lake)["transactions"].drop_nulls().to_list() == known
 
 
 def test_a_count_in_text_that_is_none_is_unknown_and_counted(lake: Lake, brought: Path) -> None:
@@ -146,8 +146,8 @@ def test_a_count_in_text_that_is_none_is_unknown_and_counted(lake: Lake, brought
     put(brought / "bars.csv", lines)
     figures = importing(lake, brought).figures
     assert (figures["bars_new"], figures["transactions_unknown"], figures["vwap_unknown"]) == (6, 3, 3)
-    assert held(lake)["transactions"].to_list() == [None] * 4 + [60, None]
-    assert held(lake)["vwap"].to_list() == [None] * 4 + [10.01, None]
+    assert stored(lake)["transactions"].to_list() == [None] * 4 + [60, None]
+    assert stored(lake)["vwap"].to_list() == [None] * 4 + [10.01, None]
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), 1e308])
@@ -155,10 +155,10 @@ def test_an_unknown_vwap_is_null_and_counted(value: float, lake: Lake, brought: 
     put(brought / "bars.parquet", TRUE.with_columns(vwap=pl.lit(value)))
     figures = importing(lake, brought).figures
     assert (figures["bars_new"], figures["vwap_unknown"], figures["transactions_unknown"]) == (TRUE.height, 1950, 0)
-    assert held(lake)["vwap"].null_count() == TRUE.height
+    assert stored(lake)["vwap"].null_count() == TRUE.height
     put(brought / "bars.parquet", TRUE)
     assert importing(lake, brought).figures["bars_filled"] == TRUE.height
-    assert_frame_equal(held(lake), TRUE)
+    assert_frame_equal(stored(lake), TRUE)
 
 
 def test_a_row_without_a_time_leaves_the_quarantine_whatever_its_count(lake: Lake, brought: Path) -> None:
@@ -179,7 +179,7 @@ def test_absent_columns_are_said_once(absent: tuple[str, ...], lake: Lake, broug
     for number in range(3):
         put(brought / "symbol=ABCD" / f"{number}.parquet", TRUE[650 * number : 650 * (number + 1)].drop(absent))
     result = importing(lake, brought)
-    assert_frame_equal(held(lake), TRUE.with_columns(pl.lit(None, BARS[name]).alias(name) for name in absent))
+    assert_frame_equal(stored(lake), TRUE.with_columns(pl.lit(None, BARS[name]).alias(name) for name in absent))
     lines = describe_absent(result.files.absent)
     assert [line.split(":")[0] for line in lines] == [f"3 files have no column {name}" for name in absent]
     assert result.figures["transactions_unknown"] == 0
