@@ -96,6 +96,8 @@ def scale_problems(bars: pl.LazyFrame, by: str, scale: PriceScale | None) -> dic
     LEAST_WHOLE bars that differ and have no fraction in any price.
     """
     close = pl.col("close")
+    if scale is not None and not bars.select((close > MOST_PRICE_USD).any()).collect(engine="streaming").item():
+        return {}
     is_whole = pl.all_horizontal(pl.col(name) == pl.col(name).round(0) for name in PRICES)
     groups = bars.filter(close.is_finite() & (close > 0)).group_by(by)
     counts = groups.agg(
