@@ -11,7 +11,6 @@ from smallcaps_assets.domain.bars.quality import PRICES
 from smallcaps_assets.domain.imports.columns import (
     Unit,
     ambiguous_times,
-    as_decimal,
     as_text,
     as_utc,
     as_whole,
@@ -24,7 +23,7 @@ from smallcaps_assets.domain.imports.columns import (
     unparsable_times,
     wrong_type_error,
 )
-from smallcaps_assets.domain.imports.prices import PriceScale, price
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number
 from smallcaps_assets.domain.tables import BARS, UTC_US
 from smallcaps_assets.errors import InputError
 
@@ -33,7 +32,6 @@ FLAT_FILE_SYMBOL: Final = "ticker"
 FLAT_FILE_TIMESTAMP: Final = "window_start"
 # some vendors leave these out; a bar is complete without them
 OPTIONAL: Final = ("vwap", "transactions")
-_ALL_PRICES: Final = (*PRICES, "vwap")
 # `sym` is the name in kdb+
 _OTHER_NAMES: Final = {"symbol": (FLAT_FILE_SYMBOL, "sym"), "timestamp": (FLAT_FILE_TIMESTAMP,)}
 
@@ -43,8 +41,8 @@ class BarForm:
     """How to read files that do not describe themselves.
 
     `timezone` applies to timestamps without one, `unit` to integers; `names` maps columns of BARS to those of the
-    files; `labels` tells whether a timestamp is the start or the end of its minute. `scale` applies to every price,
-    vwap included; None where it was not given.
+    files; `labels` tells whether a timestamp is the start or the end of its minute. `scale` applies to prices, and
+    to a vwap in the same unit; None where it was not given.
     """
 
     timezone: str | None = None
@@ -122,10 +120,11 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
             columns.append(_minute_start(names[ours], found[names[ours]], form).alias(ours))
         else:
             value = _value(names[ours], found[names[ours]], wanted, is_text=is_text)
-            if ours in _ALL_PRICES and found[names[ours]] != pl.String:
-                value = price(names[ours], found[names[ours]])
-            if ours in _ALL_PRICES and form.scale is not None:
+            if form.scale is not None and ours in PRICES:
                 value = form.scale.in_dollars(value)
+            elif form.scale is not None and ours == "vwap":
+                close = _value(names["close"], found[names["close"]], wanted, is_text=is_text)
+                value = form.scale.where_scaled(value, close)
             columns.append(value.alias(ours))
     return columns
 
@@ -137,7 +136,7 @@ def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool)
     if found == pl.String and is_text:
         number = pl.col(name).str.strip_chars().cast(pl.Float64, strict=False)
         return null_if_fractional(number).cast(wanted) if wanted.is_integer() else number
-    return as_whole(name, found).cast(wanted) if wanted.is_integer() else as_decimal(name, found)
+    return as_whole(name, found).cast(wanted) if wanted.is_integer() else known_number(name, found)
 
 
 def _minute_start(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:
