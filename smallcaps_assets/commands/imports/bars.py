@@ -49,8 +49,8 @@ events, and compare them with a tape that is not adjusted.
 A session that has bars afterwards is not downloaded any more, even if the files hold only a part of it. Bars on days
 without a session, or of a session that is not over, are left out and counted; bad bars are quarantined with the
 reason. A file with many bars outside every session, and a session in which many minutes differ from the lake's or
-between the files, are rejected: most likely the time zone is wrong. Run it again at any time: what is published is
-not read again."""
+between the files, are rejected: most likely the time zone is wrong. So are sessions of bars of 5 minutes, an hour or
+seconds. Run it again at any time: what is published is not read again."""
 EXAMPLE: Final = "smallcaps import bars minute --timezone America/New_York"
 
 _UNIVERSE: Final = dg.AssetKey("universe")

@@ -78,6 +78,21 @@ def test_an_answer_that_repeats_its_rows_is_stored_once(lake: Lake, client: Mark
     assert vendor.asked == [(MONTH[0], MONTH[-1])]
 
 
+def test_rows_that_repeat_between_pages_are_counted(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    """The second page begins with the last three rows of the first."""
+    rows = [bar(DAY, minute) for minute in range(20)]
+
+    def reply(path: str, query: Mapping[str, str]) -> Reply:
+        some = rows[9:] if "cursor" in query else rows[:12]
+        head = {"ticker": "ABCD", "adjusted": False, "status": "OK", "queryCount": len(some), "resultsCount": len(some)}
+        more = {} if "cursor" in query else {"next_url": f"https://vendor{path}?cursor=c"}
+        return Reply(200, {}, json.dumps({**head, **more, "results": some}).encode())
+
+    gate.rule = reply
+    outcome, _ = ingest(lake, client, [DAY])
+    assert (outcome.problems, outcome.figures["rows"], outcome.figures["rows_repeated"]) == ((), 20, 3)
+
+
 @pytest.mark.parametrize("place", [6, 10], ids=["beside it", "out of order"])
 def test_differing_bars_of_a_minute_are_both_set_aside(
     lake: Lake, client: MarketDataClient, vendor: Vendor, place: int
