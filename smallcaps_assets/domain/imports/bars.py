@@ -12,7 +12,6 @@ from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.columns import (
     Unit,
     ambiguous_times,
-    as_decimal,
     as_text,
     as_utc,
     as_whole,
@@ -25,14 +24,13 @@ from smallcaps_assets.domain.imports.columns import (
     unparsable_times,
     wrong_type_error,
 )
-from smallcaps_assets.domain.imports.prices import PriceScale, price
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number
 from smallcaps_assets.domain.tables import BARS, UTC_US
 from smallcaps_assets.errors import InputError
 
 # column names of the vendor's flat files; the timestamp is nanoseconds since the epoch
 FLAT_FILE_SYMBOL: Final = "ticker"
 FLAT_FILE_TIMESTAMP: Final = "window_start"
-_ALL_PRICES: Final = (*PRICES, "vwap")
 # `sym` is the name in kdb+
 _OTHER_NAMES: Final = {"symbol": (FLAT_FILE_SYMBOL, "sym"), "timestamp": (FLAT_FILE_TIMESTAMP,)}
 
@@ -42,8 +40,8 @@ class BarForm:
     """How to read files that do not describe themselves.
 
     `timezone` applies to timestamps without one, `unit` to integers; `names` maps columns of BARS to those of the
-    files; `labels` tells whether a timestamp is the start or the end of its minute. `scale` applies to every price,
-    vwap included; None where it was not given.
+    files; `labels` tells whether a timestamp is the start or the end of its minute. `scale` applies to prices, and
+    to a vwap in the same unit; None where it was not given.
     """
 
     timezone: str | None = None
@@ -121,10 +119,11 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
             columns.append(_minute_start(names[ours], found[names[ours]], form).alias(ours))
         else:
             value = _value(names[ours], found[names[ours]], wanted, is_text=is_text)
-            if ours in _ALL_PRICES and found[names[ours]] != pl.String:
-                value = price(names[ours], found[names[ours]])
-            if ours in _ALL_PRICES and form.scale is not None:
+            if form.scale is not None and ours in PRICES:
                 value = form.scale.in_dollars(value)
+            elif form.scale is not None and ours == "vwap":
+                close = _value(names["close"], found[names["close"]], wanted, is_text=is_text)
+                value = form.scale.where_scaled(value, close)
             if ours in OPTIONAL:
                 value = _zero_if_lost(names[ours], found[names[ours]], value)
             columns.append(value.alias(ours))
@@ -138,7 +137,7 @@ def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool)
     if found == pl.String and is_text:
         number = _number_of_text(name)
         return null_if_fractional(number).cast(wanted) if wanted.is_integer() else number
-    return as_whole(name, found).cast(wanted, strict=False) if wanted.is_integer() else as_decimal(name, found)
+    return as_whole(name, found).cast(wanted, strict=False) if wanted.is_integer() else known_number(name, found)
 
 
 def _zero_if_lost(name: str, found: pl.DataType, value: pl.Expr) -> pl.Expr:

@@ -19,7 +19,7 @@ from smallcaps_assets.domain.events.score import tier
 from smallcaps_assets.domain.imports.bar_facts import FACTS
 from smallcaps_assets.domain.imports.clocks import TimestampForm, matches_bar
 from smallcaps_assets.domain.imports.columns import as_decimal, as_text, as_utc, epoch_as_utc
-from smallcaps_assets.domain.imports.prices import PriceScale, price, require_fractions
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number, require_fractions
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, symbol_is_safe
 from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SHARD
@@ -54,7 +54,7 @@ def typed_events(frame: pl.LazyFrame, clock: TimestampForm, scale: PriceScale | 
     Args:
         frame: a table of the earlier system; derived columns may be absent, unknown columns are ignored.
         clock: how to read timestamps without a zone, and integers.
-        scale: the unit of the prices and of dollar_volume; None where it was not given.
+        scale: the unit of the prices, and of a dollar_volume that is not in dollars; None where it was not given.
 
     Raises:
         InputError: a column is missing or cannot be converted, or timestamps need a zone or a unit that `clock` lacks.
@@ -82,9 +82,17 @@ def _typed(name: str, found: pl.DataType | None, clock: TimestampForm, scale: Pr
     if name == "tier":
         known = found.is_numeric()
         return (pl.col(name).cast(pl.Int64, strict=False) if known else pl.lit(None, pl.Int64)).alias(name)
-    if name in (*PRICES, "dollar_volume"):
-        return price(name, found, scale)
-    return as_text(name, found) if SOURCE_COLUMNS[name] == pl.String else as_decimal(name, found)
+    return as_text(name, found) if SOURCE_COLUMNS[name] == pl.String else _number(name, found, scale)
+
+
+def _number(name: str, found: pl.DataType, scale: PriceScale | None) -> pl.Expr:
+    """A number; of prices and of dollar_volume in dollars."""
+    if name in PRICES:
+        return known_number(name, found, scale)
+    number = as_decimal(name, found)
+    if name == "dollar_volume" and scale is not None:
+        return scale.where_scaled(number, pl.col("close") * pl.col("volume"))
+    return number
 
 
 def _moment(found: pl.DataType, clock: TimestampForm) -> pl.Expr:

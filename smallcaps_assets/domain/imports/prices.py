@@ -16,8 +16,8 @@ from smallcaps_assets.errors import InputError
 _SCALES: Final = ("0.01", "1e-3", "1e-4", "1e-6", "1e-8", "1e-9")
 # a price of a small cap, from which a scale is guessed for a message; nothing is computed from it
 _USUAL_USD: Final = 5.0
-# an integer that stands for no price
-_NO_PRICE: Final = 2**63 - 1
+# what Databento writes where there is no price
+_NO_NUMBER: Final = 2**63 - 1
 # Differing prices of so many bars without any fraction are not in dollars; of fewer it may be chance.
 LEAST_WHOLE: Final = 20
 # what a price may differ from another one of the same symbol and hour before both are in other units
@@ -56,16 +56,24 @@ class PriceScale:
         # of a constant Polars multiplies with the reciprocal, which rounds twice: 4.996300000000001
         return prices / (prices * 0 + float(parts))
 
+    def where_scaled(self, values: pl.Expr, prices: pl.Expr) -> pl.Expr:
+        """`values` in dollars: some files have them so already, others in the unit of their `prices`.
 
-def price(name: str, found: pl.DataType, scale: PriceScale | None = None) -> pl.Expr:
-    """A column of prices as Float64, in dollars if a scale is given; integers that stand for no price are null.
+        Both are as stored, and about equal in the same unit.
+        """
+        is_scaled = values / prices > math.sqrt(float(self.text))
+        return pl.when(is_scaled).then(self.in_dollars(values)).otherwise(values)
+
+
+def known_number(name: str, found: pl.DataType, scale: PriceScale | None = None) -> pl.Expr:
+    """A column of numbers as Float64, in dollars if a scale is given; the largest integer, which means none, is null.
 
     Raises:
         InputError: the column is not numeric.
     """
     value = as_decimal(name, found)
     if found.is_integer():
-        value = pl.when(pl.col(name).cast(pl.Int64, strict=False) != _NO_PRICE).then(value)
+        value = pl.when(pl.col(name).cast(pl.Int64, strict=False) != _NO_NUMBER).then(value)
     return value if scale is None else scale.in_dollars(value)
 
 
@@ -96,6 +104,8 @@ def scale_problems(bars: pl.LazyFrame, by: str, scale: PriceScale | None) -> dic
     LEAST_WHOLE bars that differ and have no fraction in any price.
     """
     close = pl.col("close")
+    if scale is not None and not bars.select((close > MOST_PRICE_USD).any()).collect(engine="streaming").item():
+        return {}
     is_whole = pl.all_horizontal(pl.col(name) == pl.col(name).round(0) for name in PRICES)
     groups = bars.filter(close.is_finite() & (close > 0)).group_by(by)
     counts = groups.agg(

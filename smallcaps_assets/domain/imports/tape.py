@@ -15,7 +15,7 @@ from smallcaps_assets.domain.imports.columns import (
     null_if_implausible,
     wrong_type_error,
 )
-from smallcaps_assets.domain.imports.prices import PriceScale, other_price_problem, price
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number, other_price_problem
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 from smallcaps_assets.domain.tape.rules import TAPE_PRICES, UNIQUE_KEYS, tape_rules
 from smallcaps_assets.errors import InputError
@@ -65,7 +65,7 @@ def typed_tape(
     for name, theirs in names.items():
         if theirs in frame.columns:
             _require_kept(frame[theirs], typed[name])
-    prices = frame.select(price(name, frame.schema[name], scale).alias(name) for name in TAPE_PRICES[kind])
+    prices = frame.select(known_number(name, frame.schema[name], scale).alias(name) for name in TAPE_PRICES[kind])
     typed = typed.with_columns(prices.get_columns())
     for name in _NEEDED[kind]:
         if typed[name].has_nulls():

@@ -91,6 +91,13 @@ def test_a_missing_price_of_an_integer_column_is_quarantined(lake: Lake, brought
     assert_frame_equal(stored(lake).drop("vwap"), pl.concat([DOLLARS[:3], DOLLARS[4:]]).drop("vwap"))
 
 
+@pytest.mark.parametrize("name", ["bars.parquet", "bars.csv"])
+def test_a_vwap_in_dollars_stays(name: str, lake: Lake, brought: Path) -> None:
+    put(brought / name, in_nano(DOLLARS).with_columns(DOLLARS["vwap"]))
+    assert not importing(lake, brought, BarForm(scale=NANO)).problems
+    assert_frame_equal(stored(lake), DOLLARS, abs_tol=0, rel_tol=0)
+
+
 def test_decimals_with_fractions_are_dollars(lake: Lake, brought: Path) -> None:
     exact = DOLLARS.with_columns(pl.col(PRICES).cast(pl.Decimal(12, 4)))
     assert exact["close"][0] == Decimal("4.9963")

@@ -553,6 +553,9 @@ def test_prices_in_parts_of_a_dollar_are_asked_about(
     assert "give --price-scale 1e-4" in error
     assert import_events(tmp_path / "whole.parquet", "--replace", "--price-scale", "1e-4") == 0
     assert_frame_equal(pl.read_parquet(home / "lake" / "events" / "adopted.parquet"), expected)
+    whole.with_columns(pl.col("dollar_volume") / 10_000).write_parquet(tmp_path / "volume.parquet")
+    assert import_events(tmp_path / "volume.parquet", "--replace", "--price-scale", "1e-4") == 0
+    assert_frame_equal(pl.read_parquet(home / "lake" / "events" / "adopted.parquet"), expected)
     whole.with_columns(pl.col(scaled).cast(pl.Int64)).head(1).write_parquet(tmp_path / "one.parquet")
     assert import_events(tmp_path / "one.parquet") == 2
     assert "columns open, high, low, close (Int64) are whole numbers, such as 123,400" in capsys.readouterr().err

@@ -7,8 +7,8 @@ import pytest
 
 from smallcaps_assets.domain.imports.prices import (
     PriceScale,
+    known_number,
     other_price_problem,
-    price,
     require_fractions,
     scale_problems,
 )
@@ -42,20 +42,30 @@ def problem(bars: pl.DataFrame, scale: PriceScale | None = None) -> str | None:
 def test_a_scale_gives_the_same_numbers_as_decimals_would(scale: str, stored: pl.Series) -> None:
     """To the last bit: a product with 1e-9 would give 4.996300000000001."""
     frame = stored.alias("close").to_frame()
-    found = frame.select(price("close", stored.dtype, PriceScale.parse(scale)))["close"].to_list()
+    found = frame.select(known_number("close", stored.dtype, PriceScale.parse(scale)))["close"].to_list()
     assert found == [4.9963, 0.01, 999_999.99]
+
+
+def test_what_is_in_dollars_already_stays() -> None:
+    """Some files have a vwap in dollars beside prices in parts of a dollar."""
+    frame = pl.DataFrame({"vwap": [4.9971, 4_997_100_000.0, None], "close": [4_996_300_000.0] * 3})
+    vwap, close = pl.col("vwap"), pl.col("close")
+    assert frame.select(PriceScale("1e-9").where_scaled(vwap, close))["vwap"].to_list() == [4.9971, 4.9971, None]
+    frame = pl.DataFrame({"vwap": [5.1, 510.0], "close": [500.0, 500.0]})
+    assert frame.select(PriceScale("0.01").where_scaled(vwap, close))["vwap"].to_list() == [5.1, 5.1]
+    assert frame.select(PriceScale("1").where_scaled(vwap, close))["vwap"].to_list() == [5.1, 510.0]
 
 
 def test_a_decimal_with_fractions_is_read_as_it_is() -> None:
     frame = pl.DataFrame({"close": pl.Series([Decimal("4.9963")], dtype=pl.Decimal(12, 4))})
-    assert frame.select(price("close", frame.schema["close"])).item() == 4.9963
+    assert frame.select(known_number("close", frame.schema["close"])).item() == 4.9963
     require_fractions(frame.lazy(), ["close"], frame.schema)
 
 
 def test_the_largest_integer_is_no_price() -> None:
     """Databento writes it where there is none."""
     frame = pl.DataFrame({"bid_price": [2**63 - 1, 5_000_000_000]})
-    found = frame.select(price("bid_price", pl.Int64(), PriceScale("1e-9")))
+    found = frame.select(known_number("bid_price", pl.Int64(), PriceScale("1e-9")))
     assert found["bid_price"].to_list() == [None, 5.0]
 
 
