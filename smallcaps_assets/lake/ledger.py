@@ -122,6 +122,8 @@ def _published_windows(
             pl.col("sha256"),
             pl.struct(start="start_span", end="end_span").alias("spans"),
             *(pl.col(name).sum() for name in _SUMS),
+            # files of earlier releases did not count them
+            pl.when(pl.col("repeats").count() > 0).then(pl.col("repeats").sum()),
             pl.col("request_ids").list.explode(),
             pl.col("fetched_at").max(),
             pl.col("skipped").drop_nulls().first(),

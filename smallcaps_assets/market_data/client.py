@@ -78,16 +78,24 @@ class MarketDataClient:
         query = {"adjusted": "false", "sort": "asc", "limit": str(ROWS_PER_PAGE)}
         root = f"/v2/aggs/ticker/{quote_symbol(symbol)}/range/1/minute"
         months: list[pl.DataFrame] = []
+        repeats = 0
         for start, end in _split_by_month(first, last):
             window = day_ms(start), day_ms(end + timedelta(days=1))
             request = PagedRequest(path=f"{root}/{start}/{end}", root=root, query=query, what="minute bars")
             parse = partial(wire.parse_bars_page, symbol=symbol, window=window)
             pages = self._downloads.pages(request, parse, counts)
-            months.append(pages[0] if len(pages) == 1 else self._downloads.merge(request, pages, "timestamp"))
-        return complete_download(pl.concat(months), counts)
+            if len(pages) == 1:
+                months += pages
+            else:
+                merged = self._downloads.merge(request, pages, "timestamp")
+                months.append(merged.rows)
+                repeats += merged.removed
+        return complete_download(pl.concat(months), counts, repeats)
 
     def trades(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = TRADES_ALL) -> Download:
-        """Trades with a SIP time in [start, end), sorted by (timestamp, sequence_number), without repeated rows.
+        """Trades with a SIP time in [start, end), sorted by (timestamp, sequence_number), without exact repeats.
+
+        Rows with neither a sequence number nor a trade id are never repeats.
 
         `schema` is TRADES_ALL, or TRADES for fewer columns.
 
@@ -100,7 +108,9 @@ class MarketDataClient:
         return self._ticks(f"/v3/trades/{quote_symbol(symbol)}", start, end, "trades", parse)
 
     def quotes(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = QUOTES_ALL) -> Download:
-        """Quotes with a SIP time in [start, end), sorted by (timestamp, sequence_number), without repeated rows.
+        """Quotes with a SIP time in [start, end), sorted by (timestamp, sequence_number), without exact repeats.
+
+        Rows without a sequence number are never repeats.
 
         `schema` is QUOTES_ALL, or QUOTES for fewer columns.
 
@@ -139,7 +149,8 @@ class MarketDataClient:
         }
         request = PagedRequest(path=path, root=path, query=query, what=what)
         pages = self._downloads.pages(request, partial(parse, window=window), counts)
-        return complete_download(self._downloads.merge(request, pages, "timestamp", "sequence_number"), counts)
+        merged = self._downloads.merge(request, pages, "timestamp", "sequence_number")
+        return complete_download(merged.rows, counts, merged.removed)
 
 
 def _split_by_month(first: date, last: date) -> Iterator[tuple[date, date]]:

@@ -16,6 +16,7 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import check_symbol
+from smallcaps_assets.domain.tape.repeats import WithoutRepeats
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
 from smallcaps_assets.market_data.page_order import check_progress, merge_pages
@@ -37,6 +38,7 @@ class Download:
     waited_s: float  # for the rate limit and before retries
     pages: int
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
+    repeats: int = 0  # rows removed because they repeat another exactly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,8 @@ class Downloads:
             error.requests, error.retries, error.throttled = counts.requests, counts.retries, counts.throttled
             raise
 
-    def merge(self, request: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
-        """The pages that answer `request` as one frame; see `merge_pages`.
+    def merge(self, request: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> WithoutRepeats:
+        """The rows of the pages that answer `request`; see `merge_pages`.
 
         Raises:
             BadPage: a page begins or ends before the one that it follows.
@@ -99,7 +101,7 @@ class Downloads:
             seen.add(target)
             answer = self._transport.get(target, request.what, parse_checked, counts, self._stop)
             page = answer.content
-            self._check(request, partial(check_progress, frames, page.frame))
+            self._check(request, partial(check_progress, frames, page.frame, is_last=page.next_url is None))
             frames.append(page.frame)
             counts.pages += 1
             if request_id := page.request_id or answer.request_id:
@@ -137,7 +139,7 @@ class Downloads:
         )
 
 
-def complete_download(frame: pl.DataFrame, counts: RequestCounts) -> Download:
+def complete_download(frame: pl.DataFrame, counts: RequestCounts, repeats: int = 0) -> Download:
     """The result of a download that is complete."""
     return Download(
         frame=frame,
@@ -147,6 +149,7 @@ def complete_download(frame: pl.DataFrame, counts: RequestCounts) -> Download:
         waited_s=counts.waited_s,
         pages=counts.pages,
         request_ids=tuple(counts.request_ids),
+        repeats=repeats,
     )
 
 

@@ -163,13 +163,16 @@ def make_ledger(
     """The ledger (LEDGER) of the current manifest, and its metadata; `published` as `TapeStore.listing` returned it."""
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
-    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id, published=published)
+    tape = lake.tape(profile, settings.load())
+    listing = published or tape.listing()
+    ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
     figures: Metadata = {
         "dagster/row_count": ledger.height,
         "manifest_id": manifest_id,
         "windows": table(state_counts(ledger)),
         "bytes": int(ledger["bytes"].sum()),
+        **_repeats(listing),
         **_capture_figures(ledger),
         **_stale_figures(ledger),
         **counts(ledger, "state"),
@@ -223,6 +226,12 @@ def _stale_figures(ledger: pl.DataFrame) -> Metadata:
     """How many windows are stale and why, by kind; empty if none is."""
     stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
     return {f"stale/{kind}": words for kind, words in stale.items() if words}
+
+
+def _repeats(published: TapeListing) -> Metadata:
+    """How many rows were removed because they repeat another exactly, by kind; empty if none was."""
+    removed = {kind: int(spans["repeats"].sum()) for kind, spans in published.items()}
+    return {f"repeats_removed/{kind}": rows for kind, rows in removed.items() if rows}
 
 
 def _capture_figures(ledger: pl.DataFrame) -> Metadata:

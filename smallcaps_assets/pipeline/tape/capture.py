@@ -247,7 +247,8 @@ def _outcome(
         "requests": sum(result.requests for result in results),
         "retries": sum(result.retries for result in results),
     }
-    figures |= {name: count for name, count in extra.items() if count}
+    found = {"repeats_removed": sum(result.repeats for result in results)}
+    figures |= {name: count for name, count in {**found, **extra}.items() if count}
     if spans_left:
         figures["spans_left"] = spans_left
     return Outcome(
