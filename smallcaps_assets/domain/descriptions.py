@@ -42,7 +42,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "start": "Start of the window, UTC, included.",
     "end": "End of the window, UTC, excluded.",
     "state": "complete, empty, trades_only, quotes_only, failed, denied or missing.",
-    "cause": "Why the window is failed or denied, the symbol is behind, or its files cannot be read.",
+    "cause": "Why the window is failed or denied, the symbol is behind, or its files cannot be read; or that an empty "
+    "window is contradicted by bars or trades.",
     "sessions_missing": "Expected sessions whose bars are not published.",
     "first_missing": "The oldest missing session.",
     "last_missing": "The newest missing session.",

@@ -34,7 +34,7 @@ def current_time() -> datetime:
 
 @dataclass(frozen=True)
 class SpanResult:
-    """The result of one span."""
+    """The result of one span; `contradicted` windows of it came back empty although bars have volume."""
 
     span: Span
     rows: int = 0
@@ -42,6 +42,7 @@ class SpanResult:
     requests: int = 0
     retries: int = 0
     repeats: int = 0
+    contradicted: int = 0
     problem: str | None = None
 
 
