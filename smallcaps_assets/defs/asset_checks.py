@@ -53,10 +53,15 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "empty_sessions": "No session is without any bar for many symbols that have bars before and after it.",
     "missing_minutes": "In the last sessions, no minute of regular hours is without a bar for most of the symbols that "
     "trade continuously.",
+    "suspect_print": "In the last months, no high or low of a bar is far outside those of its neighbours and undone at "
+    "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the day's "
+    "high and VWAP carry the price on. Detection uses the bars as they are.",
 }
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "
     "continuously.",
+    "suspect_print": "In no session is a high or low of a bar far outside those of its neighbours and undone at once; "
+    "see the check of minute_bars.",
     "doubled_volumes": "In no session are nearly all volumes even, as they are when every share was counted twice.",
 }
 # checks of a capture: the figure that each checks, and its description
