@@ -54,8 +54,8 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "missing_minutes": "In the last sessions, no minute of regular hours is without a bar for most of the symbols that "
     "trade continuously.",
     "suspect_print": "In the last months, no high or low of a bar is far outside those of its neighbours and undone at "
-    "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the day's "
-    "high and VWAP carry the price on. Detection uses the bars as they are.",
+    "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
+    "day's high and VWAP carry the price on. Detection uses the bars as they are.",
 }
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "

@@ -132,9 +132,10 @@ def count_touched(listed: pl.DataFrame) -> TouchedEvents:
 def describe_prints(touched: TouchedEvents) -> str:
     """The suspect prints in words."""
     bars = "1 bar has" if touched.bars == 1 else f"{touched.bars:,} bars have"
+    events = "1 event" if touched.events == 1 else f"{touched.events:,} events"
     return (
-        f"{bars} a high or low far outside that of the neighbouring bars, undone at once; {touched.events:,} events "
-        "of the same days at or after them may owe something to it"
+        f"{bars} a high or low far outside those of the neighbouring bars and undone at once, as a wrong trade makes it; "
+        f"{events} at or after such a bar on its day may be due to it"
     )
 
 
