@@ -21,7 +21,7 @@ SHARED: Final[Mapping[str, str]] = {
     "EXAMPLE": "every command module has one: a command line that works, for its help",
     "build_assets": "every module of defs/assets has one: `build_assets(settings)` returns the assets of its subject",
 }
-# keys of config.yaml, in which users have files
+# keys of config.yaml, which users' files contain
 KEYS_OF_SETTINGS: Final = frozenset({"laid_over"})
 # words that docs/glossary.md replaces, as parts of names
 BANNED: Final = frozenset(

@@ -41,12 +41,12 @@ class TradingDay:
 @lru_cache(maxsize=1)
 def _closes() -> dict[date, int]:
     calendar = exchange_calendars.get_calendar("XNYS")
-    early = {stamp.date() for stamp in calendar.early_closes}
+    early = {session.date() for session in calendar.early_closes}
     closes: dict[date, int] = {}
-    for stamp in calendar.sessions:
-        day = stamp.date()
+    for session in calendar.sessions:
+        day = session.date()
         if day >= HISTORY_BEGINS:
-            closes[day] = _close_minute(calendar.session_close(stamp)) if day in early else REGULAR_CLOSE
+            closes[day] = _close_minute(calendar.session_close(session)) if day in early else REGULAR_CLOSE
     return closes
 
 

@@ -159,7 +159,7 @@ STATED = [
 
 
 @pytest.mark.parametrize(("section", "words"), STATED, ids=[f"{section} {words[:50]}" for section, words in STATED])
-def test_every_number_is_that_of_the_settings(section: str, words: str) -> None:
+def test_every_number_equals_the_settings(section: str, words: str) -> None:
     assert words in SECTIONS[section] or words in " ".join(SECTIONS[section].split())
 
 
@@ -168,7 +168,7 @@ def test_the_drift_allowed_in_pm_and_rth_is_the_same() -> None:
 
 
 def cells(section: str, first: str) -> list[str]:
-    """The cells of the row of a table that begins so."""
+    """The cells of the table row that starts with the cell `first`."""
     (line,) = [line for line in SECTIONS[section].splitlines() if line.startswith(f"| {first} |")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 

@@ -78,8 +78,12 @@ def master(settings: Settings) -> pl.DataFrame:
 
 
 # wide limits, so that the effect of a threshold is not hidden by a cap
-ROOM = {"max_per_symbol": 40, "max_per_symbol_day": 8, "extension": {"max_extended_share": 0.9, "min_spike_x": 20.0}}
-BASE = {"profiles": {"plus": ROOM}}
+WIDE_LIMITS = {
+    "max_per_symbol": 40,
+    "max_per_symbol_day": 8,
+    "extension": {"max_extended_share": 0.9, "min_spike_x": 20.0},
+}
+BASE = {"profiles": {"plus": WIDE_LIMITS}}
 DOCUMENT = load_settings(overrides=BASE).model_dump()
 DETECTION = [leaf for group in GROUPS for leaf in leaves(DOCUMENT[group], (group,))]
 

@@ -1,4 +1,4 @@
-"""What is read from an answer, and every shape of answer that is refused."""
+"""Parsing of answers, and every malformed answer that is rejected."""
 
 import json
 from datetime import date
@@ -137,7 +137,7 @@ NO_PAGE = {
 
 
 @pytest.mark.parametrize("name", NO_PAGE)
-def test_what_is_no_page_is_refused(name: str) -> None:
+def test_malformed_pages_are_rejected(name: str) -> None:
     for read in (wire.parse_trades_page, wire.parse_quotes_page):
         with pytest.raises(BadPage):
             read(NO_PAGE[name], WINDOW)
@@ -185,7 +185,7 @@ def test_what_is_no_page_is_refused(name: str) -> None:
     ],
     ids=str,
 )
-def test_a_trade_of_the_wrong_type_or_time_is_refused(changed: dict[str, object]) -> None:
+def test_a_trade_of_the_wrong_type_or_time_is_rejected(changed: dict[str, object]) -> None:
     with pytest.raises(BadPage):
         read_trades(v3(TRADE, {**TRADE, **changed}))
 
@@ -193,12 +193,12 @@ def test_a_trade_of_the_wrong_type_or_time_is_refused(changed: dict[str, object]
 @pytest.mark.parametrize(
     "name", ["sip_timestamp", "participant_timestamp", "sequence_number", "price", "exchange", "id"]
 )
-def test_a_trade_that_lacks_a_field_is_refused_by_name(name: str) -> None:
+def test_a_missing_field_of_a_trade_is_named(name: str) -> None:
     with pytest.raises(BadPage, match=f"1 of 2 rows lack `{name}`, the first is row 1"):
         read_trades(v3(TRADE, without(TRADE, name)))
 
 
-def test_a_trade_without_any_size_is_refused() -> None:
+def test_a_trade_without_any_size_is_rejected() -> None:
     with pytest.raises(BadPage, match="lack `size`"):
         read_trades(v3(without(TRADE, "size", "decimal_size")))
 
@@ -207,7 +207,7 @@ def test_a_venue_without_reporting_facility_may_say_zero() -> None:
     assert read_trades(v3({**TRADE, "trf_timestamp": 0}))["trf_timestamp"].to_list() == [None]
 
 
-def test_descending_ticks_are_refused() -> None:
+def test_descending_ticks_are_rejected() -> None:
     with pytest.raises(BadPage, match="ascending"):
         read_trades(v3(TRADE, {**TRADE, "sip_timestamp": START_NS}))
 
@@ -240,7 +240,7 @@ def test_descending_ticks_are_refused() -> None:
         ([{**BAR, "vw": "1.6"}], {}),
     ],
 )
-def test_aggregates_that_do_not_answer_the_question_are_refused(rows: list[object], head: dict[str, object]) -> None:
+def test_aggregates_that_do_not_match_the_request_are_rejected(rows: list[object], head: dict[str, object]) -> None:
     with pytest.raises(BadPage):
         wire.parse_bars_page(aggregates(*rows, **head), "AEMD", DAY_MS)
 
@@ -297,7 +297,7 @@ def test_details_of_a_ticker_are_one_row() -> None:
         details(DETAILS).replace(b"4500000.0", b"NaN"),
     ],
 )
-def test_details_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
+def test_details_that_do_not_match_the_request_are_rejected(body: bytes) -> None:
     with pytest.raises(BadPage):
         reference_wire.parse_details_page(body, "AEMD")
 
@@ -323,12 +323,12 @@ def test_closes_of_a_day_are_read() -> None:
         aggregates(ticker=None, resultsCount=1),
     ],
 )
-def test_closes_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
+def test_closes_that_do_not_match_the_request_are_rejected(body: bytes) -> None:
     with pytest.raises(BadPage):
         reference_wire.parse_closes_page(body, DAY_MS)
 
 
-def test_pages_that_overlap_are_joined_without_repeats_and_pages_that_run_backwards_refused() -> None:
+def test_overlapping_pages_are_joined_without_repeats_and_backward_pages_rejected() -> None:
     rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(6)]
     first, second = read_trades(v3(*rows[:4])), read_trades(v3(*rows[2:]))
     joined = page_order.merge_pages([first, read_trades(v3()), second], "timestamp", "sequence_number")
@@ -369,7 +369,7 @@ trades = st.fixed_dictionaries(
 
 @settings(max_examples=60)
 @given(rows=st.lists(trades, max_size=12))
-def test_what_was_written_is_what_is_read(rows: list[dict[str, Any]]) -> None:
+def test_written_frames_read_back_unchanged(rows: list[dict[str, Any]]) -> None:
     rows.sort(key=lambda row: row["sip_timestamp"])
     frame = wire.parse_trades_page(v3(*rows), WINDOW).frame
     wire_names = {"timestamp": "sip_timestamp", "trade_id": "id"}

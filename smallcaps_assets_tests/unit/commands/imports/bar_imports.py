@@ -1,4 +1,4 @@
-"""What tests of `smallcaps import bars` have in common: bars, layouts of files, and an import into a lake."""
+"""Shared by tests of `smallcaps import bars`: bars, layouts of files, and an import into a lake."""
 
 import gzip
 from collections import Counter
@@ -26,7 +26,7 @@ OVER = sessions_of("2025-10-01", "2025-11-28")["date"].to_list()
 FRI, MON, TUE, WED = date(2025, 10, 31), date(2025, 11, 3), date(2025, 11, 4), date(2025, 11, 5)
 OCT, NOV = date(2025, 10, 1), date(2025, 11, 1)
 ZONE = "America/New_York"
-# a price that 32 bits hold only about, and a volume in fractions of shares
+# a price that is not exact in 32 bits, and a volume in fractions of shares
 ROWS: list[Row] = [(12.34, 12.5, 12.3, 12.41, 9099.618, 7), (12.41, 12.42, 12.4, 12.42, 500.0, None)]
 
 
@@ -67,10 +67,10 @@ def importing(
     problems: list[str] = []
     sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)
     outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
-    return Result(outcomes, problems + [told for outcome in outcomes for told in outcome.problems], files)
+    return Result(outcomes, problems + [problem for outcome in outcomes for problem in outcome.problems], files)
 
 
-def held(lake: Lake) -> pl.DataFrame:
+def stored(lake: Lake) -> pl.DataFrame:
     store = BarsStore(lake)
     return pl.concat([BARS.to_frame(), *(store.read(symbol) for symbol in store.symbols())])
 
