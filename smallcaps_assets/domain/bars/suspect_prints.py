@@ -134,8 +134,8 @@ def describe_prints(touched: TouchedEvents) -> str:
     bars = "1 bar has" if touched.bars == 1 else f"{touched.bars:,} bars have"
     events = "1 event" if touched.events == 1 else f"{touched.events:,} events"
     return (
-        f"{bars} a high or low far outside those of the neighbouring bars and undone at once, as a wrong trade makes it; "
-        f"{events} at or after such a bar on its day may be due to it"
+        f"{bars} a high or low far outside those of the neighbouring bars and undone at once, as a wrong trade makes "
+        f"it; {events} at or after such a bar on its day may be due to it"
     )
 
 

@@ -30,9 +30,7 @@ def bars_of(*prices: tuple[float, float], symbol: str = "AEMD", minutes: list[in
         (symbol, TEN + timedelta(minutes=minute), high, low)
         for minute, (high, low) in zip(minutes or range(len(prices)), prices, strict=True)
     ]
-    return pl.DataFrame(
-        rows, schema={name: BARS[name] for name in ("symbol", "timestamp", "high", "low")}, orient="row"
-    )
+    return pl.DataFrame(rows, schema={name: BARS[name] for name in COLUMNS_READ}, orient="row")
 
 
 def with_sixth(high: float, low: float, *after: tuple[float, float]) -> pl.DataFrame:
