@@ -139,12 +139,13 @@ def _parse_ticks(
 
 def _check_identity(frame: pl.DataFrame, *names: str) -> None:
     """Make sure that each row has all of `names` or none of them."""
-    whole = pl.all_horizontal(pl.col(name).is_not_null() for name in names)
+    some = pl.any_horizontal(pl.col(names).is_not_null())
     for name in names:
-        lacking = frame.select(~whole & pl.col(name).is_null() & pl.any_horizontal(pl.col(names).is_not_null()))
-        if absent := int(lacking.to_series().sum()):
-            first = lacking.to_series().arg_max()
-            raise BadPage(f"{absent} of {frame.height} rows lack `{name}`, the first is row {first}")
+        incomplete = frame.select(some & pl.col(name).is_null()).to_series()
+        if incomplete.any():
+            raise BadPage(
+                f"{incomplete.sum()} of {frame.height} rows lack `{name}`, the first is row {incomplete.arg_max()}"
+            )
 
 
 def _select_fields(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.DataType]:
