@@ -131,22 +131,22 @@ def test_an_empty_answer_is_asked_for_again_only_on_request_and_replaced_in_its_
         assert "1 windows came back empty although bars of the same minutes have volume" in lines[-1]
     before = files_below(lake.root / "tape")
     gate.rule = empty()
-    gate.asked.clear()
+    gate.requests.clear()
     # an ordinary run asks for nothing
     captured(lake, client, "trades", manifest)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(lake.root / "tape") == before
 
     for kind in ("trades", "quotes"):
         (outcome,), lines = captured(lake, client, kind, manifest, retry_empty=True)
         assert "0 to fetch in 0 spans; 1 empty spans are asked for again" in lines[0]
         assert (outcome.figures["requests"], outcome.figures["spans_fetched"]) == (1, 1)
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
     assert files_below(lake.root / "tape").keys() == before.keys()
     assert certified(lake, manifest) == [("one", "complete", None)]
     # nothing is left to ask for
     captured(lake, client, "trades", manifest, retry_empty=True)
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
 
 
 def test_an_answer_that_stays_empty_costs_one_request_per_retry(
@@ -157,7 +157,7 @@ def test_an_answer_that_stays_empty_costs_one_request_per_retry(
     gate.rule = empty("trades")
     for asked, retry_empty in enumerate([False, True, True], start=1):
         (outcome,), _ = captured(lake, client, "trades", manifest, retry_empty=retry_empty)
-        assert (len(gate.asked), outcome.figures["contradicted_windows"]) == (asked, 1)
+        assert (len(gate.requests), outcome.figures["contradicted_windows"]) == (asked, 1)
 
 
 def test_the_empty_window_of_a_span_with_trades_is_found_and_the_span_asked_for_again(
@@ -175,9 +175,9 @@ def test_the_empty_window_of_a_span_with_trades_is_found_and_the_span_asked_for_
     (whole,) = backlog.published.select("symbol", "wave", "start", "end").rows()
     store(lake).publish("trades", Span(*whole, ("one", "near")), rows, {"requests": 1, "received": rows.height})
     assert certified(lake, manifest) == [("one", "complete", None), ("near", "quotes_only", BY_BARS)]
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "trades", manifest, retry_empty=True)
-    ((_, query),) = gate.asked
+    ((_, query),) = gate.requests
     assert int(query["timestamp.gte"]) == int((ELEVEN - timedelta(minutes=3)).timestamp()) * 10**9
     assert certified(lake, manifest) == [("one", "complete", None), ("near", "complete", None)]
 
@@ -190,9 +190,9 @@ def test_quotes_left_out_beside_contradicted_trades_are_asked_for_on_request(
     gate.rule = empty("trades")
     captured(lake, client, "trades", manifest)
     captured(lake, client, "quotes", manifest)
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
     captured(lake, client, "quotes", manifest, retry_empty=True)
-    assert [path for path, _ in gate.asked] == ["/v3/trades/AVLO", "/v3/quotes/AVLO"]
+    assert [path for path, _ in gate.requests] == ["/v3/trades/AVLO", "/v3/quotes/AVLO"]
     assert certified(lake, manifest) == [("early", "quotes_only", BY_BARS)]
 
 
@@ -200,9 +200,9 @@ def test_a_wave_is_not_asked_for_again_with_another(lake: Lake, client: MarketDa
     put_bars(lake, ELEVEN, ELEVEN - timedelta(hours=2))
     gate.rule = empty("trades")
     captured(lake, client, "trades", manifest_of(ONE, EARLY))
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "trades", manifest_of(EARLY), retry_empty=True)
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
 
 
 def test_plan_status_report_and_verification_show_it(lake: Lake, client: MarketDataClient, gate: Gate) -> None:

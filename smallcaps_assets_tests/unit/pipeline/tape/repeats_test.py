@@ -152,7 +152,7 @@ def test_an_endless_page_of_unnamed_trades_ends_after_a_few(lake: Lake, client: 
     work = Capture("trades", TapeStore(lake, "core", CORE), client, 1, "abc", log=lambda line: None)  # noqa: ARG005
     (outcome,) = work.run(MANIFEST, [("AVLO", "RTH")])
     assert "page 11 repeats the page before it" in outcome.problems[0]
-    assert len(gate.asked) == 11
+    assert len(gate.requests) == 11
 
 
 def test_bars_without_number_and_id_are_named_by_their_minute() -> None:
