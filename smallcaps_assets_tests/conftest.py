@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ hypothesis_settings.load_profile("untimed")
 SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
 SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In the fast lane, do not import the slow suites: each worker would spend seconds to leave out their tests."""
+    whole_suite = collection_path.parent == SUITES and collection_path.name in SLOW_SUITES
+    return True if whole_suite and config.option.markexpr == "not slow" else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -184,27 +191,38 @@ def small_market() -> SimulatedMarket:
     return SimulatedMarket(seed=7, symbols=4, clock=lambda: LATER)
 
 
-@pytest.fixture
-def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
-    """The exchange over HTTP on this machine, behind a gate that only this test uses."""
-    opened = Gate(Exchange(small_market, clock=lambda: LATER))
+@contextmanager
+def open_gate(market: SimulatedMarket) -> Iterator[Gate]:
+    """The exchange over HTTP on this machine, behind a gate."""
+    opened = Gate(Exchange(market, clock=lambda: LATER))
     with serve(opened) as server:  # type: ignore[arg-type]
         opened.base_url = server.base_url
         yield opened
 
 
+def client_of(gate: Gate) -> MarketDataClient:
+    """A client that sends requests through the gate, retries once and does not wait."""
+    transport = Transport(
+        gate.base_url,
+        "a-key-of-tests",
+        bucket=TokenBucket(None),
+        max_retries=1,
+        sleep=lambda seconds: None,  # noqa: ARG005
+    )
+    return MarketDataClient(transport)
+
+
+@pytest.fixture
+def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
+    """The exchange over HTTP on this machine, behind a gate that only this test uses."""
+    with open_gate(small_market) as opened:
+        yield opened
+
+
 @pytest.fixture
 def client(gate: Gate) -> Iterator[MarketDataClient]:
-    """A client that sends requests through the gate, retries once and does not wait."""
-    with MarketDataClient(
-        Transport(
-            gate.base_url,
-            "a-key-of-tests",
-            bucket=TokenBucket(None),
-            max_retries=1,
-            sleep=lambda seconds: None,  # noqa: ARG005
-        )
-    ) as made:
+    """A client that only this test uses."""
+    with client_of(gate) as made:
         yield made
 
 

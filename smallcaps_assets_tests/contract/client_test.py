@@ -474,6 +474,7 @@ def test_a_malformed_answer_is_rejected_without_retry_and_with_its_reason(script
     assert (len(script.seen), rig.slept) == (requests, [])
 
 
+@pytest.mark.slow
 def test_endless_pages_are_rejected(script: Script, rig: Rig) -> None:
     script.replies = [lambda n: page(trade(n), next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
     with pytest.raises(BadPage, match=f"{MAX_PAGES} pages and no end"):

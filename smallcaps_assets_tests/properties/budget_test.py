@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import Final, NamedTuple
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -123,6 +124,7 @@ def test_rows_before_events_and_of_events_within_budget_are_kept(case: Case) -> 
         assert case.rate_at(time) is not None or number in numbers
 
 
+@pytest.mark.slow
 @LAWS
 @given(cases())
 def test_thinning_is_idempotent(case: Case) -> None:
@@ -130,6 +132,7 @@ def test_thinning_is_idempotent(case: Case) -> None:
     assert_frame_equal(case._replace(quotes=once).thinned(), once)
 
 
+@pytest.mark.slow
 @LAWS
 @given(cases())
 def test_book_is_unchanged_at_every_tick_and_outside_thinned_ranges(case: Case) -> None:

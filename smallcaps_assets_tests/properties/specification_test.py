@@ -47,12 +47,14 @@ def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
     assert_frame_equal(found, expected, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames())
 def test_master_equals_the_specification(bars: pl.DataFrame) -> None:
     assert_same(master_of(bars), slow_spec.master(bars))
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames(), st.integers(0, 1_000))
 def test_reference_data_filters_known_symbols(bars: pl.DataFrame, seed: int) -> None:
@@ -110,6 +112,7 @@ def with_illiquid_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     return bars.with_columns(volume=(pl.col("volume") * share).ceil())
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames(), st.integers(0, 1_000))
 def test_illiquid_days_equal_the_specification(bars: pl.DataFrame, seed: int) -> None:

@@ -45,17 +45,15 @@ FEATURES: Final = pl.Schema(
 )
 
 
-@lru_cache(maxsize=64)
-def _xnys(first: date, last: date) -> tuple[tuple[date, tuple[datetime, datetime]], ...]:
-    margin = timedelta(days=15)
+@lru_cache
+def _xnys(year: int) -> dict[date, tuple[datetime, datetime]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, caused inside the calendar
-        calendar = exchange_calendars.get_calendar("XNYS", start=str(first - margin), end=str(last + margin))
-        return tuple(
-            (session.date(), (_utc(calendar.session_open(session)), _utc(calendar.session_close(session))))
+        calendar = exchange_calendars.get_calendar("XNYS", start=f"{year}-01-01", end=f"{year}-12-31")
+        return {
+            session.date(): (_utc(calendar.session_open(session)), _utc(calendar.session_close(session)))
             for session in calendar.sessions
-            if first <= session.date() <= last
-        )
+        }
 
 
 def _utc(moment: Any) -> datetime:
@@ -65,7 +63,8 @@ def _utc(moment: Any) -> datetime:
 
 def xnys(first: date, last: date) -> dict[date, tuple[datetime, datetime]]:
     """Official open and close (UTC) of every XNYS session from `first` to `last`, both included."""
-    return dict(_xnys(first, last))
+    years = range(first.year, last.year + 1)
+    return {day: hours for year in years for day, hours in _xnys(year).items() if first <= day <= last}
 
 
 def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

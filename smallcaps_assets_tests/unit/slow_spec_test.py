@@ -214,6 +214,7 @@ def test_thinning_keeps_the_first_row_and_the_last_of_every_interval() -> None:
     assert thin(quotes, by_change=False, hz=5)["sequence_number"].to_list() == [0, 199, 200, 410]
 
 
+@pytest.mark.slow
 def test_lively_bars_have_events_of_every_type() -> None:
     days = list(xnys(date(2025, 10, 27), date(2025, 11, 7)))
     for seed in range(4):

@@ -284,6 +284,7 @@ def test_events_from_a_first_day_on_equal_those_of_a_full_run(run_detect: RunDet
     assert traded["len"].min() < 22
 
 
+@pytest.mark.slow
 def test_a_sample_is_reproducible_and_part_of_a_larger_one(run_detect: RunDetect) -> None:
     def drawn(*flags: object) -> set[str]:
         run_detect("--bars", "bars.parquet", "--out", "e.parquet", *flags)

@@ -224,6 +224,7 @@ def parts(folder: Path) -> list[str]:
     return [name for name in names(folder) if name.endswith(".part")]
 
 
+@pytest.mark.slow
 def test_the_next_publication_removes_remains_of_a_killed_writer(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     publish_text(path, "old")
@@ -238,6 +239,7 @@ def test_the_next_publication_removes_remains_of_a_killed_writer(tmp_path: Path)
     assert names(tmp_path) == ["neighbour.parquet", "table.parquet"]
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_still_at_work_is_not_disturbed(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     with writer(path, "waits") as process:

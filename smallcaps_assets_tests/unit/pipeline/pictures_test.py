@@ -66,6 +66,7 @@ def test_the_median_of_the_scores_is_drawn_at_its_value() -> None:
     assert place == pytest.approx((0.5 - 0.2) / (0.925 - 0.2), abs=0.02)
 
 
+@pytest.mark.slow
 def test_pictures_are_small_and_deterministic() -> None:
     master = lively_master(3, 900)
     funnel = [{"step": step, "rows": 572_850 - number} for number, step in enumerate(STEPS)]

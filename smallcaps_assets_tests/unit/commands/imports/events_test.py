@@ -394,6 +394,7 @@ def imported_in(home: Path, parts: Sequence[pl.DataFrame], *flags: str) -> tuple
     return lake.imported_events.read_bytes(), lake.quarantine_path(lake.imported_events).read_bytes()
 
 
+@pytest.mark.slow
 def test_order_and_batches_of_files_do_not_matter(home: Path) -> None:
     whole = table(DIRTY)
     # copies, conflicting and bad rows of one event are in different parts, and each part ranks separately

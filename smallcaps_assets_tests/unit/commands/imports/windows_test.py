@@ -1,6 +1,5 @@
 """`smallcaps import windows`: tape downloaded elsewhere becomes tape of the lake, and is not fetched."""
 
-import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -15,32 +14,24 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
-from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS, TRADES
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, capture_effort
-from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, quotes_at, trades_at
-from smallcaps_assets_tests.repository import REPOSITORY
-from smallcaps_assets_tests.scenarios import default_settings
-
-PARAMS = default_settings().profiles["core"]
-# two windows of AVLO that form one span, one of CRVO, and one of AVLO before the open
-MARKET = manifest_of(
-    event("2025-11-26 10:00", event_id="AVLO_a_1", symbol="AVLO"),
-    event("2025-11-26 10:05", event_id="AVLO_a_2", symbol="AVLO"),
-    event("2025-11-26 11:00", event_id="CRVO_c_1", symbol="CRVO"),
-    event("2025-11-26 08:00", event_id="AVLO_p_1", symbol="AVLO", session="PM"),
+from smallcaps_assets_tests.conftest import event, files_below, manifest_of, quotes_at, trades_at
+from smallcaps_assets_tests.unit.commands.imports.window_imports import (
+    COVERAGE,
+    MARKET,
+    freeze,
+    ledger,
+    make_home,
+    run_import,
+    tape_of,
 )
-PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH"), ("AVLO", "PM")]
+
 # by hand: windows [-3, +7) around ten and around eleven o'clock in New York
 TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)
 HAND = manifest_of(
@@ -48,23 +39,12 @@ HAND = manifest_of(
     event("2025-11-05 10:05", event_id="near"),
     event("2025-11-05 11:00", event_id="two"),
 )
-COVERAGE = ["--before", "3", "--after", "7"]
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder like a fresh clone; the environment is restored afterwards."""
-    folder = tmp_path / "home"
-    shutil.copytree(REPOSITORY / "config", folder / "config")
-    shutil.copy(REPOSITORY / "dagster.yaml", folder / "dagster.yaml")
-    for name in (
-        *("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"),
-        "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
-    ):
-        monkeypatch.setenv(name, "put back at the end")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
-    return folder
+    return make_home(tmp_path / "home", monkeypatch)
 
 
 @pytest.fixture
@@ -73,23 +53,15 @@ def lake(home: Path) -> Lake:
     return Lake(home / "lake")
 
 
-def freeze(lake: Lake, manifest: pl.DataFrame, profile: str = "core") -> None:
-    store = ManifestStore(lake.manifests(profile), profile)
-    store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=LATER)
-
-
 Import = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def import_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Import:
+def import_windows(tmp_path: Path) -> Import:
     """Import the files of `old`, expecting exit code `code`; returns the JSON output."""
 
     def run(*flags: object, code: int = 0, coverage: list[str] = COVERAGE, profile: str = "core") -> dict[str, Any]:
-        arguments = ["import", "windows", str(tmp_path / "old"), "--profile", profile, "--json", *coverage]
-        assert main([*arguments, *map(str, flags)]) == code
-        output: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return output
+        return run_import(tmp_path / "old", "--profile", profile, *coverage, *map(str, flags), code=code)
 
     return run
 
@@ -115,144 +87,6 @@ def trades(*minutes: float) -> pl.DataFrame:
 
 def quotes(*minutes: float) -> pl.DataFrame:
     return quotes_at(*at(*minutes))
-
-
-def ledger(lake: Lake, profile: str = "core") -> dict[str, dict[str, Any]]:
-    return {row["event_id"]: row for row in pl.read_parquet(lake.ledger(profile)).to_dicts()}
-
-
-# ------------------------------------------------------------------------------- a complete lake, exported and imported
-
-
-def capture(lake: Lake, client: MarketDataClient, profile: str = "core") -> None:
-    params = default_settings().profiles["core" if profile == "core" else "plus"]
-    for kind in TAPE_KINDS:
-        tape = TapeStore(lake, profile, params, default_settings().capture.size_budget)
-        work = Capture(kind, tape, client, threads=2, config_hash="c", log=lambda line: None)  # noqa: ARG005
-        assert not [problem for outcome in work.run(MARKET, PAIRS) for problem in outcome.problems]
-
-
-def exported(client: MarketDataClient, folder: Path) -> None:
-    """The windows of MARKET as the earlier system stored them; one symbol with the vendor's names, in flat files."""
-    for row in MARKET.to_dicts():
-        start, end = (row["timestamp"] + timedelta(minutes=minutes) for minutes in (-3, 7))
-        for kind, download in (("trades", client.trades), ("quotes", client.quotes)):
-            frame = download(row["symbol"], start, end).frame
-            if row["symbol"] == "CRVO":
-                raw = {"timestamp": "sip_timestamp", "trade_id": "id"}
-                frame = frame.rename({name: raw[name] for name in raw if name in frame.columns})
-                frame = frame.with_columns(pl.col(pl.Datetime("ns", "UTC")).dt.epoch("ns"))
-                if frame["conditions"].null_count() == frame.height:
-                    frame = frame.drop("conditions")
-                path = folder / f"{row['event_id']}_{kind}.parquet"
-            else:
-                path = folder / f"symbol={row['symbol']}" / f"event={row['event_id']}" / f"{kind}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            frame.write_parquet(path)
-
-
-@pytest.fixture
-def imported(
-    lake: Lake, client: MarketDataClient, gate: Gate, tmp_path: Path, import_windows: Import
-) -> dict[str, Any]:
-    """The output of the import of MARKET's windows; afterwards no vendor request was sent."""
-    exported(client, tmp_path / "old")
-    freeze(lake, MARKET)
-    gate.requests.clear()
-    output = import_windows("--resolution", "full")
-    assert gate.requests == []
-    return output
-
-
-def tape_of(lake: Lake) -> dict[str, pl.DataFrame]:
-    return {
-        path.relative_to(lake.root).as_posix(): pl.read_parquet(path, hive_partitioning=False)
-        for path in sorted((lake.root / "tape").rglob("wave=*/symbol=*/*.parquet"))
-    }
-
-
-def test_imported_tape_equals_captured_tape(
-    imported: dict[str, Any], lake: Lake, client: MarketDataClient, tmp_path: Path
-) -> None:
-    other = Lake(tmp_path / "captured")
-    freeze(other, MARKET)
-    capture(other, client)
-    mine, theirs = tape_of(lake), tape_of(other)
-    assert list(mine) == list(theirs)
-    assert len(mine) == 6
-    for name, frame in mine.items():
-        assert_frame_equal(frame, theirs[name])
-    assert sum(frame.height for frame in mine.values()) > 100
-    assert imported["events"] == {"complete": 4}
-    assert imported["refused"] == []
-    assert [imported[kind]["adopted"] for kind in TAPE_KINDS] == [4, 4]
-
-
-@pytest.mark.usefixtures("imported")
-def test_a_capture_after_the_import_sends_no_request(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
-    before = files_below(lake.root)
-    capture(lake, client)
-    assert gate.requests == []
-    assert files_below(lake.root) == before
-    # another profile does not fetch the trades either, since they are not thinned
-    freeze(lake, MARKET, "plus")
-    capture(lake, client, "plus")
-    assert gate.requests
-    assert {path.split("/")[2] for path, _ in gate.requests} == {"quotes"}
-    tape = TapeStore(lake, "plus", default_settings().profiles["plus"])
-    names = build_ledger(MARKET, tape)["trades_adopted_from"].to_list()
-    assert all(names)
-
-
-@pytest.mark.usefixtures("imported")
-def test_the_ledger_certifies_imported_tape(lake: Lake) -> None:
-    rows = ledger(lake)
-    assert {row["state"] for row in rows.values()} == {"complete"}
-    assert {row[f"{kind}_requests"] for row in rows.values() for kind in TAPE_KINDS} == {0}
-    assert rows["CRVO_c_1"]["trades_adopted_from"] == ["CRVO_c_1_trades.parquet"]
-    assert rows["AVLO_a_1"]["quotes_adopted_from"] == [
-        "symbol=AVLO/event=AVLO_a_1/quotes.parquet",
-        "symbol=AVLO/event=AVLO_a_2/quotes.parquet",
-    ]
-    assert rows["AVLO_a_1"]["trades_fetched_at"] is None
-    assert capture_effort(TapeStore(lake, "core", PARAMS))["requests"].sum() == 0
-
-
-@pytest.mark.usefixtures("imported")
-def test_verify_accepts_imported_tape(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "--profile", "core"]) == 0
-    assert "every file is as certified" in capsys.readouterr().out
-
-
-def test_complete_partitions_are_recorded_in_dagster(imported: dict[str, Any], import_windows: Import) -> None:
-    assert imported["partitions_told_to_dagster"] == {"trades": 3, "quotes": 3}
-    with open_state_as_is(load_settings()) as instance:
-        assert set(instance.get_dynamic_partitions("symbols")) == {"AVLO", "CRVO"}
-        for kind in TAPE_KINDS:
-            found = instance.get_materialized_partitions(AssetKey(["core", f"tape_{kind}"]))
-            assert set(found) == {"AVLO|RTH", "CRVO|RTH", "AVLO|PM"}
-    assert import_windows("--resolution", "full")["partitions_told_to_dagster"] == {"trades": 0, "quotes": 0}
-
-
-@pytest.mark.usefixtures("imported")
-def test_repeating_an_import_changes_no_byte(lake: Lake, import_windows: Import) -> None:
-    before = files_below(lake.root)
-    again = import_windows("--resolution", "full")
-    assert files_below(lake.root) == before
-    assert [again[kind]["there_already"] for kind in TAPE_KINDS] == [4, 4]
-    assert [again[kind]["adopted"] for kind in TAPE_KINDS] == [0, 0]
-
-
-@pytest.mark.usefixtures("imported")
-def test_lost_tape_is_imported_again(lake: Lake, import_windows: Import) -> None:
-    before = files_below(lake.root)
-    lost = lake.tape_wave("core", "trades", "RTH", "AVLO") / "20251126T145700_20251126T151200.parquet"
-    lost.unlink()
-    again = import_windows("--resolution", "full")
-    assert (again["trades"]["adopted"], again["quotes"]["adopted"]) == (2, 0)
-    assert {name: content for name, (_, content) in files_below(lake.root).items()} == {
-        name: content for name, (_, content) in before.items()
-    }
 
 
 # -------------------------------------------------------------------------------------------- single files
@@ -577,6 +411,7 @@ DAY_LONG = manifest_of(
 )
 
 
+@pytest.mark.slow
 def test_files_shorter_than_declared_are_rejected(
     lake: Lake, tmp_path: Path, import_windows: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_file_with_fewer_columns_is_not_copied(lake: Lake, client: MarketDataC
 # ------------------------------------------------------------------------------------------------- concurrent runs
 
 
+@pytest.mark.slow
 def test_two_runs_over_the_same_windows_repeat_few_requests_and_damage_nothing(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
@@ -366,6 +367,7 @@ FULL_DISK = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
 def test_a_full_disk_is_reported_with_the_missing_space(lake: Lake) -> None:
     done = subprocess.run(

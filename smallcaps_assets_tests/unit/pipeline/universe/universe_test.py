@@ -380,6 +380,7 @@ builder(Lake(Path(sys.argv[1])), client).run(DAY)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_where_it_stopped(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:

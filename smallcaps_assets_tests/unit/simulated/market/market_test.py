@@ -220,6 +220,7 @@ def test_the_minute_that_ends_now_is_complete():
     assert bars["timestamp"].max() == datetime(2025, 11, 13, 15, 29, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_ordinary_days_are_ordinary(market, month):
     bars = pl.concat([market.bars(symbol, *month) for symbol in market.symbols()])
     days = (
