@@ -174,7 +174,7 @@ def unnamed(*minutes: float) -> pl.DataFrame:
 
 
 def test_rows_that_a_file_repeats_are_counted_and_rows_without_identity_all_stay(
-    lake: Lake, tmp_path: Path, take_in: Import
+    lake: Lake, tmp_path: Path, import_windows: Import
 ) -> None:
     freeze(lake, HAND)
     write(tmp_path / "old", "trades", "two", pl.concat([trades(60, 61), trades(60, 61)]))
@@ -184,7 +184,7 @@ def test_rows_that_a_file_repeats_are_counted_and_rows_without_identity_all_stay
     shared = pl.concat([unnamed(6), unnamed(6)])
     write(tmp_path / "old", "trades", "one", pl.concat([same, shared]))
     write(tmp_path / "old", "trades", "near", pl.concat([shared, trades(8)]))
-    said = take_in()
+    said = import_windows()
     assert (said["trades"]["repeats"], said["trades"]["rows"], said["trades"]["refused"]) == (2, 8, 0)
     found = ledger(lake)
     assert [found[event]["trades_rows"] for event in ("one", "near", "two")] == [5, 3, 2]
