@@ -16,6 +16,7 @@ from smallcaps_assets.domain.universe import (
     UNIVERSE,
     UniverseParams,
     judge_listings,
+    known_reference,
     require_distinct,
 )
 from smallcaps_assets.errors import InputError, NotEntitled
@@ -212,8 +213,12 @@ class UniverseBuilder:
 
 
 def _fill_nulls(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with nulls filled from the columns of the same name in `known`, which has one row per symbol."""
+    """`rows` with nulls filled from the columns of the same name in `known`, which has one row per symbol.
+
+    Figures of `known` whose value means that the vendor does not know fill nothing.
+    """
     names = [name for name in known.columns if name in rows.columns and name != "symbol"]
+    known = known.with_columns(known_reference(known.columns))
     joined = rows.join(known.select("symbol", *names), on="symbol", how="left", suffix=" known", maintain_order="left")
     filled = [pl.coalesce(name, f"{name} known").alias(name) for name in names]
     return joined.with_columns(filled).select(rows.columns)
