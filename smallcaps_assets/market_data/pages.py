@@ -19,7 +19,7 @@ from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
-from smallcaps_assets.market_data.page_order import check_progress, merge_pages
+from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
 from smallcaps_assets.market_data.transport import RequestCounts, Transport
 
 MAX_PAGES: Final = 1_000
@@ -39,6 +39,14 @@ class Download:
     pages: int
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
     repeats: int = 0  # rows removed because they repeat another exactly
+    unserved: tuple[str, ...] = ()  # requested symbols whose answer is bad
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarsDownload(Download):
+    """A download of bars, one per minute; `conflicting` (BARS) are those of minutes whose bars differ."""
+
+    conflicting: pl.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +88,14 @@ class Downloads:
             BadPage: a page begins or ends before the one that it follows.
         """
         return self._check(request, partial(merge_pages, pages, *keys))
+
+    def join(self, request: PagedRequest, pages: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """All rows of the pages that answer `request`, in the vendor's order; see `join_pages`.
+
+        Raises:
+            BadPage: a page begins or ends before the one that it follows.
+        """
+        return self._check(request, partial(join_pages, pages))
 
     def probe(self, request: PagedRequest) -> None:
         """Send one request and discard its answer.

@@ -46,9 +46,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
     monkeypatch.chdir(folder)
     for (symbol, day), bars in BARS_OF_ALL.with_columns(day=DAY).partition_by("symbol", "day", as_dict=True).items():
-        folder = tmp_path / "minute" / f"symbol={symbol}"
-        folder.mkdir(parents=True, exist_ok=True)
-        bars.drop("symbol", "day").write_parquet(folder / f"date={day}.parquet")
+        of_symbol = tmp_path / "minute" / f"symbol={symbol}"
+        of_symbol.mkdir(parents=True, exist_ok=True)
+        bars.drop("symbol", "day").write_parquet(of_symbol / f"date={day}.parquet")
     return folder
 
 
@@ -162,6 +162,12 @@ def test_bad_rows_are_reported_with_an_example_and_too_many_fail_the_import(
     assert "      100  symbol is not usable as a name; such as A/B " in captured.out
     assert "volume 0.0, in bars.parquet" in captured.out
     assert (f"{bad:,} of 5,000 rows are bad" in captured.err) == (bad > 250)
+    # the same file is not read again, and is no success then
+    assert main(["import", "bars", "bars.parquet"]) == int(bad > 250)
+    again = capsys.readouterr()
+    assert "were not read again" in again.out
+    assert f"of their 5,000 rows {bad} were rejected when they were read: " in again.out
+    assert again.err == captured.err
 
 
 def test_status_and_coverage_count_bars_of_symbols_that_are_not_followed(
@@ -225,7 +231,9 @@ def test_an_import_that_cannot_start_names_the_reason(
     assert not (home / "lake").exists()
 
 
-@pytest.mark.parametrize("flag", ["--columns=price=p", "--columns=open", "--columns=open=", "--unit=min"])
+@pytest.mark.parametrize(
+    "flag", ["--columns=price=p", "--columns=open", "--columns=open=", "--unit=min", "--price-scale=100"]
+)
 def test_a_wrong_flag_prints_the_usage(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["import", "bars", "minute", flag])

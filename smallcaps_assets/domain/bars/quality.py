@@ -1,71 +1,128 @@
 """Rules that bars and events must meet before they enter a table; bad bars are quarantined with a reason."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.lengths import find_other_lengths, other_length_reason, starts_a_minute
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNKNOWN, all_known, find_unknown
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
+NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
 REPEATED: Final = "repeats the minute of an earlier row"
 # of a row that contradicts the bar that stays
 ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
+# No US stock trades above it; a higher price is a bad print, or in another unit than dollars.
+MOST_PRICE_USD: Final = 1_000_000.0
+TOO_HIGH: Final = f"a price is above {MOST_PRICE_USD:,.0f} dollars"
 
 
 class CleanBars(NamedTuple):
-    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`."""
+    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`.
+
+    `unknown` (UNKNOWN) are the values of usable bars that meant "not known" and are null now.
+    """
 
     good: pl.DataFrame
     quarantined: pl.DataFrame
+    unknown: pl.DataFrame = UNKNOWN.to_frame()
 
 
-def clean_bars(bars: pl.DataFrame) -> CleanBars:
-    """Separate usable bars from the rest (specification, section 1).
+def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
+    """Separate usable bars (BARS) from the rest (specification, section 1).
 
-    NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, a null or non-positive
-    price, `high` or `low` that contradict open and close, a volume that is null or not positive, or because a usable
-    row of the same symbol and timestamp came before it.
+    `file` are the columns, if any, that name the file of a row: each file has bars of one length.
+
+    NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, one off the minute, a
+    null or non-positive price, `high` or `low` that contradict open and close, a volume that is null or not positive,
+    a price above MOST_PRICE_USD, a volume of TOO_LARGE, because the bars of its session are of another length than a
+    minute, or because a usable row of the same symbol and timestamp came before it. A number of transactions or a vwap
+    that means "not known" beside a volume is null in usable bars.
     """
-    usable, rejected = usable_rows(bars)
+    usable, rejected = _judge_rows(bars, file)
+    usable = usable.select(*BARS)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
         again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
         rejected, usable = pl.concat([rejected, again]), usable.filter(~repeated)
-    return CleanBars(usable.sort("symbol", "timestamp"), rejected.sort("symbol", "timestamp"))
+    good = usable.sort("symbol", "timestamp")
+    return CleanBars(good.with_columns(all_known()), rejected.sort("symbol", "timestamp"), find_unknown(good))
 
 
 def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
     """Separate usable rows as `clean_bars` does, but without sorting and without removing repeats.
 
-    `beside` names further text columns that usable rows keep.
+    `beside` names further text columns that usable rows keep: those that name their file.
     """
+    usable, rejected = _judge_rows(bars, beside)
+    return CleanBars(usable.with_columns(all_known()), rejected, find_unknown(usable))
+
+
+def find_faults(bars: pl.DataFrame) -> pl.Series:
+    """The reason for which each row (BARS) is unusable by itself; null where it is usable."""
+    return _with_faults(bars)["reason"]
+
+
+def _judge_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Usable rows, with unknown values as given, and rejected ones (QUARANTINED_BARS)."""
+    judged = _judge_lengths(_with_faults(bars, beside), beside)
+    is_bad = pl.col("reason").is_not_null()
+    rejected = judged.filter(is_bad).with_columns(pl.when(pl.col("vwap").is_finite()).then("vwap"))
+    return judged.filter(~is_bad).drop("reason"), rejected.select(*QUARANTINED_BARS)
+
+
+def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFrame:
+    """BARS and the columns of `beside` with the `reason` for which a row is unusable by itself."""
     floats = [name for name, dtype in BARS.items() if dtype == pl.Float64]
+    finite: dict[str, pl.Expr] = {name: pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats}
+    # an infinite vwap is a value that means "not known", NaN is how tables without nulls say that there is none
+    finite["vwap"] = pl.col("vwap").fill_nan(None)
     low, high, volume = pl.col("low"), pl.col("high"), pl.col("volume")
     reason = (
         pl.when(~symbol_is_safe(pl.col("symbol")))
         .then(pl.lit("symbol is not usable as a name"))
         .when(pl.col("timestamp").is_null())
         .then(pl.lit("timestamp is missing or implausible"))
+        .when(~starts_a_minute())
+        .then(pl.lit(NOT_A_MINUTE))
         .when(pl.any_horizontal(*(pl.col(name).is_null() | (pl.col(name) <= 0) for name in PRICES)))
         .then(pl.lit("a price is missing or not positive"))
         .when((high < pl.max_horizontal("open", "close")) | (low > pl.min_horizontal("open", "close")) | (high < low))
         .then(pl.lit("high or low contradicts open and close"))
         .when(volume.is_null() | (volume <= 0))
         .then(pl.lit("volume is missing or not positive"))
+        .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
+        .then(pl.lit(TOO_HIGH))
+        .when(volume >= TOO_LARGE)
+        .then(pl.lit("the volume is too large for any market"))
     )
-    checked = (
+    return (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
-        .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
+        .with_columns(**finite)
         .with_columns(reason=reason)
         .collect()
     )
-    is_bad = pl.col("reason").is_not_null()
-    return CleanBars(checked.filter(~is_bad).drop("reason"), checked.filter(is_bad).select(*QUARANTINED_BARS))
+
+
+def _judge_lengths(checked: pl.DataFrame, beside: Collection[str]) -> pl.DataFrame:
+    """Rows with the `reason` of those that are usable but in a session of bars of another length than a minute."""
+    reason, keys = pl.col("reason"), [*beside, "symbol", "day"]
+    rows = checked.select(*beside, "symbol", "timestamp", "reason")
+    others = find_other_lengths(rows.filter(reason.is_null() | (reason == NOT_A_MINUTE)), tuple(beside))
+    if others.is_empty():
+        return checked
+    words = {length: other_length_reason(length) for length in others["length_s"].unique()}
+    named = others.select(*keys, of_length=pl.col("length_s").replace_strict(words, return_dtype=pl.String))
+    dated = checked.with_columns(day=new_york_date(pl.col("timestamp")))
+    joined = dated.join(named, on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("reason", "of_length").alias("reason")).drop("day", "of_length")
 
 
 def reasons(quarantined: pl.DataFrame) -> dict[str, int]:

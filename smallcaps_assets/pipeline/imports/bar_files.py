@@ -12,8 +12,8 @@ from typing import Final
 import polars as pl
 from pyarrow import parquet
 
+from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.bars import (
-    OPTIONAL,
     BarForm,
     ambiguous_time_error,
     match_bar_columns,
@@ -35,20 +35,18 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
     in_batches,
     open_bars,
     scanned,
-    suffix_of,
-    symbol_of_path,
     timeless,
     unreadable,
-    without_suffix,
 )
+from smallcaps_assets.pipeline.imports.symbol_names import suffix_of, symbol_of_name, symbol_of_path
 from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions, count_symbols
 
 # a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
+# given bars (BARS and FILE), the files to reject, each with the reason
+FileRule = Callable[[pl.LazyFrame], Mapping[str, str]]
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
-# a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
-_SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
 # a column that may hold symbols under an unknown name, such as stock_symbol
 _LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
 
@@ -108,6 +106,7 @@ class BarReader:
         rows_at_once: most rows in memory; a single symbol may have more.
         optional: columns of bars that may be missing.
         extra: ignored columns of the files read so far.
+        absent: by column of bars, the files read so far that lack it; it is null in their bars.
     """
 
     form: BarForm
@@ -115,6 +114,7 @@ class BarReader:
     rows_at_once: int = ROWS_AT_ONCE
     optional: Sequence[str] = OPTIONAL
     extra: set[str] = field(default_factory=set)
+    absent: dict[str, set[Path]] = field(default_factory=dict)
 
     def sources(self, files: Sequence[Path], options: str, problems: list[str]) -> list[Source]:
         """Group files: those of one symbol where their paths name it, else as many as fit into memory.
@@ -144,16 +144,13 @@ class BarReader:
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fit_into_memory(mixed)]
 
-    def batches(
-        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
-    ) -> Iterator[pl.DataFrame]:
+    def batches(self, source: Source, faults: Faults, rejecting: Sequence[FileRule] = ()) -> Iterator[pl.DataFrame]:
         """Read all bars of a source (BARS and FILE); in whole symbols where it has more than `rows_at_once` rows.
 
         Args:
             source: one of `sources`.
             faults: receives files that cannot be read, have ambiguous times, or are rejected.
-            rejecting: given bars (BARS and FILE), the files to reject, each with the reason. Called before the first
-                batch is yielded.
+            rejecting: rules for whole files, applied before the first batch is yielded.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
             yield from self._whole_symbols(source, faults, rejecting)
@@ -161,11 +158,12 @@ class BarReader:
         frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             bars = pl.concat(frames)
-            rejected = rejecting(bars.lazy())
-            if rejected:
-                first = next(iter(rejected))
-                faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
-                bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
+            for rule in rejecting:
+                rejected = rule(bars.lazy())
+                if rejected:
+                    first = next(iter(rejected))
+                    faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
+                    bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
             yield bars
 
     def example(self, source: Source, row: pl.DataFrame) -> str:
@@ -188,19 +186,8 @@ class BarReader:
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
-        stem = without_suffix(file.name, suffix)
-        by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
         like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
-        if like:
-            raise InputError(
-                f"column {like[0]} may hold the symbols. Say so: --columns symbol={like[0]}; if it does not, {by_path}."
-            )
-        if re.fullmatch(_SYMBOL_AS_NAME, stem) is None:
-            raise InputError(
-                f"no column symbol, and its name is none: {stem!r} is not in capitals as tickers are. Say which column "
-                f"it is: --columns symbol=NAME; if there is none, {by_path}."
-            )
-        return stem
+        return symbol_of_name(file, names, like)
 
     def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
         """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""
@@ -225,6 +212,9 @@ class BarReader:
     def _open(self, files: Sequence[Path], symbol: str | None) -> Table:
         table = open_bars(files, self.form, symbol, self.optional)
         self.extra.update(table.extra)
+        for name in OPTIONAL:
+            if name not in table.columns:
+                self.absent.setdefault(name, set()).update(files)
         if symbol is not None or self.only is None:
             return table
         wanted = pl.col("symbol").is_in(list(self.only))
@@ -256,13 +246,11 @@ class BarReader:
             )
         return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
 
-    def _whole_symbols(
-        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
-    ) -> Iterator[pl.DataFrame]:
+    def _whole_symbols(self, source: Source, faults: Faults, rejecting: Sequence[FileRule]) -> Iterator[pl.DataFrame]:
         """Read a file that does not fit into memory, partitioned by symbol in a temporary folder."""
         try:
             bars = self.scan(source.files)
-            for file, why in rejecting(bars).items():
+            for file, why in (found for rule in rejecting for found in rule(bars).items()):
                 faults.add([Path(file)], f"{file}: {why}")
                 return
             sizes = count_symbols(bars)
@@ -314,6 +302,20 @@ def _rows(file: Path) -> int:
 
 def _message(file: Path, error: BaseException) -> str:
     return str(error if isinstance(error, InputError) else damaged(file, error))
+
+
+def describe_absent(absent: Mapping[str, Collection[Path]]) -> list[str]:
+    """A line about each column that files lack, see `BarReader.absent`."""
+    effects = {
+        "vwap": "no event needs it",
+        "transactions": "tape_speed makes no event of their bars",
+    }
+    return [
+        f"{len(absent[name]):,} {'file has' if len(absent[name]) == 1 else 'files have'} no column {name}: it is read "
+        f"as unknown (null); {effects[name]}"
+        for name in OPTIONAL
+        if absent.get(name)
+    ]
 
 
 def as_example(row: pl.DataFrame) -> str:

@@ -284,6 +284,23 @@ def test_events_from_a_first_day_on_equal_those_of_a_full_run(run_detect: RunDet
     assert traded["len"].min() < 22
 
 
+def test_events_after_months_without_bars_are_those_of_all_days(run_detect: RunDetect) -> None:
+    """The baseline of relative volume reaches over the 19 sessions before the first day, and not over the 99 before."""
+    parts = [(date(2025, 2, 3), date(2025, 3, 5)), (date(2025, 7, 29), date(2025, 8, 29)), (date(2025, 9, 29), DAYS[9])]
+    days = [day for part in parts for day in sessions_between(*part)]
+    bars = lively_bars(5, 2, days).filter(DAY.is_in(days))
+    bars.write_parquet("bars.parquet")
+    settings = default_settings()
+    found = detect(bars, bounds_between(days[0], days[-1], settings.sessions), settings.detection)
+    whole = build_master(found.events, settings.cooldown)
+    for first, unknown in ((parts[1][0], True), (parts[2][0], False)):
+        run_detect("--bars", "bars.parquet", "--out", "part.parquet", "--first", first)
+        part = pl.read_parquet("part.parquet")
+        assert_frame_equal(part, whole.filter(pl.col("date") >= f"{first}"))
+        on_first = part.filter(pl.col("date") == part["date"].min())
+        assert on_first["rvol_day"].is_null().all() == unknown
+
+
 @pytest.mark.slow
 def test_a_sample_is_reproducible_and_part_of_a_larger_one(run_detect: RunDetect) -> None:
     def drawn(*flags: object) -> set[str]:
@@ -437,13 +454,17 @@ def test_quarantined_bars_are_counted_even_if_no_file_is_written(figures: Figure
     assert found["bars"] == LIVELY.height + 3
 
 
-def test_bars_off_the_minute_are_quarantined_next_to_the_events(run_detect: RunDetect) -> None:
-    """Half-minute bars: those at second 30 are rejected as on import, and yield no event."""
+def test_bars_off_the_minute_are_quarantined_next_to_the_events(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half-minute bars: those at second 30 are rejected as on import, yield no event, and the exit code is 1."""
     halves = LIVELY.with_columns(pl.col("timestamp") + pl.duration(seconds=30))
     pl.concat([LIVELY, halves]).write_parquet("bars.parquet")
-    text = run_detect("--bars", "bars.parquet", "--out", "e.parquet")
+    assert main(["detect", "--bars", "bars.parquet", "--out", "e.parquet"]) == 1
+    printed = capsys.readouterr()
     reason = "timestamp is not the start of a minute"
-    assert f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}" in text
+    counted = f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}"
+    assert counted in printed.out
+    rows = f"{LIVELY.height:,} of {2 * LIVELY.height:,} rows are bad, for the reasons above."
+    assert printed.err == f"bars.parquet: {rows}\n"
     aside = pl.read_parquet("e.quarantine.parquet")
     assert_frame_equal(aside, halves.with_columns(reason=pl.lit(reason)))
     assert_frame_equal(pl.read_parquet("e.parquet"), master_with())

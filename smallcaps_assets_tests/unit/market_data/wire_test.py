@@ -207,6 +207,15 @@ def test_a_venue_without_reporting_facility_may_say_zero() -> None:
     assert read_trades(v3({**TRADE, "trf_timestamp": 0}))["trf_timestamp"].to_list() == [None]
 
 
+def test_ticks_that_repeat_exactly_may_do_so_in_any_place() -> None:
+    """An answer that gives its rows once more: they come in order of time, and are removed with other repeats."""
+    rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(4)]
+    repeated = read_trades(v3(*rows, *rows, rows[2]))
+    assert repeated["sequence_number"].to_list() == [0, 0, 1, 1, 2, 2, 2, 3, 3]
+    with pytest.raises(BadPage, match="ascending"):
+        read_trades(v3(*rows, {**rows[2], "price": 1.0}))
+
+
 def test_descending_ticks_are_rejected() -> None:
     with pytest.raises(BadPage, match="ascending"):
         read_trades(v3(TRADE, {**TRADE, "sip_timestamp": START_NS}))
@@ -229,11 +238,11 @@ def test_descending_ticks_are_rejected() -> None:
         ([], {"results": None}),
         ([{**BAR, "t": DAY_MS[1]}], {}),
         ([{**BAR, "t": DAY_MS[0] - 60_000}], {}),
-        ([{**BAR, "t": DAY_MS[0] + 1}], {}),
         ([{**BAR, "t": DAY_MS[0] // 1000}], {}),
         ([{**BAR, "t": DAY_MS[0] * 1_000_000}], {}),
         ([{**BAR, "t": float(DAY_MS[0])}], {}),
         ([{**BAR, "t": DAY_MS[0] + 120_000}, BAR], {}),
+        ([{**BAR, "t": DAY_MS[0] + 120_000}, BAR, {**BAR, "t": DAY_MS[0] + 120_000}], {}),
         ([{**BAR, "o": "1.5"}], {}),
         ([{name: value for name, value in BAR.items() if name != "v"}, {**BAR, "v": None}], {}),
         ([{**BAR, "n": 1.5}], {}),
@@ -249,6 +258,19 @@ def test_a_price_or_volume_sent_as_null_is_left_to_the_quarantine() -> None:
     later = {**BAR, "t": BAR["t"] + 60_000, "o": None, "v": None}
     bars = wire.parse_bars_page(aggregates(BAR, later), "AEMD", DAY_MS).frame
     assert bars["open"].null_count() == bars["volume"].null_count() == 1
+
+
+def test_a_bar_off_the_minute_is_left_to_the_quarantine() -> None:
+    bars = wire.parse_bars_page(aggregates(BAR, {**BAR, "t": BAR["t"] + 1}), "AEMD", DAY_MS).frame
+    assert bars["timestamp"].to_physical().to_list() == [BAR["t"] * 1_000, BAR["t"] * 1_000 + 1_000]
+
+
+def test_bars_that_repeat_a_minute_out_of_order_come_in_order_of_time() -> None:
+    """All rows are kept: whether they are repeats or contradict one another is decided later."""
+    first, second = BAR, {**BAR, "t": BAR["t"] + 60_000}
+    bars = wire.parse_bars_page(aggregates(first, second, first, {**first, "v": 5}), "AEMD", DAY_MS).frame
+    assert bars["volume"].to_list() == [9099.618093, 9099.618093, 5.0, 9099.618093]
+    assert bars["timestamp"].is_sorted()
 
 
 def test_reference_pages_are_read() -> None:

@@ -17,8 +17,10 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE, SUFFIXES
+from smallcaps_assets.pipeline.imports.bar_rules import RememberedRows
+from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE
 from smallcaps_assets.pipeline.imports.bars import BarImport
+from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets_tests.scenarios import Row, bars_from, sessions_of
 
@@ -45,6 +47,7 @@ class Result(NamedTuple):
     outcomes: list[Outcome]
     problems: list[str]
     files: BarReader
+    before: RememberedRows
 
     @property
     def figures(self) -> Counter[str]:
@@ -65,9 +68,10 @@ def importing(
     files = BarReader(form or BarForm(), only, rows_at_once)
     work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
     problems: list[str] = []
-    sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)
+    sources = files.sources(table_files(str(path), SUFFIXES, print), work.options, problems)
     outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
-    return Result(outcomes, problems + [problem for outcome in outcomes for problem in outcome.problems], files)
+    problems += [problem for outcome in outcomes for problem in outcome.problems]
+    return Result(outcomes, problems, files, work.before)
 
 
 def stored(lake: Lake) -> pl.DataFrame:

@@ -499,16 +499,84 @@ def test_a_wrong_time_zone_is_detected_from_the_hours(
     assert "outside every session" in capsys.readouterr().out
 
 
-def test_the_symbol_may_be_part_of_the_path(tmp_path: Path, home: Path) -> None:
-    folder = tmp_path / "shards" / "symbol=S01"
+def test_the_symbol_may_be_part_of_the_path(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shards" / "ticker=S%2E1"
     folder.mkdir(parents=True)
-    for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S01", folder / "part-0.parquet")):
+    for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S.1", folder / "part-0.parquet")):
         table([old("2025-11-05 10:00", symbol)]).drop("symbol", "session", "date", "tier").write_parquet(path)
-    # a symbol column takes precedence
-    table([old("2025-11-05 10:00", "S02")]).write_parquet(folder / "other.parquet")
+    # a column may repeat it, or lack it in some rows
+    rows = [old("2025-11-06 10:00", "S.1"), old("2025-11-07 10:00", "S.1") | {"symbol": None}]
+    table(rows).write_parquet(folder / "same.parquet")
     assert import_events(tmp_path / "shards") == 0
     events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
-    assert events["symbol"].to_list() == ["S00", "S01", "S02"]
+    assert events["symbol"].to_list() == ["S.1", "S.1", "S.1", "S00"]
+    # but not contradict it
+    table([old("2025-11-05 10:00", "S02")]).write_parquet(folder / "other.parquet")
+    capsys.readouterr()
+    assert import_events(tmp_path / "shards") == 1
+    message = f"not imported: {folder / 'other.parquet'}: the path says symbol S.1, the column symbol S02. Rename"
+    assert message in capsys.readouterr().err
+    assert (
+        pl.read_parquet(home / "lake" / "events" / "adopted.parquet")["symbol"].to_list() == events["symbol"].to_list()
+    )
+
+
+def test_hidden_copies_of_shards_are_left_out(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shards"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    table(GOOD).write_parquet(folder / "a.parquet")
+    table([old("2025-11-05 10:00", "S50")]).write_parquet(folder / ".ipynb_checkpoints" / "a-checkpoint.parquet")
+    assert import_events(folder) == 0
+    hidden = folder / ".ipynb_checkpoints" / "a-checkpoint.parquet"
+    assert f"left out 1 hidden file or backup copy, e.g. {hidden}" in capsys.readouterr().out
+    assert pl.read_parquet(home / "lake" / "events" / "adopted.parquet").height == len(GOOD)
+    # with --json stdout is one document
+    assert import_events(folder, "--json") == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["events"] == len(GOOD)
+    assert "left out 1 hidden file" in output.err
+
+
+def test_prices_in_parts_of_a_dollar_are_asked_about(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(GOOD).write_parquet(tmp_path / "dollars.parquet")
+    assert import_events(tmp_path / "dollars.parquet") == 0
+    expected = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    scaled = ("open", "high", "low", "close", "dollar_volume")
+    whole = table(GOOD).with_columns((pl.col(scaled) * 10_000).round(0))
+    whole.write_parquet(tmp_path / "whole.parquet")
+    assert import_events(tmp_path / "whole.parquet", "--replace") == 2
+    message = "its prices are whole numbers, such as 123,400"
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'whole.parquet'}: {message}" in error
+    assert "give --price-scale 1e-4" in error
+    assert import_events(tmp_path / "whole.parquet", "--replace", "--price-scale", "1e-4") == 0
+    assert_frame_equal(pl.read_parquet(home / "lake" / "events" / "adopted.parquet"), expected)
+    whole.with_columns(pl.col("dollar_volume") / 10_000).write_parquet(tmp_path / "volume.parquet")
+    assert import_events(tmp_path / "volume.parquet", "--replace", "--price-scale", "1e-4") == 0
+    assert_frame_equal(pl.read_parquet(home / "lake" / "events" / "adopted.parquet"), expected)
+    whole.with_columns(pl.col(scaled).cast(pl.Int64)).head(1).write_parquet(tmp_path / "one.parquet")
+    assert import_events(tmp_path / "one.parquet") == 2
+    assert "columns open, high, low, close (Int64) are whole numbers, such as 123,400" in capsys.readouterr().err
+
+
+def test_events_of_test_symbols_are_rejected(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tests = [old("2025-11-05 10:00", name) for name in ("ZVZZT", "NTEST.A", "ZTST")]
+    dear = [old("2025-11-05 10:00", "S50", high=1_000_001.0)]
+    table([*GOOD, *tests, *dear]).write_parquet(tmp_path / "old.parquet")
+    assert import_events(tmp_path / "old.parquet", "--json") == 0
+    assert summary(capsys)["quarantined_because"] == {
+        "NTEST.A is a test symbol of an exchange": 1,
+        "ZTST is a test symbol of an exchange": 1,
+        "ZVZZT is a test symbol of an exchange": 1,
+        "a price is above 1,000,000 dollars": 1,
+    }
+    # one that a user names is like any other
+    config = home / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("symbols: null", "symbols: [ZVZZT]"))
+    assert import_events(tmp_path / "old.parquet", "--json") == 0
+    assert summary(capsys)["events_new"] == 1
 
 
 def test_only_required_columns_must_exist(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

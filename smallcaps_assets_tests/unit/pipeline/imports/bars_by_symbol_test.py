@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.bars.quality import reasons
+from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, clean_bars, reasons
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports import symbol_partitions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_rules import NOT_A_MINUTE, NOT_OF_PATH
+from smallcaps_assets.pipeline.imports.bar_rules import NOT_OF_PATH
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets_tests.scenarios import bars_from, flat
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
@@ -206,9 +206,9 @@ def test_a_file_name_may_give_the_symbol_of_its_rows(path: str, tmp_path: Path) 
 def test_rows_off_the_minute_are_rejected(path: str, tmp_path: Path) -> None:
     moments = [datetime(2025, 11, 5, 15, 0, second, tzinfo=UTC) for second in (0, 30, 59)]
     put(tmp_path / path, at_times(*moments))
-    read = scan(tmp_path).read(["AEMD"])
-    assert read.good["timestamp"].to_list() == moments[:1]
-    assert reasons(read.quarantined) == {NOT_A_MINUTE: 2}
+    clean = clean_bars(scan(tmp_path).read(["AEMD"]).good)
+    assert clean.good["timestamp"].to_list() == moments[:1]
+    assert reasons(clean.quarantined) == {NOT_A_MINUTE: 2}
 
 
 def test_lower_case_symbols_are_converted_to_capitals(tmp_path: Path) -> None:

@@ -479,6 +479,38 @@ def test_included_reference_data_are_used_if_others_are_denied(
     assert without_float["days_to_cover"].to_list() == whole["days_to_cover"].to_list()
 
 
+def test_a_symbol_with_a_bad_answer_is_unknown_and_requested_again(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    whole = made(Lake(lake.root.with_name("whole")), client)
+    (known, *_) = whole.filter(pl.col("float_shares").is_not_null())["symbol"]
+
+    def bad_for_one(path: str, query: Mapping[str, str]) -> Reply | None:
+        is_bad = path.endswith("/float") and known in query["ticker.any_of"].split(",")
+        return Reply(200, {}, b'{"status": "OK", "results": [{"ticker": 7}]}') if is_bad else None
+
+    gate.rule = bad_for_one
+    log: list[str] = []
+    spoiled = builder(lake, client, log).run(DAY).rows
+    assert spoiled.filter(symbol=known)["float_shares"].to_list() == [None]
+    others = pl.col("symbol") != known
+    assert spoiled.filter(others)["float_shares"].to_list() == whole.filter(others)["float_shares"].to_list()
+    assert f"float_shares of {known} count as unknown: the vendor's answer for them is bad" in log
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    assert made(lake, client)["float_shares"].to_list() == whole["float_shares"].to_list()
+
+
+def test_an_active_ticker_with_two_different_rows_is_logged(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    """A row that repeats another exactly is none."""
+    listings.rows = [ticker("A"), ticker("B"), ticker("A", type="ETF"), ticker("B")]
+    log: list[str] = []
+    rows = builder(lake, client, log).run(DAY).rows
+    assert rows.filter(symbol="A")["ticker_type"].to_list() == ["CS"]
+    assert "the vendor lists A several times with different details; the first ones count" in log
+
+
 def test_a_failed_request_for_the_list_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     made(lake, client)
     before = files_below(lake.root)
