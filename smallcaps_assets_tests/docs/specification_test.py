@@ -1,5 +1,6 @@
 """The numbers and columns of the specification are those of the shipped settings and of the tables."""
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.bars.lengths import LEAST_BARS, LEAST_BITS
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNSET_COUNT
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.settings.settings import PROFILES, load_settings
@@ -47,7 +49,15 @@ STATED = [
     ("2", f"`min_history` ({FEATURES.min_history})"),
     ("2", f"close / close {FEATURES.return_bars} bars earlier - 1"),
     ("2", f"sqrt({FEATURES.base_bars})"),
-    ("2", f"up to {FEATURES.rvol_days} days with bars before this date; null with fewer than {FEATURES.rvol_min_days}"),
+    (
+        "2",
+        f"the last up to {FEATURES.rvol_days} days with bars among the {FEATURES.rvol_sessions} XNYS sessions before",
+    ),
+    ("2", f"before this date; null with fewer than {FEATURES.rvol_min_days} such days"),
+    ("2", f"The bound of {FEATURES.rvol_sessions} sessions (`rvol_sessions`)"),
+    ("1", f"of {UNSET_COUNT:,} or more, or that is not whole, is unknown"),
+    ("1", f"of 10^{math.log10(TOO_LARGE):.0f} or more. Vendors write"),
+    ("1", f"the volume is 10^{math.log10(TOO_LARGE):.0f} shares or more"),
     ("2", f"rounded to {FEATURES.vwap_decimals} decimals"),
     ("3.1", row("spike_x >=", SPIKE.regular.min_spike_x, SPIKE.extended.min_spike_x)),
     ("3.1", row("volume >=", f"{SPIKE.regular.min_volume_shares:,.0f}", f"{SPIKE.extended.min_volume_shares:,.0f}")),

@@ -285,6 +285,23 @@ def test_events_from_a_first_day_on_equal_those_of_a_full_run(run_detect: RunDet
     assert traded["len"].min() < 22
 
 
+def test_events_after_months_without_bars_are_those_of_all_days(run_detect: RunDetect) -> None:
+    """The baseline of relative volume reaches over the 19 sessions before the first day, and not over the 99 before."""
+    parts = [(date(2025, 2, 3), date(2025, 3, 5)), (date(2025, 7, 29), date(2025, 8, 29)), (date(2025, 9, 29), DAYS[9])]
+    days = [day for part in parts for day in sessions_between(*part)]
+    bars = lively_bars(5, 2, days).filter(DAY.is_in(days))
+    bars.write_parquet("bars.parquet")
+    settings = default_settings()
+    found = detect(bars, bounds_between(days[0], days[-1], settings.sessions), settings.detection)
+    whole = build_master(found.events, settings.cooldown)
+    for first, unknown in ((parts[1][0], True), (parts[2][0], False)):
+        run_detect("--bars", "bars.parquet", "--out", "part.parquet", "--first", first)
+        part = pl.read_parquet("part.parquet")
+        assert_frame_equal(part, whole.filter(pl.col("date") >= f"{first}"))
+        on_first = part.filter(pl.col("date") == part["date"].min())
+        assert on_first["rvol_day"].is_null().all() == unknown
+
+
 @pytest.mark.slow
 def test_a_sample_is_reproducible_and_part_of_a_larger_one(run_detect: RunDetect) -> None:
     def drawn(*flags: object) -> set[str]:

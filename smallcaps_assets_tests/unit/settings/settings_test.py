@@ -183,6 +183,13 @@ def test_the_file_of_symbols_lies_relative_to_the_folder_of_the_configuration(
     assert universe_file(load_settings(overrides={})) is None
 
 
+def test_a_file_of_release_0_1_lacks_the_reach_of_relative_volume(tmp_path: Path) -> None:
+    old = tmp_path / "config.yaml"
+    old.write_text("".join(line for line in CONFIG.read_text().splitlines(True) if "rvol_sessions" not in line))
+    assert load_settings(old, {}) == load_settings(CONFIG, {})
+    assert load_settings(old, {}).features.rvol_sessions == 60
+
+
 def test_settings_survive_json() -> None:
     settings = default_settings()
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
