@@ -293,7 +293,6 @@ GOOD = LIVELY.head(50)
 @pytest.mark.parametrize(
     ("bars", "words"),
     [
-        (GOOD.drop("vwap", "transactions"), ["no column vwap, transactions", "may be null"]),
         (GOOD.drop("symbol"), ["no column symbol"]),
         (
             GOOD.with_columns(pl.col("timestamp").dt.replace_time_zone(None)),
