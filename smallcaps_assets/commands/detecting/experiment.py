@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
+from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, suspect_prints, with_events
 from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
@@ -42,6 +43,7 @@ class Batch(NamedTuple):
     rejected: pl.DataFrame  # QUARANTINED_BARS
     unknown: pl.DataFrame  # UNKNOWN
     found: list[Found]  # one for each configuration; empty if no bar is usable
+    prints: pl.DataFrame  # LISTED_PRINTS, with the events of the first configuration
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Experiment:
         without_symbol = files.read_nameless()
         if without_symbol.height:
             clean = clean_bars(without_symbol)
-            yield Batch([], without_symbol.height, clean.quarantined, clean.unknown, [])
+            yield Batch(
+                [], without_symbol.height, clean.quarantined, clean.unknown, [], prints=LISTED_PRINTS.to_frame()
+            )
 
     def _since(self) -> date | None:
         """The first day whose bars are read: before the first by as many sessions as relative volume looks back."""
@@ -100,7 +104,13 @@ class Experiment:
                     if _same_detection(settings, other)
                 ]
                 found.append(same[0] if same else self._detect(files, bars, before, settings))
-        return Batch(symbols, bars.height + rejected.height, rejected, clean.unknown.filter(in_range), found)
+        unknown, prints = clean.unknown.filter(in_range), self._prints(bars, found)
+        return Batch(symbols, bars.height + rejected.height, rejected, unknown, found, prints)
+
+    def _prints(self, bars: pl.DataFrame, found: Sequence[Found]) -> pl.DataFrame:
+        if not found:
+            return LISTED_PRINTS.to_frame()
+        return with_events(suspect_prints(bars, self.configurations[0].checks.bars.suspect_print), found[0].master)
 
     def _detect(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)

@@ -114,8 +114,14 @@ class UniverseBuilder:
         return listed if closes is None else _fill_nulls(listed, closes)
 
     def _vendors_list(self) -> pl.DataFrame:
-        """The vendor's list; of a ticker that several companies used, the listed one or else the latest."""
+        """The vendor's list; of a ticker that several companies used, the listed one or else the latest.
+
+        Of active rows of a ticker that differ the first counts, and they are logged.
+        """
         frames = [self.client.reference.tickers(market="stocks", active="true").frame]
+        twice = frames[0].filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
+        if twice:
+            self.log(f"the vendor lists {', '.join(twice)} several times with different details; the first ones count")
         if self.params.include_delisted:
             frames.append(self.client.reference.tickers(market="stocks", active="false").frame)
         delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))

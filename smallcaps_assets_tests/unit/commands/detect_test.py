@@ -241,14 +241,15 @@ def test_a_complete_configuration_replaces_the_default(figures: Figures, home: P
     }
     Path("incomplete.yaml").write_text(text.replace("    min_drop_share: 0.08\n", ""))
     words = error_of("--bars", "bars.parquet", "--out", "e.parquet", "--config", "incomplete.yaml")
-    assert "incomplete.yaml: detectors.flush.min_drop_share: is missing" in words
+    assert "detectors.flush.min_drop_share: is missing" in words
+    assert words.startswith("smallcaps detect: incomplete.yaml, line ")
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--config", "low.yaml", "--config", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x = 4: no such setting"),
-        (["--config", "bad.yaml", "--config", "low.yaml"], "bad.yaml: detectors.flush.min_spik_x = 4: no such setting"),
+        (["--config", "low.yaml", "--config", "bad.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x = 4: no such"),
+        (["--config", "bad.yaml", "--config", "low.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x = 4: no such"),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
         (["--config", "list.yaml"], "list.yaml: must hold settings"),
         (["--set", "cooldown.window_min=much"], "--set cooldown.window_min=much: cooldown.window_min = 'much'"),
@@ -258,7 +259,7 @@ def test_a_complete_configuration_replaces_the_default(figures: Figures, home: P
         (["--set", "=4"], "give KEY=VALUE"),
         (["--set", "active_profile=[core"], "the value is not valid YAML"),
         (["--set", "profiles.plus.min_event_score=0.9"], "min_event_score must not rise"),
-        (["--compare", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x"),
+        (["--compare", "bad.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_names_its_file_or_flag(flags: list[str], words: str, error_of: RunDetect) -> None:
