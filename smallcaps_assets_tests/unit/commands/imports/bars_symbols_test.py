@@ -13,12 +13,18 @@ from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_name, symbo
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, importing, of_symbol, put, stored
 
 
-@pytest.mark.parametrize("folder", ["symbol=AEMD", "ticker=AEMD", "sym=AEMD", "Ticker=aemd", "SYMBOL=AEMD/2025"])
+@pytest.mark.parametrize(
+    "folder", ["symbol=AEMD", "ticker=AEMD", "sym=AEMD", "Ticker=aemd", "SYMBOL=AEMD/2025", "stock_symbol=AEMD"]
+)
 @pytest.mark.parametrize("name", ["OHLCV.parquet", "NYSE.csv", "CRVO.parquet", "data_0.parquet"])
 def test_a_folder_wins_over_the_name(folder: str, name: str, lake: Lake, brought: Path) -> None:
     put(brought / folder / name, ONE.drop("symbol"))
     assert not importing(lake, brought).problems
     assert_frame_equal(stored(lake), ONE)
+
+
+def test_folders_of_other_keys_say_no_symbol() -> None:
+    assert symbol_of_path(Path("symbol_type=CS", "exchange=NYSE", "date=2025-11-03", "ABCD.parquet")) is None
 
 
 def test_a_column_wins_over_the_name(lake: Lake, brought: Path) -> None:
