@@ -51,6 +51,10 @@ _EXAMPLES: Final = 10
 _BILLION: Final = 1e9
 
 
+# Settings of the universe that do not change its table: others use them.
+WITHOUT_EFFECT: Final = {"limits", "test_symbols"}
+
+
 class UniverseLimits(Params):
     """Limits beyond which a universe is not one of small caps, and paid work is rejected."""
 
