@@ -52,18 +52,23 @@ def spoiled_exchange(settings: Settings, symbol: str) -> Iterator[SpoiledMarketD
 
 
 def choose_partition(lake: Lake, settings: Settings) -> Pair | None:
-    """Symbol and wave of the window to spoil: the first partition of exactly one window.
+    """Symbol and wave of the window to spoil.
 
-    None where there is no such partition, or a window failed before, or tape of other partitions is published: then
-    somebody works with it.
+    None where no partition has exactly one window, or a window failed before, or tape of other partitions is published:
+    then somebody works with it.
     """
-    manifest = ManifestStore(lake.manifests(LEFT_PROFILE), LEFT_PROFILE).load()
-    counts = manifest.group_by("symbol", "session").len().filter(pl.col("len") == 1)
-    pairs = sorted(counts.select("symbol", "session").rows(), key=lambda pair: (WAVES.index(pair[1]), pair[0]))
+    pair = first_of_one_window(ManifestStore(lake.manifests(LEFT_PROFILE), LEFT_PROFILE).load())
     tape = profile_tape(lake, LEFT_PROFILE, settings)
-    if not pairs or any(tape.failures(kind) for kind in TAPE_KINDS):
+    if pair is None or any(tape.failures(kind) for kind in TAPE_KINDS):
         return None
-    return pairs[0] if _is_untouched(tape, pairs[0]) else None
+    return pair if _is_untouched(tape, pair) else None
+
+
+def first_of_one_window(manifest: pl.DataFrame) -> Pair | None:
+    """The first partition of exactly one event of a manifest, by wave and symbol; None if there is none."""
+    counts = manifest.group_by("symbol", "session").len().filter(pl.col("len") == 1)
+    pairs = counts.select("symbol", "session").iter_rows()
+    return min(pairs, key=lambda pair: (WAVES.index(pair[1]), pair[0]), default=None)
 
 
 def _is_untouched(tape: TapeStore, pair: Pair) -> bool:
