@@ -31,6 +31,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 COMMANDS = (
     "demo",
+    "check",
     "ui",
     "exchange",
     "detect",
