@@ -30,8 +30,9 @@ class TokenBucket:
     The state is one instant: the time of the next request if all were evenly spaced. Every reservation advances it by
     one interval, so that each caller owns the slot it was given and there is no queue. Slots that nobody took because
     all callers were busy are not lost if callers are at most `late_s` behind: they catch up, one request after the
-    other, at a quarter above the rate. Whatever the burst, no 60 seconds see more requests than the limit. A reservation becomes invalid with a penalty, and when its caller wakes
-    up too late: callers check `is_valid` before they send, and reserve again where it returns False.
+    other, at a quarter above the rate. Whatever the burst, no 60 seconds see more requests than the limit. A
+    reservation becomes invalid with a penalty, and when its caller wakes up too late: callers check `is_valid` before
+    they send, and reserve again where it returns False.
 
     After a 429 the rate is halved, once for all requests in flight, and raised by a quarter for every 15 seconds
     without another. Without a limit, the rate of the last minute is halved, and recovers until it is unlimited.
