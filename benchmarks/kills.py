@@ -78,7 +78,7 @@ class Listening:
 def store(root: Path) -> tuple[ManifestStore, TapeStore]:
     settings, lake = load_settings(None, {}), Lake(root)
     tape = TapeStore(lake, "core", settings.profiles["core"], settings.capture.size_budget)
-    return ManifestStore(lake.manifests("core"), "core"), tape
+    return ManifestStore.in_lake(lake, "core"), tape
 
 
 def begin(root: Path, windows: int) -> None:

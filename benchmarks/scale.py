@@ -124,7 +124,7 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
                      "date": f"{day}", "window_before_min": 3, "window_after_min": 7, "extended": False,
                      "rank": number + 1})  # fmt: skip
     manifest = pl.DataFrame([dict.fromkeys(MANIFEST) | row for row in rows], schema=MANIFEST)
-    ManifestStore(place.lake.manifests("core"), "core").freeze(
+    ManifestStore.in_lake(place.lake, "core").freeze(
         Selection(manifest, [], {}), config_hash="benchmark", master_sha256="none", now=datetime.now(UTC)
     )
 
@@ -132,7 +132,7 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
 def reference(place: Place, symbols: list[str], base_url: str) -> float:
     """Seconds that the same windows take without Dagster, in runs of the same size."""
     settings, store = place.settings, profile_tape(place.lake, "core", place.settings)
-    manifest, client = ManifestStore(place.lake.manifests("core"), "core").load(), client_of(base_url, None)
+    manifest, client = ManifestStore.in_lake(place.lake, "core").load(), client_of(base_url, None)
     began = time.perf_counter()
     for kind in TAPE_KINDS:
         for first in range(0, len(symbols), settings.partitions_per_run):

@@ -54,7 +54,7 @@ def fill_lake(lake: Lake, manifest: pl.DataFrame | None = None) -> None:
     for (symbol,), bars in scene_bars().group_by("symbol", maintain_order=True):
         BarsStore(lake).add(str(symbol), day, [day], bars, QUARANTINED_BARS.to_frame())
     rows = scene_manifest() if manifest is None else manifest
-    ManifestStore(lake.manifests("core"), "core").freeze(
+    ManifestStore.in_lake(lake, "core").freeze(
         Selection(rows, [{"step": "max_events", "rows": rows.height}], {}),
         config_hash="0" * 16,
         master_sha256="0" * 64,

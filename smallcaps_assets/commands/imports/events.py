@@ -69,7 +69,7 @@ def run(arguments: Namespace) -> int:
     out, quarantine = _places(lake, arguments.out)
     files = parquet_files(arguments.path, but=[out, quarantine])
     require_real(UniverseStore(lake), settings.source, "events")
-    require_writable(out.parent)
+    require_writable(lake.root if arguments.out is None else out.parent)
     done = EventsImport(
         bars=BarsStore(lake),
         params=settings.detection,

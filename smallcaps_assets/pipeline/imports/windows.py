@@ -229,7 +229,7 @@ class _Work:
         if file.symbol not in (None, window["symbol"]):
             raise InputError(f"is in the folder of {file.symbol}, but the event is of {window['symbol']}")
         try:
-            frame = pl.read_parquet(file.path, hive_partitioning=False)
+            frame = pl.read_parquet(file.path, hive_partitioning=False, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
         try:

@@ -147,7 +147,9 @@ class Planner:
         first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
         with disk_errors("read", folder):
             return (
-                match_columns(pl.scan_parquet(files, hive_partitioning=False), _COUNTED, f"bars in {folder}")
+                match_columns(
+                    pl.scan_parquet(files, hive_partitioning=False, glob=False), _COUNTED, f"bars in {folder}"
+                )
                 .filter(pl.col("timestamp").is_between(first, last))
                 .join(minutes.lazy(), on=["symbol", "timestamp"], how="semi")
                 .collect(engine="streaming")

@@ -31,7 +31,7 @@ from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
@@ -334,7 +334,7 @@ def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) ->
 @pytest.fixture
 def lake(home: Path) -> Lake:
     """The configured lake with bars, a universe that knows a float too small for any event, shards and MASTER."""
-    own = Lake(home / "lake")
+    own = new_lake(home / "lake")
     store = BarsStore(own)
     for (symbol,), rows in LIVELY.group_by("symbol"):
         for month in sorted({day.replace(day=1) for day in DAYS}):
@@ -347,7 +347,7 @@ def lake(home: Path) -> Lake:
     shards, settings = ShardStore(own), default_settings()
     outcomes = Detector(store, shards, settings.detection, settings.sessions, reference).run(SYMBOLS)
     assert not [problem for outcome in outcomes for problem in outcome.problems]
-    publish_frame(own.master, build_master(shards.scan().collect(), settings.cooldown))
+    publish_frame(own.master, build_master(shards.scan().collect(), settings.cooldown), below=own.root)
     return own
 
 

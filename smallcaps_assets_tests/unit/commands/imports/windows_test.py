@@ -74,7 +74,7 @@ def lake(home: Path) -> Lake:
 
 
 def freeze(lake: Lake, manifest: pl.DataFrame, profile: str = "core") -> None:
-    store = ManifestStore(lake.manifests(profile), profile)
+    store = ManifestStore.in_lake(lake, profile)
     store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=LATER)
 
 

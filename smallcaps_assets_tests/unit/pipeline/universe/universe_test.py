@@ -24,7 +24,7 @@ from smallcaps_assets.pipeline.universe.universe import UniverseBuilder
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.protocol.wire import Reply
-from smallcaps_assets_tests.conftest import Gate, files_below, refusal
+from smallcaps_assets_tests.conftest import Gate, files_below, new_lake, refusal
 from smallcaps_assets_tests.listings import BIG, DETAILS_OF, Listings, ticker
 from smallcaps_assets_tests.scenarios import default_settings
 
@@ -465,13 +465,13 @@ def test_what_the_plan_denied_is_asked_for_again_once_it_is_in_it(
 def test_what_the_plan_has_is_known_also_where_the_other_is_not_in_it(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
-    whole = made(Lake(lake.root.with_name("whole")), client)
+    whole = made(new_lake(lake.root.with_name("whole")), client)
     gate.rule = lambda path, query: refusal(403) if path.endswith("/short-interest") else None  # noqa: ARG005
-    without_short = made(Lake(lake.root.with_name("a")), client)
+    without_short = made(new_lake(lake.root.with_name("a")), client)
     assert without_short["float_shares"].to_list() == whole["float_shares"].to_list()
     assert without_short["days_to_cover"].null_count() == 4
     gate.rule = lambda path, query: refusal(403) if path.endswith("/float") else None  # noqa: ARG005
-    without_float = made(Lake(lake.root.with_name("b")), client)
+    without_float = made(new_lake(lake.root.with_name("b")), client)
     assert without_float["float_shares"].null_count() == 4
     assert without_float["days_to_cover"].to_list() == whole["days_to_cover"].to_list()
 
