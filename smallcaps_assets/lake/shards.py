@@ -342,7 +342,23 @@ def _read_differences(path: Path) -> dict[str, Any]:
 
 
 def _is_difference(entry: object) -> bool:
-    if not isinstance(entry, dict) or not entry.keys() >= _DIFFERENCE_KEYS or not isinstance(entry["files"], dict):
-        return False
-    months = [month for month in entry["files"].values() if month is not None]
-    return all(isinstance(month, dict) and month.keys() >= {"stamp", "sessions"} for month in months)
+    return (
+        isinstance(entry, dict)
+        and entry.keys() >= _DIFFERENCE_KEYS
+        and isinstance(entry[BELONGS_TO], str)
+        and _is_coverage(entry)
+    )
+
+
+def _is_coverage(document: Mapping[str, Any]) -> bool:
+    """Whether every value of a coverage has its type."""
+    detections, tiers, files = document["detections"], document["tiers"], document["files"]
+    return (
+        isinstance(detections, dict)
+        and all(isinstance(value, str) for value in detections.values())
+        and isinstance(tiers, list)
+        and all(type(tier) in (int, float) for tier in tiers)
+        and type(document["events"]) is int
+        and isinstance(files, dict)
+        and all(month is None or MonthCoverage.is_json(month) for month in files.values())
+    )

@@ -230,6 +230,7 @@ def test_a_wrong_flag_is_refused_with_usage(flag: str, capsys: pytest.CaptureFix
 
 
 def test_a_simulated_market_takes_no_real_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lake_of(home).root.mkdir()
     store = UniverseStore(lake_of(home))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "bars", "../minute"]) == 2

@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
 def test_a_frame_reads_back_with_what_is_said_of_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "table.parquet"
     said = {"sessions": {"2025-11-05": "1-ab"}, "events_merged": ["é", "|"], "requests": 3, "none": None}
-    publish_frame(path, FRAME, said)
+    publish_frame(path, FRAME, said, below=tmp_path)
     assert provenance_of(path) == said
     assert pl.read_parquet(path).equals(FRAME)
     assert names(path.parent) == ["table.parquet"]

@@ -221,7 +221,7 @@ THIRD = '{"of": "1d", "after": 1, "files": {"2025-02": {"stamp": [1, 7], "sessio
 
 def old_shard(lake: Lake, *lines: str, content: str = CONTENT) -> Path:
     """A shard of a release up to 0.1, whose events have the digest `content`."""
-    publish_frame(lake.shard(ONE), NO_EVENTS, {"content": content})
+    publish_frame(lake.shard(ONE), NO_EVENTS, {"content": content}, below=lake.root)
     path = lake.shard(ONE).with_suffix(".jsonl")
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
