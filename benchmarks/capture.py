@@ -2,9 +2,9 @@
 
 python benchmarks/capture.py [--seconds 70] [--steps 1 2] [--only paced,unlimited,memory]
 
-The exchange runs in a process of its own. Where a limit is measured, it answers after 40 ms and refuses with 429 what
+The exchange runs in a separate process. Where a limit is measured, it answers after 40 ms and rejects with 429 what
 goes beyond the same limit in any 60 seconds; where speed is, it answers at once and from memory, since waiting is what
-threads are for, and what counts is the work that a thread does. Everything that captures runs in processes of its own
+threads are for, and what counts is the work that a thread does. Everything that captures runs in separate processes
 as well, each a whole capture with certificates, published to disk; the official client only makes its objects.
 """
 
@@ -197,7 +197,7 @@ def unlimited(base_url: str, threads: int, kind: TapeKind) -> dict[str, float]:
 
 
 def official(base_url: str, kind: TapeKind) -> dict[str, float]:
-    """The vendor's own client, doing the same requests in one thread."""
+    """The official client of the vendor, doing the same requests in one thread."""
     from massive import RESTClient  # noqa: PLC0415
 
     client = RESTClient("key", base=base_url)
@@ -214,7 +214,7 @@ def official(base_url: str, kind: TapeKind) -> dict[str, float]:
 
 
 def memory(base_url: str) -> dict[str, float]:
-    """48 crowded windows, as many at once as there are threads by default; each has a lake of its own."""
+    """48 crowded windows, as many at once as there are threads by default; each has a separate lake."""
     client, threads = client_of(base_url, None), settings().fetch_threads
 
     def one(folder: Path) -> None:

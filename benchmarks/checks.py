@@ -56,12 +56,12 @@ def make_bars(store: BarsStore, symbols: list[str], count: int, settings: Settin
             pl.lit(10.0).alias(name) for name, dtype in BARS.items() if dtype.is_float()
         )
         for (month,), some in sessions.group_by(pl.col("date").dt.month_start(), maintain_order=True):
-            store.add(symbol, month, some["date"].to_list(), bars.select(*BARS), REFUSED)  # type: ignore[arg-type]
+            store.add(symbol, month, some["date"].to_list(), bars.select(*BARS), REJECTED)  # type: ignore[arg-type]
         made += bars.height
     return made
 
 
-REFUSED = pl.DataFrame(schema={**BARS, "reason": pl.String})
+REJECTED = pl.DataFrame(schema={**BARS, "reason": pl.String})
 
 
 def timed(checks: Checks, table: str, figures: dict[str, float]) -> None:
@@ -84,7 +84,7 @@ def make_lake(lake: Lake, settings: Settings, arguments: argparse.Namespace) -> 
     found = event_lake.make_events(arguments.events, symbols, sessions, settings)
     event_lake.make_shards(lake, found, symbols, sessions, settings)
     master = build_master(ShardStore(lake).scan().collect(), settings.cooldown)
-    publish_frame(lake.master, master)
+    publish_frame(lake.master, master, below=lake.root)
     print(f"{master.height:,} events; making bars of {len(symbols):,} symbols ...", flush=True)
     made = make_bars(BarsStore(lake), symbols, arguments.sessions, settings)
     print(f"{made:,} bars", flush=True)
@@ -98,7 +98,7 @@ def make_lake(lake: Lake, settings: Settings, arguments: argparse.Namespace) -> 
 
 
 def main() -> None:
-    """Make the lake in a process of its own, so that its memory does not count; measure and print."""
+    """Make the lake in a separate process, so that its memory does not count; measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--symbols", type=int, default=2_000)

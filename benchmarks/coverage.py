@@ -31,7 +31,7 @@ from smallcaps_assets.settings.settings import Settings, load_settings
 SHARE_OF_REGULAR, SHARE_OF_OTHERS = 0.85, 0.14  # of minutes that a symbol trades in; active, so that all are judged
 FIRST, LAST = date(2022, 1, 3), date(2025, 11, 28)
 NOW = datetime(2025, 12, 1, 12, tzinfo=UTC)
-REFUSED = pl.DataFrame(schema={**BARS, "reason": pl.String})
+REJECTED = pl.DataFrame(schema={**BARS, "reason": pl.String})
 FULL_SIZE = 2_000 * 750
 
 
@@ -59,7 +59,7 @@ def make_lake(lake: Lake, symbols: int, sessions: pl.DataFrame) -> None:
         bars = bars.with_columns(volume=pl.Series(np.round(rng.lognormal(6, 1.5, own.height)) + 1))
         for month, days in months.items():
             inside = bars.filter(pl.col("month") == month).select(*BARS)
-            store.add(f"S{number:04}", month, days, inside, REFUSED)  # type: ignore[arg-type]
+            store.add(f"S{number:04}", month, days, inside, REJECTED)  # type: ignore[arg-type]
     listed = pl.DataFrame({"symbol": store.symbols(), "active": [True] * symbols})
     UniverseStore(lake).replace(listed.match_to_schema(UNIVERSE, missing_columns="insert"), {})
 
@@ -82,7 +82,7 @@ def measure(lake: Lake, settings: Settings) -> dict[str, float]:
     }
     counted = found[0].figures()
     if any(counted[name] for name in ("symbol_sessions_missing", "minutes_lost", "symbol_sessions_doubled")):
-        raise SystemExit(f"something is lacking of a whole lake: {counted}")
+        raise SystemExit(f"a complete lake has missing sessions or minutes: {counted}")
     columns = BarsStore(lake).scan(BarsStore(lake).symbols(), ("symbol", "timestamp", "volume"))
     scan = columns.select(pl.all().max())
     figures["scan_s"] = seconds(lambda: scan.collect(engine="streaming"))
@@ -92,7 +92,7 @@ def measure(lake: Lake, settings: Settings) -> dict[str, float]:
 
 
 def main() -> None:
-    """Make the lake in a process of its own, so that its memory does not count; measure and print."""
+    """Make the lake in a separate process, so that its memory does not count; measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--sessions", type=int, default=120)

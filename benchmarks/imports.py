@@ -58,12 +58,12 @@ def home_of(folder: Path) -> Path:
 
 
 def imported(home: Path, files: Path) -> tuple[float, float, str]:
-    """Seconds, peak memory in MB and what `smallcaps import bars` said."""
+    """Seconds, peak memory in MB and the output of `smallcaps import bars`."""
     command = [sys.executable, "-m", "smallcaps_assets.cli", "import", "bars", str(files), "--timezone", ZONE]
     environment = os.environ | {"SMALLCAPS_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
     started, peak = time.perf_counter(), 0
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, cwd=home, env=environment, stdout=said, stderr=said)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=home, env=environment, stdout=output, stderr=output)
         seen = psutil.Process(process.pid)
         while process.poll() is None:
             try:
@@ -72,8 +72,8 @@ def imported(home: Path, files: Path) -> tuple[float, float, str]:
                 break
             time.sleep(0.05)
         seconds = time.perf_counter() - started
-        said.seek(0)
-        text = said.read()
+        output.seek(0)
+        text = output.read()
     print(text, flush=True)
     if process.returncode:
         raise SystemExit(f"the import failed with exit code {process.returncode}")
@@ -108,8 +108,8 @@ def main() -> None:
         rows = write_day_files(files, arguments.symbols, sessions)
         count = sum(1 for _ in files.rglob("*.parquet"))
         scan = scan_seconds(files)
-        first_s, first_mb, said = imported(home, files)
-        new = int(re.search(r"([\d,]+) bars new", said)[1].replace(",", ""))  # type: ignore[index]
+        first_s, first_mb, output = imported(home, files)
+        new = int(re.search(r"([\d,]+) bars new", output)[1].replace(",", ""))  # type: ignore[index]
         before = states(home / "lake")
         second_s, second_mb, _ = imported(home, files)
         unchanged = states(home / "lake") == before

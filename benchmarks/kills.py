@@ -1,9 +1,9 @@
-"""A capture that is killed (-9) again and again under faults, held against one that is left alone.
+"""A capture that is killed (-9) repeatedly under faults, compared with an undisturbed one.
 
 python benchmarks/kills.py [--kills 100] [--windows 400] [--seed 1]
 
 The exchange hits one request in five with a fault and answers the others after 40 ms. Each kill comes at a random
-moment of a capture in a process of its own, from its first imports on. The last line is one JSON object; the exit code
+moment of a capture in a separate process, from its first imports on. The last line is one JSON object; the exit code
 is 1 if anything that must hold does not.
 """
 
@@ -66,12 +66,12 @@ class Listening:
 
     def __init__(self, exchange: FaultyExchange) -> None:
         self.exchange = exchange
-        self.asked: set[tuple[str, str, int]] = set()
+        self.seen: set[tuple[str, str, int]] = set()
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         if "timestamp.gte" in query:
             _, _, kind, symbol = path.split("/")
-            self.asked.add((kind, symbol, int(query["timestamp.gte"])))
+            self.seen.add((kind, symbol, int(query["timestamp.gte"])))
         return self.exchange.reply(path, query, headers)
 
 
@@ -168,14 +168,14 @@ def main() -> int:
         with serve(listening) as server:
             while kills < arguments.kills:
                 before = spans(tape)
-                listening.asked.clear()
+                listening.seen.clear()
                 if not killed(rough, server.base_url, chance):
                     # the capture was over: make room for the next kills, as a user who lost files would
                     for path in chance.sample(sorted(rough.rglob("symbol=*/*.parquet")), arguments.windows // 2):
                         path.unlink()
                     continue
                 kills += 1
-                repeated += len(before & listening.asked)
+                repeated += len(before & listening.seen)
                 if kills % 10 == 0:
                     print(
                         f"{kills} kills, {len(spans(tape)):,} spans published, {time.monotonic() - began:.0f} s",
@@ -183,16 +183,16 @@ def main() -> int:
                     )
             while runs < 20 and (runs == 0 or capture(rough, server.base_url)):  # noqa: PLR2004
                 runs += 1
-        return told(calm, rough, {"kills": kills, "runs_to_the_end": runs, "repeated_spans": repeated}, listening)
+        return report(calm, rough, {"kills": kills, "runs_to_the_end": runs, "repeated_spans": repeated}, listening)
 
 
-def told(calm: Path, rough: Path, figures: dict[str, int], listening: Listening) -> int:
+def report(calm: Path, rough: Path, figures: dict[str, int], listening: Listening) -> int:
     """Compare and print; 0 when all holds."""
     (_, undisturbed), (manifests, tape) = store(calm), store(rough)
     expected, found = frames(undisturbed), frames(tape)
     manifest_id = manifests.sidecar()["manifest_id"]
     ledger = build_ledger(manifests.load(), tape, manifest_id)
-    publish_frame(tape.lake.ledger("core"), ledger)
+    publish_frame(tape.lake.ledger("core"), ledger, below=tape.lake.root)
     figures |= {
         "faults": sum(count for kind, count in listening.exchange.counts().items() if kind != "latency"),
         "files": len(found),

@@ -2,7 +2,7 @@
 
 python benchmarks/recovery.py [--faults NAME ...]
 
-`smallcaps ui` on a lake of its own fetches minute bars from an exchange that holds requests up; then something is
+`smallcaps ui` on a separate lake fetches minute bars from an exchange that holds requests up; then something is
 killed, hangs or is cancelled, and the exchange answers again. Where the web UI ends with a service it is started again
 at once, as a service manager does after its delay. Measured is the time until the fault is noticed (the run is marked
 as failed, or the web UI has ended) and until work continues (the next request arrives). Prints a table in markdown; the
@@ -22,7 +22,7 @@ import dagster as dg
 import psutil
 
 from smallcaps_assets.runtime.processes import is_running, wait_until_gone
-from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, Held, Platform
+from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, HoldRequests, Platform
 from smallcaps_assets_tests.web_server import RUNS_S
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
@@ -48,12 +48,12 @@ class Scene:
 
     def __init__(self, platform: Platform, *, backfill: bool = False, **tags: str) -> None:
         self.platform = platform
-        platform.begin_anew()
-        self.held: Held = platform.hold()
+        platform.reset()
+        self.hold: HoldRequests = platform.hold()
         self.months = (SYMBOLS if backfill else PER_RUN) * MONTHS
         self.id = platform.backfill() if backfill else platform.launch(0, PER_RUN - 1, **tags)
-        platform.wait_until_it_waits(self.held)
-        self.asked = len(platform.gate.asked)
+        platform.wait_until_it_waits(self.hold)
+        self.requests = len(platform.gate.requests)
         self.began = time.monotonic()
 
     def fault(self, *killed: psutil.Process) -> None:
@@ -62,7 +62,7 @@ class Scene:
             process.kill()
         wait_until_gone(killed, 20)
         self.began = time.monotonic()
-        self.held.release()
+        self.hold.release()
 
     def until(self, condition: Callable[[], object]) -> float:
         """Seconds since the fault when the condition holds.
@@ -82,7 +82,7 @@ class Scene:
 
     def asks(self) -> bool:
         """Whether a request has come since the fault."""
-        return len(self.platform.gate.asked) > self.asked
+        return len(self.platform.gate.requests) > self.requests
 
     def whole(self) -> bool:
         """Whether all bars are there."""
@@ -92,7 +92,7 @@ class Scene:
         """Wait until all is fetched, then count."""
         if not unfinished:
             self.until(self.whole)
-        under_way = {*self.held.waiting}
+        under_way = {*self.hold.waiting}
         again = self.platform.requested_twice()
         return Result(
             fault,
@@ -117,7 +117,7 @@ def code_server_killed(platform: Platform) -> Result:
     noticed = scene.until_web_ui_ended()
     platform.start()
     scene.until(lambda: platform.run(scene.id).status == SUCCESS)
-    scene.asked = len(platform.gate.asked)
+    scene.requests = len(platform.gate.requests)
     launched: list[str] = []
 
     def launches() -> bool:
@@ -136,7 +136,7 @@ def daemon_killed(platform: Platform) -> Result:
     noticed = scene.until_web_ui_ended()
     platform.start()
     # one run is under way and one is launched: they continue without it, the third needs it
-    continues = scene.until(lambda: len(platform.gate.asked) > 2 * PER_RUN * MONTHS)
+    continues = scene.until(lambda: len(platform.gate.requests) > 2 * PER_RUN * MONTHS)
     return scene.result("the daemon is killed in a backfill", noticed, continues)
 
 
@@ -152,12 +152,12 @@ def everything_killed(platform: Platform) -> Result:
 def told_to_end(platform: Platform) -> Result:
     scene = Scene(platform)
     platform.ui.process.terminate()
-    scene.held.latency_s = SLOW_S
+    scene.hold.latency_s = SLOW_S
     scene.fault()
     platform.ui.require_end()
     noticed = scene.until(lambda: platform.run(scene.id).status == FAILURE)
     scene.began = time.monotonic()
-    scene.held.latency_s = 0.0
+    scene.hold.latency_s = 0.0
     platform.start()
     return scene.result("Ctrl-C during a run, and started again", noticed, scene.until(scene.asks))
 
@@ -167,14 +167,14 @@ def hangs(platform: Platform) -> Result:
     started = platform.started_at(scene.id)
     scene.began = time.monotonic() - (time.time() - started) + MAX_RUNTIME_S
     noticed = scene.until(lambda: platform.run(scene.id).status == FAILURE)
-    scene.held.release()
+    scene.hold.release()
     return scene.result("a run hangs (counted from max_runtime on)", noticed, scene.until(scene.asks))
 
 
 def cancelled(platform: Platform) -> Result:
     scene = Scene(platform)
     worker = platform.worker(scene.id)
-    scene.held.latency_s = SLOW_S
+    scene.hold.latency_s = SLOW_S
     scene.fault()
     platform.cancel(scene.id)
     noticed = scene.until(lambda: not is_running(worker) and platform.run(scene.id).status == CANCELED)

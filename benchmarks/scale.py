@@ -8,7 +8,7 @@ of partitions, and the backfill of wave PM over all symbols, trades and quotes, 
 Dagster's is the wall time without that inside our asset bodies, from STEP_START to the first ASSET_MATERIALIZATION of
 its event log.
 
-The reference captures the same windows in this process without Dagster. The exchange has a process of its own and
+The reference captures the same windows in this process without Dagster. The exchange has a separate process and
 answers from memory.
 
 A variant is the storage of Dagster's state, with `_subset` where DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS is on.

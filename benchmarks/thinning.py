@@ -33,7 +33,7 @@ Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
-def held(values: Numbers, fresh: Flags) -> Numbers:
+def carry_forward(values: Numbers, fresh: Flags) -> Numbers:
     """`values` where `fresh`, elsewhere the last fresh one."""
     last: Numbers = np.maximum.accumulate(np.where(fresh, np.arange(len(values)), 0))
     return values[last]
@@ -53,9 +53,9 @@ def synthetic_quotes(rows: int, seed: int = 1) -> pl.DataFrame:
     moved = rng.random(rows) < SHARE_OF_MOVES
     steps = np.where(moved, rng.integers(-1, 2, rows), 0)
     bid = 600 + np.abs(np.cumsum(steps) - 100)  # cents
-    spread = held(rng.choice([1, 1, 2, 3, 5], rows), moved)
-    sizes = [held(100 * (1 + rng.geometric(0.3, rows)), rng.random(rows) < SHARE_OF_SIZES) for _ in range(2)]
-    venues = [held(rng.integers(1, VENUES + 1, rows), rng.random(rows) < SHARE_OF_SIZES) for _ in range(2)]
+    spread = carry_forward(rng.choice([1, 1, 2, 3, 5], rows), moved)
+    sizes = [carry_forward(100 * (1 + rng.geometric(0.3, rows)), rng.random(rows) < SHARE_OF_SIZES) for _ in range(2)]
+    venues = [carry_forward(rng.integers(1, VENUES + 1, rows), rng.random(rows) < SHARE_OF_SIZES) for _ in range(2)]
     timestamp = irregular_times(rng, rows)
     return pl.DataFrame(
         {

@@ -11,7 +11,7 @@ SmallcapsError
 └── MarketDataError         the vendor did not deliver the requested data
     ├── NotAuthenticated    the key is missing or unknown (401)
     ├── NotEntitled         the plan does not include this data (403)
-    ├── RequestRefused      the vendor rejects the request (400 and other 4xx)
+    ├── RequestRejected      the vendor rejects the request (400 and other 4xx)
     │   └── NotFound        the vendor does not know the requested resource (404)
     ├── VendorUnavailable   5xx or a broken connection outlasted every retry
     └── BadPage             a response of the wrong shape: HTML, no `results`, wrong types, a cursor that loops
@@ -70,11 +70,11 @@ class NotEntitled(MarketDataError):  # noqa: N818
     """The plan behind the key does not include this data (HTTP 403)."""
 
 
-class RequestRefused(MarketDataError):  # noqa: N818
+class RequestRejected(MarketDataError):  # noqa: N818
     """The vendor rejects the request (HTTP 400 and other 4xx)."""
 
 
-class NotFound(RequestRefused):
+class NotFound(RequestRejected):
     """The vendor does not know the requested resource (HTTP 404)."""
 
 

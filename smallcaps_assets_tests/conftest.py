@@ -1,7 +1,8 @@
-"""What several rooms' tests share: rows of MASTER and of manifests, lakes of their own, an exchange behind a gate."""
+"""Shared by tests of several packages: rows of MASTER and manifests, empty lakes, an exchange behind a gate."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,19 @@ from smallcaps_assets_tests.scenarios import new_york
 
 LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
-# a slow machine is no failure
+# examples may be slow on a busy machine
 hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
 
 SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
 SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In the fast lane, do not import the slow suites: each worker would spend seconds to leave out their tests."""
+    whole_suite = collection_path.parent == SUITES and collection_path.name in SLOW_SUITES
+    return True if whole_suite and config.option.markexpr == "not slow" else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -126,7 +133,7 @@ def trades_at(*moments: datetime) -> pl.DataFrame:
 
 
 def quotes_at(*moments: datetime) -> pl.DataFrame:
-    """One quote (QUOTES_ALL) at each moment, each with a bid of its own."""
+    """One quote (QUOTES_ALL) at each moment, each with a different bid."""
     known = {
         "timestamp": moments,
         "bid_price": [10.0 + number / 100 for number in range(len(moments))],
@@ -147,7 +154,7 @@ def _filled_up(known: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder but locks: when it was written, and its bytes."""
+    """Modification time and bytes of every file below a folder, except locks."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
         for path in folder.rglob("*")
@@ -159,21 +166,21 @@ Rule = Callable[[str, Mapping[str, str]], Reply | None]
 
 
 class Gate:
-    """The exchange in a box behind a gate, which writes down every request and may answer some itself."""
+    """The simulated exchange behind a gate, which records every request and may answer some itself."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self.rule: Rule = lambda path, query: None  # noqa: ARG005
         self.base_url = ""
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
-        self.asked.append((path, dict(query)))
+        self.requests.append((path, dict(query)))
         return self.rule(path, query) or self.exchange.reply(path, query, headers)
 
 
 def refusal(status: int, words: str = "no", headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer that is none."""
+    """An error response."""
     body = json.dumps({"status": "ERROR", "error": words, "request_id": "r1"}).encode()
     return Reply(status, {"Content-Type": "application/json", **(headers or {})}, body)
 
@@ -184,27 +191,38 @@ def small_market() -> SimulatedMarket:
     return SimulatedMarket(seed=7, symbols=4, clock=lambda: LATER)
 
 
-@pytest.fixture
-def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
-    """The exchange over HTTP on this machine, behind a gate of the test's own."""
-    opened = Gate(Exchange(small_market, clock=lambda: LATER))
+@contextmanager
+def open_gate(market: SimulatedMarket) -> Iterator[Gate]:
+    """The exchange over HTTP on this machine, behind a gate."""
+    opened = Gate(Exchange(market, clock=lambda: LATER))
     with serve(opened) as server:  # type: ignore[arg-type]
         opened.base_url = server.base_url
         yield opened
 
 
+def client_of(gate: Gate) -> MarketDataClient:
+    """A client that sends requests through the gate, retries once and does not wait."""
+    transport = Transport(
+        gate.base_url,
+        "a-key-of-tests",
+        bucket=TokenBucket(None),
+        max_retries=1,
+        sleep=lambda seconds: None,  # noqa: ARG005
+    )
+    return MarketDataClient(transport)
+
+
+@pytest.fixture
+def gate(small_market: SimulatedMarket) -> Iterator[Gate]:
+    """The exchange over HTTP on this machine, behind a gate that only this test uses."""
+    with open_gate(small_market) as opened:
+        yield opened
+
+
 @pytest.fixture
 def client(gate: Gate) -> Iterator[MarketDataClient]:
-    """A client that asks through the gate, tries twice and waits for nothing."""
-    with MarketDataClient(
-        Transport(
-            gate.base_url,
-            "a-key-of-tests",
-            bucket=TokenBucket(None),
-            max_retries=1,
-            sleep=lambda seconds: None,  # noqa: ARG005
-        )
-    ) as made:
+    """A client that only this test uses."""
+    with client_of(gate) as made:
         yield made
 
 
@@ -216,5 +234,5 @@ def new_lake(root: Path) -> Lake:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """A lake of the test's own, empty."""
+    """An empty lake."""
     return new_lake(tmp_path / "lake")

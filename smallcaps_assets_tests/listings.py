@@ -1,4 +1,4 @@
-"""A vendor's reference data as a test writes them: tickers, market caps and the closes of a day."""
+"""Reference data of the vendor, written by tests: tickers, market caps and closes of a day."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import refusal
 
 DETAILS_OF: Final = "/v3/reference/tickers/"
-# from here on a market cap is a large one, as settings are
+# the shipped settings exclude market caps from here on
 BIG: Final = 10e9
 # 16:00 New York on 2025-12-01, when regular hours end
 CLOSE_MS: Final = 1_764_622_800_000
@@ -28,7 +28,7 @@ def ticker(symbol: str, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class Listings:
-    """Answers to questions about tickers; everything else is for the exchange behind the gate."""
+    """Answers requests for tickers; all others are passed to the exchange behind the gate."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     caps: dict[str, float] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Listings:
 
 
 def publish_untyped(lake: Lake, symbols: int) -> None:
-    """A universe of so many symbols of which nobody knows what they are."""
+    """A universe of `symbols` symbols whose type is unknown."""
     named = pl.DataFrame({"symbol": [f"S{number:02}" for number in range(symbols)]})
     rows = named.with_columns(active=pl.lit(value=True)).match_to_schema(UNIVERSE, missing_columns="insert")
     UniverseStore(lake).replace(rows, {})

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ SHARED: Final[Mapping[str, str]] = {
     "EXAMPLE": "every command module has one: a command line that works, for its help",
     "build_assets": "every module of defs/assets has one: `build_assets(settings)` returns the assets of its subject",
 }
-# keys of config.yaml, in which users have files
+# keys of config.yaml, which users' files contain
 KEYS_OF_SETTINGS: Final = frozenset({"laid_over"})
 # words that docs/glossary.md replaces, as parts of names
 BANNED: Final = frozenset(
@@ -57,24 +58,26 @@ def words(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+", name)}
 
 
-TREES = {
-    file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8"))
-    for file in sorted(ROOT.rglob("*.py"))
-}
+FILES = [file.relative_to(ROOT).as_posix() for file in sorted(ROOT.rglob("*.py"))]
+
+
+@cache
+def parse(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
 def test_a_public_name_has_one_meaning() -> None:
     where = defaultdict(list)
-    for file, tree in TREES.items():
-        for name in definitions(tree):
+    for file in FILES:
+        for name in definitions(parse(file)):
             if not name.startswith("_") and name not in SHARED:
                 where[name].append(file)
     assert {name: files for name, files in where.items() if len(files) > 1} == {}
 
 
-@pytest.mark.parametrize("file", TREES)
+@pytest.mark.parametrize("file", FILES)
 def test_names_use_the_words_of_the_glossary(file: str) -> None:
-    assert sorted({name for name in names(TREES[file]) if words(name) & BANNED} - KEYS_OF_SETTINGS) == []
+    assert sorted({name for name in names(parse(file)) if words(name) & BANNED} - KEYS_OF_SETTINGS) == []
 
 
 def test_words_of_names() -> None:

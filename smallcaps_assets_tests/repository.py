@@ -1,4 +1,4 @@
-"""Where the repository lies whose files tests read: configuration, documents, the Dagster instance."""
+"""The path of the repository, whose configuration, documents and dagster.yaml tests read."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""A lake with a manifest of three events whose bars are written down minute by minute, and sheets made of it."""
+"""A lake with a manifest of three events and their bars, for review sheets."""
 
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -32,7 +32,7 @@ def consolidation_break() -> dict[str, Any]:
 
 
 def without_bars() -> dict[str, Any]:
-    """An event of a symbol that has no bars in the lake any more."""
+    """An event of a symbol without bars in the lake."""
     return event("2025-11-05 11:00", symbol="GONE", event_type="flush", direction="down", score=0.6)
 
 

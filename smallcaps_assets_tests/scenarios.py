@@ -1,4 +1,4 @@
-"""Named frames for tests. Bars are written down minute by minute; awkward values say why they are there."""
+"""Named frames for tests. Bars are defined minute by minute; comments explain unusual values."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -19,7 +19,7 @@ Row = tuple[float, float, float, float, float, int | None]
 
 @cache
 def default_settings() -> Settings:
-    """The repository's own settings."""
+    """The shipped settings."""
     return load_settings(overrides={})
 
 
@@ -39,7 +39,7 @@ def bars_from(start: str, rows: Sequence[Row], symbol: str = "AEMD") -> pl.DataF
 
 
 def flat(minutes: int, price: float = 10.0, volume: float = 10_000.0, transactions: int | None = 40) -> list[Row]:
-    """Minutes that go nowhere, one cent up and one down, open at the price and close at it."""
+    """Minutes without a trend: a range of one cent up and down, open and close at the price."""
     return [(price, price + 0.01, price - 0.01, price, volume, transactions)] * minutes
 
 

@@ -1,7 +1,7 @@
-"""Irregular but lifelike inputs: minute bars full of events, MASTER tables full of ties, quote streams full of repeats.
+"""Irregular but realistic inputs: bars with many events, MASTER tables with many ties, quotes with many repeats.
 
 Every generator is a function of its seed; the Hypothesis strategies draw seeds and sizes, so that an example is short
-to state and quick to make.
+to print and quick to make.
 """
 
 import random
@@ -35,7 +35,7 @@ def sessions_between(first: date, last: date) -> list[date]:
 
 
 class _Tape:
-    """Writes the bars of one symbol and ET date minute by minute; prices are whole cents."""
+    """Builds the bars of one symbol and New York date minute by minute; prices are whole cents."""
 
     def __init__(self, rng: random.Random, symbol: str, day: date, cents: int, base: int) -> None:
         self.rng = rng
@@ -94,7 +94,7 @@ class _Tape:
         return 100 * dollars / shares if shares else float(self.cents)
 
     def percent(self, percent: float) -> int:
-        """That much of the price in cents, at least one."""
+        """`pct` percent of the price in cents, at least one."""
         return max(1, round(self.cents * percent / 100))
 
 
@@ -299,7 +299,7 @@ def _opening_range(tape: _Tape) -> None:
     opened, sign = tape.cents, tape.rng.choice([1, -1])
     tape.minute = max(tape.minute, 9 * 60 + 30 + tape.rng.choice([0, 0, 0, 0, 1, 12, 13]))
     first, frozen = len(tape.rows), tape.rng.random() < 0.4
-    tape.cents = tape.rng.choice([1000, 2000, 1010, 999]) if frozen else tape.cents  # the price that never moved
+    tape.cents = tape.rng.choice([1000, 2000, 1010, 999]) if frozen else tape.cents  # a price that never moves
     while tape.minute < 9 * 60 + 45:
         step = 0 if frozen else tape.rng.choice([-1, 0, 1])
         shares = tape.rng.choice([0, 1234.567, 3333.1]) if frozen else 0
@@ -325,9 +325,9 @@ def _round_day(tape: _Tape) -> None:
 
 
 def _play(tape: _Tape, until: int) -> None:
-    """Scenes with quiet stretches between them up to a minute of the day."""
+    """Scenes with quiet minutes between them, up to a minute of the day."""
     while tape.minute < until:
-        if tape.cents < 150 or tape.cents > 6000:  # back to where a cent is neither much nor little
+        if tape.cents < 150 or tape.cents > 6000:  # back to a range where a cent is neither large nor negligible
             tape.cents = tape.rng.choice([400, 800, 1000, 1600])
         _quiet(tape, tape.rng.choice([0, 2, 6, 12, 24]))
         tape.rng.choice(SCENES)(tape)

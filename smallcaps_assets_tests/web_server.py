@@ -42,13 +42,13 @@ mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: 
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
 } }"""
 
-# the web server remembers what it knows of the code; this it has to ask
+# the web server caches the code's definitions; this query is not answered from the cache
 _ASKS_CODE: Final = """
 query ($selector: PipelineSelector!) { runConfigSchemaOrError(selector: $selector, mode: "default") { __typename } }"""
 
 
 def until(what: str, condition: Callable[[], object], limit_s: float) -> None:
-    """Ask until the answer is true."""
+    """Poll until the answer is true."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, f"still not so after {limit_s:.0f} s: {what}"
@@ -83,7 +83,7 @@ class WebUI:
     @classmethod
     @contextmanager
     def serving(cls, lake: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Self]:
-        """Start it, wait until it answers, and leave neither a process nor state behind."""
+        """Start it, wait until it answers; at the end no process and no state remain."""
         ui = cls(lake, *flags, environment=environment)
         try:
             ui.wait_until_it_answers()
@@ -94,11 +94,11 @@ class WebUI:
                 shutil.rmtree(state)
 
     def wait_until_it_answers(self) -> None:
-        """Wait until it serves our assets."""
+        """Wait until it lists the assets."""
         until("the web UI answers", self._answers, STARTS_S)
 
     def wait_for_its_code(self) -> None:
-        """Wait until its code server answers, which may have been killed: nothing can be launched without it."""
+        """Wait until its code server answers, after which runs can be launched."""
         selector = _selector(["minute_bars"])
 
         def answers() -> bool:
@@ -108,13 +108,13 @@ class WebUI:
         until("the code server answers", answers, STARTS_S)
 
     def stop(self) -> None:
-        """End it as Ctrl-C does; what does not end by then is killed, and is a failure."""
+        """Stop it as Ctrl-C does; processes that remain are killed, and fail the test."""
         if self.process.poll() is None:
             self.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
         self.require_end()
 
     def require_end(self) -> None:
-        """Make sure that it ends, and every process that came of it."""
+        """Make sure that it ends, and every process that it started."""
         end = time.monotonic() + 40
         while (left := self.processes()) and time.monotonic() < end:
             self.process.poll()
@@ -135,14 +135,14 @@ class WebUI:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
             texts = [*process.cmdline(), *process.environ().values()]
-        except (psutil.Error, OSError):  # gone, or somebody else's
+        except (psutil.Error, OSError):  # ended, or of another user
             return False
         # the settings of a child are JSON, where a backslash is doubled
         name = self.lake.root.name
         return any(name in text for text in texts)
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
-        """What GraphQL answers."""
+        """The answer of a GraphQL query."""
         answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
         document: dict[str, Any] = answer.json()
         assert "errors" not in document, json.dumps(document["errors"])

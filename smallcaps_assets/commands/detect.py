@@ -10,24 +10,30 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
-from smallcaps_assets.commands.flag_types import positive_number
-from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, reasons
+from smallcaps_assets.commands.flag_types import positive_number, price_scale
+from smallcaps_assets.domain.bars.lengths import is_of_other_length
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.imports.bars import BarForm
+from smallcaps_assets.domain.imports.prices import PriceScale
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, other_lengths
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import log_if_long
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
-from smallcaps_assets.settings.settings import config_path, lake_path, trial_settings
+from smallcaps_assets.settings.settings import Settings, config_path, lake_path, trial_settings
 
 NEEDS: Final = (
     "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, vwap, "
@@ -38,6 +44,8 @@ EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 _SETTINGS_SUFFIXES: Final = (".yaml", ".yml")
 _QUARANTINE: Final = "quarantine"
 _SHOWN: Final = 5
+_NAMED_BY: Final = "--symbols-from or universe.symbols"
+_INCOMPLETE: Final = 1
 _OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session, ignored"
 _OF_EVENTS: Final = (
     "{events_found:,} events found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
@@ -56,6 +64,12 @@ def add_flags(parser: ArgumentParser) -> None:
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument("--bars", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     bars.add_argument("--lake", type=Path, metavar="DIR", help="read the bars of this lake (default: lake.path)")
+    parser.add_argument(
+        "--price-scale",
+        type=price_scale,
+        metavar="DOLLARS",
+        help="dollars that a price of 1 in the files of --bars stands for: 1e-9, 1e-4, 0.01 for cents, or 1",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the parquet file to write")
     parser.add_argument(
         "--config",
@@ -86,6 +100,9 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Detect events, write them to `--out`, report what was found and rejected, and compare with `--compare`.
 
+    Returns 1, as `smallcaps import bars` does, where sessions of bars of another length, rows of another symbol than
+    their path's, or many bad rows were left out.
+
     Raises:
         InputError: flags that contradict one another, bars or events that cannot be used, an output in the lake.
         SettingsError: see `trial_settings`.
@@ -97,9 +114,10 @@ def run(arguments: Namespace) -> int:
     baseline = None if arguments.compare is None else _read_baseline(arguments.compare)
     configurations = [settings, *([baseline.settings] if baseline and baseline.settings else [])]
     files = _files(arguments, lake, list(outputs.values()))
+    symbols, tests = _symbols(arguments, files, settings, lake)
     experiment = Experiment(
         files=files,
-        symbols=_symbols(arguments, files),
+        symbols=symbols,
         first=arguments.first,
         last=arguments.last,
         configurations=configurations,
@@ -108,30 +126,39 @@ def run(arguments: Namespace) -> int:
     for path in outputs.values():
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
-        result = _Result(Path(scratch), outputs, Comparison(baseline, _name(arguments), settings) if baseline else None)
+        comparison = Comparison(baseline, _name(arguments), settings) if baseline else None
+        result = _Result(Path(scratch), outputs, comparison, tests)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
-        result.publish(arguments.bars or str(lake.root))
+        source = arguments.bars or str(lake.root)
+        result.publish(source)
     if arguments.json:
         print(json.dumps(result.document()))
     else:
         print("\n".join(result.text()))
-    return 0
+    problems = [*dict.fromkeys(files.problems), *result.problems(source)]
+    for problem in problems:
+        _log(problem)
+    return _INCOMPLETE if problems else 0
 
 
 class _Result:
     """The results of a run, accumulated batch by batch."""
 
-    def __init__(self, scratch: Path, outputs: dict[str, Path], comparison: Comparison | None) -> None:
-        self._outputs, self._comparison = outputs, comparison
+    def __init__(
+        self, scratch: Path, outputs: dict[str, Path], comparison: Comparison | None, tests: Sequence[str]
+    ) -> None:
+        self._outputs, self._comparison, self._tests = outputs, comparison, tests
         schemas = {name: QUARANTINED_BARS if name == _QUARANTINE else EVENTS for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
+        self._other_lengths = [QUARANTINED_BARS.to_frame()]
 
     def add(self, batch: Batch) -> None:
         tables = {_QUARANTINE: batch.rejected}
         self._rejected.update(reasons(batch.rejected))
+        self._other_lengths.append(batch.rejected.filter(is_of_other_length()))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
             detected = batch.found[0]
@@ -156,20 +183,28 @@ class _Result:
             self._outputs[_QUARANTINE].unlink(missing_ok=True)
         if self._counts["bars"] == self._rejected.total():
             why = f" ({self._describe_rejected()})" if self._rejected else ""
+            lengths = "".join(f" {message}" for message in self._describe_lengths(source))
             raise InputError(
                 f"{source}: no usable bar in {self._counts['bars']:,} requested rows{why}. No events were written."
+                f"{lengths}"
             )
         for name in (name for name in self._spools if name != _QUARANTINE):
             self._spools[name].publish(self._outputs[name])
 
+    def problems(self, source: str) -> list[str]:
+        """Why the result is not that of all bars of `source`: bars of another length than a minute, many bad rows."""
+        bad = self._rejected.total() - self._rejected[REPEATED]
+        return self._describe_lengths(source) + describe_bad_rows(source, bad, self._counts["bars"])
+
     def document(self) -> dict[str, object]:
         """All figures, for JSON."""
-        rejected = {"bars_set_aside": dict(self._rejected)}
+        rejected = {"bars_set_aside": dict(self._rejected), "test_symbols_left_out": list(self._tests)}
         return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
 
     def text(self) -> list[str]:
         """All figures as lines of text."""
-        lines = [self._describe_rejected()] if self._rejected else []
+        lines = [describe_test_symbols(self._tests, _NAMED_BY)] if self._tests else []
+        lines += [self._describe_rejected()] if self._rejected else []
         lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
             lines += self._comparison.text()
@@ -179,6 +214,9 @@ class _Result:
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
+
+    def _describe_lengths(self, source: str) -> list[str]:
+        return other_lengths(pl.concat(self._other_lengths), lambda rows: source)  # noqa: ARG005 -- all are its
 
     def _describe_rejected(self) -> str:
         place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""
@@ -230,23 +268,29 @@ def _name(arguments: Namespace) -> str:
 
 
 def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
-    reader = BarReader(BarForm(), optional=())
+    log = _log if arguments.json else print
+    if arguments.price_scale and not arguments.bars:
+        raise InputError(
+            "--price-scale is the unit of files: give --bars PATH as well. The prices of a lake are dollars."
+        )
+    reader = BarReader(BarForm(scale=arguments.price_scale if arguments.bars else PriceScale("1")), optional=())
     if arguments.bars:
-        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude), log_if_long(_log))
+        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
-    return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude), log_if_long(_log))
+    return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))
 
 
-def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:
-    """The requested symbols that have bars, sorted; logs those without.
+def _symbols(arguments: Namespace, files: BarsBySymbol, settings: Settings, lake: Lake) -> tuple[list[str], list[str]]:
+    """The requested symbols that have bars, and test symbols that were left out, both sorted; logs those without bars.
 
     Raises:
         InputError: no requested symbol has bars, or the dates are in the wrong order.
     """
     if arguments.first and arguments.last and arguments.first > arguments.last:
         raise InputError(f"--first {arguments.first} is after --last {arguments.last}: swap them.")
+    tests = list[str]()
     symbols = files.symbols
     if arguments.symbols_from:
         requested = read_symbols(arguments.symbols_from)
@@ -261,4 +305,15 @@ def _symbols(arguments: Namespace, files: BarsBySymbol) -> list[str]:
         symbols = sorted(set(wanted) & set(symbols))
         if not symbols:
             raise InputError(f"{arguments.symbols_from}: none of its symbols has bars. List symbols that have bars.")
-    return sample(symbols, arguments.sample, arguments.sample_seed) if arguments.sample else symbols
+    else:
+        tests = _test_symbols(arguments, settings, lake).among(symbols)
+        symbols = [symbol for symbol in symbols if symbol not in tests]
+        if tests and not symbols:
+            raise InputError(f"{describe_test_symbols(tests, _NAMED_BY)}. Nothing is left.")
+    return sample(symbols, arguments.sample, arguments.sample_seed) if arguments.sample else symbols, tests
+
+
+def _test_symbols(arguments: Namespace, settings: Settings, lake: Lake) -> ExchangeTestSymbols:
+    if arguments.bars:
+        return ExchangeTestSymbols(settings.universe.test_symbols, settings.universe.symbols or ())
+    return UniverseStore(lake).test_symbols(settings.universe)

@@ -1,6 +1,6 @@
 """Users' table files: found by path or pattern, read lazily, checked against their schema; errors name the file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -9,58 +9,58 @@ from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, unreadable
+from smallcaps_assets.runtime.user_files import find_user_files
 
 
-def parquet_files(path: str, but: Sequence[Path]) -> list[Path]:
+def parquet_files(path: str, but: Sequence[Path], log: Callable[[str], None]) -> list[Path]:
     """The parquet files that a path, a folder (searched to its depths) or a glob pattern names, sorted.
 
-    Files of `but`, the outputs of the command, are excluded.
+    Hidden files and backup copies are left out; `log` receives a line about them. Files of `but`, the outputs of the
+    command, are excluded.
 
     Raises:
         InputError: there is no such file, or the given one would be overwritten.
     """
-    return table_files(path, (".parquet",), but)
+    return table_files(path, (".parquet",), log, but)
 
 
-def table_files(path: str, suffixes: Sequence[str], but: Sequence[Path] = ()) -> list[Path]:
+def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], but: Sequence[Path] = ()) -> list[Path]:
     """The same of files whose names end with one of `suffixes`.
 
     Raises:
         InputError: there is no such file, the given one would be overwritten, or has another suffix.
     """
-    named, written = Path(path), {file.resolve() for file in but}
+    named, written, ends = Path(path), {file.resolve() for file in but}, tuple(suffixes)
     if named.is_file():
         if named.resolve() in written:
             raise InputError(f"{path}: would be overwritten by its own result. Choose another --out.")
-        if not named.name.lower().endswith(tuple(suffixes)):
+        if not named.name.lower().endswith(ends):
             raise InputError(f"{path}: is not named as {_kinds(suffixes)}. Rename it if it is, else convert it.")
         return [named]
+    of_folder = named.is_dir()
     try:
-        found = [file for file in _matching(named, path, suffixes) if not file.name.startswith(".")]
+        found = find_user_files(named, lambda file: not of_folder or file.name.lower().endswith(ends))
     except ValueError as error:
         raise InputError(
             f"{path}: is not a valid pattern ({error}). Use * within a name and ** for any folders."
         ) from error
-    files = sorted(file for file in found if file.is_file() and not (written and file.resolve() in written))
-    usable = [file for file in files if file.name.lower().endswith(tuple(suffixes))]
+    files = [file for file in found.files if not (written and file.resolve() in written)]
+    usable = [file for file in files if file.name.lower().endswith(ends)]
+    note = found.note()
     if not usable:
         others = f" ({len(files):,} others, such as {files[0].name})" if files else ""
+        hidden = f" ({note}: name it to have it read)" if note else ""
         raise InputError(
-            f"{path}: no {_kinds(suffixes)} file there{others}. Give a file, a folder that holds some, or a pattern in "
-            "quotes."
+            f"{path}: no {_kinds(suffixes)} file there{others}{hidden}. Give a file, a folder that holds some, or a "
+            "pattern in quotes."
         )
+    if note:
+        log(note)
     return usable
 
 
 def _kinds(suffixes: Sequence[str]) -> str:
     return " or ".join(suffix.strip(".") for suffix in suffixes)
-
-
-def _matching(named: Path, pattern: str, suffixes: Sequence[str]) -> Iterator[Path]:
-    if named.is_dir():
-        return (file for file in named.rglob("*") if file.name.lower().endswith(tuple(suffixes)))
-    anchor = Path(named.anchor) if named.anchor else Path()
-    return anchor.glob(str(named.relative_to(anchor)) if named.anchor else pattern)
 
 
 def read_master(file: Path) -> pl.DataFrame:

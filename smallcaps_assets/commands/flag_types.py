@@ -1,5 +1,6 @@
 """Types of flag values; argparse names a wrong value after the function."""
 
+from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.tables import BARS
 
 
@@ -25,6 +26,15 @@ def port_number(text: str) -> int:
     if port not in range(65_536):
         raise ValueError(text)
     return port
+
+
+def price_scale(text: str) -> PriceScale:
+    """How many dollars a price of 1 in a file stands for, such as 1e-9.
+
+    Raises:
+        ValueError: not a number in (0, 1].
+    """
+    return PriceScale.parse(text)
 
 
 def column_names(text: str) -> dict[str, str]:

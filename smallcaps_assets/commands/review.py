@@ -7,7 +7,7 @@ from typing import Any, Final, cast, get_args
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.assets.review import report_review
-from smallcaps_assets.domain.review.marks import LabelFile, parse_labels, require_sample
+from smallcaps_assets.domain.review.labels import LabelFile, parse_labels, require_sample
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -16,13 +16,13 @@ from smallcaps_assets.pipeline.review.review import Review, ReviewResult
 from smallcaps_assets.settings.settings import PROFILES, Profile, lake_path
 
 NEEDS: Final = "the file that the page exported."
-EXAMPLE: Final = "smallcaps review core_20251202_031500_marks.json"
+EXAMPLE: Final = "smallcaps review core_20251202_031500_labels.json"
 
 
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add_data_flags(parser)
-    parser.add_argument("file", type=Path, metavar="FILE", help="the file that `Export marks` of the page saved")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file that `Export labels` of the page saved")
     parser.add_argument("--profile", choices=PROFILES, help="reject labels of another profile")
 
 
@@ -34,12 +34,12 @@ def run(arguments: Namespace) -> int:
     """
     settings = enter(arguments)
     file = str(arguments.file)
-    marks = parse_labels(_text_of(arguments.file), file)
-    review = Review(Lake(lake_path(settings)), _profile(marks, arguments.profile, file), settings)
-    sheet = _sheet(review, marks, file)
-    path = review.store.add(marks)
+    labels = parse_labels(_text_of(arguments.file), file)
+    review = Review(Lake(lake_path(settings)), _profile(labels, arguments.profile, file), settings)
+    sheet = _sheet(review, labels, file)
+    path = review.store.add(labels)
     reviewed = review.assess(sheet)
-    print(f"{file}: {len(marks.marks):,} labels stored in {path}")
+    print(f"{file}: {len(labels.marks):,} labels stored in {path}")
     print(review_text(reviewed))
     current = ManifestStore.in_lake(review.lake, review.profile).current_id()
     with open_state(settings) as instance:
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
 
 def review_text(reviewed: ReviewResult) -> str:
     """The precision of all events, of each type and of each session, and whether it is sufficient."""
-    head = f"  {'':<22}{'events':>7}{'marked':>8}{'good':>6}{'of marks':>10}{'precision':>11}  95 % interval"
+    head = f"  {'':<22}{'events':>7}{'labeled':>8}{'good':>6}{'of labels':>10}{'precision':>11}  95 % interval"
     rows = [_row(row) for row in reviewed.table.to_dicts()]
     return "\n".join([f"review of {reviewed.sheet.manifest_id}: {reviewed.verdict.words}", head, *rows])
 
@@ -73,28 +73,28 @@ def _text_of(file: Path) -> str:
         raise InputError(f"{file}: is not UTF-8 text. Give the file that the page saved.") from error
 
 
-def _profile(marks: LabelFile, wanted: Profile | None, file: str) -> Profile:
+def _profile(labels: LabelFile, wanted: Profile | None, file: str) -> Profile:
     known = get_args(Profile)
-    if marks.profile not in known:
-        raise InputError(f"{file}: profile = {marks.profile!r} is not one of {', '.join(known)}.")
-    if wanted not in (None, marks.profile):
+    if labels.profile not in known:
+        raise InputError(f"{file}: profile = {labels.profile!r} is not one of {', '.join(known)}.")
+    if wanted not in (None, labels.profile):
         raise InputError(
-            f"{file}: profile = {marks.profile!r}, not {wanted!r}. Omit --profile, or give the profile of the file."
+            f"{file}: profile = {labels.profile!r}, not {wanted!r}. Omit --profile, or give the profile of the file."
         )
-    return cast("Profile", marks.profile)
+    return cast("Profile", labels.profile)
 
 
-def _sheet(review: Review, marks: LabelFile, file: str) -> Sheet:
+def _sheet(review: Review, labels: LabelFile, file: str) -> Sheet:
     """The sheet that the labels belong to."""
     try:
-        sheet = review.store.sheet(marks.manifest_id)
+        sheet = review.store.sheet(labels.manifest_id)
     except InputError as error:
-        raise InputError(f"{file}: manifest_id = {marks.manifest_id!r}: {error}") from error
-    if sheet.sample_id != marks.sample_id:
+        raise InputError(f"{file}: manifest_id = {labels.manifest_id!r}: {error}") from error
+    if sheet.sample_id != labels.sample_id:
         raise InputError(
-            f"{file}: sample_id = {marks.sample_id!r}, but the sheet of {marks.manifest_id} was made again later, with "
-            f"sample {sheet.sample_id}. Label the events of the new sheet, or restore the settings of `review` and "
-            f"materialize {review.profile}/review_sheet again."
+            f"{file}: sample_id = {labels.sample_id!r}, but the sheet of {labels.manifest_id} was made again later, "
+            f"with sample {sheet.sample_id}. Label the events of the new sheet, or restore the settings of `review` "
+            f"and materialize {review.profile}/review_sheet again."
         )
-    require_sample(marks, sheet.events, file)
+    require_sample(labels, sheet.events, file)
     return sheet

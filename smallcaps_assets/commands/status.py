@@ -72,10 +72,11 @@ def _night(report: Path) -> str:
 
 def _history(lake: Lake, settings: Settings) -> str:
     expected = set(completed_sessions(settings.history, settings.sessions, datetime.now(UTC)))
-    universe = UniverseStore(lake).followed()
-    followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.items()}
+    universe = UniverseStore(lake)
+    followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.followed().items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
-    detector = Detector(bars, shards, settings.detection, settings.sessions, UniverseStore(lake).reference())
+    reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
+    detector = Detector(bars, shards, settings.detection, settings.sessions, reference, test_symbols)
     counts = Counter[str]()
     for symbol, days in followed.items():
         coverage = shards.coverage(symbol)
@@ -96,7 +97,7 @@ def _history(lake: Lake, settings: Settings) -> str:
         f"bars:   {counts['published']:,} of {total:,} symbol-sessions, {total - counts['published']:,} missing\n"
         f"events: {detected:,} of {total:,} symbol-sessions detected, {total - detected:,} missing\n"
         f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}"
-        f"{_not_followed(bars, shards, universe)}"
+        f"{_not_followed(bars, shards, followed)}"
     )
 
 

@@ -72,7 +72,8 @@ class AssetFacts:
 def _of_detection(settings: Settings) -> tuple[object, ...]:
     """The settings that decide shards: those of detection without the grouping of events, which MASTER does."""
     grouping = {"cooldown": {"group_window_min"}}
-    return settings.detection.model_dump(mode="json", exclude=grouping), settings.sessions
+    of_events = settings.detection.model_dump(mode="json", exclude=grouping)
+    return of_events, settings.sessions, settings.universe.test_symbols
 
 
 def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> _Lineage:
@@ -205,7 +206,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         group="events",
         # its rows are detected by the rules in force, or it is out of date
         version=f"1-{detection.CODE_VERSION}",
-        decided_by=lambda settings: (settings.detection, settings.sessions),
+        decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
         lineage=_from(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
     ),
     "nightly_report": AssetFacts(

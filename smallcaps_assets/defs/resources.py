@@ -72,8 +72,9 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def detector(self, settings: Settings) -> Detector:
         """The detector with these settings."""
-        reference = self.universe().reference()
-        return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference)
+        universe = self.universe()
+        reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
+        return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference, test_symbols)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""

@@ -1,6 +1,9 @@
 """Symbols: which are safe as folder names, and how the vendor writes them."""
 
 import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 
 import polars as pl
@@ -9,7 +12,40 @@ from smallcaps_assets.errors import InputError
 
 # Letters of either case: the vendor writes preferred shares as `KIMpL`.
 SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
+# symbols that a sentence lists
+MOST_NAMED: Final = 10
 _WINDOWS_DEVICES: Final = r"(?i)^(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?$"
+
+
+@dataclass(frozen=True)
+class ExchangeTestSymbols:
+    """The symbols with which exchanges test their systems: no events are made of them unless a user asks for them.
+
+    Attributes:
+        patterns: of their names; `?` stands for a character, `*` for any number of them.
+        wanted: symbols that a user asks for by name.
+    """
+
+    patterns: Sequence[str] = ()
+    wanted: Collection[str] = frozenset()
+
+    def __contains__(self, symbol: str) -> bool:
+        """Whether a symbol is one of them, and not wanted."""
+        return symbol not in self.wanted and any(fnmatchcase(symbol, pattern) for pattern in self.patterns)
+
+    def among(self, symbols: Iterable[str]) -> list[str]:
+        """Those of `symbols` that are left out, sorted."""
+        return sorted(symbol for symbol in set(symbols) if symbol in self)
+
+
+def describe_test_symbols(symbols: Sequence[str], named_by: str = "universe.symbols or universe.file") -> str:
+    """A sentence on test symbols that are left out unless `named_by` names them; there is at least one."""
+    more = f" and {len(symbols) - MOST_NAMED:,} more" if len(symbols) > MOST_NAMED else ""
+    what = "1 test symbol" if len(symbols) == 1 else f"{len(symbols):,} test symbols"
+    return (
+        f"{what} of exchanges ({', '.join(symbols[:MOST_NAMED])}{more}): no events are made of them, unless "
+        f"{named_by} names them (see universe.test_symbols)"
+    )
 
 
 def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
@@ -21,7 +57,7 @@ def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
 
 def canonical_symbol(symbol: pl.Expr) -> pl.Expr:
     """Symbols without any capital letter in capitals, since the vendor writes none like that; others unchanged."""
-    small = symbol.str.contains("[a-z]") & ~symbol.str.contains("[A-Z]")
+    small = symbol.str.contains("^[^A-Z]*[a-z][^A-Z]*$")
     return pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol)
 
 

@@ -1,14 +1,14 @@
 """The universe: which listed or named symbols are followed, and why the others are not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
-from typing import Final, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.symbols import check_symbol, symbol_is_safe
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, check_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import InputError
 
@@ -66,6 +66,7 @@ class UniverseParams(Params):
     unknown_market_cap: Literal["pass", "exclude"]
     market_cap_max_age_days: int = Field(ge=0)
     reference_data: bool
+    test_symbols: list[Annotated[str, Field(min_length=1)]]
     limits: UniverseLimits
 
     @property
@@ -106,7 +107,7 @@ def judge_listings(listed: pl.DataFrame, params: UniverseParams, first_session: 
     A symbol is excluded by the first filter that matches it; named symbols are only checked for usable names.
     Symbols delisted before `first_session`, where history begins, are excluded.
     """
-    filters = list(_filters(params, first_session))
+    filters = list(_filters(params, first_session, listed["symbol"]))
     excluded = pl.coalesce(pl.when(one.excludes).then(pl.lit(one.by)) for one in filters)
     reasons = pl.coalesce(pl.when(one.excludes).then(one.reason) for one in filters)
     return listed.with_columns(active=excluded.is_null(), excluded_by=excluded, reason=reasons)
@@ -127,13 +128,15 @@ def require_distinct(rows: pl.DataFrame) -> None:
         )
 
 
-def _filters(params: UniverseParams, first_session: date) -> Iterator[_Filter]:
+def _filters(params: UniverseParams, first_session: date, symbols: Iterable[str]) -> Iterator[_Filter]:
     """The active filters, in the order in which they apply."""
     unusable = ~symbol_is_safe(pl.col("symbol"))
     yield _Filter("symbol", unusable, pl.lit("cannot name a folder on every system"))
     yield _Filter("source", pl.col(SOURCE_REJECTION).is_not_null(), pl.col(SOURCE_REJECTION))
     if params.is_named:
         return
+    tests = ExchangeTestSymbols(params.test_symbols).among(symbols)
+    yield _Filter("test_symbol", pl.col("symbol").is_in(tests), pl.lit("test symbol of an exchange"))
     is_early = pl.col("delisted") < first_session
     yield _Filter("delisted", is_early, pl.format("delisted {}, before history begins", pl.col("delisted")))
     for by, column, wanted in (

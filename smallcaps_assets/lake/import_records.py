@@ -11,10 +11,26 @@ IMPORTS: Final = "imports"
 Imports = dict[str, dict[str, Any]]
 
 
+class Rejections(NamedTuple):
+    """What an import rejected of the rows that it read, so that unchanged files need not be read to repeat it.
+
+    `bad` counts the rejected of its `rows` by reason, `problems` are messages about them, and `spellings` the symbols
+    that differ only in case from those of the lake.
+    """
+
+    rows: int = 0
+    bad: tuple[tuple[str, int], ...] = ()
+    problems: tuple[str, ...] = ()
+    spellings: tuple[str, ...] = ()
+
+
+NOTHING_REJECTED: Final = Rejections()
+
+
 class CompleteImport(NamedTuple):
     """An import whose bars of a symbol are all still published: its number of symbols, its first and last session.
 
-    `left` are the numbers of its files that could not be read.
+    `left` are the numbers of its files that could not be read; they and `rejections` are recorded with one symbol.
     """
 
     signature: str
@@ -22,6 +38,7 @@ class CompleteImport(NamedTuple):
     first: date
     last: date
     left: tuple[int, ...] = ()
+    rejections: Rejections = NOTHING_REJECTED
 
 
 @dataclass(frozen=True)
@@ -30,13 +47,14 @@ class ImportRecord:
 
     `signature` identifies the files and how they were read. `of` is the number of symbols of the import, recorded with
     the last symbol; 0 with the others. `before` are the fingerprints of the sessions merged so far. `left` are the
-    numbers of its files that could not be read.
+    numbers of its files that could not be read, `rejections` what it rejected of the others.
     """
 
     signature: str
     of: int
     before: Mapping[date, str]
     left: tuple[int, ...] = ()
+    rejections: Rejections = NOTHING_REJECTED
 
     def record(self, last: Mapping[date, str]) -> Imports:
         """The record, given the fingerprints of the last sessions: which sessions were imported, and a hash of them."""
@@ -44,7 +62,10 @@ class ImportRecord:
         first = min(fingerprints)
         days = sum(1 << (day - first).days for day in fingerprints)
         record = {"first": f"{first}", "days": f"{days:x}", "bars": _digest(fingerprints), "symbols": self.of}
-        return {self.signature: record | ({"left": list(self.left)} if self.left else {})}
+        rows, bad, problems, spellings = self.rejections
+        further = {"rows": rows, "bad": dict(bad), "problems": list(problems), "spellings": list(spellings)}
+        further["left"] = list(self.left)
+        return {self.signature: record | {name: value for name, value in further.items() if value}}
 
 
 def complete_imports(imports: Imports, fingerprints: Mapping[date, str]) -> Iterator[CompleteImport]:
@@ -54,7 +75,18 @@ def complete_imports(imports: Imports, fingerprints: Mapping[date, str]) -> Iter
         numbers = [number for number in range(days.bit_length()) if days >> number & 1]
         known = {day: fingerprints.get(day, "") for day in (first + timedelta(days=number) for number in numbers)}
         if _digest(known) == record["bars"]:
-            yield CompleteImport(signature, record["symbols"], first, max(known), tuple(record.get("left", ())))
+            left = tuple(record.get("left", ()))
+            yield CompleteImport(signature, record["symbols"], first, max(known), left, _rejections(record))
+
+
+def _rejections(record: Mapping[str, Any]) -> Rejections:
+    """The rejections of a record; those of earlier versions have none."""
+    return Rejections(
+        record.get("rows", 0),
+        tuple(record.get("bad", {}).items()),
+        tuple(record.get("problems", ())),
+        tuple(record.get("spellings", ())),
+    )
 
 
 def _digest(fingerprints: Mapping[date, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.review.marks import LabelFile, latest_labels, parse_labels
+from smallcaps_assets.domain.review.labels import LabelFile, latest_labels, parse_labels
 from smallcaps_assets.domain.review.sample import SAMPLE, STRATUM
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
@@ -83,15 +83,15 @@ class ReviewStore:
         sheets = [self.sheet(manifest_id) for manifest_id in reversed(self.sheets())]
         return next((sheet for sheet in sheets if self._files(sheet)), next(iter(sheets), None))
 
-    def add(self, marks: LabelFile) -> Path:
+    def add(self, labels: LabelFile) -> Path:
         """Store a label file; returns its path."""
-        text = marks.model_dump_json(indent=1) + "\n"
+        text = labels.model_dump_json(indent=1) + "\n"
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        path = self.lake.review_labels(self.profile, marks.manifest_id) / f"{marks.sample_id}-{digest}.json"
+        path = self.lake.review_labels(self.profile, labels.manifest_id) / f"{labels.sample_id}-{digest}.json"
         publish_text(path, text, below=self.lake.root)
         return path
 
-    def marks(self, sheet: Sheet) -> pl.DataFrame:
+    def labels(self, sheet: Sheet) -> pl.DataFrame:
         """The labels of a sheet: `event_id` and `good`; see `latest_labels`."""
         files = self._files(sheet)
         with disk_errors("read", self.lake.review_labels(self.profile, sheet.manifest_id)):

@@ -8,8 +8,9 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.coverage import LISTINGS
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name
 from smallcaps_assets.domain.tables import REFERENCE, match_columns
-from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
@@ -61,6 +62,11 @@ class UniverseStore:
         """The active symbols, each with the last day on which it is followed: its delisting, or `date.max`."""
         active = self.read().filter("active")
         return dict(active.select("symbol", pl.col("delisted").fill_null(date.max)).iter_rows())
+
+    def test_symbols(self, params: UniverseParams) -> ExchangeTestSymbols:
+        """The test symbols of exchanges, except those that the settings name or that are followed."""
+        named = map(canonical_name, params.symbols or ())
+        return ExchangeTestSymbols(tuple(params.test_symbols), frozenset((*named, *self.followed())))
 
     def listings(self) -> pl.DataFrame:
         """Every symbol ever seen, whether it is followed, and its days of listing and delisting (LISTINGS)."""

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
-from smallcaps_assets.errors import BadPage, MarketDataError, NotAuthenticated, NotEntitled, NotFound, RequestRefused
+from smallcaps_assets.errors import BadPage, MarketDataError, NotAuthenticated, NotEntitled, NotFound, RequestRejected
 from smallcaps_assets.market_data.api_key import KEY_VARIABLES, BearerKey
 
 # Plans of the vendor's price list of 2025 that include the data: https://massive.com/pricing
@@ -73,7 +73,7 @@ def classify_failure(raw: RawAnswer, route: str, what: str, key: BearerKey) -> R
         NotAuthenticated: 401.
         NotEntitled: 403.
         NotFound: 404.
-        RequestRefused: any other 4xx, or a redirect.
+        RequestRejected: any other 4xx, or a redirect.
         BadPage: another status below 300 than 200.
     """
     text = _vendor_text(raw, key)
@@ -95,10 +95,10 @@ def _final_error(status: int, happened: str, what: str) -> MarketDataError:
             "Change the plan, or leave this data out."
         )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return RequestRefused(f"{happened}. Redirects are not followed: set base_url to the address that answers.")
+        return RequestRejected(f"{happened}. Redirects are not followed: set base_url to the address that answers.")
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return BadPage(f"{happened}, which is not a page of data.")
-    error = NotFound if status == HTTPStatus.NOT_FOUND else RequestRefused
+    error = NotFound if status == HTTPStatus.NOT_FOUND else RequestRejected
     return error(f"{happened}. Repeating the request changes nothing: correct it.")
 
 

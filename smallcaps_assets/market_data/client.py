@@ -9,10 +9,12 @@ from typing import Final, Self
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.minutes import resolve_minutes
 from smallcaps_assets.domain.tables import QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.market_data import wire
 from smallcaps_assets.market_data.envelope import NS_PER_S, ParsedPage
 from smallcaps_assets.market_data.pages import (
+    BarsDownload,
     Download,
     Downloads,
     PagedRequest,
@@ -62,10 +64,11 @@ class MarketDataClient:
         """Requests sent, retries and answers with 429 so far, over all threads and failed downloads."""
         return self._transport.totals()
 
-    def minute_bars(self, symbol: str, first: date, last: date) -> Download:
-        """Minute bars (BARS) of the New York days `first` to `last`, both included, as traded and unchecked.
+    def minute_bars(self, symbol: str, first: date, last: date) -> BarsDownload:
+        """Minute bars (BARS) of the New York days `first` to `last`, both included, as traded.
 
-        Requests one calendar month at a time.
+        Rows that repeat another are removed and counted; bars of a minute that differ are set aside, see
+        `resolve_minutes`. The rows are not checked otherwise. Requests one calendar month at a time.
 
         Raises:
             InputError: `symbol` is not a valid symbol.
@@ -83,8 +86,10 @@ class MarketDataClient:
             request = PagedRequest(path=f"{root}/{start}/{end}", root=root, query=query, what="minute bars")
             parse = partial(wire.parse_bars_page, symbol=symbol, window=window)
             pages = self._downloads.pages(request, parse, counts)
-            months.append(pages[0] if len(pages) == 1 else self._downloads.merge(request, pages, "timestamp"))
-        return complete_download(pl.concat(months), counts)
+            months.append(self._downloads.join(request, pages))
+        found = resolve_minutes(pl.concat(months))
+        download = complete_download(found.bars, counts, found.repeats)
+        return BarsDownload(**vars(download), conflicting=found.conflicting)
 
     def trades(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = TRADES_ALL) -> Download:
         """Trades with a SIP time in [start, end), sorted by (timestamp, sequence_number), without repeated rows.

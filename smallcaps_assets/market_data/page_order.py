@@ -52,6 +52,17 @@ def merge_pages(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
     return merged.unique(maintain_order=True) if has_equal_keys else merged
 
 
+def join_pages(frames: Sequence[pl.DataFrame], key: str = "timestamp") -> pl.DataFrame:
+    """The rows of the pages of one download, one page after the other.
+
+    Raises:
+        BadPage: a page begins or ends before the one that it follows.
+    """
+    for before, after in pairwise(frame for frame in frames if frame.height):
+        _check_follows(before, after, key)
+    return pl.concat(frames)
+
+
 def _check_follows(before: pl.DataFrame, after: pl.DataFrame, key: str = "timestamp") -> None:
     earlier, later = before[key].to_physical(), after[key].to_physical()
     if later[0] < earlier[0] or later[-1] < earlier[-1]:

@@ -18,7 +18,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
-from smallcaps_assets.market_data.page_order import check_progress, merge_pages
+from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
 from smallcaps_assets.market_data.transport import RequestCounts, Transport
 
 MAX_PAGES: Final = 1_000
@@ -37,6 +37,15 @@ class Download:
     waited_s: float  # for the rate limit and before retries
     pages: int
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
+    repeats: int = 0  # rows removed because they repeat another exactly
+    unserved: tuple[str, ...] = ()  # requested symbols whose answer is bad
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarsDownload(Download):
+    """A download of bars, one per minute; `conflicting` (BARS) are those of minutes whose bars differ."""
+
+    conflicting: pl.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +87,14 @@ class Downloads:
             BadPage: a page begins or ends before the one that it follows.
         """
         return self._check(request, partial(merge_pages, pages, *keys))
+
+    def join(self, request: PagedRequest, pages: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """All rows of the pages that answer `request`, in the vendor's order; see `join_pages`.
+
+        Raises:
+            BadPage: a page begins or ends before the one that it follows.
+        """
+        return self._check(request, partial(join_pages, pages))
 
     def probe(self, request: PagedRequest) -> None:
         """Send one request and discard its answer.
@@ -137,7 +154,7 @@ class Downloads:
         )
 
 
-def complete_download(frame: pl.DataFrame, counts: RequestCounts) -> Download:
+def complete_download(frame: pl.DataFrame, counts: RequestCounts, repeats: int = 0) -> Download:
     """The result of a download that is complete."""
     return Download(
         frame=frame,
@@ -147,6 +164,7 @@ def complete_download(frame: pl.DataFrame, counts: RequestCounts) -> Download:
         waited_s=counts.waited_s,
         pages=counts.pages,
         request_ids=tuple(counts.request_ids),
+        repeats=repeats,
     )
 
 

@@ -1,6 +1,7 @@
 """Reference data of the vendor: the list of tickers, details of single tickers, and the closes of a day."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Final
@@ -10,6 +11,7 @@ import polars as pl
 from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.market_data import reference_wire as wire
 from smallcaps_assets.market_data.envelope import ParsedPage
+from smallcaps_assets.market_data.narrowing import Served, narrow
 from smallcaps_assets.market_data.pages import (
     Download,
     Downloads,
@@ -51,6 +53,8 @@ class ReferenceData:
     def float_shares(self, symbols: Sequence[str]) -> Download:
         """Latest free float: symbol, float_shares, effective_date; a symbol unknown to the vendor has no row.
 
+        Neither has a symbol whose latest rows differ, or one whose answer is bad: these are `unserved`.
+
         Raises:
             InputError: an entry of `symbols` is not a valid symbol.
             MarketDataError: the vendor did not deliver.
@@ -59,6 +63,8 @@ class ReferenceData:
 
     def short_interest(self, symbols: Sequence[str]) -> Download:
         """Short interest at the latest settlement of each symbol; a symbol without any has no row.
+
+        Neither has a symbol whose latest rows differ, or one whose answer is bad: these are `unserved`.
 
         Columns symbol, short_interest_shares, days_to_cover (null where unknown), settlement_date.
 
@@ -90,6 +96,8 @@ class ReferenceData:
     def closes(self, day: date) -> Download:
         """The last price, as traded, of every symbol that traded on a day: symbol, price_usd (null where unknown).
 
+        A symbol with several prices that differ has no row.
+
         Raises:
             MarketDataError: the vendor did not deliver.
         """
@@ -98,7 +106,7 @@ class ReferenceData:
         request = PagedRequest(path=path, root=path, query=query, what="daily bars of all symbols")
         window = day_ms(day), day_ms(day + timedelta(days=1))
         pages = self._downloads.pages(request, partial(wire.parse_closes_page, window=window), counts)
-        return complete_download(pl.concat(pages).unique("symbol", keep="first", maintain_order=True), counts)
+        return complete_download(_without_conflicts(pl.concat(pages)), counts)
 
     def _latest_rows(
         self,
@@ -112,10 +120,28 @@ class ReferenceData:
         counts = RequestCounts()
         requested = sorted({check_symbol(symbol) for symbol in symbols})
         pages = [schema.to_frame()]
+        unserved: list[str] = []
+
+        def fetch(some: list[str]) -> list[pl.DataFrame]:
+            query = {"ticker.any_of": ",".join(some), "sort": "ticker.asc", "limit": str(limit)}
+            request = PagedRequest(path=path, root=path, query=query, what=path.rpartition("/")[2].replace("-", " "))
+            return self._downloads.pages(request, partial(parse, symbols=some), counts)
+
         for first in range(0, len(requested), _SYMBOLS_PER_REQUEST):
             chunk = requested[first : first + _SYMBOLS_PER_REQUEST]
-            query = {"ticker.any_of": ",".join(chunk), "sort": "ticker.asc", "limit": str(limit)}
-            request = PagedRequest(path=path, root=path, query=query, what=path.rpartition("/")[2].replace("-", " "))
-            pages += self._downloads.pages(request, partial(parse, symbols=chunk), counts)
-        rows = pl.concat(pages).sort("symbol", schema.names()[-1], maintain_order=True)
-        return complete_download(rows.unique("symbol", keep="last", maintain_order=True), counts)
+            for part in narrow(chunk, fetch):
+                if isinstance(part, Served):
+                    pages += part.answer
+                elif part.parts == chunk:
+                    raise part.error
+                else:
+                    unserved += part.parts
+        latest = pl.col(schema.names()[-1])
+        rows = pl.concat(pages)
+        rows = rows.filter(latest.eq_missing(latest.max().over("symbol"))).sort("symbol", maintain_order=True)
+        return replace(complete_download(_without_conflicts(rows), counts), unserved=tuple(unserved))
+
+
+def _without_conflicts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows without exact repeats, and without the symbols that have several rows that differ."""
+    return rows.unique(maintain_order=True).filter(~pl.col("symbol").is_duplicated())

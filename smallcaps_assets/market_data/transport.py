@@ -173,7 +173,7 @@ class Transport:
             NotAuthenticated: 401.
             NotEntitled: 403.
             NotFound: 404.
-            RequestRefused: any other 4xx, or a redirect: none is followed.
+            RequestRejected: any other 4xx, or a redirect: none is followed.
             BadPage: another status below 300 than 200.
             VendorUnavailable: 5xx, a broken connection or a short body, at every attempt.
             Stopped: `stop` was set.

@@ -22,7 +22,6 @@ from smallcaps_assets.market_data.envelope import (
 )
 
 _PLAUSIBLE_S: Final = (946_684_800, 4_102_444_800)  # 2000-01-01 to 2100-01-01, seconds since the epoch
-_MS_PER_MIN: Final = 60_000
 
 _INT, _FLOAT, _TEXT, _INTS = pa.int64(), pa.float64(), pa.string(), pa.list_(pa.int64())
 
@@ -53,9 +52,10 @@ _TICK_NAMES: Final = {"timestamp": "sip_timestamp", "trade_id": "id"}
 
 
 def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> ParsedPage:
-    """A page of minute aggregates as BARS, rows as sent; optional fields that are absent are null.
+    """A page of minute aggregates as BARS, in order of time; optional fields that are absent are null.
 
-    A price or volume sent as null stays null and is counted by the quarantine; a field that is absent is rejected.
+    A price or volume sent as null stays null, and a bar off the minute stays: the quarantine counts both. A field that
+    is absent is rejected. Bars may repeat the minute of an earlier one in any place.
 
     Args:
         body: the answer, decompressed.
@@ -70,9 +70,8 @@ def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Parsed
         raise BadPage(f"the answer is about ticker {head['ticker']!r}, requested was {symbol!r}")
     frame = frame_rows(rows, required=("t",))
     check_sent(frame, body, ("o", "h", "l", "c", "v"))
-    _check_times(frame, "t", MS_PER_S, window)
-    if (frame["t"] % _MS_PER_MIN != 0).any():
-        raise BadPage("`t` has bars that do not start on a minute")
+    _check_window(frame, "t", MS_PER_S, window)
+    frame = _in_order(frame, "t", frame["t"])
     bars = frame.select(
         pl.lit(symbol).alias("symbol"),
         (pl.col("t") * 1_000).cast(BARS["timestamp"]).alias("timestamp"),
@@ -82,7 +81,7 @@ def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Parsed
 
 
 def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> ParsedPage:
-    """A page of trades, in the order sent; `size` is `decimal_size` where the vendor gives it.
+    """A page of trades, in order of time; `size` is `decimal_size` where the vendor gives it.
 
     Args:
         body: the answer, decompressed.
@@ -108,7 +107,7 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
 
 
 def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> ParsedPage:
-    """A page of quotes, in the order sent; sizes in the vendor's unit, an absent side is null.
+    """A page of quotes, in order of time; sizes in the vendor's unit, an absent side is null.
 
     Args:
         body: the answer, decompressed.
@@ -130,8 +129,8 @@ def _parse_ticks(
     body: bytes, fields: Fields, required: Sequence[str], window: tuple[int, int]
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     frame, head = parse_rows(body, fields, [name for name in required if name in fields])
-    _check_times(frame, "sip_timestamp", NS_PER_S, window)
-    return frame, head
+    _check_window(frame, "sip_timestamp", NS_PER_S, window)
+    return _in_order(frame, "sip_timestamp", *frame.get_columns()), head
 
 
 def _select_fields(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.DataType]:
@@ -157,7 +156,7 @@ def _check_plausible(frame: pl.DataFrame, name: str, per_s: int) -> None:
         raise BadPage(f"`{name}` runs from {bounds[0]} to {bounds[1]}: not 2000 to 2100 in this unit")
 
 
-def _check_times(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int, int]) -> None:
+def _check_window(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int, int]) -> None:
     _check_plausible(frame, name, per_s)
     bounds = _bounds(frame, name)
     if bounds and not (window[0] <= bounds[0] and bounds[1] < window[1]):
@@ -165,5 +164,12 @@ def _check_times(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int, 
         raise BadPage(
             f"{outside.len()} of {frame.height} rows lie outside the requested window, the first at {outside[0]}"
         )
-    if not frame[name].is_sorted():
+
+
+def _in_order(frame: pl.DataFrame, name: str, *identity: pl.Series) -> pl.DataFrame:
+    """Rows in order of time. Only rows that repeat an earlier one in all columns of `identity` may be out of order."""
+    if frame[name].is_sorted():
+        return frame
+    if not pl.DataFrame(identity).unique(maintain_order=True)[name].is_sorted():
         raise BadPage(f"`{name}` is not in ascending order")
+    return frame.sort(name, maintain_order=True)

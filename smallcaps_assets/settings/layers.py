@@ -1,6 +1,7 @@
 """Settings as users write them, YAML files and `KEY=VALUE`; later layers override earlier ones."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,12 +36,18 @@ def file_layer(file: Path) -> Layer:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     try:
-        document = yaml.safe_load(text)
+        document = _parse(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"{file}: is not valid YAML. {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise SettingsError(f"{file}: must hold settings as `key: value` lines, found {type(document).__name__}.")
     return Layer(str(file), document)
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str) -> object:
+    """The document of a YAML text, for reading only; cached, since a command reads its settings more than once."""
+    return yaml.safe_load(text)
 
 
 def argument_layer(text: str) -> Layer:

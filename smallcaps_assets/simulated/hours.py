@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
 
 NEW_YORK_ZONE: Final = ZoneInfo("America/New_York")
-HISTORY_BEGINS: Final = date(2015, 1, 2)
 NS_PER_SECOND: Final = 1_000_000_000
 NS_PER_MINUTE: Final = 60 * NS_PER_SECOND
 
@@ -38,15 +37,15 @@ class TradingDay:
         return int(datetime.combine(self.day, time(FIRST_HOUR), NEW_YORK_ZONE).timestamp()) * NS_PER_SECOND
 
 
-@lru_cache(maxsize=1)
-def _closes() -> dict[date, int]:
-    calendar = exchange_calendars.get_calendar("XNYS")
-    early = {stamp.date() for stamp in calendar.early_closes}
+@cache
+def _closes(decade: int) -> dict[date, int]:
+    """The sessions of ten years, such as 201 for 2010 to 2019, and the minute of their close."""
+    calendar = exchange_calendars.get_calendar("XNYS", start=f"{decade}0-01-01", end=f"{decade}9-12-31")
+    early = {session.date() for session in calendar.early_closes}
     closes: dict[date, int] = {}
-    for stamp in calendar.sessions:
-        day = stamp.date()
-        if day >= HISTORY_BEGINS:
-            closes[day] = _close_minute(calendar.session_close(stamp)) if day in early else REGULAR_CLOSE
+    for session in calendar.sessions:
+        day = session.date()
+        closes[day] = _close_minute(calendar.session_close(session)) if day in early else REGULAR_CLOSE
     return closes
 
 
@@ -56,17 +55,15 @@ def _close_minute(close: datetime) -> int:
 
 
 def trading_day(day: date) -> TradingDay | None:
-    """The trading day of a date; None on weekends, holidays and outside the calendar."""
-    close = _closes().get(day, _NEVER)
+    """The trading day of a date, in any year; None on weekends and holidays."""
+    close = _closes(day.year // 10).get(day, _NEVER)
     return None if close == _NEVER else TradingDay(day, close)
 
 
 def trading_dates(first: date, last: date) -> list[date]:
     """Trading dates from `first` to `last`, both included, ascending."""
-    closes = _closes()
-    first, last = max(first, HISTORY_BEGINS), min(last, max(closes))
     days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
-    return [day for day in days if day in closes]
+    return [day for day in days if day in _closes(day.year // 10)]
 
 
 def business_day(day: date) -> int:

@@ -1,4 +1,4 @@
-"""Backfills of a wave: how Dagster cuts them into runs, what a failed window does to others, and repeats."""
+"""Backfills of a wave: how Dagster splits them into runs, failed windows, and repetition."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from smallcaps_assets_tests.assets.platform_test import CORE_TAPES, SYMBOLS_OF_M
 from smallcaps_assets_tests.conftest import event, manifest_of
 
 MANY = [f"S{number:04d}" for number in range(2_000)]
-# three runs of four symbols; the first holds all that have events
+# three runs of four symbols; all symbols with events are in the first
 FOLLOWED = [*SYMBOLS_OF_MARKET, *MANY[:8]]
 WAVE = [tape_key(symbol, "PM") for symbol in FOLLOWED]
 
@@ -35,7 +35,7 @@ def many() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def waved(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+def planned(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
     """Twelve symbols, four of which have one event each in wave PM; no tape yet."""
     for platform in opened(tmp_path, small_market):
         platform.overrides |= {"partitions_per_run": 4}
@@ -50,7 +50,7 @@ def waved(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
 def cut(
     instance: dg.DagsterInstance, keys: Iterable[str], overrides: dict[str, object], assets: Iterable[dg.AssetKey]
 ) -> list[dg.RunRequest]:
-    """The runs that Dagster makes of a backfill of `keys` of `assets`."""
+    """The runs into which Dagster splits a backfill of `keys` of `assets`."""
     graph = build_defs(load_settings(overrides=overrides)).resolve_asset_graph()
     asked_for = {AssetKeyPartitionKey(asset, key) for asset in assets for key in keys}
     with partition_loading_context(dynamic_partitions_store=instance):
@@ -66,7 +66,7 @@ def keys_of(request: dg.RunRequest, instance: dg.DagsterInstance) -> list[str]:
 
 
 def backfill(platform: Platform, keys: Iterable[str], assets: Iterable[dg.AssetKey] = CORE_TAPES) -> list[bool]:
-    """Run everything that a backfill is cut into; whether each run succeeded."""
+    """Run all runs of a backfill; whether each succeeded."""
     assets = list(assets)
     job = platform.definitions.resolve_implicit_global_asset_job_def()
     return [
@@ -87,12 +87,12 @@ def states(platform: Platform, asset: dg.AssetKey) -> dict[str, AssetPartitionSt
     return dict(found)
 
 
-def asked(platform: Platform) -> list[tuple[str, str]]:
+def requested(platform: Platform) -> list[tuple[str, str]]:
     """(kind, symbol) of every request since the list was cleared."""
-    return sorted((path.split("/")[2], path.split("/")[3]) for path, _ in platform.gate.asked)
+    return sorted((path.split("/")[2], path.split("/")[3]) for path, _ in platform.gate.requests)
 
 
-# ------------------------------------------------------------------------------------------------- how it is cut
+# ------------------------------------------------------------------------------------------------- runs
 
 
 @pytest.mark.parametrize("wave", ["PM", "AH", "RTH"])
@@ -119,32 +119,32 @@ def test_scattered_partitions_are_one_run_per_contiguous_range(many: dg.DagsterI
 # ------------------------------------------------------------------------------------------------- failures, repeats
 
 
-def test_only_a_failed_window_is_shown_as_failed_and_only_it_is_requested_again(waved: Platform) -> None:
-    by_path(waved, "/BNRX")
-    assert backfill(waved, WAVE) == [False, True, True]
+def test_only_a_failed_window_is_shown_as_failed_and_only_it_is_requested_again(planned: Platform) -> None:
+    by_path(planned, "/BNRX")
+    assert backfill(planned, WAVE) == [False, True, True]
     victim = tape_key("BNRX", "PM")
     for tape in CORE_TAPES:
-        found = states(waved, tape)
+        found = states(planned, tape)
         assert {key for key, state in found.items() if state == AssetPartitionStatus.FAILED} == {victim}
         assert {key for key, state in found.items() if state == AssetPartitionStatus.MATERIALIZED} == {*WAVE} - {victim}
-    waved.gate.rule = lambda path, query: None  # noqa: ARG005
-    waved.gate.asked.clear()
-    assert backfill(waved, [victim]) == [True]  # "only failed and missing"
-    assert asked(waved) == [("quotes", "BNRX"), ("trades", "BNRX")]
-    assert_whole(waved)
+    planned.gate.rule = lambda path, query: None  # noqa: ARG005
+    planned.gate.requests.clear()
+    assert backfill(planned, [victim]) == [True]  # "only failed and missing"
+    assert requested(planned) == [("quotes", "BNRX"), ("trades", "BNRX")]
+    assert_whole(planned)
 
 
-def test_a_repeated_wave_requests_what_is_missing_and_then_nothing(waved: Platform) -> None:
-    by_path(waved, "/BNRX")
-    backfill(waved, WAVE)
-    waved.gate.rule = lambda path, query: None  # noqa: ARG005
-    waved.gate.asked.clear()
-    assert backfill(waved, WAVE) == [True, True, True]
-    assert asked(waved) == [("quotes", "BNRX"), ("trades", "BNRX")]
-    waved.gate.asked.clear()
-    assert backfill(waved, WAVE) == [True, True, True]
-    assert waved.gate.asked == []
-    assert_whole(waved)
+def test_a_repeated_wave_requests_what_is_missing_and_then_nothing(planned: Platform) -> None:
+    by_path(planned, "/BNRX")
+    backfill(planned, WAVE)
+    planned.gate.rule = lambda path, query: None  # noqa: ARG005
+    planned.gate.requests.clear()
+    assert backfill(planned, WAVE) == [True, True, True]
+    assert requested(planned) == [("quotes", "BNRX"), ("trades", "BNRX")]
+    planned.gate.requests.clear()
+    assert backfill(planned, WAVE) == [True, True, True]
+    assert planned.gate.requests == []
+    assert_whole(planned)
 
 
 def assert_whole(platform: Platform) -> None:

@@ -1,4 +1,4 @@
-"""The checks of the web UI, evaluated on a small lake: they pass on it as it was made, and fail where it is damaged."""
+"""The asset checks, evaluated on a small lake: they pass on an intact lake, and fail on a damaged one."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """Four symbols, five sessions, a manifest of core; nothing of its tape."""
+    """Four symbols, five sessions, a manifest of core, and no tape."""
     for platform in opened(tmp_path_factory.mktemp("checks"), small_market):
         platform.overrides["checks"] = {"bars": {"min_symbols": 2, "min_active_symbols": 2, "active_minutes_pct": 50.0}}
         platform.stages["universe"] = platform.run("universe")
@@ -46,14 +46,14 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket
 
 @pytest.fixture
 def damaged(made: Platform, tmp_path: Path) -> Platform:
-    """A copy of the lake, for a test to damage."""
+    """A copy of the lake that a test may damage."""
     shutil.copytree(made.root, tmp_path / "lake")
     overrides = made.overrides | {"lake": {"path": str(tmp_path / "lake")}}
     return Platform(made.gate, tmp_path / "lake", made.instance, overrides)
 
 
 def checked(platform: Platform, asset: str, *names: str) -> Verdicts:
-    """Run checks of an asset, all or those named, without making the asset."""
+    """Run all or the named checks of an asset, without materializing it."""
     definitions = platform.definitions
     key = dg.AssetKey.from_user_string(asset)
     keys = {one for one in definitions.resolve_asset_graph().asset_check_keys if one.asset_key == key}
@@ -71,7 +71,7 @@ def red(verdicts: Verdicts) -> set[str]:
 
 
 def rewrite(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    """Change a published table behind the platform's back; what its footer says stays."""
+    """Change a published table, but not its footer."""
     footer = pl.read_parquet_metadata(path)
     change(pl.read_parquet(path, hive_partitioning=False)).write_parquet(
         path, metadata={name: text for name, text in footer.items() if name == "smallcaps"}
@@ -110,7 +110,7 @@ def test_figures_of_the_checks_are_counted(made: Platform) -> None:
     bars = checked(made, "minute_bars")
     assert bars["session_coverage"].metadata["symbols"].value == 4
     assert bars["session_coverage"].metadata["sessions_due"].value == 5
-    # four whole days and the half day after Thanksgiving; where too few symbols are active nothing is judged
+    # four whole days and the half day after Thanksgiving; with few active symbols there is no verdict
     assert bars["missing_minutes"].metadata["sessions"].value == 5
     assert bars["missing_minutes"].metadata["minutes"].value == 4 * 390 + 210
 
@@ -125,7 +125,7 @@ def first_row(**values: pl.Expr) -> Callable[[pl.DataFrame], pl.DataFrame]:
 
 
 def crowded(master: pl.DataFrame) -> pl.DataFrame:
-    """The first event again and again through its session, one minute after the other, each of the same score."""
+    """The first event repeated every minute of its session, with the same score."""
     first = master.head(1)
     again = [
         first.with_columns(
@@ -137,7 +137,7 @@ def crowded(master: pl.DataFrame) -> pl.DataFrame:
 
 
 def low_between(master: pl.DataFrame) -> pl.DataFrame:
-    """After the first event one of a tenth of its score, then one like the first, a minute each."""
+    """After the first event one with a tenth of its score, then one like the first, a minute apart."""
     first = master.head(1)
     more = [
         first.with_columns(
@@ -170,7 +170,7 @@ def test_a_damaged_master_fails_the_right_check(
     assert red(checked(damaged, "master_events")) == set()
     rewrite(damaged.lake.master, damage)
     verdicts = checked(damaged, "master_events")
-    if expected == {"type_shares"}:  # so many of one type cannot keep a cooldown that was found by seven
+    if expected == {"type_shares"}:  # a cooldown cannot hold with this many events of one type
         verdicts.pop("cooldown")
     assert red(verdicts) == expected
     (name,) = expected
@@ -215,7 +215,7 @@ def test_a_newer_master_and_other_settings_are_warnings(damaged: Platform) -> No
     verdicts = checked(damaged, "core/manifest")
     assert red(verdicts) == {"up_to_date"}
     assert verdicts["up_to_date"].severity == dg.AssetCheckSeverity.WARN
-    # its limits were others: it breaks those in force, and is no fault
+    # it was selected with other limits: it exceeds the present ones, which is no error
     damaged.overrides["profiles"] = {"core": {"max_events": 1}}
     verdicts = checked(damaged, "core/manifest")
     assert red(verdicts) == {"up_to_date", "caps"}
@@ -256,7 +256,7 @@ def test_a_session_without_any_bars_fails_its_check(damaged: Platform) -> None:
 def test_an_unreadable_file_fails_its_checks(damaged: Platform) -> None:
     (damaged.lake.bars(FIRST) / "2025-11.parquet").write_bytes(b"PAR1 no more")
     verdicts = checked(damaged, "minute_bars")
-    assert red(verdicts) == BARS - {"up_to_date"}  # which looks at the newest month
+    assert red(verdicts) == BARS - {"up_to_date"}  # which reads the newest month only
     for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "minute: cannot be read")):
         assert place in verdicts[name].metadata["cannot_be_read"].value
 
@@ -282,9 +282,9 @@ def test_checks_of_missing_tables_name_the_remedy(damaged: Platform) -> None:
 # ------------------------------------------------------------------------------------------------- before publishing
 
 
-def test_a_shard_of_another_program_never_becomes_part_of_master(damaged: Platform) -> None:
+def test_an_invalid_shard_does_not_enter_master(damaged: Platform) -> None:
     before = damaged.lake.master.read_bytes()
-    # an honest shard, but for its clock
+    # a valid shard, except for its clock
     rewrite(damaged.lake.shard(FIRST), first_row(session=pl.lit("AH"), is_afterhours=pl.lit(value=True)))
     error = failure(damaged.run("master_events", fails=True))
     assert "session_clock" in error
@@ -324,8 +324,8 @@ def test_partitions_record_their_number_of_rows(made: Platform) -> None:
     bars = metadata_of(made.stages["bars"], "minute_bars")
     shards = metadata_of(made.stages["shards"], "event_shards")
     for symbol in SYMBOLS_OF_MARKET:
-        held = pl.scan_parquet(made.lake.bars(symbol) / "*.parquet", hive_partitioning=False)
-        assert bars[symbol]["dagster/partition_row_count"].value == held.select(pl.len()).collect().item()
+        stored = pl.scan_parquet(made.lake.bars(symbol) / "*.parquet", hive_partitioning=False)
+        assert bars[symbol]["dagster/partition_row_count"].value == stored.select(pl.len()).collect().item()
         events = pl.read_parquet(made.lake.shard(symbol)).height
         assert shards[symbol]["dagster/partition_row_count"].value == events
 

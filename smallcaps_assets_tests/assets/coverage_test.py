@@ -1,4 +1,4 @@
-"""Asset `coverage`, materialized on a small lake: whole as it was made, and with what was lost."""
+"""Asset `coverage`, materialized on a small lake, complete and with lost data."""
 
 import base64
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket
         yield platform
 
 
-def test_a_whole_lake_is_covered(made: Platform) -> None:
+def test_a_complete_lake_is_fully_covered(made: Platform) -> None:
     table = pl.read_parquet(made.lake.coverage)
     assert table.schema == COVERAGE
     expected = [
@@ -38,14 +38,14 @@ def test_a_whole_lake_is_covered(made: Platform) -> None:
     assert found.rows() == sorted(expected)
     bars = pl.scan_parquet(made.root / "bars" / "minute").select(pl.len()).collect().item()
     assert table["bars"].sum() == bars
-    # the market knows since when its symbols are listed
+    # the market has the listing dates of its symbols
     assert table["listed"].null_count() == 0
-    # its volumes are odd about as often as even
+    # about half of its volumes are odd
     assert table["volumes_judged"].sum() > 1_000
     assert 0.35 < table["volumes_odd"].sum() / table["volumes_judged"].sum() < 0.65
 
 
-def test_metadata_says_what_is_there(made: Platform) -> None:
+def test_metadata_describes_the_bars(made: Platform) -> None:
     figures = metadata_of(made.stages["coverage"], "coverage")[None]
     assert figures["dagster/row_count"].value == 8
     assert figures["symbols_complete"].value == figures["symbols"].value == 4
@@ -56,13 +56,13 @@ def test_metadata_says_what_is_there(made: Platform) -> None:
     assert base64.b64decode(picture[:-1]).startswith(b"\x89PNG")
 
 
-def test_its_checks_hold_where_nothing_is_lost(made: Platform) -> None:
+def test_its_checks_pass_on_a_complete_lake(made: Platform) -> None:
     checks = {check.check_name: check for check in made.stages["coverage"].get_asset_check_evaluations()}
     assert {name: check.passed for name, check in checks.items()} == {"doubled_volumes": True, "missing_minutes": True}
     assert checks["doubled_volumes"].metadata["symbol_months"].value == 8
 
 
-def test_what_is_lost_is_told(made: Platform) -> None:
+def test_lost_sessions_and_minutes_are_reported(made: Platform) -> None:
     november = made.lake.bars(FIRST) / "2025-11.parquet"
     footer = pl.read_parquet_metadata(november)["smallcaps"]
     twice = pl.read_parquet(november, hive_partitioning=False).with_columns(pl.col("volume") * 2)
@@ -83,7 +83,7 @@ def test_what_is_lost_is_told(made: Platform) -> None:
     assert doubled.severity == dg.AssetCheckSeverity.WARN
 
 
-def test_an_empty_lake_has_nothing_to_cover(tmp_path: Path, small_market: SimulatedMarket) -> None:
+def test_an_empty_lake_has_no_coverage(tmp_path: Path, small_market: SimulatedMarket) -> None:
     for platform in opened(tmp_path, small_market):
         figures = metadata_of(platform.run("coverage"), "coverage")[None]
         assert figures["symbols"].value == 0

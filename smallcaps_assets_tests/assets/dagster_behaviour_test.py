@@ -103,9 +103,9 @@ def test_partitions_that_are_added_again_keep_their_order(instance: dg.DagsterIn
     assert list(instance.get_dynamic_partitions("letters")) == ["a", "b", "c", "d"]
 
 
-# ------------------------------------------------------------------------------------------ what is shown failed
+# ------------------------------------------------------------------------------------------ failed partitions
 
-# with it Dagster writes that a run will materialize a range once, instead of once for each partition
+# with it Dagster records one plan for a range of partitions instead of one for each
 ONE_PLAN = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 
 
@@ -133,7 +133,7 @@ def marking(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
 
 
 def shown(instance: dg.DagsterInstance, asset: dg.AssetsDefinition) -> dict[str, set[str]]:
-    """Partitions as the web UI colours them: of those that are materialized, the failed ones are red all the same."""
+    """Partitions by their colour in the web UI: failed ones are red even if they are materialized."""
     value = get_and_update_asset_status_cache_value(instance, asset.key, LETTERS)
     assert value is not None
     failed = set(value.deserialize_failed_partition_subsets(LETTERS).get_partition_keys())
@@ -169,7 +169,7 @@ def test_partitions_a_step_marks_as_failed_are_failed_once_a_later_step_fails_th
 
 
 def lettered_as_going_on() -> dg.AssetsDefinition:
-    """The same asset, well again."""
+    """The same asset without the failure."""
 
     @dg.asset(name="going_on", partitions_def=LETTERS, backfill_policy=dg.BackfillPolicy.multi_run(200))
     def well() -> dg.MaterializeResult[None]:
@@ -184,16 +184,14 @@ def test_partitions_a_failing_step_marks_are_failed(instance: dg.DagsterInstance
     assert shown(instance, marking) == {"green": {"a"}, "red": {"b", "c"}, "running": set()}
 
 
-def test_of_a_failing_step_that_marks_nothing_only_planned_partitions_are_failed(
+def test_a_failing_step_that_marks_no_partition_fails_the_planned_ones(
     instance: dg.DagsterInstance, plans: str
 ) -> None:
     assert not materialize(breaking, instance, "a", "c").success
     assert shown(instance, breaking)["red"] == (set() if plans == "1" else {"b"})
 
 
-def test_partitions_of_an_unfinished_run_are_shown_as_such_only_with_a_plan_for_each(
-    instance: dg.DagsterInstance, plans: str
-) -> None:
+def test_partitions_in_progress_are_shown_only_if_each_is_planned(instance: dg.DagsterInstance, plans: str) -> None:
     seen = []
 
     @dg.asset(partitions_def=LETTERS, backfill_policy=dg.BackfillPolicy.multi_run(200))
@@ -216,7 +214,7 @@ def test_an_asset_job_runs_partitioned_and_other_assets_in_order_in_one_run(inst
     assert len(instance.get_runs()) == 1
 
 
-# ------------------------------------------------------------------------------------------- what is shown as stale
+# ------------------------------------------------------------------------------------------- stale assets
 
 BY_LETTER: dict[str, Any] = {"partitions_def": LETTERS, "backfill_policy": dg.BackfillPolicy.multi_run(200)}
 
@@ -240,7 +238,7 @@ def gathered() -> None: ...
 def causes(
     instance: dg.DagsterInstance, asset: str, partition: str | None = None, of: dg.AssetsDefinition | None = None
 ) -> list[str]:
-    """Why something is shown as stale; none where it is not."""
+    """The reasons for which an asset or partition is shown as stale."""
     graph = dg.Definitions(assets=[of or source(), derived, gathered]).resolve_asset_graph()
     ask = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
     found = ask.get_stale_root_causes(dg.AssetKey(asset), partition)
@@ -265,16 +263,16 @@ def test_all_partitions_of_a_run_get_its_one_data_version(instance: dg.DagsterIn
     assert [one["dagster/data_version"] for one in tags] == ["of the run"] * 3
 
 
-def test_partitions_are_stale_one_by_one_and_never_their_asset_as_a_whole(instance: dg.DagsterInstance) -> None:
+def test_partitions_are_stale_individually_and_their_asset_never_is(instance: dg.DagsterInstance) -> None:
     made_of_source(instance)
     assert causes(instance, "source", "a") == []
     assert causes(instance, "source", "a", of=source("2")) == ["CODE source a"]
     assert causes(instance, "source", of=source("2")) == []
-    # a new code version alone makes nothing stale that was made with the old one
+    # a new code version alone makes no existing partition stale
     assert causes(instance, "derived", "a", of=source("2")) == []
 
 
-def test_the_last_event_of_a_partition_counts_whoever_reports_it(instance: dg.DagsterInstance) -> None:
+def test_the_last_event_of_a_partition_counts_regardless_of_its_origin(instance: dg.DagsterInstance) -> None:
     made_of_source(instance)
     tell(instance, "b", "of the run")
     assert causes(instance, "derived", "b") == causes(instance, "gathered") == []
@@ -286,7 +284,7 @@ def test_the_last_event_of_a_partition_counts_whoever_reports_it(instance: dg.Da
     assert causes(instance, "derived", "b") == causes(instance, "gathered") == []
 
 
-def test_without_a_code_version_the_time_decides(instance: dg.DagsterInstance) -> None:
+def test_without_a_code_version_the_time_of_materialization_decides(instance: dg.DagsterInstance) -> None:
     made_of_source(instance)
     instance.report_runless_asset_event(dg.AssetMaterialization("derived", partition="a"))
     tell(instance, "a", "of the run")
@@ -295,7 +293,7 @@ def test_without_a_code_version_the_time_decides(instance: dg.DagsterInstance) -
 
 
 @pytest.mark.parametrize(("partitions", "seen"), [(99, True), (100, False)])
-def test_updates_are_not_seen_from_a_hundred_partitions_on(
+def test_updates_of_100_or_more_partitions_are_not_detected(
     instance: dg.DagsterInstance, partitions: int, seen: bool
 ) -> None:
     made_of_source(instance)
@@ -322,7 +320,7 @@ def test_a_result_marked_as_recorded_is_not_recorded_again_and_later_steps_run(i
 def test_provenance_tags_equal_those_of_dagster(instance: dg.DagsterInstance) -> None:
     assert run_together(instance, source(), tags=WHOLE)
     ours = provenance_tags(instance, "1", [dg.AssetKey("source")])
-    # of one partition: of several Dagster gives a digest of their data versions
+    # for one partition; for several Dagster records a digest of their data versions
     assert run_together(instance, derived, gathered, tags=WHOLE)
     event = instance.get_latest_materialization_event(derived.key)
     assert event is not None

@@ -1,4 +1,4 @@
-"""The launcher watches the processes of runs; processes started by the tests take their place."""
+"""The launcher monitors the processes of runs; here processes that the tests start."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster's state as dagster.yaml of the repository has it, but for its patience."""
+    """Dagster's state as dagster.yaml of the repository configures it, with shorter timeouts."""
     document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
     document["run_monitoring"]["cancel_timeout_seconds"] = 1
     document["storage"]["sqlite"]["base_dir"] = str(tmp_path)
@@ -79,18 +79,18 @@ def test_a_run_is_healthy_while_its_process_runs(instance: dg.DagsterInstance) -
         run = run_in(instance, process.pid)
         assert health(instance, run) == WorkerStatus.RUNNING
         process.kill()
-        # not asked yet how it ended, the system still lists it
+        # until its exit status is read, the system still lists it
         while health(instance, run) == WorkerStatus.RUNNING:
             time.sleep(0.01)
         process.wait()
         assert health(instance, run) == WorkerStatus.FAILED
 
 
-def test_a_process_that_got_the_same_id_later_is_not_mistaken() -> None:
+def test_a_later_process_with_the_same_id_is_not_taken_for_the_run() -> None:
     with process_that(SLEEPS) as process:
         began = time.time()
         assert process_of(process.pid, began) is not None
-        # said by a process of the same id that ended before this one began
+        # logged by a process with the same id that ended before this one started
         assert process_of(process.pid, began - 60) is None
         counted = _start_time(process.pid)
         assert is_alive(f"{process.pid}-{counted:.0f}")
@@ -112,7 +112,7 @@ def test_a_run_with_no_known_process_is_assumed_healthy(instance: dg.DagsterInst
     assert health(instance, run_in(instance, None)) == WorkerStatus.RUNNING
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot be deaf to it")
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot ignore it there")
 def test_a_process_that_does_not_end_when_asked_to_is_killed(instance: dg.DagsterInstance) -> None:
     with process_that(DEAF) as process:
         run = run_in(instance, process.pid)
@@ -123,7 +123,7 @@ def test_a_process_that_does_not_end_when_asked_to_is_killed(instance: dg.Dagste
     assert ended.status == CANCELED
 
 
-def test_what_has_ended_is_not_ended_again(instance: dg.DagsterInstance) -> None:
+def test_a_process_that_has_ended_is_not_ended_again(instance: dg.DagsterInstance) -> None:
     run = run_in(instance, None)
     instance.report_run_failed(run)
     assert not launcher_of(instance).terminate(run.run_id)
@@ -166,7 +166,7 @@ def test_killed_runs_are_retried_and_failed_steps_are_not(instance: dg.DagsterIn
     assert of_a_command.tags["dagster/will_retry"] == "false"
 
 
-def test_run_monitoring_frees_what_a_killed_command_holds_of_the_pool(instance: dg.DagsterInstance) -> None:
+def test_run_monitoring_frees_the_pool_slots_of_a_killed_command(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     settle_limit(instance)
 

@@ -1,4 +1,4 @@
-"""Nightly runs, as the schedule requests them, over HTTP, each test in its own lake."""
+"""Nightly runs, as the schedule requests them, over HTTP, each test in a separate lake."""
 
 import shutil
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ REPORT = "nightly_report"
 
 @pytest.fixture
 def fresh(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """An empty lake, run as `smallcaps ui` runs it."""
+    """An empty lake, with the settings that `smallcaps ui` uses."""
     monkeypatch.setenv(ONE_PLAN, "1")
     yield from opened(tmp_path, small_market)
 
 
 @pytest.fixture
 def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """An empty lake whose state lies in a folder, as ticks need it."""
+    """An empty lake with Dagster's state in a folder, as ticks need it."""
     yield from opened(tmp_path, small_market, tmp_path / "state")
 
 
@@ -59,7 +59,7 @@ def resources(platform: Platform, at: datetime | None = None) -> dict[str, Any]:
 
 
 def tick(platform: Platform, at: str) -> dg.RunRequest | dg.SkipReason:
-    """What the schedule says at a New York time."""
+    """The result of the schedule at a New York time."""
     schedule = platform.definitions.get_repository_def().get_schedule_def("nightly")
     with dg.build_schedule_context(
         instance=platform.instance, scheduled_execution_time=new_york(at), resources=resources(platform)
@@ -70,9 +70,9 @@ def tick(platform: Platform, at: str) -> dg.RunRequest | dg.SkipReason:
 
 
 def night(platform: Platform, session: str, *, fails: bool = False) -> dg.ExecuteInProcessResult:
-    """The night after a session, as the schedule requests it; later sessions have not happened."""
+    """The night after a session, as the schedule requests it, before any later session."""
     platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": session}
-    platform.gate.asked.clear()
+    platform.gate.requests.clear()
     settings = load_settings(overrides=platform.overrides)
     lake = LakeResource(root=str(platform.root))
     request = night_request(platform.instance, settings, lake, new_york(f"{session} 20:45"))
@@ -86,7 +86,7 @@ def night(platform: Platform, session: str, *, fails: bool = False) -> dg.Execut
 
 
 def begun(platform: Platform) -> Platform:
-    """With a universe and the night of 21 November behind it."""
+    """With a universe, after the night of 21 November."""
     platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-11-21"}
     platform.run("universe")
     night(platform, "2025-11-21")
@@ -161,7 +161,7 @@ def test_a_night_does_not_start_before_the_last_one_is_finished(kept: Platform) 
     assert isinstance(tick(kept, "2025-11-26 20:45"), dg.RunRequest)
 
 
-def test_the_schedule_keeps_new_york_time_and_is_off_by_default() -> None:
+def test_the_schedule_uses_new_york_time_and_is_off_by_default() -> None:
     definitions = build_defs(load_settings(overrides={"nightly": {"start": "21:05"}}))
     schedule = definitions.get_repository_def().get_schedule_def("nightly")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
@@ -183,7 +183,7 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     steps = [event.step_key for event in result.all_events if event.is_step_success]
     order = ["universe", "minute_bars", "event_shards", "master_events", "core__manifest", REPORT]
     assert [step for step in steps if step in order] == order
-    assert sorted({path.split("/")[4] for path, _ in fresh.gate.asked if "/aggs/" in path}) == SYMBOLS_OF_MARKET
+    assert sorted({path.split("/")[4] for path, _ in fresh.gate.requests if "/aggs/" in path}) == SYMBOLS_OF_MARKET
     figures = report_of(result)
     assert (figures["session"], figures["sessions"], figures["symbol_sessions"]) == ("2025-11-24", 1, 4)
     assert (figures["symbols"], figures["symbols_behind"], figures["symbols_new"]) == (4, 0, 0)
@@ -193,7 +193,7 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     assert {f"seconds/{step}" for step in order[:-1]} <= set(figures)
     before = {name: content for name, (_, content) in files_below(fresh.root).items()}
     again = night(fresh, "2025-11-24")
-    assert fresh.gate.asked == []
+    assert fresh.gate.requests == []
     assert {name: content for name, (_, content) in files_below(fresh.root).items()} == before
     assert report_of(again)["symbol_sessions"] == report_of(again)["events_detected"] == 0
     for profile in PROFILES:
@@ -205,10 +205,10 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     assert verdicts == dict.fromkeys(["minute_bars", "master_events", *manifests], True)
 
 
-def test_catching_up_equals_night_by_night_and_one_full_detection(
+def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(
     fresh: Platform, tmp_path: Path, small_market: SimulatedMarket
 ) -> None:
-    for session in ("2025-11-24", "2025-11-26", "2025-11-28"):  # one of them missed Tuesday as well
+    for session in ("2025-11-24", "2025-11-26", "2025-11-28"):  # one of them also follows a missed Tuesday
         night(begun(fresh) if session == "2025-11-24" else fresh, session)
     for other in opened(tmp_path / "other", small_market):
         caught_up = night(begun(other), "2025-11-28")

@@ -1,4 +1,4 @@
-"""Notices of failed runs, in a file and over HTTP; lateness, as its sensor reports it."""
+"""Notices of failed runs, in a file and over HTTP, and lateness reported by its sensor."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Listener:
-    """A server that writes down what is posted to it."""
+    """A server that records what is posted to it."""
 
     def __init__(self) -> None:
         self.posted: list[tuple[str, str | None, Any]] = []
@@ -175,7 +175,7 @@ def test_a_broken_url_is_reported_without_its_path(
     assert len(lines(home / ".dagster" / "failures.jsonl")) == 1
 
 
-def test_notices_and_lateness_are_on_from_the_start() -> None:
+def test_notices_and_lateness_are_on_by_default() -> None:
     assert failure_notice.default_status == lateness.default_status == dg.DefaultSensorStatus.RUNNING
 
 
@@ -207,7 +207,7 @@ def resources_at(lake: Lake, at: datetime) -> dict[str, object]:
 
 
 def reported(instance: dg.DagsterInstance) -> list[tuple[str, bool, str]]:
-    """What the checks say, as the asset pages show it."""
+    """The results of the checks, as the asset pages show them."""
     keys = [dg.AssetCheckKey(dg.AssetKey(asset), "up_to_date") for asset in ("minute_bars", "master_events")]
     found = [
         record.event.asset_check_evaluation

@@ -1,4 +1,4 @@
-"""The assets as Dagster shows them: one small universe, materialized for real."""
+"""The assets as Dagster shows them, materialized on a small universe."""
 
 import base64
 import json
@@ -50,14 +50,14 @@ def _definitions(overrides: str) -> dg.Definitions:
 
 @dataclass
 class Platform:
-    """A lake, the definitions that work on it and Dagster's own state, behind a gate to the vendor."""
+    """A lake, its definitions and Dagster's state, with a gate in front of the vendor."""
 
     gate: Gate
     root: Path
     instance: dg.DagsterInstance
     overrides: dict[str, Any]
     stages: dict[str, dg.ExecuteInProcessResult] = field(default_factory=dict)
-    asked_at_first: list[str] = field(default_factory=list)
+    first_requests: list[str] = field(default_factory=list)
 
     @property
     def lake(self) -> Lake:
@@ -109,7 +109,7 @@ class Platform:
 
 
 def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> Iterator[Platform]:
-    """A platform whose state lies in a folder, as sensors and schedules need it; in memory where none is given."""
+    """A platform with Dagster's state in a folder, as sensors and schedules need it, or in memory if none is given."""
     gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:
         state.mkdir(parents=True)
@@ -130,10 +130,10 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """Everything materialized once; tests read it only."""
+    """Everything materialized once; tests may only read it."""
     for made in opened(tmp_path_factory.mktemp("platform"), small_market):
         made.everything()
-        made.asked_at_first = [path for path, _ in made.gate.asked]
+        made.first_requests = [path for path, _ in made.gate.requests]
         yield made
 
 
@@ -153,7 +153,7 @@ def metadata_of(result: dg.ExecuteInProcessResult, *path: str) -> dict[str | Non
     return {materialization.partition: materialization.metadata for materialization in found}
 
 
-# ------------------------------------------------------------------------------------------------- what is there
+# ------------------------------------------------------------------------------------------------- results
 
 
 def test_every_table_is_at_its_path(platform: Platform) -> None:
@@ -170,7 +170,7 @@ def test_every_table_is_at_its_path(platform: Platform) -> None:
     for profile in PROFILES:
         assert ManifestStore.in_lake(lake, profile).load().schema == MANIFEST
     assert not list(lake.root.rglob("*.part"))
-    # Thanksgiving is no session
+    # Thanksgiving is not a session
     assert len(BarsStore(lake).covered("AVLO")) == 5
 
 
@@ -179,7 +179,7 @@ def test_core_is_part_of_plus_and_plus_of_premium_below_their_limits(platform: P
     assert 0 < rows[0] <= rows[1] <= rows[2]
 
 
-def test_the_key_is_in_no_file_and_in_no_event(platform: Platform) -> None:
+def test_the_api_key_is_in_no_file_and_no_event(platform: Platform) -> None:
     for name, (_, content) in files_below(platform.root).items():
         assert b"a-key-of-tests" not in content, name
     for run in platform.instance.get_runs():
@@ -203,7 +203,7 @@ def test_the_universe_makes_the_partitions(platform: Platform) -> None:
     assert metadata["symbols_active"].value == 4
 
 
-def test_each_partition_has_its_figures(platform: Platform) -> None:
+def test_each_partition_records_figures(platform: Platform) -> None:
     bars = metadata_of(platform.stages["bars"], "minute_bars")
     assert set(bars) == set(SYMBOLS_OF_MARKET)
     store = BarsStore(platform.lake)
@@ -284,7 +284,7 @@ def test_the_report_has_a_verdict(platform: Platform) -> None:
     figures = {record.data["figure"] for record in metadata["kpis"].records if record.data["target"]}
     assert figures == {"success_pct", "retries_pct", "throttled_pct", "p90_event_mb", "session_drift_pp"}
     assert metadata["requests_per_window/all"].value == pytest.approx(2.0)
-    tapes = [path for path in platform.asked_at_first if path.startswith(("/v3/trades", "/v3/quotes"))]
+    tapes = [path for path in platform.first_requests if path.startswith(("/v3/trades", "/v3/quotes"))]
     assert metadata["requests"].value == len(tapes) > 0
     checks = {check.check_name: check.passed for check in platform.stages["ledger"].get_asset_check_evaluations()}
     assert checks == dict.fromkeys(("success_rate", "retries", "throttling", "session_mix", "event_size"), True)
@@ -292,7 +292,7 @@ def test_the_report_has_a_verdict(platform: Platform) -> None:
 
 
 def test_one_run_requests_trades_before_quotes(platform: Platform) -> None:
-    tapes = [path.split("/")[2] for path in platform.asked_at_first if path.startswith("/v3/")]
+    tapes = [path.split("/")[2] for path in platform.first_requests if path.startswith("/v3/")]
     waves = [kind for kind, _ in groupby(tape for tape in tapes if tape in ("trades", "quotes"))]
     assert waves == ["trades", "quotes"] * (len(waves) // 2)
 
@@ -310,7 +310,7 @@ def test_pictures_are_recorded_with_the_figures(platform: Platform) -> None:
             assert len(image[1]) < 16_000
 
 
-# ------------------------------------------------------------------------------------------------- how it is defined
+# ------------------------------------------------------------------------------------------------- definitions
 
 
 @cache
@@ -414,20 +414,20 @@ def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> No
     assert [column.name for column in columns if not column.description] == []
 
 
-def test_hindsight_is_named_in_the_catalog() -> None:
+def test_the_catalog_labels_hindsight_columns() -> None:
     columns = graph().get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
     text_by_column = {column.name: (column.description or "").lower() for column in columns}
     assert {name for name, text in text_by_column.items() if "hindsight" in text} == {"dollar_volume_day", "rvol_day"}
 
 
-# ------------------------------------------------------------------------------------------------- running it again
+# ------------------------------------------------------------------------------------------------- repetition
 
 
 def test_a_second_materialization_requests_nothing_and_changes_no_byte(platform: Platform) -> None:
     before = {name: content for name, (_, content) in files_below(platform.root).items()}
-    platform.gate.asked.clear()
+    platform.gate.requests.clear()
     Platform(platform.gate, platform.root, platform.instance, platform.overrides).everything()
-    assert platform.gate.asked == []
+    assert platform.gate.requests == []
     assert {name: content for name, (_, content) in files_below(platform.root).items()} == before
 
 
@@ -464,9 +464,9 @@ def test_only_the_symbol_that_the_vendor_rejects_fails(fresh: Platform) -> None:
     assert {symbol for symbol, state in status.items() if str(state).endswith("FAILED")} == {"BNRX"}
     # repaired: the whole range again, and only what is missing is requested
     fresh.gate.rule = lambda path, query: None  # noqa: ARG005
-    fresh.gate.asked.clear()
+    fresh.gate.requests.clear()
     fresh.run("minute_bars", first="AVLO", last="DRFT")
-    assert {path.split("/")[4] for path, _ in fresh.gate.asked} == {"BNRX"}
+    assert {path.split("/")[4] for path, _ in fresh.gate.requests} == {"BNRX"}
     assert fresh.materialized(dg.AssetKey("minute_bars")) == set(SYMBOLS_OF_MARKET)
 
 
@@ -497,7 +497,7 @@ def planned(fresh: Platform) -> Platform:
     fresh.run("minute_bars", first="AVLO", last="DRFT")
     fresh.run("event_shards", first="AVLO", last="DRFT")
     fresh.run("master_events", ["premium", "manifest"])
-    fresh.gate.asked.clear()
+    fresh.gate.requests.clear()
     return fresh
 
 
@@ -507,15 +507,15 @@ WHOLE_RTH = {"first": tape_key("AVLO", "RTH"), "last": tape_key("DRFT", "RTH")}
 def test_a_trial_captures_the_best_events_and_records_what_it_leaves_out(planned: Platform) -> None:
     manifest = ManifestStore.in_lake(planned.lake, "premium").load()
     best = manifest.filter(pl.col("session") == "RTH").unique("symbol", keep="first", maintain_order=True)
-    asked = {"one_per_symbol": True}
-    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, config={"premium__tape_trades": asked})
-    assert len(planned.gate.asked) <= best.height < manifest.height
+    trial = {"one_per_symbol": True}
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, config={"premium__tape_trades": trial})
+    assert len(planned.gate.requests) <= best.height < manifest.height
     figures = metadata_of(result, "premium", "tape_trades").values()
     chosen = manifest.unique("symbol", keep="first").height
     assert {metadata["trial_leaves_out"].value for metadata in figures} == {manifest.height - chosen}
-    planned.gate.asked.clear()
+    planned.gate.requests.clear()
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
-    assert planned.gate.asked
+    assert planned.gate.requests
     assert not any(
         "trial_leaves_out" in metadata for metadata in metadata_of(result, "premium", "tape_trades").values()
     )
@@ -524,38 +524,38 @@ def test_a_trial_captures_the_best_events_and_records_what_it_leaves_out(planned
 def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Platform) -> None:
     planned.overrides["profiles"] = {"premium": {"columns": "minimal"}}
     planned.run(["premium", "tape_trades"], **WHOLE_RTH)
-    fetched = len(planned.gate.asked)
+    fetched = len(planned.gate.requests)
     assert fetched
-    planned.gate.asked.clear()
+    planned.gate.requests.clear()
 
     planned.overrides["profiles"] = {"premium": {"columns": "all"}}
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
-    assert planned.gate.asked == []
+    assert planned.gate.requests == []
     figures = metadata_of(result, "premium", "tape_trades").values()
     manifest = ManifestStore.in_lake(planned.lake, "premium").load().filter(pl.col("session") == "RTH")
     assert (
         sum(metadata["stale_windows"].value for metadata in figures if "stale_windows" in metadata) == manifest.height
     )
     (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
-    lacking = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
-    assert ledger["stale/trades"].value == f"{manifest.height} windows lack columns {lacking}"
+    missing = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
+    assert ledger["stale/trades"].value == f"{manifest.height} windows lack columns {missing}"
 
     config = {"premium__tape_trades": {"upgrade": True}}
     planned.run(["premium", "tape_trades"], **WHOLE_RTH, config=config)
-    assert len(planned.gate.asked) == fetched
+    assert len(planned.gate.requests) == fetched
     (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
     assert not [name for name in ledger if name.startswith("stale")]
 
 
-def test_nothing_is_fetched_that_the_disk_cannot_hold(planned: Platform) -> None:
+def test_no_tape_is_fetched_that_does_not_fit_on_the_disk(planned: Platform) -> None:
     planned.overrides["capture"] = {"free_disk": {"check": True, "keep_gb": 1e6}}
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
     for words in ("LakeError", "not enough disk", "keeps 1,000,000.0 GB free", "capture.free_disk.check: false"):
         assert words in failure(result)
-    assert planned.gate.asked == []
+    assert planned.gate.requests == []
     planned.overrides["capture"] = {"free_disk": {"check": False, "keep_gb": 1e6}}
     planned.run(["premium", "tape_trades"], **WHOLE_RTH)
-    assert planned.gate.asked
+    assert planned.gate.requests
 
 
 def test_an_edited_manifest_is_not_captured(planned: Platform) -> None:
@@ -564,10 +564,10 @@ def test_an_edited_manifest_is_not_captured(planned: Platform) -> None:
     pl.read_parquet(path).with_columns(window_after_min=pl.lit(500, pl.Int64)).write_parquet(path)
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
     assert "The manifest was changed after it was frozen" in failure(result)
-    assert planned.gate.asked == []
+    assert planned.gate.requests == []
 
 
-def test_a_ledger_of_another_profile_is_not_reported_on(platform: Platform, fresh: Platform) -> None:
+def test_a_ledger_of_another_profile_is_rejected_by_the_report(platform: Platform, fresh: Platform) -> None:
     shutil.copytree(platform.root, fresh.root)
     fresh.lake.ledger("plus").parent.mkdir()
     shutil.copy(fresh.lake.ledger("core"), fresh.lake.ledger("plus"))
@@ -576,14 +576,14 @@ def test_a_ledger_of_another_profile_is_not_reported_on(platform: Platform, fres
         assert words in failure(result)
 
 
-def test_a_plan_without_quotes_finishes_the_trades_for_one_request_more(planned: Platform) -> None:
+def test_a_vendor_plan_without_quotes_costs_one_extra_request(planned: Platform) -> None:
     def rule(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
         return refusal(403, "not entitled") if "/quotes/" in path else None
 
     planned.gate.rule = rule
     result = planned.run(["premium", "tape_trades"], ["premium", "tape_quotes"], **WHOLE_RTH, fails=True)
     assert "Quotes require the plan Stocks Advanced or above" in failure(result)
-    assert len([path for path, _ in planned.gate.asked if "/quotes/" in path]) == 1
+    assert len([path for path, _ in planned.gate.requests if "/quotes/" in path]) == 1
     everyone = {str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
     assert planned.materialized(dg.AssetKey(["premium", "tape_trades"])) == everyone
     planned.run(["premium", "capture_ledger"], ["premium", "capture_report"])
@@ -624,7 +624,7 @@ def test_a_master_without_events_is_an_empty_table(fresh: Platform) -> None:
 def test_bad_shards_are_not_published_as_master_and_stop_the_manifest(fresh: Platform) -> None:
     from smallcaps_assets_tests.conftest import event  # noqa: PLC0415
 
-    # a shard that another program wrote: our own code rejects such rows before it publishes them
+    # a shard of another program: our code rejects such rows before publishing
     row = event("2025-11-05 08:00", event_type="gap_up", spike_x=float("nan"))
     fresh.lake.shards.mkdir(parents=True)
     shard = pl.DataFrame([{name: row[name] for name in SHARD}], schema=SHARD, orient="row")

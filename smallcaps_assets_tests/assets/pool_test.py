@@ -1,4 +1,4 @@
-"""The pool of steps that send vendor requests, and the share of the rate limit that each has."""
+"""The pool of steps that send vendor requests, and the share of the rate limit of each slot."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Dagster's state as dagster.yaml of the repository has it."""
+    """Dagster's state as dagster.yaml of the repository configures it."""
     (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -149,7 +149,7 @@ def at_work(home: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_a_canceled_step_frees_its_slot(instance: dg.DagsterInstance, home: Path) -> None:
     with at_work(home) as process:
         assert claimed(instance) == 1
@@ -173,7 +173,7 @@ def test_the_slot_of_a_killed_step_is_freed_by_the_next_command(instance: dg.Dag
 
 
 def limited(home: Path, limit: int) -> Iterator[dg.DagsterInstance]:
-    """The state of a home whose dagster.yaml says another limit."""
+    """The state of a home whose dagster.yaml sets another limit."""
     text = (REPOSITORY / "dagster.yaml").read_text()
     (home / "dagster.yaml").write_text(text.replace("default_limit: 1", f"default_limit: {limit}"))
     with dg.DagsterInstance.get() as made:

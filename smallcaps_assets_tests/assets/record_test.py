@@ -1,4 +1,4 @@
-"""What Dagster shows of partitions when the work on them ends with an error."""
+"""The state of partitions in Dagster after a step ended with an error."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +20,10 @@ def broken_off() -> Iterator[Outcome]:
     raise RuntimeError("a defect")
 
 
-def test_finished_partitions_are_materialized_and_the_rest_failed_where_an_error_ends_the_work(
+def test_after_an_error_finished_partitions_are_materialized_and_the_rest_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # as the product runs: Dagster plans a range as one, and knows of no partition that failed by itself
+    # as in the product: Dagster plans a range at once, and does not know which of its partitions failed
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
 
     @dg.asset(partitions_def=KEYS, backfill_policy=dg.BackfillPolicy.single_run())

@@ -29,7 +29,7 @@ EVENTS = scene_manifest()["event_id"].to_list()
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A folder like a fresh clone whose lake holds the scene; the environment is put back afterwards."""
+    """A folder like a fresh clone whose lake holds the scene; the environment is restored afterwards."""
     made = Home.make(tmp_path / "home")
     fill_lake(made.lake)
     for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME"):
@@ -58,8 +58,8 @@ def metadata_and_check(result: dg.ExecuteInProcessResult) -> tuple[dict[str, Any
     return {name: value.value for name, value in materialized.metadata.items()}, evaluation
 
 
-def export(lake: Lake, path: Path, marks: Mapping[str, str | None], minute: int = 0, **changes: Any) -> Path:
-    """What the page would have saved."""
+def export(lake: Lake, path: Path, labels: Mapping[str, str | None], minute: int = 0, **changes: Any) -> Path:
+    """A file of labels, as the page exports it."""
     document = {
         "format": "smallcaps review marks",
         "version": 1,
@@ -67,7 +67,7 @@ def export(lake: Lake, path: Path, marks: Mapping[str, str | None], minute: int 
         "manifest_id": MANIFEST_ID,
         "sample_id": ReviewStore(lake, "core").sheet(MANIFEST_ID).sample_id,
         "exported_at": "2025-12-03T10:00:00.000Z",
-        "marks": {name: {"mark": mark, "at": f"2025-12-03T09:{minute:02}:00.000Z"} for name, mark in marks.items()},
+        "marks": {name: {"mark": label, "at": f"2025-12-03T09:{minute:02}:00.000Z"} for name, label in labels.items()},
     }
     path.write_text(json.dumps(document | changes), encoding="utf-8")
     return path
@@ -81,7 +81,7 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
         assert metadata["page"] == str(home.lake.review_sheet("core", MANIFEST_ID))
         assert (metadata["dagster/row_count"], metadata["marked"], metadata["events_without_bars"]) == (3, 0, 1)
         assert (check.check_name, check.passed, check.severity) == ("precision", False, dg.AssetCheckSeverity.WARN)
-        assert metadata["review"] == "not judged: none of 3 events is labeled yet; at least 70 % is required"
+        assert metadata["review"] == "not judged: none of 3 events is labeled yet. Required: at least 70 %."
         published = files_below(home.lake.root)
         materialize(instance, home.lake)
         assert {name: content for name, (_, content) in files_below(home.lake.root).items()} == {
@@ -91,12 +91,12 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
         first = export(home.lake, tmp_path / "first.json", {EVENTS[0]: "good", EVENTS[1]: "bad"})
         assert main(["review", str(first)]) == 0
         assert "not judged: 1 of 3 labels are missing; precision 50.0 %" in capsys.readouterr().out
-        # another reviewer, later, thinks better of the second event
+        # another reviewer later labels the second event good
         more = export(home.lake, tmp_path / "more.json", {EVENTS[1]: "good", EVENTS[2]: "bad"}, minute=5)
         for _ in range(2):
             assert main(["review", str(more)]) == 0
             output = capsys.readouterr().out
-            assert "precision 66.7 % (95 % interval 20.8 to 93.9), at least 70 % is required: does not hold" in output
+            assert "precision 66.7 % (95 % interval 20.8 to 93.9). Required: at least 70 %. Not met." in output
         assert len(list(home.lake.review_labels("core", MANIFEST_ID).iterdir())) == 2
 
         metadata, check = metadata_and_check(materialize(instance, home.lake, {"review": {"min_precision_pct": 60.0}}))
@@ -110,10 +110,10 @@ def test_the_command_records_the_review_in_dagster(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_sheet(home.lake)
-    marks = export(home.lake, tmp_path / "marks.json", dict.fromkeys(EVENTS, "bad"))
-    assert main(["review", str(marks), "--profile", "core"]) == 0
+    file = export(home.lake, tmp_path / "labels.json", dict.fromkeys(EVENTS, "bad"))
+    assert main(["review", str(file), "--profile", "core"]) == 0
     output = capsys.readouterr().out
-    assert "precision 0.0 % (95 % interval 0.0 to 56.1), at least 70 % is required: does not hold" in output
+    assert "precision 0.0 % (95 % interval 0.0 to 56.1). Required: at least 70 %. Not met." in output
     assert "consolidation_break" in output
     with dg.DagsterInstance.get() as instance:
         (observed,) = instance.fetch_observations(KEY, limit=5).records
@@ -133,12 +133,10 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
 
     assert line() == "  review: no sheet yet, materialize core/review_sheet"
     make_sheet(home.lake)
-    assert (
-        line() == f"  review of {MANIFEST_ID}: not judged: none of 3 events is labeled yet; at least 70 % is required"
-    )
+    assert line() == f"  review of {MANIFEST_ID}: not judged: none of 3 events is labeled yet. Required: at least 70 %."
     assert main(["review", str(export(home.lake, tmp_path / "m.json", dict.fromkeys(EVENTS, "good")))]) == 0
     assert "precision 100.0 %" in line()
-    # the next night's manifest has a sheet that nobody looked at yet
+    # the sheet of the next manifest has no labels yet
     one = Selection(manifest_of(event("2025-11-05 10:10", event_id="another")), [], {})
     later = datetime(2025, 12, 4, tzinfo=UTC)
     manifests = ManifestStore.in_lake(home.lake, "core")
@@ -150,7 +148,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        ({}, {}, "marks is empty. Mark events in the page, export again"),
+        ({}, {}, "marks is empty. Label events in the page, export again"),
         ({"nobody": "good"}, {}, "marks names 1 events that are not in sample"),
         ({EVENTS[0]: "fine"}, {}, f"marks.{EVENTS[0]}.mark = 'fine': Input should be 'good' or 'bad'"),
         ({EVENTS[0]: "good"}, {"profile": "gold"}, "profile = 'gold' is not one of core, plus, premium"),
@@ -167,16 +165,16 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
         ({EVENTS[0]: "good"}, {"profile": "plus"}, "profile = 'plus', not 'core'. Omit --profile"),
     ],
 )
-def test_wrong_labels_are_rejected_and_nothing_is_kept(
+def test_wrong_labels_are_rejected_and_not_stored(
     home: Home,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     case: tuple[dict[str, str], dict[str, Any], str],
 ) -> None:
-    marks, changes, words = case
+    labels, changes, words = case
     make_sheet(home.lake)
     before = files_below(home.lake.root)
-    file = export(home.lake, tmp_path / "marks.json", marks, **changes)
+    file = export(home.lake, tmp_path / "labels.json", labels, **changes)
     flags = ["--profile", "core"] if changes.get("profile") == "plus" else []
     assert main(["review", str(file), *flags]) == 2
     error = capsys.readouterr().err.strip()
@@ -190,7 +188,7 @@ def test_wrong_labels_are_rejected_and_nothing_is_kept(
 def test_a_file_that_is_not_an_export_is_rejected(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
-    file = tmp_path / "marks.json"
+    file = tmp_path / "labels.json"
     if content is not None:
         file.write_bytes(content)
     assert main(["review", str(file)]) == 2
@@ -202,9 +200,9 @@ def test_a_file_that_is_not_an_export_is_rejected(
 
 def test_a_damaged_sample_is_named(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sheet(home.lake)
-    marks = export(home.lake, tmp_path / "marks.json", {EVENTS[0]: "good"})
+    file = export(home.lake, tmp_path / "labels.json", {EVENTS[0]: "good"})
     sample = home.lake.review_sheet("core", MANIFEST_ID).with_suffix(".json")
     for content in ("{", "[]", '{"events": 5, "sample_id": "x"}', "{}"):
         sample.write_text(content, encoding="utf-8")
-        assert main(["review", str(marks)]) == 2
+        assert main(["review", str(file)]) == 2
         assert str(sample) in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the web UI shows as out of date: code versions from settings, data versions from content."""
+"""What the web UI shows as stale: code versions from settings, data versions from content."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -29,7 +29,7 @@ NEW_CODE, NEW_DATA = "has a new code version", "has a new data version"
 
 @pytest.fixture
 def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """Two sessions from the vendor to core's manifest, run as `smallcaps ui` runs it."""
+    """Two sessions, materialized up to the manifest of core with the settings that `smallcaps ui` uses."""
     monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
     for platform in opened(tmp_path, small_market):
         platform.overrides |= {"history": HISTORY}
@@ -42,7 +42,7 @@ def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.Monk
 
 
 def stale(platform: Platform, profile: str = "core") -> dict[str, str]:
-    """Why assets and partitions that are made are out of date, as the web UI asks after the code was loaded again."""
+    """Why materialized assets and partitions are stale, as the web UI shows it after a reload of the code."""
     graph = platform.definitions.resolve_asset_graph()
     ask = CachingStaleStatusResolver(platform.instance, graph, LoadingContextForTest(platform.instance))
     found = {}
@@ -78,7 +78,7 @@ def test_a_changed_threshold_makes_shards_and_master_stale_until_they_are_materi
 
 
 def test_new_bars_of_a_symbol_make_its_shard_stale_and_equal_events_nothing_else(made: Platform) -> None:
-    # a session that came without a single bar
+    # a session without a single bar
     empty = date(2025, 11, 25)
     store = BarsStore(made.lake)
     store.add(SYMBOL, empty, [empty], BARS.to_frame(), QUARANTINED_BARS.to_frame())
@@ -86,7 +86,7 @@ def test_new_bars_of_a_symbol_make_its_shard_stale_and_equal_events_nothing_else
     assert stale(made) == {f"event_shards {SYMBOL}": f"minute_bars {NEW_DATA}"}
     made.run("event_shards", **ALL)
     assert stale(made) == {}
-    # one with bars, of all symbols but one
+    # a session with bars of all symbols but one
     made.overrides["history"] = HISTORY | {"last_session": "2025-12-01"}
     assert stale(made) == {f"minute_bars {symbol}": f"minute_bars {NEW_CODE}" for symbol in SYMBOLS_OF_MARKET}
     by_path(made, f"ticker/{FIRST}")
@@ -104,7 +104,7 @@ def test_materializing_again_without_a_change_makes_nothing_stale(made: Platform
     before = versions(made, "event_shards")
     assert before.keys() == set(SYMBOLS_OF_MARKET)
     assert len(set(before.values())) > 1
-    # a file that says nothing of its rows, as those of earlier versions
+    # a file without row count in its footer, as earlier versions wrote it
     path = made.lake.shard(SYMBOL)
     footer = pl.read_parquet_metadata(path)["smallcaps"].replace('"content"', '"of_another_version"')
     pl.read_parquet(path).write_parquet(path, metadata={"smallcaps": footer})
@@ -116,7 +116,7 @@ def test_materializing_again_without_a_change_makes_nothing_stale(made: Platform
     made.run("master_events")
     made.run(["core", "manifest"])
     assert stale(made) == {}
-    # the symbols that are followed are another matter
+    # the followed symbols are not part of this
     made.overrides["universe"] = {"symbols": SYMBOLS_OF_MARKET[:3]}
     assert stale(made) == {"universe": f"universe {NEW_CODE}"}
     made.run("universe")
@@ -139,7 +139,7 @@ def test_tape_and_ledger_are_stale_after_changes_that_decide_them(made: Platform
     made.overrides["capture"] = {"quotes_without_trades": True}
     assert {key.partition(" ")[0] for key in stale(made, "premium")} == {"premium/tape_quotes"}
     made.overrides["capture"] = {}
-    # chosen again by other rules, with the same rows: the tape is what it was
+    # selected again by other rules, with the same rows: the tape is unchanged
     made.overrides["profiles"] = {"premium": {"max_events": 49_999}}
     assert stale(made, "premium") == {"premium/manifest": f"premium/manifest {NEW_CODE}"}
     store = ManifestStore.in_lake(made.lake, "premium")
@@ -165,7 +165,7 @@ def test_a_capture_by_the_waves_job_is_recorded_as_well(made: Platform) -> None:
     made.overrides["profiles"] = {"core": {"max_events": 1}}
     made.run(["core", "manifest"])
     assert set(stale(made).values()) >= {f"core/manifest {NEW_DATA}"}
-    # what was captured is whole under the new manifest as well, and is footer to be
+    # the captured spans are complete under the new manifest too, which the footers then record
     definitions = made.definitions
     assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success
     assert stale(made) == {}

@@ -1,4 +1,4 @@
-"""Asset `universe` as Dagster shows it: its partitions, its figures, and the check that stops paid work."""
+"""Asset `universe` in Dagster: its partitions, its figures, and the check that stops paid work."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def fresh(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
 
 @pytest.fixture
 def listings(fresh: Platform) -> Listings:
-    """A list of tickers that the test writes itself."""
+    """A list of tickers written by the test."""
     written = Listings()
     fresh.gate.rule = written.reply
     return written
@@ -52,7 +52,7 @@ def test_partitions_are_the_followed_symbols(fresh: Platform, listings: Listings
         "requests": 6,
     }
     assert {name: figures[name].value for name in expected} == expected
-    # a symbol that left keeps its partition, new ones follow it, and one that is back is where it was
+    # a symbol that left keeps its partition, new ones are appended, and one that returns keeps its place
     fresh.overrides["history"] = {"first_session": "2025-11-24", "last_session": "2025-11-28"}
     listings.rows = [ticker("AVLO"), ticker("DRFT")]
     (figures,) = metadata_of(fresh.run("universe"), "universe").values()
@@ -93,20 +93,20 @@ def test_large_caps_stop_all_paid_work_until_the_universe_is_fixed(fresh: Platfo
     assert check.metadata["max_unknown_market_cap_share"].value == 0.5
     assert "2 of 21 symbols (9.5 %)" in str(check.metadata["problems"].value)
     assert set(partitions(fresh)) == {*SMALL, "AAPL", "MSFT"}, "the table is published all the same"
-    # a later run, in which no check of the universe takes part
-    fresh.gate.asked.clear()
+    # a later run without the check of the universe
+    fresh.gate.requests.clear()
     message = failure(fresh.run("minute_bars", first="AAPL", last="S18", fails=True))
     for words in ("InputError", "2 of 21 symbols (9.5 %)", "AAPL (3400 B), MSFT (3100 B). No request was sent"):
         assert words in message
-    assert fresh.gate.asked == []
+    assert fresh.gate.requests == []
     file.write_text("\n".join(["symbol,ticker_type", *(f"{symbol},CS" for symbol in (*SMALL, "AAPL"))]))
     result = fresh.run("universe")
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
     fresh.run("minute_bars", first="S00", last="S18")
-    assert [path for path, _ in fresh.gate.asked if path.startswith("/v2/aggs/ticker/S00/")]
+    assert [path for path, _ in fresh.gate.requests if path.startswith("/v2/aggs/ticker/S00/")]
 
 
-def test_a_beginners_short_list_is_not_judged(fresh: Platform, listings: Listings) -> None:
+def test_a_short_list_of_symbols_is_not_judged(fresh: Platform, listings: Listings) -> None:
     fresh.overrides["universe"] = {"symbols": ["AVLO", "CRVO"], "reference_data": False}
     fresh.overrides["history"] = {"first_session": "2025-12-01", "last_session": "2025-12-01"}
     result = fresh.run("universe")

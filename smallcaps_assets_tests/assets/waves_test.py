@@ -20,7 +20,7 @@ from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platf
 from smallcaps_assets_tests.conftest import files_below
 
 PROFILE = "premium"
-DUE = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
+HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
 
 
 @pytest.fixture
@@ -32,19 +32,19 @@ def planned(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]
 
 @pytest.fixture
 def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """The same with its state in a folder, as sensors need it."""
+    """The same, with Dagster's state in a folder, as sensors need it."""
     for platform in opened(tmp_path, small_market, tmp_path / "state"):
         yield with_manifest(platform)
 
 
 def with_manifest(platform: Platform) -> Platform:
-    platform.overrides |= {"history": DUE, "active_profile": PROFILE, "nightly": {"capture_requests": 4}}
+    platform.overrides |= {"history": HISTORY, "active_profile": PROFILE, "nightly": {"capture_requests": 4}}
     platform.run("universe")
     for name in ("minute_bars", "event_shards"):
         platform.run(name, first="AVLO", last="DRFT")
     platform.run("master_events", [PROFILE, "manifest"])
     assert set(manifest(platform)["session"]) == set(WAVES), "every wave, or these tests show nothing"
-    platform.gate.asked.clear()
+    platform.gate.requests.clear()
     return platform
 
 
@@ -64,14 +64,14 @@ def waves(platform: Platform, *, fails: bool = False, **config: Any) -> dg.Execu
     return result
 
 
-def asked(platform: Platform) -> list[tuple[str, str]]:
+def requested(platform: Platform) -> list[tuple[str, str]]:
     """Kind and symbol of every request for tape, in order."""
-    paths = [path.split("/") for path, _ in platform.gate.asked if path.startswith("/v3/")]
+    paths = [path.split("/") for path, _ in platform.gate.requests if path.startswith("/v3/")]
     return [(path[2], path[3]) for path in paths]
 
 
 def reds(platform: Platform, kind: str) -> dict[str, set[str]]:
-    """Partitions by what is shown of them."""
+    """Partitions by the state that the web UI shows."""
     keys: Sequence[str] = [tape_key(symbol, wave) for symbol in SYMBOLS_OF_MARKET for wave in WAVES]
     status = platform.instance.get_status_by_partition(
         dg.AssetKey([PROFILE, f"tape_{kind}"]), keys, TAPE_PARTITIONS
@@ -88,12 +88,12 @@ EVERYTHING = {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET for wa
 def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
     result = waves(planned)
     assert [event.step_key for event in result.all_events if event.is_step_success] == [*WAVES, "report"]
-    assert [kind for kind, _ in groupby(asked(planned), key=lambda one: one[0])] == ["trades", "quotes"] * 3
+    assert [kind for kind, _ in groupby(requested(planned), key=lambda one: one[0])] == ["trades", "quotes"] * 3
     wave_of = {
         (row["symbol"], int(row["timestamp"].timestamp()) // 60): row["session"] for row in manifest(planned).to_dicts()
     }
     seen = []
-    for path, query in planned.gate.asked:
+    for path, query in planned.gate.requests:
         if "timestamp.gte" in query and "/trades/" in path:
             start, end = (int(query[f"timestamp.{bound}"]) // (60 * 10**9) for bound in ("gte", "lt"))
             symbol = path.split("/")[3]
@@ -109,9 +109,9 @@ def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert checks == dict.fromkeys(("success_rate", "retries", "throttling", "session_mix", "event_size"), True)
     before = files_below(planned.root / "tape" / PROFILE / "trades")
-    planned.gate.asked.clear()
+    planned.gate.requests.clear()
     again = waves(planned)
-    assert asked(planned) == []
+    assert requested(planned) == []
     assert files_below(planned.root / "tape" / PROFILE / "trades") == before
     recorded = [event.partition for event in again.get_asset_materialization_events() if event.partition]
     assert recorded == [], "what is green and had nothing to fetch is not recorded again"
@@ -130,15 +130,15 @@ def test_a_failed_window_stops_no_later_wave_and_is_shown_as_failed(planned: Pla
     assert reds(planned, "trades")["MATERIALIZED"] == EVERYTHING
     assert set(ledger(planned).filter(symbol=victim)["state"]) == {"failed"}
     planned.gate.rule = lambda path, query: None  # noqa: ARG005
-    planned.gate.asked.clear()
+    planned.gate.requests.clear()
     waves(planned)
-    assert set(asked(planned)) == {("quotes", victim)}
+    assert set(requested(planned)) == {("quotes", victim)}
     assert reds(planned, "quotes")["MATERIALIZED"] == EVERYTHING
 
 
 def test_no_window_is_started_beyond_the_request_budget(planned: Platform) -> None:
     result = waves(planned, max_requests=5)
-    assert len(asked(planned)) == 5
+    assert len(requested(planned)) == 5
     figures = {
         event.asset_key.path[-1]: event.step_materialization_data.materialization.metadata
         for event in result.get_asset_materialization_events()
@@ -151,15 +151,15 @@ def test_no_window_is_started_beyond_the_request_budget(planned: Platform) -> No
     assert "failed" not in states
     assert not any(reds(planned, kind)["FAILED"] for kind in ("trades", "quotes"))
     assert reds(planned, "quotes")["MISSING"]
-    planned.gate.asked.clear()
+    planned.gate.requests.clear()
     waves(planned)
-    assert len(asked(planned)) == left > 0
+    assert len(requested(planned)) == left > 0
     assert "missing" not in set(ledger(planned)["state"])
 
 
 def test_a_trial_captures_only_the_best(planned: Platform) -> None:
     waves(planned, best=1)
-    assert len(asked(planned)) == 2
+    assert len(requested(planned)) == 2
     (best,) = ledger(planned).filter(pl.col("state") != "missing")["event_id"]
     assert best == manifest(planned)["event_id"][0]
 
@@ -199,9 +199,9 @@ def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept:
     assert isinstance(result, dg.SensorResult)
     (request,) = result.run_requests or []
     assert (request.run_key, request.run_config) == ("2025-11-28", {"max_requests": 4})
-    kept.gate.asked.clear()
+    kept.gate.requests.clear()
     waves(kept, **request.run_config)
-    assert len(asked(kept)) == 4
+    assert len(requested(kept)) == 4
     result = look(kept, result.cursor)
     assert isinstance(result, dg.SkipReason)
     assert "2025-11-28 was already launched" in str(result.skip_message)

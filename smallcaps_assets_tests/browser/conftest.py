@@ -1,4 +1,4 @@
-"""A browser, and the web UI on a lake of its own whose vendor stands behind a gate of the tests."""
+"""A browser, and the web UI on a separate lake, with a gate in front of its vendor."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.web_server import RUNS_S, WebUI, until
 
 SYMBOLS = 44
-# what a page shows comes by polling, and slowly on a busy machine
+# pages poll, and are slow on a busy machine
 expect.set_options(timeout=30_000)
 HISTORY = {"first_session": "2025-11-19", "last_session": "2025-12-01"}
 
@@ -48,7 +48,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @dataclass
 class Desk:
-    """The web UI, the gate through which everything it asks of the vendor goes, the market behind it, and settings."""
+    """The web UI, the gate that passes all its vendor requests, the market behind the gate, and settings."""
 
     ui: WebUI
     gate: Gate
@@ -56,7 +56,7 @@ class Desk:
     config: Path
 
     def change_settings(self, page: Page, **sections: Mapping[str, Any]) -> None:
-        """Write other settings, and let the web UI read them by a click."""
+        """Write other settings, and reload them in the web UI by a click."""
         settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         for section, values in sections.items():
             settings[section] |= values
@@ -66,7 +66,7 @@ class Desk:
         expect(page.get_by_text("Code location reloaded!")).to_be_visible(timeout=60_000)
 
     def small_caps(self, session: date, symbols: Sequence[str]) -> list[str]:
-        """Those of `symbols` whose market cap in the market itself is within the settings on the day of a session."""
+        """Those of `symbols` whose true market cap on the day of a session is within the settings."""
         most = yaml.safe_load(self.config.read_text(encoding="utf-8"))["universe"]["max_market_cap_usd"]
         details = [row for symbol in symbols if (row := self.market.details(symbol, session))]
         return [row["ticker"] for row in details if row["market_cap"] <= most]
@@ -74,12 +74,12 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The web UI on a lake in which `universe` was materialized by a click: symbols are its partitions."""
+    """The web UI on a lake whose `universe` was materialized by a click, so that partitions exist."""
     folder = tmp_path_factory.mktemp("web_ui")
     context = browser.new_context()
     market = SimulatedMarket(seed=7, symbols=SYMBOLS)
     gate = Gate(Exchange(market))
-    # its name shows which processes and which state are this lake's
+    # its name identifies the processes and the state of this lake
     lake = folder / f"lake-{os.getpid()}-{folder.name}"
     with serve(gate) as server:  # type: ignore[arg-type]
         gate.base_url = server.base_url

@@ -1,4 +1,4 @@
-"""The review sheet as a person uses it: opened by a double click, without a network."""
+"""The review sheet, opened from its file in a browser without a network."""
 
 import json
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ from smallcaps_assets_tests.scenarios import default_settings, sessions_of
 
 pytestmark = pytest.mark.browser
 
-# limits so wide that nearly every event is chosen
-ROOM = {
+# limits so wide that nearly every event is selected
+WIDE_LIMITS = {
     "min_event_score": 0.5,
     "max_per_symbol": 400,
     "max_per_symbol_day": 40,
@@ -53,26 +53,26 @@ WITHOUT_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw 
 
 @dataclass
 class Opened:
-    """A sheet on a page of a browser that has no network, and everything it asked for or complained of."""
+    """A sheet on a page of a browser that has no network, and its requests and console messages."""
 
     page: Page
     file: Path
-    asked: list[str]
-    complaints: list[str]
+    requests: list[str]
+    messages: list[str]
 
     def show(self, row: dict[str, Any]) -> None:
         """Choose an event in the list."""
         self.page.locator("#list li").filter(has_text=row["symbol"]).click()
         expect(self.page.locator("#event-id")).to_have_text(row["event_id"])
 
-    def counted(self, words: str) -> None:
+    def expect_count(self, words: str) -> None:
         expect(self.page.locator("#count")).to_have_text(words)
 
     def export(self, path: Path) -> dict[str, Any]:
-        """The file that the button saves."""
+        """Press the export button; the saved file, as JSON."""
         with self.page.expect_download() as download:
-            self.page.get_by_role("button", name="Export marks").click()
-        assert download.value.suggested_filename == f"{MANIFEST_ID}_marks.json"
+            self.page.get_by_role("button", name="Export labels").click()
+        assert download.value.suggested_filename == f"{MANIFEST_ID}_labels.json"
         download.value.save_as(path)
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return document
@@ -85,14 +85,14 @@ def opened(browser: Browser, file: Path, script: str | None = None) -> Iterator[
     page = context.new_page()
     page.set_default_timeout(15_000)
     sheet = Opened(page, file, [], [])
-    page.on("request", lambda request: sheet.asked.append(request.url))
-    page.on("pageerror", lambda error: sheet.complaints.append(str(error)))
-    page.on("console", lambda said: sheet.complaints.append(said.text))
+    page.on("request", lambda request: sheet.requests.append(request.url))
+    page.on("pageerror", lambda error: sheet.messages.append(str(error)))
+    page.on("console", lambda message: sheet.messages.append(message.text))
     page.goto(file.as_uri())
     yield sheet
-    # a reload asks for the page itself again, and nothing asks for anything else
-    assert {url for url in sheet.asked if not url.startswith("blob:")} == {file.as_uri()}
-    assert not sheet.complaints
+    # a reload requests the page again; nothing else is requested
+    assert {url for url in sheet.requests if not url.startswith("blob:")} == {file.as_uri()}
+    assert not sheet.messages
     context.close()
 
 
@@ -110,64 +110,64 @@ def sheet(browser: Browser, home: Home) -> Iterator[Opened]:
     yield from opened(browser, home.lake.review_sheet("core", MANIFEST_ID))
 
 
-def test_marks_are_kept_exported_and_taken_in(sheet: Opened, home: Home, tmp_path: Path) -> None:
+def test_labels_are_kept_exported_and_imported(sheet: Opened, home: Home, tmp_path: Path) -> None:
     page = sheet.page
-    sheet.counted("0 of 3 marked · 0 good · 0 bad")
+    sheet.expect_count("0 of 3 labeled · 0 good · 0 bad")
     sheet.show(opening_range_break())
     page.keyboard.press("g")
     sheet.show(consolidation_break())
     page.get_by_role("button", name="Bad").click()
     sheet.show(without_bars())
     page.keyboard.press("b")
-    sheet.counted("3 of 3 marked · 1 good · 2 bad")
+    sheet.expect_count("3 of 3 labeled · 1 good · 2 bad")
     page.keyboard.press("u")
-    sheet.counted("2 of 3 marked · 1 good · 1 bad")
+    sheet.expect_count("2 of 3 labeled · 1 good · 1 bad")
     page.reload()
-    sheet.counted("2 of 3 marked · 1 good · 1 bad")
-    # the first without a mark is shown
+    sheet.expect_count("2 of 3 labeled · 1 good · 1 bad")
+    # the first event without a label is shown
     expect(page.locator("#event-id")).to_have_text(without_bars()["event_id"])
 
-    exported = tmp_path / "marks.json"
+    exported = tmp_path / "labels.json"
     document = sheet.export(exported)
-    assert {name: said["mark"] for name, said in document["marks"].items()} == {
+    assert {name: label["mark"] for name, label in document["marks"].items()} == {
         opening_range_break()["event_id"]: "good",
         consolidation_break()["event_id"]: "bad",
         without_bars()["event_id"]: None,
     }
-    said = home.run("review", str(exported))
-    assert "3 labels stored" in said
-    assert "not judged: 1 of 3 labels are missing; precision 50.0 % (95 % interval 9.5 to 90.5) so far" in said
+    output = home.run("review", str(exported))
+    assert "3 labels stored" in output
+    assert "not judged: 1 of 3 labels are missing; precision 50.0 % (95 % interval 9.5 to 90.5) so far" in output
 
 
-def test_an_export_is_taken_in_by_the_page_of_another_browser(
+def test_an_export_is_imported_on_the_page_of_another_browser(
     sheet: Opened, browser: Browser, home: Home, tmp_path: Path
 ) -> None:
     sheet.show(opening_range_break())
     sheet.page.keyboard.press("g")
-    exported = tmp_path / "marks.json"
+    exported = tmp_path / "labels.json"
     document = sheet.export(exported)
     for other in opened(browser, home.lake.review_sheet("core", MANIFEST_ID)):
-        other.counted("0 of 3 marked · 0 good · 0 bad")
+        other.expect_count("0 of 3 labeled · 0 good · 0 bad")
         other.page.locator("#import-file").set_input_files(exported)
-        other.counted("1 of 3 marked · 1 good · 0 bad")
+        other.expect_count("1 of 3 labeled · 1 good · 0 bad")
         exported.write_text(json.dumps(document | {"sample_id": "f" * 16}), encoding="utf-8")
         other.page.locator("#import-file").set_input_files(exported)
         expect(other.page.locator("#notice")).to_contain_text(f"its sample_id is {'f' * 16}")
-        other.counted("1 of 3 marked · 1 good · 0 bad")
+        other.expect_count("1 of 3 labeled · 1 good · 0 bad")
 
 
-def test_where_storage_is_refused_marks_outlast_a_reload_and_the_page_says_so(browser: Browser, home: Home) -> None:
+def test_without_storage_labels_survive_a_reload_and_the_page_warns(browser: Browser, home: Home) -> None:
     for sheet in opened(browser, home.lake.review_sheet("core", MANIFEST_ID), WITHOUT_STORAGE):
         expect(sheet.page.locator("#notice")).to_contain_text("Export them before you close it")
         sheet.page.keyboard.press("g")
-        sheet.counted("1 of 3 marked · 1 good · 0 bad")
-        # leaving without an export asks whether that is meant
+        sheet.expect_count("1 of 3 labeled · 1 good · 0 bad")
+        # leaving without an export asks for confirmation
         sheet.page.on("dialog", lambda dialog: dialog.accept())
         sheet.page.reload()
-        sheet.counted("1 of 3 marked · 1 good · 0 bad")
+        sheet.expect_count("1 of 3 labeled · 1 good · 0 bad")
 
 
-def test_the_picture_shows_price_volume_vwap_range_and_base(sheet: Opened) -> None:
+def test_the_chart_shows_price_volume_vwap_range_and_base(sheet: Opened) -> None:
     page = sheet.page
     sheet.show(opening_range_break())
     expect(page.locator("svg .volume")).to_have_count(71)
@@ -188,10 +188,10 @@ def test_the_picture_shows_price_volume_vwap_range_and_base(sheet: Opened) -> No
     page.locator("#by-type").select_option("flush")
     expect(page.locator("#list li")).to_have_count(1)
     page.locator("#by-session").select_option("PM")
-    expect(page.locator("#chart")).to_contain_text("No event fits these filters.")
+    expect(page.locator("#chart")).to_contain_text("No event matches these filters.")
 
 
-def test_no_text_of_the_data_is_run(browser: Browser, tmp_path: Path) -> None:
+def test_text_in_the_data_is_not_executed(browser: Browser, tmp_path: Path) -> None:
     hostile = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
     params = default_settings().review
     sample = draw_sample(manifest_of(event(symbol=hostile, event_id=hostile)), params)
@@ -205,10 +205,8 @@ def test_no_text_of_the_data_is_run(browser: Browser, tmp_path: Path) -> None:
         expect(sheet.page).to_have_title(f"Review core · {MANIFEST_ID}")
 
 
-def test_a_hundred_events_of_the_market_in_a_box_fit_on_a_page(
-    browser: Browser, lake: Lake, client: MarketDataClient
-) -> None:
-    settings = load_settings(overrides={"profiles": {"core": ROOM}})
+def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: Lake, client: MarketDataClient) -> None:
+    settings = load_settings(overrides={"profiles": {"core": WIDE_LIMITS}})
     store, first, last = BarsStore(lake), date(2025, 10, 20), date(2025, 12, 1)
     sessions = sessions_between(first, last, settings.sessions)
     list(ingest_bars(["AVLO", "BNRX", "CRVO", "DRFT"], sessions["date"].to_list(), client, store, threads=2))
@@ -220,14 +218,14 @@ def test_a_hundred_events_of_the_market_in_a_box_fit_on_a_page(
     made = Review(lake, "core", settings).make()
     assert made.bytes < 1e6
     for sheet in opened(browser, made.path):
-        sheet.counted("0 of 100 marked · 0 good · 0 bad")
+        sheet.expect_count("0 of 100 labeled · 0 good · 0 bad")
         for key in "ggbgggbggggbgg":
             sheet.page.keyboard.press(key)
-        sheet.counted("14 of 100 marked · 11 good · 3 bad")
-        in_the_picture = next(
+        sheet.expect_count("14 of 100 labeled · 11 good · 3 bad")
+        zone_in_view = next(
             (row for row in made.charts.charts.to_dicts() if row["zone_end"] and -30 < row["zone_end"] < 0), None
         )
-        assert in_the_picture
-        sheet.page.evaluate("id => show(byId.get(id))", in_the_picture["event_id"])
+        assert zone_in_view
+        sheet.page.evaluate("id => show(byId.get(id))", zone_in_view["event_id"])
         expect(sheet.page.locator("svg .zone")).to_have_count(1)
         screenshot(sheet.page, "review-sheet.png")

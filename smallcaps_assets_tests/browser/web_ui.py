@@ -1,4 +1,4 @@
-"""A browser to look at the web UI with, and the clicks that the tests share."""
+"""A browser for the web UI, and the clicks that the tests share."""
 
 import os
 import re
@@ -37,7 +37,7 @@ RED: Final = '[style*="accent-red"]'
 
 
 def find_browser() -> str | None:
-    """A Chromium on this machine: SMALLCAPS_BROWSER, else on the PATH, else where installers put it."""
+    """A Chromium on this machine: SMALLCAPS_BROWSER, else on the PATH, else at the place of an installer."""
     named = os.environ.get("SMALLCAPS_BROWSER")
     if named:
         return shutil.which(named)
@@ -48,13 +48,13 @@ def find_browser() -> str | None:
 
 
 def screenshot(page: Page, name: str) -> None:
-    """Renew a picture of the documentation, if that is asked for."""
+    """Renew an image of the documentation if SMALLCAPS_SCREENSHOTS is 1."""
     if os.environ.get("SMALLCAPS_SCREENSHOTS") == "1":
         page.screenshot(path=REPOSITORY / "docs" / "images" / name, animations="disabled")
 
 
 class AssetPage:
-    """What a person sees and does on the page of one asset."""
+    """The page of one asset: its elements and actions."""
 
     def __init__(self, page: Page, ui: WebUI, asset: str) -> None:
         self._page = page
@@ -67,10 +67,10 @@ class AssetPage:
         expect(self._page.get_by_text("Launched run")).to_be_visible()
 
     def materialize_partitions(self, *dimensions: Sequence[str] | None, failed_and_missing: bool = False) -> None:
-        """Choose keys in each dimension of the dialog, all where None, and launch what it offers: run or backfill."""
+        """Choose keys in each dimension of the dialog (all if None) and launch the run or backfill that it offers."""
         self._page.get_by_role("button", name="Materialize…").click()
         dialog = self._page.get_by_role("dialog").filter(has_text=f"Launch runs to materialize {self._title}")
-        # of the fields that are still empty, the first
+        # the first field that is still empty
         empty = dialog.get_by_text("Select a partition or create one")
         for place, keys in enumerate(dimensions):
             if keys is None:
@@ -89,11 +89,11 @@ class AssetPage:
         expect(dialog).to_have_count(0)
 
     def dots(self, key: str, colour: str = GREEN) -> Locator:
-        """The dots of one colour beside a partition's name."""
+        """The dots of one colour next to a partition's name."""
         return self._page.locator(f'[data-tooltip="{key}"] ~ {colour}')
 
     def expect_counts(self, *, materialized: int, missing: int, failed: int = 0) -> None:
-        """Wait until the page counts its partitions so, and none as under way."""
+        """Wait until the page shows these counts, and no partition in progress."""
         counted = {"Materialized": materialized, "Missing": missing, "Failed": failed, "Materializing": 0}
         for state, number in counted.items():
             label = self._page.get_by_text(f"{state} ({number})", exact=True)

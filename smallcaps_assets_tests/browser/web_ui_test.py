@@ -1,4 +1,4 @@
-"""The product as a person uses it, in the order of a first day: clicks in the web UI, files in the lake."""
+"""The web UI in the order of a first day: clicks, and the files that they produce in the lake."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def premarket(desk: Desk) -> list[str]:
-    """Symbols with pre-market windows in the manifest of core; MASTER was built twice, of half the symbols first."""
+    """Symbols with pre-market windows in the manifest of core; MASTER was built twice, first from half of them."""
     ui = desk.ui
     symbols = ui.symbols()
     ui.run(["minute_bars", "event_shards", "master_events"], symbols[0], symbols[len(symbols) // 2])
@@ -77,7 +77,7 @@ def test_a_wave_over_all_symbols_is_materialized_by_clicks(desk: Desk, premarket
     screenshot(page, "ui-partitions.png")
 
 
-def test_a_window_that_fails_is_red_and_repaired_alone(desk: Desk, premarket: list[str], page: Page) -> None:
+def test_a_failed_window_is_red_and_repaired_without_the_others(desk: Desk, premarket: list[str], page: Page) -> None:
     ui, symbols, ill = desk.ui, desk.ui.symbols(), premarket[0]
     desk.gate.rule = lambda path, query: refusal(500) if path == f"/v3/quotes/{ill}" else None  # noqa: ARG005
     shown = AssetPage(page, ui, "core/tape_quotes")
@@ -92,11 +92,11 @@ def test_a_window_that_fails_is_red_and_repaired_alone(desk: Desk, premarket: li
     screenshot(page, "ui-failed-window.png")
 
     desk.gate.rule = lambda path, query: None  # noqa: ARG005
-    asked_before = len(desk.gate.asked)
+    requests_before = len(desk.gate.requests)
     shown.materialize_partitions(None, ["PM"], failed_and_missing=True)
     shown.expect_counts(materialized=len(symbols), missing=2 * len(symbols))
     expect(shown.dots(ill)).to_have_count(1)
-    assert {path for path, _ in desk.gate.asked[asked_before:]} == {f"/v3/quotes/{ill}"}
+    assert {path for path, _ in desk.gate.requests[requests_before:]} == {f"/v3/quotes/{ill}"}
 
 
 @pytest.mark.usefixtures("premarket")
@@ -112,7 +112,7 @@ def test_master_is_plotted_over_time(desk: Desk, page: Page) -> None:
     screenshot(page, "ui-plots.png")
 
 
-# how many colours a canvas shows
+# the number of colours of a canvas
 _PAINTED = """canvas => {
     const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return new Set(new Uint32Array(image.data.buffer)).size;
@@ -152,7 +152,7 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
         expect(named).to_have_count(number)
         for node in named.all():
             expect(node).to_be_in_viewport()
-    # the state of every asset is known, and what was materialized is green
+    # every asset has a state, and materialized ones are green
     states = nodes.locator("[style*='--minimal-border: var(--color-accent-']")
     expect(states).to_have_count(len(REGISTRY))
     expect(states.filter(has_text="universe").and_(page.locator(GREEN))).to_have_count(1)
@@ -161,7 +161,7 @@ def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("premarket")
-def test_pictures_in_metadata_are_shown(desk: Desk, page: Page) -> None:
+def test_charts_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/assets/core/manifest")
     page.get_by_text("Show Markdown").first.click()
     picture = page.locator("[role=dialog] img")
@@ -173,20 +173,20 @@ def test_pictures_in_metadata_are_shown(desk: Desk, page: Page) -> None:
 @pytest.mark.usefixtures("premarket")
 def test_a_changed_threshold_is_shown(desk: Desk, page: Page) -> None:
     lineage = f"{desk.ui.url}/assets/master_events?view=lineage&lineageScope=upstream"
-    nodes, mark = page.locator("foreignObject"), page.get_by_text("Unsynced (1)", exact=True)
+    nodes, badge = page.locator("foreignObject"), page.get_by_text("Unsynced (1)", exact=True)
     page.goto(lineage)
     expect(nodes.get_by_text("master_events", exact=True)).to_be_visible()
     expect(nodes.filter(has_text="master_events").locator(GREEN)).not_to_have_count(0)
-    expect(mark).to_have_count(0)
+    expect(badge).to_have_count(0)
     desk.change_settings(page, detectors={"tape_speed": {"min_transactions": 60, "min_speed_x": 3.0}})
     page.goto(lineage)
-    # of the page and of the node; an asset with partitions has none of its own
-    expect(mark).to_have_count(2)
-    mark.last.hover()
+    # on the page and on the node; an asset with partitions has none for itself
+    expect(badge).to_have_count(2)
+    badge.last.hover()
     expect(page.get_by_text("has a new code version", exact=True)).to_be_visible()
     screenshot(page, "ui-stale.png")
     page.goto(f"{desk.ui.url}/assets/event_shards?view=partitions&partition={desk.ui.symbols()[0]}")
-    expect(mark).to_be_visible()
+    expect(badge).to_be_visible()
 
 
 def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page) -> None:
@@ -206,7 +206,7 @@ def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page)
     dialog = page.get_by_role("dialog").filter(has_text="Preview tick result")
     dialog.get_by_role("button").filter(has_text="UTC").click()
     tick = datetime.combine(session, settings.nightly.start, ZoneInfo(NEW_YORK)).astimezone(UTC)
-    # the year is shown where it is not the present one
+    # the year is shown unless it is the present one
     shown = re.compile(rf"\b{tick:%b} {tick.day}, (?:{tick.year}, )?{tick.hour % 12 or 12}:{tick:%M %p} UTC")
     page.locator("[role=menuitem]").filter(has_text=shown).click()
     dialog.get_by_role("button", name="Continue").click()
@@ -220,7 +220,7 @@ def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page)
     expect(page.get_by_text("symbols_behind", exact=True)).to_be_attached()
     expect(page.get_by_text(f"{session}", exact=True).first).to_be_attached()
     lake = desk.ui.lake
-    # who joined in this night comes in the next
+    # symbols that joined in this night are fetched in the next
     followed = [symbol for symbol in UniverseStore(lake).followed() if symbol in symbols]
     assert followed == desk.small_caps(session, symbols)
     assert followed

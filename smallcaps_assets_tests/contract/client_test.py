@@ -24,7 +24,7 @@ from smallcaps_assets.errors import (
     MarketDataError,
     NotAuthenticated,
     NotEntitled,
-    RequestRefused,
+    RequestRejected,
     SettingsError,
     Stopped,
     VendorUnavailable,
@@ -45,10 +45,10 @@ class Reply:
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    declared: int | None = None  # Content-Length, where it is to be another than the body's
+    declared: int | None = None  # Content-Length, if it is to differ from the body's
     reset: bool = False
     close: bool = False
-    dated: bool = True  # whether a Date header is sent, by default with the true time
+    dated: bool = True  # whether a Date header is sent, by default with the present time
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Seen:
 
 
 class Script:
-    """Replies in order, the last one for ever; every request is written down."""
+    """Replies in order, the last one repeated; every request is recorded."""
 
     def __init__(self) -> None:
         self.replies: list[Reply | Callable[[int], Reply]] = []
@@ -124,7 +124,7 @@ def script() -> Iterator[Script]:
 
 @dataclass
 class Rig:
-    """A client whose sleeps are written down instead of slept, and whose clock they move."""
+    """A client whose sleeps are recorded and move its clock instead of taking time."""
 
     client: MarketDataClient
     slept: list[float]
@@ -178,9 +178,9 @@ GOOD = page(trade(0), trade(1))
 TOO_MANY = refusal(429, error="You've exceeded the maximum requests per minute")
 
 
-def test_pages_are_followed_as_they_come_on_our_own_host(script: Script, rig: Rig) -> None:
-    foreign = "https://api.massive.com/v3/trades/AEMD?cursor=YXA9Ng&x=a%7Cb&apiKey=leaked"
-    script.replies = [zipped(page(trade(0), trade(1), next_url=foreign)), page(trade(1), trade(2), request_id="r2")]
+def test_next_page_is_requested_from_the_configured_host(script: Script, rig: Rig) -> None:
+    vendor_url = "https://api.massive.com/v3/trades/AEMD?cursor=YXA9Ng&x=a%7Cb&apiKey=leaked"
+    script.replies = [zipped(page(trade(0), trade(1), next_url=vendor_url)), page(trade(1), trade(2), request_id="r2")]
     fetched = trades(rig)
     assert fetched.frame.schema == TRADES_ALL
     assert fetched.frame["sequence_number"].to_list() == [0, 1, 2]
@@ -201,7 +201,7 @@ def test_pages_are_followed_as_they_come_on_our_own_host(script: Script, rig: Ri
 
 
 @pytest.mark.parametrize("prefix_comes_back", [True, False])
-def test_a_base_with_a_path_keeps_it_once(script: Script, *, prefix_comes_back: bool) -> None:
+def test_the_path_of_a_base_url_is_kept_and_not_doubled(script: Script, *, prefix_comes_back: bool) -> None:
     next_path = "/proxy/v3/trades/AEMD" if prefix_comes_back else "/v3/trades/AEMD"
     script.replies = [page(trade(0), next_url=f"http://elsewhere{next_path}?cursor=c"), page(trade(1))]
     with MarketDataClient(Transport(f"{script.base}/proxy/", KEY, bucket=TokenBucket(None))) as client:
@@ -209,14 +209,14 @@ def test_a_base_with_a_path_keeps_it_once(script: Script, *, prefix_comes_back: 
     assert [seen.path for seen in script.seen] == ["/proxy/v3/trades/AEMD"] * 2
 
 
-def test_quotes_have_their_own_path_and_an_empty_answer_is_a_result(script: Script, rig: Rig) -> None:
+def test_quotes_have_a_separate_path_and_an_empty_answer_is_valid(script: Script, rig: Rig) -> None:
     script.replies = [page()]
     fetched = rig.client.quotes("BRK.B", START, END)
     assert (fetched.frame.schema, fetched.frame.height, fetched.pages) == (QUOTES_ALL, 0, 1)
     assert script.seen[0].path == "/v3/quotes/BRK.B"
 
 
-def test_bars_are_asked_month_by_month(script: Script, rig: Rig) -> None:
+def test_bars_are_requested_month_by_month(script: Script, rig: Rig) -> None:
     def bars(start: datetime) -> Reply:
         row = {"o": 1, "h": 1, "l": 1, "c": 1, "v": 10.5, "t": int(start.timestamp() * 1000)}
         head = {"ticker": "AEMD", "adjusted": False, "queryCount": 1, "resultsCount": 1, "count": 1}
@@ -253,14 +253,14 @@ def test_reference_data_keeps_the_latest_row_of_each_symbol(script: Script, rig:
     assert script.seen[0].query["ticker.any_of"] == "A,B,C"
 
 
-def test_many_symbols_are_asked_in_chunks_and_none_need_no_request(script: Script, rig: Rig) -> None:
+def test_many_symbols_are_requested_in_chunks_and_no_symbols_need_no_request(script: Script, rig: Rig) -> None:
     script.replies = [page()]
     assert rig.client.reference.float_shares([f"S{i:03}" for i in range(401)]).pages == 3
     empty = rig.client.reference.float_shares([])
     assert (empty.requests, empty.frame.columns) == (0, ["symbol", "float_shares", "effective_date"])
 
 
-def test_tickers_take_the_vendors_own_filters(script: Script, rig: Rig) -> None:
+def test_tickers_accept_the_vendors_filters(script: Script, rig: Rig) -> None:
     script.replies = [page({"ticker": "AEMD", "active": True, "type": "CS"})]
     assert rig.client.reference.tickers(type="CS", market="stocks").frame["symbol"].to_list() == ["AEMD"]
     assert script.seen[0].query == {
@@ -287,7 +287,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_may_pass_is_tried_again(script: Script, rig: Rig, name: str) -> None:
+def test_a_temporary_failure_is_retried(script: Script, rig: Rig, name: str) -> None:
     script.replies = [PASSING[name], PASSING[name], GOOD]
     fetched = trades(rig)
     assert fetched.frame.height == 2
@@ -296,7 +296,7 @@ def test_what_may_pass_is_tried_again(script: Script, rig: Rig, name: str) -> No
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_does_not_pass_ends_after_five_retries(script: Script, rig: Rig, name: str) -> None:
+def test_a_lasting_failure_raises_after_five_retries(script: Script, rig: Rig, name: str) -> None:
     script.replies = [PASSING[name]]
     with pytest.raises(VendorUnavailable, match="GET /v3/trades/AEMD for trades failed 6 times, the last time with"):
         trades(rig)
@@ -305,7 +305,7 @@ def test_what_does_not_pass_ends_after_five_retries(script: Script, rig: Rig, na
     assert (totals.requests_sent, totals.retries, totals.throttled) == (6, 5, 0)
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_a_refused_connection_is_unavailable() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{unheard.getsockname()[1]}"
@@ -314,7 +314,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
             client.trades("AEMD", START, END)
 
 
-def test_a_server_that_stays_silent_is_unavailable() -> None:
+def test_a_server_that_does_not_answer_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         base = f"http://127.0.0.1:{mute.getsockname()[1]}"
         client = MarketDataClient(Transport(base, KEY, bucket=TokenBucket(None), max_retries=0, timeout_s=0.05))
@@ -335,7 +335,7 @@ def test_a_server_that_stays_silent_is_unavailable() -> None:
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 2.0),
     ],
 )
-def test_throttling_waits_as_told_and_holds_everybody_back(
+def test_throttling_waits_as_long_as_requested_and_pauses_all_threads(
     script: Script, rig: Rig, headers: dict[str, str], waited: float
 ) -> None:
     script.replies = [Reply(TOO_MANY.body, 429, headers), GOOD]
@@ -345,7 +345,7 @@ def test_throttling_waits_as_told_and_holds_everybody_back(
 
 
 @pytest.mark.parametrize("days_off", [-400, 400])
-def test_a_retry_date_is_compared_with_the_servers_clock(script: Script, rig: Rig, days_off: int) -> None:
+def test_a_retry_after_date_is_compared_with_the_servers_clock(script: Script, rig: Rig, days_off: int) -> None:
     server_now = datetime.now(UTC) + timedelta(days=days_off)
     headers = {"Date": http_date(server_now), "Retry-After": http_date(server_now + timedelta(seconds=90))}
     script.replies = [Reply(b"", 429, headers), GOOD]
@@ -353,7 +353,7 @@ def test_a_retry_date_is_compared_with_the_servers_clock(script: Script, rig: Ri
     assert rig.slept == pytest.approx([90.0])
 
 
-def test_a_retry_date_without_a_date_header_is_compared_with_our_clock(script: Script, rig: Rig) -> None:
+def test_a_retry_after_date_without_a_date_header_is_compared_with_our_clock(script: Script, rig: Rig) -> None:
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
     script.replies = [Reply(b"", 429, {"Retry-After": http_date(in_an_hour)}, dated=False), GOOD]
     trades(rig)
@@ -361,13 +361,13 @@ def test_a_retry_date_without_a_date_header_is_compared_with_our_clock(script: S
     assert rig.slept == pytest.approx([300.0])
 
 
-def test_an_unavailable_service_may_say_when_to_come_back(script: Script, rig: Rig) -> None:
+def test_retry_after_of_an_unavailable_service_is_respected(script: Script, rig: Rig) -> None:
     script.replies = [Reply(b"", 503, {"Retry-After": "7"}), GOOD]
     trades(rig)
     assert rig.slept == [7.0]
 
 
-def test_every_attempt_takes_a_reservation(script: Script) -> None:
+def test_every_attempt_reserves_a_token(script: Script) -> None:
     slept: list[float] = []
     bucket = TokenBucket(60, clock=lambda: sum(slept))
     script.replies = [Reply(b"", 500), GOOD]
@@ -387,14 +387,14 @@ def test_every_attempt_takes_a_reservation(script: Script) -> None:
             NotEntitled,
             ["You are not entitled", "trades", "separate", "r9"],
         ),
-        (refusal(400, error="bad timestamp"), RequestRefused, ["HTTP 400", "bad timestamp"]),
-        (refusal(404, message="Ticker not found."), RequestRefused, ["HTTP 404", "Ticker not found."]),
-        (Reply(b"[" * 5000, 418), RequestRefused, ["HTTP 418"]),
-        (Reply(b"", 302, {"Location": "http://127.0.0.2/v3/trades/AEMD"}), RequestRefused, ["HTTP 302", "base_url"]),
+        (refusal(400, error="bad timestamp"), RequestRejected, ["HTTP 400", "bad timestamp"]),
+        (refusal(404, message="Ticker not found."), RequestRejected, ["HTTP 404", "Ticker not found."]),
+        (Reply(b"[" * 5000, 418), RequestRejected, ["HTTP 418"]),
+        (Reply(b"", 302, {"Location": "http://127.0.0.2/v3/trades/AEMD"}), RequestRejected, ["HTTP 302", "base_url"]),
         (Reply(b"", 204), BadPage, ["HTTP 204"]),
     ],
 )
-def test_a_refusal_is_final_and_says_why(
+def test_a_rejected_request_is_not_retried_and_names_the_reason(
     script: Script, rig: Rig, reply: Reply, error: type[MarketDataError], words: list[str]
 ) -> None:
     script.replies = [reply]
@@ -413,7 +413,7 @@ def leading_to(path: str) -> list[Reply | Callable[[int], Reply]]:
     return [page(trade(0), next_url=f"http://x{path}?cursor=c"), page(trade(1))]
 
 
-# answers, the reason why they are rejected, and how many requests that takes
+# answers, the reason for their rejection, and the number of requests until then
 BAD: dict[str, tuple[list[Reply | Callable[[int], Reply]], str, int]] = {
     "HTML with 200": (
         [Reply(b"<html>login</html>", headers={"Content-Type": "text/html"})],
@@ -465,7 +465,7 @@ BAD: dict[str, tuple[list[Reply | Callable[[int], Reply]], str, int]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_an_answer_of_the_wrong_shape_is_rejected_at_once_with_its_reason(script: Script, rig: Rig, name: str) -> None:
+def test_a_malformed_answer_is_rejected_without_retry_and_with_its_reason(script: Script, rig: Rig, name: str) -> None:
     replies, reason, requests = BAD[name]
     script.replies = [*replies]
     with pytest.raises(BadPage, match="GET /v3/trades/AEMD for trades: ") as caught:
@@ -474,28 +474,29 @@ def test_an_answer_of_the_wrong_shape_is_rejected_at_once_with_its_reason(script
     assert (len(script.seen), rig.slept) == (requests, [])
 
 
-def test_pages_without_end_are_refused(script: Script, rig: Rig) -> None:
+@pytest.mark.slow
+def test_endless_pages_are_rejected(script: Script, rig: Rig) -> None:
     script.replies = [lambda n: page(trade(n), next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
     with pytest.raises(BadPage, match=f"{MAX_PAGES} pages and no end"):
         trades(rig)
     assert len(script.seen) == MAX_PAGES
 
 
-def test_pages_without_rows_are_not_followed_for_long(script: Script, rig: Rig) -> None:
+def test_a_long_series_of_empty_pages_is_rejected(script: Script, rig: Rig) -> None:
     script.replies = [lambda n: page(next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
     with pytest.raises(BadPage, match="page 11 has no rows, as the 10 before it"):
         trades(rig)
     assert len(script.seen) == 11
 
 
-def test_pages_that_go_to_and_fro_are_refused_at_the_third(script: Script, rig: Rig) -> None:
+def test_pages_that_alternate_are_rejected_at_the_third(script: Script, rig: Rig) -> None:
     script.replies = [lambda n: page(trade(10 * (n % 2)), next_url=f"http://x/v3/trades/AEMD?cursor={n}")]
     with pytest.raises(BadPage, match="pages run backwards"):
         trades(rig)
     assert len(script.seen) <= 3
 
 
-def test_bars_may_move_on_within_their_own_path_only(script: Script, rig: Rig) -> None:
+def test_next_page_of_bars_must_have_the_same_path(script: Script, rig: Rig) -> None:
     head = {"ticker": "AEMD", "adjusted": False, "queryCount": 1, "resultsCount": 1, "count": 1}
     rows = [{"o": 1, "h": 1, "l": 1, "c": 1, "v": 1, "t": 1_760_441_340_000 + i * 60_000} for i in range(2)]
     root = "http://x/v2/aggs/ticker"
@@ -524,7 +525,7 @@ ECHOES = {
 
 
 @pytest.mark.parametrize("name", ECHOES)
-def test_the_key_shows_in_no_error_and_no_log(
+def test_the_key_appears_in_no_error_and_no_log(
     script: Script, rig: Rig, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(0)
@@ -564,7 +565,7 @@ def test_a_netrc_does_not_replace_the_key(
 
 
 @pytest.mark.parametrize("key", [" k3y", "k3y\n", "k3ý", "a k3y"])
-def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
+def test_an_unusable_key_is_rejected_without_being_shown(key: str) -> None:
     with pytest.raises(SettingsError) as caught:
         MarketDataClient(Transport("http://127.0.0.1", key, bucket=TokenBucket(None)))
     assert key not in str(caught.value)
@@ -575,13 +576,13 @@ def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> No
 @pytest.mark.parametrize(
     "base", ["", "api.massive.com", "ftp://x", "http://u:p@x", f"http://x?apiKey={KEY}", "http://x#a"]
 )
-def test_an_address_that_is_none_is_refused(base: str) -> None:
+def test_an_invalid_base_url_is_rejected(base: str) -> None:
     with pytest.raises(SettingsError, match="base_url") as caught:
         MarketDataClient(Transport(base, KEY, bucket=TokenBucket(None)))
     assert KEY not in str(caught.value)
 
 
-def test_a_question_that_makes_no_sense_is_not_sent(script: Script, rig: Rig) -> None:
+def test_a_request_with_invalid_arguments_is_not_sent(script: Script, rig: Rig) -> None:
     with pytest.raises(InputError, match="symbol"):
         rig.client.trades("../AEMD", START, END)
     with pytest.raises(ValueError, match="time zone"):
@@ -609,18 +610,18 @@ def test_nothing_is_sent_once_a_stop_is_set(script: Script, rig: Rig) -> None:
     with pytest.raises(Stopped):
         stopped.trades("AEMD", START, END)
     assert len(script.seen) == 1
-    # the client that it was made from goes on
+    # the client that it was made from continues
     trades(rig)
     assert len(script.seen) == 2
 
 
-def test_a_request_that_waited_while_another_was_throttled_waits_again(script: Script) -> None:
+def test_a_request_waits_again_after_another_was_throttled(script: Script) -> None:
     slept: list[float] = []
     bucket = TokenBucket(60, clock=lambda: sum(slept))
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        if len(slept) == 1:  # meanwhile another thread is told to wait for 30 s
+        if len(slept) == 1:  # meanwhile another thread receives a Retry-After of 30 s
             bucket.penalise(30)
 
     script.replies = [GOOD]

@@ -92,7 +92,7 @@ def test_whole_days(client):
 
 
 @pytest.mark.parametrize("library", [massive, polygon], ids=["massive", "polygon"])
-def test_refusals_reach_the_caller_with_the_vendors_words(server, library):
+def test_errors_have_the_vendors_message(server, library):
     stranger = library.RESTClient("wrong", base=server.base_url)
     with pytest.raises(library.exceptions.BadResponse, match="Unknown API Key"):
         stranger.get_market_status()
@@ -133,7 +133,7 @@ def test_one_connection_serves_many_requests_compressed_or_not(server, connectio
     assert server.requests == before + 2
 
 
-def test_names_may_be_encoded_and_other_methods_are_refused(connection):
+def test_paths_may_be_encoded_and_other_methods_are_rejected(connection):
     response, body = ask(connection, f"/v2/aggs/ticker/GRVE%2EB/range/1/minute/{DAY}/{DAY}?limit=1")
     assert response.status == 200
     assert json.loads(body)["ticker"] == "GRVE.B"
@@ -141,7 +141,7 @@ def test_names_may_be_encoded_and_other_methods_are_refused(connection):
     assert response.status == 405
 
 
-def test_threads_are_served_at_once_and_counted(market):
+def test_threads_are_served_concurrently_and_counted(market):
     with serve(Exchange(market, clock=clock)) as running:
 
         def work():

@@ -1,4 +1,4 @@
-"""Each fault that the exchange can be told to show: what a user sees, and what the ledger says."""
+"""Each fault that the exchange can simulate: what a user sees, and what the ledger records."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ TRADES, QUOTES = "/v3/trades/", "/v3/quotes/"
 
 @dataclass(frozen=True)
 class Shown:
-    """What is there after a capture of both kinds under a fault."""
+    """Ledger, files and log after a capture of both kinds under a fault."""
 
     ledger: dict[str, Any]
     problems: list[str]
@@ -79,9 +79,9 @@ def shown(market: SimulatedMarket, lake: Lake, *script: dict[str, Any]) -> Shown
     return Shown(ledger, problems, frames, totals.requests_sent, totals.retries)
 
 
-# faults that pass: two of the first request, then all is well
+# temporary faults: the first request fails twice
 PASSING = ["429", "429_retry_after", "500", "502", "503", "reset", "truncated_gzip", "drip"]
-# faults that come at every request for trades: the state, and what is said of it
+# faults of every request for trades: the state, and part of its cause
 LASTING = {
     "500": ("failed", "failed 3 times, the last time with HTTP 500"),
     "502": ("failed", "failed 3 times, the last time with HTTP 502"),
@@ -95,7 +95,7 @@ LASTING = {
     "endless": ("failed", "repeats the page before it"),
     "403": ("denied", "Trades require the plan Stocks Developer or above"),
 }
-# faults that change nothing of what is published
+# faults that do not change what is published
 HARMLESS = ["latency", "repeat"]
 
 
@@ -107,12 +107,12 @@ def undisturbed(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPath
     return found
 
 
-def test_every_fault_is_shown_here() -> None:
+def test_every_fault_has_a_test_here() -> None:
     assert {*PASSING, *LASTING, *HARMLESS, "republish"} == set(FAULT_KINDS)
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_fault_that_passes_leaves_no_trace_but_its_retries(
+def test_a_temporary_fault_changes_only_the_retry_count(
     small_market: SimulatedMarket, lake: Lake, undisturbed: Shown, fault: str
 ) -> None:
     found = shown(small_market, lake, {"fault": fault, "requests": [1, 2]})
@@ -125,23 +125,23 @@ def test_a_fault_that_passes_leaves_no_trace_but_its_retries(
 
 
 @pytest.mark.parametrize("fault", sorted(LASTING))
-def test_a_fault_that_stays_fails_the_window_with_its_reason(
+def test_a_lasting_fault_fails_the_window_with_its_reason(
     small_market: SimulatedMarket, lake: Lake, fault: str
 ) -> None:
-    state, said = LASTING[fault]
+    state, cause = LASTING[fault]
     found = shown(small_market, lake, {"fault": fault, "rate": 1, "path": TRADES})
     assert found.ledger["state"] == state
-    assert said in found.ledger["cause"]
+    assert cause in found.ledger["cause"]
     (problem,) = found.problems
     assert problem.startswith("AVLO RTH 20251126T145700_20251126T150700: ")
-    assert said in problem
-    # the quotes of the window are there, and nothing of the trades is
+    assert cause in problem
+    # the quotes of the window are published, the trades are not
     assert set(found.frames) == {"quotes"}
     assert not list(lake.tape("core", "trades").rglob("*.p*"))
 
 
 @pytest.mark.parametrize("fault", HARMLESS)
-def test_a_fault_that_is_harmless_changes_nothing(
+def test_a_harmless_fault_changes_nothing(
     small_market: SimulatedMarket, lake: Lake, undisturbed: Shown, fault: str
 ) -> None:
     found = shown(small_market, lake, {"fault": fault, "rate": 1})
@@ -153,9 +153,7 @@ def test_a_fault_that_is_harmless_changes_nothing(
     assert (found.ledger["trades_pages"], found.ledger["quotes_pages"]) == (pages, pages)
 
 
-def test_quotes_that_the_plan_does_not_include_cost_one_request_and_name_the_plan(
-    small_market: SimulatedMarket, lake: Lake
-) -> None:
+def test_quotes_not_in_the_plan_cost_one_request_and_name_the_plan(small_market: SimulatedMarket, lake: Lake) -> None:
     found = shown(small_market, lake, {"fault": "403", "rate": 1, "path": QUOTES})
     assert found.ledger["state"] == "denied"
     assert found.ledger["trades_rows"] > 0
@@ -164,7 +162,7 @@ def test_quotes_that_the_plan_does_not_include_cost_one_request_and_name_the_pla
     assert found.requests == 2
 
 
-def test_what_the_vendor_publishes_again_is_kept_as_it_came(
+def test_rows_that_the_vendor_republishes_are_stored_unchanged(
     small_market: SimulatedMarket, lake: Lake, undisturbed: Shown
 ) -> None:
     found = shown(small_market, lake, {"fault": "republish", "rate": 1})

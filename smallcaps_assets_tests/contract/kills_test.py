@@ -1,4 +1,4 @@
-"""A capture that is killed under faults ends as one left alone; `benchmarks/kills.py` does it a hundred times."""
+"""A capture killed under faults ends like an undisturbed one; `benchmarks/kills.py` kills it a hundred times."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A demo small enough for tests, in a home of its own, run once for the tests that only look at it."""
+"""A small demo in a separate home, run once for all tests that only read it."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.repository import REPOSITORY
 
 # the last 12 sessions hold the half day after Thanksgiving
-# columns and figures that tell when, and under which number, something was made
+# columns and figures that depend on the time of the run or on ids
 TIMELY = ["manifest_id"]
 TIMELY += [f"{kind}_{name}" for kind in ("trades", "quotes") for name in ("fetched_at", "request_ids", "sha256")]
 SPEED = ["windows_per_hour", "hours_left"]
@@ -35,7 +35,7 @@ class Home:
 
     @classmethod
     def make(cls, folder: Path) -> Self:
-        """A new home, of the repository's own configuration."""
+        """A new home with the shipped configuration."""
         shutil.copytree(REPOSITORY / "config", folder / "config")
         for name in ("dagster.yaml", "workspace.yaml"):
             shutil.copy(REPOSITORY / name, folder / name)
@@ -43,7 +43,7 @@ class Home:
 
     @property
     def output(self) -> str:
-        """What the demo of the fixture `demo` printed."""
+        """The output of the fixture `demo`."""
         return (self.folder.parent / "finished").read_text(encoding="utf-8")
 
     @property
@@ -51,7 +51,7 @@ class Home:
         return Lake(self.folder / "lake")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `smallcaps` in this home, in a process of its own."""
+        """Start `smallcaps` in this home, in a new process."""
         return subprocess.Popen(
             [sys.executable, "-m", "smallcaps_assets.cli", *arguments],
             cwd=self.folder,
@@ -62,23 +62,23 @@ class Home:
         )
 
     def run(self, *arguments: str) -> str:
-        """Run `smallcaps` to its end, which must be a good one; returns what it said."""
+        """Run `smallcaps`, which must succeed; returns its output."""
         process = self.start(*arguments)
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
         return output
 
     def bytes_of_lake(self) -> dict[str, bytes]:
-        """Every file of the lake but locks."""
+        """Every file of the lake except locks."""
         return {name: content for name, (_, content) in files_below(self.lake.root).items()}
 
     def tables_of_lake(self) -> dict[str, object]:
-        """Every file of the lake, less what tells when and under which number it was made."""
+        """Every file of the lake, without times and ids of the run."""
         return self.tables(self.bytes_of_lake())
 
     @staticmethod
     def tables(files: Mapping[str, bytes]) -> dict[str, object]:
-        """Tables as rows; manifests under the name of their profile, since their ids tell the time they were frozen."""
+        """Tables as rows; manifests by profile, since their ids contain the time of freezing."""
         found: dict[str, object] = {}
         for name, content in files.items():
             folder, _, file = name.rpartition("/")
@@ -87,16 +87,16 @@ class Home:
                 rows = pl.read_parquet(content).drop(TIMELY, strict=False).to_dicts()
                 found[place] = [row for row in rows if row.get("figure") not in SPEED]
             elif folder.startswith("review"):
-                # the id of the manifest, and of the sample that it makes, tell the time as well
+                # the ids of the manifest and of its sample contain the time as well
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
             elif folder == "events/shards":
-                told, *lines = map(json.loads, content.splitlines())
+                head, *lines = map(json.loads, content.splitlines())
                 for line in lines:
-                    told["files"] |= line["files"]
-                for month in told["files"].values():
+                    head["files"] |= line["files"]
+                for month in head["files"].values():
                     del month["stamp"]  # when the bars were written
-                del told["id"]  # a hash of that and of the rest
-                found[name] = told
+                del head["id"]  # a hash of that and of the rest
+                found[name] = head
             elif file != "current.json":
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"]

@@ -1,4 +1,4 @@
-"""What a demo leaves behind, held against the market that it came from."""
+"""The results of a demo, compared with the simulated market."""
 
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -40,7 +40,7 @@ def reference_of(home: Home) -> pl.DataFrame:
     )
 
 
-def test_master_is_what_the_specification_says_of_the_bars(demo: Home) -> None:
+def test_master_equals_the_specification_applied_to_the_bars(demo: Home) -> None:
     expected = slow_master(bars_of(demo), reference=reference_of(demo))
     assert_frame_equal(pl.read_parquet(demo.lake.master), expected, rel_tol=1e-9, abs_tol=1e-9)
 
@@ -52,7 +52,7 @@ def test_every_planted_event_is_found(demo: Home) -> None:
         b=pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date().max(),
     ).row(0)
     planted = market().truth(first, last).filter(pl.col("symbol").is_in(bars["symbol"].unique().implode()))
-    # before filters of reference data and cooldown, which may rightly take a planted event
+    # before filters by reference data and cooldown, which may remove a planted event
     found = pl.DataFrame(
         [(row["symbol"], row["event_type"], row["direction"], row["timestamp"]) for row in slow_detect(bars)],
         schema={
@@ -95,7 +95,7 @@ def test_bars_rebuilt_from_the_captured_trades_are_the_bars_served(demo: Home) -
     assert compared > 200
 
 
-# Consolidated update rules of the vendor: what a condition forbids (prices of high and low, of open and close, volume).
+# Consolidated update rules of the vendor: what a condition excludes from (high and low, open and close, volume).
 NO_HIGH_LOW = {2, 7, 12, 16, 37}
 NO_OPEN_CLOSE = {2, 5, 7, 10, 12, 16, 32, 37}
 NO_VOLUME = {16, 38}
@@ -157,19 +157,19 @@ def test_the_official_client_counts_what_the_lake_holds(demo: Home) -> None:
         aggregates = list(client.list_aggs(symbol, 1, "minute", first, last, adjusted=False, limit=1_000))
         between = {"timestamp_gte": nanoseconds["start"], "timestamp_lt": nanoseconds["end"]}
         trades = list(client.list_trades(symbol, limit=100, order="asc", **between))
-        asked = server.requests
+        requests = server.requests
         quotes = list(client.list_quotes(symbol, limit=100, order="asc", **between))
     assert len(aggregates) == bars.height > 2_000
     assert sum(bar.volume for bar in aggregates) == pytest.approx(bars["volume"].sum(), rel=1e-12)
-    held = tape.trades(window["event_id"])
-    assert [trade.sip_timestamp for trade in trades] == held["timestamp"].dt.epoch("ns").to_list()
-    assert asked > 4, "several pages"
+    stored = tape.trades(window["event_id"])
+    assert [trade.sip_timestamp for trade in trades] == stored["timestamp"].dt.epoch("ns").to_list()
+    assert requests > 4, "several pages"
     kept = tape.quotes(window["event_id"])
     times = {quote.sip_timestamp for quote in quotes}
     assert set(kept["timestamp"].dt.epoch("ns").to_list()) <= times
 
 
-def test_a_second_demo_asks_nothing_and_changes_no_byte(copy_of_demo: Home) -> None:
+def test_a_second_demo_sends_no_request_and_changes_no_byte(copy_of_demo: Home) -> None:
     before = copy_of_demo.bytes_of_lake()
     assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
     assert copy_of_demo.bytes_of_lake() == before
@@ -181,7 +181,7 @@ def test_a_lost_file_costs_one_request_and_changes_nothing_else(copy_of_demo: Ho
     (copy_of_demo.lake.root / lost).unlink()
     assert ": 1 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
     after = copy_of_demo.bytes_of_lake()
-    # the same tape; that it was fetched later stands in its certificate, and so in ledger and report
+    # the same tape; its later fetch time is in its certificate, and so in ledger and report
     assert {name for name in before | after if before.get(name) != after.get(name)} == {
         lost,
         "tape/plus/ledger.parquet",

@@ -1,4 +1,4 @@
-"""A demo that is killed again and again ends as one that never was."""
+"""A demo that is killed several times ends like an undisturbed one."""
 
 import random
 import time
@@ -12,7 +12,7 @@ import pytest
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 
 KILLS = 5
-# of the 17 stages of a demo; the last ones are left out, so that no kill comes too late
+# of the 17 stages of a demo, without the last ones, so that no kill comes too late
 STAGES = 14
 LONGEST_WAIT_S = 0.6
 
@@ -36,7 +36,7 @@ def test_five_kills_leave_the_lake_of_an_undisturbed_demo(demo: Home, tmp_path: 
     assert len(list((home.lake.root / "manifests" / "core").glob("*.parquet"))) == 1
 
 
-def test_runs_of_a_killed_demo_do_not_seem_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_a_killed_demo_are_not_shown_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home.make(tmp_path / "home")
     process = home.start("demo", *FLAGS)
     assert process.stdout

@@ -29,7 +29,7 @@ def smallcaps(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.delenv(name)
     monkeypatch.setenv("SMALLCAPS_HOME", str(home.folder))
     monkeypatch.chdir(home.folder.parent)
-    # the code location as a new process finds it: not yet loaded
+    # as in a new process, the code location is not yet loaded
     monkeypatch.delitem(sys.modules, "smallcaps_assets.definitions", raising=False)
 
     def run(command: str, lake: str, symbols: int, sessions: int) -> str:
@@ -54,7 +54,7 @@ def test_two_demos_in_one_process_have_two_lakes_and_status_counts_each(
     assert len(re.findall(r"^  (?:GO: every figure meets its target|NO-GO: .*)$", output, re.MULTILINE)) == 3
     assert re.search(r"lake .*/first: [1-9][0-9,]* requests, 0 retries in", output)
     assert "smallcaps ui --lake first --symbols 3 --sessions 4" in output
-    # Dagster's state of another lake lies in the home, apart; nothing is written elsewhere
+    # Dagster's state of another lake has a separate folder in the home; nothing else is written
     assert (home.folder / ".dagster" / "lakes").is_dir()
     assert not (home.folder / "lake").exists()
 

@@ -20,7 +20,7 @@ Fixtures = Callable[[str], Shell]
 
 
 def installs(command: str, shells: Fixtures) -> None:  # noqa: ARG001
-    """CI does it in a fresh environment, with the same words but for `-q`; the extra `dev` includes everything else."""
+    """CI does it in a fresh environment, with the same words except `-q`; the extra `dev` includes all others."""
     assert command in {"python -m pip install -e .", 'python -m pip install -e ".[dev]"'}
     assert 'python -m pip install -q -e ".[dev]"' in CI
 
@@ -34,7 +34,7 @@ def on_the_demo(command: str, shells: Fixtures) -> None:
 
 
 def demo_again(command: str, shells: Fixtures) -> None:
-    """On what it made before: nothing is fetched."""
+    """On its earlier lake: nothing is fetched."""
     assert ": 0 requests, 0 retries in " in shells("demo_shell").run(command)
 
 
@@ -43,12 +43,12 @@ def web_ui(command: str, shells: Fixtures) -> None:
 
 
 def exchange(command: str, shells: Fixtures) -> None:
-    """It answers; where the command asks for faults, perhaps with one."""
+    """It answers; with a fault if the command configures faults."""
     assert '"request_id"' in shells("demo_shell").serve(command, "/v3/reference/tickers?apiKey=any")
 
 
 def imports_in_order(command: str, shells: Fixtures) -> None:
-    """One after the other up to this one, as the page prints them."""
+    """All commands of the page up to this one, in order."""
     shell = shells("import_shell")
     for _, other in commands():
         if other.startswith("smallcaps import windows") and not (shell.folder / "old_tape").exists():
@@ -60,14 +60,14 @@ def imports_in_order(command: str, shells: Fixtures) -> None:
 
 
 def at_the_vendor(command: str, shells: Fixtures) -> None:
-    """With a key, on the lake of the imports; the exchange of this machine answers for the vendor."""
+    """With a key, on the lake of the imports; the exchange on this machine stands in for the vendor."""
     windows = next(other for _, other in commands() if other.startswith("smallcaps import windows"))
     imports_in_order(windows, shells)
     assert shells("import_shell").run(command)
 
 
 IMPORTS = re.compile(r"smallcaps import |smallcaps manifest --master lake/events/adopted\.parquet ")
-# the first pattern that matches says how a command is tried; a command that none matches is a failure
+# the first matching pattern decides how a command is run; a command without a match fails
 RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"python -m pip install ", installs),
     (r"pytest ", runs_the_tests),
@@ -83,7 +83,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
 
 @pytest.fixture
 def shells(request: pytest.FixtureRequest) -> Fixtures:
-    """Folders to run commands in, each made when it is first needed."""
+    """Folders to run commands in, each created on first use."""
 
     def shell(name: str) -> Shell:
         found = request.getfixturevalue(name)

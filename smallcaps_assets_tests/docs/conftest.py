@@ -1,4 +1,4 @@
-"""Folders in which the commands of the documents run: one with the demo's lake, one with data that a user brings."""
+"""Folders in which the commands of the documents run: one with the demo's lake, one with a user's data."""
 
 import json
 import shutil
@@ -57,20 +57,20 @@ def yaml_block(page: str, key: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def demo_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A copy of the demo's home, whose settings say how large that is, and what the documents name besides."""
+    """A copy of the demo's home with settings of its size, and the other files that the documents name."""
     folder = tmp_path_factory.mktemp("docs") / "home"
     shutil.copytree(demo.folder, folder)
     change_config(folder, {"source": {"embedded": {"symbols": SYMBOLS}}, "history": {"first_session": first_session()}})
     lower = yaml_block("docs/experiments.md", "detectors")
     (folder / "lower.yaml").write_text(yaml.safe_dump(lower), encoding="utf-8")
-    (folder / "core_20251202_031500_marks.json").write_text(labels(Lake(folder / "lake")), encoding="utf-8")
+    (folder / "core_20251202_031500_labels.json").write_text(labels(Lake(folder / "lake")), encoding="utf-8")
     with Shell(folder) as shell:
         yield shell
 
 
 @pytest.fixture(scope="session")
 def import_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A home with the vendor's settings of the README, but an exchange on this machine, and a user's own files."""
+    """A home with the vendor's settings of the README, but an exchange on this machine, and files of a user."""
     base = tmp_path_factory.mktemp("vendor")
     folder = Home.make(base / "home").folder
     exchange = Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER))
@@ -82,7 +82,7 @@ def import_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for file in (demo.folder / "lake" / "bars" / "minute").rglob("*.parquet"):
             target = base / "minute" / file.parent.name / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            # as an earlier system kept them: New York times without a zone
+            # as an earlier system stored them: New York times without a zone
             local = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
             pl.read_parquet(file, hive_partitioning=False).with_columns(local).write_parquet(target)
         master = pl.read_parquet(demo.folder / "lake" / "events" / "master.parquet")
@@ -99,7 +99,7 @@ def first_session() -> date:
 
 
 def labels(lake: Lake) -> str:
-    """What the page of core's review sheet exports where every event is good."""
+    """The export of core's review sheet with every event labeled good."""
     manifest_id = str(ManifestStore.in_lake(lake, "core").current_id())
     sheet = ReviewStore(lake, "core").sheet(manifest_id)
     label = {"mark": "good", "at": "2025-12-03T09:00:00.000Z"}

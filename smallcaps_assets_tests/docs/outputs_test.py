@@ -1,4 +1,4 @@
-"""What documents quote is what the product prints."""
+"""Output that documents quote equals the output of the product."""
 
 import ast
 import re
@@ -9,12 +9,12 @@ from smallcaps_assets_tests.docs.pages import blocks
 from smallcaps_assets_tests.docs.shell import Shell
 from smallcaps_assets_tests.repository import REPOSITORY
 
-# lines of an example, which differ from an output in numbers only: page, how the line begins, command
+# lines of examples, which may differ from the output in numbers only: page, start of the line, command
 EXAMPLES = [
     ("docs/imports.md", "expected:", "smallcaps coverage"),
     ("docs/imports.md", "symbols:", "smallcaps coverage"),
     ("docs/imports.md", "sessions:", "smallcaps coverage"),
-    ("docs/review.md", "review of", "smallcaps review core_20251202_031500_marks.json"),
+    ("docs/review.md", "review of", "smallcaps review core_20251202_031500_labels.json"),
     (
         "docs/experiments.md",
         "events",
@@ -53,7 +53,7 @@ def test_an_example_of_an_output_differs_in_numbers_only(
 
 
 def texts_of_the_product() -> str:
-    """Every text of the sources; where a value is inserted, a line break."""
+    """Every text of the sources; inserted values become line breaks."""
     texts = []
     for file in (REPOSITORY / "smallcaps_assets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -70,7 +70,7 @@ def test_every_quoted_message_is_one_of_the_product(page: str) -> None:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     quoted = re.findall(r'"([^"\n]+)"', prose)
-    # what is between the values that a message names
+    # the text between the values of a message
     pieces = {
         piece.strip() for quote in quoted for piece in re.split(r"…|HTTP|\d+(?: s\b)?", quote) if len(piece.split()) > 1
     }

@@ -1,4 +1,4 @@
-"""The documents of the repository, taken apart: fenced blocks, links, headings."""
+"""The documents of the repository: their fenced blocks, links and headings."""
 
 import re
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ PAGES: Final = (
     *sorted((REPOSITORY / "docs").rglob("*.md")),
     *sorted((REPOSITORY / "deploy").rglob("*.md")),
 )
-# pages whose blocks are run; those of deploy/ are about servers that a test does not install
+# pages whose blocks are run; those of deploy/ need servers that tests do not install
 EXECUTED: Final = tuple(page for page in PAGES if REPOSITORY / "deploy" not in page.parents)
 
 _FENCE: Final = re.compile(
@@ -23,7 +23,7 @@ _HEADING: Final = re.compile(r"^#+ (?P<text>.*)$", re.MULTILINE)
 
 
 class Block(NamedTuple):
-    """A fenced block, and where it is."""
+    """A fenced block and its place."""
 
     page: str
     line: int

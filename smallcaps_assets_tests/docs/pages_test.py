@@ -44,11 +44,11 @@ def test_the_readme_is_short():
     assert README.stat().st_size <= 8_192
 
 
-def test_every_block_says_what_it_is():
+def test_every_block_names_its_language():
     assert [block.place for block in blocks() if block.language not in LANGUAGES] == []
 
 
-def test_every_section_that_the_code_cites_is_in_the_specification():
+def test_every_section_cited_in_the_code_exists():
     text = (REPOSITORY / "docs" / "specification.md").read_text(encoding="utf-8")
     numbers = set(re.findall(r"^#+ (\d+(?:\.\d+)?)\.? ", text, re.MULTILINE))
     cited = {}

@@ -1,4 +1,4 @@
-"""Commands of the documents, run in a folder as a user runs them."""
+"""Commands of the documents, run in a folder as by a user."""
 
 import os
 import shlex
@@ -25,15 +25,15 @@ ENDS_S: Final = 60
 class Shell:
     """A folder, and the environment of the commands that run in it.
 
-    `smallcaps` is that of these sources. A command runs once, however many documents name it.
+    `smallcaps` runs from these sources. A command runs once, even if several documents name it.
     """
 
     client: MarketDataClient
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("SMALLCAPS", "DAGSTER"))}
-        self._environment = own | {"SMALLCAPS_HOME": str(folder)} | (environment or {})
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SMALLCAPS", "DAGSTER"))}
+        self._environment = inherited | {"SMALLCAPS_HOME": str(folder)} | (environment or {})
         self._outputs: dict[str, str] = {}
         self._servers: list[subprocess.Popen[bytes]] = []
 
@@ -47,7 +47,7 @@ class Shell:
             _end(server)
 
     def run(self, command: str) -> str:
-        """Run a command to its end, which must be a good one; returns what it printed."""
+        """Run a command, which must succeed; returns its output."""
         if command not in self._outputs:
             done = subprocess.run(
                 self._arguments(command),
@@ -107,7 +107,7 @@ def _answer(url: str, server: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """End a server as Ctrl-C does."""
+    """Stop a server as Ctrl-C does."""
     if server.poll() is None:
         server.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
     try:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.bars.lengths import LEAST_BARS, LEAST_BITS
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.settings.settings import PROFILES, load_settings
@@ -38,6 +39,7 @@ def per_profile(name: str, cell: str) -> str:
 
 
 STATED = [
+    ("1", f"k^n >= 2^{LEAST_BITS} and there are at least {LEAST_BARS} of them"),
     ("2", row("PM", f"[{CLOCK.premarket_open:%H:%M}, {CLOCK.regular_open:%H:%M})")),
     ("2", row("RTH", f"[{CLOCK.regular_open:%H:%M}, {CLOCK.regular_close:%H:%M})")),
     ("2", row("AH", f"[{CLOCK.regular_close:%H:%M}, {CLOCK.afterhours_close:%H:%M})")),
@@ -159,7 +161,7 @@ STATED = [
 
 
 @pytest.mark.parametrize(("section", "words"), STATED, ids=[f"{section} {words[:50]}" for section, words in STATED])
-def test_every_number_is_that_of_the_settings(section: str, words: str) -> None:
+def test_every_number_equals_the_settings(section: str, words: str) -> None:
     assert words in SECTIONS[section] or words in " ".join(SECTIONS[section].split())
 
 
@@ -168,7 +170,7 @@ def test_the_drift_allowed_in_pm_and_rth_is_the_same() -> None:
 
 
 def cells(section: str, first: str) -> list[str]:
-    """The cells of the row of a table that begins so."""
+    """The cells of the table row that starts with the cell `first`."""
     (line,) = [line for line in SECTIONS[section].splitlines() if line.startswith(f"| {first} |")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 

@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import Final, NamedTuple
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -22,7 +23,7 @@ LAWS: Final = settings(
 )
 SECOND: Final = 1_000_000_000
 STREAM_START_US: Final = 1_762_180_200 * 1_000_000
-# edges on and beside those of the intervals
+# edges on and next to those of the intervals
 OFFSETS_MS: Final = (-2_000, 0, 1, 123, 124, 200, 500, 999, 1_000, 1_001, 1_500, 2_000, 3_333, 62_000, 130_000)
 LENGTHS_MS: Final = (0, 1, 50, 400, 1_000, 2_500, 60_000)
 RATES: Final = (3.0, 1.0, 0.7, 0.5)
@@ -43,7 +44,7 @@ class Case(NamedTuple):
         return sorted(set(times.dt.epoch("ns").to_list()))
 
     def rate_at(self, time_ns: int) -> float | None:
-        """The rate that applies; None where every row is kept."""
+        """The rate in force; None where every row is kept."""
         rates: list[float | None] = []
         edges = self.windows.with_columns(pl.col("start", "timestamp", "end").dt.epoch("ns"))
         for name, start, at, end in edges.select("event_id", "start", "timestamp", "end").iter_rows():
@@ -78,7 +79,7 @@ def times_of(quotes: pl.DataFrame) -> list[int]:
 
 
 def thin_slowly(case: Case) -> pl.DataFrame:
-    """The rows that are kept, decided row by row."""
+    """The kept rows, decided one by one."""
     times, book = times_of(case.quotes), list(case.quotes.select(*BOOK).iter_rows())
     rates = [case.rate_at(time) for time in times]
     edges = case.edges()
@@ -123,6 +124,7 @@ def test_rows_before_events_and_of_events_within_budget_are_kept(case: Case) -> 
         assert case.rate_at(time) is not None or number in numbers
 
 
+@pytest.mark.slow
 @LAWS
 @given(cases())
 def test_thinning_is_idempotent(case: Case) -> None:
@@ -130,6 +132,7 @@ def test_thinning_is_idempotent(case: Case) -> None:
     assert_frame_equal(case._replace(quotes=once).thinned(), once)
 
 
+@pytest.mark.slow
 @LAWS
 @given(cases())
 def test_book_is_unchanged_at_every_tick_and_outside_thinned_ranges(case: Case) -> None:

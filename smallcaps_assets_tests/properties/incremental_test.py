@@ -45,7 +45,7 @@ PLACES = st.integers(0, 10_000)
 
 
 class ShardOfChangingBars(RuleBasedStateMachine):
-    """One symbol of a lake, whose shard is brought up to date and compared after every step."""
+    """One symbol of a lake, whose shard is updated and compared after every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,41 +78,41 @@ class ShardOfChangingBars(RuleBasedStateMachine):
         os.utime(path, ns=(now, now))
 
     @rule(days=st.integers(1, 8), rewritten=st.lists(PLACES, max_size=2))
-    def sessions_come(self, days: int, rewritten: list[int]) -> None:
+    def add_sessions(self, days: int, rewritten: list[int]) -> None:
         for place in rewritten if self.months() else ():
             self.is_written_again(place)
         self.store([day for day in DAYS if day not in self.stored_days()][:days], BARS)
 
     @rule(days=st.integers(1, 3))
-    def later_sessions_come(self, days: int) -> None:
+    def add_later_sessions(self, days: int) -> None:
         self.store([day for day in DAYS if day not in self.stored_days()][-days:], BARS)
 
     @rule(days=st.integers(1, 3))
-    def sessions_without_an_event_come(self, days: int) -> None:
+    def add_sessions_without_events(self, days: int) -> None:
         self.store([day for day in DAYS if day not in self.stored_days()][:days], BARS.with_columns(volume=pl.lit(1.0)))
 
     @precondition(lambda self: self.stored_days())
     @rule(place=PLACES, share=st.sampled_from([0.0, 0.001, 0.5, 3.0]))
-    def a_session_changes(self, place: int, share: float) -> None:
+    def change_a_session(self, place: int, share: float) -> None:
         day = self.stored_days()[place % len(self.stored_days())]
         changed = BARS.filter(day == DAY).with_columns((pl.col("volume") * share).ceil())
         self.store([day], changed.filter(pl.col("volume") > 0))
 
     @precondition(lambda self: self.months())
     @rule(place=PLACES)
-    def a_month_is_lost(self, place: int) -> None:
+    def lose_a_month(self, place: int) -> None:
         self.months()[place % len(self.months())].unlink()
 
     def shard_files(self) -> list[Path]:
         return [self.lake.shard(SYMBOL), self.lake.shard_coverage(SYMBOL)]
 
     @rule(place=st.integers(0, 1))
-    def a_file_of_the_shard_is_lost(self, place: int) -> None:
+    def lose_a_file_of_the_shard(self, place: int) -> None:
         self.shard_files()[place].unlink(missing_ok=True)
 
     @precondition(lambda self: self.versions)
     @rule(places=st.tuples(PLACES, PLACES))
-    def files_of_a_shard_of_different_times_meet(self, places: tuple[int, int]) -> None:
+    def mix_files_of_two_versions_of_the_shard(self, places: tuple[int, int]) -> None:
         """As left by a copy made during a write, a restored backup or a kill between two files."""
         for number, path in enumerate(self.shard_files()):
             content = self.versions[places[number] % len(self.versions)][number]
@@ -122,13 +122,13 @@ class ShardOfChangingBars(RuleBasedStateMachine):
                 path.write_bytes(content)
 
     @rule(torn=st.integers(1, 400))
-    def the_table_of_coverage_is_torn(self, torn: int) -> None:
+    def truncate_the_coverage_table(self, torn: int) -> None:
         path = self.lake.shard_coverage(SYMBOL)
         if path.exists():
             path.write_bytes(path.read_bytes()[:-torn])
 
     @rule(place=st.integers(0, len(SETTINGS) - 1))
-    def settings_change(self, place: int) -> None:
+    def change_settings(self, place: int) -> None:
         self.settings = SETTINGS[place]
 
     @invariant()

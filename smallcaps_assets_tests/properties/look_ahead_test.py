@@ -1,4 +1,4 @@
-"""No look-ahead: except for the HINDSIGHT columns, nothing of an event depends on later data."""
+"""No look-ahead: except for the HINDSIGHT columns, events do not depend on later data."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ def found(bars: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
     return detect(bars, sessions, params).events
 
 
-def another_future(bars: pl.DataFrame, moment: datetime, seed: int) -> pl.DataFrame:
+def with_another_future(bars: pl.DataFrame, moment: datetime, seed: int) -> pl.DataFrame:
     """`bars` unchanged up to `moment`; later bars have other prices and volumes, and some are removed."""
     rng = random.Random(seed)  # noqa: S311
     later = bars.filter(pl.col("timestamp") >= moment)
@@ -73,7 +73,7 @@ def require_no_look_ahead(bars: pl.DataFrame, moment: datetime, seed: int) -> in
     """Compare the events known at `moment` under two futures; return their number."""
     params = everything_found()
     as_it_was = known(found(bars, params), moment)
-    for future in (another_future(bars, moment, seed), bars.filter(pl.col("timestamp") < moment)):
+    for future in (with_another_future(bars, moment, seed), bars.filter(pl.col("timestamp") < moment)):
         assert_frame_equal(known(found(future, params), moment), as_it_was, check_exact=True)
     return as_it_was.height
 
@@ -104,7 +104,7 @@ def test_completed_cooldown_window_is_final_without_filters(bars: pl.DataFrame, 
     good = clean_bars(bars).good
     moment = data.draw(st.sampled_from(moments(good)))
     over = moment - timedelta(minutes=params.cooldown.window_min)
-    futures = (good, another_future(good, moment, seed))
+    futures = (good, with_another_future(good, moment, seed))
     as_it_was, as_it_may_be = (known(found(future, params), over) for future in futures)
     assert_frame_equal(as_it_may_be, as_it_was, check_exact=True)
 
@@ -126,7 +126,7 @@ def peeking(peek: Peek, params: DetectorParams) -> Mapping[str, Signals]:
     return peek(signals(params))
 
 
-def sees_the_next_close(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
+def uses_the_next_close(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
     """Tape speed that requires the move to continue in the next minute."""
     speed = honest["tape_speed"]
     assert speed.up
@@ -134,14 +134,14 @@ def sees_the_next_close(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
     return {**honest, "tape_speed": speed._replace(up=speed.up._replace(candidate=speed.up.candidate & goes_on))}
 
 
-def knows_the_high_of_the_day(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
+def uses_the_high_of_the_day(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
     """An opening range that extends to the end of the day."""
     broken = honest["opening_range_break"]
     whole_day = {**broken.features, "range_low": pl.col("low").min().over("day_start") * 1.02}
     return {**honest, "opening_range_break": broken._replace(features=whole_day)}
 
 
-def stops_before_it_rises(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
+def uses_the_next_minute(honest: Mapping[str, Signals]) -> Mapping[str, Signals]:
     """A flush that ignores those that reverse in the next minute, a small look-ahead."""
     flush = honest["flush"]
     assert flush.down
@@ -149,7 +149,7 @@ def stops_before_it_rises(honest: Mapping[str, Signals]) -> Mapping[str, Signals
     return {**honest, "flush": flush._replace(down=flush.down._replace(candidate=flush.down.candidate & goes_on))}
 
 
-@pytest.mark.parametrize("peek", [sees_the_next_close, knows_the_high_of_the_day, stops_before_it_rises])
+@pytest.mark.parametrize("peek", [uses_the_next_close, uses_the_high_of_the_day, uses_the_next_minute])
 def test_detector_with_look_ahead_is_caught(peek: Peek, monkeypatch: pytest.MonkeyPatch) -> None:
     bars = clean_bars(lively_bars(1, 3, WEEK)).good
     some = moments(bars)[5::9]

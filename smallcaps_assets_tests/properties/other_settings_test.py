@@ -1,4 +1,4 @@
-"""The package against the slow implementation of the specification under unusual settings: odd windows, zeros."""
+"""The package against the slow implementation of the specification under settings such as odd windows and zeros."""
 
 from datetime import date
 from typing import Any
@@ -101,7 +101,7 @@ def test_baseline_may_span_most_of_a_day(baseline: int) -> None:
     assert_same(found, slow_spec.master(bars, params=slow_spec.altered({"features": {"baseline_bars": baseline}})))
 
 
-def test_zero_trades_over_zero_trades_is_no_speed() -> None:
+def test_a_tape_speed_baseline_of_zero_trades_finds_no_event() -> None:
     changes = {"detectors": {"tape_speed": {"min_transactions": 0}}}
     green, red = (10.0, 10.02, 9.98, 10.01, 100_000.0, 0), (10.0, 10.02, 9.98, 9.99, 100_000.0, 0)
     assert (

@@ -71,6 +71,30 @@ def reference() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=REFERENCE, orient="row")
 
 
+@cache
+def base() -> Settings:
+    return load_settings(overrides=BASE)
+
+
+@cache
+def master_of_base() -> pl.DataFrame:
+    return master(base())
+
+
+@cache
+def events() -> pl.DataFrame:
+    return lively_master(3, 900)
+
+
+def manifest(settings: Settings) -> pl.DataFrame:
+    return select_events(events(), settings.profiles["plus"], settings.ranking).manifest
+
+
+@cache
+def manifest_of_base() -> pl.DataFrame:
+    return manifest(base())
+
+
 def master(settings: Settings) -> pl.DataFrame:
     sessions = sessions_between(date(2025, 10, 27), date(2025, 12, 5), settings.sessions)
     found = detect(bars(), sessions, settings.detection, reference=reference())
@@ -78,16 +102,19 @@ def master(settings: Settings) -> pl.DataFrame:
 
 
 # wide limits, so that the effect of a threshold is not hidden by a cap
-ROOM = {"max_per_symbol": 40, "max_per_symbol_day": 8, "extension": {"max_extended_share": 0.9, "min_spike_x": 20.0}}
-BASE = {"profiles": {"plus": ROOM}}
+WIDE_LIMITS = {
+    "max_per_symbol": 40,
+    "max_per_symbol_day": 8,
+    "extension": {"max_extended_share": 0.9, "min_spike_x": 20.0},
+}
+BASE = {"profiles": {"plus": WIDE_LIMITS}}
 DOCUMENT = load_settings(overrides=BASE).model_dump()
 DETECTION = [leaf for group in GROUPS for leaf in leaves(DOCUMENT[group], (group,))]
 
 
 @pytest.mark.parametrize(("path", "value"), DETECTION, ids=[".".join(path) for path, _ in DETECTION])
 def test_every_detection_setting_changes_master(path: tuple[str, ...], value: Any) -> None:
-    before = master(load_settings(overrides=BASE))
-    assert any(not master(settings).equals(before) for settings in changed_settings(path, value))
+    assert any(not master(settings).equals(master_of_base()) for settings in changed_settings(path, value))
 
 
 SELECTION = [
@@ -99,13 +126,9 @@ SELECTION = [
 
 @pytest.mark.parametrize(("path", "value"), SELECTION, ids=[".".join(path) for path, _ in SELECTION])
 def test_every_profile_setting_changes_the_manifest(path: tuple[str, ...], value: Any) -> None:
-    base = load_settings(overrides=BASE)
-    rows = lively_master(3, 900)
-    before = select_events(rows, base.profiles["plus"], base.ranking).manifest
     tried = list(changed_settings(path, value))
     if path[-1] == "max_events":
         tried = [load_settings(overrides=_merged(BASE, nested(path, 10)))]
-    manifests = [select_events(rows, other.profiles["plus"], other.ranking).manifest for other in tried]
-    assert any(not manifest.equals(before) for manifest in manifests)
-    hashes = {profile_hash(other.profiles["plus"], other.ranking) for other in [base, *tried]}
+    assert any(not manifest(settings).equals(manifest_of_base()) for settings in tried)
+    hashes = {profile_hash(settings.profiles["plus"], settings.ranking) for settings in [base(), *tried]}
     assert len(hashes) == len(tried) + 1, "every variant has a different hash"

@@ -47,12 +47,14 @@ def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
     assert_frame_equal(found, expected, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames())
 def test_master_equals_the_specification(bars: pl.DataFrame) -> None:
     assert_same(master_of(bars), slow_spec.master(bars))
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames(), st.integers(0, 1_000))
 def test_reference_data_filters_known_symbols(bars: pl.DataFrame, seed: int) -> None:
@@ -64,9 +66,9 @@ def test_reference_data_filters_known_symbols(bars: pl.DataFrame, seed: int) -> 
 @given(bars_frames())
 def test_quarantine_equals_the_specification(bars: pl.DataFrame) -> None:
     clean = clean_bars(bars)
-    good, refused = slow_spec.clean(bars)
+    good, bad = slow_spec.clean(bars)
     assert_frame_equal(clean.good, good)
-    assert clean.quarantined.height == refused.height == bars.height - good.height
+    assert clean.quarantined.height == bad.height == bars.height - good.height
 
 
 @SLOW
@@ -102,7 +104,7 @@ def test_thinning_equals_the_specification(quotes: pl.DataFrame, by_change: bool
     assert_frame_equal(thinned, slow_spec.thin(quotes, by_change=by_change, hz=hz))
 
 
-def with_dull_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
+def with_illiquid_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     """`bars` with the volumes of some days reduced, so that days lie on both sides of the limits."""
     day = pl.struct("symbol", new_york_date(pl.col("timestamp")))
     draw = day.hash(seed) % 4
@@ -110,18 +112,19 @@ def with_dull_days(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     return bars.with_columns(volume=(pl.col("volume") * share).ceil())
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames(), st.integers(0, 1_000))
-def test_days_that_trade_too_little_equal_the_specification(bars: pl.DataFrame, seed: int) -> None:
-    dull = with_dull_days(bars, seed)
+def test_illiquid_days_equal_the_specification(bars: pl.DataFrame, seed: int) -> None:
+    dull = with_illiquid_days(bars, seed)
     assert_same(master_of(dull), slow_spec.master(dull))
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_lively_days_among_dull_ones(seed: int) -> None:
+def test_liquid_days_among_illiquid_ones_equal_the_specification(seed: int) -> None:
     days = [date(2025, 10, 30) + timedelta(days=offset) for offset in range(34)]
     trading = [day for day in days if day in slow_spec.xnys(days[0], days[-1])]
-    bars = with_dull_days(lively_bars(seed, 3, trading), seed)
+    bars = with_illiquid_days(lively_bars(seed, 3, trading), seed)
     sessions = sessions_between(trading[0], trading[-1], default_settings().sessions)
     found = detect(clean_bars(bars).good, sessions, default_settings().detection)
     assert_same(build_master(found.events, default_settings().cooldown), slow_spec.master(bars))
@@ -130,7 +133,7 @@ def test_lively_days_among_dull_ones(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_lively_weeks_with_a_half_day_and_daylight_saving(seed: int) -> None:
+def test_weeks_with_a_half_day_or_a_dst_change_equal_the_specification(seed: int) -> None:
     days = [date(2025, 10, 30) + timedelta(days=offset) for offset in range(34)]
     trading = [day for day in days if day in slow_spec.xnys(days[0], days[-1])]
     bars = lively_bars(seed, 3, trading)

@@ -1,4 +1,4 @@
-"""One platform for all tests of this package; each test finds it running, with nothing fetched."""
+"""One platform for all tests of this package; it is running and has no bars when a test starts."""
 
 from collections.abc import Iterator
 
@@ -15,5 +15,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture
 def platform(shared: Platform) -> Platform:
-    shared.begin_anew()
+    shared.reset()
     return shared

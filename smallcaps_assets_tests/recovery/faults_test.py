@@ -1,4 +1,4 @@
-"""Something is killed, hangs or is cancelled while bars are fetched: work completes, nothing is lost or stays taken."""
+"""Kills, hangs and cancellations while bars are fetched: work completes, nothing is lost, no slot stays taken."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def kill(*processes: psutil.Process) -> None:
 
 
 def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) -> None:
-    """Wait until one repetition of the run has succeeded; then no slot is taken and only these requests came twice."""
+    """Wait for a successful repetition of the run; no slot is taken then, and only these requests were sent twice."""
     until("the retry succeeds", lambda: [run.status for run in platform.retries_of(run_id)] == [SUCCESS], RUNS_S)
     assert platform.run(run_id).status == FAILURE
     assert platform.months() == PER_RUN * MONTHS
@@ -40,26 +40,26 @@ def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) ->
 
 
 def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:
-    held = platform.hold()
+    hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     kill(platform.worker(run_id))
-    held.release()
-    expect_retry(platform, run_id, held.waiting)
+    hold.release()
+    expect_retry(platform, run_id, hold.waiting)
 
 
 def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
-    held = platform.hold()
+    hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     at_work = platform.worker(run_id)
-    # the child that holds the definitions: its parent, the code server, does not notice
+    # the child process with the definitions: its parent, the code server, does not notice
     kill(*platform.services("grpc"))
     platform.wait_until_ended("the child of the code server")
     assert not platform.services(DAEMON, WEB_SERVER, *CODE)
     assert is_running(at_work)
     platform.start()
-    held.release()
+    hold.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
     assert not platform.retries_of(run_id)
     assert platform.requested_twice() == []
@@ -79,9 +79,9 @@ def test_all_services_end_when_one_dies(platform: Platform, word: str, name: str
 
 
 def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
-    held = platform.hold()
+    hold = platform.hold()
     backfill_id = platform.backfill()
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     at_work = platform.slot_holder()
     worker = platform.worker(at_work)
     kill(*platform.services(DAEMON))
@@ -92,69 +92,69 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
 
     kill(*platform.ui.processes())
     assert platform.slots_taken() == 1
-    held.release()
+    hold.release()
     platform.start()
     until("the backfill ends", lambda: platform.backfill_status(backfill_id).startswith("COMPLETED"), RUNS_S)
     assert platform.backfill_status(backfill_id) == "COMPLETED_SUCCESS"
     ended = Counter(run.status for run in platform.runs() if run.tags.get("dagster/backfill") == backfill_id)
-    # each run once, and the one that was under way once more
+    # each run once, and the interrupted one again
     assert set(ended) == {SUCCESS, FAILURE}
     assert ended[SUCCESS] == SYMBOLS // PER_RUN
     assert platform.run(at_work).status == FAILURE
     assert [run.status for run in platform.retries_of(at_work)] == [SUCCESS]
     assert platform.months() == SYMBOLS * MONTHS
-    assert platform.requested_twice() == sorted(held.waiting)
+    assert platform.requested_twice() == sorted(hold.waiting)
     assert not platform.runs(*UNDER_WAY)
     assert platform.slots_taken() == 0
 
 
 def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
-    held = platform.hold()
+    hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     # the code server's child stays for its run
     left, at_work = platform.services(DAEMON, WEB_SERVER, "code-server"), platform.worker(run_id)
     assert len(left) == 3
     kill(psutil.Process(platform.ui.process.pid))
-    # at once: the next waits for the daemon of this one
+    # without delay: the next web UI waits for the daemon of this one
     platform.start()
     assert not wait_until_gone(left, within_s=20)
     # the run needs no service
     assert is_running(at_work)
-    held.release()
+    hold.release()
     until("the run ends", lambda: platform.run(run_id).status == SUCCESS, RUNS_S)
     assert platform.requested_twice() == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal there")
-def test_a_run_under_way_when_the_web_ui_is_terminated_is_repeated_by_the_next(platform: Platform) -> None:
-    held = platform.hold()
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_a_run_interrupted_by_the_end_of_the_web_ui_is_repeated_by_the_next(platform: Platform) -> None:
+    hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     platform.ui.process.send_signal(signal.SIGTERM)
-    # slow enough for the signal to arrive before everything is fetched
-    held.latency_s = 2.0
-    held.release()
+    # so slow that the signal arrives before everything is fetched
+    hold.latency_s = 2.0
+    hold.release()
     platform.ui.require_end()
     assert platform.ui.process.returncode == 0
-    held.latency_s = 0.0
+    hold.latency_s = 0.0
     kept = platform.months()
     assert kept < PER_RUN * MONTHS
-    platform.gate.asked.clear()
+    platform.gate.requests.clear()
     platform.start()
     expect_retry(platform, run_id, [])
-    assert len(platform.gate.asked) == PER_RUN * MONTHS - kept
+    assert len(platform.gate.requests) == PER_RUN * MONTHS - kept
 
 
 def test_a_run_that_hangs_is_ended_and_repeated(platform: Platform) -> None:
-    held = platform.hold()
-    # the repetition has the same limit, and needs some of it on a busy machine
+    hold = platform.hold()
+    # the repetition has the same limit, part of which it needs on a busy machine
     run_id = platform.launch(0, PER_RUN - 1, **{"dagster/max_runtime": "20"})
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     hanging = platform.worker(run_id)
     until("the run is ended", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
     assert not is_running(hanging)
-    held.release()
+    hold.release()
     until("a retry succeeds", lambda: SUCCESS in [run.status for run in platform.retries_of(run_id)], RUNS_S)
     assert platform.months() == PER_RUN * MONTHS
     assert platform.slots_taken() == 0
@@ -162,12 +162,12 @@ def test_a_run_that_hangs_is_ended_and_repeated(platform: Platform) -> None:
 
 @pytest.mark.parametrize("without_code_server", [False, True])
 def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_code_server: bool) -> None:
-    held = platform.hold()
+    hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
-    platform.wait_until_it_waits(held)
+    platform.wait_until_it_waits(hold)
     at_work = platform.worker(run_id)
     if without_code_server:
-        # started again since the run began
+        # restarted since the run started
         kill(*platform.services(*CODE))
         platform.wait_until_ended("the code server")
         platform.start()
@@ -175,7 +175,7 @@ def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_co
     assert not is_running(at_work)
     assert platform.run(run_id).status == CANCELED
     until("its slot is free", lambda: platform.slots_taken() == 0, RUNS_S)
-    held.release()
+    hold.release()
     assert not platform.retries_of(run_id)
 
 
@@ -197,7 +197,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="a small disk is mounted")
-def test_a_full_disk_is_named_and_work_continues_when_it_has_room(platform: Platform) -> None:
+def test_a_full_disk_is_named_and_work_continues_once_it_has_space(platform: Platform) -> None:
     with small_disk(platform.lake / "bars", "300k") as resize:
         run_id = platform.launch(0, PER_RUN - 1)
         until("the run fails", lambda: platform.run(run_id).status == FAILURE, RUNS_S)
@@ -207,11 +207,11 @@ def test_a_full_disk_is_named_and_work_continues_when_it_has_room(platform: Plat
         assert re.search(words, platform.failure_of(run_id))
         kept = platform.months()
         assert 0 < kept < PER_RUN * MONTHS
-        # a repetition would meet the same disk
+        # a repetition would fail in the same way
         assert not platform.retries_of(run_id)
         resize("50m")
-        platform.gate.asked.clear()
+        platform.gate.requests.clear()
         platform.ui.run(["minute_bars"], *platform.ui.symbols()[:PER_RUN])
         assert platform.months() == PER_RUN * MONTHS
-        assert len(platform.gate.asked) == PER_RUN * MONTHS - kept
+        assert len(platform.gate.requests) == PER_RUN * MONTHS - kept
         assert not list(platform.lake.rglob("*.part"))

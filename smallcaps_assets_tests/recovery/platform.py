@@ -60,8 +60,8 @@ mutation ($ids: [String!]!) { terminateRuns(runIds: $ids, terminatePolicy: SAFE_
 } }"""
 
 
-class Held:
-    """A rule of a gate: passes some requests for bars, then holds the others until released.
+class HoldRequests:
+    """A rule of the gate: passes some requests for bars, then holds the others until `release`.
 
     After that each takes `latency_s`.
     """
@@ -96,7 +96,7 @@ class Platform:
 
     def __init__(self, folder: Path, intervals: Mapping[str, int] = SHORT) -> None:
         self.home = folder / "home"
-        # processes of this lake are found by its name
+        # the name identifies the processes of this lake
         self.lake = folder / f"lake-{os.getpid()}-{folder.name}"
         self.gate = Gate(Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER)))
         self.server = serve(self.gate)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ class Platform:
         assert service in line
         assert "ended" in line
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Delete bars and recorded requests, and start the web UI if it is not running."""
         if self.ui.process.poll() is not None:
             self.start()
@@ -139,18 +139,18 @@ class Platform:
         until("nothing is under way", lambda: not self.runs(*UNDER_WAY), RUNS_S)
         shutil.rmtree(self.lake / "bars", ignore_errors=True)
         self.gate.rule = lambda path, query: None  # noqa: ARG005
-        self.gate.asked.clear()
+        self.gate.requests.clear()
 
-    def hold(self) -> Held:
+    def hold(self) -> HoldRequests:
         """Pass a few requests for bars and hold the others."""
-        self.gate.rule = held = Held(LET_THROUGH)
-        return held
+        self.gate.rule = hold = HoldRequests(LET_THROUGH)
+        return hold
 
-    def wait_until_it_waits(self, held: Held) -> None:
+    def wait_until_it_waits(self, hold: HoldRequests) -> None:
         """Wait until the passed requests are published and every thread of the run waits for a response."""
         until(
             "the run waits for answers",
-            lambda: self.months() == LET_THROUGH and len(held.waiting) == THREADS,
+            lambda: self.months() == LET_THROUGH and len(hold.waiting) == THREADS,
             RUNS_S,
         )
 
@@ -240,7 +240,7 @@ class Platform:
 
     def requested_twice(self) -> list[str]:
         """Requests for bars that were sent more than once."""
-        times = Counter(path for path, _ in self.gate.asked if BARS in path)
+        times = Counter(path for path, _ in self.gate.requests if BARS in path)
         return sorted(path for path, number in times.items() if number > 1)
 
     def months(self) -> int:
@@ -252,7 +252,7 @@ class Platform:
         shutil.copy(REPOSITORY / "workspace.yaml", self.home)
         settings = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
         settings["source"] |= {"kind": "vendor", "base_url": self.server.base_url, "max_retries": 1}
-        # a request that is held up while the web UI starts again is not sent a second time
+        # a request that is held while the web UI restarts is not sent a second time
         settings["source"]["timeout_s"] = float(RUNS_S)
         settings["history"]["first_session"] = FIRST_SESSION
         settings |= {"partitions_per_run": PER_RUN, "fetch_threads": THREADS}

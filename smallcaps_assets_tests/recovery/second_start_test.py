@@ -1,4 +1,4 @@
-"""A second web UI on one state: refused, since both would launch everything twice; allowed if read-only."""
+"""A second web UI on the same state: rejected, since both would launch everything twice; allowed if read-only."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def smallcaps(platform: Platform, *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def test_a_second_web_ui_on_one_state_is_refused_and_says_where_the_first_is(platform: Platform) -> None:
+def test_a_second_web_ui_is_rejected_and_names_the_address_of_the_first(platform: Platform) -> None:
     before = platform.services(*SERVICES)
     second = smallcaps(platform, "ui", "--port", "0")
     assert second.returncode == 2
@@ -39,7 +39,7 @@ def test_a_second_web_ui_on_one_state_is_refused_and_says_where_the_first_is(pla
     assert platform.services(*SERVICES) == before
 
 
-def test_a_read_only_one_may_be_opened_beside_it(platform: Platform) -> None:
+def test_a_read_only_web_ui_may_run_next_to_it(platform: Platform) -> None:
     there = len(platform.services("dagster._daemon"))
     second = WebUI(
         platform.lake,
@@ -108,7 +108,7 @@ def test_a_daemon_started_by_hand_is_found(clone: Path) -> None:
 
 
 def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
-    """Its command line does not show that; what the web UI put into its environment does."""
+    """It is recognized by the environment that the web UI sets, not by its command line."""
     state = clone / ".dagster"
     with looks_like(["spawned"], clone):
         assert not processes_of_state(state)
@@ -118,7 +118,7 @@ def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
         assert not daemons_of_state(state)
 
 
-def test_a_web_ui_is_refused_beside_a_daemon_started_by_hand(platform: Platform, tmp_path: Path) -> None:
+def test_a_web_ui_is_rejected_if_a_daemon_runs_that_was_started_by_hand(platform: Platform, tmp_path: Path) -> None:
     lake = tmp_path / "another lake"
     environment = {HOME_VARIABLE: str(platform.home), "MASSIVE_API_KEY": "a-key-of-tests"}
     settings = load_settings(platform.home / "config" / "config.yaml", {"lake": {"path": str(lake)}})
@@ -126,7 +126,7 @@ def test_a_web_ui_is_refused_beside_a_daemon_started_by_hand(platform: Platform,
         patch.setenv(HOME_VARIABLE, str(platform.home))
         state = state_folder(settings)
     with looks_like(["dagster._daemon"], tmp_path, DAGSTER_HOME=str(state)) as daemon:
-        refused = subprocess.run(
+        second = subprocess.run(
             [sys.executable, "-m", "smallcaps_assets.cli", "ui", "--port", "0", "--lake", str(lake)],
             env=os.environ | environment,
             capture_output=True,
@@ -134,5 +134,5 @@ def test_a_web_ui_is_refused_beside_a_daemon_started_by_hand(platform: Platform,
             timeout=120,
             check=False,
         )
-    assert refused.returncode == 2
-    assert f"a daemon of Dagster uses this lake's state already (process {daemon.pid})" in refused.stderr
+    assert second.returncode == 2
+    assert f"a daemon of Dagster uses this lake's state already (process {daemon.pid})" in second.stderr

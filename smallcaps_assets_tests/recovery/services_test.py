@@ -1,4 +1,4 @@
-"""Services end together, with the process that started them, and say why."""
+"""Services end together, and with the process that started them; the reason is reported."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def test_a_service_that_is_killed_is_named_with_the_signal(services: Services) -
     assert _exit_text(3) == "exit code 3"
 
 
-def test_a_service_answers_when_it_is_started_and_ends_when_told_to(services: Services) -> None:
+def test_a_service_answers_after_its_start_and_ends_when_stopped(services: Services) -> None:
     address, process = server(services)
     assert _answers(address)
     services.end(runs=False)

@@ -13,6 +13,7 @@ import exchange_calendars
 import polars as pl
 
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets_tests.slow_spec.lengths import Session, other_lengths
 from smallcaps_assets_tests.slow_spec.params import DEFAULTS, Params
 
 Row = dict[str, Any]
@@ -45,17 +46,15 @@ FEATURES: Final = pl.Schema(
 )
 
 
-@lru_cache(maxsize=64)
-def _xnys(first: date, last: date) -> tuple[tuple[date, tuple[datetime, datetime]], ...]:
-    margin = timedelta(days=15)
+@lru_cache
+def _xnys(year: int) -> dict[date, tuple[datetime, datetime]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, caused inside the calendar
-        calendar = exchange_calendars.get_calendar("XNYS", start=str(first - margin), end=str(last + margin))
-        return tuple(
-            (session.date(), (_utc(calendar.session_open(session)), _utc(calendar.session_close(session))))
+        calendar = exchange_calendars.get_calendar("XNYS", start=f"{year}-01-01", end=f"{year}-12-31")
+        return {
+            session.date(): (_utc(calendar.session_open(session)), _utc(calendar.session_close(session)))
             for session in calendar.sessions
-            if first <= session.date() <= last
-        )
+        }
 
 
 def _utc(moment: Any) -> datetime:
@@ -65,16 +64,23 @@ def _utc(moment: Any) -> datetime:
 
 def xnys(first: date, last: date) -> dict[date, tuple[datetime, datetime]]:
     """Official open and close (UTC) of every XNYS session from `first` to `last`, both included."""
-    return dict(_xnys(first, last))
+    years = range(first.year, last.year + 1)
+    return {day: hours for year in years for day, hours in _xnys(year).items() if first <= day <= last}
 
 
 def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The good rows by (symbol, timestamp), and the quarantined rows unchanged and in input order."""
     kept: dict[tuple[str, datetime], Row] = {}
     quarantined: list[Row] = []
-    for row in bars.select(*BARS).iter_rows(named=True):
+    rows = bars.select(*BARS).to_dicts()
+    dated = [row for row in rows if None not in (row["symbol"], row["timestamp"])]
+    # rows off the minute tell the length of bars as well, but not other bad rows
+    others = other_lengths(
+        (None, row["symbol"], row["timestamp"]) for row in dated if _is_off_minute(row) or not _is_bad(row)
+    )
+    for row in rows:
         key = (row["symbol"], row["timestamp"])
-        if None in key or _is_bad(row) or key in kept:
+        if None in key or _is_off_minute(row) or _is_bad(row) or key in kept or _session(row) in others:
             quarantined.append(row)
         else:
             kept[key] = {**row, "vwap": _finite(row["vwap"])}
@@ -82,6 +88,15 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.DataFrame([kept[key] for key in sorted(kept)], schema=BARS, orient="row"),
         pl.DataFrame(quarantined, schema=BARS, orient="row"),
     )
+
+
+def _session(row: Row) -> Session:
+    return Session(None, row["symbol"], row["timestamp"].astimezone(EASTERN).date())
+
+
+def _is_off_minute(row: Row) -> bool:
+    moment: datetime = row["timestamp"]
+    return moment != moment.replace(second=0, microsecond=0)
 
 
 def _finite(value: float | None) -> float | None:

@@ -40,66 +40,66 @@ def _off_high(bar: Row) -> float:
 
 
 def _volume_spike(day: Day, index: int, direction: str, params: Params) -> bool:
-    bar, own = day[index], params["volume_spike"]
+    bar, rule = day[index], params["volume_spike"]
     session = bar["session"]
     loud = (
-        _ge(bar["spike_x"], own["spike_x"][session])
-        and bar["volume"] >= own["volume"][session]
-        and bar["dollar_volume"] >= own["dollar_volume"][session]
-        and (bar["high"] - bar["low"]) / bar["open"] >= own["min_range"]
+        _ge(bar["spike_x"], rule["spike_x"][session])
+        and bar["volume"] >= rule["volume"][session]
+        and bar["dollar_volume"] >= rule["dollar_volume"][session]
+        and (bar["high"] - bar["low"]) / bar["open"] >= rule["min_range"]
     )
     if direction == "up":
         return loud and bar["close"] > bar["open"]
-    falling = bar["close"] < bar["open"] and bar["red_run"] >= own["down_red_run"]
-    return loud and falling and _off_high(bar) >= own["down_from_high"]
+    falling = bar["close"] < bar["open"] and bar["red_run"] >= rule["down_red_run"]
+    return loud and falling and _off_high(bar) >= rule["down_from_high"]
 
 
 def _price_momentum(day: Day, index: int, direction: str, params: Params) -> bool:
-    bar, own = day[index], params["price_momentum"][direction]
+    bar, rule = day[index], params["price_momentum"][direction]
     if direction == "up":
         return (
-            _ge(bar["return_5"], own["return_5"])
+            _ge(bar["return_5"], rule["return_5"])
             and _gt(bar["close"], bar["high_20"])
-            and _ge(bar["spike_x"], own["spike_x"])
+            and _ge(bar["spike_x"], rule["spike_x"])
         )
     earlier_bar = index - params["features"]["return_bars"]
     earlier = day[earlier_bar]["return_5"] if earlier_bar >= 0 else None
     return (
-        _le(bar["return_5"], own["return_5"])
+        _le(bar["return_5"], rule["return_5"])
         and _gt(bar["low_20"], bar["close"])
         and earlier is not None
-        and abs(bar["return_5"]) / max(abs(earlier), own["return_floor"]) >= own["acceleration"]
+        and abs(bar["return_5"]) / max(abs(earlier), rule["return_floor"]) >= rule["acceleration"]
     )
 
 
 def _consolidation_break(day: Day, index: int, direction: str, params: Params) -> bool:
-    bar, own = day[index], params["consolidation_break"]
-    if not (_le(bar["flatness"], own["flatness"]) and _ge(bar["spike_x"], own["spike_x"])):
+    bar, rule = day[index], params["consolidation_break"]
+    if not (_le(bar["flatness"], rule["flatness"]) and _ge(bar["spike_x"], rule["spike_x"])):
         return False
     high, low = range_before(day, index, params["features"]["range_bars"])
-    return bool(bar["close"] >= high * own["up"] if direction == "up" else bar["close"] <= low * own["down"])
+    return bool(bar["close"] >= high * rule["up"] if direction == "up" else bar["close"] <= low * rule["down"])
 
 
 def _tape_speed(day: Day, index: int, direction: str, params: Params) -> bool:
-    bar, own = day[index], params["tape_speed"]
+    bar, rule = day[index], params["tape_speed"]
     before = day[max(0, index - params["features"]["baseline_bars"]) : index]
     counts = [other["transactions"] for other in before if other["transactions"] is not None]
-    if not _ge(bar["transactions"], own["transactions"]) or len(counts) < params["features"]["min_history"]:
+    if not _ge(bar["transactions"], rule["transactions"]) or len(counts) < params["features"]["min_history"]:
         return False
-    fast = _ratio(bar["transactions"], sum(counts) / len(counts)) >= own["ratio"]
+    fast = _ratio(bar["transactions"], sum(counts) / len(counts)) >= rule["ratio"]
     return fast and bool(bar["close"] > bar["open"] if direction == "up" else bar["close"] < bar["open"])
 
 
 def _flush(day: Day, index: int, direction: str, params: Params) -> bool:
-    bar, own = day[index], params["flush"]
-    lowest = min(other["close"] for other in day[max(0, index - own["lowest_of_bars"] + 1) : index + 1])
+    bar, rule = day[index], params["flush"]
+    lowest = min(other["close"] for other in day[max(0, index - rule["lowest_of_bars"] + 1) : index + 1])
     return (
         direction == "down"
         and index > 0
-        and _off_high(bar) >= own["from_high"]
+        and _off_high(bar) >= rule["from_high"]
         and bar["close"] == lowest
-        and _ge(bar["spike_x"], own["spike_x"])
-        and bar["red_run"] >= own["red_run"]
+        and _ge(bar["spike_x"], rule["spike_x"])
+        and bar["red_run"] >= rule["red_run"]
         and bar["volume"] > day[index - 1]["volume"]
     )
 
@@ -119,14 +119,14 @@ def _edges(day: Day, condition: Condition, direction: str, params: Params) -> li
 
 
 def _vwap_breaks(day: Day, direction: str, params: Params) -> list[int]:
-    own = params["vwap_break"][direction]
+    rule = params["vwap_break"][direction]
     start = next((index for index, bar in enumerate(day) if bar["vwap_rth"] is not None), len(day))
     found = []
     run_start: int | None = None
     run_has_event = False
     for index in range(start, len(day)):
         bar = day[index]
-        level = bar["vwap_rth"] * own["factor"]
+        level = bar["vwap_rth"] * rule["factor"]
         if not (bar["close"] >= level if direction == "up" else bar["close"] <= level):
             run_start = None
             continue
@@ -135,10 +135,10 @@ def _vwap_breaks(day: Day, direction: str, params: Params) -> list[int]:
         if direction == "up":
             prepared = any(other["close"] < other["vwap_rth"] for other in day[start:run_start])
         else:
-            before = day[max(start, index - own["reclaim_bars"]) : index]
+            before = day[max(start, index - rule["reclaim_bars"]) : index]
             failed = any(other["high"] >= other["vwap_rth"] and other["close"] < other["vwap_rth"] for other in before)
-            prepared = failed or not own["require_failed_reclaim"]
-        holds = index - run_start + 1 >= own["run"] and _ge(bar["spike_x"], own["spike_x"]) and prepared
+            prepared = failed or not rule["require_failed_reclaim"]
+        holds = index - run_start + 1 >= rule["run"] and _ge(bar["spike_x"], rule["spike_x"]) and prepared
         if holds and not run_has_event:
             found.append(index)
             run_has_event = True
@@ -146,18 +146,18 @@ def _vwap_breaks(day: Day, direction: str, params: Params) -> list[int]:
 
 
 def _opening_range_breaks(day: Day, direction: str, params: Params) -> list[int]:
-    own = params["opening_range_break"]
+    rule = params["opening_range_break"]
     opened = rth_open(date.fromisoformat(day[0]["date"]))
-    end = opened + timedelta(minutes=own["minutes"])
+    end = opened + timedelta(minutes=rule["minutes"])
     opening = [bar for bar in day if opened <= bar["timestamp"] < end]
-    if len(opening) < own["min_bars"]:
+    if len(opening) < rule["min_bars"]:
         return []
     high, low = max(bar["high"] for bar in opening), min(bar["low"] for bar in opening)
     for index, bar in enumerate(day):
         if bar["session"] != "RTH" or bar["timestamp"] < end:
             continue
-        beyond = bar["close"] >= high * own["up"] if direction == "up" else bar["close"] <= low * own["down"]
-        if beyond and _ge(bar["spike_x"], own["spike_x"]):
+        beyond = bar["close"] >= high * rule["up"] if direction == "up" else bar["close"] <= low * rule["down"]
+        if beyond and _ge(bar["spike_x"], rule["spike_x"]):
             return [index]
     return []
 
@@ -246,14 +246,14 @@ def _tier(score: float, profiles: Params) -> int:
     return 4
 
 
-def stamp(moment: datetime) -> str:
+def time_tag(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%d_%H%M%S")
 
 
 def event_id(symbol: str, event_type: str, timestamp: datetime) -> str:
     moment = timestamp.astimezone(UTC)
     digest = hashlib.sha1(f"{symbol}|{event_type}|{moment.isoformat()}".encode()).hexdigest()  # noqa: S324  a name
-    return f"{symbol}_{event_type}_{stamp(moment)}_{digest[:8]}"
+    return f"{symbol}_{event_type}_{time_tag(moment)}_{digest[:8]}"
 
 
 def _windows(rows: list[Row], minutes: float) -> list[list[Row]]:
@@ -279,7 +279,7 @@ def master(bars: pl.DataFrame, reference: pl.DataFrame | None = None, params: Pa
     for day in by_day(rows).values():
         for group in _windows(day, params["group"]["minutes"]):
             for row in group:
-                row["event_group_id"] = f"{row['symbol']}_{stamp(group[0]['timestamp'])}"
+                row["event_group_id"] = f"{row['symbol']}_{time_tag(group[0]['timestamp'])}"
     return pl.DataFrame([{name: row[name] for name in EVENTS} for row in rows], schema=EVENTS, orient="row")
 
 

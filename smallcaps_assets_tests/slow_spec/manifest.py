@@ -19,27 +19,27 @@ def manifest(
     master: pl.DataFrame, profile: str, params: Params = DEFAULTS
 ) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
     """The rows of the manifest, and the number of rows left after each of the eight steps."""
-    own = params["profiles"][profile]
+    rules = params["profiles"][profile]
     rows = sorted(master.iter_rows(named=True), key=lambda row: _rank_key(row, params["type_weights"]))
     steps: list[tuple[str, Callable[[list[Row]], list[Row]]]] = [
-        ("time_range", lambda found: [row for row in found if _in_range(row, own)]),
-        ("score", lambda found: [row for row in found if row["score"] >= own["min_event_score"]]),
-        ("bar_liquidity", lambda found: [row for row in found if _bar_is_liquid(row, own["bar"])]),
-        ("day_liquidity", lambda found: [row for row in found if _day_is_liquid(row, own["day"])]),
+        ("time_range", lambda found: [row for row in found if _in_range(row, rules)]),
+        ("score", lambda found: [row for row in found if row["score"] >= rules["min_event_score"]]),
+        ("bar_liquidity", lambda found: [row for row in found if _bar_is_liquid(row, rules["bar"])]),
+        ("day_liquidity", lambda found: [row for row in found if _day_is_liquid(row, rules["day"])]),
         ("group", lambda found: _best(found, 1, "event_group_id")),
-        ("max_per_symbol_day", lambda found: _best(found, own["max_per_symbol_day"], "symbol", "date")),
-        ("max_per_symbol", lambda found: _best(found, own["max_per_symbol"], "symbol")),
-        ("max_events", lambda found: _bucketed(found, own["max_events"], params["bucket_shares"])),
+        ("max_per_symbol_day", lambda found: _best(found, rules["max_per_symbol_day"], "symbol", "date")),
+        ("max_per_symbol", lambda found: _best(found, rules["max_per_symbol"], "symbol")),
+        ("max_events", lambda found: _bucketed(found, rules["max_events"], params["bucket_shares"])),
     ]
     funnel = []
     for name, step in steps:
         rows = step(rows)
         funnel.append((name, len(rows)))
-    chosen = _extended(rows, own)["chosen"]
+    chosen = _extended(rows, rules)["chosen"]
     done = []
     for rank, row in enumerate(rows, start=1):
         extended = row["event_id"] in chosen
-        window = own["extended_window" if extended else "window"]
+        window = rules["extended_window" if extended else "window"]
         done.append(
             {
                 **row,
@@ -70,11 +70,11 @@ def _rank_key(row: Row, weights: Params) -> tuple[Any, ...]:
     )
 
 
-def _in_range(row: Row, own: Params) -> bool:
+def _in_range(row: Row, rules: Params) -> bool:
     return (
-        row["session"] in own["sessions"]
-        and (own["first_date"] is None or row["date"] >= str(own["first_date"]))
-        and (own["last_date"] is None or row["date"] <= str(own["last_date"]))
+        row["session"] in rules["sessions"]
+        and (rules["first_date"] is None or row["date"] >= str(rules["first_date"]))
+        and (rules["last_date"] is None or row["date"] <= str(rules["last_date"]))
     )
 
 
@@ -118,16 +118,16 @@ def _bucketed(rows: list[Row], most: int, shares: Params) -> list[Row]:
         return rows
     chosen = set()
     for bucket, share in shares.items():
-        own = [index for index, row in enumerate(rows) if bucket_of(row) == bucket]
-        chosen.update(own[: floor(share * most + 1e-9)])
+        in_bucket = [index for index, row in enumerate(rows) if bucket_of(row) == bucket]
+        chosen.update(in_bucket[: floor(share * most + 1e-9)])
     for index in range(len(rows)):
         if len(chosen) < most:
             chosen.add(index)
     return [rows[index] for index in sorted(chosen)]
 
 
-def _extended(rows: list[Row], own: Params) -> dict[str, Any]:
-    extension_params = own["extension"]
+def _extended(rows: list[Row], rules: Params) -> dict[str, Any]:
+    extension_params = rules["extension"]
     speed = percentile([row["transactions"] for row in rows], extension_params["speed_percentile"])
     spread = percentile([_spread(row) for row in rows], extension_params["spread_percentile"])
     triggered = [

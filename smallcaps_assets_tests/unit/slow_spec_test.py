@@ -1,4 +1,4 @@
-"""The slow reference against cases worked by hand."""
+"""The slow implementation against cases worked out by hand."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -54,7 +54,7 @@ def _events(bars: pl.DataFrame) -> list[tuple[str, str, datetime]]:
     return [(row["event_type"], row["direction"], row["timestamp"]) for row in detect(bars)]
 
 
-def test_event_id_is_the_one_users_hold() -> None:
+def test_event_id_is_stable() -> None:
     moment = datetime(2022, 10, 10, 13, 30, tzinfo=UTC)
     assert event_id("ATRA", "vwap_break", moment) == "ATRA_vwap_break_20221010_133000_1ba26d93"
 
@@ -94,7 +94,7 @@ def test_opening_range_needs_three_bars(opening_bars: int, *, fires: bool) -> No
     assert found == ([("opening_range_break", "up", OPEN + timedelta(minutes=20))] if fires else [])
 
 
-def test_a_vwap_run_goes_on_into_the_after_hours() -> None:
+def test_a_vwap_run_continues_into_after_hours() -> None:
     start = OPEN + timedelta(hours=6, minutes=22)  # 15:52
     before = [*[(10.0, 10.0, 10_000.0)] * 6, (10.0, 9.9, 10_000.0)]
     run = [(10.2, 10.2, 10_000.0), (10.2, 10.2, 30_000.0), (10.2, 10.2, 40_000.0)]  # 15:59, 16:00, 16:01
@@ -151,9 +151,9 @@ def test_volume_baseline_needs_five_earlier_bars() -> None:
 @pytest.mark.parametrize(("rows", "extended"), [(3, 0), (4, 1), (7, 1), (8, 2)])
 def test_extension_takes_at_most_a_quarter(rows: int, extended: int) -> None:
     base = lively_master(1, 200).unique("event_id", keep="first", maintain_order=True).head(rows)
-    own = {"min_event_score": 0.0, "max_per_symbol": 99, "max_per_symbol_day": 99}
+    profile = {"min_event_score": 0.0, "max_per_symbol": 99, "max_per_symbol_day": 99}
     loose = {"bar": {"min_dollar_volume": 0, "min_volume": 0, "max_spread_pct": 900}, "day": {"min_dollar_volume": 0}}
-    params = altered({"profiles": {"plus": {**own, **loose}}})
+    params = altered({"profiles": {"plus": {**profile, **loose}}})
     params["profiles"]["plus"]["day"]["min_rvol"] = 0
     table = base.with_columns(spike_x=pl.lit(50.0), event_group_id=pl.col("event_id"))
     found, funnel = manifest(table, "plus", params)
@@ -163,7 +163,7 @@ def test_extension_takes_at_most_a_quarter(rows: int, extended: int) -> None:
     assert (recorded["triggered"], recorded["extended"]) == (rows, extended)
 
 
-def test_percentile_interpolates_and_leaves_nulls_out() -> None:
+def test_percentile_interpolates_and_ignores_nulls() -> None:
     assert percentile([10, None, 20, 40], 75) == 30.0
     assert percentile([None], 90) is None
 
@@ -188,12 +188,10 @@ def test_windows_that_touch_are_one_span() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(quotes=quote_streams(), by_change=st.booleans(), hz=st.sampled_from([0.5, 1, 5, 20, 50]))
-def test_thinning_never_changes_what_is_in_force_on_the_grid(
-    quotes: pl.DataFrame, *, by_change: bool, hz: float
-) -> None:
+def test_thinning_does_not_change_the_book_on_the_grid(quotes: pl.DataFrame, *, by_change: bool, hz: float) -> None:
     thinned = thin(quotes, by_change=by_change, hz=hz)
     times = quotes["timestamp"].to_physical().to_list()
-    # between two multiples without a quote nothing changes: the multiple after every quote stands for all
+    # nothing changes between two multiples without a quote: checking the multiple after each quote is enough
     for moment in {Fraction(interval_of(time, hz) + 1) * SECOND / Fraction(str(hz)) for time in times}:
         assert in_force(thinned, moment) == in_force(quotes, moment)
     assert thinned.height == 0 or thinned.row(0) == quotes.row(0)
@@ -216,7 +214,8 @@ def test_thinning_keeps_the_first_row_and_the_last_of_every_interval() -> None:
     assert thin(quotes, by_change=False, hz=5)["sequence_number"].to_list() == [0, 199, 200, 410]
 
 
-def test_lively_bars_are_rich_in_every_event() -> None:
+@pytest.mark.slow
+def test_lively_bars_have_events_of_every_type() -> None:
     days = list(xnys(date(2025, 10, 27), date(2025, 11, 7)))
     for seed in range(4):
         found = Counter((row["event_type"], row["direction"]) for row in detect(lively_bars(seed, 4, days)))

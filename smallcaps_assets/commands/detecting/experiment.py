@@ -16,6 +16,7 @@ from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.settings.settings import Settings
@@ -80,7 +81,7 @@ class Experiment:
         return before.tail(days).min() or self.first  # type: ignore[return-value]
 
     def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
-        clean = _clean(files.read(symbols, self._since(), self.last))
+        clean = _clean(files.read_with_files(symbols, self._since(), self.last))
         in_range = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
         bars, rejected = clean.good.filter(in_range), clean.quarantined.filter(in_range)
         found: list[Found] = []
@@ -110,7 +111,7 @@ class Experiment:
         since = self._since()
         assert since is not None  # noqa: S101 -- there is a first day
         older = [
-            _daily(_clean(files.read([symbol], None, since - _ONE_DAY)).good, settings)
+            _daily(_clean(files.read_with_files([symbol], None, since - _ONE_DAY)).good, settings)
             for symbol in bars["symbol"].unique(maintain_order=True)
             if days.get(symbol, 0) < settings.features.rvol_days
         ]
@@ -118,8 +119,8 @@ class Experiment:
 
 
 def _clean(read: CleanBars) -> CleanBars:
-    """Validate the values of the rows that were read; rows rejected on reading stay rejected."""
-    clean = clean_bars(read.good)
+    """Judge the rows that were read, file by file; rows rejected on reading stay rejected."""
+    clean = clean_bars(read.good, [FILE])
     return CleanBars(clean.good, pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp"))
 
 

@@ -8,7 +8,7 @@ from smallcaps_assets.lake.publish import disk_errors, publish_lazy
 
 
 class Spool:
-    """The parts of one table, in a folder of their own."""
+    """The parts of one table, in a separate folder."""
 
     def __init__(self, folder: Path, schema: pl.Schema) -> None:
         """Begin with no rows; `folder` is made."""

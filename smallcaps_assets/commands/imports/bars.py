@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.commands.files import table_files
-from smallcaps_assets.commands.flag_types import column_names
+from smallcaps_assets.commands.flag_types import column_names, price_scale
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.metadata import limit_lines
@@ -20,6 +20,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
@@ -29,9 +30,9 @@ from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_rules import is_beyond
-from smallcaps_assets.pipeline.imports.bar_tables import SUFFIXES
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows
 from smallcaps_assets.pipeline.imports.bars import BarImport
+from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import require_real
 from smallcaps_assets.settings.settings import Settings, lake_path
@@ -48,8 +49,8 @@ events, and compare them with a tape that is not adjusted.
 A session that has bars afterwards is not downloaded any more, even if the files hold only a part of it. Bars on days
 without a session, or of a session that is not over, are left out and counted; bad bars are quarantined with the
 reason. A file with many bars outside every session, and a session in which many minutes differ from the lake's or
-between the files, are rejected: most likely the time zone is wrong. Run it again at any time: what is published is
-not read again."""
+between the files, are rejected: most likely the time zone is wrong. So are sessions of bars of 5 minutes, an hour or
+seconds. Run it again at any time: what is published is not read again."""
 EXAMPLE: Final = "smallcaps import bars minute --timezone America/New_York"
 
 _UNIVERSE: Final = dg.AssetKey("universe")
@@ -62,8 +63,6 @@ _MOST_NAMES: Final = 10
 # figures of a symbol that say that its bars are not what they were
 CHANGES: Final = ("bars_new", "bars_replaced", "bars_filled", "sessions_covered")
 _INCOMPLETE: Final = 1
-# A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
-MOST_BAD_PCT: Final = 5.0
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -85,6 +84,12 @@ def add_flags(parser: ArgumentParser) -> None:
         default={},
         metavar="OURS=THEIRS,...",
         help="column names of the files, such as timestamp=t,open=o,high=h",
+    )
+    parser.add_argument(
+        "--price-scale",
+        type=price_scale,
+        metavar="DOLLARS",
+        help="dollars that a price of 1 stands for: 1e-9, 1e-4, 0.01 for cents, or 1 for whole dollars",
     )
     parser.add_argument(
         "--on-conflict",
@@ -116,7 +121,7 @@ def run(arguments: Namespace) -> int:
     """
     settings = enter(arguments)
     form = _form(arguments)
-    paths = table_files(arguments.path, SUFFIXES)
+    paths = table_files(arguments.path, SUFFIXES, print)
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "bars")
@@ -144,7 +149,8 @@ def run(arguments: Namespace) -> int:
             for outcome in some:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
             figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
-    _report(paths, figures, recorder.symbols, work, universe)
+    notes = _describe_symbols(recorder.symbols, universe.followed(), universe.test_symbols(settings.universe))
+    _report(paths, figures, recorder.symbols, work, notes)
     first = recorder.first
     if first and first < settings.history.first_session:
         print(
@@ -152,6 +158,20 @@ def run(arguments: Namespace) -> int:
             f"early is fetched by itself; set it to {first} to have holes filled, which `smallcaps coverage` shows"
         )
     return _verdict(arguments.path, problems, figures, recorder.symbols, work)
+
+
+def _describe_symbols(symbols: set[str], followed: Collection[str], test_symbols: ExchangeTestSymbols) -> list[str]:
+    """Sentences on symbols of which no events are made, and on those that the universe does not follow."""
+    tests = test_symbols.among(symbols)
+    notes = [describe_test_symbols(tests)] if tests else []
+    others = sorted(symbols.difference(followed, tests))
+    if others:
+        more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
+        notes.append(
+            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:_MOST_NAMES])}{more}. "
+            "Their bars are used, but nothing is fetched for them"
+        )
+    return notes
 
 
 def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
@@ -166,11 +186,13 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
             "run the same again: what is imported and unchanged is not read again.",
             file=sys.stderr,
         )
-    bad = is_beyond(work.rejected.bad, figures["rows_read"], MOST_BAD_PCT)
+    # rows of files that are not read again count as they did, so that the same files give the same exit code
+    bad_rows, rows = work.rejected.bad + work.before.bad, figures["rows_read"] + work.before.rows
+    bad = describe_bad_rows(path, bad_rows, rows)
     if bad:
         print(
-            f"{path}: {work.rejected.bad:,} of {figures['rows_read']:,} rows are bad, for the reasons above. If they "
-            "were read wrongly, say how they are to be read and run again: those that come right leave the quarantine.",
+            f"{bad[0]} If they were read wrongly, say how they are to be read and run again: those that come right "
+            "leave the quarantine.",
             file=sys.stderr,
         )
     return _INCOMPLETE if problems or bad else 0
@@ -222,7 +244,7 @@ class _Recorder:
 
 def _form(arguments: Namespace) -> BarForm:
     require_timezone(arguments.timezone)
-    return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns)
+    return BarForm(arguments.timezone, arguments.unit, arguments.timestamp_is, arguments.columns, arguments.price_scale)
 
 
 def _followed(universe: UniverseStore) -> frozenset[str]:
@@ -246,11 +268,13 @@ def _sessions_over(settings: Settings) -> list[date]:
 
 
 def _report(
-    paths: Sequence[Path], figures: Counter[str], symbols: set[str], work: BarImport, universe: UniverseStore
+    paths: Sequence[Path], figures: Counter[str], symbols: set[str], work: BarImport, notes: Sequence[str]
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
     if figures["before"]:
         print("files that were imported before, and whose bars are all there, were not read again")
+        for line in work.before.lines():
+            print(line)
     print(
         f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
         f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
@@ -267,16 +291,11 @@ def _report(
         print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
     if figures["rows_quarantined"]:
         copies = f" ({figures['rows_copies']:,} exact copies of them)" if figures["rows_copies"] else ""
-        print(f"{figures['rows_quarantined']:,} bad rows quarantined in {universe.lake.quarantine}{copies}:")
+        print(f"{figures['rows_quarantined']:,} bad rows quarantined in {work.store.lake.quarantine}{copies}:")
         print("\n".join(work.rejected.lines()))
     if work.files.extra:
         print(f"ignored columns: {', '.join(sorted(work.files.extra))}")
-    others = sorted(symbols - universe.followed().keys())
-    if others:
-        more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
-        print(
-            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:_MOST_NAMES])}{more}. "
-            "Their bars are used, but nothing is fetched for them"
-        )
+    for note in notes:
+        print(note)
     if any(figures[name] for name in CHANGES):
         print("next: materialize event_shards of these symbols, then master_events and the manifests")

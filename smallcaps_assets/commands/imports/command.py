@@ -1,4 +1,4 @@
-"""`smallcaps import`: import bars, events or windows; each kind is a module of its own."""
+"""`smallcaps import`: import bars, events or windows; each kind has a separate module."""
 
 from argparse import ArgumentParser
 from pathlib import Path

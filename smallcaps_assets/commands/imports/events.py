@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.commands.files import parquet_files
+from smallcaps_assets.commands.flag_types import price_scale
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.domain.imports.clocks import TimestampForm
@@ -35,6 +36,12 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     parser.add_argument("--timezone", metavar="ZONE", help="time zone of timestamps without one, such as UTC")
     parser.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="unit of numeric timestamps")
+    parser.add_argument(
+        "--price-scale",
+        type=price_scale,
+        metavar="DOLLARS",
+        help="dollars that a price of 1 stands for: 1e-9, 1e-4, 0.01 for cents, or 1 for whole dollars",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write (default: the imported events of the lake)"
     )
@@ -67,18 +74,21 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     lake = Lake(lake_path(settings))
     out, quarantine = _places(lake, arguments.out)
-    files = parquet_files(arguments.path, but=[out, quarantine])
-    require_real(UniverseStore(lake), settings.source, "events")
+    files = parquet_files(arguments.path, [out, quarantine], _log if arguments.json else print)
+    universe = UniverseStore(lake)
+    require_real(universe, settings.source, "events")
     require_writable(lake.root if arguments.out is None else out.parent)
     done = EventsImport(
         bars=BarsStore(lake),
         params=settings.detection,
         sessions=settings.sessions,
         clock=TimestampForm(arguments.timezone, arguments.unit),
+        scale=arguments.price_scale,
+        test_symbols=universe.test_symbols(settings.universe),
         replace=arguments.replace,
         allow_outside=arguments.allow_outside,
         allow_other_bars=arguments.allow_other_bars,
-        log=lambda line: print(line, file=sys.stderr),
+        log=_log,
     ).run(files, out, quarantine)
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
@@ -91,6 +101,10 @@ def run(arguments: Namespace) -> int:
     for problem in done.problems:
         print(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.flag_types import positive_number, price_scale
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
@@ -70,6 +70,12 @@ def add_flags(parser: ArgumentParser) -> None:
     )
     files.add_argument("--resolution", metavar="HOW", help="resolution of quotes: full, 20 (per second), or changes,5")
     files.add_argument("--timezone", metavar="ZONE", help="time zone of timestamps without one, such as UTC")
+    parser.add_argument(
+        "--price-scale",
+        type=price_scale,
+        metavar="DOLLARS",
+        help="dollars that a price of 1 stands for: 1e-9, 1e-4, 0.01 for cents, or 1 for whole dollars",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_data_flags(parser)
 
@@ -85,7 +91,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
-    files = tape_files(arguments.path)
+    files = tape_files(arguments.path, _log if arguments.json else print)
     if not files:
         raise InputError(
             f"{arguments.path}: no files of events there. Expected names: symbol=X/event=ID/trades.parquet and "
@@ -108,8 +114,9 @@ def run(arguments: Namespace) -> int:
         sessions=None if arguments.held_for_sure else settings.sessions,
         resolution=_resolution(arguments, files, settings, profile),
         timezone=arguments.timezone,
+        scale=arguments.price_scale,
         config_hash=sidecar["config_hash"],
-        log=lambda line: print(line, file=sys.stderr),
+        log=_log,
     )
     record_import(lake, "windows")
     done = work.run(files)
@@ -128,6 +135,10 @@ def run(arguments: Namespace) -> int:
     if done.stopped is not None:
         raise done.stopped
     return _INCOMPLETE if done.rejected.height else 0
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _covered(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from smallcaps_assets.defs.metadata import (
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, record_partitions
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS, SHARD
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.outcome import add_versions
@@ -52,8 +53,12 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
     """MASTER: the events of all symbols, one row per event; near events of one symbol share an event_group_id."""
     loaded = settings.load()
-    events = publishable_master(lake.detector(loaded), loaded)
+    detector = lake.detector(loaded)
+    events = publishable_master(detector, loaded)
     figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
+    tests = detector.test_symbols.among(detector.shards.symbols())
+    if tests:
+        figures["test_symbols_left_out"] = describe_test_symbols(tests)
     figures |= counts(events, "event_type", "session", "direction", "tier")
     figures |= crossed_counts(events, "session", "event_type") | score_quantiles(events)
     yield dg.MaterializeResult(value=events, metadata=event_pictures(events) | figures)

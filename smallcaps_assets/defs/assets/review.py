@@ -27,12 +27,12 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 _PRECISION_CHECK,
                 asset=_key(profile),
-                description="Every event of the sheet is labelled, and the share of good events in the manifest is at "
+                description="Every event of the sheet is labeled, and the share of good events in the manifest is at "
                 "least review.min_precision_pct, as a wider profile requires.",
             )
         ],
         description=f"A page of events of the current manifest of {profile}, drawn by type, session and score, to be "
-        "labelled by a person: open it with a double click, label events, export the labels, run `smallcaps review "
+        "labeled by a person: open it with a double click, label events, export the labels, run `smallcaps review "
         "FILE`. Sends no vendor requests.",
     )
     def review_sheet(

@@ -1,20 +1,26 @@
 """Rules that bars and events must meet before they enter a table; bad bars are quarantined with a reason."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.lengths import find_other_lengths, other_length_reason, starts_a_minute
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
+NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
 REPEATED: Final = "repeats the minute of an earlier row"
 # of a row that contradicts the bar that stays
 ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
+# No US stock trades above it; a higher price is a bad print, or in another unit than dollars.
+MOST_PRICE_USD: Final = 1_000_000.0
+TOO_HIGH: Final = f"a price is above {MOST_PRICE_USD:,.0f} dollars"
 
 
 class CleanBars(NamedTuple):
@@ -24,14 +30,18 @@ class CleanBars(NamedTuple):
     quarantined: pl.DataFrame
 
 
-def clean_bars(bars: pl.DataFrame) -> CleanBars:
-    """Separate usable bars from the rest (specification, section 1).
+def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
+    """Separate usable bars (BARS) from the rest (specification, section 1).
 
-    NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, a null or non-positive
-    price, `high` or `low` that contradict open and close, a volume that is null or not positive, or because a usable
-    row of the same symbol and timestamp came before it.
+    `file` are the columns, if any, that name the file of a row: each file has bars of one length.
+
+    NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, one off the minute, a
+    null or non-positive price, `high` or `low` that contradict open and close, a volume that is null or not positive,
+    a price above MOST_PRICE_USD, because the bars of its session are of another length than a minute, or because a
+    usable row of the same symbol and timestamp came before it.
     """
-    usable, rejected = usable_rows(bars)
+    usable, rejected = usable_rows(bars, file)
+    usable = usable.select(*BARS)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
         again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
@@ -42,8 +52,21 @@ def clean_bars(bars: pl.DataFrame) -> CleanBars:
 def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
     """Separate usable rows as `clean_bars` does, but without sorting and without removing repeats.
 
-    `beside` names further text columns that usable rows keep.
+    `beside` names further text columns that usable rows keep: those that name their file.
     """
+    checked = _with_faults(bars, beside)
+    judged = _judge_lengths(checked, beside)
+    is_bad = pl.col("reason").is_not_null()
+    return CleanBars(judged.filter(~is_bad).drop("reason"), judged.filter(is_bad).select(*QUARANTINED_BARS))
+
+
+def find_faults(bars: pl.DataFrame) -> pl.Series:
+    """The reason for which each row (BARS) is unusable by itself; null where it is usable."""
+    return _with_faults(bars)["reason"]
+
+
+def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFrame:
+    """BARS and the columns of `beside` with the `reason` for which a row is unusable by itself."""
     floats = [name for name, dtype in BARS.items() if dtype == pl.Float64]
     low, high, volume = pl.col("low"), pl.col("high"), pl.col("volume")
     reason = (
@@ -51,21 +74,37 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
         .then(pl.lit("symbol is not usable as a name"))
         .when(pl.col("timestamp").is_null())
         .then(pl.lit("timestamp is missing or implausible"))
+        .when(~starts_a_minute())
+        .then(pl.lit(NOT_A_MINUTE))
         .when(pl.any_horizontal(*(pl.col(name).is_null() | (pl.col(name) <= 0) for name in PRICES)))
         .then(pl.lit("a price is missing or not positive"))
         .when((high < pl.max_horizontal("open", "close")) | (low > pl.min_horizontal("open", "close")) | (high < low))
         .then(pl.lit("high or low contradicts open and close"))
         .when(volume.is_null() | (volume <= 0))
         .then(pl.lit("volume is missing or not positive"))
+        .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
+        .then(pl.lit(TOO_HIGH))
     )
-    checked = (
+    return (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
         .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
         .with_columns(reason=reason)
         .collect()
     )
-    is_bad = pl.col("reason").is_not_null()
-    return CleanBars(checked.filter(~is_bad).drop("reason"), checked.filter(is_bad).select(*QUARANTINED_BARS))
+
+
+def _judge_lengths(checked: pl.DataFrame, beside: Collection[str]) -> pl.DataFrame:
+    """Rows with the `reason` of those that are usable but in a session of bars of another length than a minute."""
+    reason, keys = pl.col("reason"), [*beside, "symbol", "day"]
+    rows = checked.select(*beside, "symbol", "timestamp", "reason")
+    others = find_other_lengths(rows.filter(reason.is_null() | (reason == NOT_A_MINUTE)), tuple(beside))
+    if others.is_empty():
+        return checked
+    words = {length: other_length_reason(length) for length in others["length_s"].unique()}
+    named = others.select(*keys, of_length=pl.col("length_s").replace_strict(words, return_dtype=pl.String))
+    dated = checked.with_columns(day=new_york_date(pl.col("timestamp")))
+    joined = dated.join(named, on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("reason", "of_length").alias("reason")).drop("day", "of_length")
 
 
 def reasons(quarantined: pl.DataFrame) -> dict[str, int]:

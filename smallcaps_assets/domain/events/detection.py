@@ -128,8 +128,8 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     Returns:
         Events sorted by symbol, timestamp, event_type, and DETECTION_COUNTS.
     """
-    labelled = with_session(bars.select(*BARS_READ), sessions)
-    all_days = with_days(labelled.filter(pl.col("day").is_not_null()))
+    labeled = with_session(bars.select(*BARS_READ), sessions)
+    all_days = with_days(labeled.filter(pl.col("day").is_not_null()))
     daily = daily_dollar_volume(all_days)
     eligible = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
     features = with_features(select_days(all_days, eligible), params.features)
@@ -151,7 +151,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
         events=_as_shard(kept, params.tier_min_scores),
         daily=daily,
         by_symbol=_counts(
-            outside=labelled.filter(pl.col("day").is_null()),
+            outside=labeled.filter(pl.col("day").is_null()),
             days=daily,
             eligible_days=daily.filter(eligible),
             found=found,

@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.quality import PRICES
 from smallcaps_assets.domain.imports.columns import (
     Unit,
     ambiguous_times,
-    as_decimal,
     as_text,
     as_utc,
     as_whole,
@@ -23,6 +23,7 @@ from smallcaps_assets.domain.imports.columns import (
     unparsable_times,
     wrong_type_error,
 )
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number
 from smallcaps_assets.domain.tables import BARS, UTC_US
 from smallcaps_assets.errors import InputError
 
@@ -40,13 +41,15 @@ class BarForm:
     """How to read files that do not describe themselves.
 
     `timezone` applies to timestamps without one, `unit` to integers; `names` maps columns of BARS to those of the
-    files; `labels` tells whether a timestamp is the start or the end of its minute.
+    files; `labels` tells whether a timestamp is the start or the end of its minute. `scale` applies to prices, and
+    to a vwap in the same unit; None where it was not given.
     """
 
     timezone: str | None = None
     unit: Unit | None = None
     labels: Literal["start", "end"] = "start"
     names: Mapping[str, str] = field(default_factory=dict)
+    scale: PriceScale | None = None
 
 
 def match_bar_columns(found: Collection[str], form: BarForm, without: Sequence[str] = ()) -> dict[str, str]:
@@ -116,7 +119,13 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
         elif ours == "timestamp":
             columns.append(_minute_start(names[ours], found[names[ours]], form).alias(ours))
         else:
-            columns.append(_value(names[ours], found[names[ours]], wanted, is_text=is_text).alias(ours))
+            value = _value(names[ours], found[names[ours]], wanted, is_text=is_text)
+            if form.scale is not None and ours in PRICES:
+                value = form.scale.in_dollars(value)
+            elif form.scale is not None and ours == "vwap":
+                close = _value(names["close"], found[names["close"]], wanted, is_text=is_text)
+                value = form.scale.where_scaled(value, close)
+            columns.append(value.alias(ours))
     return columns
 
 
@@ -127,7 +136,7 @@ def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool)
     if found == pl.String and is_text:
         number = pl.col(name).str.strip_chars().cast(pl.Float64, strict=False)
         return null_if_fractional(number).cast(wanted) if wanted.is_integer() else number
-    return as_whole(name, found).cast(wanted) if wanted.is_integer() else as_decimal(name, found)
+    return as_whole(name, found).cast(wanted) if wanted.is_integer() else known_number(name, found)
 
 
 def _minute_start(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:

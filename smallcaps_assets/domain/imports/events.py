@@ -4,11 +4,12 @@ Every row that is read ends in one of three ways, and each is counted: it is rej
 row, or it becomes an event. Unknown columns are null; a selection lets nulls pass and counts them.
 """
 
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import PRICES
+from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD, PRICES, TOO_HIGH
 from smallcaps_assets.domain.events.cooldown import CooldownParams
 from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
@@ -17,8 +18,9 @@ from smallcaps_assets.domain.events.score import tier
 from smallcaps_assets.domain.imports.bar_facts import FACTS
 from smallcaps_assets.domain.imports.clocks import TimestampForm, matches_bar
 from smallcaps_assets.domain.imports.columns import as_decimal, as_text, as_utc, epoch_as_utc
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number, require_fractions
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.symbols import symbol_is_safe
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, symbol_is_safe
 from smallcaps_assets.domain.tables import DIRECTIONS, EVENTS, SHARD
 from smallcaps_assets.errors import InputError
 
@@ -45,12 +47,13 @@ class ImportedEvents(NamedTuple):
     repairs: dict[str, Any]
 
 
-def typed_events(frame: pl.LazyFrame, clock: TimestampForm) -> pl.LazyFrame:
+def typed_events(frame: pl.LazyFrame, clock: TimestampForm, scale: PriceScale | None = None) -> pl.LazyFrame:
     """The columns of SOURCE_COLUMNS in their types; conversions are lossless, invalid values become null.
 
     Args:
         frame: a table of the earlier system; derived columns may be absent, unknown columns are ignored.
         clock: how to read timestamps without a zone, and integers.
+        scale: the unit of the prices, and of a dollar_volume that is not in dollars; None where it was not given.
 
     Raises:
         InputError: a column is missing or cannot be converted, or timestamps need a zone or a unit that `clock` lacks.
@@ -63,10 +66,12 @@ def typed_events(frame: pl.LazyFrame, clock: TimestampForm) -> pl.LazyFrame:
             f"no column {', '.join(missing)}. Events need {needed}; {', '.join(DERIVED)} are derived and may be "
             "absent; so may symbol where the path contains symbol=X."
         )
-    return frame.select(_typed(name, found.get(name), clock) for name in SOURCE_COLUMNS)
+    if scale is None:
+        require_fractions(frame, PRICES, found)
+    return frame.select(_typed(name, found.get(name), clock, scale) for name in SOURCE_COLUMNS)
 
 
-def _typed(name: str, found: pl.DataType | None, clock: TimestampForm) -> pl.Expr:
+def _typed(name: str, found: pl.DataType | None, clock: TimestampForm, scale: PriceScale | None) -> pl.Expr:
     if found is None:
         return pl.lit(None, SOURCE_COLUMNS[name]).alias(name)
     if name == "timestamp":
@@ -76,7 +81,17 @@ def _typed(name: str, found: pl.DataType | None, clock: TimestampForm) -> pl.Exp
     if name == "tier":
         known = found.is_numeric()
         return (pl.col(name).cast(pl.Int64, strict=False) if known else pl.lit(None, pl.Int64)).alias(name)
-    return as_text(name, found) if SOURCE_COLUMNS[name] == pl.String else as_decimal(name, found)
+    return as_text(name, found) if SOURCE_COLUMNS[name] == pl.String else _number(name, found, scale)
+
+
+def _number(name: str, found: pl.DataType, scale: PriceScale | None) -> pl.Expr:
+    """A number; of prices and of dollar_volume in dollars."""
+    if name in PRICES:
+        return known_number(name, found, scale)
+    number = as_decimal(name, found)
+    if name == "dollar_volume" and scale is not None:
+        return scale.where_scaled(number, pl.col("close") * pl.col("volume"))
+    return number
 
 
 def _moment(found: pl.DataType, clock: TimestampForm) -> pl.Expr:
@@ -96,12 +111,14 @@ def _date(found: pl.DataType) -> pl.Expr:
     return column.cast(pl.String) if found in (pl.String, pl.Categorical, pl.Null) else pl.lit(None, pl.String)
 
 
-def import_events(
+def import_events(  # noqa: PLR0913 -- tables, parameters and what is left out
     rows: pl.DataFrame,
     sessions: pl.DataFrame,
     facts: pl.DataFrame,
     cooldown: CooldownParams,
     tier_min_scores: list[float],
+    *,
+    test_symbols: ExchangeTestSymbols,
 ) -> ImportedEvents:
     """MASTER of the rows of an earlier table and of the events imported before, with counts of repairs.
 
@@ -113,10 +130,12 @@ def import_events(
         facts: FACTS of minutes with bars.
         cooldown: window lengths of event groups.
         tier_min_scores: lowest score of each tier.
+        test_symbols: symbols whose rows are rejected.
     """
+    tests = test_symbols.among(rows["symbol"].drop_nulls().unique())
     checked = (
         with_session(rows.rename({"session": "session_given"}), sessions)
-        .with_columns(pl.col("session").cast(pl.String), reason=_reason())
+        .with_columns(pl.col("session").cast(pl.String), reason=_reason(tests))
         .drop("regular_open")
     )
     rejected = checked.filter(pl.col("reason").is_not_null())
@@ -148,12 +167,14 @@ def sort_rejected(rejected: pl.DataFrame) -> pl.DataFrame:
     return rejected.sort(pl.all(), nulls_last=True)
 
 
-def _reason() -> pl.Expr:
+def _reason(tests: Collection[str]) -> pl.Expr:
     """Why a row is rejected; null for an event."""
     low, high, timestamp = pl.col("low"), pl.col("high"), pl.col("timestamp")
     reason = (
         pl.when(~symbol_is_safe(pl.col("symbol")))
         .then(pl.lit("symbol is not usable as a name"))
+        .when(pl.col("symbol").is_in(list(tests)))
+        .then(pl.format("{} is a test symbol of an exchange", "symbol"))
         .when(~pl.col("event_type").is_in(EVENT_TYPES).fill_null(value=False))
         .then(pl.lit("event_type is not one of the seven"))
         .when(~pl.col("direction").is_in(DIRECTIONS).fill_null(value=False))
@@ -175,6 +196,8 @@ def _reason() -> pl.Expr:
         .then(pl.lit("high or low contradicts open and close"))
         .when((pl.col("volume") <= 0) | (pl.col("dollar_volume") <= 0))
         .then(pl.lit("volume or dollar_volume is not positive"))
+        .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
+        .then(pl.lit(TOO_HIGH))
         .when(pl.col("session").is_null())
         .then(pl.lit("outside every session of the calendar"))
     )

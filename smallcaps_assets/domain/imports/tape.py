@@ -15,8 +15,9 @@ from smallcaps_assets.domain.imports.columns import (
     null_if_implausible,
     wrong_type_error,
 )
+from smallcaps_assets.domain.imports.prices import PriceScale, known_number, other_price_problem
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
-from smallcaps_assets.domain.tape.rules import UNIQUE_KEYS, tape_rules
+from smallcaps_assets.domain.tape.rules import TAPE_PRICES, UNIQUE_KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
 # names in the vendor's answers
@@ -37,7 +38,9 @@ _LIST: Final = rf"^\s*(?:\[\s*(?:{_ROW})?\s*\]|(?:{_ROW})?)\s*$"
 _FRACTION: Final = r"\.0*$"
 
 
-def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str | None) -> pl.DataFrame:
+def typed_tape(
+    frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str | None, scale: PriceScale | None = None
+) -> pl.DataFrame:
     """Rows of a file converted to `schema`, from our column names or the vendor's; sorted, exact repeats removed.
 
     Args:
@@ -45,6 +48,7 @@ def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str 
         kind: trades or quotes.
         schema: the columns to keep; others are ignored.
         timezone: the zone of timestamps without one; integers are nanoseconds since the epoch.
+        scale: the unit of prices; None for dollars.
 
     Raises:
         InputError: a column is missing, has another type, or holds values that cannot be converted.
@@ -61,10 +65,26 @@ def typed_tape(frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str 
     for name, theirs in names.items():
         if theirs in frame.columns:
             _require_kept(frame[theirs], typed[name])
+    prices = frame.select(known_number(name, frame.schema[name], scale).alias(name) for name in TAPE_PRICES[kind])
+    typed = typed.with_columns(prices.get_columns())
     for name in _NEEDED[kind]:
         if typed[name].has_nulls():
             raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
     return sorted_tape(typed, kind)
+
+
+def require_dollars(rows: pl.DataFrame, kind: str, close: float) -> None:
+    """Require that the prices of a file lie near the close of the event's bar.
+
+    Raises:
+        InputError: most of them do not; names the likely scale.
+    """
+    medians = [rows[name].filter(rows[name] > 0).median() for name in TAPE_PRICES[kind]]
+    found = [float(median) for median in medians if isinstance(median, float)]
+    problems = [other_price_problem(median, close) for median in found]
+    # an empty side of the book is quoted at any price
+    if found and all(problems):
+        raise InputError(problems[0])
 
 
 def tape_ends(frame: pl.LazyFrame, timezone: str | None) -> tuple[datetime, datetime] | None:

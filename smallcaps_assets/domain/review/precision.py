@@ -10,8 +10,9 @@ from smallcaps_assets.domain.review.sample import STRATUM
 CONFIDENCE_PCT: Final = 95.0
 _Z: Final = NormalDist().inv_cdf(0.5 + CONFIDENCE_PCT / 200)
 
-# One row for all events, and one for each type and session. `of_marks_pct` is the share of labels; `precision_pct`
-# weights each label by the events that it represents, and has a Wilson interval. Null where no event is labeled.
+# One row for all events, and one for each type and session. `marked` counts the labels, and `of_marks_pct` is the share
+# of good ones; `precision_pct` weights each label by the events that it represents, and has a Wilson interval. The
+# shares are null where no event is labeled.
 PRECISION: Final = pl.Schema(
     {
         "part": pl.String(),
@@ -41,7 +42,7 @@ def wilson(share: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return ((middle - spread) / whole).clip(0, 1), ((middle + spread) / whole).clip(0, 1)
 
 
-def estimate_precision(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
+def estimate_precision(sample: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     """Precision of all events, and of each type and session (PRECISION).
 
     A label represents the events of its stratum in the manifest divided by the number of labels in the stratum: small
@@ -50,12 +51,12 @@ def estimate_precision(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFram
 
     Args:
         sample: the sampled events, with `event_id`, the columns of STRATUM and `stratum_events`.
-        marks: `event_id` and `good` (Boolean), one row per labeled event.
+        labels: `event_id` and `good` (Boolean), one row per labeled event.
     """
-    marked = pl.col("good").is_not_null()
-    weight = pl.col("stratum_events") / marked.sum().over(STRATUM)
-    rows = sample.join(marks, on="event_id", how="left", maintain_order="left").with_columns(
-        weight=pl.when(marked).then(weight)
+    labeled = pl.col("good").is_not_null()
+    weight = pl.col("stratum_events") / labeled.sum().over(STRATUM)
+    rows = sample.join(labels, on="event_id", how="left", maintain_order="left").with_columns(
+        weight=pl.when(labeled).then(weight)
     )
     parts = [rows.with_columns(part=pl.lit("all"))]
     parts += [rows.with_columns(part=pl.col(name)).sort("part") for name in ("event_type", "session")]
@@ -66,9 +67,9 @@ def estimate_precision(sample: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFram
         .group_by("part", maintain_order=True)
         .agg(
             events=pl.len(),
-            marked=marked.sum(),
+            marked=labeled.sum(),
             good=pl.col("good").sum(),
-            share=pl.when(marked.any()).then(share),
+            share=pl.when(labeled.any()).then(share),
             effective=effective,
         )
     )
@@ -91,19 +92,19 @@ def judge_precision(table: pl.DataFrame, min_precision_pct: float) -> PrecisionV
     """
     whole = table.filter(pl.col("part") == "all").to_dicts()
     if not whole:
-        return PrecisionVerdict(holds=False, words="not judged: the manifest holds no event")
+        return PrecisionVerdict(holds=False, words="not judged: the manifest has no events")
     (row,) = whole
-    required = f"at least {min_precision_pct:g} % is required"
+    required = f"Required: at least {min_precision_pct:g} %."
     missing = row["events"] - row["marked"]
     if not row["marked"]:
         return PrecisionVerdict(
-            holds=False, words=f"not judged: none of {row['events']:,} events is labeled yet; {required}"
+            holds=False, words=f"not judged: none of {row['events']:,} events is labeled yet. {required}"
         )
     found = f"precision {row['precision_pct']:.1f} % (95 % interval {row['low_pct']:.1f} to {row['high_pct']:.1f})"
     if missing:
         return PrecisionVerdict(
             holds=False,
-            words=f"not judged: {missing:,} of {row['events']:,} labels are missing; {found} so far, {required}",
+            words=f"not judged: {missing:,} of {row['events']:,} labels are missing; {found} so far. {required}",
         )
     holds = row["precision_pct"] >= min_precision_pct
-    return PrecisionVerdict(holds=holds, words=f"{found}, {required}: {'holds' if holds else 'does not hold'}")
+    return PrecisionVerdict(holds=holds, words=f"{found}. {required} {'Met.' if holds else 'Not met.'}")

@@ -10,7 +10,7 @@ UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("timestamp", "sequence_number", "trade_id"),
     "quotes": ("timestamp", "sequence_number"),
 }
-_PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes": ("bid_price", "ask_price")}
+TAPE_PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes": ("bid_price", "ask_price")}
 _SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
 # A book may be crossed for moments while exchanges lag each other; with bid and ask mixed up it nearly always is.
 MOST_CROSSED: Final = 0.1
@@ -46,7 +46,7 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     ]
     rules += [
         TapeRule(f"{name} is not a finite number", "no NaN, no infinity", (~pl.col(name).is_finite()).sum())
-        for name in (*_PRICES[kind], *_SIZES[kind])
+        for name in (*TAPE_PRICES[kind], *_SIZES[kind])
     ]
     rules += [TapeRule(f"{name} is below 0", "0 or more", (pl.col(name) < 0).sum()) for name in _SIZES[kind]]
     if kind == "trades":

@@ -1,12 +1,17 @@
 """Minute bars from the vendor: fetch missing sessions, check the bars, publish them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from threading import Event, Lock
 from typing import Final
 
-from smallcaps_assets.domain.bars.quality import clean_bars
+import polars as pl
+
+from smallcaps_assets.domain.bars.lengths import is_of_other_length
+from smallcaps_assets.domain.bars.minutes import CONFLICT
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
 from smallcaps_assets.errors import (
     DiskFull,
     LakeError,
@@ -19,12 +24,20 @@ from smallcaps_assets.errors import (
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.month_files import DAY, combine_fingerprints, count_bars
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
+from smallcaps_assets.market_data.pages import BarsDownload
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 
 # after so many denials and no served request, the plan has no minute bars at all
 DENIALS: Final = 3
+# sessions of one month
+_MANY: Final = 4
+_FIGURES: Final = (
+    *("sessions_due", "sessions_fetched", "rows", "rows_quarantined", "rows_repeated", "rows_on_other_days"),
+    *("requests", "retries"),
+)
 
 
 def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
@@ -41,7 +54,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. A
     symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
-    the others. `log` receives lines of progress.
+    the others. A bad answer is asked for again in parts: sessions whose own answer is bad, or has bars of another
+    length than a minute, are reported and stay missing. `log` receives lines of progress and of what was rejected.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -54,51 +68,12 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     def ingest(symbol: str) -> Outcome:
         last = date.max if followed is None else followed.get(symbol, date.min)
-        return _ingest_symbol(symbol, [day for day in due if day <= last], stoppable, store, plan)
+        return _Ingest(symbol, stoppable, store, plan, log).run([day for day in due if day <= last])
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
     for outcome in in_threads(ingest, symbols, threads, tick=progress.tick, stop=stop):
         progress.add(failed=bool(outcome.problems))
         yield outcome
-
-
-def _ingest_symbol(
-    symbol: str, due: Sequence[date], client: MarketDataClient, store: BarsStore, plan: "_Plan"
-) -> Outcome:
-    figures: dict[str, int | float] = {
-        "sessions_due": len(due),
-        "sessions_fetched": 0,
-        "rows": 0,
-        "rows_quarantined": 0,
-        "rows_on_other_days": 0,
-        "requests": 0,
-        "retries": 0,
-    }
-    try:
-        published = store.fingerprints(symbol)
-    except LakeError as error:
-        return Outcome((symbol,), figures, (f"{symbol}: {error}",))
-    missing, bars = sorted(set(due) - published.keys()), sum(map(count_bars, published.values()))
-    problems: list[str] = []
-    # newest first: a plan with limited history denies older months
-    for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
-        try:
-            added = _fetch_month(symbol, month, sorted(days), client, store)
-        except NotEntitled as error:
-            plan.denied(error)
-            problems.append(f"{symbol}, {month:%Y-%m} and before: {error} Or set a later history.first_session.")
-            break
-        except (NotAuthenticated, DiskFull, Stopped):
-            raise
-        except (MarketDataError, LakeError) as error:
-            problems.append(f"{symbol}, {month:%Y-%m}: {error}")
-            if isinstance(error, VendorUnavailable):
-                break
-        else:
-            plan.served()
-            figures |= {name: figures[name] + count for name, count in added.items()}
-    version = store.version(symbol) if figures["sessions_fetched"] else combine_fingerprints(published)
-    return Outcome((symbol,), figures, tuple(problems), rows=bars + int(figures["rows"]), version=version)
 
 
 class _Plan:
@@ -125,19 +100,95 @@ class _Plan:
                 raise error
 
 
-def _fetch_month(
-    symbol: str, month: date, sessions: list[date], client: MarketDataClient, store: BarsStore
-) -> dict[str, int]:
-    """Fetch and publish sessions of one month."""
-    fetched = client.minute_bars(symbol, sessions[0], sessions[-1])
-    clean = clean_bars(fetched.frame)
-    wanted = clean.good.filter(DAY.is_in(sessions))
-    store.add(symbol, month, sessions, wanted, clean.quarantined)
-    return {
-        "sessions_fetched": len(sessions),
-        "rows": wanted.height,
-        "rows_quarantined": clean.quarantined.filter(DAY.is_in(sessions).fill_null(value=True)).height,
-        "rows_on_other_days": clean.good.height - wanted.height,
-        "requests": fetched.requests,
-        "retries": fetched.retries,
-    }
+class _Ingest:
+    """The fetching of one symbol."""
+
+    def __init__(
+        self, symbol: str, client: MarketDataClient, store: BarsStore, plan: _Plan, log: Callable[[str], None]
+    ) -> None:
+        self._symbol, self._client, self._store, self._plan, self._log = symbol, client, store, plan, log
+        self._figures = Counter[str](dict.fromkeys(_FIGURES, 0))
+        self._problems: list[str] = []
+        # further requests for the parts of a bad answer; none once no part of many sessions was served
+        self._further = MOST_FURTHER
+
+    def run(self, due: Sequence[date]) -> Outcome:
+        """Fetch and publish the missing sessions of `due`."""
+        self._figures["sessions_due"] = len(due)
+        try:
+            published = self._store.fingerprints(self._symbol)
+        except LakeError as error:
+            return Outcome((self._symbol,), dict(self._figures), (f"{self._symbol}: {error}",))
+        missing, bars = sorted(set(due) - published.keys()), sum(map(count_bars, published.values()))
+        # newest first: a plan with limited history denies older months
+        for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
+            try:
+                self._fetch_month(month, sorted(days))
+            except NotEntitled as error:
+                self._plan.denied(error)
+                self._fail(f"{month:%Y-%m} and before", f"{error} Or set a later history.first_session.")
+                break
+            except (NotAuthenticated, DiskFull, Stopped):
+                raise
+            except (MarketDataError, LakeError) as error:
+                self._fail(f"{month:%Y-%m}", error)
+                if isinstance(error, VendorUnavailable):
+                    break
+        is_changed = self._figures["sessions_fetched"] > 0
+        version = self._store.version(self._symbol) if is_changed else combine_fingerprints(published)
+        rows = bars + self._figures["rows"]
+        return Outcome((self._symbol,), dict(self._figures), tuple(self._problems), rows=rows, version=version)
+
+    def _fail(self, when: str, why: object) -> None:
+        self._problems.append(f"{self._symbol}, {when}: {why}")
+
+    def _fetch_month(self, month: date, sessions: list[date]) -> None:
+        """Fetch and publish sessions of one month; what cannot be served is reported."""
+        is_served = False
+
+        def fetch(some: list[date]) -> BarsDownload:
+            try:
+                return self._client.minute_bars(self._symbol, some[0], some[-1])
+            except MarketDataError as error:
+                self._figures.update(requests=error.requests, retries=error.retries)
+                raise
+
+        for part in narrow(sessions, fetch, self._further):
+            if isinstance(part, Served):
+                self._plan.served()
+                self._publish(month, part.parts, part.answer)
+                is_served = True
+            else:
+                self._fail(f"{month:%Y-%m}" if part.parts == sessions else _name(part.parts), part.error)
+        if not is_served and len(sessions) >= _MANY:
+            self._further = 0
+
+    def _publish(self, month: date, sessions: list[date], fetched: BarsDownload) -> None:
+        clean = clean_bars(fetched.frame)
+        conflicting = fetched.conflicting.with_columns(reason=pl.lit(CONFLICT)).match_to_schema(QUARANTINED_BARS)
+        rejected = pl.concat([clean.quarantined, conflicting])
+        of_other_length = rejected.filter(is_of_other_length()).select(DAY.alias("day"), "reason").unique()
+        lengths = dict(of_other_length.sort("day").iter_rows())
+        stored = [day for day in sessions if day not in lengths]
+        for day in (day for day in sessions if day in lengths):
+            self._fail(f"{day}", f"the vendor answered with {lengths[day]}. Nothing of this session was kept.")
+        wanted, aside = clean.good.filter(DAY.is_in(stored)), rejected.filter(DAY.is_in(stored).fill_null(value=True))
+        if stored:
+            self._store.add(self._symbol, month, stored, wanted, rejected)
+        if aside.height or fetched.repeats:
+            causes = "".join(f"; {count:,} rejected: {reason}" for reason, count in reasons(aside).items())
+            self._log(f"{self._symbol}, {_name(sessions)}: {fetched.repeats:,} rows repeat another exactly{causes}")
+        self._figures.update(
+            sessions_fetched=len(stored),
+            rows=wanted.height,
+            rows_quarantined=aside.height,
+            rows_repeated=fetched.repeats,
+            rows_on_other_days=clean.good.filter(~DAY.is_in(sessions)).height,
+            requests=fetched.requests,
+            retries=fetched.retries,
+        )
+
+
+def _name(sessions: Sequence[date]) -> str:
+    first, last = sessions[0], sessions[-1]
+    return f"{first}" if first == last else f"{first} to {last}"

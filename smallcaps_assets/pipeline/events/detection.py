@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import (
     BARS_READ,
     DETECTION_COUNTS,
@@ -25,6 +26,7 @@ from smallcaps_assets.domain.events.detection import (
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
@@ -37,7 +39,10 @@ from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, S
 from smallcaps_assets.pipeline.outcome import Outcome
 
 # Raised with every code change that changes events: shards of an earlier version are detected again.
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
+NO_TEST_SYMBOLS: Final = ExchangeTestSymbols()
+# in place of the reference verdict of a symbol of which no events are made
+_TEST_SYMBOL: Final = "test symbol"
 
 # Concurrent detections, about 200 MB each.
 THREADS: Final = min(4, os.cpu_count() or 1) + 1
@@ -53,13 +58,14 @@ class DetectionBacklog(NamedTuple):
 
 @dataclass(frozen=True)
 class Detector:
-    """Detects the events of symbols in a lake and publishes their shards."""
+    """Detects the events of symbols in a lake and publishes their shards; those of test symbols stay empty."""
 
     bars: BarsStore
     shards: ShardStore
     params: DetectionParams
     sessions: SessionParams
     reference: pl.DataFrame
+    test_symbols: ExchangeTestSymbols = NO_TEST_SYMBOLS
 
     def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
         """Bring the shards of `symbols` up to date; one outcome per symbol, in order of completion.
@@ -187,8 +193,10 @@ class Detector:
 
     def _renew(self, works: Sequence[SymbolWork]) -> "_Renewed":
         """The new shards of several symbols: the events that remain valid and the newly detected ones."""
-        found, valid = self._detect(works), remains_valid(works)
-        new = found.events.filter(~valid)
+        found = self._detect(works)
+        of_tests = pl.col("symbol").is_in(self.test_symbols.among(work.symbol for work in works))
+        valid = remains_valid(works) & ~of_tests
+        new = found.events.filter(~valid & ~of_tests)
         added = dict(new.group_by("symbol").len().iter_rows())
         # most sessions have no event: shards of symbols without new events need not be read
         same = {
@@ -223,7 +231,8 @@ class Detector:
                     events=heights.get(work.symbol, 0),
                 )
             )
-        return _Renewed(events, coverages, found.by_symbol, added)
+        left_out = dict(found.events.filter(of_tests).group_by("symbol").len().iter_rows())
+        return _Renewed(events, coverages, found.by_symbol, added, left_out)
 
     def _detect(self, works: Sequence[SymbolWork]) -> Detection:
         """Detect the sessions and event types of the works."""
@@ -237,14 +246,19 @@ class Detector:
         )
         _require_all(bars, {work.symbol: work.bars for work in to_detect}, "bars")
         first, last = min(work.days[0] for work in to_detect), max(work.days[-1] for work in to_detect)
-        return detect(
-            bars,
+        # earlier releases, and people's own copies, may have put other bars into the lake
+        minutes, left_out = select_minutes(bars)
+        found = detect(
+            minutes,
             sessions_between(first, last, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
             earlier_days=history(to_detect, self.params.features.rvol_days),
             types=to_detect[0].types,
         )
+        none = dict.fromkeys(DETECTION_COUNTS, 0)
+        counts = {symbol: found.by_symbol.get(symbol, none) | others for symbol, others in left_out.items()}
+        return found._replace(by_symbol=found.by_symbol | counts)
 
     def _stale_types(self, symbol: str, coverage: ShardCoverage) -> frozenset[str]:
         """The event types of a shard that were detected with other settings."""
@@ -256,7 +270,7 @@ class Detector:
 
     def identities(self, symbol: str) -> dict[str, str]:
         """By event type, a digest of all that determines its events: code, settings, sessions, reference verdicts."""
-        verdict = self._verdicts.get(symbol, "unknown")
+        verdict = _TEST_SYMBOL if symbol in self.test_symbols else self._verdicts.get(symbol, "unknown")
         if verdict not in self._identities:
             self._identities[verdict] = {
                 name: _digest(f"{text}\n{verdict}") for name, text in self._params_by_type.items()
@@ -280,12 +294,16 @@ class Detector:
 
 
 class _Renewed(NamedTuple):
-    """Shards to publish, with the rows removed by each rule and the number of new events, by symbol."""
+    """Shards to publish, with the rows removed by each rule and the number of new events, by symbol.
+
+    `left_out` counts the events of test symbols, which are none.
+    """
 
     events: pl.DataFrame
     coverages: dict[str, ShardCoverage]
     counts: dict[str, dict[str, int]]
     new: dict[str, int]
+    left_out: dict[str, int]
 
     def outcome(self, work: SymbolWork) -> Outcome:
         """The outcome of one published symbol."""
@@ -297,6 +315,8 @@ class _Renewed(NamedTuple):
             "events": events,
             "events_detected": self.new.get(work.symbol, 0),
         }
+        if work.symbol in self.left_out:
+            figures["events_of_test_symbol_left_out"] = self.left_out[work.symbol]
         return Outcome(
             (work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(DETECTION_COUNTS, 0)), rows=events
         )

@@ -35,20 +35,18 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
     in_batches,
     open_bars,
     scanned,
-    suffix_of,
-    symbol_of_path,
     timeless,
     unreadable,
-    without_suffix,
 )
+from smallcaps_assets.pipeline.imports.symbol_names import suffix_of, symbol_of_name, symbol_of_path
 from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions, count_symbols
 
 # a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
+# given bars (BARS and FILE), the files to reject, each with the reason
+FileRule = Callable[[pl.LazyFrame], Mapping[str, str]]
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
-# a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
-_SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
 # a column that may hold symbols under an unknown name, such as stock_symbol
 _LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
 
@@ -144,16 +142,13 @@ class BarReader:
         grouped = [_source(group, known, symbol) for symbol, group in sorted(by_symbol.items())]
         return grouped + [_source(group, known, None, rows) for group, rows in self._fit_into_memory(mixed)]
 
-    def batches(
-        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
-    ) -> Iterator[pl.DataFrame]:
+    def batches(self, source: Source, faults: Faults, rejecting: Sequence[FileRule] = ()) -> Iterator[pl.DataFrame]:
         """Read all bars of a source (BARS and FILE); in whole symbols where it has more than `rows_at_once` rows.
 
         Args:
             source: one of `sources`.
             faults: receives files that cannot be read, have ambiguous times, or are rejected.
-            rejecting: given bars (BARS and FILE), the files to reject, each with the reason. Called before the first
-                batch is yielded.
+            rejecting: rules for whole files, applied before the first batch is yielded.
         """
         if source.symbol is None and source.rows > self.rows_at_once:
             yield from self._whole_symbols(source, faults, rejecting)
@@ -161,11 +156,12 @@ class BarReader:
         frames = list(self._read(source.files, source.symbol, faults))
         if frames:
             bars = pl.concat(frames)
-            rejected = rejecting(bars.lazy())
-            if rejected:
-                first = next(iter(rejected))
-                faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
-                bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
+            for rule in rejecting:
+                rejected = rule(bars.lazy())
+                if rejected:
+                    first = next(iter(rejected))
+                    faults.add([Path(file) for file in rejected], f"{first}: {rejected[first]}")
+                    bars = bars.filter(~pl.col(FILE).is_in(list(rejected)))
             yield bars
 
     def example(self, source: Source, row: pl.DataFrame) -> str:
@@ -192,19 +188,8 @@ class BarReader:
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
-        stem = without_suffix(file.name, suffix)
-        by_path = f"put it into a folder `symbol=X`, or name it `symbol=X{suffix}`"
         like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
-        if like:
-            raise InputError(
-                f"column {like[0]} may hold the symbols. Say so: --columns symbol={like[0]}; if it does not, {by_path}."
-            )
-        if re.fullmatch(_SYMBOL_AS_NAME, stem) is None:
-            raise InputError(
-                f"no column symbol, and its name is none: {stem!r} is not in capitals as tickers are. Say which column "
-                f"it is: --columns symbol=NAME; if there is none, {by_path}."
-            )
-        return stem
+        return symbol_of_name(file, names, like)
 
     def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
         """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""
@@ -260,13 +245,11 @@ class BarReader:
             )
         return bars.filter(~pl.col(FILE).is_in(files)).select(*BARS, FILE)
 
-    def _whole_symbols(
-        self, source: Source, faults: Faults, rejecting: Callable[[pl.LazyFrame], Mapping[str, str]]
-    ) -> Iterator[pl.DataFrame]:
+    def _whole_symbols(self, source: Source, faults: Faults, rejecting: Sequence[FileRule]) -> Iterator[pl.DataFrame]:
         """Read a file that does not fit into memory, partitioned by symbol in a temporary folder."""
         try:
             bars = self.scan(source.files)
-            for file, why in rejecting(bars).items():
+            for file, why in (found for rule in rejecting for found in rule(bars).items()):
                 faults.add([Path(file)], f"{file}: {why}")
                 return
             sizes = count_symbols(bars)

@@ -1,5 +1,6 @@
 """Which imported bars are usable: judged by symbol, against the sessions, the lake and one another."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -13,18 +14,20 @@ from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
+from smallcaps_assets.pipeline.imports.bar_messages import is_beyond, name_files, name_sessions, other_lengths
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 
-NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
+# values that identify a usable row
+_VALUES: Final = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 NOT_OF_PATH: Final = "the path says another symbol"
 # New York hours between which there are bars
 HOURS: Final = (4, 20)
 # A share of a few bars proves nothing: files and sessions with fewer bars than MIN_BARS_EACH are judged together, and
 # only if they have LEAST bars together.
 MIN_BARS_EACH: Final = 20
-LEAST: Final = 100
 # A file read an hour off has more than this outside; a correct one hardly any.
 MOST_OUTSIDE_PCT: Final = 5.0
 # Two vendors differ in a few bars of a day; another time zone, or adjusted prices, in most of them.
@@ -70,11 +73,6 @@ class JudgedBatch(NamedTuple):
     copies: int
     repeats: int
     minutes: pl.DataFrame
-
-
-def is_beyond(part: int, of: int, most_pct: float) -> bool:
-    """Whether a part exceeds a share of a total that is large enough to judge."""
-    return of >= LEAST and 100 * part > most_pct * of
 
 
 def beyond(counts: pl.DataFrame, part: str, of: str, most_pct: float) -> pl.DataFrame:
@@ -146,19 +144,14 @@ def find_disputed_sessions(
 def _files_of(batch: pl.DataFrame, sessions: pl.DataFrame) -> str:
     """List the files of a batch that have rows of sessions (`symbol`, `day`)."""
     rows = batch.lazy().select(FILE, "symbol", day=DAY)
-    files = rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(pl.col(FILE).unique().sort())
-    names = files.collect()[FILE].to_list()
-    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return f"{', '.join(names[:MOST_NAMES])}{more}"
+    return name_files(rows.join(sessions.lazy(), on=["symbol", "day"], how="semi").select(FILE).collect())
 
 
 def _shares(found: pl.DataFrame, how: str) -> str:
     """Describe the share of minutes that differ, and their sessions."""
     both, other = int(found["both"].sum()), int(found["other"].sum())
-    names = [f"{symbol} on {day}" for symbol, day in found.sort("symbol", "day").select("symbol", "day").iter_rows()]
-    more = f" and {len(names) - MOST_NAMES:,} more sessions" if len(names) > MOST_NAMES else ""
     return (
-        f"{other:,} of the {both:,} minutes of {', '.join(names[:MOST_NAMES])}{more} {how} "
+        f"{other:,} of the {both:,} minutes of {name_sessions(found)} {how} "
         f"({100 * other / both:.0f} %); {MOST_DIFFERING_PCT:.0f} % may"
     )
 
@@ -166,15 +159,16 @@ def _shares(found: pl.DataFrame, how: str) -> str:
 def judge_batch(
     batch: pl.DataFrame, source: Source, over: Sequence[date], problems: list[str], *, last: bool = False
 ) -> JudgedBatch:
-    """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about the batch as a whole.
+    """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about rows, whatever the lake holds.
 
     Of several bars of a minute the first in the order of files stays, or the `last`.
     """
-    minutes, no_minutes = reject_misplaced(batch, source.symbol)
-    problems += _other_symbols(no_minutes.filter(reason=NOT_OF_PATH), source)
-    usable, bad_rows = usable_rows(minutes, [FILE])
+    own, of_others = reject_misplaced(batch, source.symbol)
+    problems += find_other_symbols(batch, source.symbol)
+    usable, bad_rows = usable_rows(own, [FILE])
+    problems += other_lengths(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
     found = unique_bars(_in_order(usable, source), last=last)
-    every = pl.concat([bad_rows, no_minutes])
+    every = pl.concat([bad_rows, of_others])
     is_over = pl.col("day").is_in(list(over))
     others = _because(found.differing.filter(DAY.is_in(list(over))), ANOTHER)
     rejected = pl.concat([every.unique(maintain_order=True), others.unique(maintain_order=True)])
@@ -214,33 +208,59 @@ def _symbol_bars(symbol: str, good: pl.DataFrame | None, bad: pl.DataFrame | Non
 
 
 def reject_misplaced(bars: pl.DataFrame, symbol: str | None) -> CleanBars:
-    """Separate rows that are no minutes of the symbol whose files they are in; the values are not judged yet.
+    """Separate rows of another symbol than that of their files; the rows are not judged otherwise.
 
     Args:
         bars: BARS, and further columns that the good rows keep.
         symbol: the symbol that the path of their files names; None where it names none.
     """
-    is_minute = (pl.col("timestamp").dt.epoch("us") % 60_000_000 == 0).fill_null(value=True)
-    reason: pl.Expr = pl.when(~is_minute).then(pl.lit(NOT_A_MINUTE))
-    if symbol is not None:
-        reason = pl.when(pl.col("symbol") != symbol).then(pl.lit(NOT_OF_PATH)).otherwise(reason)
-    judged = bars.with_columns(reason=reason)
-    is_good = pl.col("reason").is_null()
-    return CleanBars(judged.filter(is_good).drop("reason"), judged.filter(~is_good).select(*QUARANTINED_BARS))
+    if symbol is None:
+        return CleanBars(bars, QUARANTINED_BARS.to_frame())
+    is_other = (pl.col("symbol") != symbol).fill_null(value=False)
+    return CleanBars(bars.filter(~is_other), _because(bars.filter(is_other), NOT_OF_PATH))
 
 
 def _because(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
     return rows.with_columns(reason=pl.lit(reason)).select(*QUARANTINED_BARS)
 
 
-def _other_symbols(rows: pl.DataFrame, source: Source) -> list[str]:
-    """The message about rows of another symbol than their path's; none without such rows."""
-    others = ", ".join(rows["symbol"].unique().sort().to_list()[:5])
+def find_other_symbols(bars: pl.DataFrame, symbol: str | None) -> list[str]:
+    """The message about rows (BARS and FILE) of another symbol than that of their path; none without such rows."""
+    rows = bars.filter(pl.col("symbol") != symbol) if symbol is not None else bars.clear()
+    if rows.is_empty():
+        return []
+    others = ", ".join(rows["symbol"].unique().sort().to_list()[:MOST_NAMES])
+    files = rows[FILE].n_unique()
+    more = f" and {files - 1:,} more files" if files > 1 else ""
     message = (
-        f"{source.name}: the path says symbol {source.symbol}, the column symbol {others}. The {rows.height:,} rows of "
-        "another symbol than the path's are set aside: rename the folder or file, or correct the column."
+        f"{rows[FILE][0]}{more}: the path says symbol {symbol}, the column symbol {others}. The {rows.height:,} rows "
+        "of another symbol than the path's are set aside: rename the folder or file, or correct the column."
     )
-    return [message] if others else []
+    return [message]
+
+
+@dataclass
+class RememberedRows:
+    """Counts of the rows of files that are not read again, as they were when they were read."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def bad(self) -> int:
+        """The number of rejected rows, except those in whose place another bar of their minute is used."""
+        return self.counts.total() - self.counts[ANOTHER]
+
+    def add(self, rejections: Rejections) -> None:
+        """Add the rows of an import that is complete."""
+        self.rows += rejections.rows
+        self.counts.update(dict(rejections.bad))
+
+    def lines(self) -> list[str]:
+        """One line on the rejected rows; none where there are none."""
+        total = self.counts.total()
+        causes = "; ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
+        return [f"of their {self.rows:,} rows {total:,} were rejected when they were read: {causes}"] if total else []
 
 
 @dataclass

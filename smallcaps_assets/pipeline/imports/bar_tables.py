@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 import polars as pl
 from pyarrow import ArrowException
 
+from smallcaps_assets.domain.bars.quality import PRICES
 from smallcaps_assets.domain.imports.bars import (
     OPTIONAL,
     BarForm,
@@ -19,11 +20,12 @@ from smallcaps_assets.domain.imports.bars import (
     unparsable_bar_times,
     unparsable_time_error,
 )
+from smallcaps_assets.domain.imports.prices import require_fractions
 from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.pipeline.imports.symbol_names import suffix_of
 
-SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
 # Rows of one batch, about 1 GB with intermediate results. A symbol of 750 sessions has a third of them.
 ROWS_AT_ONCE: Final = 1_000_000
 # exceptions that a damaged file raises, or one that is not a table
@@ -35,7 +37,6 @@ UNREADABLE: Final = (
 FILE: Final = " file"
 AMBIGUOUS_TIME: Final = " ambiguous time"
 UNPARSABLE_TIME: Final = " unparsable time"
-_KEY: Final = "symbol="
 Item = TypeVar("Item")
 
 
@@ -87,6 +88,8 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         frame = scanned(files)
         found = frame.collect_schema()
         names = match_bar_columns(found.names(), form, without if symbol is None else (*without, "symbol"))
+        if form.scale is None:
+            require_fractions(frame, [names[name] for name in PRICES], found)
         is_text = found[names["timestamp"]] == pl.String
         asked = (
             [ambiguous_bar_times(names, form).alias(AMBIGUOUS_TIME), unparsable_bar_times(names).alias(UNPARSABLE_TIME)]
@@ -134,22 +137,6 @@ def first_lines(file: Path) -> list[list[str]]:
     opened = gzip.open if file.suffix.lower() == ".gz" else open
     with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
         return [values for values, _ in zip(csv.reader(lines), range(2), strict=False)]
-
-
-def suffix_of(file: Path) -> str:
-    """The one of SUFFIXES that a file name ends with, else its last suffix."""
-    return next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), file.suffix)
-
-
-def without_suffix(name: str, suffix: str) -> str:
-    """`name` without `suffix`, in capitals or not."""
-    return name[: len(name) - len(suffix)] if name.lower().endswith(suffix.lower()) else name
-
-
-def symbol_of_path(file: Path) -> str | None:
-    """The symbol of a folder or file named `symbol=X`; None if there is none."""
-    named = [part.removeprefix(_KEY) for part in file.parts if part.startswith(_KEY)]
-    return without_suffix(named[-1], suffix_of(file)) if named else None
 
 
 def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tuple[Item, int]]]:

@@ -2,29 +2,33 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from threading import Lock
 from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.quality import reasons
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
+from smallcaps_assets.domain.imports.prices import scale_problems
 from smallcaps_assets.errors import DiskFull, LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.import_records import CompleteImport, ImportRecord
+from smallcaps_assets.lake.import_records import NOTHING_REJECTED, CompleteImport, ImportRecord, Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import (
     JudgedBatch,
     RejectedRows,
+    RememberedRows,
     SymbolBars,
     by_month,
     find_disputed_sessions,
     find_files_outside,
     judge_batch,
 )
+from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 
@@ -34,7 +38,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of how files are read or judged: files imported before are then read again
-_VERSION: Final = "3"
+_VERSION: Final = "4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,8 @@ class BarImport:
     bar and its last, are as well. Of two bars of one minute that differ, the one that came first stays, be it the
     lake's or a file's; with `replace` the one that came last. Unless that was `decided`, sessions of which too many
     minutes differ are rejected. So are files with many bars outside of every session, unless they may be
-    (`allow_outside`). `begin` is called before anything is written.
+    (`allow_outside`). `begin` is called before anything is written. `before` counts the rows of files that are not read
+    again.
     """
 
     store: BarsStore
@@ -58,6 +63,7 @@ class BarImport:
     allow_outside: bool = False
     begin: Callable[[], None] = lambda: None
     rejected: RejectedRows = field(default_factory=RejectedRows)
+    before: RememberedRows = field(default_factory=RememberedRows)
     _ranges: dict[str, tuple[date, date]] = field(default_factory=dict, init=False)
     _spellings: dict[str, str] = field(default_factory=dict, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
@@ -71,7 +77,8 @@ class BarImport:
         """Import what is not imported yet; one outcome per symbol and source, without figures where nothing was read.
 
         A file that cannot be read, or a symbol whose files in the lake cannot, is reported with the cause and stops no
-        other; an outcome without partition tells of files. `log` takes lines about progress.
+        other; an outcome without partition tells of files. What was rejected of files that are not read again is
+        repeated from the records of their import. `log` takes lines about progress.
 
         Raises:
             DiskFull: there is no room.
@@ -79,7 +86,7 @@ class BarImport:
         self._spellings.update((symbol.casefold(), symbol) for symbol in self.store.symbols())
         complete = self._complete(sources)
         for source in sources:
-            yield from (Outcome((symbol,)) for symbol in sorted({one for one, _ in complete.get(source, ())}))
+            yield from self._remembered(source, complete.get(source, set()))
         backlog = [source.only(_left(complete[source])) if source in complete else source for source in sources]
         backlog = [source for source in backlog if source.files]
         progress = _Megabytes(sum(source.size for source in backlog), log)
@@ -106,7 +113,23 @@ class BarImport:
                     wanted[one.signature] = max(one.symbols, wanted.get(one.signature, 0))
                     self._extend(symbol, one.first, one.last)
         whole = {signature for signature, symbols in found.items() if 0 < wanted[signature] <= len(symbols)}
+        whole = {signature for signature in whole if self._still_clash(_rejections(found[signature]))}
         return {source: found[source.signature] for source in sources if source.signature in whole}
+
+    def _still_clash(self, rejections: Rejections) -> bool:
+        """Whether the symbols that an import rejected for their spelling still differ from the lake's in case only."""
+        known = ((symbol, self._spellings.get(symbol.casefold())) for symbol in rejections.spellings)
+        return all(spelling not in (None, symbol) for symbol, spelling in known)
+
+    def _remembered(self, source: Source, records: set[tuple[str, CompleteImport]]) -> Iterator[Outcome]:
+        """The outcomes of files that are not read again."""
+        yield from (Outcome((symbol,)) for symbol in sorted({symbol for symbol, _ in records}))
+        rejections = _rejections(records)
+        self.before.add(rejections)
+        clashes = [_clash(symbol, self._spellings[symbol.casefold()]) for symbol in rejections.spellings]
+        problems = " ".join([*rejections.problems, *clashes])
+        if problems:
+            yield Outcome((), {}, (f"{source.name}: unchanged, so not read again; rejected before: {problems}",))
 
     def _imports(self, symbol: str) -> set[CompleteImport]:
         try:
@@ -122,16 +145,29 @@ class BarImport:
 
         `progress` receives the bytes that were done.
         """
-        faults = Faults()
-        problems = faults.messages
-        seen = Counter[str]()
+        spelling = None if source.symbol is None else self._spellings.get(source.symbol.casefold())
+        if source.symbol is not None and spelling not in (None, source.symbol):
+            yield Outcome((source.symbol,), {}, (_clash(source.symbol, str(spelling)),))
+            progress(source.size)
+            return
+        # messages about whole files; about rows, which are remembered; about what else the lake or a file holds
+        faults, of_rows, disputes = Faults(), list[str](), list[str]()
+        seen, bad, clashes = Counter[str](), Counter[str](), list[str]()
         last: SymbolBars | None = None
         signature = None if source.left else source.signature
-        for batch in self.files.batches(source, faults, self._outside):
-            found = judge_batch(batch, source, self.over, problems, last=self.replace)
+        rules = (self._with_other_prices, self._outside)
+        for batch in self.files.batches(source, faults, rules):
+            found = judge_batch(batch, source, self.over, of_rows, last=self.replace)
             seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
-            symbols = self._agreeing(found, batch, problems)
-            self._quarantine(found, symbols, source)
+            symbols = []
+            for one in self._agreeing(found, batch, disputes):
+                spelling = self._spelling(one.symbol)
+                if spelling == one.symbol:
+                    symbols.append(one)
+                else:
+                    clashes.append(one.symbol)
+                    yield Outcome((one.symbol,), {}, (_clash(one.symbol, spelling),))
+            bad.update(self._quarantine(found, symbols, source))
             seen.update(symbols=sum(one.has_bars for one in symbols), nameless=found.nameless.height)
             seen.update(not_over=sum(one.not_over for one in symbols), off_hours=sum(one.off_hours for one in symbols))
             ready = [one for one in [last, *symbols] if one is not None]
@@ -141,21 +177,27 @@ class BarImport:
             share = min(source.size * batch.height // max(source.rows, 1), source.size - seen["bytes"])
             seen.update(bytes=share)
             progress(share)
-        if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
+        problems = [*faults.messages, *of_rows, *disputes]
+        if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems or clashes):
             problems.append(
                 f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
                 f"--unit and what the columns hold. {self.rejected.first()}"
             )
         if last is not None:
             # files that cannot be read do not keep the others from being remembered: only they are read again
-            whole = len(problems) == faults.of_files and not seen["not_over"] and not source.left
+            of_others = len(faults.messages) - faults.of_files + len(disputes)
+            whole = not (of_others or seen["not_over"] or source.left)
             left = tuple(number for number, file in enumerate(source.files) if file in faults.files)
-            yield self._stored(last, source.signature if whole else None, seen["symbols"], left)
+            rejections = Rejections(seen["rows"], tuple(sorted(bad.items())), tuple(of_rows), tuple(clashes))
+            yield self._stored(last, source.signature if whole else None, seen["symbols"], left, rejections)
         figures: dict[str, float] = {"rows_read": seen["rows"], "rows_quarantined": seen["nameless"]}
         figures |= {"rows_copies": seen["copies"], "rows_repeated": seen["repeats"]}
         if seen["rows"] or problems:
             yield Outcome((), figures | {"bars_off_hours": seen["off_hours"]}, tuple(problems))
         progress(source.size - seen["bytes"])
+
+    def _with_other_prices(self, bars: pl.LazyFrame) -> dict[str, str]:
+        return scale_problems(bars, FILE, self.files.form.scale)
 
     def _outside(self, bars: pl.LazyFrame) -> dict[str, str]:
         return {} if self.allow_outside else find_files_outside(bars, self.over)
@@ -178,37 +220,41 @@ class BarImport:
         except LakeError:  # reported when it is merged into
             return MINUTES_COMPARED.to_frame()
 
-    def _quarantine(self, found: JudgedBatch, symbols: Sequence[SymbolBars], source: Source) -> None:
-        """Count rejected rows, with an example of each reason, and quarantine those without a usable symbol."""
+    def _quarantine(self, found: JudgedBatch, symbols: Sequence[SymbolBars], source: Source) -> dict[str, int]:
+        """Count rejected rows by reason, with an example of each, and quarantine those without a usable symbol."""
         rows = pl.concat([found.nameless, *(one.rejected for one in symbols)])
         for reason, row in self.rejected.add(rows).items():
             self.rejected.examples[reason] = self.files.example(source, row)
         if not found.nameless.is_empty():
             self.begin()
             self.store.quarantine(None, found.nameless)
+        return reasons(rows)
 
-    def _stored(self, one: SymbolBars, signature: str | None, of: int, left: tuple[int, ...] = ()) -> Outcome:
+    def _stored(
+        self,
+        one: SymbolBars,
+        signature: str | None,
+        of: int,
+        left: tuple[int, ...] = (),
+        rejections: Rejections = NOTHING_REJECTED,
+    ) -> Outcome:
         """Merge the bars of one symbol, month by month; the last month records the import."""
+        record = None if signature is None or one.not_over else ImportRecord(signature, of, {}, left, rejections)
         try:
-            self._require_one_spelling(one.symbol)
             self.begin()
-            figures = self._merged(one, None if one.not_over else signature, of, left)
+            figures = self._merged(one, record)
         except DiskFull:
             raise
         except LakeError as error:
             return Outcome((one.symbol,), {}, (f"{one.symbol}: {error}",))
         return Outcome((one.symbol,), dict(figures))
 
-    def _require_one_spelling(self, symbol: str) -> None:
+    def _spelling(self, symbol: str) -> str:
+        """The spelling of a symbol in the lake; its own where it is new."""
         with self._lock:
-            spelling = self._spellings.setdefault(symbol.casefold(), symbol)
-        if spelling != symbol:
-            raise LakeError(
-                f"differs only in case from {spelling}, and folders of some systems cannot tell them apart. Leave "
-                "one of them out."
-            )
+            return self._spellings.setdefault(symbol.casefold(), symbol)
 
-    def _merged(self, one: SymbolBars, signature: str | None, of: int, left: tuple[int, ...]) -> Counter[str]:
+    def _merged(self, one: SymbolBars, record: ImportRecord | None) -> Counter[str]:
         figures = Counter(
             rows_quarantined=one.rejected.height, rows_on_other_days=one.on_other_days, rows_not_over=one.not_over
         )
@@ -220,14 +266,14 @@ class BarImport:
         months = {month for month in (*bars, *covers, *rejected) if month is not None}
         # the last month with bars comes last: it records the import
         for month in sorted(months, key=lambda month: (month in bars, month)):
-            last = signature is not None and month == max(bars, default=None)
+            last = record is not None and month == max(bars, default=None)
             done = self.store.merge(
                 one.symbol,
                 month,
                 bars.get(month, one.bars.drop("day").clear()),
                 covers=covers.get(month, ()),
                 replace=self.replace,
-                import_record=ImportRecord(str(signature), of, dict(marks), left) if last else None,
+                import_record=replace(record, before=dict(marks)) if record and last else None,
                 rejected=rejected.get(month, one.rejected.clear()),
             )
             marks |= done.fingerprints
@@ -253,6 +299,18 @@ class BarImport:
         before = self._ranges.get(symbol, (first, last))
         self._ranges[symbol] = min(first, before[0]), max(last, before[1])
         return self._ranges[symbol]
+
+
+def _rejections(records: set[tuple[str, CompleteImport]]) -> Rejections:
+    """What was rejected when a source was imported: recorded with the symbol that has the number of symbols."""
+    return max((one.symbols, one.rejections) for _, one in records)[1] if records else NOTHING_REJECTED
+
+
+def _clash(symbol: str, spelling: str) -> str:
+    return (
+        f"{symbol}: differs only in case from {spelling}, and folders of some systems cannot tell them apart. Leave "
+        "one of them out."
+    )
 
 
 def _left(records: set[tuple[str, CompleteImport]]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import DetectionParams
 from smallcaps_assets.domain.imports.bar_facts import FACTS, bar_facts
 from smallcaps_assets.domain.imports.clocks import (
@@ -27,14 +28,16 @@ from smallcaps_assets.domain.imports.events import (
     still_rejected,
     typed_events,
 )
+from smallcaps_assets.domain.imports.prices import PriceScale, scale_problems
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.pipeline.imports.bar_tables import symbol_of_path
+from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 
 EVENTS_PROVENANCE: Final = "adopted events"
@@ -75,6 +78,8 @@ class EventsImport:
         params: of detection; features, cooldown and tiers are used.
         sessions: bounds of the sessions.
         clock: how to read timestamps without a zone or unit.
+        scale: the unit of prices; None where it was not given.
+        test_symbols: symbols whose events are rejected.
         replace: whether to drop the events of earlier imports; otherwise events are added to them.
         allow_outside: whether many rows may lie outside every session.
         allow_other_bars: whether the bars of the lake may contradict most events.
@@ -85,6 +90,8 @@ class EventsImport:
     params: DetectionParams
     sessions: SessionParams
     clock: TimestampForm
+    scale: PriceScale | None
+    test_symbols: ExchangeTestSymbols
     replace: bool
     allow_outside: bool
     allow_other_bars: bool
@@ -113,7 +120,14 @@ class EventsImport:
         facts, days = self._facts(rows, sessions)
         if not self.allow_other_bars:
             self._require_bars(rows.filter(~pl.col("here")).select(_EVENT_COLUMNS), sessions, facts, days)
-        imported = import_events(rows, sessions, facts, self.params.cooldown, self.params.tier_min_scores)
+        imported = import_events(
+            rows,
+            sessions,
+            facts,
+            self.params.cooldown,
+            self.params.tier_min_scores,
+            test_symbols=self.test_symbols,
+        )
         if not imported.repairs["events"]:
             reasons = [f"{count:,} rows: {why}" for why, count in imported.repairs["quarantined_because"].items()]
             more = [f"and {len(problems) - _MOST_NAMES:,} more files"] if len(problems) > _MOST_NAMES else []
@@ -154,7 +168,8 @@ class EventsImport:
 
     def _rows_of(self, file: Path) -> pl.DataFrame:
         try:
-            typed = typed_events(_scanned(file), self.clock)
+            typed = typed_events(_scanned(file), self.clock, self.scale)
+            self._require_dollars(typed)
             return _distinct(typed.with_columns(copies=pl.lit(1, pl.Int64), here=pl.lit(value=False)))
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
@@ -163,6 +178,11 @@ class EventsImport:
             raise InputError(
                 f"{file}: cannot be read to its end ({reason}). Write it again, or leave it out."
             ) from error
+
+    def _require_dollars(self, rows: pl.LazyFrame) -> None:
+        """Require that the prices of a file can be dollars."""
+        for why in scale_problems(rows.with_columns(file=pl.lit("")), "file", self.scale).values():
+            raise InputError(why)
 
     def _sessions_of(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Bounds of the sessions of the rows, and of the trading days before them."""
@@ -262,7 +282,7 @@ class EventsImport:
         found, days = [FACTS.to_frame()], [_DAYS.to_frame()]
         for own in with_progress(of_symbols, len(of_symbols), "symbols compared with their bars", self.log):
             first, last = self._days_of(own)
-            bars = self.bars.read(own["symbol"][0], first - self._before(), last)
+            bars, _ = select_minutes(self.bars.read(own["symbol"][0], first - self._before(), last))
             found.append(bar_facts(bars, sessions, own, self.params.features))
             days.append(_days_with(bars).join(_days_with(own), on=list(_DAYS), how="semi"))
         return pl.concat(found), pl.concat(days)
@@ -296,9 +316,18 @@ def _scanned(file: Path) -> pl.LazyFrame:
             'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
         )
     frame, symbol = pl.scan_parquet(file, hive_partitioning=False, glob=False), symbol_of_path(file)
-    if symbol is None or "symbol" in frame.collect_schema():
+    if symbol is None:
         return frame
-    return frame.with_columns(symbol=pl.lit(symbol))
+    if frame.collect_schema().get("symbol", pl.Null()) == pl.Null():
+        return frame.with_columns(symbol=pl.lit(symbol))
+    own = pl.col("symbol").cast(pl.String).fill_null(pl.lit(symbol))
+    others = frame.select(own.filter(canonical_symbol(own) != canonical_name(symbol)).first()).collect().item()
+    if others is not None:
+        raise InputError(
+            f"the path says symbol {symbol}, the column symbol {others}. Rename the folder or file, or correct the "
+            "column."
+        )
+    return frame.with_columns(symbol=own)
 
 
 def _distinct(rows: pl.LazyFrame) -> pl.DataFrame:

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 import polars as pl
 
-from smallcaps_assets.domain.imports.tape import sorted_tape, tape_faults, typed_tape
+from smallcaps_assets.domain.imports.prices import PriceScale
+from smallcaps_assets.domain.imports.tape import require_dollars, sorted_tape, tape_faults, typed_tape
 from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
@@ -20,11 +23,13 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
+from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.imports.window_bounds import Claim, require_bounds, require_trades
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.spans import SpanPublisher, current_time
+from smallcaps_assets.runtime.user_files import find_user_files
 
 # minutes around each event that the files cover, as the user declares
 COVERED: Final = pl.Schema({"event_id": pl.String(), "held_before": pl.Int64(), "held_after": pl.Int64()})
@@ -32,16 +37,17 @@ REJECTED_FILES: Final = pl.Schema(
     {"kind": pl.String(), "event_id": pl.String(), "file": pl.String(), "reason": pl.String()}
 )
 FIGURES: Final = ("files", "not_in_manifest", "there_already", "shorter_than_the_window", "adopted", "refused", "rows")
-_PREFIXES: Final = {"event": "event=", "symbol": "symbol="}
+_EVENT: Final = "event="
+# columns that say the symbol
+_SYMBOLS: Final = ("symbol", "ticker", "sym")
 
 
 @dataclass(frozen=True)
 class TapeFile:
-    """A file of one event; `symbol` where a folder names it."""
+    """A file of one event."""
 
     kind: TapeKind
     event_id: str
-    symbol: str | None
     path: Path
 
 
@@ -57,25 +63,27 @@ class WindowsOutcome(NamedTuple):
     stopped: LakeError | None
 
 
-def tape_files(folder: Path) -> list[TapeFile]:
+def tape_files(folder: Path, log: Callable[[str], None]) -> list[TapeFile]:
     """The files of events below a folder, sorted.
 
-    They are `event=ID/trades.parquet` and `ID_trades.parquet`, and the same of quotes; others are left out.
+    They are `event=ID/trades.parquet` and `ID_trades.parquet`, and the same of quotes; others are left out. So are
+    hidden files and backup copies; `log` receives a line about them.
     """
-    found = (_tape_file(path) for path in sorted(folder.rglob("*.parquet")) if not path.name.startswith("."))
-    return [file for file in found if file is not None]
+    if not folder.is_dir():
+        return []
+    found = find_user_files(folder, lambda path: path.name.endswith(".parquet"))
+    note = found.note()
+    if note:
+        log(note)
+    return [file for path in found.files if (file := _tape_file(path)) is not None]
 
 
 def _tape_file(path: Path) -> TapeFile | None:
-    found = {
-        name: [part.removeprefix(prefix) for part in path.parts[:-1] if part.startswith(prefix)]
-        for name, prefix in _PREFIXES.items()
-    }
     event_id, _, kind = path.stem.rpartition("_")
-    event_id = event_id or next(reversed(found["event"]), "")
-    symbol = next(reversed(found["symbol"]), None)
+    of_folders = (part.removeprefix(_EVENT) for part in reversed(path.parts[:-1]) if part.startswith(_EVENT))
+    event_id = unquote(event_id or next(of_folders, ""))
     of_kind = [known for known in TAPE_KINDS if known == kind]
-    return TapeFile(of_kind[0], event_id, symbol, path) if of_kind and event_id else None
+    return TapeFile(of_kind[0], event_id, path) if of_kind and event_id else None
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ class WindowsImport:
         sessions: the bounds between which there are trades and quotes; None to trust `covered` without a check.
         resolution: how quotes were thinned; None where they are the full stream.
         timezone: time zone of timestamps without one.
+        scale: the unit of prices; None for dollars.
         config_hash: that of the manifest, for the provenance.
         log: receives lines about progress.
         clock: the current time.
@@ -102,6 +111,7 @@ class WindowsImport:
     sessions: SessionParams | None
     resolution: Thinning | None
     timezone: str | None
+    scale: PriceScale | None
     config_hash: str
     log: Callable[[str], None]
     clock: Callable[[], datetime] = current_time
@@ -151,7 +161,9 @@ class _Work:
             self.files.setdefault(file.event_id, []).append(file)
         self.rejected: list[tuple[str, str, str, str]] = []
         self.figures = dict.fromkeys(FIGURES, 0) | {"files": len(files)}
-        windows = event_windows(plan.manifest).with_columns(plan.manifest["timestamp"], plan.manifest["volume"])
+        windows = event_windows(plan.manifest).with_columns(
+            plan.manifest[name] for name in ("timestamp", "close", "volume")
+        )
         before, after = (pl.duration(minutes=f"held_{side}") for side in ("before", "after"))
         named = pl.Series("event_id", list(self.files), dtype=pl.String).to_frame()
         self.windows = (
@@ -226,14 +238,16 @@ class _Work:
         Raises:
             InputError: they are faulty; the message lists the faults.
         """
-        if file.symbol not in (None, window["symbol"]):
-            raise InputError(f"is in the folder of {file.symbol}, but the event is of {window['symbol']}")
+        symbol = symbol_of_path(file.path)
+        if symbol not in (None, window["symbol"]):
+            raise InputError(f"is in the folder of {symbol}, but the event is of {window['symbol']}")
         try:
             frame = pl.read_parquet(file.path, hive_partitioning=False, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
+        _require_symbol(frame, window["symbol"])
         try:
-            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone)
+            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone, self.plan.scale)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
@@ -241,6 +255,7 @@ class _Work:
         start, end = window["held_start"], window["held_end"]
         # a request up to the end returns rows at the end as well
         rows = rows.filter(pl.col("timestamp") != end)
+        require_dollars(rows, self.kind, window["close"])
         faults = tape_faults(rows, self.kind, start, end)
         if faults:
             times = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M:%S").drop_nulls()
@@ -265,6 +280,20 @@ class _Work:
         name = file.path.relative_to(self.plan.folder).as_posix()
         self.rejected.append((self.kind, file.event_id, name, reason))
         self.figures["refused"] += 1
+
+
+def _require_symbol(frame: pl.DataFrame, symbol: str) -> None:
+    """Require that the columns which say the symbol of rows name no other one than the event's.
+
+    Raises:
+        InputError: one does.
+    """
+    texts = (pl.String, pl.Categorical, pl.Enum)
+    for name in (name for name, found in frame.schema.items() if name.casefold() in _SYMBOLS and found in texts):
+        own = canonical_symbol(pl.col(name).cast(pl.String))
+        other = frame.select(own.filter(own != canonical_name(symbol)).first()).item()
+        if other is not None:
+            raise InputError(f"its column {name} says {other}, but the event is of {symbol}")
 
 
 class _Sound(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.domain.review.marks import EXPORT_FORMAT, EXPORT_VERSION
+from smallcaps_assets.domain.review.labels import EXPORT_FORMAT, EXPORT_VERSION
 from smallcaps_assets.domain.review.sample import CHART_BARS, Charts, ReviewParams
 from smallcaps_assets.domain.sessions import NEW_YORK
 

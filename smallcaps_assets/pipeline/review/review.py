@@ -63,7 +63,7 @@ class Review:
 
     def assess(self, sheet: Sheet) -> ReviewResult:
         """The precision estimated from the labels of a sheet."""
-        table = estimate_precision(sheet.events, self.store.marks(sheet))
+        table = estimate_precision(sheet.events, self.store.labels(sheet))
         return ReviewResult(sheet, table, judge_precision(table, self.settings.review.min_precision_pct))
 
     def _charts(self, events: pl.DataFrame) -> Charts:

@@ -172,13 +172,17 @@ class UniverseBuilder:
         return rows
 
     def _unless_denied(self, request: Callable[[], Download], what: str) -> pl.DataFrame | None:
-        """The downloaded rows; None where the plan does not include them."""
+        """The downloaded rows; None where the plan does not include them. Symbols with a bad answer are unanswered."""
         try:
-            return request().frame
+            found = request()
         except NotEntitled as error:
             self.log(f"{what} count as unknown: {error}")
             self._unanswered.append(what)
             return None
+        if found.unserved:
+            self.log(f"{what} of {', '.join(found.unserved)} count as unknown: the vendor's answer for them is bad")
+            self._unanswered.extend(f"{what} of {symbol}" for symbol in found.unserved)
+        return found.frame
 
     def _with_history(self, rows: pl.DataFrame, before: pl.DataFrame, as_of: date) -> pl.DataFrame:
         """`rows` and the symbols of `before` that are gone (UNIVERSE).

@@ -14,6 +14,8 @@ FIRST_NAMES: Final = ("AVLO", "BNRX", "CRVO", "DRFT", "EMBR", "FNTA", "GRVE.B", 
 SILENT_SYMBOL: Final = "ZZRO"
 FIRST_PRICES_USD_CENTS: Final = (480, 260, 740, 1400, 360, 1800, 3100, 190, 560, 920, 650, 1000)
 MAX_SYMBOLS: Final = 100_000
+# before it no company of the simulated market trades
+HISTORY_BEGINS: Final = date(2015, 1, 2)
 
 _CODES: Final = 26**4
 _STRIDE: Final = 7919  # shares no factor with 26**4, so every index has a different code

@@ -27,7 +27,7 @@ from smallcaps_assets.simulated.market.aggregation import Candles, day_candle, m
 from smallcaps_assets.simulated.market.book import Book, draw_book
 from smallcaps_assets.simulated.market.cache import ByteCache
 from smallcaps_assets.simulated.market.frames import bars_frame, quotes_frame, trades_frame
-from smallcaps_assets.simulated.market.listings import Listing, listings
+from smallcaps_assets.simulated.market.listings import HISTORY_BEGINS, Listing, listings
 from smallcaps_assets.simulated.market.noise import Ints
 from smallcaps_assets.simulated.market.plan import plan_day
 from smallcaps_assets.simulated.market.reference import (
@@ -75,7 +75,7 @@ class SimulatedMarket:
         listing = self._listings.get(symbol)
         if listing is None or listing.is_silent:
             return []
-        return trading_dates(first, min(last, date_at_ns(self._now_ns())))
+        return trading_dates(max(first, HISTORY_BEGINS), min(last, date_at_ns(self._now_ns())))
 
     def bars(self, symbol: str, first: date, last: date) -> pl.DataFrame:
         """Complete minute bars (schema BARS) of the New York dates `first` to `last`, both included.

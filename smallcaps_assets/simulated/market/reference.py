@@ -4,8 +4,8 @@ import calendar
 from datetime import date, timedelta
 from typing import Final
 
-from smallcaps_assets.simulated.hours import HISTORY_BEGINS, trading_dates
-from smallcaps_assets.simulated.market.listings import Listing
+from smallcaps_assets.simulated.hours import trading_dates
+from smallcaps_assets.simulated.market.listings import HISTORY_BEGINS, Listing
 from smallcaps_assets.simulated.market.noise import Noise
 from smallcaps_assets.simulated.source import Row
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, NS_PER_MINUTE, date_at_ns, midnight_ns, trading_day
 from smallcaps_assets.simulated.protocol.rendering import bars_json
 from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, NOT_FOUND, Refusal, ReplyPage, Request, parse_date
@@ -173,7 +174,7 @@ def _base_bars(market: Market, asked: _Range, limit: int, *, descending: bool) -
     fetch = market.daily if day_bars else market.bars
     days = market.days(asked.symbol, date_at_ns(asked.start_ns), date_at_ns(asked.end_ns))
     at_once = limit + 1 if day_bars else min(limit // _BARS_A_DAY + 1, _DAYS_AT_ONCE)
-    found = [fetch(asked.symbol, date(1970, 1, 1), date(1970, 1, 1))]
+    found = [BARS.to_frame()]
     have = 0
     for first, last in _chunks(days, at_once, descending=descending):
         at = pl.col("timestamp").dt.epoch("ns")

@@ -8,13 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.simulated.hours import (
-    HISTORY_BEGINS,
-    NS_PER_SECOND,
-    date_at_ns,
-    midnight_ns,
-    to_ns,
-)
+from smallcaps_assets.simulated.hours import NS_PER_SECOND, date_at_ns, midnight_ns, to_ns
 from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request, parse_date
 from smallcaps_assets.simulated.source import Market
 
@@ -63,8 +57,8 @@ def ticks_page(request: Request, market: Market, symbol: str, fetch: Fetch, rend
 
 
 def time_range(request: Request) -> tuple[int, int]:
-    """The nanoseconds [start, end) that pass the `timestamp` filters; a date means the whole New York day."""
-    start, end = midnight_ns(HISTORY_BEGINS), to_ns(request.now) + 1
+    """The nanoseconds [start, end) that pass the `timestamp` filters, up to now; a date means a New York day."""
+    start, end = 0, to_ns(request.now) + 1
     for operator in ("", ".gte", ".gt", ".lte", ".lt"):
         raw = request.text(f"timestamp{operator}")
         if raw is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import BARS, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.runtime.user_files import find_user_files
 
 _NS_PER_UNIT: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 _SYMBOL: Final = {"symbol": pl.String()}
@@ -52,7 +54,7 @@ class _File:
 
 
 class Files:
-    """All files of one table in a folder.
+    """All files of one table in a folder; `note` tells of backup copies that were left out.
 
     Raises:
         InputError: a file cannot be read, lacks a column or has one of a wrong type. It names file, column and remedy.
@@ -60,7 +62,9 @@ class Files:
 
     def __init__(self, folder: Path, table: ReplayTable) -> None:
         self.table = table
-        self._files = [_opened(path, table) for path in sorted(folder.glob(f"{table.name}*.parquet"))]
+        found = find_user_files(Path(escape(str(folder)), f"{table.name}*.parquet"))
+        self.note = found.note()
+        self._files = [_opened(path, table) for path in found.files]
 
     def __len__(self) -> int:
         return len(self._files)

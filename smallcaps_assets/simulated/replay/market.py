@@ -47,7 +47,11 @@ class ReplayMarket:
             Files(folder, table) for table in (BARS_TABLE, TRADES_TABLE, QUOTES_TABLE)
         )
         if not len(self._bars):
-            raise InputError(f"{folder} has no bars*.parquet. Name a folder with bars, trades and quotes files.")
+            note = f" ({self._bars.note})" if self._bars.note else ""
+            raise InputError(f"{folder} has no bars*.parquet{note}. Name a folder with bars, trades and quotes files.")
+        for files in (self._bars, self._trades, self._quotes):
+            if files.note:
+                _log.warning("%s", files.note)
         for files in (self._trades, self._quotes):
             if not len(files):
                 _log.warning(

@@ -52,7 +52,7 @@ ONE, OTHER = LIVELY["symbol"].unique().sort().to_list()
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like a fresh clone, in which the test works; the environment is put back afterwards."""
+    """A folder like a fresh clone as working directory; the environment is restored afterwards."""
     folder = tmp_path / "home"
     shutil.copytree(REPOSITORY / "config", folder / "config")
     for name in ("dagster.yaml", "workspace.yaml"):
@@ -65,11 +65,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-Refused = Callable[..., str]
+ErrorOf = Callable[..., str]
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+def error_of(capsys: pytest.CaptureFixture[str]) -> ErrorOf:
     """Run a command that must reject its input; returns its error message, which is one paragraph."""
 
     def run(*arguments: object) -> str:
@@ -137,7 +137,7 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
         ["demo", "--symbols", "three"],
     ],
 )
-def test_a_wrong_command_line_is_refused_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
@@ -162,7 +162,7 @@ def test_detect_writes_the_master_of_the_bars(capsys: pytest.CaptureFixture[str]
     assert not list(Path("deep").rglob("*quarantine*"))
 
 
-def test_detecting_twice_is_the_same_file() -> None:
+def test_detecting_twice_writes_the_same_file() -> None:
     LIVELY.write_parquet("bars.parquet")
     run_detect("bars.parquet", "a.parquet")
     run_detect("bars.parquet", "b.parquet")
@@ -179,7 +179,7 @@ def parts(*columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 @pytest.mark.parametrize("named", ["in", "in/*.parquet", "in/?-part.parquet", "in/**/*.parquet"])
-def test_bars_from_a_folder_or_a_pattern(named: str) -> None:
+def test_bars_are_read_from_a_folder_or_a_pattern(named: str) -> None:
     for number, part in enumerate(parts()):
         put(f"in/{number}-part.parquet", part)
     Path("in/.hidden.parquet").write_bytes(b"no parquet")
@@ -188,21 +188,21 @@ def test_bars_from_a_folder_or_a_pattern(named: str) -> None:
     assert_frame_equal(written(), expected())
 
 
-def test_an_absolute_pattern(tmp_path: Path) -> None:
+def test_an_absolute_pattern_is_accepted(tmp_path: Path) -> None:
     put("in/a.parquet", LIVELY)
     run_detect(tmp_path / "in" / "*.parquet")
     assert_frame_equal(written(), expected())
 
 
 @pytest.mark.parametrize("layout", ["in/symbol={}/2025-11.parquet", "in/symbol={}.parquet"])
-def test_the_symbol_may_stand_in_the_path(layout: str) -> None:
+def test_the_symbol_may_be_part_of_the_path(layout: str) -> None:
     for part, symbol in zip(parts("symbol"), (ONE, OTHER), strict=True):
         put(layout.format(symbol), part)
     run_detect("in")
     assert_frame_equal(written(), expected())
 
 
-def test_one_symbol_in_several_files() -> None:
+def test_one_symbol_may_have_several_files() -> None:
     for day in DAYS:
         put(f"in/{day}.parquet", LIVELY.filter(day == DAY))
     run_detect("in")
@@ -217,7 +217,7 @@ def test_one_symbol_in_several_files() -> None:
         {"timestamp": pl.col("timestamp").dt.convert_time_zone("America/New_York")},
         {"timestamp": pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo").dt.cast_time_unit("ns")},
         {"transactions": pl.col("transactions").cast(pl.UInt32)},
-        # pandas makes floats of integers with gaps
+        # pandas converts integers with nulls to floats
         {"transactions": pl.col("transactions").cast(pl.Float64)},
         {"symbol": pl.col("symbol").cast(pl.Categorical)},
         {"vwap": pl.lit(None)},
@@ -226,13 +226,13 @@ def test_one_symbol_in_several_files() -> None:
     ],
     ids=lambda change: f"{next(iter(change))}",
 )
-def test_other_widths_units_and_zones_are_the_same_bars(change: dict[str, pl.Expr]) -> None:
+def test_other_types_units_and_zones_give_the_same_bars(change: dict[str, pl.Expr]) -> None:
     put("bars.parquet", LIVELY.with_columns(**change))
     run_detect("bars.parquet")
     assert_frame_equal(written(), expected())
 
 
-def test_32_bit_prices_are_the_decimals_that_they_stand_for() -> None:
+def test_32_bit_prices_are_rounded_to_their_decimals() -> None:
     prices = [pl.col(name).round(3) for name in ("open", "high", "low", "close", "vwap")]
     wide = LIVELY.with_columns(*prices, pl.col("volume").round(0))
     put("wide.parquet", wide)
@@ -251,7 +251,7 @@ def test_whole_dollars_and_shares_may_be_integers() -> None:
     assert Path("a.parquet").read_bytes() == Path("b.parquet").read_bytes()
 
 
-def test_disorder_repeats_and_rubbish_are_set_aside_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_and_bad_rows_are_quarantined_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     bad = LIVELY.head(5).with_columns(close=pl.lit(float("nan")))
     again = LIVELY.head(3)
     nameless = LIVELY.head(2).with_columns(symbol=pl.lit("../x"))
@@ -269,13 +269,13 @@ def test_disorder_repeats_and_rubbish_are_set_aside_and_counted(capsys: pytest.C
         assert f"{rows} {reason}" in printed
     aside = written("out/events.quarantine.parquet")
     assert dict(aside.group_by("reason").len().iter_rows()) == counted
-    # a clean run leaves no stale quarantine behind
+    # a run without bad rows removes the old quarantine
     put("bars.parquet", LIVELY)
     run_detect("bars.parquet", "out/events.parquet")
     assert not Path("out/events.quarantine.parquet").exists()
 
 
-def test_bars_outside_every_session_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bars_outside_every_session_are_filtered_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     night = LIVELY.head(4).with_columns(
         timestamp=pl.col("timestamp").dt.truncate("1d") + pl.duration(hours=6, minutes=pl.int_range(4))
     )
@@ -308,72 +308,72 @@ GOOD = LIVELY.head(50)
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_bars_that_cannot_be_used_are_refused(bars: pl.DataFrame, words: list[str], refused: Refused) -> None:
+def test_unusable_bars_are_rejected(bars: pl.DataFrame, words: list[str], error_of: ErrorOf) -> None:
     put("in/bars.parquet", bars)
-    printed = refused("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
+    printed = error_of("detect", "--bars", "in/bars.parquet", "--out", "events.parquet")
     assert "in/bars.parquet" in printed
     for word in words:
         assert word in printed
     assert not Path("events.parquet").exists()
 
 
-def test_a_bad_file_among_good_ones_is_named(refused: Refused) -> None:
+def test_a_bad_file_among_good_ones_is_named(error_of: ErrorOf) -> None:
     put("in/a.parquet", GOOD)
     put("in/b.parquet", GOOD.drop("open"))
-    assert "in/b.parquet: no column open" in refused("detect", "--bars", "in", "--out", "events.parquet")
+    assert "in/b.parquet: no column open" in error_of("detect", "--bars", "in", "--out", "events.parquet")
     assert not Path("events.parquet").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"symbol,close\nA,1\n", b"PAR1" + b"\0" * 40 + b"PAR1"])
-def test_what_is_no_parquet_file_is_refused(content: bytes, refused: Refused) -> None:
+def test_a_file_that_is_not_parquet_is_rejected(content: bytes, error_of: ErrorOf) -> None:
     Path("bars.parquet").write_bytes(content)
-    assert "bars.parquet: is not a readable parquet file" in refused(
+    assert "bars.parquet: is not a readable parquet file" in error_of(
         "detect", "--bars", "bars.parquet", "--out", "e.parquet"
     )
     assert not Path("e.parquet").exists()
 
 
-def test_a_file_that_is_damaged_inside_is_refused(refused: Refused) -> None:
-    """Its footer is whole, as after a broken copy of a disk; its pages are not."""
+def test_a_parquet_file_with_damaged_pages_is_rejected(error_of: ErrorOf) -> None:
+    """The footer is intact, as after a faulty copy of a disk; the pages are not."""
     put("bars.parquet", LIVELY)
     content = bytearray(Path("bars.parquet").read_bytes())
     content[1_000:20_000] = b"\xff" * 19_000
     Path("bars.parquet").write_bytes(content)
-    assert "bars.parquet" in refused("detect", "--bars", "bars.parquet", "--out", "e.parquet")
+    assert "bars.parquet" in error_of("detect", "--bars", "bars.parquet", "--out", "e.parquet")
     assert not Path("e.parquet").exists()
 
 
 @pytest.mark.parametrize("named", ["nowhere", "nowhere.parquet", "empty", "nowhere/*.parquet", "empty/*.parquet"])
-def test_files_that_are_not_there(named: str, refused: Refused) -> None:
+def test_missing_files_are_named(named: str, error_of: ErrorOf) -> None:
     Path("empty").mkdir()
-    assert f"{named}: no parquet file there" in refused("detect", "--bars", named, "--out", "e.parquet")
+    assert f"{named}: no parquet file there" in error_of("detect", "--bars", named, "--out", "e.parquet")
 
 
 @pytest.mark.parametrize("pattern", ["in/**.parquet", "in/***/a.parquet"])
-def test_a_pattern_that_python_may_not_know_is_no_crash(pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
-    # a mistake up to Python 3.12, the same as `*` from 3.13 on
+def test_an_invalid_pattern_is_an_error_message(pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # an error up to Python 3.12, equal to `*` from 3.13 on
     put("in/a.parquet", GOOD)
     code = main(["detect", "--bars", pattern, "--out", "e.parquet"])
     assert code == 0 or (code == 2 and pattern in capsys.readouterr().err)
 
 
-def test_an_output_that_cannot_be_written(refused: Refused) -> None:
+def test_an_output_that_cannot_be_written_is_named(error_of: ErrorOf) -> None:
     put("bars.parquet", LIVELY)
     Path("file").write_text("no folder")
     Path("folder").mkdir()
-    assert "folder: is a folder" in refused("detect", "--bars", "bars.parquet", "--out", "folder")
-    assert "cannot be written" in refused("detect", "--bars", "bars.parquet", "--out", "file/events.parquet")
+    assert "folder: is a folder" in error_of("detect", "--bars", "bars.parquet", "--out", "folder")
+    assert "cannot be written" in error_of("detect", "--bars", "bars.parquet", "--out", "file/events.parquet")
 
 
-def test_the_output_does_not_replace_the_input(refused: Refused) -> None:
+def test_the_output_does_not_replace_the_input(error_of: ErrorOf) -> None:
     put("bars.parquet", LIVELY)
     before = Path("bars.parquet").read_bytes()
-    refused("detect", "--bars", "bars.parquet", "--out", "bars.parquet")
+    error_of("detect", "--bars", "bars.parquet", "--out", "bars.parquet")
     assert Path("bars.parquet").read_bytes() == before
 
 
-def test_detecting_again_in_a_folder_that_holds_the_output_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    # running anything twice changes nothing, also with `--out` beside the bars and rows set aside
+def test_output_and_quarantine_next_to_the_bars_are_not_read_as_bars(capsys: pytest.CaptureFixture[str]) -> None:
+    # running twice changes nothing, also with `--out` and the quarantine next to the bars
     put("data/bars.parquet", pl.concat([LIVELY, LIVELY.head(2)]))
     run_detect("data", "data/events.parquet")
     before = {name: content for name, (_, content) in files_below(Path("data")).items()}
@@ -401,25 +401,27 @@ def test_another_configuration_is_used(home: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["detect", "manifest", "status", "demo", "exchange", "ui"])
-def test_a_wrong_setting_is_named_by_every_command(command: str, home: Path, refused: Refused) -> None:
+def test_a_wrong_setting_is_named_by_every_command(command: str, home: Path, error_of: ErrorOf) -> None:
     flags = {
         "detect": ["--bars", "b.parquet", "--out", "e.parquet"],
         "manifest": ["--master", "m.parquet", "--profile", "core"],
     }
     file = config(home, "max_retries: 5", "max_retrys: 5")
-    printed = refused(command, *flags.get(command, []), "--config", file)
+    printed = error_of(command, *flags.get(command, []), "--config", file)
     assert "source.max_retrys = 5: no such setting" in printed
     assert "other.yaml" in printed
 
 
-def test_a_configuration_that_is_not_there(refused: Refused) -> None:
-    printed = refused("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
+def test_a_missing_configuration_is_named(error_of: ErrorOf) -> None:
+    printed = error_of("detect", "--bars", "b.parquet", "--out", "e.parquet", "--config", "nowhere.yaml")
     assert "nowhere.yaml: cannot be read" in printed
 
 
-def test_a_folder_that_is_no_clone(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_configuration_is_named(
+    error_of: ErrorOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    assert "no config/config.yaml in" in refused("status")
+    assert "no config/config.yaml in" in error_of("status")
 
 
 # ------------------------------------------------------------------------------------------------- manifest
@@ -432,7 +434,7 @@ def run_manifest(*flags: str) -> None:
     assert main(["manifest", "--master", "master.parquet", "--profile", "core", *flags]) == 0
 
 
-def test_a_manifest_is_frozen_with_its_funnel_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_manifest_is_frozen_and_its_funnel_printed(capsys: pytest.CaptureFixture[str]) -> None:
     put("master.parquet", MASTER.with_columns(extra=pl.lit(1)))
     run_manifest("--out", "chosen")
     manifest = ManifestStore(Path("chosen"), "core").load()
@@ -456,7 +458,7 @@ def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dry run: nothing written" in capsys.readouterr().out
 
 
-def test_what_detect_writes_manifest_reads() -> None:
+def test_manifest_reads_the_output_of_detect() -> None:
     put("bars.parquet", LIVELY)
     run_detect("bars.parquet", "master.parquet")
     for profile in PROFILES:
@@ -464,7 +466,7 @@ def test_what_detect_writes_manifest_reads() -> None:
         assert ManifestStore(Path(profile), profile).load().schema == MANIFEST
 
 
-def test_an_empty_master_is_no_mistake() -> None:
+def test_an_empty_master_is_accepted() -> None:
     put("master.parquet", MASTER.clear())
     run_manifest("--out", "chosen")
     assert ManifestStore(Path("chosen"), "core").load().is_empty()
@@ -483,48 +485,46 @@ def test_an_empty_master_is_no_mistake() -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_master_that_would_poison_a_selection_is_refused(
-    master: pl.DataFrame, words: list[str], refused: Refused
-) -> None:
+def test_a_master_with_invalid_rows_is_rejected(master: pl.DataFrame, words: list[str], error_of: ErrorOf) -> None:
     put("master.parquet", master)
-    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
+    printed = error_of("manifest", "--master", "master.parquet", "--profile", "core", "--out", "chosen")
     assert "master.parquet" in printed
     for word in words:
         assert word in printed
     assert not Path("chosen").exists()
 
 
-def test_a_date_that_is_none_is_refused_where_dates_decide(home: Path, refused: Refused) -> None:
+def test_an_invalid_date_is_rejected_if_dates_are_filtered(home: Path, error_of: ErrorOf) -> None:
     file = config(home, "first_date: null", "first_date: 2025-11-05")
     put("master.parquet", MASTER.with_columns(date=pl.lit("5 Nov 2025")))
-    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
+    printed = error_of("manifest", "--master", "master.parquet", "--profile", "core", "--dry-run", "--config", file)
     assert "master.parquet" in printed
     assert "date" in printed
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
-def test_a_master_that_is_not_there(dry: list[str], refused: Refused) -> None:
+def test_a_missing_master_is_named(dry: list[str], error_of: ErrorOf) -> None:
     Path("folder").mkdir()
     Path("text.parquet").write_text("no parquet")
     for named in ("nowhere.parquet", "text.parquet", "folder"):
-        assert named in refused("manifest", "--master", named, "--profile", "core", *dry)
-    assert "nowhere.parquet: does not exist. Check the path." in refused(
+        assert named in error_of("manifest", "--master", named, "--profile", "core", *dry)
+    assert "nowhere.parquet: does not exist. Check the path." in error_of(
         "manifest", "--master", "nowhere.parquet", "--profile", "core", *dry
     )
     assert not Path("manifests").exists()
 
 
-def test_a_manifest_folder_that_cannot_be_made(refused: Refused) -> None:
+def test_a_manifest_folder_that_cannot_be_created_is_named(error_of: ErrorOf) -> None:
     put("master.parquet", MASTER)
     Path("file").write_text("no folder")
-    printed = refused("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
+    printed = error_of("manifest", "--master", "master.parquet", "--profile", "core", "--out", "file/chosen")
     assert "cannot be written" in printed
 
 
 # ------------------------------------------------------------------------------------------------- demo, status
 
 
-def test_the_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--profile", "plus"]) == 0
     printed = capsys.readouterr().out
     assert "0 symbols" in printed
@@ -533,18 +533,18 @@ def test_the_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not (tmp_path / "home" / "lake").exists()
 
 
-def test_the_active_profile_comes_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_the_active_profile_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--config", str(config(home, "active_profile: core", "active_profile: premium"))]) == 0
     assert re.findall(r"profile (\w+)", capsys.readouterr().out) == ["premium", "core", "plus"]
 
 
-def test_the_status_of_a_lake_that_is_damaged(refused: Refused, tmp_path: Path) -> None:
+def test_status_names_damaged_files(error_of: ErrorOf, tmp_path: Path) -> None:
     folder = tmp_path / "lake" / "manifests" / "core"
     folder.mkdir(parents=True)
     (folder / "current.json").write_text('{"manifest_id": "core_20251106_084837"}')
-    assert "core_20251106_084837.json" in refused("status", "--lake", "lake")
+    assert "core_20251106_084837.json" in error_of("status", "--lake", "lake")
     (folder / "current.json").write_text("{")
-    assert "current.json" in refused("status", "--lake", "lake")
+    assert "current.json" in error_of("status", "--lake", "lake")
 
 
 @pytest.mark.parametrize(
@@ -562,12 +562,12 @@ def test_the_status_of_a_lake_that_is_damaged(refused: Refused, tmp_path: Path) 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_flag_that_cannot_be_used_is_refused(arguments: list[str], words: str, refused: Refused) -> None:
+def test_an_unusable_flag_is_rejected(arguments: list[str], words: str, error_of: ErrorOf) -> None:
     Path("file").write_text("no folder")
-    assert words in refused(*arguments)
+    assert words in error_of(*arguments)
 
 
-def test_sessions_are_counted_back_from_a_leap_day(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_counts_sessions_up_to_a_leap_day(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (home / "config" / "config.yaml").read_text()
     text = text.replace("first_session: 2025-10-20", "first_session: 2024-02-01")
     text = text.replace("last_session: 2025-12-01", "last_session: 2024-02-29")
@@ -577,23 +577,23 @@ def test_sessions_are_counted_back_from_a_leap_day(home: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("command", ["ui", "exchange"])
-def test_a_port_that_is_taken_is_named(command: str, refused: Refused) -> None:
+def test_a_port_in_use_is_named(command: str, error_of: ErrorOf) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"cannot listen on 127.0.0.1:{port}" in refused(command, "--port", port)
+        assert f"cannot listen on 127.0.0.1:{port}" in error_of(command, "--port", port)
 
 
 @pytest.mark.parametrize("command", ["demo", "ui"])
-def test_a_folder_without_dagster_yaml_is_refused_with_the_remedy(home: Path, command: str, refused: Refused) -> None:
+def test_a_folder_without_dagster_yaml_is_rejected_with_a_remedy(home: Path, command: str, error_of: ErrorOf) -> None:
     (home / "dagster.yaml").unlink()
     words = f"{home / 'dagster.yaml'}: is missing. The folder that holds config/ also needs a dagster.yaml"
-    assert words in refused(command, "--lake", "lake")
+    assert words in error_of(command, "--lake", "lake")
     assert not (home / ".dagster" / "dagster.yaml").exists()
 
 
-def test_simulated_data_do_not_enter_the_lake_of_the_vendor(home: Path, refused: Refused) -> None:
+def test_a_demo_does_not_write_to_the_lake_of_the_vendor(home: Path, error_of: ErrorOf) -> None:
     file = config(home, "kind: embedded", "kind: vendor")
-    assert "give --lake DIR" in refused("demo", "--config", file, "--symbols", "1", "--sessions", "1")
+    assert "give --lake DIR" in error_of("demo", "--config", file, "--symbols", "1", "--sessions", "1")
 
 
 def test_the_planted_events_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -609,13 +609,13 @@ def bars_for_replay() -> pl.DataFrame:
     return LIVELY.filter(pl.col("timestamp") >= first)
 
 
-def test_a_replay_names_its_own_sessions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_replay_has_the_sessions_of_its_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     put("capture/bars.parquet", bars_for_replay())
     Path("lake").mkdir()
     assert main(["status", "--replay", "capture", "--lake", "lake"]) == 0
     days = bars_for_replay().select(DAY.unique()).to_series()
-    due = len([day for day in DAYS if days.min() <= day <= days.max()])  # type: ignore[operator]
-    assert f"{due} sessions expected" in capsys.readouterr().out
+    expected_sessions = len([day for day in DAYS if days.min() <= day <= days.max()])  # type: ignore[operator]
+    assert f"{expected_sessions} sessions expected" in capsys.readouterr().out
     overrides: dict[str, Any] = json.loads(os.environ["SMALLCAPS_OVERRIDES"])
     assert overrides["source"]["embedded"]["replay"] == str(tmp_path / "capture")
 
@@ -641,7 +641,7 @@ WHY = "see nightly_report"
         ),
     ],
 )
-def test_status_names_who_stayed_behind(
+def test_status_names_symbols_that_are_behind(
     home: Path, capsys: pytest.CaptureFixture[str], behind: list[tuple[Any, ...]], line: str
 ) -> None:
     report = Lake(home / "lake").nightly_report
@@ -651,8 +651,8 @@ def test_status_names_who_stayed_behind(
     assert line in capsys.readouterr().out.splitlines()
 
 
-def test_a_report_of_a_night_that_cannot_be_read_is_named(home: Path, refused: Refused) -> None:
+def test_an_unreadable_nightly_report_is_named(home: Path, error_of: ErrorOf) -> None:
     report = Lake(home / "lake").nightly_report
     report.parent.mkdir(parents=True)
     report.write_bytes(b"PAR1 no more")
-    assert "nightly.parquet: cannot be read" in refused("status")
+    assert "nightly.parquet: cannot be read" in error_of("status")

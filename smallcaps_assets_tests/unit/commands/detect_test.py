@@ -1,4 +1,4 @@
-"""`smallcaps detect` as an experiment: settings over one another, part of the universe, and what would change."""
+"""`smallcaps detect` for experiments: layers of settings, parts of the universe, and comparison of events."""
 
 import json
 import re
@@ -36,7 +36,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
-# a half day is in it, and it is longer than the 20 days of rvol
+# longer than the 20 days of rvol, with a half day
 DAYS = sessions_between(date(2025, 10, 23), date(2025, 12, 1))
 LIVELY = lively_bars(11, 3, DAYS).filter(DAY.is_in(DAYS))
 SYMBOLS = LIVELY["symbol"].unique().sort().to_list()
@@ -45,7 +45,7 @@ LOWER = "detectors: {tape_speed: {min_transactions: 20}}"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like a fresh clone, in which the test works beside its bars."""
+    """A folder like a fresh clone as working directory, with bars."""
     shutil.copytree(REPOSITORY / "config", tmp_path / "config")
     for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
         monkeypatch.delenv(name, raising=False)
@@ -57,45 +57,45 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run `smallcaps detect`; returns what it printed."""
+def run_detect(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `smallcaps detect`; returns its output."""
 
     def run(*arguments: object) -> str:
         code = main(["detect", *map(str, arguments)])
-        said = capsys.readouterr()
-        assert code == 0, said.err
-        return said.out
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return printed.out
 
     return run
 
 
 @pytest.fixture
-def figures(told: Callable[..., str]) -> Callable[..., dict[str, Any]]:
+def figures(run_detect: Callable[..., str]) -> Callable[..., dict[str, Any]]:
     """Run `smallcaps detect --bars bars.parquet ... --json`; returns its one object."""
-    return lambda *arguments: json.loads(told("--bars", "bars.parquet", "--json", *arguments))
+    return lambda *arguments: json.loads(run_detect("--bars", "bars.parquet", "--json", *arguments))
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run `smallcaps detect`, which must refuse; returns what it said, one paragraph."""
+def error_of(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `smallcaps detect`, which must fail with a message of one line; returns the message."""
 
     def run(*arguments: object) -> str:
         code = main(["detect", *map(str, arguments)])
-        said = capsys.readouterr()
-        assert (code, said.out) == (2, "")
-        assert said.err.startswith("smallcaps detect: ")
-        assert said.err.count("\n") == 1
-        return said.err
+        printed = capsys.readouterr()
+        assert (code, printed.out) == (2, "")
+        assert printed.err.startswith("smallcaps detect: ")
+        assert printed.err.count("\n") == 1
+        return printed.err
 
     return run
 
 
-Told = Callable[..., str]
+RunDetect = Callable[..., str]
 Figures = Callable[..., dict[str, Any]]
 
 
 def master_with(reference: pl.DataFrame | None = None, **changes: object) -> pl.DataFrame:
-    """MASTER of the lively bars by the core alone."""
+    """MASTER of the lively bars, built without the command."""
     settings = load_settings(overrides=changes)
     sessions = bounds_between(DAYS[0], DAYS[-1], settings.sessions)
     found = detect(LIVELY, sessions, settings.detection, reference=reference)
@@ -109,7 +109,7 @@ def only(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 # ------------------------------------------------------------------------------------------------- comparing
 
 
-def test_a_lower_threshold_gains_and_loses_what_two_runs_differ_by(figures: Figures) -> None:
+def test_gained_and_lost_events_equal_the_difference_of_two_runs(figures: Figures) -> None:
     before, after = master_with(), master_with(detectors={"tape_speed": {"min_transactions": 20}})
     found = figures(
         "--config", "low.yaml", "--compare", "config/config.yaml", "--gained", "g.parquet", "--lost", "l.parquet"
@@ -129,7 +129,7 @@ def test_a_lower_threshold_gains_and_loses_what_two_runs_differ_by(figures: Figu
         assert row["after"] == after.filter(pl.col("date").str.starts_with(row["month"])).height
 
 
-def test_days_that_a_lower_threshold_lets_in_are_gained_and_nothing_is_lost(figures: Figures) -> None:
+def test_a_lower_day_limit_gains_days_and_loses_no_event(figures: Figures) -> None:
     limits = ("min_dollar_volume_day_bullish_usd", "min_dollar_volume_day_bearish_usd")
     Path("strict.yaml").write_text(f"filters: {{{limits[0]}: 5000000, {limits[1]}: 5000000}}")
     lowered = [f"filters.{limit}=0" for limit in limits]
@@ -138,8 +138,8 @@ def test_days_that_a_lower_threshold_lets_in_are_gained_and_nothing_is_lost(figu
     assert found["events"]["lost"] == 0
 
 
-def test_events_found_before_are_as_good_as_their_settings(told: Told, figures: Figures) -> None:
-    told("--bars", "bars.parquet", "--out", "before.parquet")
+def test_events_of_an_earlier_run_can_be_compared(run_detect: RunDetect, figures: Figures) -> None:
+    run_detect("--bars", "bars.parquet", "--out", "before.parquet")
     by_events = figures("--config", "low.yaml", "--compare", "before.parquet")
     by_settings = figures("--config", "low.yaml", "--compare", "config/config.yaml")
     assert by_events["settings"] is None
@@ -158,7 +158,7 @@ def test_the_same_settings_change_nothing(figures: Figures) -> None:
     assert all(rows["before"] == rows["after"] == rows["same"] > 0 for rows in found["profiles"].values())
 
 
-def test_a_threshold_of_one_session_changes_this_alone(figures: Figures) -> None:
+def test_a_threshold_of_one_session_changes_only_that_session(figures: Figures) -> None:
     found = figures("--set", "detectors.opening_range_break.min_spike_x=1000", "--compare", "config/config.yaml")
     breaks = master_with().filter(event_type="opening_range_break").height
     changed = {row["session"]: (row["gained"], row["lost"]) for row in found["by_session"]}
@@ -166,14 +166,14 @@ def test_a_threshold_of_one_session_changes_this_alone(figures: Figures) -> None
     assert breaks > 0
 
 
-def test_hours_that_begin_later_lose_what_came_before(figures: Figures) -> None:
+def test_a_later_start_of_the_session_loses_the_earlier_events(figures: Figures) -> None:
     found = figures("--set", 'sessions.premarket_open="06:00"', "--compare", "config/config.yaml")
     early = master_with().filter(pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.hour() < 6)
     assert found["events"]["lost"] >= early.height > 0
     assert found["before_not_compared"] == 0
 
 
-def test_what_only_profiles_judge_changes_no_event_but_the_manifest(figures: Figures) -> None:
+def test_settings_of_profiles_change_the_manifest_but_no_event(figures: Figures) -> None:
     found = figures("--set", "profiles.core.sessions=[RTH]", "--compare", "config/config.yaml")
     assert found["events"]["gained"] == found["events"]["lost"] == 0
     core = found["profiles"]["core"]
@@ -202,9 +202,9 @@ def test_events_of_other_days_and_symbols_are_not_compared(figures: Figures) -> 
     )
 
 
-def test_the_tables_say_what_the_object_says(told: Told, figures: Figures) -> None:
+def test_tables_and_json_output_agree(run_detect: RunDetect, figures: Figures) -> None:
     flags = ("--config", "low.yaml", "--compare", "config/config.yaml")
-    found, text = figures(*flags), told("--bars", "bars.parquet", *flags)
+    found, text = figures(*flags), run_detect("--bars", "bars.parquet", *flags)
     totals = found["events"]
     assert "B: low.yaml" in text
     assert "detectors.tape_speed.min_transactions: 50 in A, 20 in B" in text
@@ -221,7 +221,7 @@ def test_the_tables_say_what_the_object_says(told: Told, figures: Figures) -> No
 # ------------------------------------------------------------------------------------------------- settings
 
 
-def test_settings_lie_over_one_another_in_their_order(figures: Figures) -> None:
+def test_later_overrides_replace_earlier_ones(figures: Figures) -> None:
     Path("a.yaml").write_text("detectors: {flush: {min_spike_x: 3, min_drop_share: 0.05}}\nfilters: {min_close_usd: 2}")
     Path("b.yaml").write_text("detectors: {flush: {min_spike_x: 2}}")
     found = figures(
@@ -231,7 +231,7 @@ def test_settings_lie_over_one_another_in_their_order(figures: Figures) -> None:
     assert changed == {"detectors.flush.min_spike_x": (3.0, 2.0), "filters.min_close_usd": (2.0, 3.0)}
 
 
-def test_a_whole_configuration_stands_for_itself(figures: Figures, home: Path, refused: Told) -> None:
+def test_a_complete_configuration_replaces_the_default(figures: Figures, home: Path, error_of: RunDetect) -> None:
     text = (home / "config" / "config.yaml").read_text()
     Path("whole.yaml").write_text(text.replace("min_drop_share: 0.08", "min_drop_share: 0.04"))
     found = figures("--config", "whole.yaml", "--config", "low.yaml", "--compare", "config/config.yaml")
@@ -239,9 +239,9 @@ def test_a_whole_configuration_stands_for_itself(figures: Figures, home: Path, r
         "detectors.flush.min_drop_share",
         "detectors.tape_speed.min_transactions",
     }
-    Path("lacks.yaml").write_text(text.replace("    min_drop_share: 0.08\n", ""))
-    words = refused("--bars", "bars.parquet", "--out", "e.parquet", "--config", "lacks.yaml")
-    assert "lacks.yaml: detectors.flush.min_drop_share: is missing" in words
+    Path("incomplete.yaml").write_text(text.replace("    min_drop_share: 0.08\n", ""))
+    words = error_of("--bars", "bars.parquet", "--out", "e.parquet", "--config", "incomplete.yaml")
+    assert "incomplete.yaml: detectors.flush.min_drop_share: is missing" in words
 
 
 @pytest.mark.parametrize(
@@ -261,20 +261,20 @@ def test_a_whole_configuration_stands_for_itself(figures: Figures, home: Path, r
         (["--compare", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x"),
     ],
 )  # fmt: skip
-def test_a_wrong_setting_is_refused_under_the_name_of_what_says_it(flags: list[str], words: str, refused: Told) -> None:
+def test_a_wrong_setting_names_its_file_or_flag(flags: list[str], words: str, error_of: RunDetect) -> None:
     Path("bad.yaml").write_text("detectors: {flush: {min_spik_x: 4}}")
     Path("list.yaml").write_text("[1, 2]")
-    assert words in refused("--bars", "bars.parquet", "--out", "e.parquet", *flags)
+    assert words in error_of("--bars", "bars.parquet", "--out", "e.parquet", *flags)
     assert not Path("e.parquet").exists()
 
 
 # ------------------------------------------------------------------------------------------------- part of the universe
 
 
-def test_events_from_a_day_on_are_those_of_all_days(told: Told) -> None:
-    """With relative volumes of the 20 days before, which reach further back for a symbol that skipped a session."""
+def test_events_from_a_first_day_on_equal_those_of_a_full_run(run_detect: RunDetect) -> None:
+    """Relative volumes need the 20 days before, and more calendar days for a symbol that skipped a session."""
     first, last = DAYS[22], DAYS[-2]
-    told("--bars", "bars.parquet", "--out", "part.parquet", "--first", first, "--last", last)
+    run_detect("--bars", "bars.parquet", "--out", "part.parquet", "--first", first, "--last", last)
     part = pl.read_parquet("part.parquet")
     assert part.height > 20
     assert part["rvol_day"].null_count() == 0
@@ -284,9 +284,10 @@ def test_events_from_a_day_on_are_those_of_all_days(told: Told) -> None:
     assert traded["len"].min() < 22
 
 
-def test_a_sample_is_the_same_again_and_part_of_a_larger_one(told: Told) -> None:
+@pytest.mark.slow
+def test_a_sample_is_reproducible_and_part_of_a_larger_one(run_detect: RunDetect) -> None:
     def drawn(*flags: object) -> set[str]:
-        told("--bars", "bars.parquet", "--out", "e.parquet", *flags)
+        run_detect("--bars", "bars.parquet", "--out", "e.parquet", *flags)
         return set(pl.read_parquet("e.parquet")["symbol"])
 
     one, two = drawn("--sample", 1), drawn("--sample", 2)
@@ -297,7 +298,7 @@ def test_a_sample_is_the_same_again_and_part_of_a_larger_one(told: Told) -> None
     assert len(drawn("--sample", 2) & two) >= 1
 
 
-def test_symbols_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_symbols_are_read_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.csv").write_text(f"symbol\n{SYMBOLS[1]}\nNOBARS\n")
     flags = ["detect", "--bars", "bars.parquet", "--out", "e.parquet", "--symbols-from"]
     assert main([*flags, "mine.csv"]) == 0
@@ -310,8 +311,8 @@ def test_symbols_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mine.csv: none of its symbols has bars" in capsys.readouterr().err
 
 
-def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) -> None:
-    """Batches of one symbol, of days that lie in a file each, with two configurations."""
+def test_batches_of_one_symbol_find_the_same_events_as_a_single_batch(tmp_path: Path) -> None:
+    """Batches of one symbol, with one file for each day and two configurations."""
     for (day,), rows in LIVELY.group_by(DAY):
         Path("days").mkdir(exist_ok=True)
         rows.write_parquet(f"days/{day}.parquet")
@@ -319,13 +320,13 @@ def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) ->
     files = BarsBySymbol.scan(BarReader(BarForm(), rows_at_once=1), sorted(Path("days").iterdir()), lambda _: None)
     experiment = Experiment(files, SYMBOLS, None, None, [default_settings(), lowered], None)
     (tmp_path / "scratch").mkdir()
-    told: list[str] = []
-    batches = list(experiment.run(tmp_path / "scratch", told.append))
+    lines: list[str] = []
+    batches = list(experiment.run(tmp_path / "scratch", lines.append))
     assert [batch.symbols for batch in batches] == [[symbol] for symbol in SYMBOLS]
     assert sum(batch.rows for batch in batches) == LIVELY.height
     for number, expected in enumerate((master_with(), master_with(detectors={"tape_speed": {"min_transactions": 20}}))):
         assert_frame_equal(pl.concat(batch.found[number].master for batch in batches), expected)
-    assert told[-1].startswith("symbols detected: 3/3, ")
+    assert lines[-1].startswith("symbols detected: 3/3, ")
 
 
 # ------------------------------------------------------------------------------------------------- the lake
@@ -333,57 +334,57 @@ def test_batches_of_single_symbols_find_what_all_at_once_find(tmp_path: Path) ->
 
 @pytest.fixture
 def lake(home: Path) -> Lake:
-    """The configured lake with bars, a universe that knows a float too small for any event, shards and MASTER."""
-    own = new_lake(home / "lake")
-    store = BarsStore(own)
+    """The configured lake with bars, shards, MASTER and a universe with one float too small for any event."""
+    lake = new_lake(home / "lake")
+    store = BarsStore(lake)
     for (symbol,), rows in LIVELY.group_by("symbol"):
         for month in sorted({day.replace(day=1) for day in DAYS}):
             sessions = [day for day in DAYS if day.replace(day=1) == month]
             store.add(str(symbol), month, sessions, rows.filter(DAY.is_in(sessions)), QUARANTINED_BARS.to_frame())
     known = {"symbol": SYMBOLS, "float_shares": [1e6, 1e9, None]}
     universe = pl.DataFrame(known).match_to_schema(UNIVERSE, missing_columns="insert")
-    UniverseStore(own).replace(universe, {})
-    reference = UniverseStore(own).reference()
-    shards, settings = ShardStore(own), default_settings()
+    UniverseStore(lake).replace(universe, {})
+    reference = UniverseStore(lake).reference()
+    shards, settings = ShardStore(lake), default_settings()
     outcomes = Detector(store, shards, settings.detection, settings.sessions, reference).run(SYMBOLS)
     assert not [problem for outcome in outcomes for problem in outcome.problems]
-    publish_frame(own.master, build_master(shards.scan().collect(), settings.cooldown), below=own.root)
-    return own
+    publish_frame(lake.master, build_master(shards.scan().collect(), settings.cooldown), below=lake.root)
+    return lake
 
 
-def test_the_lake_is_read_and_never_written(lake: Lake, told: Told) -> None:
+def test_the_lake_is_read_but_not_written(lake: Lake, run_detect: RunDetect) -> None:
     before = files_below(lake.root)
     assert len(before) > 8
-    same = json.loads(told("--compare", lake.master, "--json"))
+    same = json.loads(run_detect("--compare", lake.master, "--json"))
     assert same["events"]["same"] == same["events"]["before"] == same["events"]["after"] > 100
     assert same["events"]["rescored"] == 0
     assert same["before_not_compared"] == 0
     flags = ("--config", "low.yaml", "--compare", lake.master, "--out", "e.parquet", "--gained", "g.parquet")
-    part = json.loads(told("--lake", lake.root, *flags, "--sample", 2, "--first", DAYS[21], "--json"))
+    part = json.loads(run_detect("--lake", lake.root, *flags, "--sample", 2, "--first", DAYS[21], "--json"))
     assert part["events"]["gained"] == pl.read_parquet("g.parquet").height > 0
     assert part["before_not_compared"] > 0
     assert pl.read_parquet("e.parquet")["date"].min() >= f"{DAYS[21]}"
     assert files_below(lake.root) == before
 
 
-def test_what_the_lake_knows_of_symbols_counts(lake: Lake, told: Told) -> None:
-    told("--out", "e.parquet")
+def test_reference_data_of_the_lake_are_used(lake: Lake, run_detect: RunDetect) -> None:
+    run_detect("--out", "e.parquet")
     found = pl.read_parquet("e.parquet")
     assert SYMBOLS[0] not in found["symbol"]
     assert_frame_equal(found, master_with(reference=UniverseStore(lake).reference()))
 
 
 @pytest.mark.parametrize("flag", ["--out", "--gained", "--lost"])
-def test_nothing_is_written_into_the_lake(flag: str, lake: Lake, refused: Told) -> None:
+def test_output_into_the_lake_is_rejected(flag: str, lake: Lake, error_of: RunDetect) -> None:
     before = files_below(lake.root)
     for place in ([], ["--lake", "other"], ["--bars", "bars.parquet"]):
-        words = refused(flag, lake.root / "events" / "mine.parquet", "--compare", lake.master, *place)
+        words = error_of(flag, lake.root / "events" / "mine.parquet", "--compare", lake.master, *place)
         assert "lies in the lake" in words
     assert files_below(lake.root) == before
 
 
-def test_a_lake_without_bars(refused: Told) -> None:
-    assert "no bars in this lake" in refused("--lake", "nowhere", "--out", "e.parquet")
+def test_a_lake_without_bars_is_an_error(error_of: RunDetect) -> None:
+    assert "no bars in this lake" in error_of("--lake", "nowhere", "--out", "e.parquet")
     assert not Path("nowhere").exists()
 
 
@@ -405,26 +406,26 @@ def test_a_lake_without_bars(refused: Told) -> None:
         (["--out", "e.parquet", "--first", "2031-01-01"], "no usable bar in 0 requested rows"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(flags: list[str], words: str, refused: Told) -> None:
-    assert words in refused("--bars", "bars.parquet", *flags)
+def test_invalid_flags_are_rejected(flags: list[str], words: str, error_of: RunDetect) -> None:
+    assert words in error_of("--bars", "bars.parquet", *flags)
     assert not list(Path().glob("?.parquet"))
 
 
-def test_events_of_another_program_are_refused_with_the_remedy(
-    refused: Told, capsys: pytest.CaptureFixture[str]
+def test_events_of_another_program_are_rejected_with_a_remedy(
+    error_of: RunDetect, capsys: pytest.CaptureFixture[str]
 ) -> None:
     narrow = master_with().with_columns(
         pl.col(name).cast(pl.Float32) for name, kind in EVENTS.items() if kind == pl.Float64
     )
     narrow.write_parquet("narrow.parquet")
-    words = refused("--bars", "bars.parquet", "--compare", "narrow.parquet")
+    words = error_of("--bars", "bars.parquet", "--compare", "narrow.parquet")
     assert "spike_x is Float32, not Float64" in words
     assert "`smallcaps import events narrow.parquet` makes a MASTER" in words
     assert main(["manifest", "--master", "narrow.parquet", "--profile", "core", "--dry-run"]) == 2
     assert "`smallcaps import events narrow.parquet` makes a MASTER" in capsys.readouterr().err
 
 
-def test_bars_set_aside_are_counted_where_no_file_is_written(figures: Figures) -> None:
+def test_quarantined_bars_are_counted_even_if_no_file_is_written(figures: Figures) -> None:
     pl.concat(
         [LIVELY, LIVELY.head(2), LIVELY.head(1).with_columns(symbol=pl.lit(None, dtype=pl.String))]
     ).write_parquet("bars.parquet")
@@ -436,13 +437,17 @@ def test_bars_set_aside_are_counted_where_no_file_is_written(figures: Figures) -
     assert found["bars"] == LIVELY.height + 3
 
 
-def test_bars_that_are_no_minutes_are_set_aside_in_a_file_beside_the_events(told: Told) -> None:
-    """Bars of half minutes: those at second 30 are rejected as on import, and find no event."""
+def test_bars_off_the_minute_are_quarantined_next_to_the_events(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half-minute bars: those at second 30 are rejected as on import, yield no event, and the exit code is 1."""
     halves = LIVELY.with_columns(pl.col("timestamp") + pl.duration(seconds=30))
     pl.concat([LIVELY, halves]).write_parquet("bars.parquet")
-    text = told("--bars", "bars.parquet", "--out", "e.parquet")
+    assert main(["detect", "--bars", "bars.parquet", "--out", "e.parquet"]) == 1
+    printed = capsys.readouterr()
     reason = "timestamp is not the start of a minute"
-    assert f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}" in text
+    counted = f"{LIVELY.height:,} bars rejected and written to e.quarantine.parquet: {LIVELY.height:,} {reason}"
+    assert counted in printed.out
+    rows = f"{LIVELY.height:,} of {2 * LIVELY.height:,} rows are bad, for the reasons above."
+    assert printed.err == f"bars.parquet: {rows}\n"
     aside = pl.read_parquet("e.quarantine.parquet")
     assert_frame_equal(aside, halves.with_columns(reason=pl.lit(reason)))
     assert_frame_equal(pl.read_parquet("e.parquet"), master_with())

@@ -1,4 +1,4 @@
-"""What tells code, settings and rows apart."""
+"""Identification of code, settings and rows."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ class Rules(Params):
     by_type: dict[str, int]
 
 
-def test_a_code_version_says_the_version_and_tells_settings_apart() -> None:
+def test_a_code_version_contains_the_version_and_depends_on_settings() -> None:
     rules = Rules(least=1.0, by_type={"a": 1, "b": 2})
     version = code_version("7", rules)
     assert re.fullmatch(r"7-[0-9a-f]{8}", version)
@@ -75,7 +75,7 @@ def test_a_setting_changes_the_version_of_what_it_decides_and_of_nothing_else(
     assert changed == assets
 
 
-def test_rows_are_told_apart_by_what_they_say() -> None:
+def test_row_digests_depend_on_the_values() -> None:
     rows = pl.DataFrame({"a": ["x", None], "b": [0.1, 2.0]})
     assert rows_digest(pl.concat([rows[:1], rows[1:]], rechunk=False)) == rows_digest(rows)
     others = [

@@ -1,4 +1,4 @@
-"""What the lake says it holds of bars and of shards, and what stays when more comes."""
+"""What the stores of bars and shards record as covered, and what stays when data are added."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def day(number: int, minutes: int = 3, price: float = 10.0, month: int = 11) -> 
     return bars_from(f"2025-{month:02}-{number:02} 10:00", flat(minutes, price))
 
 
-def refused(bars: pl.DataFrame, reason: str = "bad") -> pl.DataFrame:
+def rejected(bars: pl.DataFrame, reason: str = "bad") -> pl.DataFrame:
     return bars.with_columns(reason=pl.lit(reason))
 
 
@@ -45,7 +45,7 @@ def test_an_empty_lake_covers_nothing(store: BarsStore) -> None:
     assert_frame_equal(store.read("AEMD"), BARS.to_frame())
 
 
-def test_a_session_without_bars_is_covered_once_it_was_asked_for(store: BarsStore) -> None:
+def test_a_fetched_session_without_bars_is_covered(store: BarsStore) -> None:
     store.add("AEMD", NOV, [MON, TUE], day(3), NOTHING)
     assert store.covered("AEMD") == {MON, TUE}
     assert store.read("AEMD").height == 3
@@ -63,13 +63,13 @@ def test_other_sessions_stay_as_they_are(store: BarsStore) -> None:
     assert_frame_equal(store.read("AEMD"), pl.concat([day(3, price=11.0), day(5)]))
 
 
-def test_a_session_that_comes_again_is_replaced(store: BarsStore) -> None:
+def test_a_session_that_is_added_again_is_replaced(store: BarsStore) -> None:
     store.add("AEMD", NOV, [MON, WED], pl.concat([day(3), day(5)]), NOTHING)
     store.add("AEMD", NOV, [MON], day(3, minutes=1, price=12.0), NOTHING)
     assert_frame_equal(store.read("AEMD"), pl.concat([day(3, minutes=1, price=12.0), day(5)]))
 
 
-def test_bars_of_sessions_that_were_not_asked_for_do_not_enter(store: BarsStore) -> None:
+def test_bars_of_other_sessions_are_not_stored(store: BarsStore) -> None:
     store.add("AEMD", NOV, [MON], pl.concat([day(3), day(4)]), NOTHING)
     assert_frame_equal(store.read("AEMD"), day(3))
     assert store.covered("AEMD") == {MON}
@@ -98,7 +98,7 @@ def test_reading_takes_both_ends_and_several_months(store: BarsStore) -> None:
     assert store.read("AEMD", date(2025, 12, 1)).is_empty()
 
 
-def mark(store: BarsStore, bars: pl.DataFrame) -> str:
+def fingerprint(store: BarsStore, bars: pl.DataFrame) -> str:
     store.add("AEMD", NOV, [WED], bars, NOTHING)
     return store.fingerprints("AEMD")[WED]
 
@@ -120,24 +120,24 @@ BASE = bars_from("2025-11-05 10:00", [(10.0, 10.2, 9.9, 10.1, 500.0, 7), (10.1, 
     ],
 )
 def test_a_fingerprint_changes_with_its_bars(store: BarsStore, change: dict[str, Any]) -> None:
-    before = mark(store, BASE)
+    before = fingerprint(store, BASE)
     altered = BASE.with_columns(
         pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(value, dtype=BARS[name])).otherwise(name).alias(name)
         for name, value in change.items()
     )
-    assert mark(store, altered) != before
-    assert mark(store, BASE) == before
+    assert fingerprint(store, altered) != before
+    assert fingerprint(store, BASE) == before
 
 
-def test_a_fingerprint_tells_bars_that_change_places(store: BarsStore) -> None:
+def test_a_fingerprint_changes_with_the_order_of_bars(store: BarsStore) -> None:
     swapped = BASE.with_columns(pl.col("timestamp").reverse()).sort("timestamp")
-    assert mark(store, swapped) != mark(store, BASE)
-    assert mark(store, BASE.head(1)) != mark(store, BASE)
-    assert mark(store, BARS.to_frame()) != mark(store, BASE.head(1))
+    assert fingerprint(store, swapped) != fingerprint(store, BASE)
+    assert fingerprint(store, BASE.head(1)) != fingerprint(store, BASE)
+    assert fingerprint(store, BARS.to_frame()) != fingerprint(store, BASE.head(1))
 
 
 def test_a_fingerprint_does_not_depend_on_what_else_is_in_the_file(store: BarsStore, lake: Lake) -> None:
-    alone = mark(store, BASE)
+    alone = fingerprint(store, BASE)
     store.add("AEMD", NOV, [MON], day(3), NOTHING)
     assert store.fingerprints("AEMD")[WED] == alone
     other = BarsStore(new_lake(lake.root.with_name("other")))
@@ -145,7 +145,7 @@ def test_a_fingerprint_does_not_depend_on_what_else_is_in_the_file(store: BarsSt
     assert other.fingerprints("AEMD")[WED] == alone
 
 
-def test_files_of_other_programs_count_as_covered_by_their_dates(store: BarsStore, lake: Lake) -> None:
+def test_files_without_provenance_cover_their_dates(store: BarsStore, lake: Lake) -> None:
     folder = lake.bars("AEMD")
     folder.mkdir(parents=True)
     pl.concat([day(3), day(5)]).write_parquet(folder / "2025-11.parquet")
@@ -159,7 +159,7 @@ def test_files_of_other_programs_count_as_covered_by_their_dates(store: BarsStor
     assert store.read("AEMD").height == 9
 
 
-def test_a_file_with_other_columns_is_refused_by_name(store: BarsStore, lake: Lake) -> None:
+def test_a_file_with_other_columns_is_rejected_by_name(store: BarsStore, lake: Lake) -> None:
     folder = lake.bars("AEMD")
     folder.mkdir(parents=True)
     day(3).rename({"vwap": "vw"}).write_parquet(folder / "2025-11.parquet")
@@ -176,29 +176,29 @@ def quarantine(lake: Lake) -> pl.DataFrame:
     return pl.read_parquet(lake.quarantine_path(lake.bars("AEMD") / "2025-11.parquet"))
 
 
-def test_refused_rows_are_kept_per_session(store: BarsStore, lake: Lake) -> None:
-    store.add("AEMD", NOV, [MON], day(3), refused(day(3, minutes=2)))
-    store.add("AEMD", NOV, [TUE], day(4), refused(day(4, minutes=1)))
+def test_rejected_rows_are_stored_per_session(store: BarsStore, lake: Lake) -> None:
+    store.add("AEMD", NOV, [MON], day(3), rejected(day(3, minutes=2)))
+    store.add("AEMD", NOV, [TUE], day(4), rejected(day(4, minutes=1)))
     assert quarantine(lake).height == 3
     # Monday comes again, this time without fault
     store.add("AEMD", NOV, [MON], day(3), NOTHING)
     assert quarantine(lake)["timestamp"].dt.day().to_list() == [4]
 
 
-def test_refused_rows_of_other_sessions_are_left_alone(store: BarsStore, lake: Lake) -> None:
-    store.add("AEMD", NOV, [MON], day(3), refused(pl.concat([day(3), day(4)])))
+def test_rejected_rows_of_other_sessions_are_unchanged(store: BarsStore, lake: Lake) -> None:
+    store.add("AEMD", NOV, [MON], day(3), rejected(pl.concat([day(3), day(4)])))
     assert quarantine(lake)["timestamp"].dt.day().unique().to_list() == [3]
 
 
-def test_a_refused_row_without_a_time_outlasts_the_sessions_that_come_later(store: BarsStore, lake: Lake) -> None:
-    timeless = refused(day(3, minutes=1).with_columns(timestamp=pl.lit(None, dtype=BARS["timestamp"])), "no timestamp")
+def test_a_rejected_row_without_a_time_stays_when_sessions_are_added(store: BarsStore, lake: Lake) -> None:
+    timeless = rejected(day(3, minutes=1).with_columns(timestamp=pl.lit(None, dtype=BARS["timestamp"])), "no timestamp")
     store.add("AEMD", NOV, [MON], day(3), timeless)
     store.add("AEMD", NOV, [TUE], day(4), NOTHING)
     assert quarantine(lake)["reason"].to_list() == ["no timestamp"]
 
 
-def test_what_is_added_and_merged_at_the_same_time_is_all_there(store: BarsStore) -> None:
-    """Into one month, by several: each reads it, and publishes it with its own."""
+def test_concurrent_additions_and_merges_are_all_stored(store: BarsStore) -> None:
+    """Several threads add to one month; each reads it and publishes it with its rows."""
     work = [lambda number=number: store.merge("AEMD", NOV, day(number)) for number in (3, 4, 5, 6)]
     work.append(lambda: store.add("AEMD", NOV, [date(2025, 11, 7)], day(7), NOTHING))
     together = Barrier(len(work))
@@ -213,7 +213,7 @@ def test_what_is_added_and_merged_at_the_same_time_is_all_there(store: BarsStore
     assert len(store.covered("AEMD")) == 5
 
 
-def test_no_quarantine_file_without_refused_rows(store: BarsStore, lake: Lake) -> None:
+def test_no_quarantine_file_without_rejected_rows(store: BarsStore, lake: Lake) -> None:
     store.add("AEMD", NOV, [MON], day(3), NOTHING)
     assert not lake.quarantine.exists()
 
@@ -228,7 +228,7 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
 COVERAGE = ShardCoverage.of({"flush": "abc"}, [0.6, 0.5], {WED: "3-ff", MON: "0-00"}, {WED: 0.1 + 0.2, MON: 1e6}, 2)
 
 
-def test_a_shard_comes_back_as_it_went(lake: Lake) -> None:
+def test_a_shard_reads_back_as_written(lake: Lake) -> None:
     store, events = ShardStore(lake), shard(event(event_type="flush"), event())
     store.replace("AEMD", events, COVERAGE)
     assert_frame_equal(store.read("AEMD"), events)
@@ -248,7 +248,7 @@ def test_all_shards_together(lake: Lake) -> None:
     assert len(files_below(lake.root)) == 2
 
 
-def test_what_killed_writers_left_of_a_shard_is_swept_and_of_no_other(lake: Lake) -> None:
+def test_remains_of_killed_writers_are_removed_for_this_shard_only(lake: Lake) -> None:
     lake.shards.mkdir(parents=True)
     left = [lake.shards / f".symbol={name}.0123abcd.0a.part" for name in ("A.parquet", "A.B.parquet", "B.parquet")]
     for path in left:
@@ -257,7 +257,7 @@ def test_what_killed_writers_left_of_a_shard_is_swept_and_of_no_other(lake: Lake
     assert [path.exists() for path in left] == [False, True, True]
 
 
-def test_a_shard_that_does_not_say_what_it_covers_is_refused(lake: Lake) -> None:
+def test_a_shard_that_does_not_say_what_it_covers_is_rejected(lake: Lake) -> None:
     lake.shards.mkdir(parents=True)
     shard(event()).write_parquet(lake.shard("AEMD"))
     with pytest.raises(LakeError, match="its footer has no provenance"):

@@ -1,4 +1,4 @@
-"""What the ledger says of each event, held against the files themselves."""
+"""The certificate of each event in the ledger, compared with the files."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -41,10 +41,10 @@ def span(start: float, end: float, *events: str, wave: str = "RTH") -> Span:
 
 
 def put(
-    tape: TapeStore, kind: TapeKind, start: float, end: float, *minutes: float, wave: str = "RTH", **said: int
+    tape: TapeStore, kind: TapeKind, start: float, end: float, *minutes: float, wave: str = "RTH", **effort: int
 ) -> Path:
     rows = (trades_at if kind == "trades" else quotes_at)(*map(at, minutes))
-    spent = {"requests": 1, "retries": 0, "throttled": 0} | said
+    spent = {"requests": 1, "retries": 0, "throttled": 0} | effort
     return tape.publish(kind, span(start, end, wave=wave), rows.select(*tape.schema(kind)), spent)
 
 
@@ -78,7 +78,7 @@ def test_the_state_of_an_event(
     assert row(tape)["state"] == state
 
 
-def test_a_refusal_tells_why_an_event_is_not_there(tape: TapeStore) -> None:
+def test_the_cause_of_a_missing_event_is_its_recorded_failure(tape: TapeStore) -> None:
     put(tape, "trades", -3, 7, 0)
     tape.record_failure("quotes", span(-3, 7, "first"), "failed", "HTTP 503")
     assert (row(tape)["state"], row(tape)["cause"]) == ("failed", "HTTP 503")
@@ -88,29 +88,29 @@ def test_a_refusal_tells_why_an_event_is_not_there(tape: TapeStore) -> None:
     assert (row(tape)["state"], row(tape)["cause"]) == ("complete", None)
 
 
-def test_a_refusal_of_an_earlier_span_says_nothing_of_an_event_that_is_there(tape: TapeStore) -> None:
-    # failed as a span of its own, then fetched within the longer span of another manifest
+def test_a_failure_of_an_earlier_span_does_not_affect_a_published_event(tape: TapeStore) -> None:
+    # failed as a separate span, then fetched within the longer span of another manifest
     tape.record_failure("trades", span(-3, 7, "first"), "failed", "HTTP 503")
     put(tape, "trades", -3, 12, 0)
     put(tape, "quotes", -3, 12, 0)
     assert (row(tape)["state"], row(tape)["cause"]) == ("complete", None)
 
 
-def test_the_kind_that_is_there_is_not_blamed_for_the_one_that_is_missing(tape: TapeStore) -> None:
-    # trades failed once and came later in another span; quotes were never asked for
+def test_the_published_kind_is_not_the_cause_of_the_missing_one(tape: TapeStore) -> None:
+    # trades failed once and came later in another span; quotes were never requested
     tape.record_failure("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
     put(tape, "trades", -3, 12, 0)
     assert (row(tape)["state"], row(tape)["cause"]) == ("missing", None)
 
 
-def test_the_cause_is_that_of_the_kind_that_is_missing(tape: TapeStore) -> None:
+def test_the_cause_is_that_of_the_missing_kind(tape: TapeStore) -> None:
     tape.record_failure("trades", span(-3, 7, "first"), "failed", "trades: HTTP 503")
     put(tape, "trades", -3, 12, 0)
     tape.record_failure("quotes", span(-3, 7, "first"), "denied", "quotes: HTTP 403")
     assert (row(tape)["state"], row(tape)["cause"]) == ("denied", "quotes: HTTP 403")
 
 
-def test_the_report_says_why(tape: TapeStore) -> None:
+def test_the_report_names_the_cause(tape: TapeStore) -> None:
     tape.record_failure("quotes", span(-3, 12, "first", "second"), "denied", "quotes: HTTP 403")
     ManifestStore.in_lake(tape.lake, "core").freeze(
         Selection(manifest_of(FIRST, SECOND, LATER), [], {}), config_hash="c", master_sha256="m", now=TEN
@@ -120,7 +120,7 @@ def test_the_report_says_why(tape: TapeStore) -> None:
     assert "NO-GO" in report
 
 
-def test_rows_bounds_files_and_hashes_are_those_of_the_files(tape: TapeStore) -> None:
+def test_rows_bounds_paths_and_hashes_equal_the_files(tape: TapeStore) -> None:
     one = put(tape, "trades", -8, 3, -5, -3, 1)
     two = put(tape, "trades", 0, 12, 1, 4, 8)
     three = put(tape, "quotes", -3, 12, -3, 6, 11)
@@ -137,7 +137,7 @@ def test_rows_bounds_files_and_hashes_are_those_of_the_files(tape: TapeStore) ->
     assert found["bytes"] == pytest.approx(shares)
 
 
-def test_what_an_empty_artefact_says(tape: TapeStore) -> None:
+def test_certificate_of_an_empty_tape_file(tape: TapeStore) -> None:
     empty = put(tape, "trades", -3, 7)
     put(tape, "quotes", -3, 7)
     found = row(tape)
@@ -167,7 +167,7 @@ def test_an_empty_manifest_has_an_empty_ledger(tape: TapeStore) -> None:
     assert build_ledger(manifest_of(), tape).is_empty()
 
 
-def test_effort_is_what_the_artefacts_say_by_wave(tape: TapeStore) -> None:
+def test_effort_is_summed_from_the_tape_files_by_wave(tape: TapeStore) -> None:
     put(tape, "trades", -3, 7, requests=5, retries=2, throttled=1)
     put(tape, "quotes", -3, 7, requests=7, retries=1, throttled=0)
     put(tape, "quotes", -60, -50, wave="PM", requests=3)
@@ -176,14 +176,14 @@ def test_effort_is_what_the_artefacts_say_by_wave(tape: TapeStore) -> None:
     assert sorted(found.rows()) == [("PM", 3, 0, 0), ("RTH", 12, 3, 1)]
 
 
-def test_effort_of_nothing(lake: Lake) -> None:
+def test_effort_without_tape(lake: Lake) -> None:
     nothing = capture_effort(TapeStore(lake, "core", default_settings().profiles["core"]))
     assert nothing.schema == EFFORT
     assert nothing.is_empty()
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and no more"])
-def test_an_artefact_that_cannot_be_read_is_named_and_not_counted_as_complete(tape: TapeStore, damage: bytes) -> None:
+def test_an_unreadable_tape_file_is_named_and_not_counted_as_complete(tape: TapeStore, damage: bytes) -> None:
     put(tape, "quotes", -3, 7, 0)
     path = put(tape, "trades", -3, 7, 0)
     path.write_bytes(damage)
@@ -214,7 +214,7 @@ def budget_of(tape: TapeStore) -> list[tuple[float | None, bool]]:
     return ledger.select("budget_hz", "over_budget").rows()
 
 
-def test_the_size_budget_of_an_event_is_that_of_its_own_quotes(tape: TapeStore) -> None:
+def test_the_size_budget_of_an_event_depends_on_its_quotes_only(tape: TapeStore) -> None:
     put_thinned(tape, ("first", "second"), {"second": 0.5}, over=("second",))
     assert budget_of(tape) == [(None, False), (0.5, True)]
 

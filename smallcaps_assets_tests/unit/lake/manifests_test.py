@@ -1,4 +1,4 @@
-"""Frozen selections: never overwritten, never believed when changed by hand."""
+"""Frozen selections: never overwritten, and rejected when edited."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def pointer(store: ManifestStore) -> str:
     return str(json.loads((store.folder / "current.json").read_text())["manifest_id"])
 
 
-def test_a_manifest_and_what_it_says_of_itself(store: ManifestStore) -> None:
+def test_a_manifest_and_its_sidecar(store: ManifestStore) -> None:
     sidecar = frozen(store, ONE)
     assert sidecar == {
         "manifest_id": "core_20251106_084837",
@@ -111,13 +111,13 @@ def edited(store: ManifestStore, sidecar: dict[str, Any]) -> None:
     publish_frame(store.folder / f"{sidecar['manifest_id']}.parquet", TWO)
 
 
-def test_a_manifest_that_was_changed_by_hand_is_refused(store: ManifestStore) -> None:
+def test_an_edited_manifest_is_rejected(store: ManifestStore) -> None:
     edited(store, frozen(store, ONE))
     with pytest.raises(LakeError, match=r"SHA-256 is .*, its sidecar says .*changed after it was frozen"):
         store.load()
 
 
-def test_what_the_refusal_advises_helps(store: ManifestStore) -> None:
+def test_the_advised_remedy_works(store: ManifestStore) -> None:
     """`remove current.json and materialize the manifest again`."""
     edited(store, frozen(store, ONE))
     (store.folder / "current.json").unlink()
@@ -125,7 +125,7 @@ def test_what_the_refusal_advises_helps(store: ManifestStore) -> None:
     assert_frame_equal(store.load(), ONE)
 
 
-def test_a_manifest_that_was_changed_does_not_become_the_current_one_again(store: ManifestStore) -> None:
+def test_an_edited_manifest_does_not_become_current_again(store: ManifestStore) -> None:
     old = frozen(store, ONE)
     newer = frozen(store, TWO, config="c2")
     edited(store, old)
@@ -147,7 +147,7 @@ def test_an_interruption_before_the_sidecar_costs_nothing(store: ManifestStore) 
     assert_frame_equal(store.load(), ONE)
 
 
-def test_an_interruption_before_the_pointer_is_made_good(store: ManifestStore) -> None:
+def test_an_interruption_before_the_pointer_is_repaired(store: ManifestStore) -> None:
     first = frozen(store, ONE)
     (store.folder / "current.json").unlink()
     assert frozen(store, ONE, now=NOW + timedelta(hours=1)) == first
@@ -164,13 +164,13 @@ def test_a_pointer_to_a_file_that_is_gone_is_a_lake_error(store: ManifestStore) 
         store.load()
 
 
-def test_a_manifest_of_another_profile_is_refused(store: ManifestStore) -> None:
+def test_a_manifest_of_another_profile_is_rejected(store: ManifestStore) -> None:
     frozen(store, ONE)
     with pytest.raises(LakeError, match="of profile core, not of plus"):
         ManifestStore(store.folder, "plus").load()
 
 
-def test_a_pointer_that_is_no_json_is_a_lake_error(store: ManifestStore) -> None:
+def test_a_pointer_that_is_not_json_is_a_lake_error(store: ManifestStore) -> None:
     frozen(store, ONE)
     (store.folder / "current.json").write_text("{")
     with pytest.raises(LakeError, match=r"current\.json"):

@@ -1,4 +1,4 @@
-"""Sessions of a file of bars as a text."""
+"""Sessions of a file of bars as text."""
 
 import json
 from datetime import date
@@ -15,21 +15,21 @@ DOLLARS = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 
 
 @given(
-    marks=MARKS,
+    fingerprints=MARKS,
     usd=st.lists(DOLLARS, max_size=5),
-    stamp=st.none() | st.builds(FileState, st.integers(0), st.integers(0)),
+    state=st.none() | st.builds(FileState, st.integers(0), st.integers(0)),
 )
-def test_sessions_come_back_as_they_went(marks: dict[date, str], usd: list[float], stamp: FileState | None) -> None:
-    traded = dict(zip(marks, usd, strict=False))
-    month = MonthCoverage.from_json(json.loads(json.dumps(MonthCoverage.of(stamp, marks, traded).as_json())))
-    assert month.fingerprints() == marks
-    assert list(month.fingerprints()) == sorted(marks)
+def test_sessions_round_trip(fingerprints: dict[date, str], usd: list[float], state: FileState | None) -> None:
+    traded = dict(zip(fingerprints, usd, strict=False))
+    month = MonthCoverage.from_json(json.loads(json.dumps(MonthCoverage.of(state, fingerprints, traded).as_json())))
+    assert month.fingerprints() == fingerprints
+    assert list(month.fingerprints()) == sorted(fingerprints)
     assert month.dollar_volumes() == traded
-    assert (len(month), month.state) == (len(marks), stamp)
-    assert month.last == (f"{max(marks)}" if marks else "")
+    assert (len(month), month.state) == (len(fingerprints), state)
+    assert month.last == (f"{max(fingerprints)}" if fingerprints else "")
 
 
-def test_dollar_volumes_of_other_sessions_are_not_told() -> None:
+def test_dollar_volumes_of_other_sessions_are_not_recorded() -> None:
     first, second = date(2025, 1, 2), date(2025, 1, 3)
     assert MonthCoverage.of(None, {first: "1-00"}, {first: 0.1 + 0.2, second: 1.0}).dollar_volumes() == {
         first: 0.1 + 0.2

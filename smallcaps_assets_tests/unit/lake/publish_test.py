@@ -33,16 +33,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_frame_reads_back_with_what_is_said_of_it(tmp_path: Path) -> None:
+def test_a_frame_reads_back_with_its_provenance(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "table.parquet"
-    said = {"sessions": {"2025-11-05": "1-ab"}, "events_merged": ["é", "|"], "requests": 3, "none": None}
-    publish_frame(path, FRAME, said, below=tmp_path)
-    assert provenance_of(path) == said
+    provenance = {"sessions": {"2025-11-05": "1-ab"}, "events_merged": ["é", "|"], "requests": 3, "none": None}
+    publish_frame(path, FRAME, provenance, below=tmp_path)
+    assert provenance_of(path) == provenance
     assert pl.read_parquet(path).equals(FRAME)
     assert names(path.parent) == ["table.parquet"]
 
 
-def test_a_frame_of_which_nothing_is_said(tmp_path: Path) -> None:
+def test_a_frame_without_provenance(tmp_path: Path) -> None:
     publish_frame(tmp_path / "a.parquet", FRAME)
     FRAME.write_parquet(tmp_path / "b.parquet")
     assert provenance_of(tmp_path / "a.parquet") is None
@@ -69,14 +69,14 @@ def test_a_frame_on_disk_is_published_whole_or_not_at_all(tmp_path: Path) -> Non
 
 
 class RowsLost(pl.DataFrame):
-    """A frame of which one row does not reach the disk."""
+    """A frame that loses a row when written."""
 
     def write_parquet(self, file: Any, **options: Any) -> None:
         pl.DataFrame(self.to_dicts()[:-1], schema=self.schema).write_parquet(file, **options)
 
 
 class TypeChanged(pl.DataFrame):
-    """A frame of which a column reaches the disk with another type."""
+    """A frame that changes the type of a column when written."""
 
     def write_parquet(self, file: Any, **options: Any) -> None:
         pl.DataFrame(self.to_dict()).with_columns(pl.col("close").cast(pl.Float32)).write_parquet(file, **options)
@@ -140,22 +140,22 @@ def test_row_groups_carry_statistics(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("existing", [True, False])
-def test_a_writer_that_fails_leaves_everything_as_it_was(tmp_path: Path, existing: bool) -> None:
+def test_a_failing_writer_changes_nothing(tmp_path: Path, existing: bool) -> None:
     path = tmp_path / "table.parquet"
     if existing:
         publish_text(path, "old")
 
     def write(part: Path) -> None:
         part.write_bytes(b"half a ta")
-        raise RuntimeError("the writer's own fault")
+        raise RuntimeError("the writer failed")
 
-    with pytest.raises(RuntimeError, match="own fault"):
+    with pytest.raises(RuntimeError, match="the writer failed"):
         publish(path, write)
     assert names(tmp_path) == (["table.parquet"] if existing else [])
     assert not existing or path.read_text() == "old"
 
 
-def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_file_and_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     publish_text(path, "old")
 
@@ -178,7 +178,7 @@ def test_a_folder_that_cannot_be_made_is_a_lake_error(tmp_path: Path) -> None:
         require_writable(tmp_path / "file" / "lake")
 
 
-def test_what_is_no_parquet_file_is_a_lake_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_a_lake_error(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     path.write_bytes(b"PAR1 but no more")
     with pytest.raises(LakeError, match=r"table\.parquet: cannot be read"):
@@ -224,7 +224,8 @@ def parts(folder: Path) -> list[str]:
     return [name for name in names(folder) if name.endswith(".part")]
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_publication(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_next_publication_removes_remains_of_a_killed_writer(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     publish_text(path, "old")
     with writer(path, "killed") as process:
@@ -238,6 +239,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_publication(tmp_path: Path
     assert names(tmp_path) == ["neighbour.parquet", "table.parquet"]
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_still_at_work_is_not_disturbed(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     with writer(path, "waits") as process:
@@ -250,14 +252,14 @@ def test_a_writer_that_is_still_at_work_is_not_disturbed(tmp_path: Path) -> None
     assert parts(tmp_path) == []
 
 
-def test_what_no_process_can_be_named_for_is_swept(tmp_path: Path) -> None:
-    for mark in ("0123abcd", "999999999-1", f"{os.getpid()}-1"):
-        (tmp_path / f".table.parquet.{mark}.0a.part").write_bytes(b"")
+def test_remains_without_a_running_process_are_removed(tmp_path: Path) -> None:
+    for owner in ("0123abcd", "999999999-1", f"{os.getpid()}-1"):
+        (tmp_path / f".table.parquet.{owner}.0a.part").write_bytes(b"")
     sweep(tmp_path / "table.parquet")
     assert names(tmp_path) == []
 
 
-def test_a_frame_is_published_again_only_where_rows_types_or_provenance_differ(tmp_path: Path) -> None:
+def test_a_frame_is_published_again_only_if_rows_types_or_provenance_differ(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     whole = pl.DataFrame({"count": [1, 2]})
     assert publish_changed(path, whole, {"by": 1})
@@ -268,7 +270,7 @@ def test_a_frame_is_published_again_only_where_rows_types_or_provenance_differ(t
     assert publish_changed(path, whole.head(1).cast(pl.Int32), {"by": 2})
 
 
-def test_only_the_remains_of_the_named_files_are_swept(tmp_path: Path) -> None:
+def test_only_remains_of_the_named_files_are_removed(tmp_path: Path) -> None:
     for name in ("a.parquet", "b.parquet"):
         (tmp_path / f".{name}.999999999-1.0a.part").write_bytes(b"")
     sweep_below(tmp_path, ".*.part", of={"a.parquet"})
@@ -305,7 +307,7 @@ def test_text_has_line_feeds_on_every_system(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_bytes() == b"\xc3\xa9\n"
 
 
-def test_what_cannot_be_removed_now_stays_and_stops_nobody(tmp_path: Path) -> None:
-    (tmp_path / ".table.parquet.0123abcd.0a.part").mkdir()  # refuses to be unlinked, as a file held open on Windows
+def test_remains_that_cannot_be_removed_are_ignored(tmp_path: Path) -> None:
+    (tmp_path / ".table.parquet.0123abcd.0a.part").mkdir()  # cannot be unlinked, like an open file on Windows
     publish_text(tmp_path / "table.parquet", "whole")
     assert (tmp_path / "table.parquet").read_text() == "whole"

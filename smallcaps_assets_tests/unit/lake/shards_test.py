@@ -229,7 +229,7 @@ def old_shard(lake: Lake, *lines: str, content: str = CONTENT) -> Path:
 
 def sessions(lake: Lake) -> list[str] | None:
     found = ShardStore(lake).coverage(ONE)
-    return None if found is None else [f"{day:%m-%d} {mark}" for day, mark in found.sessions.items()]
+    return None if found is None else [f"{day:%m-%d} {fingerprint}" for day, fingerprint in found.sessions.items()]
 
 
 @pytest.mark.parametrize(
@@ -273,8 +273,12 @@ def test_the_next_publication_replaces_the_old_text_file(
     write(ShardStore(lake))
     assert not path.exists()
     found = covered(ShardStore(lake))
-    parsed = [(day, mark) for name in sorted(found.months) for day, mark in found.months[name].fingerprints().items()]
-    assert [f"{day:%m-%d} {mark}" for day, mark in parsed] == expected
+    parsed = [
+        (day, fingerprint)
+        for name in sorted(found.months)
+        for day, fingerprint in found.months[name].fingerprints().items()
+    ]
+    assert [f"{day:%m-%d} {fingerprint}" for day, fingerprint in parsed] == expected
 
 
 def test_the_events_of_a_shard_of_an_old_release_stay(lake: Lake) -> None:
@@ -298,7 +302,7 @@ def test_a_shard_of_another_origin_is_an_error_that_names_it(lake: Lake) -> None
 @pytest.mark.parametrize(
     "garbage", ["x", [1], {}, {"files": {}}, {"files": []}, {"detections": {}, "tiers": [], "events": 0}]
 )
-def test_an_entry_that_is_no_difference_counts_as_absent(store: ShardStore, garbage: Any) -> None:
+def test_an_invalid_entry_counts_as_absent(store: ShardStore, garbage: Any) -> None:
     footer = covered(store).footer
     assert footer is not None
     entry = garbage | {"of": footer.id} if isinstance(garbage, dict) else garbage

@@ -38,7 +38,7 @@ def test_no_limit_never_waits() -> None:
 
 
 @pytest.mark.parametrize("requests_per_minute", [None, 60])
-def test_a_penalty_pushes_everybody_back(requests_per_minute: float | None) -> None:
+def test_a_penalty_delays_all_reservations(requests_per_minute: float | None) -> None:
     clock = ManualClock()
     bucket = TokenBucket(requests_per_minute, burst=4, clock=clock)
     bucket.penalise(30)
@@ -55,12 +55,12 @@ def test_no_burst_follows_a_penalty() -> None:
 
 
 @pytest.mark.parametrize("pace", [0, -1, math.inf, math.nan])
-def test_an_impossible_pace_is_refused(pace: float) -> None:
+def test_an_invalid_pace_is_rejected(pace: float) -> None:
     with pytest.raises(ValueError, match="requests_per_minute"):
         TokenBucket(pace)
 
 
-def test_an_impossible_burst_or_penalty_is_refused() -> None:
+def test_an_invalid_burst_or_penalty_is_rejected() -> None:
     with pytest.raises(ValueError, match="burst"):
         TokenBucket(1, burst=0)
     with pytest.raises(ValueError, match="more than the 5 requests"):
@@ -156,7 +156,7 @@ def test_the_pace_is_halved_once_for_all_requests_under_way_and_recovers() -> No
     for ticket in under_way:
         bucket.penalise(0, ticket, slower=True)
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([1, 3, 5])
-    clock.now = 100  # six quiet stretches: 2 s / 1.25^6 is less than the budget's own second
+    clock.now = 100  # six quiet periods: 2 s / 1.25^6 is less than one second, the interval of the budget
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([0, 1, 2])
 
 
@@ -181,7 +181,7 @@ def test_the_pace_recovers_by_one_step_for_every_15_s_without_a_429(requests_per
         assert interval_s(bucket) == pytest.approx(4 / 1.25**steps), now
 
 
-def test_without_a_budget_the_pace_after_a_refusal_is_half_of_what_was_sent() -> None:
+def test_without_a_budget_the_pace_after_a_429_is_half_of_the_sent_rate() -> None:
     clock = ManualClock()
     bucket = TokenBucket(None, clock=clock)
     for _ in range(120):
@@ -194,7 +194,7 @@ def test_without_a_budget_the_pace_after_a_refusal_is_half_of_what_was_sent() ->
     assert {bucket.reserve().delay_s for _ in range(100)} == {0.0}
 
 
-def test_however_often_it_is_refused_a_request_a_minute_remains() -> None:
+def test_the_pace_never_falls_below_one_request_a_minute() -> None:
     bucket = TokenBucket(6000, clock=ManualClock())
     for _ in range(100):
         bucket.penalise(0, slower=True)
@@ -211,12 +211,12 @@ def test_a_burst_takes_nothing_from_the_budget(burst: int) -> None:
         assert sum(first <= start < first + 60 for start in starts) <= 60
 
 
-def test_who_does_not_know_what_was_sent_before_waits_for_a_turn_and_bursts_not() -> None:
+def test_a_bucket_without_history_starts_without_a_burst() -> None:
     bucket = TokenBucket(60, burst=10, fresh=False, clock=ManualClock())
     assert [bucket.reserve().delay_s for _ in range(3)] == pytest.approx([1, 2, 3])
 
 
-def test_who_wakes_up_too_late_reserves_anew() -> None:
+def test_a_reservation_that_is_used_too_late_is_renewed() -> None:
     clock = ManualClock()
     bucket = TokenBucket(60, late_s=0.5, clock=clock)
     bucket.reserve()

@@ -1,4 +1,4 @@
-"""What is read from an answer, and every shape of answer that is refused."""
+"""Parsing of answers, and every malformed answer that is rejected."""
 
 import json
 from datetime import date
@@ -137,7 +137,7 @@ NO_PAGE = {
 
 
 @pytest.mark.parametrize("name", NO_PAGE)
-def test_what_is_no_page_is_refused(name: str) -> None:
+def test_malformed_pages_are_rejected(name: str) -> None:
     for read in (wire.parse_trades_page, wire.parse_quotes_page):
         with pytest.raises(BadPage):
             read(NO_PAGE[name], WINDOW)
@@ -185,7 +185,7 @@ def test_what_is_no_page_is_refused(name: str) -> None:
     ],
     ids=str,
 )
-def test_a_trade_of_the_wrong_type_or_time_is_refused(changed: dict[str, object]) -> None:
+def test_a_trade_of_the_wrong_type_or_time_is_rejected(changed: dict[str, object]) -> None:
     with pytest.raises(BadPage):
         read_trades(v3(TRADE, {**TRADE, **changed}))
 
@@ -193,12 +193,12 @@ def test_a_trade_of_the_wrong_type_or_time_is_refused(changed: dict[str, object]
 @pytest.mark.parametrize(
     "name", ["sip_timestamp", "participant_timestamp", "sequence_number", "price", "exchange", "id"]
 )
-def test_a_trade_that_lacks_a_field_is_refused_by_name(name: str) -> None:
+def test_a_missing_field_of_a_trade_is_named(name: str) -> None:
     with pytest.raises(BadPage, match=f"1 of 2 rows lack `{name}`, the first is row 1"):
         read_trades(v3(TRADE, without(TRADE, name)))
 
 
-def test_a_trade_without_any_size_is_refused() -> None:
+def test_a_trade_without_any_size_is_rejected() -> None:
     with pytest.raises(BadPage, match="lack `size`"):
         read_trades(v3(without(TRADE, "size", "decimal_size")))
 
@@ -207,7 +207,16 @@ def test_a_venue_without_reporting_facility_may_say_zero() -> None:
     assert read_trades(v3({**TRADE, "trf_timestamp": 0}))["trf_timestamp"].to_list() == [None]
 
 
-def test_descending_ticks_are_refused() -> None:
+def test_ticks_that_repeat_exactly_may_do_so_in_any_place() -> None:
+    """An answer that gives its rows once more: they come in order of time, and are removed with other repeats."""
+    rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(4)]
+    repeated = read_trades(v3(*rows, *rows, rows[2]))
+    assert repeated["sequence_number"].to_list() == [0, 0, 1, 1, 2, 2, 2, 3, 3]
+    with pytest.raises(BadPage, match="ascending"):
+        read_trades(v3(*rows, {**rows[2], "price": 1.0}))
+
+
+def test_descending_ticks_are_rejected() -> None:
     with pytest.raises(BadPage, match="ascending"):
         read_trades(v3(TRADE, {**TRADE, "sip_timestamp": START_NS}))
 
@@ -229,18 +238,18 @@ def test_descending_ticks_are_refused() -> None:
         ([], {"results": None}),
         ([{**BAR, "t": DAY_MS[1]}], {}),
         ([{**BAR, "t": DAY_MS[0] - 60_000}], {}),
-        ([{**BAR, "t": DAY_MS[0] + 1}], {}),
         ([{**BAR, "t": DAY_MS[0] // 1000}], {}),
         ([{**BAR, "t": DAY_MS[0] * 1_000_000}], {}),
         ([{**BAR, "t": float(DAY_MS[0])}], {}),
         ([{**BAR, "t": DAY_MS[0] + 120_000}, BAR], {}),
+        ([{**BAR, "t": DAY_MS[0] + 120_000}, BAR, {**BAR, "t": DAY_MS[0] + 120_000}], {}),
         ([{**BAR, "o": "1.5"}], {}),
         ([{name: value for name, value in BAR.items() if name != "v"}, {**BAR, "v": None}], {}),
         ([{**BAR, "n": 1.5}], {}),
         ([{**BAR, "vw": "1.6"}], {}),
     ],
 )
-def test_aggregates_that_do_not_answer_the_question_are_refused(rows: list[object], head: dict[str, object]) -> None:
+def test_aggregates_that_do_not_match_the_request_are_rejected(rows: list[object], head: dict[str, object]) -> None:
     with pytest.raises(BadPage):
         wire.parse_bars_page(aggregates(*rows, **head), "AEMD", DAY_MS)
 
@@ -249,6 +258,19 @@ def test_a_price_or_volume_sent_as_null_is_left_to_the_quarantine() -> None:
     later = {**BAR, "t": BAR["t"] + 60_000, "o": None, "v": None}
     bars = wire.parse_bars_page(aggregates(BAR, later), "AEMD", DAY_MS).frame
     assert bars["open"].null_count() == bars["volume"].null_count() == 1
+
+
+def test_a_bar_off_the_minute_is_left_to_the_quarantine() -> None:
+    bars = wire.parse_bars_page(aggregates(BAR, {**BAR, "t": BAR["t"] + 1}), "AEMD", DAY_MS).frame
+    assert bars["timestamp"].to_physical().to_list() == [BAR["t"] * 1_000, BAR["t"] * 1_000 + 1_000]
+
+
+def test_bars_that_repeat_a_minute_out_of_order_come_in_order_of_time() -> None:
+    """All rows are kept: whether they are repeats or contradict one another is decided later."""
+    first, second = BAR, {**BAR, "t": BAR["t"] + 60_000}
+    bars = wire.parse_bars_page(aggregates(first, second, first, {**first, "v": 5}), "AEMD", DAY_MS).frame
+    assert bars["volume"].to_list() == [9099.618093, 9099.618093, 5.0, 9099.618093]
+    assert bars["timestamp"].is_sorted()
 
 
 def test_reference_pages_are_read() -> None:
@@ -297,7 +319,7 @@ def test_details_of_a_ticker_are_one_row() -> None:
         details(DETAILS).replace(b"4500000.0", b"NaN"),
     ],
 )
-def test_details_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
+def test_details_that_do_not_match_the_request_are_rejected(body: bytes) -> None:
     with pytest.raises(BadPage):
         reference_wire.parse_details_page(body, "AEMD")
 
@@ -323,12 +345,12 @@ def test_closes_of_a_day_are_read() -> None:
         aggregates(ticker=None, resultsCount=1),
     ],
 )
-def test_closes_that_do_not_answer_the_question_are_refused(body: bytes) -> None:
+def test_closes_that_do_not_match_the_request_are_rejected(body: bytes) -> None:
     with pytest.raises(BadPage):
         reference_wire.parse_closes_page(body, DAY_MS)
 
 
-def test_pages_that_overlap_are_joined_without_repeats_and_pages_that_run_backwards_refused() -> None:
+def test_overlapping_pages_are_joined_without_repeats_and_backward_pages_rejected() -> None:
     rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(6)]
     first, second = read_trades(v3(*rows[:4])), read_trades(v3(*rows[2:]))
     joined = page_order.merge_pages([first, read_trades(v3()), second], "timestamp", "sequence_number")
@@ -367,7 +389,7 @@ trades = st.fixed_dictionaries(
 
 @settings(max_examples=60)
 @given(rows=st.lists(trades, max_size=12))
-def test_what_was_written_is_what_is_read(rows: list[dict[str, Any]]) -> None:
+def test_written_frames_read_back_unchanged(rows: list[dict[str, Any]]) -> None:
     rows.sort(key=lambda row: row["sip_timestamp"])
     frame = wire.parse_trades_page(v3(*rows), WINDOW).frame
     wire_names = {"timestamp": "sip_timestamp", "trade_id": "id"}

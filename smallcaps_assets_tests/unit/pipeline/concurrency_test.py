@@ -1,4 +1,4 @@
-"""Work in threads, and what is said of its progress."""
+"""Concurrent work, and the log of its progress."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, log_if_long, with_progress
 
 
-def test_every_item_is_done_once() -> None:
+def test_every_item_is_processed_once() -> None:
     assert sorted(in_threads(lambda item: item * 2, range(50), 4)) == [item * 2 for item in range(50)]
     assert list(in_threads(str, [], 4)) == []
 
@@ -26,13 +26,13 @@ def test_items_are_not_queued_far_ahead() -> None:
 
     results = in_threads(lambda item: item, items(), 3)
     next(results)
-    # 3 under way, and as many more as were done at once
+    # 3 in progress, and as many more as were finished together
     assert len(taken) <= 6
     assert sum(1 for _ in results) == 99
 
 
 def most_at_once(items: int, threads: int, width: int | None = None) -> int:
-    """How many items were ever under way together."""
+    """The largest number of items in progress at the same time."""
     at_once, most, lock = 0, 0, threading.Lock()
 
     def work(item: int) -> int:
@@ -50,11 +50,11 @@ def most_at_once(items: int, threads: int, width: int | None = None) -> int:
     return most
 
 
-def test_no_more_threads_than_asked_for() -> None:
+def test_no_more_threads_than_configured() -> None:
     assert 1 < most_at_once(30, 3) <= 3
 
 
-def test_an_error_stops_what_has_not_begun() -> None:
+def test_an_error_stops_items_that_have_not_started() -> None:
     done: list[int] = []
 
     def work(item: int) -> int:
@@ -64,14 +64,14 @@ def test_an_error_stops_what_has_not_begun() -> None:
         done.append(item)
         return item
 
-    # the only thread may take up the second item while the first one's error is told; the third waits and is dropped
+    # the only thread may start the second item while the first one's error is raised; the third is dropped
     with pytest.raises(ValueError, match="the first one"):
         list(in_threads(work, range(1000), 1))
     assert done in ([], [1])
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
 
 
-def test_results_that_are_there_come_before_an_error() -> None:
+def test_finished_results_are_yielded_before_an_error() -> None:
     ended = threading.Semaphore(0)
 
     def work(item: int) -> int:
@@ -84,7 +84,7 @@ def test_results_that_are_there_come_before_an_error() -> None:
         yield from range(12)
         for _ in range(12):
             assert ended.acquire(timeout=30)
-        # the last ones have yet to return
+        # the last ones have not returned yet
         time.sleep(0.2)
 
     came: list[int] = []
@@ -93,7 +93,7 @@ def test_results_that_are_there_come_before_an_error() -> None:
     assert sorted(came) == list(range(6, 12))
 
 
-def test_whoever_stops_listening_leaves_no_thread_behind() -> None:
+def test_closing_the_generator_leaves_no_thread_behind() -> None:
     results = in_threads(lambda item: item, range(100), 2)
     next(results)
     results.close()  # type: ignore[attr-defined]
@@ -101,29 +101,29 @@ def test_whoever_stops_listening_leaves_no_thread_behind() -> None:
 
 
 def lines(total: int, seconds_each: float, items: int | None = None) -> list[str]:
-    """What is said of `items` items that take so long each, by a clock of our own."""
-    now, said = [0.0], []
+    """The progress lines of `items` items that take `seconds` each by a simulated clock."""
+    now, logged = [0.0], []
 
     def ticking() -> Iterator[int]:
         for item in range(total if items is None else items):
             now[0] += seconds_each
             yield item
 
-    assert list(with_progress(ticking(), total, "spans", said.append, clock=lambda: now[0])) == list(
+    assert list(with_progress(ticking(), total, "spans", logged.append, clock=lambda: now[0])) == list(
         range(total if items is None else items)
     )
-    return said
+    return logged
 
 
-def test_the_end_is_always_told() -> None:
+def test_the_end_is_always_logged() -> None:
     # 3 items in 6 seconds are 30 a minute
     assert lines(3, 2.0) == ["spans: 3/3, 30 a minute, 0:00:00 left"]
     assert lines(0, 1.0) == []
 
 
-def test_long_work_is_told_every_half_minute_with_its_rate_and_what_is_left() -> None:
+def test_long_work_is_logged_every_half_minute_with_rate_and_remaining_time() -> None:
     assert LOG_EVERY_S == 30.0
-    # after 30 s 3 of 9 are done: 6 a minute, 60 s left
+    # after 30 s, 3 of 9 are done: 6 a minute, 60 s left
     assert lines(9, 10.0) == [
         "spans: 3/9, 6 a minute, 0:01:00 left",
         "spans: 6/9, 6 a minute, 0:00:30 left",
@@ -131,21 +131,21 @@ def test_long_work_is_told_every_half_minute_with_its_rate_and_what_is_left() ->
     ]
 
 
-def test_instant_work_divides_by_nothing() -> None:
+def test_work_without_duration_does_not_divide_by_zero() -> None:
     assert lines(1, 0.0) == ["spans: 1/1, 0 a minute, unknown left"]
 
 
-def test_no_item_is_taken_beyond_what_should_be_under_way() -> None:
+def test_no_item_is_taken_beyond_the_limit_in_progress() -> None:
     assert most_at_once(20, 8, width=2) == 2
 
 
-def test_whoever_ends_early_calls_off_what_is_under_way() -> None:
+def test_closing_early_cancels_items_in_progress() -> None:
     stop, seen = threading.Event(), threading.Event()
 
     def work(item: int) -> int:
         if item:
             seen.set()
-            # as a request does that waits for the budget
+            # like a request that waits for the rate limit
             assert stop.wait(30)
         else:
             assert seen.wait(30)
@@ -158,13 +158,13 @@ def test_whoever_ends_early_calls_off_what_is_under_way() -> None:
     assert stop.is_set()
 
 
-def test_what_ends_by_itself_calls_nothing_off() -> None:
+def test_complete_work_cancels_nothing() -> None:
     stop = threading.Event()
     assert len(list(in_threads(str, range(5), 2, stop=stop))) == 5
     assert not stop.is_set()
 
 
-def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
+def test_requests_in_progress_are_rate_times_latency_plus_a_reserve() -> None:
     width = ConcurrencyTarget(600, 50)
     for _ in range(200):
         width.record(1, 0.39)
@@ -179,7 +179,7 @@ def test_requests_under_way_are_rate_times_latency_and_a_reserve() -> None:
 
 
 class Counting:
-    """What a progress line asks of a client."""
+    """The client's counters that a progress line shows."""
 
     requests_per_minute = 240.0
 
@@ -190,44 +190,44 @@ class Counting:
         return self.now
 
 
-def test_a_capture_tells_its_windows_its_requests_and_its_failures() -> None:
-    now, said, client = [0.0], [], Counting()
-    progress = Progress(90, "windows", said.append, client, clock=lambda: now[0])  # type: ignore[arg-type]
+def test_a_capture_logs_windows_requests_and_failures() -> None:
+    now, logged, client = [0.0], [], Counting()
+    progress = Progress(90, "windows", logged.append, client, clock=lambda: now[0])  # type: ignore[arg-type]
     now[0] = 10.0
     progress.add(10, size=4_000_000)
-    assert said == []
+    assert logged == []
     now[0] = 30.0
     client.now = ClientTotals(requests_sent=200, retries=9, throttled=4)
     progress.tick()
-    told = "20 a minute, 200 of 240 requests a minute, 4 retries, 3 times 429, 0 failed, 4.0 MB, 0:04:00 left"
-    assert said == [f"windows: 10/90, {told}"]
+    figures = "20 a minute, 200 of 240 requests a minute, 4 retries, 3 times 429, 0 failed, 4.0 MB, 0:04:00 left"
+    assert logged == [f"windows: 10/90, {figures}"]
     progress.tick()
-    assert len(said) == 1
+    assert len(logged) == 1
     now[0] = 40.0
     progress.add(80, failed=2)
-    assert said[1].startswith("windows: 90/90, ")
-    assert ", 2 failed, 4.0 MB, 0:00:00 left" in said[1]
+    assert logged[1].startswith("windows: 90/90, ")
+    assert ", 2 failed, 4.0 MB, 0:00:00 left" in logged[1]
 
 
-def test_the_rate_is_that_of_the_last_five_minutes() -> None:
-    now, said = [0.0], []
-    progress = Progress(10_000, "windows", said.append, clock=lambda: now[0])
+def test_the_logged_rate_is_that_of_the_last_five_minutes() -> None:
+    now, logged = [0.0], []
+    progress = Progress(10_000, "windows", logged.append, clock=lambda: now[0])
     for _ in range(20):  # ten minutes at 60 a minute
         now[0] += 30
         progress.add(30)
     for _ in range(11):  # then six a minute
         now[0] += 30
         progress.add(3)
-    assert said[-1].startswith("windows: 633/10,000, 6 a minute, ")
+    assert logged[-1].startswith("windows: 633/10,000, 6 a minute, ")
 
 
-def test_work_that_is_over_soon_says_nothing() -> None:
-    now, said = [100.0], list[str]()
-    log = log_if_long(said.append, clock=lambda: now[0])
+def test_short_work_logs_nothing() -> None:
+    now, logged = [100.0], list[str]()
+    log = log_if_long(logged.append, clock=lambda: now[0])
     log("begun")
     now[0] += LOG_EVERY_S - 1
     log("soon over")
-    assert said == []
+    assert logged == []
     now[0] += 1
     log("a third")
-    assert said == ["a third"]
+    assert logged == ["a third"]

@@ -1,4 +1,4 @@
-"""Pictures of tables: small, the same every time, and what they show is what the table says."""
+"""Charts of tables: small, deterministic, and true to the table."""
 
 from collections.abc import Callable
 from datetime import date
@@ -29,14 +29,14 @@ STEPS += ("best_of_group", "max_per_symbol_day", "max_per_symbol", "max_events")
 
 
 def of_colour(png: bytes, colour: str) -> npt.NDArray[np.bool_]:
-    """Which pixels are of a colour, but for what reducing the colours of a picture may change."""
+    """Which pixels have a colour, within the tolerance of a reduced palette."""
     with Image.open(BytesIO(png)) as image:
         pixels = np.asarray(image.convert("RGB"), dtype=np.int64)
     wanted = np.array([round(255 * part) for part in to_rgb(colour)])
     return np.abs(pixels - wanted).max(axis=2) <= 8
 
 
-def test_the_bars_of_a_funnel_are_as_long_as_the_steps_say() -> None:
+def test_lengths_of_funnel_bars_are_proportional_to_the_steps() -> None:
     png = funnel_picture([{"step": "all", "rows": 4000}, {"step": "strong", "rows": 1000}, {"step": "best", "rows": 0}])
     widths = of_colour(png, "#2f6fde").sum(axis=1)
     long, short = widths.max(), widths[widths > 0].min()
@@ -45,19 +45,19 @@ def test_the_bars_of_a_funnel_are_as_long_as_the_steps_say() -> None:
 
 
 @pytest.mark.parametrize("picture", [clock_picture, sessions_picture])
-def test_sessions_have_areas_like_their_numbers(picture: Callable[[pl.DataFrame], bytes]) -> None:
+def test_areas_of_sessions_are_proportional_to_their_events(picture: Callable[[pl.DataFrame], bytes]) -> None:
     regular = [event(f"2025-11-05 {hour}:0{number}") for hour in (10, 12) for number in range(6)]
     early = [event(f"2025-11-05 08:0{number}", session="PM") for number in range(6)]
-    # after-hours of a day that closes early stand upon the regular events of that quarter, not before them
+    # after-hours of an early close are stacked on the regular events of that quarter-hour, not before them
     late = [event(f"2025-11-05 12:0{number}", session="AH", event_id=f"late {number}") for number in range(6)]
     png = picture(master_of(*regular, *early, *late))
-    # below the legend, which shows each colour as well; edges fall between pixels
+    # below the legend, which has each colour too; edges fall between pixels
     areas = {session: of_colour(png, colour)[40:].sum() for session, colour in COLOURS.items()}
     assert areas["RTH"] / areas["PM"] == pytest.approx(2, rel=0.1)
     assert areas["AH"] / areas["PM"] == pytest.approx(1, rel=0.1)
 
 
-def test_the_median_of_the_scores_is_where_it_should_be() -> None:
+def test_the_median_of_the_scores_is_drawn_at_its_value() -> None:
     png = score_picture(master_of(*(event(score=score, event_id=f"{score}") for score in (0.2, 0.5, 0.9))))
     columns = np.flatnonzero(of_colour(png, "#d43d4c").any(axis=0))
     blue = np.flatnonzero(of_colour(png, "#2f6fde").any(axis=0))
@@ -66,7 +66,8 @@ def test_the_median_of_the_scores_is_where_it_should_be() -> None:
     assert place == pytest.approx((0.5 - 0.2) / (0.925 - 0.2), abs=0.02)
 
 
-def test_pictures_are_small_and_the_same_every_time() -> None:
+@pytest.mark.slow
+def test_pictures_are_small_and_deterministic() -> None:
     master = lively_master(3, 900)
     funnel = [{"step": step, "rows": 572_850 - number} for number, step in enumerate(STEPS)]
     for draw in (
@@ -80,7 +81,7 @@ def test_pictures_are_small_and_the_same_every_time() -> None:
         assert draw() == png
 
 
-def test_nothing_to_draw_is_no_fault() -> None:
+def test_an_empty_table_can_be_drawn() -> None:
     assert funnel_picture([{"step": "all", "rows": 0}])
     nothing = EVENTS.to_frame()
     assert all(draw(nothing) for draw in (score_picture, clock_picture, sessions_picture))
@@ -94,13 +95,13 @@ def shares(*rows: tuple[int, float]) -> pl.DataFrame:
     )
 
 
-def test_the_darkest_field_of_coverage_is_where_most_symbols_are() -> None:
+def test_the_darkest_field_of_coverage_has_the_most_symbols() -> None:
     darkest = to_hex(colormaps["Blues"](1.0))
-    # three whole symbols in January, one half of a symbol in February
+    # three complete symbols in January, half of one symbol in February
     png = coverage_picture(shares((1, 100.0), (1, 100.0), (1, 100.0), (2, 60.0)))
     rows, columns = np.nonzero(of_colour(png, darkest))
     height, width = of_colour(png, darkest).shape
-    # upper row, left half; a month that has nothing in a band leaves it white
+    # upper row, left half; a month without symbols in a band leaves it white
     assert rows.max() < height / 2
     assert columns.max() < width * 0.6
     assert coverage_picture(shares((1, 100.0))) == coverage_picture(shares((1, 100.0)))
@@ -110,7 +111,7 @@ def test_the_darkest_field_of_coverage_is_where_most_symbols_are() -> None:
     assert low.max() < height * 0.6
 
 
-def test_many_months_are_named_by_some() -> None:
+def test_only_some_of_many_months_are_labeled() -> None:
     months = [(1 + number % 12, float(number)) for number in range(12)]
     years = [shares(*months).with_columns(pl.col("month").dt.offset_by(f"{year}y")) for year in range(4)]
     assert coverage_picture(pl.concat(years)) != coverage_picture(years[0])

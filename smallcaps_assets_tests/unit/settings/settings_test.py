@@ -16,7 +16,7 @@ from smallcaps_assets_tests.scenarios import default_settings
 CONFIG = REPOSITORY / "config" / "config.yaml"
 
 
-def refused(changes: dict[str, Any]) -> str:
+def error_of(changes: dict[str, Any]) -> str:
     with pytest.raises(SettingsError) as caught:
         load_settings(CONFIG, changes)
     return str(caught.value)
@@ -57,8 +57,8 @@ def refused(changes: dict[str, Any]) -> str:
         ({"nightly": {"due": "20:45"}}, ["nightly", "due 20:45 is not after start 20:45"]),
     ],
 )
-def test_a_wrong_setting_is_refused_by_name(changes: dict[str, Any], words: list[str]) -> None:
-    message = refused(changes)
+def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: list[str]) -> None:
+    message = error_of(changes)
     assert str(CONFIG) in message
     for word in words:
         assert word in message
@@ -67,7 +67,7 @@ def test_a_wrong_setting_is_refused_by_name(changes: dict[str, Any], words: list
 def test_shares_of_time_buckets_may_not_exceed_one() -> None:
     buckets = yaml.safe_load(CONFIG.read_text())["ranking"]["time_buckets"]
     buckets[0]["share"] = 0.2
-    assert "add up to 1.1" in refused({"ranking": {"time_buckets": buckets}})
+    assert "add up to 1.1" in error_of({"ranking": {"time_buckets": buckets}})
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
         load_settings(file, {})
 
 
-def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("a: [1")
     with pytest.raises(SettingsError, match=r"config\.yaml: is not valid YAML"):
@@ -102,8 +102,8 @@ def test_the_file_of_symbols_lies_relative_to_the_folder_of_the_configuration(
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text(CONFIG.read_text())
     monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    own = load_settings(overrides={"universe": {"file": "lists/mine.csv"}})
-    assert universe_file(own) == (tmp_path / "lists" / "mine.csv").resolve()
+    settings = load_settings(overrides={"universe": {"file": "lists/mine.csv"}})
+    assert universe_file(settings) == (tmp_path / "lists" / "mine.csv").resolve()
     assert universe_file(load_settings(overrides={})) is None
 
 
@@ -145,13 +145,13 @@ def test_every_setting_is_read_by_something() -> None:
 
 # ------------------------------------------------------------------------------------------------- Dagster's state
 
-OWN = CONFIG.parents[1] / "dagster.yaml"
+SHIPPED = CONFIG.parents[1] / "dagster.yaml"
 POSTGRESQL = CONFIG.parents[1] / "deploy" / "postgresql" / "dagster.yaml"
 NAMES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
 
 
 def test_state_in_files_lies_in_the_folder_given(tmp_path: Path) -> None:
-    document = yaml.safe_load(instance_config(OWN, tmp_path))
+    document = yaml.safe_load(instance_config(SHIPPED, tmp_path))
     assert document["storage"] == {"sqlite": {"base_dir": str(tmp_path)}}
     assert document["local_artifact_storage"]["config"] == {"base_dir": str(tmp_path)}
 
@@ -159,33 +159,33 @@ def test_state_in_files_lies_in_the_folder_given(tmp_path: Path) -> None:
 def test_postgresql_replaces_the_storage_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.setenv(name, "a value")
-    text = instance_config(OWN, tmp_path, POSTGRESQL)
-    own, with_postgresql = yaml.safe_load(instance_config(OWN, tmp_path)), yaml.safe_load(text)
+    text = instance_config(SHIPPED, tmp_path, POSTGRESQL)
+    shipped, with_postgresql = yaml.safe_load(instance_config(SHIPPED, tmp_path)), yaml.safe_load(text)
     reached = with_postgresql.pop("storage")["postgres"]["postgres_db"]
-    del own["storage"]
-    assert with_postgresql == own
+    del shipped["storage"]
+    assert with_postgresql == shipped
     assert {value["env"] for value in reached.values() if isinstance(value, dict)} == set(NAMES)
     assert "a value" not in text
 
 
-def test_what_lies_over_dagster_yaml_names_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_override_of_dagster_yaml_names_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.setenv(name, "a value")
     monkeypatch.delenv("PGUSER")
     with pytest.raises(SettingsError, match=r"deploy.postgresql.dagster\.yaml: takes PGUSER from the environment"):
-        instance_config(OWN, tmp_path, POSTGRESQL)
+        instance_config(SHIPPED, tmp_path, POSTGRESQL)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "cannot be read"), ("storage: [", "cannot be read"), ("- storage", "must hold sections")],
 )
-def test_a_bad_override_of_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+def test_a_bad_override_of_dagster_yaml_is_rejected(tmp_path: Path, content: str | None, words: str) -> None:
     file = tmp_path / "over.yaml"
     if content is not None:
         file.write_text(content)
     with pytest.raises(SettingsError, match=words) as caught:
-        instance_config(OWN, tmp_path, file)
+        instance_config(SHIPPED, tmp_path, file)
     assert str(file) in str(caught.value)
     assert "Correct dagster.laid_over" in str(caught.value)
 
@@ -199,7 +199,7 @@ def test_a_bad_override_of_dagster_yaml_is_refused(tmp_path: Path, content: str 
         ("storage: {postgres: {postgres_url: {env: NO_SUCH_VARIABLE}}}", "takes NO_SUCH_VARIABLE from the environment"),
     ],
 )
-def test_a_bad_dagster_yaml_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+def test_a_bad_dagster_yaml_is_rejected(tmp_path: Path, content: str | None, words: str) -> None:
     file = tmp_path / "dagster.yaml"
     if content is not None:
         file.write_text(content)
@@ -210,7 +210,7 @@ def test_a_bad_dagster_yaml_is_refused(tmp_path: Path, content: str | None, word
 
 def test_a_dagster_yaml_of_an_earlier_version_names_the_launcher_of_this_one(tmp_path: Path) -> None:
     file = tmp_path / "dagster.yaml"
-    launcher = yaml.safe_load(OWN.read_text())["run_launcher"]
+    launcher = yaml.safe_load(SHIPPED.read_text())["run_launcher"]
     file.write_text(yaml.safe_dump({"run_launcher": launcher | {"module": "smallcaps_assets.defs.launcher"}}))
     assert yaml.safe_load(instance_config(file, tmp_path)) == {"run_launcher": launcher}
 

@@ -1,5 +1,5 @@
 "use strict";
-/* The page of a review sheet. Whatever comes from the data goes onto the page as text, never as markup. */
+/* The page of a review sheet. Values from the data are inserted as text, never as markup. */
 
 const sheet = JSON.parse(document.getElementById("data").textContent);
 const events = sheet.events;
@@ -32,10 +32,10 @@ function element(name, attributes = {}, text = null, parent = null) {
   return made;
 }
 
-/* ---------------------------------------------------------------- marks: {event_id: {mark, at}}; null was taken back */
+/* ---------------------------------------------------------------- labels: {event_id: {mark, at}}; `mark` is null where a label was withdrawn */
 
 const STRENGTH = { good: 1, bad: 2 };
-let marks = {};
+let labels = {};
 let exported = true;
 let storage = true;
 
@@ -47,14 +47,14 @@ function later(one, other) {
 }
 
 function merge(others) {
-  for (const [id, entry] of Object.entries(others)) if (byId.has(id)) marks[id] = later(marks[id], entry);
+  for (const [id, entry] of Object.entries(others)) if (byId.has(id)) labels[id] = later(labels[id], entry);
 }
 
 function restore() {
   if (history.state && history.state.key === key) merge(history.state.marks);
   try {
     merge(JSON.parse(localStorage.getItem(key) || "{}"));
-    localStorage.setItem(key, JSON.stringify(marks));
+    localStorage.setItem(key, JSON.stringify(labels));
   } catch {
     storage = false;
   }
@@ -63,59 +63,59 @@ function restore() {
 /* In the browser's storage, and in the page's history state, which survives a reload if storage is blocked. */
 function keep() {
   exported = false;
-  history.replaceState({ key, marks }, "");
+  history.replaceState({ key, marks: labels }, "");
   try {
     merge(JSON.parse(localStorage.getItem(key) || "{}"));  // the page may be open twice
-    localStorage.setItem(key, JSON.stringify(marks));
+    localStorage.setItem(key, JSON.stringify(labels));
   } catch {
     storage = false;
-    notify("This browser does not keep the marks of this page. Export them before you close it.");
+    notify("This browser does not keep the labels of this page. Export them before you close it.");
   }
 }
 
-const markOf = (event) => (marks[event.id] || {}).mark || null;
+const labelOf = (event) => (labels[event.id] || {}).mark || null;
 
 function set(event, mark) {
-  marks[event.id] = { mark, at: new Date().toISOString() };
+  labels[event.id] = { mark, at: new Date().toISOString() };
   keep();
 }
 
-function mark(word) {
+function label(word) {
   if (!current) return;
-  const again = markOf(current) === word;
+  const again = labelOf(current) === word;
   set(current, again ? null : word);
   if (again || !step(1)) show(current);
 }
 
 function undo() {
-  const marked = events.filter(markOf).sort((a, b) => Date.parse(marks[a.id].at) - Date.parse(marks[b.id].at));
-  const last = marked.pop();
+  const labeled = events.filter(labelOf).sort((a, b) => Date.parse(labels[a.id].at) - Date.parse(labels[b.id].at));
+  const last = labeled.pop();
   if (!last) return;
   set(last, null);
   show(last);
 }
 
-function exportMarks() {
+function exportLabels() {
   const head = { format: sheet.format, version: sheet.version, profile: sheet.profile };
   const whose = { manifest_id: sheet.manifest_id, sample_id: sheet.sample_id, exported_at: new Date().toISOString() };
-  const text = JSON.stringify({ ...head, ...whose, marks }, null, 1);
+  const text = JSON.stringify({ ...head, ...whose, marks: labels }, null, 1);
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  element("a", { href: url, download: `${sheet.manifest_id}_marks.json` }).click();
+  element("a", { href: url, download: `${sheet.manifest_id}_labels.json` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
   exported = true;
 }
 
-async function importMarks(file) {
+async function importLabels(file) {
   try {
     const read = JSON.parse(await file.text());
     if (read.format !== sheet.format) throw new Error("it is not an export of a review sheet");
     for (const name of ["manifest_id", "sample_id"])
       if (read[name] !== sheet[name]) throw new Error(`its ${name} is ${read[name]}, this page has ${sheet[name]}`);
     const valid = (entry) => [null, "good", "bad"].includes(entry.mark) && !Number.isNaN(Date.parse(entry.at));
-    if (!Object.values(read.marks).every(valid)) throw new Error("it holds marks other than good and bad");
+    if (!Object.values(read.marks).every(valid)) throw new Error("it has labels other than good and bad");
     merge(read.marks);
     keep();
-    notify(`${file.name}: ${Object.keys(read.marks).length} marks imported; the later mark of an event wins.`, true);
+    notify(`${file.name}: ${Object.keys(read.marks).length} labels imported; the later label of an event wins.`, true);
   } catch (error) {
     notify(`${file.name} cannot be imported: ${error.message}.`);
   }
@@ -128,18 +128,18 @@ function notify(text, good = false) {
   $("notice").hidden = false;
 }
 
-/* ---------------------------------------------------------------- which event is shown */
+/* ---------------------------------------------------------------- filter and current event */
 
 let current = null;
 let shown = [];
 
 function chosen(event) {
-  const [byMark, byType, bySession] = ["by-mark", "by-type", "by-session"].map((id) => $(id).value);
-  const fits = byMark === "" || (byMark === "open" ? !markOf(event) : markOf(event) === byMark);
+  const [byLabel, byType, bySession] = ["by-label", "by-type", "by-session"].map((id) => $(id).value);
+  const fits = byLabel === "" || (byLabel === "open" ? !labelOf(event) : labelOf(event) === byLabel);
   return fits && (byType === "" || event.type === byType) && (bySession === "" || event.session === bySession);
 }
 
-/* The event `by` places on in the list before the last mark, so that an event that the mark filters out has a next. */
+/* Steps in the list as it was before the last label, so that an event that its new label filters out has a next one. */
 function step(by, wanted = () => true) {
   const at = shown.indexOf(current);
   for (let place = at + by; place >= 0 && place < shown.length; place += by)
@@ -160,8 +160,8 @@ function show(event) {
 function list() {
   shown = events.filter((event) => chosen(event) || event === current);
   const rows = shown.map((event) => {
-    const row = element("li", { class: markOf(event) || "", tabindex: "0", "aria-current": String(event === current) });
-    element("span", { class: "dot" }, { good: "✓", bad: "✗" }[markOf(event)] || "○", row);
+    const row = element("li", { class: labelOf(event) || "", tabindex: "0", "aria-current": String(event === current) });
+    element("span", { class: "dot" }, { good: "✓", bad: "✗" }[labelOf(event)] || "○", row);
     element("b", {}, event.symbol, row);
     element("span", { class: "when" }, clock(event.clock), row);
     const kind = element("span", { class: "kind" }, null, row);
@@ -177,9 +177,9 @@ function list() {
 }
 
 function counts() {
-  const good = events.filter((event) => markOf(event) === "good").length;
-  const bad = events.filter((event) => markOf(event) === "bad").length;
-  $("count").textContent = `${good + bad} of ${events.length} marked · ${good} good · ${bad} bad`;
+  const good = events.filter((event) => labelOf(event) === "good").length;
+  const bad = events.filter((event) => labelOf(event) === "bad").length;
+  $("count").textContent = `${good + bad} of ${events.length} labeled · ${good} good · ${bad} bad`;
   $("bar-good").style.width = `${(100 * good) / Math.max(events.length, 1)}%`;
   $("bar-bad").style.width = `${(100 * bad) / Math.max(events.length, 1)}%`;
   $("place").textContent = current ? `${shown.indexOf(current) + 1} of ${shown.length}` : "";
@@ -191,7 +191,7 @@ function describe(event) {
   const when = element("small", {}, `${event.date} ${clock(event.clock)} New York · ${event.session}`);
   $("name").replaceChildren(title, type, when);
   $("meaning").textContent = sheet.meanings[event.type] || "";
-  for (const word of ["good", "bad"]) $(word).setAttribute("aria-pressed", String(markOf(event) === word));
+  for (const word of ["good", "bad"]) $(word).setAttribute("aria-pressed", String(labelOf(event) === word));
   $("known").replaceChildren();
   $("hindsight").replaceChildren();
   sheet.figures.forEach((figure, place) => {
@@ -202,7 +202,7 @@ function describe(event) {
   $("event-id").textContent = event.id;
 }
 
-/* ---------------------------------------------------------------- the picture */
+/* ---------------------------------------------------------------- the chart */
 
 const SPACE = { left: 12, right: 66, top: 30, bottom: 24, gap: 12, volume: 0.22 };
 
@@ -214,7 +214,7 @@ function svg(name, attributes, parent, text = null) {
   return made;
 }
 
-/* Places of round steps between two values, about as many as asked for. */
+/* About `about` round values between two values. */
 function ticks(low, high, about) {
   const raw = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -227,16 +227,16 @@ function ticks(low, high, about) {
 
 const TROUBLE = {
   no_bars: (event) =>
-    `The lake has no bars of ${event.symbol} on ${event.date}, so nothing can be drawn. ` +
+    `The lake has no bars of ${event.symbol} on ${event.date}, so there is no chart. ` +
     "Materialize its minute_bars, then this sheet again.",
-  no_event_bar: () => "The bar of the event is not in the lake any more: the picture lacks its minute.",
-  changed: () => "The bar of the event was changed since it was detected: close or volume differ from the figures beside.",
+  no_event_bar: () => "The bar of the event is no longer in the lake: the chart does not show its minute.",
+  changed: () => "The bar of the event has changed since detection: its close or volume differs from the figures shown.",
 };
 
 function redraw() {
   const event = current;
   document.body.classList.toggle("hiding", $("hide").checked);
-  if (!event) return void $("chart").replaceChildren(element("p", { class: "nothing" }, events.length ? "No event fits these filters." : "The manifest holds no event."));
+  if (!event) return void $("chart").replaceChildren(element("p", { class: "nothing" }, events.length ? "No event matches these filters." : "The manifest has no events."));
   const visible = rows(event).filter((row) => row.minute <= 0 || !$("hide").checked);
   if (!visible.length) {
     const why = TROUBLE[event.trouble] || (() => "No trades in this period.");
@@ -357,8 +357,8 @@ function drawBars(root, s, visible) {
     const [top, bottom] = [Math.max(row.open, row.close), Math.min(row.open, row.close)];
     svg("line", { x1: middle, x2: middle, y1: s.y(row.high), y2: s.y(row.low), class: `candle ${colour}` }, root);
     svg("rect", { x: middle - body / 2, y: s.y(top), width: body, height: Math.max(s.y(bottom) - s.y(top), 1), class: `candle ${colour}` }, root);
-    const own = row.minute === 0 ? " own" : "";
-    svg("rect", { x: middle - body / 2, y: s.v(row.volume), width: body, height: s.floor - s.v(row.volume), class: `candle volume ${colour}${own}` }, root);
+    const atEvent = row.minute === 0 ? " at-event" : "";
+    svg("rect", { x: middle - body / 2, y: s.v(row.volume), width: body, height: s.floor - s.v(row.volume), class: `candle volume ${colour}${atEvent}` }, root);
     if (row.volume_baseline !== null) baseline += `${baseline ? "L" : "M"}${middle} ${s.v(Math.min(row.volume_baseline, s.most))}`;
   }
   svg("path", { d: baseline, class: "baseline" }, root);
@@ -389,8 +389,8 @@ function drawCross(root, s, event, visible) {
   const box = svg("rect", { x: s.right + 1, width: SPACE.right - 2, height: 18, class: "price-tag" }, tag);
   const price = svg("text", { x: s.right + 7, class: "price" }, tag, "");
   const parts = [line, level, tag];
-  const own = visible.find((row) => row.minute === 0) || visible[visible.length - 1];
-  readout(event, own);
+  const eventRow = visible.find((row) => row.minute === 0) || visible[visible.length - 1];
+  readout(event, eventRow);
   root.addEventListener("pointermove", (pointer) => {
     const { left, top } = root.getBoundingClientRect();
     const [x, y] = [pointer.clientX - left, pointer.clientY - top];
@@ -409,7 +409,7 @@ function drawCross(root, s, event, visible) {
   });
   root.addEventListener("pointerleave", () => {
     parts.forEach((part) => part.setAttribute("visibility", "hidden"));
-    readout(event, own);
+    readout(event, eventRow);
   });
 }
 
@@ -442,13 +442,13 @@ function legend(event) {
   }
 }
 
-/* ---------------------------------------------------------------- hands */
+/* ---------------------------------------------------------------- buttons and keys */
 
 const KEYS = {
-  g: () => mark("good"), b: () => mark("bad"), u: undo, e: exportMarks, "?": () => $("help").showModal(),
+  g: () => label("good"), b: () => label("bad"), u: undo, e: exportLabels, "?": () => $("help").showModal(),
   j: () => step(1), arrowright: () => step(1), arrowdown: () => step(1),
   k: () => step(-1), arrowleft: () => step(-1), arrowup: () => step(-1),
-  n: () => step(1, (event) => !markOf(event)),
+  n: () => step(1, (event) => !labelOf(event)),
   h: () => { $("hide").checked = !$("hide").checked; redraw(); },
 };
 
@@ -457,30 +457,30 @@ function start() {
   document.title = `Review ${sheet.profile} · ${sheet.manifest_id}`;
   $("profile").textContent = sheet.profile;
   $("manifest").textContent = `${sheet.manifest_id} · ${events.length} of ${plain(sheet.manifest_events, 0)} events`;
-  $("command").textContent = `smallcaps review ${sheet.manifest_id}_marks.json`;
+  $("command").textContent = `smallcaps review ${sheet.manifest_id}_labels.json`;
   for (const [id, name] of [["by-type", "type"], ["by-session", "session"]]) {
     for (const value of [...new Set(events.map((event) => event[name]))].sort()) element("option", { value }, words(value), $(id));
     $(id).addEventListener("change", () => show(events.find(chosen) || null));
   }
-  $("by-mark").addEventListener("change", () => show(events.find(chosen) || null));
-  for (const [id, act] of [["good", KEYS.g], ["bad", KEYS.b], ["undo", undo], ["next", KEYS.j], ["previous", KEYS.k], ["export", exportMarks], ["help-open", KEYS["?"]], ["hide", redraw]])
+  $("by-label").addEventListener("change", () => show(events.find(chosen) || null));
+  for (const [id, act] of [["good", KEYS.g], ["bad", KEYS.b], ["undo", undo], ["next", KEYS.j], ["previous", KEYS.k], ["export", exportLabels], ["help-open", KEYS["?"]], ["hide", redraw]])
     $(id).addEventListener("click", act);
   $("import").addEventListener("click", () => $("import-file").click());
   $("import-file").addEventListener("change", () => {
     const [file] = $("import-file").files;
-    if (file) importMarks(file);
+    if (file) importLabels(file);
     $("import-file").value = "";
   });
   document.addEventListener("keydown", (pressed) => {
     const act = KEYS[pressed.key.toLowerCase()];
     if (!act || pressed.ctrlKey || pressed.metaKey || pressed.altKey || $("help").open || pressed.target.tagName === "SELECT") return;
     pressed.preventDefault();
-    if (!pressed.repeat) act();  // a key held down marks one event
+    if (!pressed.repeat) act();  // a key that is held down labels one event only
   });
   addEventListener("beforeunload", (leaving) => { if (!storage && !exported) leaving.preventDefault(); });
   new ResizeObserver(redraw).observe($("chart"));
-  if (!storage) notify("This browser does not keep the marks of this page. Export them before you close it.");
-  show(events.find((event) => !markOf(event)) || events[0] || null);
+  if (!storage) notify("This browser does not keep the labels of this page. Export them before you close it.");
+  show(events.find((event) => !labelOf(event)) || events[0] || null);
 }
 
 start();

@@ -1,4 +1,4 @@
-"""What tests of `smallcaps import bars` have in common: bars, layouts of files, and an import into a lake."""
+"""Shared by tests of `smallcaps import bars`: bars, layouts of files, and an import into a lake."""
 
 import gzip
 from collections import Counter
@@ -17,8 +17,10 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE, SUFFIXES
+from smallcaps_assets.pipeline.imports.bar_rules import RememberedRows
+from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE
 from smallcaps_assets.pipeline.imports.bars import BarImport
+from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets_tests.scenarios import Row, bars_from, sessions_of
 
@@ -26,7 +28,7 @@ OVER = sessions_of("2025-10-01", "2025-11-28")["date"].to_list()
 FRI, MON, TUE, WED = date(2025, 10, 31), date(2025, 11, 3), date(2025, 11, 4), date(2025, 11, 5)
 OCT, NOV = date(2025, 10, 1), date(2025, 11, 1)
 ZONE = "America/New_York"
-# a price that 32 bits hold only about, and a volume in fractions of shares
+# a price that is not exact in 32 bits, and a volume in fractions of shares
 ROWS: list[Row] = [(12.34, 12.5, 12.3, 12.41, 9099.618, 7), (12.41, 12.42, 12.4, 12.42, 500.0, None)]
 
 
@@ -45,6 +47,7 @@ class Result(NamedTuple):
     outcomes: list[Outcome]
     problems: list[str]
     files: BarReader
+    before: RememberedRows
 
     @property
     def figures(self) -> Counter[str]:
@@ -65,12 +68,13 @@ def importing(
     files = BarReader(form or BarForm(), only, rows_at_once)
     work = BarImport(store=BarsStore(lake), files=files, over=OVER, **options)
     problems: list[str] = []
-    sources = files.sources(table_files(str(path), SUFFIXES), work.options, problems)
+    sources = files.sources(table_files(str(path), SUFFIXES, print), work.options, problems)
     outcomes = list(work.run(sources, lambda line: None))  # noqa: ARG005
-    return Result(outcomes, problems + [told for outcome in outcomes for told in outcome.problems], files)
+    problems += [problem for outcome in outcomes for problem in outcome.problems]
+    return Result(outcomes, problems, files, work.before)
 
 
-def held(lake: Lake) -> pl.DataFrame:
+def stored(lake: Lake) -> pl.DataFrame:
     store = BarsStore(lake)
     return pl.concat([BARS.to_frame(), *(store.read(symbol) for symbol in store.symbols())])
 

@@ -1,4 +1,4 @@
-"""Imports that are repeated, interrupted, or meet damaged files."""
+"""Imports that are repeated or interrupted, and damaged files."""
 
 import subprocess
 import sys
@@ -31,10 +31,10 @@ from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     TUE,
     WED,
     day_files,
-    held,
     importing,
     put,
     quarantined,
+    stored,
 )
 
 
@@ -49,7 +49,7 @@ def test_importing_again_reads_nothing_and_changes_no_byte(layout: str, lake: La
     assert files_below(lake.root) == before
 
 
-def test_a_month_that_was_removed_comes_back(lake: Lake, brought: Path) -> None:
+def test_a_removed_month_is_imported_again(lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", BOTH)
     importing(lake, brought)
     before = {name: content for name, (_, content) in files_below(lake.root).items()}
@@ -58,7 +58,7 @@ def test_a_month_that_was_removed_comes_back(lake: Lake, brought: Path) -> None:
     assert {name: content for name, (_, content) in files_below(lake.root).items()} == before
 
 
-def test_what_is_downloaded_later_does_not_make_an_import_be_read_again(lake: Lake, brought: Path) -> None:
+def test_later_downloads_do_not_make_files_be_read_again(lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", ONE)
     importing(lake, brought)
     BarsStore(lake).add("AEMD", NOV, [WED], bars_from("2025-11-05 10:00", ROWS), QUARANTINED_BARS.to_frame())
@@ -75,7 +75,7 @@ def test_other_options_and_changed_files_are_read_again(lake: Lake, brought: Pat
     assert (figures["bars_equal"], figures["bars_new"]) == (4, 2)
 
 
-def test_imports_that_overlap_end_in_one_state(lake: Lake, brought: Path) -> None:
+def test_alternating_overlapping_imports_reach_a_stable_state(lake: Lake, brought: Path) -> None:
     put(brought / "a" / "morning.parquet", bars_from("2025-11-03 09:30", ROWS))
     put(brought / "b" / "evening.parquet", bars_from("2025-11-03 15:00", ROWS))
     for _ in range(2):
@@ -85,10 +85,10 @@ def test_imports_that_overlap_end_in_one_state(lake: Lake, brought: Path) -> Non
     importing(lake, brought / "a")
     importing(lake, brought / "b")
     assert files_below(lake.root) == before
-    assert held(lake).height == 4
+    assert stored(lake).height == 4
 
 
-def test_a_session_of_two_sources_is_read_again_once_and_no_more(lake: Lake, brought: Path) -> None:
+def test_a_session_in_two_sources_is_read_again_only_once(lake: Lake, brought: Path) -> None:
     put(brought / "a" / "morning.parquet", bars_from("2025-11-03 09:30", ROWS))
     put(brought / "b" / "evening.parquet", bars_from("2025-11-03 15:00", ROWS))
     importing(lake, brought / "a")
@@ -99,19 +99,19 @@ def test_a_session_of_two_sources_is_read_again_once_and_no_more(lake: Lake, bro
 
 
 @pytest.mark.parametrize("month", [NOV, None])
-def test_rows_that_come_right_leave_the_quarantine(month: date | None, lake: Lake, brought: Path) -> None:
+def test_corrected_rows_leave_the_quarantine(month: date | None, lake: Lake, brought: Path) -> None:
     wrong = {"volume": pl.lit(0.0)} if month else {"timestamp": STAMP.dt.epoch("ms").cast(pl.Datetime("us", "UTC"))}
     put(brought / "bars.parquet", pl.concat([ONE.head(2).with_columns(**wrong), ONE[2:]]))
     importing(lake, brought)
     never = bars_from("2025-11-05 10:00", [(9.0, 8.0, 9.0, 9.0, 5.0, 1)])
     put(brought / "bars.parquet", pl.concat([ONE, ONE.head(1).with_columns(volume=pl.lit(9.0)), never]))
     importing(lake, brought)
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
     assert quarantined(lake) == {
         "symbol=AEMD/2025-10.parquet": {"another bar of a minute that has one": 1},
         "symbol=AEMD/2025-11.parquet": {"high or low contradicts open and close": 1},
     }
-    # nothing of the same minute takes the place of a row that only repeats it
+    # quarantined rows stay when the file no longer contains them
     put(brought / "bars.parquet", ONE.head(2))
     importing(lake, brought)
     assert len(quarantined(lake)) == 2
@@ -125,24 +125,22 @@ import psutil
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import importing
 number, last, replace = count(1), int(sys.argv[3]), os.replace
-def once_too_often(source, target):
+def replace_or_die(source, target):
     if next(number) == last:
         psutil.Process().kill()
     replace(source, target)
-os.replace = once_too_often
+os.replace = replace_or_die
 importing(Lake(Path(sys.argv[1])), sys.argv[2])
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["a file per symbol and day", "a file with all symbols"])
-def test_an_import_that_is_killed_again_and_again_ends_as_one_that_never_was(
-    layout: str, lake: Lake, brought: Path
-) -> None:
+def test_an_import_killed_several_times_ends_like_an_undisturbed_one(layout: str, lake: Lake, brought: Path) -> None:
     LAYOUTS[layout](brought)
     bad = ONE.drop("symbol").with_columns(STAMP + timedelta(minutes=10), volume=pl.lit(0.0))
     put(brought / "symbol=AEMD" / "bad.parquet", bad)
-    # of six files, two of them in quarantine: each time one more is published before the next is not
+    # six files, two of them in quarantine: each attempt publishes one more before it is killed
     for last in (2, 3):
         command = [sys.executable, "-c", KILLED, str(lake.root), str(brought), str(last)]
         process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -160,7 +158,7 @@ def test_an_import_that_is_killed_again_and_again_ends_as_one_that_never_was(
     assert files_below(lake.root) == ours
 
 
-# ----------------------------------------------------------------------------------------------- files that are broken
+# ----------------------------------------------------------------------------------------------- damaged files
 
 
 def test_a_damaged_file_does_not_stop_the_others(lake: Lake, brought: Path) -> None:
@@ -172,32 +170,35 @@ def test_a_damaged_file_does_not_stop_the_others(lake: Lake, brought: Path) -> N
     ):
         (brought / "symbol=AEMD" / name).write_bytes(content)
     result = importing(lake, brought)
-    assert sorted(Path(told.split(": ")[0]).name for told in result.problems) == ["a.parquet", f"date={MON}.parquet"]
-    assert_frame_equal(held(lake), pl.concat([ONE.filter(DAY != MON), OTHER]))
+    assert sorted(Path(problem.split(": ")[0]).name for problem in result.problems) == [
+        "a.parquet",
+        f"date={MON}.parquet",
+    ]
+    assert_frame_equal(stored(lake), pl.concat([ONE.filter(DAY != MON), OTHER]))
     again = importing(lake, brought)
     assert again.problems == result.problems
     # only they are read again
     assert not any(again.figures.values())
-    # mended
+    # repaired
     (brought / "symbol=AEMD" / "a.parquet").unlink()
     (brought / "symbol=AEMD" / f"date={MON}.parquet").write_bytes(good)
     mended = importing(lake, brought)
     assert (mended.figures["bars_new"], mended.figures["bars_equal"]) == (2, 4)
-    assert_frame_equal(held(lake), BOTH)
+    assert_frame_equal(stored(lake), BOTH)
 
 
 @pytest.mark.parametrize("content", [b"", b"symbol,close\n", b"\xff\xfe\x00\x01,\n\xff", b"\x1f\x8b\x08broken"])
 @pytest.mark.parametrize("name", ["AEMD.csv", "AEMD.csv.gz", "AEMD.parquet"])
-def test_what_is_no_table_is_told(name: str, content: bytes, lake: Lake, brought: Path) -> None:
+def test_files_that_are_not_tables_are_reported(name: str, content: bytes, lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", OTHER)
     (brought / name).write_bytes(content)
-    (told,) = importing(lake, brought).problems
-    assert told.startswith(f"{brought / name}: ")
-    assert_frame_equal(held(lake), OTHER)
+    (problem,) = importing(lake, brought).problems
+    assert problem.startswith(f"{brought / name}: ")
+    assert_frame_equal(stored(lake), OTHER)
 
 
 def test_files_of_one_symbol_may_have_different_columns(lake: Lake, brought: Path) -> None:
-    """As of years in which the tool that wrote them changed."""
+    """As after a change of the tool that wrote them."""
     folder = brought / "symbol=AEMD"
     put(folder / "1.parquet", ONE[:2].drop("symbol", "vwap").with_columns(extra=pl.lit(1)))
     put(folder / "2.parquet", ONE[2:4].with_columns(pl.col("open").cast(pl.Float32)))
@@ -205,13 +206,13 @@ def test_files_of_one_symbol_may_have_different_columns(lake: Lake, brought: Pat
     result = importing(lake, brought)
     assert not result.problems
     assert_frame_equal(
-        held(lake).select("symbol", "timestamp", *PRICES[:4]), ONE.select("symbol", "timestamp", *PRICES[:4])
+        stored(lake).select("symbol", "timestamp", *PRICES[:4]), ONE.select("symbol", "timestamp", *PRICES[:4])
     )
     assert result.files.extra == {"extra"}
 
 
-def test_a_fault_that_all_files_share_is_told_once(lake: Lake, brought: Path) -> None:
+def test_a_problem_of_all_files_is_reported_once(lake: Lake, brought: Path) -> None:
     for day in (FRI, MON, TUE):
         put(brought / "symbol=AEMD" / f"{day}.parquet", ONE.filter(day == DAY).with_columns(timestamp=NAIVE))
-    (told,) = importing(lake, brought).problems
-    assert "2 more files are like it" in told
+    (problem,) = importing(lake, brought).problems
+    assert "2 more files are like it" in problem

@@ -1,4 +1,4 @@
-"""Timestamps of bar files in every form: read as the same minutes, asked about, or rejected; never guessed."""
+"""Timestamps of bar files in every form: read as the same minutes or rejected, but never guessed."""
 
 import re
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     STAMP,
     TUE,
     ZONE,
-    held,
     importing,
     put,
     quarantined,
+    stored,
 )
 
 TIMES: Mapping[str, tuple[pl.Expr, BarForm]] = {
@@ -63,32 +63,32 @@ TIMES: Mapping[str, tuple[pl.Expr, BarForm]] = {
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 @pytest.mark.parametrize("kind", TIMES)
-def test_every_way_to_tell_time_gives_the_same_bars(kind: str, suffix: str, lake: Lake, brought: Path) -> None:
+def test_every_timestamp_format_gives_the_same_bars(kind: str, suffix: str, lake: Lake, brought: Path) -> None:
     written, form = TIMES[kind]
     if suffix == "csv" and kind in {"New York", "New York, ns", "UTC"}:
         written = written.dt.strftime("%Y-%m-%d %H:%M:%S")
     put(brought / f"AEMD.{suffix}", ONE.drop("symbol").with_columns(timestamp=written))
     assert not importing(lake, brought, form).problems
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
     # 09:30 in New York on both sides of the change of time
-    assert held(lake)["timestamp"][0] == datetime(2025, 10, 31, 13, 30, tzinfo=UTC)
-    assert held(lake)["timestamp"][2] == datetime(2025, 11, 3, 14, 30, tzinfo=UTC)
+    assert stored(lake)["timestamp"][0] == datetime(2025, 10, 31, 13, 30, tzinfo=UTC)
+    assert stored(lake)["timestamp"][2] == datetime(2025, 11, 3, 14, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_times_that_a_clock_shows_twice_or_never_are_set_aside(suffix: str, lake: Lake, brought: Path) -> None:
+def test_ambiguous_and_nonexistent_local_times_are_quarantined(suffix: str, lake: Lake, brought: Path) -> None:
     twice, never = datetime(2025, 11, 2, 1, 30), datetime(2025, 3, 9, 2, 30)  # noqa: DTZ001 -- it has no zone
     nights = ONE.head(2).drop("symbol").with_columns(timestamp=pl.Series([twice, never]).cast(pl.Datetime("us")))
     named = pl.concat([ONE.drop("symbol").with_columns(timestamp=NAIVE), nights])
     put(brought / f"AEMD.{suffix}", named if suffix == "parquet" else named.with_columns(STAMP.dt.strftime("%F %T")))
     result = importing(lake, brought, BarForm(ZONE))
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
     assert result.figures["rows_quarantined"] == 2
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
 
 
 @pytest.mark.parametrize("zone", ["EST", "Etc/GMT+5", "Etc/GMT+4", "America/Panama", "America/Puerto_Rico"])
-def test_a_zone_that_is_new_yorks_for_half_of_the_year_is_refused(zone: str) -> None:
+def test_a_zone_without_summer_time_that_equals_new_york_in_winter_is_rejected(zone: str) -> None:
     with pytest.raises(InputError, match=f"--timezone {re.escape(zone)}: is without summer time.*America/New_York"):
         require_timezone(zone)
 
@@ -96,7 +96,7 @@ def test_a_zone_that_is_new_yorks_for_half_of_the_year_is_refused(zone: str) -> 
 @pytest.mark.parametrize(
     "zone", [None, "UTC", "Etc/UTC", ZONE, "EST5EDT", "America/Halifax", "America/Phoenix", "Asia/Tokyo"]
 )
-def test_a_zone_that_is_another_all_year_is_believed(zone: str | None) -> None:
+def test_a_zone_that_differs_from_new_york_all_year_is_accepted(zone: str | None) -> None:
     require_timezone(zone)
 
 
@@ -113,34 +113,34 @@ def test_a_zone_that_is_another_all_year_is_believed(zone: str | None) -> None:
         (STAMP.dt.epoch("s").cast(pl.Decimal(20, 2)), ["column timestamp is Decimal(precision=20, scale=2)", "--unit"]),
     ],
 )
-def test_what_a_time_means_is_never_guessed(written: pl.Expr, words: list[str], lake: Lake, brought: Path) -> None:
+def test_missing_time_zone_or_unit_is_never_guessed(
+    written: pl.Expr, words: list[str], lake: Lake, brought: Path
+) -> None:
     file = put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=written))
-    (told,) = importing(lake, brought).problems
+    (problem,) = importing(lake, brought).problems
     for word in [str(file), *words]:
-        assert word in told
-    assert held(lake).is_empty()
+        assert word in problem
+    assert stored(lake).is_empty()
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("kind", [pl.Float64(), pl.Decimal(20, 0), pl.Decimal(38, 2)])
-def test_numbers_since_1970_may_be_of_a_type_with_fractions(
-    kind: pl.DataType, unit: Any, lake: Lake, brought: Path
-) -> None:
+def test_epoch_numbers_may_be_floats(kind: pl.DataType, unit: Any, lake: Lake, brought: Path) -> None:
     put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch(unit).cast(kind)))
     assert not importing(lake, brought, BarForm(unit=unit)).problems
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
 
 
-def test_a_number_since_1970_that_is_not_whole_is_set_aside(lake: Lake, brought: Path) -> None:
+def test_fractional_epoch_numbers_are_quarantined(lake: Lake, brought: Path) -> None:
     half = STAMP.dt.epoch("s").cast(pl.Float64) + pl.when(pl.int_range(6) < 2).then(0.5).otherwise(0.0)
     put(brought / "1" / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=half))
     assert importing(lake, brought / "1", BarForm(unit="s")).figures["rows_quarantined"] == 2
-    assert_frame_equal(held(lake), ONE[2:])
+    assert_frame_equal(stored(lake), ONE[2:])
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
     for number, beyond in enumerate((float("nan"), float("inf"), 1e300, -(2.0**63))):
         file = put(brought / str(number) / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=pl.lit(beyond)))
-        (told,) = importing(lake, file, BarForm(unit="s")).problems
-        assert f"timestamp {beyond!r} (Float64) in {file}" in told
+        (problem,) = importing(lake, file, BarForm(unit="s")).problems
+        assert f"timestamp {beyond!r} (Float64) in {file}" in problem
 
 
 @pytest.mark.parametrize("scale", [0, 2])
@@ -148,7 +148,7 @@ def test_transactions_may_be_decimals(scale: int, lake: Lake, brought: Path) -> 
     exact = ONE.with_columns(pl.col("transactions").cast(pl.Decimal(30, scale)))
     put(brought / "AEMD.parquet", exact.with_columns(pl.col("open").cast(pl.Decimal(12, 2))))
     assert not importing(lake, brought).problems
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
 
 
 def in_csv(written: pl.Expr, day: date) -> pl.DataFrame:
@@ -167,59 +167,61 @@ AS_CLOCK = NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S")
         ((AS_DIGITS, AS_CLOCK), BarForm(ZONE, "ms"), "has no time zone"),
     ],
 )
-def test_each_file_of_a_symbol_tells_time_in_its_own_way(
+def test_files_of_one_symbol_may_have_different_timestamp_formats(
     first_and_others: tuple[pl.Expr, pl.Expr], form: BarForm, words: str, lake: Lake, brought: Path
 ) -> None:
     folder, (first, others) = brought / "symbol=AEMD", first_and_others
     put(folder / "1.csv", in_csv(first, FRI))
     for name, day in (("2.csv", MON), ("3.csv", TUE)):
         put(folder / name, in_csv(others, day))
-    asked = importing(lake, brought, BarForm(unit=form.unit if "zone" in words else None))
-    (told,) = asked.problems
-    assert told.startswith(f"{folder / '2.csv'}: ")
-    assert words in told
-    assert "1 more files are like it" in told
-    assert_frame_equal(held(lake), ONE.head(2))
+    result = importing(lake, brought, BarForm(unit=form.unit if "zone" in words else None))
+    (problem,) = result.problems
+    assert problem.startswith(f"{folder / '2.csv'}: ")
+    assert words in problem
+    assert "1 more files are like it" in problem
+    assert_frame_equal(stored(lake), ONE.head(2))
     assert not quarantined(lake)
     assert not importing(lake, brought, form).problems
-    assert_frame_equal(held(lake), ONE)
+    assert_frame_equal(stored(lake), ONE)
 
 
-def test_a_first_file_without_rows_keeps_no_question_from_being_asked(lake: Lake, brought: Path) -> None:
+def test_an_empty_first_file_does_not_hide_a_missing_time_zone(lake: Lake, brought: Path) -> None:
     folder = brought / "symbol=AEMD"
     put(folder / "0.csv", in_csv(AS_CLOCK, FRI).clear())
     put(folder / "1.csv", in_csv(AS_CLOCK, FRI))
-    (told,) = importing(lake, brought).problems
-    assert f"{folder / '1.csv'}: column timestamp, such as '2025-10-31 09:30:00', has no time zone" in told
+    (problem,) = importing(lake, brought).problems
+    assert f"{folder / '1.csv'}: column timestamp, such as '2025-10-31 09:30:00', has no time zone" in problem
     assert not files_below(lake.root)
 
 
 @pytest.mark.parametrize("at_once", [2, ROWS_AT_ONCE])
-def test_a_file_of_two_ways_to_tell_time_is_asked_about(at_once: int, lake: Lake, brought: Path) -> None:
+def test_a_file_with_two_timestamp_formats_is_rejected(at_once: int, lake: Lake, brought: Path) -> None:
     put(brought / "bars.csv", pl.concat([BOTH[:6].with_columns(AS_ISO), BOTH[6:].with_columns(AS_CLOCK)]))
-    (told,) = importing(lake, brought, rows_at_once=at_once).problems
-    assert "has no time zone" in told
+    (problem,) = importing(lake, brought, rows_at_once=at_once).problems
+    assert "has no time zone" in problem
     assert not files_below(lake.root)
     importing(lake, brought, BarForm(ZONE), rows_at_once=at_once)
-    assert_frame_equal(held(lake), BOTH)
+    assert_frame_equal(stored(lake), BOTH)
 
 
-def test_a_wrong_unit_is_told(lake: Lake, brought: Path) -> None:
+def test_a_wrong_unit_is_reported(lake: Lake, brought: Path) -> None:
     file = put(brought / "AEMD.parquet", ONE.drop("symbol").with_columns(timestamp=STAMP.dt.epoch("ms")))
-    (told,) = importing(lake, brought, BarForm(unit="us")).problems
-    assert f"{file}: not one of 6 rows is a usable bar of a session. Check --timezone, --unit" in told
-    assert f"timestamp is missing or implausible; such as timestamp 1761917400000 (Int64) in {file}" in told
+    (problem,) = importing(lake, brought, BarForm(unit="us")).problems
+    assert f"{file}: not one of 6 rows is a usable bar of a session. Check --timezone, --unit" in problem
+    assert f"timestamp is missing or implausible; such as timestamp 1761917400000 (Int64) in {file}" in problem
 
 
 @pytest.mark.parametrize(("label", "of"), [("us", "ms"), ("us", "ns"), ("ns", "us"), ("ms", "us")])
-def test_times_of_another_unit_than_their_label_are_set_aside(label: Any, of: Any, lake: Lake, brought: Path) -> None:
-    """In 1970 where the label is of a finer unit, else far from now; `us` is how the lake labels its own."""
+def test_times_whose_unit_contradicts_their_type_are_quarantined(
+    label: Any, of: Any, lake: Lake, brought: Path
+) -> None:
+    """In 1970 if the type has a finer unit, else far in the future; the lake's type is `us`."""
     typed = pl.Datetime(label, "UTC")
     right, wrong = STAMP.cast(typed), STAMP.dt.epoch(of).cast(typed)
     bars = pl.concat([ONE.head(2).with_columns(wrong), ONE.tail(4).with_columns(right)])
     put(brought / "AEMD.parquet", bars.drop("symbol"))
     assert importing(lake, brought).figures["rows_quarantined"] == 2
-    assert_frame_equal(held(lake), ONE.tail(4))
+    assert_frame_equal(stored(lake), ONE.tail(4))
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 2}}
 
 
@@ -233,36 +235,36 @@ def test_times_of_another_unit_than_their_label_are_set_aside(label: Any, of: An
         NAIVE.dt.strftime("%Y-%m-%d %H:%M:%S EST"),
     ],
 )
-def test_text_of_a_form_that_no_flag_makes_times_is_told(
+def test_unknown_timestamp_formats_are_reported(
     written: pl.Expr, at_once: int, form: BarForm, lake: Lake, brought: Path
 ) -> None:
     bars = BOTH.with_columns(timestamp=written)
     file = put(brought / "1.csv", bars)
-    (told,) = importing(lake, brought, form, rows_at_once=at_once).problems
-    assert f"{file}: column timestamp, such as '{bars['timestamp'][0]}', is not a known timestamp format" in told
-    assert "Write times as YYYY-MM-DD HH:MM[:SS]" in told
-    assert "Check" not in told
+    (problem,) = importing(lake, brought, form, rows_at_once=at_once).problems
+    assert f"{file}: column timestamp, such as '{bars['timestamp'][0]}', is not a known timestamp format" in problem
+    assert "Write times as YYYY-MM-DD HH:MM[:SS]" in problem
+    assert "Check" not in problem
     assert not files_below(lake.root)
 
 
-def test_files_of_a_form_that_no_flag_makes_times_are_told_once_and_stop_no_other(lake: Lake, brought: Path) -> None:
+def test_an_unknown_timestamp_format_is_reported_once_and_stops_no_other_file(lake: Lake, brought: Path) -> None:
     folder = brought / "symbol=AEMD"
     put(folder / "1.csv", in_csv(AS_ISO, FRI))
     put(folder / "2.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), MON))
     put(folder / "3.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), TUE))
-    (told,) = importing(lake, brought).problems
-    assert told.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is not a known")
-    assert told.endswith(f"1 more files are like it: {folder / '3.csv'}.")
-    assert_frame_equal(held(lake), ONE.head(2))
+    (problem,) = importing(lake, brought).problems
+    assert problem.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is not a known")
+    assert problem.endswith(f"1 more files are like it: {folder / '3.csv'}.")
+    assert_frame_equal(stored(lake), ONE.head(2))
     assert not quarantined(lake)
 
 
-def test_text_that_is_no_time_is_set_aside(lake: Lake, brought: Path) -> None:
+def test_text_that_is_not_a_time_is_quarantined(lake: Lake, brought: Path) -> None:
     text = ["2025-11-03 09:30:00", "2025-11-03 09:31:00 EST", "soon", "2025-11-03 09:32:00.123", "2025-13-03 09:33:00"]
     bars = pl.concat([ONE.head(1)] * 5).drop("symbol").with_columns(timestamp=pl.Series(text))
     put(brought / "AEMD.csv", bars)
     figures = importing(lake, brought, BarForm(ZONE)).figures
-    # what tells them apart cannot be kept, so that they are one row
+    # they become one row, since the texts that distinguish them are not stored
     assert (figures["rows_quarantined"], figures["rows_copies"]) == (1, 3)
     assert quarantined(lake) == {"symbol=AEMD/undated.parquet": {"timestamp is missing or implausible": 1}}
-    assert held(lake)["timestamp"].to_list() == [new_york("2025-11-03 09:30")]
+    assert stored(lake)["timestamp"].to_list() == [new_york("2025-11-03 09:30")]

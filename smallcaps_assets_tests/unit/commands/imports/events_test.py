@@ -1,4 +1,4 @@
-"""`smallcaps import events` on a table as the earlier system left them, every repair counted by hand."""
+"""`smallcaps import events` on a table of the earlier system, with every repair counted by hand."""
 
 import json
 import shutil
@@ -28,9 +28,9 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
-TOLD = list(EVENTS)[:17]
+COLUMNS = list(EVENTS)[:17]
 OLD = {
-    **dict.fromkeys(TOLD, pl.Float32),
+    **dict.fromkeys(COLUMNS, pl.Float32),
     **dict.fromkeys(("symbol", "event_type", "direction", "session", "event_bias", "close_vs_open"), pl.String),
     "timestamp": pl.Datetime("ms"),
     "date": pl.Date,
@@ -42,7 +42,7 @@ OLD = {
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like a fresh clone; the environment is put back afterwards."""
+    """A folder like a fresh clone; the environment is restored afterwards."""
     folder = tmp_path / "home"
     shutil.copytree(REPOSITORY / "config", folder / "config")
     for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
@@ -52,15 +52,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def old(at: str, symbol: str, told: str = "RTH", score: float = 0.5, **values: Any) -> dict[str, Any]:
-    """A row of the earlier table at a New York time, dated and labelled by the UTC clock."""
+def old(at: str, symbol: str, session: str = "RTH", score: float = 0.5, **values: Any) -> dict[str, Any]:
+    """A row of the earlier table at a New York time, with date and session by the UTC clock."""
     moment = new_york(at).astimezone(UTC).replace(tzinfo=None)
     return {
         "symbol": symbol,
         "event_type": "volume_spike",
         "timestamp": moment,
         "direction": "up",
-        "session": told,
+        "session": session,
         "spike_x": 7.5,
         "open": 12.3,
         "high": 12.41,
@@ -131,7 +131,7 @@ ROWS = 23 + (28 + 28 + 21) + 3 + 20
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """The dirty table in shards: one dates by text, one writes symbols as categories and has a column more."""
+    """The dirty table in shards: one has dates as text, one has categorical symbols and an extra column."""
     folder = tmp_path / "old"
     folder.mkdir()
     whole = table(DIRTY)
@@ -143,18 +143,18 @@ def shards(tmp_path: Path) -> Path:
     return folder
 
 
-def take_in(path: Path, *flags: object) -> int:
+def import_events(path: Path, *flags: object) -> int:
     return main(["import", "events", str(path), "--timezone", "UTC", *map(str, flags)])
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def summary(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     return result
 
 
 def test_every_repair_is_counted(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert take_in(shards, "--json") == 0
-    figures = told(capsys)
+    assert import_events(shards, "--json") == 0
+    figures = summary(capsys)
     assert figures["quarantined_because"] == {reason: len(rows) for reason, rows in BAD.items()}
     expected = {
         "rows": 123,
@@ -181,20 +181,20 @@ def test_every_repair_is_counted(shards: Path, home: Path, capsys: pytest.Captur
         "in_quarantine": 16,
     }
     assert figures | expected == figures
-    refused = pl.read_parquet(home / "lake" / "quarantine" / "events" / "adopted.parquet")
-    assert refused.height == 16
+    quarantined = pl.read_parquet(home / "lake" / "quarantine" / "events" / "adopted.parquet")
+    assert quarantined.height == 16
     assert figures["out"] == str(home / "lake" / "events" / "adopted.parquet")
 
 
-def test_what_becomes_of_the_events(shards: Path, home: Path) -> None:
-    assert take_in(shards) == 0
+def test_imported_events_are_repaired_and_ranked(shards: Path, home: Path) -> None:
+    assert import_events(shards) == 0
     events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
     assert events.schema == {**EVENTS, "score_raw": pl.Float64}
     assert master_problems(events) == []
     row = {one["symbol"]: one for one in events.to_dicts()}
     assert list(row) == [f"S{number:02}" for number in range(23)]
     assert row["S03"] | {"score_raw": 0.25, "direction": "up", "spike_x": 7.5} == row["S03"]
-    # mean ranks of 20: the fourth and the fifth share 4.5
+    # mean ranks of 20: the fourth and fifth have rank 4.5
     scores = [1, 2, 3, 4.5, 4.5, *range(6, 21)]
     assert [row[f"S{number:02}"]["score"] for number in range(20)] == [rank / 20 for rank in scores]
     assert [row[symbol]["score"] for symbol in ("S20", "S21", "S22")] == [0.75, 0.75, 1.0]
@@ -217,17 +217,17 @@ def test_what_becomes_of_the_events(shards: Path, home: Path) -> None:
     assert row["S22"] | late == row["S22"]
 
 
-def test_ids_are_those_that_users_hold(tmp_path: Path, home: Path) -> None:
+def test_event_ids_are_stable(tmp_path: Path, home: Path) -> None:
     table([old("2022-10-10 09:30", "ATRA", event_type="vwap_break")]).write_parquet(tmp_path / "one.parquet")
-    assert take_in(tmp_path / "one.parquet") == 0
+    assert import_events(tmp_path / "one.parquet") == 0
     events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
     assert events["event_id"].to_list() == ["ATRA_vwap_break_20221010_133000_1ba26d93"]
 
 
-def test_a_manifest_can_be_chosen_and_says_what_is_unknown(
+def test_a_manifest_can_be_selected_and_names_unknown_figures(
     shards: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert take_in(shards) == 0
+    assert import_events(shards) == 0
     master, folder = home / "lake" / "events" / "adopted.parquet", home / "lake" / "manifests" / "core"
     assert main(["manifest", "--master", str(master), "--profile", "core", "--out", str(folder)]) == 0
     store = ManifestStore(folder, "core")
@@ -241,27 +241,25 @@ def test_a_manifest_can_be_chosen_and_says_what_is_unknown(
     assert "12 without dollar_volume_day" in capsys.readouterr().out
 
 
-def test_the_same_again_changes_no_byte(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert take_in(shards) == 0
+def test_repeating_an_import_changes_no_byte(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert import_events(shards) == 0
     before = files_below(home)
     (shards / "a.parquet").rename(shards / "z.parquet")  # the order of the files does not matter
     capsys.readouterr()
-    assert take_in(shards, "--json") == 0
-    assert not told(capsys)["written"]
+    assert import_events(shards, "--json") == 0
+    assert not summary(capsys)["written"]
     assert files_below(home) == before
 
 
-def test_a_file_that_cannot_be_read_stops_no_other(
-    shards: Path, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_file_stops_no_other(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (shards / "b.parquet").read_bytes()
     (shards / "b.parquet").write_bytes(whole[: len(whole) // 2])
     table(GOOD).drop("score").write_parquet(shards / "d.parquet")
-    assert take_in(shards, "--json") == 1
-    said = capsys.readouterr()
-    problems = json.loads(said.out)["problems"]
+    assert import_events(shards, "--json") == 1
+    printed = capsys.readouterr()
+    problems = json.loads(printed.out)["problems"]
     assert [("b.parquet" in problems[0]), ("no column score" in problems[1])] == [True, True]
-    assert "not imported: " in said.err
+    assert "not imported: " in printed.err
     assert pl.read_parquet(home / "lake" / "events" / "adopted.parquet").height == 23
 
 
@@ -271,12 +269,10 @@ def test_a_file_that_cannot_be_read_stops_no_other(
         (None, ["--timezone", "UTC"], 15),
         (None, ["--timezone", "America/New_York"], 20),
         ("Europe/Berlin", [], 14),
-        ("Europe/Berlin", ["--timezone", "UTC"], 14),  # what the data say counts
+        ("Europe/Berlin", ["--timezone", "UTC"], 14),  # the zone in the data takes precedence
     ],
 )
-def test_a_clock_is_what_is_said_of_it(
-    tmp_path: Path, home: Path, zone: str | None, flags: list[str], hour: int
-) -> None:
+def test_the_given_time_zone_is_used(tmp_path: Path, home: Path, zone: str | None, flags: list[str], hour: int) -> None:
     rows = table([old("2025-11-05 10:00", "S00")])
     if zone:
         rows = rows.with_columns(pl.col("timestamp").dt.replace_time_zone(zone))
@@ -286,11 +282,11 @@ def test_a_clock_is_what_is_said_of_it(
     assert events["timestamp"].to_list() == [datetime(2025, 11, 5, hour, tzinfo=UTC)]
 
 
-def test_a_clock_is_never_guessed(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_time_zone_is_never_guessed(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "events", str(shards)]) == 2
-    said = capsys.readouterr().err
-    assert "has no time zone" in said
-    assert "--timezone UTC" in said
+    printed = capsys.readouterr().err
+    assert "has no time zone" in printed
+    assert "--timezone UTC" in printed
     assert main(["import", "events", str(shards), "--timezone", "Mars"]) == 2
     assert "--timezone Mars" in capsys.readouterr().err
     assert main(["import", "events", str(shards), "--timezone", "EST"]) == 2
@@ -298,48 +294,50 @@ def test_a_clock_is_never_guessed(shards: Path, home: Path, capsys: pytest.Captu
     assert not list(home.rglob("*.parquet"))
 
 
-def test_what_is_not_of_an_import_is_never_overwritten(
+def test_files_of_other_origin_are_not_overwritten(
     shards: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     master = home / "lake" / "events" / "master.parquet"
-    assert take_in(shards, "--out", master) == 2
+    assert import_events(shards, "--out", master) == 2
     assert "belongs to the events that the lake detects" in capsys.readouterr().err
     mine = home / "mine.parquet"
     mine.write_bytes(b"something of mine")
-    assert take_in(shards, "--out", mine) == 2
+    assert import_events(shards, "--out", mine) == 2
     assert "not a file of imported events" in capsys.readouterr().err
     assert mine.read_bytes() == b"something of mine"
-    assert take_in(shards, "--out", home / "out.parquet") == 0
+    assert import_events(shards, "--out", home / "out.parquet") == 0
     assert (home / "out.quarantine.parquet").is_file()
-    assert take_in(shards, "--out", home / "out.parquet") == 0
+    assert import_events(shards, "--out", home / "out.parquet") == 0
     assert not master.exists()
 
 
-def test_a_simulated_market_takes_no_real_events(shards: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_real_events_are_rejected_by_a_lake_of_the_simulated_market(
+    shards: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = UniverseStore(Lake(home / "lake"))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
-    assert take_in(shards) == 2
+    assert import_events(shards) == 2
     assert (
         "holds data of a simulated market, which must not be mixed with events of a real one" in capsys.readouterr().err
     )
     assert not store.lake.imported_events.exists()
-    assert take_in(shards, "--lake", home / "other") == 0
+    assert import_events(shards, "--lake", home / "other") == 0
     assert imported_kinds(Lake(home / "other")) == ["events"]
 
 
-def test_events_beside_the_lake_are_none_of_it(shards: Path, home: Path) -> None:
-    assert take_in(shards, "--out", home / "out.parquet") == 0
+def test_events_may_be_imported_to_a_file_outside_the_lake(shards: Path, home: Path) -> None:
+    assert import_events(shards, "--out", home / "out.parquet") == 0
     assert not imported_kinds(Lake(home / "lake"))
 
 
-def test_a_table_without_one_event_is_refused(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_without_events_is_rejected(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table([old("2025-11-05 21:00", "S00")] * 3).write_parquet(tmp_path / "one.parquet")
-    assert take_in(tmp_path / "one.parquet") == 2
+    assert import_events(tmp_path / "one.parquet") == 2
     assert "not one event, so nothing was written: 3 rows: outside every session" in capsys.readouterr().err
     assert not list(home.rglob("*.parquet"))
 
 
-def test_bars_of_the_lake_fill_in_what_the_old_table_does_not_know(
+def test_missing_figures_are_computed_from_the_bars_of_the_lake(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     days = sessions_between(date(2025, 11, 20), date(2025, 12, 2))
@@ -351,15 +349,15 @@ def test_bars_of_the_lake_fill_in_what_the_old_table_does_not_know(
     store = BarsStore(Lake(home / "lake"))
     for month in (date(2025, 11, 1), date(2025, 12, 1)):
         of_month = [day for day in days if day.month == month.month]
-        own = bars.filter(pl.col("symbol") == one)
-        store.add(one, month, of_month, own.filter(DAY.is_in(of_month)), QUARANTINED_BARS.to_frame())
+        of_symbol = bars.filter(pl.col("symbol") == one)
+        store.add(one, month, of_month, of_symbol.filter(DAY.is_in(of_month)), QUARANTINED_BARS.to_frame())
     prices = ["open", "high", "low", "close", "spike_x", "dollar_volume"]
-    rows = master.select(TOLD).with_columns(pl.col(prices).cast(pl.Float32))
-    # of one event the earlier system saw another bar, such as one adjusted for a split
+    rows = master.select(COLUMNS).with_columns(pl.col(prices).cast(pl.Float32))
+    # for one event the earlier system had another bar, such as one adjusted for a split
     halved = pl.when(pl.int_range(pl.len()) == 0).then(pl.col(prices[:4]) / 2).otherwise(pl.col(prices[:4]))
     rows.with_columns(halved).write_parquet(tmp_path / "old.parquet")
     assert main(["import", "events", str(tmp_path / "old.parquet"), "--json"]) == 0
-    figures = told(capsys)
+    figures = summary(capsys)
     of_one = master.filter(pl.col("symbol") == one)
     assert of_one.height > 5
     counted = [figures[f"with{name}_in_the_lake"] for name in ("_another_bar", "out_a_bar")]
@@ -374,7 +372,7 @@ def test_bars_of_the_lake_fill_in_what_the_old_table_does_not_know(
         "dollar_volume_to_event",
         "transactions",
     ]
-    # the first row is the one with another bar
+    # the first row has the other bar
     assert_frame_equal(
         adopted.filter(pl.col("symbol") == one)[1:].select("event_id", *filled), of_one[1:].select("event_id", *filled)
     )
@@ -388,17 +386,18 @@ def test_bars_of_the_lake_fill_in_what_the_old_table_does_not_know(
 
 
 def imported_in(home: Path, parts: Sequence[pl.DataFrame], *flags: str) -> tuple[bytes, bytes]:
-    """The events and the quarantine of a new lake into which the parts were imported one after the other."""
+    """Events and quarantine of a new lake after the parts were imported in order."""
     lake = Lake(home / f"lake of {len(list(home.iterdir()))}")
     for part in parts:
         part.write_parquet(home / "part.parquet")
-        assert take_in(home / "part.parquet", "--lake", lake.root, *flags) == 0
+        assert import_events(home / "part.parquet", "--lake", lake.root, *flags) == 0
     return lake.imported_events.read_bytes(), lake.quarantine_path(lake.imported_events).read_bytes()
 
 
-def test_in_whatever_order_and_batches_files_come_the_result_is_the_same(home: Path) -> None:
+@pytest.mark.slow
+def test_order_and_batches_of_files_do_not_matter(home: Path) -> None:
     whole = table(DIRTY)
-    # copies, rivals and bad rows of one event lie in different parts, and each part ranks by itself
+    # copies, conflicting and bad rows of one event are in different parts, and each part ranks separately
     parts = [whole[number::4] for number in range(4)]
     at_once = imported_in(home, [whole])
     assert imported_in(home, parts) == at_once
@@ -408,11 +407,11 @@ def test_in_whatever_order_and_batches_files_come_the_result_is_the_same(home: P
 def test_a_second_import_adds_to_the_first(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, rows in (("one", [*REGULAR[:10], *EARLY]), ("two", [*REGULAR[8:], *LATE])):
         table(rows).write_parquet(tmp_path / f"{name}.parquet")
-    assert take_in(tmp_path / "one.parquet") == 0
+    assert import_events(tmp_path / "one.parquet") == 0
     assert (
         "0 events of earlier imports, 0 of them replaced by a better row; 12 new, 12 in all" in capsys.readouterr().out
     )
-    assert take_in(tmp_path / "two.parquet") == 0
+    assert import_events(tmp_path / "two.parquet") == 0
     assert (
         "12 events of earlier imports, 0 of them replaced by a better row; 11 new, 23 in all" in capsys.readouterr().out
     )
@@ -421,49 +420,49 @@ def test_a_second_import_adds_to_the_first(tmp_path: Path, home: Path, capsys: p
     scores = [1, 2, 3, 4.5, 4.5, *range(6, 21)]
     assert regular["score"].to_list() == [rank / 20 for rank in scores]
     before = files_below(home)
-    assert take_in(tmp_path / "one.parquet") == 0
+    assert import_events(tmp_path / "one.parquet") == 0
     assert files_below(home) == before
     capsys.readouterr()
     table([REGULAR[3] | {"score": 0.26}]).write_parquet(tmp_path / "better.parquet")
-    assert take_in(tmp_path / "better.parquet", "--json") == 0
-    figures = told(capsys)
+    assert import_events(tmp_path / "better.parquet", "--json") == 0
+    figures = summary(capsys)
     assert [figures[f"events_{name}"] for name in ("before", "before_replaced", "new", "in_all")] == [23, 1, 0, 23]
 
 
-def test_replace_starts_over(shards: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert take_in(shards) == 0
+def test_replace_removes_earlier_imports(
+    shards: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert import_events(shards) == 0
     table(LATE).write_parquet(tmp_path / "late.parquet")
     capsys.readouterr()
-    assert take_in(tmp_path / "late.parquet", "--replace") == 0
-    said = capsys.readouterr().out
-    assert "--replace: 23 events of earlier imports removed, 1 now" in said
-    assert "16 rows left the quarantine" in said
+    assert import_events(tmp_path / "late.parquet", "--replace") == 0
+    printed = capsys.readouterr().out
+    assert "--replace: 23 events of earlier imports removed, 1 now" in printed
+    assert "16 rows left the quarantine" in printed
     lake = Lake(home / "lake")
     assert pl.read_parquet(lake.imported_events)["symbol"].to_list() == ["S22"]
     assert pl.read_parquet(lake.quarantine_path(lake.imported_events)).is_empty()
 
 
-def test_a_row_that_was_mended_leaves_the_quarantine(
-    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_corrected_row_leaves_the_quarantine(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = [old("2025-11-03 10:00", "S30", score=NAN), old("2025-11-03 10:00", "S31", close=INF)]
     table([*GOOD, *bad]).write_parquet(tmp_path / "bad.parquet")
-    assert take_in(tmp_path / "bad.parquet") == 0
+    assert import_events(tmp_path / "bad.parquet") == 0
     lake = Lake(home / "lake")
     aside = lake.quarantine_path(lake.imported_events)
     assert pl.read_parquet(aside)["symbol"].to_list() == ["S30", "S31"]
     table([old("2025-11-03 10:00", "S30")]).write_parquet(tmp_path / "mended.parquet")
     capsys.readouterr()
-    assert take_in(tmp_path / "mended.parquet", "--json") == 0
-    figures = told(capsys)
+    assert import_events(tmp_path / "mended.parquet", "--json") == 0
+    figures = summary(capsys)
     assert (figures["left_quarantine"], figures["in_quarantine"]) == (1, 1)
     assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
-    # and the bad row does not come back
-    assert take_in(tmp_path / "bad.parquet") == 0
+    # the bad row does not return
+    assert import_events(tmp_path / "bad.parquet") == 0
     assert pl.read_parquet(aside)["symbol"].to_list() == ["S31"]
 
 
-# three events a day, of which the one before the open is at night by clocks that are five hours wrong
+# three events a day; with a clock that is five hours off, the one before the open is at night
 EVERY_DAY = [
     old(f"2025-11-{day:02} {clock}", "S00") for day in (3, 4, 5, 6, 7) for clock in ("07:30", "10:00", "15:00")
 ]
@@ -482,11 +481,11 @@ EVERY_DAY = [
             ),
         ),
         ("America/New_York", [], 'where the files name America/New_York themselves, .dt.replace_time_zone("UTC")'),
-        # Tokyo is fourteen hours before New York, of neither zone
+        # Tokyo is fourteen hours ahead of New York, so neither zone fits
         ("UTC", ["--timezone", "UTC"], "give the right --timezone"),
     ],
 )
-def test_a_wrong_clock_is_seen(
+def test_a_wrong_time_zone_is_detected_from_the_hours(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], *, zone: str | None, flags: list[str], words: str
 ) -> None:
     rows = table(EVERY_DAY).with_columns(pl.col("timestamp").dt.replace_time_zone(zone))
@@ -500,23 +499,89 @@ def test_a_wrong_clock_is_seen(
     assert "outside every session" in capsys.readouterr().out
 
 
-def test_a_shard_may_say_its_symbol_in_its_path(tmp_path: Path, home: Path) -> None:
-    folder = tmp_path / "shards" / "symbol=S01"
+def test_the_symbol_may_be_part_of_the_path(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shards" / "ticker=S%2E1"
     folder.mkdir(parents=True)
-    for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S01", folder / "part-0.parquet")):
+    for symbol, path in (("S00", folder.parent / "symbol=S00.parquet"), ("S.1", folder / "part-0.parquet")):
         table([old("2025-11-05 10:00", symbol)]).drop("symbol", "session", "date", "tier").write_parquet(path)
-    # a column says it better
-    table([old("2025-11-05 10:00", "S02")]).write_parquet(folder / "other.parquet")
-    assert take_in(tmp_path / "shards") == 0
+    # a column may repeat it, or lack it in some rows
+    rows = [old("2025-11-06 10:00", "S.1"), old("2025-11-07 10:00", "S.1") | {"symbol": None}]
+    table(rows).write_parquet(folder / "same.parquet")
+    assert import_events(tmp_path / "shards") == 0
     events = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
-    assert events["symbol"].to_list() == ["S00", "S01", "S02"]
+    assert events["symbol"].to_list() == ["S.1", "S.1", "S.1", "S00"]
+    # but not contradict it
+    table([old("2025-11-05 10:00", "S02")]).write_parquet(folder / "other.parquet")
+    capsys.readouterr()
+    assert import_events(tmp_path / "shards") == 1
+    message = f"not imported: {folder / 'other.parquet'}: the path says symbol S.1, the column symbol S02. Rename"
+    assert message in capsys.readouterr().err
+    assert (
+        pl.read_parquet(home / "lake" / "events" / "adopted.parquet")["symbol"].to_list() == events["symbol"].to_list()
+    )
 
 
-def test_only_columns_that_are_needed_are_asked_for(
+def test_hidden_copies_of_shards_are_left_out(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shards"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    table(GOOD).write_parquet(folder / "a.parquet")
+    table([old("2025-11-05 10:00", "S50")]).write_parquet(folder / ".ipynb_checkpoints" / "a-checkpoint.parquet")
+    assert import_events(folder) == 0
+    hidden = folder / ".ipynb_checkpoints" / "a-checkpoint.parquet"
+    assert f"left out 1 hidden file or backup copy, e.g. {hidden}" in capsys.readouterr().out
+    assert pl.read_parquet(home / "lake" / "events" / "adopted.parquet").height == len(GOOD)
+    # with --json stdout is one document
+    assert import_events(folder, "--json") == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["events"] == len(GOOD)
+    assert "left out 1 hidden file" in output.err
+
+
+def test_prices_in_parts_of_a_dollar_are_asked_about(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    table(GOOD).write_parquet(tmp_path / "dollars.parquet")
+    assert import_events(tmp_path / "dollars.parquet") == 0
+    expected = pl.read_parquet(home / "lake" / "events" / "adopted.parquet")
+    scaled = ("open", "high", "low", "close", "dollar_volume")
+    whole = table(GOOD).with_columns((pl.col(scaled) * 10_000).round(0))
+    whole.write_parquet(tmp_path / "whole.parquet")
+    assert import_events(tmp_path / "whole.parquet", "--replace") == 2
+    message = "its prices are whole numbers, such as 123,400"
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'whole.parquet'}: {message}" in error
+    assert "give --price-scale 1e-4" in error
+    assert import_events(tmp_path / "whole.parquet", "--replace", "--price-scale", "1e-4") == 0
+    assert_frame_equal(pl.read_parquet(home / "lake" / "events" / "adopted.parquet"), expected)
+    whole.with_columns(pl.col("dollar_volume") / 10_000).write_parquet(tmp_path / "volume.parquet")
+    assert import_events(tmp_path / "volume.parquet", "--replace", "--price-scale", "1e-4") == 0
+    assert_frame_equal(pl.read_parquet(home / "lake" / "events" / "adopted.parquet"), expected)
+    whole.with_columns(pl.col(scaled).cast(pl.Int64)).head(1).write_parquet(tmp_path / "one.parquet")
+    assert import_events(tmp_path / "one.parquet") == 2
+    assert "columns open, high, low, close (Int64) are whole numbers, such as 123,400" in capsys.readouterr().err
+
+
+def test_events_of_test_symbols_are_rejected(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tests = [old("2025-11-05 10:00", name) for name in ("ZVZZT", "NTEST.A", "ZTST")]
+    dear = [old("2025-11-05 10:00", "S50", high=1_000_001.0)]
+    table([*GOOD, *tests, *dear]).write_parquet(tmp_path / "old.parquet")
+    assert import_events(tmp_path / "old.parquet", "--json") == 0
+    assert summary(capsys)["quarantined_because"] == {
+        "NTEST.A is a test symbol of an exchange": 1,
+        "ZTST is a test symbol of an exchange": 1,
+        "ZVZZT is a test symbol of an exchange": 1,
+        "a price is above 1,000,000 dollars": 1,
+    }
+    # one that a user names is like any other
+    config = home / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("symbols: null", "symbols: [ZVZZT]"))
+    assert import_events(tmp_path / "old.parquet", "--json") == 0
+    assert summary(capsys)["events_new"] == 1
+
+
+def test_only_required_columns_must_exist(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table(GOOD).drop("score", "symbol", "date").write_parquet(tmp_path / "one.parquet")
-    assert take_in(tmp_path / "one.parquet") == 2
+    assert import_events(tmp_path / "one.parquet") == 2
     assert (
         "no column symbol, score. Events need symbol, event_type, timestamp, direction, spike_x, open, high, low, "
         "close, volume, dollar_volume, score; session, date, event_bias, close_vs_open, tier are derived"
@@ -525,7 +590,7 @@ def test_only_columns_that_are_needed_are_asked_for(
 
 
 @pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
-def test_numbers_are_times_in_the_unit_that_is_said(
+def test_epoch_numbers_use_the_given_unit(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], unit: str, per_second: int
 ) -> None:
     moment = datetime(2025, 11, 5, 15, tzinfo=UTC)
@@ -541,29 +606,29 @@ def test_numbers_are_times_in_the_unit_that_is_said(
     assert "timestamp is missing or implausible" in capsys.readouterr().err
 
 
-def test_events_in_text_are_told_to_be_converted(
+def test_text_files_are_rejected_with_the_advice_to_convert(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table(GOOD).write_csv(tmp_path / "old.csv")
-    assert take_in(tmp_path / "old.csv") == 2
+    assert import_events(tmp_path / "old.csv") == 2
     assert "old.csv: is not named as parquet. Rename it if it is, else convert it" in capsys.readouterr().err
     (tmp_path / "old.csv").rename(tmp_path / "old.parquet")
-    assert take_in(tmp_path / "old.parquet") == 2
+    assert import_events(tmp_path / "old.parquet") == 2
     assert "old.parquet: is no" in capsys.readouterr().err
     (tmp_path / "old.parquet").unlink()
-    assert take_in(tmp_path) == 2
+    assert import_events(tmp_path) == 2
     assert "no parquet file there" in capsys.readouterr().err
     assert not list((home / "lake").rglob("*.parquet"))
 
 
 def minutes_of(day: str, symbol: str) -> pl.DataFrame:
-    """Bars of every minute from 04:00 to 20:00, each with a volume that no other minute of the day has."""
+    """Bars of every minute from 04:00 to 20:00, each with a unique volume."""
     volumes = pl.int_range(pl.len()).cast(pl.Float64) + 1_000
     return bars_from(f"{day} 04:00", flat(960, price=12.34), symbol).with_columns(volume=volumes)
 
 
 def on_bars(bars: pl.DataFrame) -> pl.DataFrame:
-    """Events of minutes of regular hours, as the earlier system wrote them: by clocks of New York that name no zone."""
+    """Events of minutes of regular hours, as the earlier system wrote them: in New York time without a zone."""
     clock = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
     rows = bars.with_columns(
         clock.dt.cast_time_unit("ms").alias("timestamp"),
@@ -573,12 +638,12 @@ def on_bars(bars: pl.DataFrame) -> pl.DataFrame:
         dollar_volume=pl.col("close") * pl.col("volume"),
         score=pl.lit(0.5),
     )
-    told = ["symbol", "event_type", "timestamp", "direction", "spike_x", "open", "high", "low", "close", "volume"]
+    columns = ["symbol", "event_type", "timestamp", "direction", "spike_x", "open", "high", "low", "close", "volume"]
     regular = pl.col("timestamp").dt.time().is_between(time(9, 30), time(15, 59))
-    return rows.filter(regular).select(*told, "dollar_volume", "score")
+    return rows.filter(regular).select(*columns, "dollar_volume", "score")
 
 
-# winter time, and with it another distance from UTC, begins between them
+# winter time, with another UTC offset, begins between them
 TRADED = ("2025-10-30", "2025-10-31", "2025-11-03", "2025-11-04")
 
 
@@ -594,13 +659,13 @@ def with_bars(home: Path) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("zone", "flags", "held", "words"),
+    ("zone", "flags", "matching", "words"),
     [
         (None, ["--timezone", "UTC"], 0, "times of America/New_York were read as those of UTC: then 195 of 195"),
         ("UTC", [], 0, "(100.0%) lie on such a bar. Give --timezone America/New_York, or, where the files name UTC"),
     ],
 )
-def test_a_clock_that_the_bars_of_the_lake_contradict_is_seen(
+def test_a_time_zone_that_contradicts_the_bars_of_the_lake_is_rejected(
     tmp_path: Path,
     home: Path,
     with_bars: pl.DataFrame,
@@ -608,43 +673,41 @@ def test_a_clock_that_the_bars_of_the_lake_contradict_is_seen(
     *,
     zone: str | None,
     flags: list[str],
-    held: int,
+    matching: int,
     words: str,
 ) -> None:
-    # a symbol and a day without bars tell nothing
+    # a symbol and a day without bars are not counted
     other = with_bars.with_columns(symbol=pl.lit("S01"))
     rows = with_bars.filter(pl.col("timestamp").dt.date() != date(2025, 11, 4))
     rows = pl.concat([rows, other]).with_columns(pl.col("timestamp").dt.replace_time_zone(zone))
     rows.write_parquet(tmp_path / "old.parquet")
     assert main(["import", "events", str(tmp_path / "old.parquet"), *flags]) == 2
-    said = capsys.readouterr().err
-    assert f"195 events lie on days of which the lake has bars of their symbol, and only {held} of them" in said
-    assert words in said
+    printed = capsys.readouterr().err
+    assert f"195 events lie on days of which the lake has bars of their symbol, and only {matching} of them" in printed
+    assert words in printed
     assert not Lake(home / "lake").imported_events.exists()
     assert main(["import", "events", str(tmp_path / "old.parquet"), *flags, "--allow-other-bars"]) == 0
     assert pl.read_parquet(Lake(home / "lake").imported_events).height == 195 + 260
-    # what is there already is not judged again
+    # events that are already imported are not judged again
     right = rows.with_columns(pl.col("timestamp").dt.replace_time_zone(None))
     right.write_parquet(tmp_path / "old.parquet")
     assert main(["import", "events", str(tmp_path / "old.parquet"), "--timezone", "America/New_York"]) == 0
 
 
-def test_events_that_no_clock_brings_onto_the_bars_are_told_as_such(
+def test_events_that_match_the_bars_in_no_time_zone_are_reported(
     tmp_path: Path, home: Path, with_bars: pl.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prices = ["open", "high", "low", "close"]
     with_bars.with_columns(pl.col(prices) / 10).write_parquet(tmp_path / "old.parquet")
     assert main(["import", "events", str(tmp_path / "old.parquet"), "--timezone", "America/New_York"]) == 2
-    said = capsys.readouterr().err
-    assert "only 0 of them (0.0%)" in said
-    assert "Nor are there enough with clocks of UTC" in said
-    assert "the prices are adjusted for splits" in said
+    printed = capsys.readouterr().err
+    assert "only 0 of them (0.0%)" in printed
+    assert "Nor are there enough with clocks of UTC" in printed
+    assert "the prices are adjusted for splits" in printed
     assert not Lake(home / "lake").imported_events.exists()
 
 
-def test_of_few_events_and_of_half_of_them_the_bars_say_nothing(
-    tmp_path: Path, home: Path, with_bars: pl.DataFrame
-) -> None:
+def test_few_events_with_bars_are_not_judged(tmp_path: Path, home: Path, with_bars: pl.DataFrame) -> None:
     def code(rows: pl.DataFrame) -> int:
         rows.write_parquet(tmp_path / "old.parquet")
         flags = ("--timezone", "America/New_York", "--out", home / "out.parquet", "--replace")

@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def state_of(lake: Path) -> Path:
-    """The state of a lake elsewhere, made as commands make it."""
+    """The state of a lake elsewhere, created as commands do."""
     settings = load_settings(overrides={"lake": {"path": str(lake)}})
     open_state_as_is(settings).dispose()
     return state_folder(settings)
@@ -39,12 +39,12 @@ def months_later() -> float:
     return time.time() + KEPT_S + 60
 
 
-def test_a_state_goes_with_its_lake_but_not_at_once(home: Path) -> None:
+def test_the_state_of_a_removed_lake_is_deleted_after_a_delay(home: Path) -> None:
     kept, lost = home / "elsewhere" / "kept", home / "elsewhere" / "lost"
     kept.mkdir(parents=True)
     of_kept, of_lost = state_of(kept), state_of(lost)
     assert of_kept.parent == of_lost.parent == home / ".dagster" / "lakes"
-    # the disk it lies on may be back tomorrow
+    # its disk may be mounted again tomorrow
     assert remove_states_of_missing_lakes() == []
     assert remove_states_of_missing_lakes(months_later()) == [of_lost]
     assert of_kept.is_dir()
@@ -73,7 +73,7 @@ def test_a_state_that_does_not_name_its_lake_is_kept(home: Path) -> None:
     assert remove_states_of_missing_lakes(months_later()) == []
 
 
-def test_the_state_of_the_repositorys_own_lake_is_never_removed(home: Path) -> None:
+def test_the_state_of_the_default_lake_is_never_removed(home: Path) -> None:
     open_state_as_is(load_settings()).dispose()
     assert state_folder(load_settings()) == home / ".dagster"
     assert remove_states_of_missing_lakes(months_later()) == []

@@ -1,4 +1,4 @@
-"""Dagster's state of a lake: in a storage that other lakes could use, opened at once, damaged."""
+"""Dagster's state of a lake: shared storage, concurrent creation, damage."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ SQLITE = {"module": "dagster._core.storage.sqlite_storage", "class": "DagsterSql
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like a fresh clone; the environment is put back afterwards."""
+    """A folder like a fresh clone; the environment is restored afterwards."""
     folder = tmp_path / "home"
     shutil.copytree(REPOSITORY / "config", folder / "config")
     shutil.copy(REPOSITORY / "dagster.yaml", folder)
@@ -31,12 +31,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def settings_of(home: Path, lake: Path, storage: dict[str, Any]) -> Settings:
-    """Settings of a lake whose state is kept as `storage` says."""
+    """Settings of a lake whose state uses `storage`."""
     (home / "over.yaml").write_text(yaml.safe_dump({"storage": {"custom": storage}}))
     return load_settings(overrides={"lake": {"path": str(lake)}, "dagster": {"laid_over": "over.yaml"}})
 
 
-def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
+def test_a_state_cannot_serve_two_lakes(home: Path, tmp_path: Path) -> None:
     storage = SQLITE | {"config": {"base_dir": str(tmp_path / "state")}}
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
@@ -47,12 +47,12 @@ def test_a_state_is_never_that_of_two_lakes(home: Path, tmp_path: Path) -> None:
         open_state(settings_of(home, other, storage))
     for words in (str(one), str(other), "Give each lake a separate database"):
         assert words in str(caught.value)
-    one.rename(other)  # a lake that was moved takes its state along
+    one.rename(other)  # a lake that was moved keeps its state
     with open_state(settings_of(home, other, storage)) as instance:
         assert list(instance.get_dynamic_partitions("symbols")) == ["AVLO"]
 
 
-def test_a_state_may_be_created_by_several_processes_at_once(tmp_path: Path) -> None:
+def test_several_processes_may_create_a_state_concurrently(tmp_path: Path) -> None:
     settings, together = load_settings(overrides={"lake": {"path": str(tmp_path / "lake")}}), Barrier(3)
 
     def begin(number: int) -> None:

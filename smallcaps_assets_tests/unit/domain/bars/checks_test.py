@@ -36,7 +36,7 @@ PARAMS = BarCheckParams.model_validate(
 )
 
 
-def due_of(
+def expected_of(
     *symbols: str, days: list[date] = DAYS, listed: date | None = None, delisted: date | None = None
 ) -> pl.DataFrame:
     """The sessions that symbols with one and the same listing should have."""
@@ -46,7 +46,7 @@ def due_of(
 
 
 def here(**bars: list[int | None]) -> pl.DataFrame:
-    """The bars of each session by symbol; None where a session was not asked for."""
+    """The bars of each session by symbol; None if a session was not requested."""
     rows = [
         (symbol, day, count)
         for symbol, counts in bars.items()
@@ -57,10 +57,10 @@ def here(**bars: list[int | None]) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("counts", "lacking"),
+    ("counts", "missing"),
     [
         ([9, 9, 9, 9], []),
-        # asked for and empty is there all the same
+        # a requested session without bars counts as present
         ([9, 0, 0, 9], []),
         # three of four are 75 %
         ([9, None, 9, 9], []),
@@ -68,27 +68,27 @@ def here(**bars: list[int | None]) -> pl.DataFrame:
         ([None, None, None, None], ["A"]),
     ],
 )
-def test_symbols_that_lack_sessions_are_named(counts: list[int | None], lacking: list[str]) -> None:
-    found = session_coverage(here(A=counts, B=[1, 1, 1, 1]), due_of("A", "B"), PARAMS)
-    assert found.holds == (not lacking)
-    assert found.examples["symbol"].to_list() == lacking
+def test_symbols_that_lack_sessions_are_named(counts: list[int | None], missing: list[str]) -> None:
+    found = session_coverage(here(A=counts, B=[1, 1, 1, 1]), expected_of("A", "B"), PARAMS)
+    assert found.holds == (not missing)
+    assert found.examples["symbol"].to_list() == missing
     assert not found.severe, "a first backfill that is under way is no fault"
 
 
-def test_sessions_that_are_not_due_and_symbols_that_left_do_not_count() -> None:
-    # of the two that are due one is there
-    found = session_coverage(here(A=[None, 9, 9, 9], GONE=[None] * 4), due_of("A", days=DAYS[:2]), PARAMS)
+def test_sessions_that_are_not_expected_and_symbols_that_left_do_not_count() -> None:
+    # one of the two expected sessions is present
+    found = session_coverage(here(A=[None, 9, 9, 9], GONE=[None] * 4), expected_of("A", days=DAYS[:2]), PARAMS)
     assert not found.holds
     assert found.figures["present_pct"] == 50.0
-    assert session_coverage(here(), due_of("A", days=[]), PARAMS).holds
-    # nothing is due after the last day on which a symbol is followed
-    until_second = session_coverage(here(A=[9, 9, None, None]), due_of("A", delisted=DAYS[1]), PARAMS)
+    assert session_coverage(here(), expected_of("A", days=[]), PARAMS).holds
+    # nothing is expected after the last day on which a symbol is followed
+    until_second = session_coverage(here(A=[9, 9, None, None]), expected_of("A", delisted=DAYS[1]), PARAMS)
     assert until_second.holds
     assert until_second.figures["present_pct"] == 100.0
-    assert session_coverage(here(), due_of("A", delisted=date(2025, 10, 31)), PARAMS).holds
-    assert session_coverage(here(), due_of(), PARAMS).holds
+    assert session_coverage(here(), expected_of("A", delisted=date(2025, 10, 31)), PARAMS).holds
+    assert session_coverage(here(), expected_of(), PARAMS).holds
     # nor before it is listed
-    since_third = session_coverage(here(A=[None, None, 9, 9]), due_of("A", listed=DAYS[2]), PARAMS)
+    since_third = session_coverage(here(A=[None, None, 9, 9]), expected_of("A", listed=DAYS[2]), PARAMS)
     assert since_third.figures["present_pct"] == 100.0
 
 
@@ -99,7 +99,7 @@ def test_sessions_that_are_not_due_and_symbols_that_left_do_not_count() -> None:
         # 50 % is what may be
         ([0, 0, 9, 9], True),
         ([0, 0, 0, 9], False),
-        # that a session was not asked for is another check's matter
+        # sessions that were not requested are the subject of another check
         ([None, None, None, 9], True),
     ],
 )
@@ -115,7 +115,7 @@ def test_before_its_first_and_after_its_last_bar_a_symbol_lacks_nothing() -> Non
     assert empty_sessions(here(**{symbol: [0, 0, 0, 0] for symbol in SYMBOLS}), PARAMS).holds
 
 
-def test_few_symbols_say_nothing_about_many() -> None:
+def test_few_symbols_are_not_judged() -> None:
     assert empty_sessions(here(A=[9, 0, 9, 9], B=[9, 0, 9, 9], C=[9, 0, 9, 9]), PARAMS).holds
 
 
@@ -188,7 +188,7 @@ def test_who_trades_all_the_time_is_missed_where_most_of_a_session_is_lost() -> 
     assert alone.is_empty()
 
 
-def test_lost_minutes_in_a_row_are_one_stretch() -> None:
+def test_consecutive_lost_minutes_are_reported_together() -> None:
     # 10:00 to 10:02 and 10:04 of one day, the first minute of the next
     first = minutes(SYMBOLS, lost=(30, 33)).filter(pl.col("timestamp") != new_york("2025-11-05 10:04").astimezone(UTC))
     bars = pl.concat([first, minutes(["E"]), minutes([*SYMBOLS, "E"], "2025-11-06", lost=(0, 1))])

@@ -1,4 +1,4 @@
-"""Which bars may enter, and what is said of the others."""
+"""Which bars are accepted, and the reasons for rejecting others."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -86,7 +86,7 @@ def test_a_bad_bar_is_set_aside_with_its_reason(values: dict[str, Any], reason: 
         {"symbol": "CONN"},
     ],
 )
-def test_an_unusual_bar_is_no_bad_bar(values: dict[str, Any]) -> None:
+def test_unusual_bars_are_accepted(values: dict[str, Any]) -> None:
     clean = clean_bars(bars(bar(**values)))
     assert_frame_equal(clean.good, bars(bar(**values)))
     assert clean.quarantined.is_empty()
@@ -177,9 +177,9 @@ def test_a_symbol_is_judged_alike_one_by_one_and_in_a_table(symbol: str) -> None
     assert one_by_one == in_table
 
 
-def test_what_would_poison_a_ranking_is_told() -> None:
+def test_invalid_rows_of_master_are_reported() -> None:
     row = dict.fromkeys(EVENTS) | {"event_type": "gap_up", "session": "XX", "score": float("nan"), "date": "x"}
-    told = "; ".join(master_problems(pl.DataFrame([row], schema=EVENTS)))
+    problems = "; ".join(master_problems(pl.DataFrame([row], schema=EVENTS)))
     for words in (
         "null symbol in 1 rows",
         "NaN score in 1 rows",
@@ -187,7 +187,7 @@ def test_what_would_poison_a_ranking_is_told() -> None:
         "'XX' is not one of",
         "date 'x'",
     ):
-        assert words in told
+        assert words in problems
     assert master_problems(EVENTS.to_frame()) == []
 
 
@@ -204,10 +204,10 @@ def test_what_would_poison_a_ranking_is_told() -> None:
         *((bar(1, close=value), "missing or not positive") for value in (None, float("nan"), float("inf"), -1.0)),
     ],
 )
-def test_bars_that_would_poison_detection_are_told(row: dict[str, Any], words: str) -> None:
-    told = "; ".join(bar_problems(bars(bar(0), row), "AEMD"))
-    assert words in told
-    assert bool(told) == bool(words)
+def test_invalid_bars_are_reported(row: dict[str, Any], words: str) -> None:
+    problems = "; ".join(bar_problems(bars(bar(0), row), "AEMD"))
+    assert words in problems
+    assert bool(problems) == bool(words)
 
 
 def shard(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -232,7 +232,7 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
         ([event(date="5 Nov")], "'5 Nov' is not YYYY-MM-DD"),
     ],
 )
-def test_a_shard_that_would_poison_master_is_told(rows: list[dict[str, Any]], words: str) -> None:
-    told = "; ".join(shard_problems(shard(*rows), ["AEMD"]))
-    assert words in told
-    assert bool(told) == bool(words)
+def test_invalid_shards_are_reported(rows: list[dict[str, Any]], words: str) -> None:
+    problems = "; ".join(shard_problems(shard(*rows), ["AEMD"]))
+    assert words in problems
+    assert bool(problems) == bool(words)

@@ -22,7 +22,7 @@ def profile(**changes: Any) -> ProfileParams:
     return ProfileParams.model_validate(default_settings().profiles["core"].model_dump() | changes)
 
 
-OWN = profile(
+LIMITS = profile(
     max_events=6,
     extension={"min_spike_x": 8.0, "max_extended_share": 0.5, "speed_percentile": 90, "spread_percentile": 90},
 )
@@ -33,7 +33,7 @@ MASTER = master_of(
     event("2025-11-28 13:00", symbol="B", score=0.75, session="AH"),
     event("2025-11-05 08:00", symbol="C", score=0.85, session="PM"),
 )
-CHOSEN = select_events(MASTER, OWN, RANKING)
+CHOSEN = select_events(MASTER, LIMITS, RANKING)
 SIDECAR = {
     "manifest_id": "core_1",
     "sha256": "s",
@@ -44,13 +44,13 @@ SIDECAR = {
 }
 
 
-def broken(manifest: pl.DataFrame, own: ProfileParams = OWN, sidecar: dict[str, Any] = SIDECAR) -> list[str]:
+def broken(manifest: pl.DataFrame, limits: ProfileParams = LIMITS, sidecar: dict[str, Any] = SIDECAR) -> list[str]:
     """Which checks do not hold."""
     found = [
-        caps(manifest, own),
+        caps(manifest, limits),
         ranks(manifest, RANKING),
-        windows(manifest, own),
-        buckets(manifest, sidecar, own, RANKING),
+        windows(manifest, limits),
+        buckets(manifest, sidecar, limits, RANKING),
     ]
     return [one.name for one in found if not one.holds]
 
@@ -64,7 +64,7 @@ def with_first(manifest: pl.DataFrame, **values: Any) -> pl.DataFrame:
     )
 
 
-def test_what_was_selected_passes_every_check() -> None:
+def test_a_selection_passes_every_check() -> None:
     assert CHOSEN.manifest.height == 5
     assert broken(CHOSEN.manifest) == []
 
@@ -73,16 +73,16 @@ def test_what_was_selected_passes_every_check() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_selection_passes_every_check(name: Any, seed: int) -> None:
     for most in (10, 60, 10_000):
-        own = ProfileParams.model_validate(default_settings().profiles[name].model_dump() | {"max_events": most})
-        chosen = select_events(lively_master(seed, 900), own, RANKING)
+        limits = ProfileParams.model_validate(default_settings().profiles[name].model_dump() | {"max_events": most})
+        chosen = select_events(lively_master(seed, 900), limits, RANKING)
         assert chosen.manifest.height
-        assert broken(chosen.manifest, own, SIDECAR | {"funnel": chosen.funnel}) == []
-        require_sound_manifest(chosen.manifest, own, RANKING)
+        assert broken(chosen.manifest, limits, SIDECAR | {"funnel": chosen.funnel}) == []
+        require_sound_manifest(chosen.manifest, limits, RANKING)
 
 
 def test_no_event_at_all_passes_every_check() -> None:
-    chosen = select_events(MASTER.clear(), OWN, RANKING)
-    assert broken(chosen.manifest, OWN, SIDECAR | {"funnel": chosen.funnel}) == []
+    chosen = select_events(MASTER.clear(), LIMITS, RANKING)
+    assert broken(chosen.manifest, LIMITS, SIDECAR | {"funnel": chosen.funnel}) == []
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_no_event_at_all_passes_every_check() -> None:
     ],
 )
 def test_more_than_the_profile_allows_breaks_the_caps(changes: dict[str, Any], of: str) -> None:
-    own = ProfileParams.model_validate(OWN.model_dump() | changes)
-    found = caps(CHOSEN.manifest, own)
+    limits = ProfileParams.model_validate(LIMITS.model_dump() | changes)
+    found = caps(CHOSEN.manifest, limits)
     assert not found.holds
     assert found.examples["of"].to_list() == [of]
     with pytest.raises(LakeError, match="breaks its own limits: caps"):
-        require_sound_manifest(CHOSEN.manifest, own, RANKING)
+        require_sound_manifest(CHOSEN.manifest, limits, RANKING)
 
 
 @pytest.mark.parametrize("name", ["date", "event_group_id"])
@@ -150,33 +150,33 @@ def test_more_extended_windows_than_allowed_break_the_check() -> None:
         ("2025-11-28 13:00", "AH", "1600-2000"),
     ],
 )
-def test_the_stretch_of_the_day_is_that_of_new_york(clock: str, session: str, bucket: str) -> None:
-    chosen = select_events(master_of(event(clock, session=session)), OWN, RANKING).manifest
+def test_time_buckets_use_new_york_time(clock: str, session: str, bucket: str) -> None:
+    chosen = select_events(master_of(event(clock, session=session)), LIMITS, RANKING).manifest
     for name in ("0400-0930", "0930-1015", "1015-1400", "1400-1600", "1600-2000"):
-        found = buckets(with_first(chosen, time_bucket=name), SIDECAR | {"funnel": []}, OWN, RANKING)
+        found = buckets(with_first(chosen, time_bucket=name), SIDECAR | {"funnel": []}, LIMITS, RANKING)
         assert found.holds == (name == bucket)
 
 
-def test_a_stretch_that_got_less_than_it_is_guaranteed_is_named() -> None:
+def test_a_time_bucket_below_its_guaranteed_share_is_named() -> None:
     # a quarter of 8 places is guaranteed to the opening: two, and it offered three
-    own = profile(max_events=8)
+    limits = profile(max_events=8)
     rows = [event(f"2025-11-05 09:3{n}", symbol=f"O{n}", score=0.61) for n in range(3)]
     rows += [event("2025-11-05 12:00", symbol=f"N{n}", score=0.9) for n in range(9)]
-    chosen = select_events(master_of(*rows), own, RANKING)
-    said = SIDECAR | {"funnel": chosen.funnel}
+    chosen = select_events(master_of(*rows), limits, RANKING)
+    sidecar = SIDECAR | {"funnel": chosen.funnel}
     assert chosen.funnel[-1]["offered_0930-1015"] == 3
     assert chosen.manifest.group_by("time_bucket").len().sort("time_bucket").rows() == [
         ("0930-1015", 2),
         ("1015-1400", 6),
     ]
-    assert broken(chosen.manifest, own, said) == []
+    assert broken(chosen.manifest, limits, sidecar) == []
     one_less = chosen.manifest.head(7)
-    found = buckets(one_less, said, own, RANKING)
+    found = buckets(one_less, sidecar, limits, RANKING)
     assert not found.holds
     assert found.figures["too_few_of"] == "0930-1015: 1 of 2"
     # it cannot give more than it offered
     offered = [*chosen.funnel[:-1], chosen.funnel[-1] | {"offered_0930-1015": 1}]
-    assert buckets(one_less, SIDECAR | {"funnel": offered}, own, RANKING).holds
+    assert buckets(one_less, SIDECAR | {"funnel": offered}, limits, RANKING).holds
 
 
 @pytest.mark.parametrize(("sha256", "rows", "holds"), [("s", 5, True), ("t", 5, False), ("s", 4, False)])

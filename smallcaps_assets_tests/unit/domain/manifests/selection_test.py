@@ -155,7 +155,7 @@ def test_ranks_and_what_decides_ties() -> None:
         ("tape_speed", 0.88),
     ],
 )
-def test_a_type_weighs_what_the_table_says(event_type: str, weight: float) -> None:
+def test_types_have_the_weights_of_the_settings(event_type: str, weight: float) -> None:
     typed = event(event_id="typed", event_type=event_type, score=0.9)
     above, below = (event(event_id=name, score=0.9 * weight + by) for name, by in (("above", 1e-6), ("below", -1e-6)))
     assert ids(selected(below, typed, above, **GENEROUS)) == ["above", "typed", "below"]
@@ -194,7 +194,7 @@ def test_time_buckets(at: str, session: str, bucket: str) -> None:
 
 
 def of_buckets(**counts: int) -> list[dict[str, Any]]:
-    """As many events as asked in each bucket; those of `afternoon` are the best, then `noon`, `morning`, `am`, `pm`."""
+    """The given number of events in each bucket; the best are of `afternoon`, then `noon`, `morning`, `am`, `pm`."""
     places = {
         "afternoon": ("14:30", "RTH", 0.95),
         "noon": ("11:00", "RTH", 0.90),

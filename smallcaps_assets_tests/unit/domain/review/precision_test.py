@@ -1,4 +1,4 @@
-"""How many events are good, and how sure that is: figures worked out by hand."""
+"""Precision and its confidence interval, with figures worked out by hand."""
 
 import polars as pl
 import pytest
@@ -25,12 +25,12 @@ def interval(good: float, number: float) -> tuple[float, float]:
         (1, 1, 0.2065, 1.0),
     ],
 )
-def test_wilsons_interval(good: int, number: int, low: float, high: float) -> None:
+def test_wilson_interval(good: int, number: int, low: float, high: float) -> None:
     assert interval(good, number) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
 @given(st.integers(1, 500), st.data())
-def test_the_interval_holds_the_share_and_narrows_with_more(number: int, data: st.DataObject) -> None:
+def test_interval_contains_the_share_and_narrows_with_more_trials(number: int, data: st.DataObject) -> None:
     good = data.draw(st.integers(0, number))
     low, high = interval(good, number)
     assert 0 <= low <= good / number + 1e-12
@@ -49,22 +49,22 @@ def sample_with(*strata: tuple[str, str, int, int]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SAMPLED_EVENTS, orient="row")
 
 
-def marked(**good: bool) -> pl.DataFrame:
+def labels_of(**good: bool) -> pl.DataFrame:
     return pl.DataFrame(
         {"event_id": list(good), "good": list(good.values())}, schema={"event_id": pl.String, "good": pl.Boolean}
     )
 
 
-def test_a_mark_stands_for_the_events_of_its_stratum() -> None:
-    """90 events of which 1 of 2 marks is good, 10 of which 2 of 2: 0.9 x 1/2 + 0.1 x 1 = 0.55, where marks say 3/4."""
+def test_a_label_represents_the_events_of_its_stratum() -> None:
+    """90 events, 1 of 2 labels good; 10 events, 2 of 2: 0.9 x 1/2 + 0.1 x 1 = 0.55, not 3/4."""
     sample = sample_with(("flush", "RTH", 90, 2), ("flush", "AH", 10, 2))
-    marks = marked(**{"flush RTH 0": True, "flush RTH 1": False, "flush AH 0": True, "flush AH 1": True})
-    table = estimate_precision(sample, marks)
+    labels = labels_of(**{"flush RTH 0": True, "flush RTH 1": False, "flush AH 0": True, "flush AH 1": True})
+    table = estimate_precision(sample, labels)
     assert table.schema == PRECISION
     rows = {row["part"]: row for row in table.to_dicts()}
     assert list(rows) == ["all", "flush", "AH", "RTH"]
     assert (rows["all"]["of_marks_pct"], rows["all"]["precision_pct"]) == (75.0, pytest.approx(55.0))
-    # weights 45, 45, 5, 5: as sure as 100^2 / (2 x 45^2 + 2 x 5^2) = 2.439 marks of equal weight
+    # weights 45, 45, 5, 5: worth 100^2 / (2 x 45^2 + 2 x 5^2) = 2.439 labels of equal weight
     low, high = interval(0.55 * 2.4390244, 2.4390244)
     assert rows["all"]["low_pct"] == pytest.approx(100 * low, abs=1e-4)
     assert rows["all"]["high_pct"] == pytest.approx(100 * high, abs=1e-4)
@@ -77,10 +77,10 @@ def test_a_mark_stands_for_the_events_of_its_stratum() -> None:
     assert rows["RTH"]["precision_pct"] == 50
 
 
-def test_a_proportional_sample_is_its_plain_share() -> None:
+def test_precision_of_a_proportional_sample_is_the_plain_share() -> None:
     sample = sample_with(("flush", "RTH", 140, 7), ("tape_speed", "PM", 60, 3))
     ids = sample["event_id"].to_list()
-    table = estimate_precision(sample, marked(**{name: name != ids[0] for name in ids}))
+    table = estimate_precision(sample, labels_of(**{name: name != ids[0] for name in ids}))
     (row,) = table.filter(pl.col("part") == "all").to_dicts()
     low, high = interval(9, 10)
     assert row["precision_pct"] == pytest.approx(row["of_marks_pct"])
@@ -88,9 +88,9 @@ def test_a_proportional_sample_is_its_plain_share() -> None:
     assert (row["low_pct"], row["high_pct"]) == (pytest.approx(100 * low), pytest.approx(100 * high))
 
 
-def test_of_what_is_not_marked_nothing_is_known() -> None:
+def test_precision_of_unlabeled_parts_is_null() -> None:
     sample = sample_with(("flush", "RTH", 90, 2), ("tape_speed", "AH", 10, 1))
-    table = estimate_precision(sample, marked(**{"flush RTH 0": True}))
+    table = estimate_precision(sample, labels_of(**{"flush RTH 0": True}))
     rows = {row["part"]: row for row in table.to_dicts()}
     assert (rows["all"]["marked"], rows["all"]["precision_pct"]) == (1, 100)
     unknown = dict.fromkeys(("of_marks_pct", "precision_pct", "low_pct", "high_pct"))
@@ -99,17 +99,17 @@ def test_of_what_is_not_marked_nothing_is_known() -> None:
     assert words.startswith(
         "not judged: 2 of 3 labels are missing; precision 100.0 % (95 % interval 20.7 to 100.0) so far"
     )
-    assert judge_precision(estimate_precision(sample, marked()), 70).words == (
-        "not judged: none of 3 events is labeled yet; at least 70 % is required"
+    assert judge_precision(estimate_precision(sample, labels_of()), 70).words == (
+        "not judged: none of 3 events is labeled yet. Required: at least 70 %."
     )
 
 
 @pytest.mark.parametrize(("good", "holds"), [(6, False), (7, True)])
-def test_the_estimate_decides_when_every_event_is_marked(good: int, holds: bool) -> None:
+def test_estimate_decides_once_every_event_is_labeled(good: int, holds: bool) -> None:
     sample = sample_with(("flush", "RTH", 10, 10))
-    table = estimate_precision(sample, marked(**{f"flush RTH {number}": number < good for number in range(10)}))
+    table = estimate_precision(sample, labels_of(**{f"flush RTH {number}": number < good for number in range(10)}))
     verdict = judge_precision(table, 70)
     assert verdict.holds == holds
-    assert verdict.words.endswith("at least 70 % is required: " + ("holds" if holds else "does not hold"))
+    assert verdict.words.endswith("Required: at least 70 %. " + ("Met." if holds else "Not met."))
     assert judge_precision(table, 10 * good).holds
     assert not judge_precision(table, 10 * good + 1).holds

@@ -1,4 +1,4 @@
-"""Which events a person judges, and what is drawn of each."""
+"""The sample of events to label, and the chart of each."""
 
 import json
 import re
@@ -134,7 +134,7 @@ def test_laws_of_the_sample(kinds: list[tuple[str, str, float]], places: int, ra
     assert_frame_equal(draw_sample(manifest[order], wanted), sample)
 
 
-def test_a_sheet_too_small_for_its_strata_is_refused() -> None:
+def test_a_sheet_too_small_for_its_strata_is_rejected() -> None:
     with pytest.raises(SettingsError, match="review: events 62 cannot hold one of each of 63 strata"):
         load_settings(overrides={"review": {"events": 62}})
 
@@ -160,13 +160,18 @@ def test_an_opening_range_break_shows_its_range_and_vwap() -> None:
     assert (chart["zone_start"], chart["zone_end"], chart["trouble"]) == (-40, -25, None)
     bars = found.bars.filter(pl.col("event_id") == opening_range_break()["event_id"])
     assert bars["minute"].to_list() == list(range(-40, 31))
-    own = bars.row(by_predicate=pl.col("minute") == 0, named=True)
-    assert (own["close"], own["volume"], own["volume_baseline"], own["session"]) == (10.4, 90_000, 10_000, "RTH")
+    event_bar = bars.row(by_predicate=pl.col("minute") == 0, named=True)
+    assert (event_bar["close"], event_bar["volume"], event_bar["volume_baseline"], event_bar["session"]) == (
+        10.4,
+        90_000,
+        10_000,
+        "RTH",
+    )
     # 40 bars of 10,000 shares at 10.00 and this one of 90,000 at 10.30
-    assert own["vwap_session"] == pytest.approx((400_000 * 10 + 90_000 * 10.3) / 490_000, abs=1e-9)
+    assert event_bar["vwap_session"] == pytest.approx((400_000 * 10 + 90_000 * 10.3) / 490_000, abs=1e-9)
 
 
-def test_a_consolidation_break_shows_its_base_however_little_is_asked() -> None:
+def test_a_consolidation_break_always_shows_its_base() -> None:
     found = charts(minutes_before=5, minutes_after=3)
     chart = chart_of(found, consolidation_break())
     assert (chart["zone_low"], chart["zone_high"], chart["zone_start"], chart["zone_end"]) == (9.99, 10.01, -30, 0)
@@ -176,18 +181,18 @@ def test_a_consolidation_break_shows_its_base_however_little_is_asked() -> None:
     assert minutes[opening_range_break()["event_id"]] == list(range(-5, 4))
 
 
-def test_what_is_wrong_with_the_bars_is_said() -> None:
+def test_problems_of_the_bars_are_shown() -> None:
     assert chart_of(charts(), without_bars())["trouble"] == "no_bars"
-    own = pl.col("volume") == 90_000
-    assert chart_of(charts(bars=scene_bars().filter(~own)), opening_range_break())["trouble"] == "no_event_bar"
-    other = scene_bars().with_columns(close=pl.when(own).then(10.3).otherwise("close"))
+    event_bar = pl.col("volume") == 90_000
+    assert chart_of(charts(bars=scene_bars().filter(~event_bar)), opening_range_break())["trouble"] == "no_event_bar"
+    other = scene_bars().with_columns(close=pl.when(event_bar).then(10.3).otherwise("close"))
     assert chart_of(charts(bars=other), opening_range_break())["trouble"] == "changed"
     nothing = charts(bars=scene_bars().clear())
     assert nothing.charts["trouble"].to_list() == ["no_bars"] * 3
     assert nothing.bars.is_empty()
 
 
-def test_two_events_of_one_day_have_pictures_of_their_own() -> None:
+def test_two_events_of_one_day_have_separate_charts() -> None:
     later = event("2025-11-05 10:20", close=10.4, volume=10_000.0)
     found = charts(manifest_of(opening_range_break(), later), minutes_before=15, minutes_after=5)
     minutes = dict(found.bars.group_by("event_id").agg("minute").iter_rows())
@@ -230,7 +235,7 @@ def test_a_manifest_without_events_has_a_page(lake: Lake) -> None:
     review = Review(lake, "core", default_settings())
     made = review.make()
     assert data_of(made.path.read_text(encoding="utf-8"))["events"] == []
-    assert review.assess(made.sheet).verdict.words == "not judged: the manifest holds no event"
+    assert review.assess(made.sheet).verdict.words == "not judged: the manifest has no events"
 
 
 def test_no_text_of_the_data_becomes_markup() -> None:

@@ -64,7 +64,7 @@ def test_steps_are_rates_that_fall(steps: list[float]) -> None:
         SizeBudget(event_mb=50.0, steps_hz=steps)
 
 
-def test_steps_in_the_wrong_order_say_what_is_right() -> None:
+def test_steps_in_the_wrong_order_are_rejected_with_a_remedy() -> None:
     with pytest.raises(ValidationError, match=r"must fall from step to step, e\.g\. \[1\.0, 0\.5\]; found \[0\.5, 1"):
         SizeBudget(event_mb=50.0, steps_hz=[0.5, 1.0])
 
@@ -159,12 +159,12 @@ OVERLAP = windows_of(("A", 0, 4, 10), ("B", 2, 6, 12))
 HALVES = every(0.5, 13)
 
 
-def test_what_lies_before_another_event_is_not_touched() -> None:
+def test_quotes_before_another_event_are_not_thinned() -> None:
     # thinned: rows 12 to 23 in [6, 12)
     assert kept(HALVES, OVERLAP, {"A": 1.0, "B": 1.0}) == [*range(12), 13, 15, 17, 19, 21, 23, 24, 25]
 
 
-def test_what_belongs_to_an_event_that_fits_is_not_touched() -> None:
+def test_quotes_of_an_event_within_budget_are_not_thinned() -> None:
     assert kept(HALVES, OVERLAP, {"A": 1.0}) == list(range(26))
     # of [6, 12) the part up to 10 is also after A
     assert kept(HALVES, OVERLAP, {"B": 1.0}) == [*range(20), 21, 23, 24, 25]
@@ -175,8 +175,8 @@ def test_the_higher_of_two_rates_holds() -> None:
     assert kept(HALVES, OVERLAP, {"A": 1.0, "B": 0.5}) == [*range(12), 13, 15, 17, 19, 23, 24, 25]
 
 
-def test_the_last_row_of_a_stretch_stays_though_its_interval_goes_on() -> None:
-    # the stretch ends at 5.5 s; between 5.5 and 5.6 s the book is that of row 2
+def test_the_last_row_of_a_thinned_range_stays_even_if_its_interval_continues() -> None:
+    # the range ends at 5.5 s; between 5.5 and 5.6 s the book is that of row 2
     assert kept(quotes_at([3, 5.0, 5.2, 5.6]), windows_of(("A", 0, 4, 5.5)), {"A": 1.0}) == [0, 2, 3]
     # no row in [5.2, 5.4), which is not thinned, but the book there is that of row 1
     pair = windows_of(("A", 0, 4, 5.2), ("B", 5.2, 5.4, 8))
@@ -237,24 +237,24 @@ def test_trades_take_their_part_of_the_budget() -> None:
     assert fitted(0.001_7, {"A": 501}).over == ("A",)
 
 
-def test_what_fits_is_returned_as_it_came() -> None:
+def test_tape_within_budget_is_returned_unchanged() -> None:
     found = fitted(0.004)
     assert found.frame is QUARTERS
     assert found == (QUARTERS, {}, ())
 
 
-def test_what_is_small_in_memory_is_not_measured() -> None:
-    def refuse(frame: pl.DataFrame) -> int:
+def test_tape_that_is_small_in_memory_is_not_measured() -> None:
+    def fail(frame: pl.DataFrame) -> int:
         raise AssertionError(frame)
 
     budget = SizeBudget(event_mb=50.0, steps_hz=[1.0, 0.5])
     for quotes in (QUARTERS, QUARTERS.clear()):
-        found = fit_budget(quotes, LONG, measure=refuse, other_bytes={}, budget=budget, thinning=EVERY_ROW)
+        found = fit_budget(quotes, LONG, measure=fail, other_bytes={}, budget=budget, thinning=EVERY_ROW)
         assert found.frame is quotes
         assert found.steps == {}
 
 
-def test_an_event_that_fits_keeps_its_tape_beside_one_that_does_not() -> None:
+def test_an_event_within_budget_keeps_its_tape_next_to_one_that_is_not() -> None:
     # A has 80 rows, B the 8 of [18, 20) and 12 more, 1,000 bytes in all
     windows = windows_of(("A", 0, 4, 20), ("B", 18, 19, 23))
     budget = SizeBudget(event_mb=0.002_3, steps_hz=[1.0, 0.5])
@@ -266,7 +266,7 @@ def test_an_event_that_fits_keeps_its_tape_beside_one_that_does_not() -> None:
     assert found.frame["sequence_number"].tail(20).to_list() == list(range(72, 92))
 
 
-def test_each_event_takes_its_own_steps() -> None:
+def test_steps_are_taken_for_each_event_separately() -> None:
     # a file that stays as large as it is: what A loses, B's share gains
     windows = windows_of(("A", 0, 4, 20), ("B", 20, 20, 25))
     budget = SizeBudget(event_mb=0.001_6, steps_hz=[1.0, 0.5])

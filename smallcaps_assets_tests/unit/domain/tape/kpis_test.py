@@ -42,9 +42,9 @@ def broken(rows: pl.DataFrame, spent: pl.DataFrame) -> list[tuple[str, str]]:
     go, reasons = verdict(kpis, rows)
     missed = kpis.filter(~pl.col("holds")).select("wave", "figure").rows()
     assert go == (not missed)
-    told = reasons[: len(missed)]
-    assert [tuple(reason.split(" is ")[0].split(": ")) for reason in told] == missed
-    assert len(reasons) - len(told) == ("session_drift_pp" in {figure for _, figure in missed})
+    listed = reasons[: len(missed)]
+    assert [tuple(reason.split(" is ")[0].split(": ")) for reason in listed] == missed
+    assert len(reasons) - len(listed) == ("session_drift_pp" in {figure for _, figure in missed})
     return missed
 
 
@@ -104,19 +104,19 @@ def test_each_figure_alone_stops_a_capture(
     assert broken(rows, spent) == missed
 
 
-def test_where_nothing_was_asked_nothing_was_retried() -> None:
+def test_without_requests_the_retry_rate_is_zero() -> None:
     assert broken(WHOLE, effort(PM={"requests": 0})) == []
     assert broken(WHOLE, effort().clear()) == []
 
 
-def test_a_figure_that_nobody_knows_is_a_miss() -> None:
+def test_an_unknown_figure_misses_its_target() -> None:
     rows = ledger(RTH=["empty"] * 3)
     _, reasons = verdict(capture_kpis(rows, effort(), default_settings().kpis), rows)
     assert "RTH: p90_event_mb is unknown, target < 40" in reasons
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "text"),
     [
         (
             ledger(PM=ALL, AH=["complete"] * 90 + ["failed"] * 10, RTH=["complete"] * 97 + ["missing"] * 3),
@@ -125,12 +125,12 @@ def test_a_figure_that_nobody_knows_is_a_miss() -> None:
         (ledger(PM=ALL, AH=["complete"] * 50 + ["empty"] * 50, RTH=ALL), "no wave to repeat"),
     ],
 )
-def test_sessions_out_of_balance_name_the_wave_to_repeat(rows: pl.DataFrame, told: str) -> None:
+def test_sessions_out_of_balance_name_the_wave_to_repeat(rows: pl.DataFrame, text: str) -> None:
     _, reasons = verdict(capture_kpis(rows, effort(), default_settings().kpis), rows)
-    assert told in reasons[-1]
+    assert text in reasons[-1]
 
 
-def test_speed_is_that_of_the_last_hour_and_tells_when_the_rest_is_there() -> None:
+def test_speed_and_remaining_time_use_the_last_hour() -> None:
     # one long ago, then one a minute for 11 minutes: 60 an hour; 30 are still to come
     done = [NOON - timedelta(hours=5), *(NOON + timedelta(minutes=minute) for minute in range(11))]
     rows = ledger(RTH=["complete"] * 12 + ["missing"] * 30).with_columns(
@@ -144,7 +144,7 @@ def test_speed_is_that_of_the_last_hour_and_tells_when_the_rest_is_there() -> No
     assert figures["requests_per_window"] == pytest.approx(3000 / 12)
 
 
-def test_a_ledger_that_belongs_elsewhere_is_told() -> None:
+def test_a_ledger_of_another_manifest_is_reported() -> None:
     rows = WHOLE.with_columns(profile=pl.lit("core"), manifest_id=pl.lit("core_1"))
     assert ledger_problems(rows, "core", "core_1") == []
     assert ledger_problems(rows, "plus", "core_2") == [

@@ -70,20 +70,20 @@ def test_tiles_give_each_moment_to_one_span() -> None:
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=8),
 )
 def test_a_covered_window_is_put_together_without_gap_or_overlap(
-    wanted: list[tuple[int, int]], held: list[tuple[int, int]]
+    wanted: list[tuple[int, int]], spans: list[tuple[int, int]]
 ) -> None:
     frame = windows(*((start, start + length) for start, length in wanted))
-    there = published(*((start, start + length) for start, length in held))
-    covered_minutes = {minute for start, length in held for minute in range(start, start + length)}
+    there = published(*((start, start + length) for start, length in spans))
+    covered_minutes = {minute for start, length in spans for minute in range(start, start + length)}
     expected = {
         f"e{number}"
         for number, (start, length) in enumerate(wanted)
         if not set(range(start, start + length)) <= covered_minutes
     }
-    lacking = uncovered_windows(frame, there)
-    assert set(lacking["event_id"]) == expected
-    for event_id, parts in cut_pieces(frame.join(lacking, on="event_id", how="anti"), there).group_by("event_id"):
+    missing = uncovered_windows(frame, there)
+    assert set(missing["event_id"]) == expected
+    for event_id, parts in cut_pieces(frame.join(missing, on="event_id", how="anti"), there).group_by("event_id"):
         start, length = wanted[int(str(event_id[0])[1:])]
-        stretches = minutes(parts.sort("piece_start"), "piece_start", "piece_end")
-        together = [minute for first, last in stretches for minute in range(first, last)]
+        pieces = minutes(parts.sort("piece_start"), "piece_start", "piece_end")
+        together = [minute for first, last in pieces for minute in range(first, last)]
         assert together == list(range(start, start + length))

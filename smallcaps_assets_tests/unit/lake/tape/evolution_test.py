@@ -87,7 +87,7 @@ def test_a_lake_of_release_0_1_is_complete_and_nothing_of_it_is_fetched_again(
     before = files_below(old.lake.root)
     captured(old, client)
     captured(old, client, upgrade=True)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(old.lake.root) == before
     assert len([name for name in before if name.startswith("tape/core/trades/")]) == 10
 
@@ -112,7 +112,7 @@ def test_a_lake_of_release_0_1_is_verified_by_its_ledger_of_then(old: TapeStore)
     assert not set(stored_ledger(old).columns) & set(LEDGER_ADDED)
 
 
-def test_the_ledger_of_a_lake_of_release_0_1_says_what_it_said_then(old: TapeStore) -> None:
+def test_the_ledger_of_a_lake_of_release_0_1_is_unchanged(old: TapeStore) -> None:
     manifest_id = ManifestStore.in_lake(old.lake, "core").current_id()
     ledger = build_ledger(manifest_of_lake(old), old, manifest_id)
     assert_frame_equal(ledger.drop(LEDGER_ADDED), stored_ledger(old))
@@ -127,7 +127,7 @@ def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataCli
     )
     for kind in TAPE_KINDS:
         list(Capture(kind, old, client, threads=1, config_hash="c", log=lambda line: None).run(manifest, PAIRS))  # noqa: ARG005
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
     after = files_below(old.lake.root)
     assert {name: after[name] for name in before} == before
     added = sorted(set(after) - set(before))
@@ -146,7 +146,7 @@ def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataCli
 
 
 @pytest.mark.usefixtures("one_more_column")
-def test_files_that_lack_a_new_column_are_stale_and_fetched_again_only_when_asked_for(old: TapeStore) -> None:
+def test_files_without_a_new_column_are_stale_and_fetched_again_only_on_upgrade(old: TapeStore) -> None:
     windows = event_windows(manifest_of_lake(old))
     backlog = old.backlog("trades", windows)
     assert backlog.spans.is_empty()
@@ -155,7 +155,7 @@ def test_files_that_lack_a_new_column_are_stale_and_fetched_again_only_when_aske
     upgrade = old.backlog("trades", windows, upgrade=True)
     assert upgrade.spans["events_merged"].list.len().sum() == 10
     assert upgrade.stale.is_empty()
-    # quotes have all they should
+    # quotes have all required columns
     assert old.backlog("quotes", windows).stale.is_empty()
     assert old.backlog("quotes", windows, upgrade=True).spans.is_empty()
 
@@ -171,7 +171,7 @@ def test_a_reader_returns_null_for_a_column_that_a_file_lacks(old: TapeStore) ->
 
 
 @pytest.mark.usefixtures("one_more_column")
-def test_ledger_report_and_verify_say_what_is_stale(old: TapeStore) -> None:
+def test_ledger_report_and_verify_show_stale_files(old: TapeStore) -> None:
     ledger = build_ledger(manifest_of_lake(old), old)
     assert ledger["state"].to_list() == ["complete"] * 10
     assert ledger["trades_missing_columns"].to_list() == [["participant_timestamp"]] * 10
@@ -186,9 +186,9 @@ def test_ledger_report_and_verify_say_what_is_stale(old: TapeStore) -> None:
 
 
 @pytest.mark.usefixtures("one_more_column")
-def test_a_plan_says_what_an_upgrade_costs(old: TapeStore) -> None:
+def test_a_plan_has_the_cost_of_an_upgrade(old: TapeStore) -> None:
     planner = Planner(old, SETTINGS.capture.assumptions, 100.0)
-    plan, upgrade = (planner.plan(manifest_of_lake(old), upgrade=asked) for asked in (False, True))
+    plan, upgrade = (planner.plan(manifest_of_lake(old), upgrade=upgrade) for upgrade in (False, True))
     assert (plan.spans, plan.backlogs["trades"].stale.height) == (0, 10)
     assert (upgrade.spans, upgrade.table["requests"][-1], upgrade.backlogs["trades"].stale.height) == (10, 10, 0)
 
@@ -197,13 +197,13 @@ def test_a_plan_says_what_an_upgrade_costs(old: TapeStore) -> None:
 def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:
     before = files_below(old.lake.root)
     lines = captured(old, client)
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(old.lake.root) == before
     assert f"; stale: {OF_TEN}; the run config `upgrade: true` fetches them again" in lines[0]
 
     captured(old, client, upgrade=True)
-    assert len(gate.asked) == 10
-    assert all(path.startswith("/v3/trades/") for path, _ in gate.asked)
+    assert len(gate.requests) == 10
+    assert all(path.startswith("/v3/trades/") for path, _ in gate.requests)
     after = files_below(old.lake.root)
     assert set(after) == set(before)
     changed = {name for name in after if after[name] != before[name]}
@@ -211,9 +211,9 @@ def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: Ma
     manifest = manifest_of_lake(old)
     assert old.scan("trades", manifest["event_id"]).collect()["participant_timestamp"].null_count() == 0
     assert old.backlog("trades", event_windows(manifest)).stale.is_empty()
-    # asked for once more, nothing is left to fetch
+    # after another upgrade nothing is left to fetch
     captured(old, client, upgrade=True)
-    assert len(gate.asked) == 10
+    assert len(gate.requests) == 10
 
 
 @pytest.mark.usefixtures("one_more_column")

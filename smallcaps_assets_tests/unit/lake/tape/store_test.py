@@ -1,4 +1,4 @@
-"""What of the tape is there, what is due, and that a reader gets its window and nothing else."""
+"""Which tape is published and which is missing, and readers that return exactly one window."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def put(store: TapeStore, start: float, end: float, *minutes: float, kind: TapeK
     store.publish(kind, span(start, end, **where), rows.select(*store.schema(kind)), {"requests": 1})
 
 
-def due(
+def missing(
     store: TapeStore, manifest: pl.DataFrame, kind: TapeKind = "trades", *, upgrade: bool = False
 ) -> list[tuple[str, str, int, int, tuple[str, ...]]]:
     return [
@@ -68,14 +68,14 @@ OTHER = event("2025-11-05 10:00", event_id="other", symbol="BRK.B")
 MANIFEST = manifest_of(LATER, FIRST, OTHER, SECOND)
 
 
-def test_everything_is_due_in_spans_before_anything_is_there(lake: Lake) -> None:
+def test_all_spans_are_missing_in_an_empty_lake(lake: Lake) -> None:
     expected = [
         ("AEMD", "RTH", -3, 12, ("first", "second")),
         ("AEMD", "RTH", 27, 37, ("later",)),
         ("BRK.B", "RTH", -3, 7, ("other",)),
     ]
-    assert sorted(due(tape(lake), MANIFEST)) == expected
-    assert due(tape(lake), MANIFEST.clear()) == []
+    assert sorted(missing(tape(lake), MANIFEST)) == expected
+    assert missing(tape(lake), MANIFEST.clear()) == []
 
 
 def test_a_span_is_named_by_what_it_covers(lake: Lake) -> None:
@@ -86,36 +86,36 @@ def test_a_span_is_named_by_what_it_covers(lake: Lake) -> None:
     )
 
 
-def test_what_is_published_is_not_due(lake: Lake) -> None:
+def test_published_windows_are_not_missing(lake: Lake) -> None:
     store = tape(lake)
     put(store, -3, 12)
-    assert [row[2:4] for row in due(store, MANIFEST)] == [(27, 37), (-3, 7)]
+    assert [row[2:4] for row in missing(store, MANIFEST)] == [(27, 37), (-3, 7)]
     # quotes go by themselves
-    assert len(due(store, MANIFEST, "quotes")) == 3
+    assert len(missing(store, MANIFEST, "quotes")) == 3
 
 
 def test_an_event_within_published_spans_is_served_from_them_also_of_another_wave(lake: Lake) -> None:
     store = tape(lake)
     put(store, -10, 4, wave="PM")
     put(store, 4, 7, wave="RTH")
-    assert due(store, manifest_of(FIRST)) == []
+    assert missing(store, manifest_of(FIRST)) == []
     # a minute is missing at the end of the second window
-    assert due(store, manifest_of(FIRST, SECOND)) == [("AEMD", "RTH", 2, 12, ("second",))]
+    assert missing(store, manifest_of(FIRST, SECOND)) == [("AEMD", "RTH", 2, 12, ("second",))]
 
 
-def test_a_replaced_manifest_asks_only_for_what_it_adds(lake: Lake) -> None:
+def test_a_new_manifest_requires_only_its_additional_windows(lake: Lake) -> None:
     store = tape(lake)
     put(store, -3, 12)
     wider = manifest_of(FIRST, LATER, before=3, after=12)
-    assert due(store, wider) == [("AEMD", "RTH", -3, 12, ()), ("AEMD", "RTH", 27, 42, ("later",))][1:]
+    assert missing(store, wider) == [("AEMD", "RTH", -3, 12, ()), ("AEMD", "RTH", 27, 42, ("later",))][1:]
     narrower = manifest_of(FIRST, SECOND, before=1, after=1)
-    assert due(store, narrower) == []
+    assert missing(store, narrower) == []
 
 
 def test_spans_of_another_symbol_or_profile_cover_nothing(lake: Lake) -> None:
     put(tape(lake), -3, 12, symbol="BRK.B")
     put(TapeStore(lake, "plus", params()), -3, 12)
-    assert due(tape(lake), manifest_of(FIRST, SECOND)) == [("AEMD", "RTH", -3, 12, ("first", "second"))]
+    assert missing(tape(lake), manifest_of(FIRST, SECOND)) == [("AEMD", "RTH", -3, 12, ("first", "second"))]
 
 
 BY_CHANGE_5, ALL_5, ALL_20, ALL_50 = (
@@ -124,46 +124,46 @@ BY_CHANGE_5, ALL_5, ALL_20, ALL_50 = (
 
 
 @pytest.mark.parametrize(
-    ("kept", "asked", "enough"),
+    ("kept", "required", "enough"),
     [
         (BY_CHANGE_5, BY_CHANGE_5, True),
         (ALL_5, BY_CHANGE_5, True),
         (BY_CHANGE_5, ALL_5, False),
         (ALL_20, ALL_5, True),
         (ALL_5, ALL_20, False),
-        # no less than asked, though 20 does not divide 50: what is finer is never replaced by what is coarser
+        # no less than required, though 20 does not divide 50: what is finer is never replaced by what is coarser
         (ALL_50, ALL_20, True),
         (ALL_50, {"by_change_only": True, "max_hz": 25}, True),
     ],
 )
-def test_quotes_serve_where_they_tell_no_less_than_is_asked(
-    lake: Lake, kept: dict[str, Any], asked: dict[str, Any], enough: bool
+def test_quotes_of_at_least_the_required_resolution_are_used(
+    lake: Lake, kept: dict[str, Any], required: dict[str, Any], enough: bool
 ) -> None:
     put(tape(lake, quotes=kept), -3, 7, kind="quotes")
     put(tape(lake, quotes=kept), -3, 7, kind="trades")
-    store = tape(lake, quotes=asked)
-    assert (due(store, manifest_of(FIRST), "quotes") == []) == enough
-    assert due(store, manifest_of(FIRST), "trades") == []
+    store = tape(lake, quotes=required)
+    assert (missing(store, manifest_of(FIRST), "quotes") == []) == enough
+    assert missing(store, manifest_of(FIRST), "trades") == []
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
-def test_all_columns_serve_who_asks_for_few_and_few_are_stale_for_who_asks_for_all(lake: Lake, kind: TapeKind) -> None:
+def test_files_with_all_columns_serve_all_profiles_and_files_with_few_are_stale(lake: Lake, kind: TapeKind) -> None:
     put(tape(lake, columns="minimal"), -3, 7, 0, kind=kind)
-    assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind, upgrade=True) == []
-    assert due(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
-    assert len(due(tape(lake, columns="all"), manifest_of(FIRST), kind, upgrade=True)) == 1
+    assert missing(tape(lake, columns="minimal"), manifest_of(FIRST), kind, upgrade=True) == []
+    assert missing(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
+    assert len(missing(tape(lake, columns="all"), manifest_of(FIRST), kind, upgrade=True)) == 1
     put(tape(lake, columns="all"), -3, 7, 0, kind=kind)
-    assert due(tape(lake, columns="all"), manifest_of(FIRST), kind, upgrade=True) == []
-    assert due(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
-    assert due(tape(lake, columns="minimal"), manifest_of(FIRST), kind) == []
+    assert missing(tape(lake, columns="all"), manifest_of(FIRST), kind, upgrade=True) == []
+    assert missing(tape(lake, columns="all"), manifest_of(FIRST), kind) == []
+    assert missing(tape(lake, columns="minimal"), manifest_of(FIRST), kind) == []
 
 
-def test_a_file_that_does_not_say_what_it_holds_covers_nothing(lake: Lake) -> None:
+def test_a_file_without_provenance_covers_nothing(lake: Lake) -> None:
     folder = lake.tape_wave("core", "trades", "RTH", "AEMD")
     folder.mkdir(parents=True)
     TRADES.to_frame().write_parquet(folder / "20251105T145700_20251105T151200.parquet")
     TRADES.to_frame().write_parquet(folder / "mine.parquet")
-    assert len(due(tape(lake), manifest_of(FIRST))) == 1
+    assert len(missing(tape(lake), manifest_of(FIRST))) == 1
 
 
 # ------------------------------------------------------------------------------------------------- reading
@@ -197,8 +197,8 @@ def test_nanoseconds_decide_at_the_ends_of_a_window(lake: Lake, kind: TapeKind) 
     freeze(lake, MANIFEST)
     store = tape(lake)
     first, end = (int(at(minute).timestamp()) * 10**9 for minute in (-3, 7))
-    stamps = pl.Series([first - 1, first, end - 1, end], dtype=pl.Int64).cast(pl.Datetime("ns", "UTC"))
-    rows = (trades_at if kind == "trades" else quotes_at)(*map(at, range(4))).with_columns(timestamp=stamps)
+    timestamps = pl.Series([first - 1, first, end - 1, end], dtype=pl.Int64).cast(pl.Datetime("ns", "UTC"))
+    rows = (trades_at if kind == "trades" else quotes_at)(*map(at, range(4))).with_columns(timestamp=timestamps)
     store.publish(kind, span(-10, 20), rows.select(*store.schema(kind)), {})
     found = store.trades("first") if kind == "trades" else store.quotes("first")
     assert found["timestamp"].dt.epoch("ns").to_list() == [first, end - 1]
@@ -247,13 +247,13 @@ def test_spans_with_all_columns_and_with_few_are_read_together(lake: Lake, kind:
     put(tape(lake, columns=after), 2, 12, 4, kind=kind)
     freeze(lake, MANIFEST)
     store = tape(lake, columns="minimal")
-    assert due(store, manifest_of(FIRST, SECOND), kind) == []
+    assert missing(store, manifest_of(FIRST, SECOND), kind) == []
     assert read(store, kind, "first") == [0, 4]
     ledger = build_ledger(manifest_of(FIRST, SECOND), store)
     assert ledger[f"{kind}_rows"].to_list() == [2, 1]
 
 
-def test_a_reader_is_told_what_is_missing(lake: Lake) -> None:
+def test_reading_missing_tape_names_what_is_missing(lake: Lake) -> None:
     store = tape(lake)
     with pytest.raises(InputError, match="no manifest of profile core yet"):
         store.trades("first")
@@ -265,53 +265,55 @@ def test_a_reader_is_told_what_is_missing(lake: Lake) -> None:
         store.trades("first")
 
 
-# ------------------------------------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------------------------------------- failures
 
 
-def said(store: TapeStore, kind: TapeKind) -> dict[str, tuple[str, str]]:
+def failures_of(store: TapeStore, kind: TapeKind) -> dict[str, tuple[str, str]]:
     """State and cause by event."""
-    return {event: (told["state"], told["cause"]) for told in store.failures(kind) for event in told["events"]}
+    return {
+        event: (failure["state"], failure["cause"]) for failure in store.failures(kind) for event in failure["events"]
+    }
 
 
-def test_why_a_span_could_not_be_had_is_kept_until_it_can(lake: Lake) -> None:
+def test_the_cause_of_a_failure_is_kept_until_the_span_is_published(lake: Lake) -> None:
     store = tape(lake)
     store.record_failure("trades", span(-3, 12, "first", "second"), "failed", "HTTP 503")
     store.record_failure("quotes", span(-3, 12, "first", "second"), "denied", "HTTP 403")
-    assert said(store, "trades") == {"first": ("failed", "HTTP 503"), "second": ("failed", "HTTP 503")}
-    assert said(store, "quotes") == {"first": ("denied", "HTTP 403"), "second": ("denied", "HTTP 403")}
-    # a refusal is no artefact
-    assert len(due(store, manifest_of(FIRST, SECOND))) == 1
+    assert failures_of(store, "trades") == {"first": ("failed", "HTTP 503"), "second": ("failed", "HTTP 503")}
+    assert failures_of(store, "quotes") == {"first": ("denied", "HTTP 403"), "second": ("denied", "HTTP 403")}
+    # a failure is not a tape file
+    assert len(missing(store, manifest_of(FIRST, SECOND))) == 1
     assert not [name for name in files_below(lake.root) if not name.startswith("quarantine/")]
     put(store, -3, 12)
-    assert said(store, "trades") == {}
-    assert len(said(store, "quotes")) == 2
+    assert failures_of(store, "trades") == {}
+    assert len(failures_of(store, "quotes")) == 2
 
 
-def test_a_span_that_fails_again_tells_the_last_cause(lake: Lake) -> None:
+def test_a_span_that_fails_again_has_the_last_cause(lake: Lake) -> None:
     store = tape(lake)
     store.record_failure("trades", span(-3, 7, "first"), "failed", "HTTP 503")
     store.record_failure("trades", span(-3, 7, "first"), "denied", "HTTP 403")
-    assert said(store, "trades") == {"first": ("denied", "HTTP 403")}
+    assert failures_of(store, "trades") == {"first": ("denied", "HTTP 403")}
 
 
-def test_refusals_are_those_of_the_profile_and_kind(lake: Lake) -> None:
+def test_failures_are_recorded_by_profile_and_kind(lake: Lake) -> None:
     tape(lake).record_failure("trades", span(-3, 7, "first"), "failed", "x")
     assert TapeStore(lake, "plus", params()).failures("trades") == []
     assert tape(lake).failures("quotes") == []
 
 
-def test_an_artefact_that_cannot_be_read_is_fetched_again_in_its_place(lake: Lake) -> None:
+def test_an_unreadable_tape_file_is_fetched_again_and_replaced(lake: Lake) -> None:
     store = tape(lake)
     put(store, -3, 7)
     (path,) = lake.root.rglob("tape/core/trades/**/*.parquet")
     path.write_bytes(path.read_bytes()[:-20])
-    assert len(due(store, manifest_of(FIRST))) == 1
+    assert len(missing(store, manifest_of(FIRST))) == 1
     put(store, -3, 7)
-    assert due(store, manifest_of(FIRST)) == []
+    assert missing(store, manifest_of(FIRST)) == []
     assert len(list(path.parent.glob("*.parquet"))) == 1
 
 
-def test_a_file_is_never_published_where_the_lake_is_gone(lake: Lake) -> None:
+def test_no_file_is_published_if_the_lake_is_gone(lake: Lake) -> None:
     store = tape(lake)
     lake.root.rmdir()
     with pytest.raises(LakeError, match="the folder is gone"):
@@ -347,7 +349,7 @@ def test_a_scan_returns_each_event_the_rows_of_its_window(lake: Lake, kind: Tape
     }
 
 
-def test_a_scan_is_lazy_and_reads_only_what_is_asked_for(lake: Lake) -> None:
+def test_a_scan_is_lazy_and_reads_only_the_selected_columns_and_rows(lake: Lake) -> None:
     freeze(lake, MANIFEST)
     put(tape(lake), -3, 12, 0, 3, 6, 9)
     scan = tape(lake).scan("trades", ["first", "second"])
@@ -375,7 +377,7 @@ def test_a_scan_names_the_events_that_it_cannot_read(lake: Lake) -> None:
         tape(lake).scan("trades", ["second", "first", "later"])
 
 
-def test_trades_of_another_profile_serve_where_they_have_all_columns(lake: Lake) -> None:
+def test_trades_of_another_profile_with_all_columns_are_used(lake: Lake) -> None:
     fetched = {"fetched_at": "2026-01-05T12:00:00+00:00"}
     windows = event_windows(manifest_of(FIRST))
 

@@ -1,4 +1,4 @@
-"""Damage of every kind in a small lake, and what `verify` says of it: which file, and why."""
+"""Damage of every kind in a small lake, and the findings of `verify`."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def certify(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
 
 
 def fill(lake: Lake, client: MarketDataClient) -> None:
-    """Capture everything that is due."""
+    """Capture everything that is missing."""
     for kind in TAPE_KINDS:
         tape = TapeStore(lake, "core", PARAMS)
         capture = Capture(kind, tape, client, threads=2, config_hash="abc", log=lambda line: None)  # noqa: ARG005
@@ -122,7 +122,7 @@ def rewrite(
     lake: Lake,
     file: str,
     change: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows,
-    said: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
     *,
     certified: bool = True,
 ) -> None:
@@ -132,7 +132,7 @@ def rewrite(
     assert footer is not None
     rows = change(pl.read_parquet(path, hive_partitioning=False))
     received = {"received": rows.height} if "trades" in file else {}
-    publish_frame(path, rows, footer | {"rows": rows.height} | received | dict(said or {}))
+    publish_frame(path, rows, footer | {"rows": rows.height} | received | dict(changes or {}))
     if certified:
         certify(lake)
 
@@ -142,7 +142,7 @@ def relabel(lake: Lake, **columns: Any) -> None:
     publish_frame(lake.ledger("core"), pl.read_parquet(lake.ledger("core")).with_columns(**columns))
 
 
-def test_every_file_of_a_capture_holds(lake: Lake) -> None:
+def test_every_file_of_a_capture_passes(lake: Lake) -> None:
     result = checked(lake)
     assert result.findings == ()
     assert (result.files, result.uncertified, result.parts) == (6, (), ())
@@ -232,7 +232,7 @@ def test_rows_more_than_once(lake: Lake) -> None:
     assert found.found.startswith("4 of ")
 
 
-def test_trades_of_one_number_are_told_apart_by_their_id() -> None:
+def test_trades_with_equal_numbers_are_distinguished_by_their_id() -> None:
     now = datetime(2025, 11, 26, 15, tzinfo=UTC)
     rows = trades_at(now, now, now).with_columns(sequence_number=pl.lit(1, pl.Int64))
     twice, distinct = (rows.with_columns(trade_id=pl.Series(ids)) for ids in (["a", "b", "a"], ["a", "b", "c"]))
@@ -241,7 +241,7 @@ def test_trades_of_one_number_are_told_apart_by_their_id() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_numbers_that_are_none(lake: Lake, bad: float) -> None:
+def test_null_and_nan_values(lake: Lake, bad: float) -> None:
     first = pl.int_range(pl.len()) == 0
     rewrite(lake, A_QUOTES, lambda rows: rows.with_columns(bid_size=pl.when(first).then(bad).otherwise("bid_size")))
     what = ["bid_size is not a finite number"] + ["bid_size is below 0"] * (bad < 0)
@@ -280,9 +280,9 @@ def test_times_outside_the_span(lake: Lake, moment: datetime) -> None:
 )
 def test_columns_of_another_type(lake: Lake, change: pl.Expr, expected: str, found: str) -> None:
     rewrite(lake, A_TRADES, lambda rows: rows.with_columns(change), certified=False)
-    told = only(lake, A_TRADES, "SHA-256 differs", "columns are not those of its footer")[1]
-    assert expected in told.expected
-    assert found in told.found
+    finding = only(lake, A_TRADES, "SHA-256 differs", "columns are not those of its footer")[1]
+    assert expected in finding.expected
+    assert found in finding.found
 
 
 def test_crossed_quotes(lake: Lake) -> None:
@@ -292,7 +292,7 @@ def test_crossed_quotes(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize(("crossed", "broken"), [(0, False), (1, False), (20, False), (21, True)])
-def test_a_moment_of_a_crossed_book_is_none_of_damage(crossed: int, broken: bool) -> None:
+def test_a_briefly_crossed_book_is_not_damage(crossed: int, broken: bool) -> None:
     now = datetime(2025, 11, 26, 15, tzinfo=UTC)
     rows = quotes_at(*(now + timedelta(milliseconds=number) for number in range(200)))
     rows = rows.with_columns(bid_price=pl.when(pl.int_range(pl.len()) < crossed).then(99.0).otherwise("bid_price"))
@@ -313,7 +313,7 @@ def test_a_side_that_is_absent_crosses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "what"),
+    ("changes", "what"),
     [
         ({"rows": 7}, "the footer says another number of rows"),
         ({"received": 7}, "the footer says another number of rows received"),
@@ -321,8 +321,8 @@ def test_a_side_that_is_absent_crosses_nothing() -> None:
         ({"profile": "plus"}, "the footer says another profile"),
     ],
 )
-def test_a_footer_that_lies(lake: Lake, said: dict[str, Any], what: str) -> None:
-    rewrite(lake, A_TRADES, said=said)
+def test_a_footer_that_contradicts_the_rows(lake: Lake, changes: dict[str, Any], what: str) -> None:
+    rewrite(lake, A_TRADES, changes=changes)
     only(lake, A_TRADES, what)
 
 
@@ -433,7 +433,7 @@ def test_windows_that_failed_are_counted_and_are_no_findings(
 # -------------------------------------------------------------------------------------- not certified
 
 
-def test_files_without_a_certificate_are_told_and_those_that_cannot_be_read_are_findings(lake: Lake) -> None:
+def test_uncertified_files_are_reported_and_unreadable_ones_are_findings(lake: Lake) -> None:
     ledger = pl.read_parquet(lake.ledger("core"))
     freeze(lake, MANIFEST[:2], config_hash="d")
     current = ManifestStore.in_lake(lake, "core").sidecar()["manifest_id"]
@@ -468,23 +468,23 @@ def command(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return lambda *flags: main(["verify", "--lake", str(lake.root), *flags])
 
 
-def test_the_command_says_that_all_holds(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_an_intact_lake(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command() == 0
-    told = capsys.readouterr().out
-    assert "profile core: 6 files" in told
-    assert "against the ledger of core_20260105_120000" in told
-    assert "4 events: 3 complete, 1 empty" in told
-    assert told.endswith("  every file is as certified\n")
+    output = capsys.readouterr().out
+    assert "profile core: 6 files" in output
+    assert "against the ledger of core_20260105_120000" in output
+    assert "4 events: 3 complete, 1 empty" in output
+    assert output.endswith("  every file is as certified\n")
 
 
-def test_the_command_says_what_does_not_hold(
+def test_the_command_prints_the_findings(
     lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (lake.root / A_TRADES).unlink()
     assert command("--profile", "core") == 1
-    told = capsys.readouterr().out
-    assert f"  {A_TRADES}: is missing; expected a file, found nothing (events a1, a2)" in told
-    assert "materialize core/tape_trades" in told
+    output = capsys.readouterr().out
+    assert f"  {A_TRADES}: is missing; expected a file, found nothing (events a1, a2)" in output
+    assert "materialize core/tape_trades" in output
     assert command("--json") == 1
     document = json.loads(capsys.readouterr().out)
     assert document["holds"] is False
@@ -500,10 +500,10 @@ def test_the_command_shows_fifty_findings_and_counts_the_rest(
     many = pl.concat(ledger[3:].with_columns(event_id=pl.lit(f"x{n}"), state=pl.lit("complete")) for n in range(60))
     publish_frame(lake.ledger("core"), pl.concat([ledger, many]))
     assert command() == 1
-    told = capsys.readouterr().out
-    assert told.count("does not follow from its rows") == 49
-    assert "and 11 more" in told
-    assert "remedy: materialize core/capture_ledger again" in told
+    output = capsys.readouterr().out
+    assert output.count("does not follow from its rows") == 49
+    assert "and 11 more" in output
+    assert "remedy: materialize core/capture_ledger again" in output
 
 
 def test_the_command_without_any_ledger(

@@ -1,4 +1,4 @@
-"""Coverage of minute bars, on lakes made by hand and counted by hand."""
+"""Coverage of minute bars, on small lakes counted by hand."""
 
 import json
 import re
@@ -39,7 +39,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, new_york
 
 # Monday to Friday of two weeks, and the Monday after; the month turns in the first week
-DUE = [date(2025, 10, day) for day in (27, 28, 29, 30, 31)] + [date(2025, 11, day) for day in (3, 4, 5, 6, 7, 10)]
+EXPECTED = [date(2025, 10, day) for day in (27, 28, 29, 30, 31)] + [date(2025, 11, day) for day in (3, 4, 5, 6, 7, 10)]
 OCTOBER, NOVEMBER = date(2025, 10, 1), date(2025, 11, 1)
 PARAMS = default_settings().checks.bars
 
@@ -49,20 +49,20 @@ def listed(*rows: tuple[str, bool, date | None, date | None]) -> pl.DataFrame:
 
 
 def here(**bars: str) -> pl.DataFrame:
-    """Sessions by symbol, one letter for each that is due: `b` with 7 bars, `e` empty, `.` not here."""
+    """Sessions by symbol, one letter for each expected one: `b` with 7 bars, `e` empty, `.` missing."""
     rows = [
         (symbol, day, 7 if letter == "b" else 0)
         for symbol, letters in bars.items()
-        for day, letter in zip(DUE, letters, strict=True)
+        for day, letter in zip(EXPECTED, letters, strict=True)
         if letter != "."
     ]
     return pl.DataFrame(rows, schema=SESSION_BARS, orient="row")
 
 
 def states_of(symbols: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The symbols to take stock of, and the states of their sessions."""
+    """The placed symbols, and the states of their sessions."""
     stock = symbols_to_report(symbols, sessions)
-    return stock, session_states(stock, sessions, DUE, DUE, DUE[0])
+    return stock, session_states(stock, sessions, EXPECTED, EXPECTED, EXPECTED[0])
 
 
 def counted(symbols: pl.DataFrame, sessions: pl.DataFrame) -> dict[tuple[str, date], dict[str, Any]]:
@@ -72,8 +72,8 @@ def counted(symbols: pl.DataFrame, sessions: pl.DataFrame) -> dict[tuple[str, da
     return {(row["symbol"], row["month"]): row for row in table.to_dicts()}
 
 
-def told(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Expected, here, with bars, empty, empty between, missing, beyond."""
+def counts_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Expected, present, with bars, empty, empty between, missing, beyond."""
     names = ("expected", "here", "with_bars", "empty", "empty_between", "missing", "beyond")
     return tuple(row[f"sessions_{name}"] for name in names)
 
@@ -85,11 +85,11 @@ def test_sessions_are_counted_by_symbol_and_month() -> None:
     months = counted(listed(("AAA", True, None, None)), here(AAA="ebe.b.bebe."))
     first, second = months["AAA", OCTOBER], months["AAA", NOVEMBER]
     # the first session is empty before any bar; the third lies between sessions with bars
-    assert told(first) == (5, 4, 2, 2, 1, 1, 0)
+    assert counts_of(first) == (5, 4, 2, 2, 1, 1, 0)
     assert first["first_missing"] == first["last_missing"] == date(2025, 10, 30)
     assert first["bars"] == 14
-    # of the second month the empty one at the end is not between, the last was never asked for
-    assert told(second) == (6, 4, 2, 2, 1, 2, 0)
+    # in the second month the empty session at the end is not between bars, and the last is missing
+    assert counts_of(second) == (6, 4, 2, 2, 1, 2, 0)
     assert (second["first_missing"], second["last_missing"]) == (date(2025, 11, 3), date(2025, 11, 10))
     assert set(months) == {("AAA", OCTOBER), ("AAA", NOVEMBER)}
 
@@ -97,39 +97,39 @@ def test_sessions_are_counted_by_symbol_and_month() -> None:
 def test_nothing_is_expected_before_the_listing_or_after_the_last_day() -> None:
     new = counted(listed(("NEW", True, date(2025, 11, 4), None)), here(NEW="eeeeeebbb.b"))
     assert set(new) == {("NEW", NOVEMBER)}, "a month in which nothing is expected, and nothing is, has no row"
-    assert told(new["NEW", NOVEMBER]) == (5, 4, 4, 0, 0, 1, 0)
+    assert counts_of(new["NEW", NOVEMBER]) == (5, 4, 4, 0, 0, 1, 0)
     assert new["NEW", NOVEMBER]["listed"] == date(2025, 11, 4)
     gone = counted(listed(("OLD", True, None, date(2025, 10, 29))), here(OLD="bb........."))
-    assert {key: told(row) for key, row in gone.items()} == {("OLD", OCTOBER): (3, 2, 2, 0, 0, 1, 0)}
-    # the vendor's date may be wrong: bars from before it are there all the same, and are told
+    assert {key: counts_of(row) for key, row in gone.items()} == {("OLD", OCTOBER): (3, 2, 2, 0, 0, 1, 0)}
+    # the vendor's date may be wrong: earlier bars are counted and reported
     early = counted(listed(("EARLY", True, date(2025, 11, 6), None)), here(EARLY="bb......bbb"))
-    assert told(early["EARLY", OCTOBER]) == (0, 0, 0, 0, 0, 0, 2)
+    assert counts_of(early["EARLY", OCTOBER]) == (0, 0, 0, 0, 0, 0, 2)
     assert early["EARLY", OCTOBER]["bars"] == 14
 
 
-def test_symbols_without_any_session_and_strangers_are_shown() -> None:
+def test_symbols_without_sessions_and_unfollowed_symbols_are_shown() -> None:
     universe = listed(("AAA", True, None, None), ("LEFT", False, None, None), ("NEVER", False, None, None))
     months = counted(universe, here(LEFT="..b.be.....", OWN="..........b"))
-    assert told(months["AAA", OCTOBER]) == (5, 0, 0, 0, 0, 5, 0)
-    # who is not followed lacks what lies between its own first and last bar, and nothing else
-    assert told(months["LEFT", OCTOBER]) == (3, 2, 2, 0, 0, 1, 0)
-    assert told(months["OWN", NOVEMBER]) == (1, 1, 1, 0, 0, 0, 0)
+    assert counts_of(months["AAA", OCTOBER]) == (5, 0, 0, 0, 0, 5, 0)
+    # an unfollowed symbol misses only sessions between its first and last bar
+    assert counts_of(months["LEFT", OCTOBER]) == (3, 2, 2, 0, 0, 1, 0)
+    assert counts_of(months["OWN", NOVEMBER]) == (1, 1, 1, 0, 0, 0, 0)
     assert not months["OWN", NOVEMBER]["active"]
     assert {symbol for symbol, _ in months} == {"AAA", "LEFT", "OWN"}
 
 
-def test_a_lake_of_nothing_covers_nothing() -> None:
+def test_an_empty_lake_covers_nothing() -> None:
     stock, states = states_of(listed(), here())
     assert coverage_table(states, stock).is_empty()
-    assert holes(states, DUE).is_empty()
+    assert holes(states, EXPECTED).is_empty()
 
 
-def test_holes_are_stretches_of_sessions_in_a_row() -> None:
+def test_holes_are_consecutive_sessions() -> None:
     universe = listed(("AAA", True, None, None), ("BBB", True, None, None))
     _, states = states_of(universe, here(AAA="b..ee..b.b.", BBB="bbbbbbbbbbb"))
-    found = holes(states, DUE)
+    found = holes(states, EXPECTED)
     assert found.schema == HOLES
-    # Friday and Monday are in a row; what is missing and what is empty are holes of their own
+    # Friday and Monday are consecutive; missing and empty sessions are separate holes
     assert found.rows() == [
         ("AAA", "missing", date(2025, 10, 28), date(2025, 10, 29), 2),
         ("AAA", "empty", date(2025, 10, 30), date(2025, 10, 31), 2),
@@ -139,7 +139,7 @@ def test_holes_are_stretches_of_sessions_in_a_row() -> None:
     ]
 
 
-def test_before_the_history_what_lies_between_bars_is_due() -> None:
+def test_sessions_between_bars_are_expected_before_the_history() -> None:
     universe = listed(
         ("AAA", True, None, None),
         ("EARLY", True, None, None),
@@ -157,37 +157,37 @@ def test_before_the_history_what_lies_between_bars_is_due() -> None:
     )
     stock = symbols_to_report(universe, sessions)
     # the history begins in November
-    states = session_states(stock, sessions, DUE[5:], DUE, NOVEMBER)
+    states = session_states(stock, sessions, EXPECTED[5:], EXPECTED, NOVEMBER)
     rows = coverage_table(states, stock).to_dicts()
-    assert {(row["symbol"], row["month"]): told(row) for row in rows} == {
+    assert {(row["symbol"], row["month"]): counts_of(row) for row in rows} == {
         ("AAA", OCTOBER): (5, 3, 2, 1, 1, 2, 0),
         ("AAA", NOVEMBER): (6, 2, 2, 0, 0, 4, 0),
         # from its first bar to its last, and the whole history
         ("EARLY", OCTOBER): (3, 2, 2, 0, 0, 1, 0),
         ("EARLY", NOVEMBER): (6, 0, 0, 0, 0, 6, 0),
-        # no bar so early, and nothing expected
+        # no earlier bars, and nothing expected
         ("LATE", NOVEMBER): (6, 6, 6, 0, 0, 0, 0),
-        # listings bound it as they bound the history
+        # listing dates limit it like the history
         ("NEW", OCTOBER): (3, 2, 2, 0, 0, 1, 1),
         ("NEW", NOVEMBER): (6, 6, 6, 0, 0, 0, 0),
         ("OLD", OCTOBER): (3, 1, 1, 0, 0, 2, 1),
         ("OWN", OCTOBER): (5, 2, 2, 0, 0, 3, 0),
         ("OWN", NOVEMBER): (1, 1, 1, 0, 0, 0, 0),
     }
-    # Friday of October and Monday of November are in a row
-    missing = holes(states, DUE).filter(symbol="EARLY").select("first", "last", "sessions").rows()
+    # the Friday in October and the Monday in November are consecutive
+    missing = holes(states, EXPECTED).filter(symbol="EARLY").select("first", "last", "sessions").rows()
     assert missing == [(date(2025, 10, 29), date(2025, 10, 29), 1), (date(2025, 11, 3), date(2025, 11, 10), 6)]
-    assert holes(states, DUE).filter(symbol="AAA")["sessions"].to_list() == [1, 1, 1, 4]
+    assert holes(states, EXPECTED).filter(symbol="AAA")["sessions"].to_list() == [1, 1, 1, 4]
 
 
-def test_where_nothing_is_expected_nothing_is_complete() -> None:
+def test_without_expected_sessions_nothing_is_complete() -> None:
     universe = listed(("GONE", True, None, date(2020, 1, 2)))
     stock, states = states_of(universe, here(GONE="bb........."))
     symbols = by_symbol(coverage_table(states, stock))
     assert symbols.select("symbol", "state", "sessions_beyond").rows() == [("GONE", "beyond", 2)]
 
 
-def test_a_symbol_is_complete_or_has_holes_or_has_nothing() -> None:
+def test_a_symbol_is_complete_or_has_holes_or_has_no_bars() -> None:
     universe = listed(*((symbol, True, None, None) for symbol in ("FULL", "GAP", "MANY", "NONE", "QUIET")))
     sessions = here(FULL="b" * 11, GAP="bbbbb.bbbbb", MANY="b.........b", NONE="eeeee......", QUIET="bbbbbebbbbb")
     stock, states = states_of(universe, sessions)
@@ -215,21 +215,21 @@ def counts(bars: pl.DataFrame) -> list[tuple[Any, ...]]:
     return found.rows()
 
 
-def test_only_volumes_that_tell_odd_from_even_are_judged() -> None:
-    # judged are 3, 8, 12 and 15: multiples of ten are even whatever happened, fractions are neither
+def test_only_volumes_that_can_be_odd_are_judged() -> None:
+    # judged are 3, 8, 12 and 15: multiples of ten are always even, fractions neither even nor odd
     bars = traded([3.0, 8.0, 10.0, 100.0, 2_000_000_000.0, 12.0, 15.0, 2.5, 0.4])
     assert counts(bars) == [("AAA", date(2025, 11, 5), 4, 2)]
-    # the day is New York's
+    # the day in New York
     late = traded([3.0], "2025-11-05 19:59")
     assert counts(late) == [("AAA", date(2025, 11, 5), 1, 1)]
 
 
-# 77 volumes are no multiple of ten and 49 of them odd
+# 77 volumes are not multiples of ten, and 49 of them are odd
 PLAIN = [float(100 * (number % 3) + number) for number in range(1, 86)]
 
 
 def doubled_in(**sessions: tuple[int, int]) -> dict[str, int]:
-    """By month, the sessions that count as doubled, of sessions `mMMDD` with so many volumes judged and odd."""
+    """By month, the number of doubled sessions, given the judged and odd volumes of sessions `mMMDD`."""
     rows = [("AAA", date(2025, int(name[1:3]), int(name[3:])), *both) for name, both in sessions.items()]
     stock, states = states_of(listed(("AAA", True, None, None)), here(AAA="b" * 11))
     table = with_volumes(coverage_table(states, stock), pl.DataFrame(rows, VOLUMES, orient="row"), PARAMS)
@@ -244,13 +244,13 @@ def test_sessions_whose_volumes_are_all_even_count_as_doubled() -> None:
     assert doubled_in(m1103=(500, 249), m1104=(400, 0))["11"] == 1
 
 
-def test_thin_sessions_are_judged_by_their_month() -> None:
+def test_sessions_with_few_volumes_are_judged_by_their_month() -> None:
     assert doubled_in(m1027=(20, 0), m1028=(20, 0), m1029=(10, 0), m1103=(20, 0)) == {"10": 3, "11": 0}
-    # one more is an ordinary one
+    # with one more the session counts as ordinary
     assert doubled_in(m1027=(20, 0), m1028=(20, 0), m1029=(10, 5))["10"] == 0
 
 
-def test_twice_any_volumes_counts_as_doubled_and_the_volumes_do_not() -> None:
+def test_doubled_volumes_are_detected_and_the_original_ones_are_not() -> None:
     for factor, doubled in ((1, False), (2, True), (4, True), (100, False)):
         ((_, _, judged, odd),) = counts(traded([factor * volume for volume in PLAIN]))
         assert (judged >= PARAMS.min_volumes and 100 * odd <= PARAMS.max_odd_pct * judged) == doubled, factor
@@ -259,7 +259,7 @@ def test_twice_any_volumes_counts_as_doubled_and_the_volumes_do_not() -> None:
 # ------------------------------------------------------------------------------------------------- a lake
 
 
-REFUSED = QUARANTINED_BARS.to_frame()
+REJECTED = QUARANTINED_BARS.to_frame()
 NOW = datetime(2025, 11, 11, 12, tzinfo=UTC)
 SETTINGS = load_settings(
     overrides={
@@ -270,21 +270,21 @@ SETTINGS = load_settings(
 
 
 def stored(lake: Lake, symbol: str, letters: str, bars: Callable[[str, str], pl.DataFrame]) -> None:
-    """Sessions of a symbol as in `here`, the bars of each made for its day and symbol."""
+    """Store sessions of a symbol as in `here`, with bars for each."""
     for month in (OCTOBER, NOVEMBER):
-        asked = [
+        added = [
             (day, letter)
-            for day, letter in zip(DUE, letters, strict=True)
+            for day, letter in zip(EXPECTED, letters, strict=True)
             if letter != "." and day.replace(day=1) == month
         ]
-        if asked:
-            made = [bars(f"{day}", symbol) for day, letter in asked if letter == "b"]
+        if added:
+            made = [bars(f"{day}", symbol) for day, letter in added if letter == "b"]
             frame = pl.concat([BARS.to_frame(), *made]).sort("timestamp")
-            BarsStore(lake).add(symbol, month, [day for day, _ in asked], frame, REFUSED)
+            BarsStore(lake).add(symbol, month, [day for day, _ in added], frame, REJECTED)
 
 
 def regular(day: str, symbol: str, lost: tuple[int, int] = (0, 0)) -> pl.DataFrame:
-    """All regular minutes of a day but those from `lost[0]` on and before `lost[1]`; volumes odd and even."""
+    """All regular minutes of a day except from `lost[0]` to before `lost[1]`; volumes odd and even."""
     bars = bars_from(f"{day} 09:30", flat(390), symbol).with_columns(volume=pl.int_range(pl.len()).cast(pl.Float64) + 1)
     begin = new_york(f"{day} 09:30").astimezone(UTC)
     minute = (pl.col("timestamp") - begin).dt.total_minutes()
@@ -330,7 +330,7 @@ def mixed(lake: Lake) -> Lake:
     return lake
 
 
-def test_a_lake_is_counted_in_one_go(mixed: Lake) -> None:
+def test_a_lake_is_counted_in_one_batch(mixed: Lake) -> None:
     lines: list[str] = []
     found = inventory(mixed, lines.append).run(NOW)
     figures = found.figures()
@@ -353,7 +353,7 @@ def test_a_lake_is_counted_in_one_go(mixed: Lake) -> None:
         "symbol_sessions_empty_between": 1,
         "symbol_sessions_beyond": 0,
         "symbol_sessions_doubled": 2,
-        # 5 November lacks 5 minutes of each of three symbols, 6 November of LATE alone
+        # 5 November misses 5 minutes of three symbols, 6 November of LATE only
         "bars": 11 * 390 - 5 + 7 * 390 - 5 + 4 * 390 - 10 + 2 * 3,
         "minutes_lost": 5,
     }
@@ -362,7 +362,7 @@ def test_a_lake_is_counted_in_one_go(mixed: Lake) -> None:
     ]
     assert [(one.name, one.holds) for one in found.findings] == [("doubled_volumes", False), ("missing_minutes", False)]
     late = found.table.filter(symbol="LATE").row(0, named=True)
-    # 1 to 390: 351 are no multiple of ten, of which 61 to 65 are lost; of the doubled ones 312, twice 5 is ten
+    # 1 to 390: 351 are not multiples of ten, of which 61 to 65 are lost; 312 when doubled, since twice 5 is ten
     assert late["volumes_judged"] == 2 * 312 + 2 * 351 - 10
     assert late["sessions_doubled"] == 2
     assert lines[-2:] == [
@@ -370,7 +370,7 @@ def test_a_lake_is_counted_in_one_go(mixed: Lake) -> None:
     ]
 
 
-def test_batches_and_one_go_find_the_same(mixed: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_batches_find_the_same_as_one(mixed: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = inventory(mixed).run(NOW)
     monkeypatch.setattr(pipeline, "_BARS_AT_ONCE", 1)
     lines: list[str] = []
@@ -391,11 +391,11 @@ def test_the_bars_need_not_be_read(mixed: Lake) -> None:
     assert fast.table["volumes_judged"].null_count() == fast.table.height
 
 
-def test_some_symbols_are_looked_at_alone(mixed: Lake) -> None:
+def test_coverage_of_single_symbols(mixed: Lake) -> None:
     found = inventory(mixed).run(NOW, ["GAP", "LEFT"])
     assert found.table["symbol"].unique().sort().to_list() == ["GAP", "LEFT"]
     assert found.figures()["symbol_sessions_missing"] == 4
-    assert found.figures()["minutes_lost"] == 0, "of two symbols nothing can be said of what many lack"
+    assert found.figures()["minutes_lost"] == 0, "two symbols are too few for common lost minutes"
     with pytest.raises(InputError, match=r"^NOPE: neither followed nor with bars"):
         inventory(mixed).run(NOW, ["GAP", "NOPE"])
 
@@ -405,7 +405,7 @@ def damage_footer(path: Path) -> None:
 
 
 def damage_bars(path: Path) -> None:
-    """Bytes of the columns are overwritten, the footer is whole."""
+    """Overwrite bytes of the columns; the footer stays intact."""
     content = bytearray(path.read_bytes())
     content[8:2000] = b"\xff" * 1992
     path.write_bytes(content)
@@ -414,7 +414,7 @@ def damage_bars(path: Path) -> None:
 @pytest.mark.parametrize(
     ("symbol", "damage"), [("FULL", damage_footer), ("FULL", damage_bars), ("LEFT", damage_footer)]
 )
-def test_a_file_that_cannot_be_read_is_named_and_stops_no_other(
+def test_an_unreadable_file_is_named_and_stops_no_other(
     mixed: Lake, symbol: str, damage: Callable[[Path], None]
 ) -> None:
     before = inventory(mixed).run(NOW)
@@ -429,7 +429,7 @@ def test_a_file_that_cannot_be_read_is_named_and_stops_no_other(
         assert set(found.table.filter(symbol=symbol)["cause"]) == {found.causes[symbol]}
 
 
-def test_a_half_day_lacks_nothing_in_the_afternoon(lake: Lake) -> None:
+def test_a_half_day_has_no_missing_minutes_in_the_afternoon(lake: Lake) -> None:
     settings = load_settings(
         overrides={
             "history": {"first_session": "2025-11-26", "last_session": "2025-11-28"},
@@ -440,7 +440,7 @@ def test_a_half_day_lacks_nothing_in_the_afternoon(lake: Lake) -> None:
     days = [date(2025, 11, 26), date(2025, 11, 28)]  # between them Thanksgiving; the second closes at 13:00
     for symbol in ("AAA", "BBB"):
         bars = [regular("2025-11-26", symbol), regular("2025-11-28", symbol, (210, 390))]
-        BarsStore(lake).add(symbol, NOVEMBER, days, pl.concat(bars), REFUSED)
+        BarsStore(lake).add(symbol, NOVEMBER, days, pl.concat(bars), REJECTED)
     now = datetime(2025, 12, 1, 12, tzinfo=UTC)
     found = Inventory(BarsStore(lake), UniverseStore(lake), settings, lambda line: None).run(now)  # noqa: ARG005
     assert found.due == days
@@ -449,12 +449,12 @@ def test_a_half_day_lacks_nothing_in_the_afternoon(lake: Lake) -> None:
     assert found.figures()["symbols_complete"] == 2
 
 
-def test_before_the_first_session_is_over_nothing_is_expected(mixed: Lake) -> None:
+def test_nothing_is_expected_before_the_first_session_is_over(mixed: Lake) -> None:
     found: Coverage = inventory(mixed).run(datetime(2025, 10, 27, 12, tzinfo=UTC))
     assert found.due == []
-    # but what lies between the bars of a symbol that is not followed
+    # except sessions between the bars of a symbol that is not followed
     assert found.figures()["symbol_sessions_expected"] == 3
-    # everything else that is here lies beyond
+    # all other sessions count as beyond
     assert found.figures()["symbol_sessions_beyond"] == 11 + 7 + 4
     assert found.figures()["symbols_beyond"] == 3
     assert found.holes["symbol"].to_list() == ["LEFT"]
@@ -465,7 +465,7 @@ def test_before_the_first_session_is_over_nothing_is_expected(mixed: Lake) -> No
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The repository's settings with the history of these tests."""
+    """The shipped settings with the history of these tests."""
     text = (REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8")
     changes = {
         "first_session: 2025-10-20": "first_session: 2025-10-27",
@@ -485,7 +485,7 @@ Command = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def command(mixed: Lake, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run `smallcaps coverage` on the mixed lake; returns its exit code and what it printed."""
+    """Run `smallcaps coverage` on the mixed lake; returns its exit code and output."""
     for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
         monkeypatch.setenv(name, "put back at the end")
         monkeypatch.delenv(name)
@@ -497,10 +497,10 @@ def command(mixed: Lake, config: Path, capsys: pytest.CaptureFixture[str], monke
     return run
 
 
-def test_the_summary_comes_first_and_then_the_holes(command: Command) -> None:
-    code, told = command()
+def test_the_summary_is_followed_by_the_holes(command: Command) -> None:
+    code, output = command()
     assert code == 0
-    lines, between = told.splitlines(), "1 have no bar between sessions with bars"
+    lines, between = output.splitlines(), "1 have no bar between sessions with bars"
     others = "expected of these are the sessions between the first bar and the last"
     assert lines[1:7] == [
         "expected: 11 from 2025-10-27 to 2025-11-10",
@@ -525,14 +525,14 @@ def test_the_summary_comes_first_and_then_the_holes(command: Command) -> None:
     ]
 
 
-def test_strict_makes_what_is_missing_an_error(command: Command) -> None:
+def test_with_strict_missing_sessions_are_an_error(command: Command) -> None:
     assert command("--strict", "--fast")[0] == 1
-    code, told = command("--strict", "--symbol", "FULL", "--symbol", "LATE")
+    code, output = command("--strict", "--symbol", "FULL", "--symbol", "LATE")
     assert code == 0
-    assert "symbols:  2: 2 complete" in told
-    assert "minutes:  too few active symbols to tell" in told
-    assert "holes:" not in told
-    assert "next:" not in told
+    assert "symbols:  2: 2 complete" in output
+    assert "minutes:  too few active symbols to tell" in output
+    assert "holes:" not in output
+    assert "next:" not in output
 
 
 def history_from(config: Path, day: str) -> None:
@@ -541,12 +541,12 @@ def history_from(config: Path, day: str) -> None:
     config.write_text(text.replace("first_session: 2025-10-27", f"first_session: {day}"), encoding="utf-8")
 
 
-def test_bars_before_the_history_show_what_they_lack(mixed: Lake, command: Command, config: Path) -> None:
+def test_holes_before_the_history_are_shown(mixed: Lake, command: Command, config: Path) -> None:
     publish_universe(mixed)
     history_from(config, "2025-11-10")
-    code, told = command("--strict", "--symbol", "FULL", "--symbol", "GAP", "--fast")
+    code, output = command("--strict", "--symbol", "FULL", "--symbol", "GAP", "--fast")
     assert code == 1
-    lines = told.splitlines()
+    lines = output.splitlines()
     assert lines[1] == "expected: from the first bar to the last of each symbol, as none of them is followed"
     assert lines[2].startswith(
         "earlier:  2 symbols have bars from 2025-10-27 on, before history.first_session 2025-11-10"
@@ -555,34 +555,36 @@ def test_bars_before_the_history_show_what_they_lack(mixed: Lake, command: Comma
     assert lines[3] == "symbols:  2: 1 complete, 1 with holes, 0 without a bar; 2 are not followed"
     assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are published (90.5 %), 2 missing; 1 have no bar")
     assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in lines
-    assert "next:" not in told
+    assert "next:" not in output
     document = json.loads(command("--json", "--fast", "--symbol", "GAP")[1])
     assert [document[name] for name in ("first_bar_before_history", "symbols_before_history")] == ["2025-10-27", 1]
 
 
-def test_nothing_is_materialized_for_what_lies_before_the_history(command: Command, config: Path) -> None:
+def test_no_materialization_is_advised_for_holes_before_the_history(command: Command, config: Path) -> None:
     history_from(config, "2025-11-04")
-    _, told = command("--fast")
-    # NONE lacks sessions of the history, GAP one of them, LEFT is not followed
-    assert "next: materialize minute_bars of GAP, NONE; only" in told
-    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in told
-    _, told = command("--fast", "--symbol", "FULL")
-    assert "earlier:  1 symbols have bars from 2025-10-27 on" in told
+    _, output = command("--fast")
+    # NONE misses sessions of the history, GAP one of them, LEFT is not followed
+    assert "next: materialize minute_bars of GAP, NONE; only" in output
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in output
+    _, output = command("--fast", "--symbol", "FULL")
+    assert "earlier:  1 symbols have bars from 2025-10-27 on" in output
     shorter = config.read_text(encoding="utf-8").replace("last_session: 2025-11-10", "last_session: 2025-11-07")
     config.write_text(shorter, encoding="utf-8")
-    _, told = command("--fast", "--symbol", "GAP")
-    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in told
-    assert "next:" not in told
+    _, output = command("--fast", "--symbol", "GAP")
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in output
+    assert "next:" not in output
 
 
-def test_only_the_first_of_many_holes_are_shown_unless_asked_for(mixed: Lake, command: Command) -> None:
+def test_only_the_first_of_many_holes_are_shown_by_default(mixed: Lake, command: Command) -> None:
     assert mixed.root.is_dir()
-    rows = {f"S{number:02}": (True, DUE[-1], None) for number in range(22)}
+    rows = {f"S{number:02}": (True, EXPECTED[-1], None) for number in range(22)}
     publish_universe(mixed, **rows)
-    _, told = command("--fast")
-    assert len(re.findall("^  S.. +missing", told, re.MULTILINE)) == 20 - 3, "GAP has two holes, LEFT one"
-    assert "volumes" not in told.replace("not read", "")
-    more = re.search(r"^  and (\d+) more: `smallcaps (coverage --config .*) --missing` lists all$", told, re.MULTILINE)
+    _, output = command("--fast")
+    assert len(re.findall("^  S.. +missing", output, re.MULTILINE)) == 20 - 3, "GAP has two holes, LEFT one"
+    assert "volumes" not in output.replace("not read", "")
+    more = re.search(
+        r"^  and (\d+) more: `smallcaps (coverage --config .*) --missing` lists all$", output, re.MULTILINE
+    )
     assert more
     assert more[2].endswith("--fast")
     _, all_of_them = command("--fast", "--missing")
@@ -590,29 +592,29 @@ def test_only_the_first_of_many_holes_are_shown_unless_asked_for(mixed: Lake, co
     assert " more:" not in all_of_them
 
 
-def test_json_has_everything(command: Command) -> None:
+def test_json_output_is_complete(command: Command) -> None:
     _, text = command("--json")
-    told = json.loads(text)
-    assert told["symbol_sessions_missing"] == 15
-    assert {row["symbol"]: row["state"] for row in told["symbols_in_all"]} == {
+    output = json.loads(text)
+    assert output["symbol_sessions_missing"] == 15
+    assert {row["symbol"]: row["state"] for row in output["symbols_in_all"]} == {
         "FULL": "complete",
         "GAP": "holes",
         "LATE": "complete",
         "LEFT": "holes",
         "NONE": "without",
     }
-    assert told["holes"][0] == {
+    assert output["holes"][0] == {
         "symbol": "GAP",
         "hole": "missing",
         "first": "2025-10-29",
         "last": "2025-10-30",
         "sessions": 2,
     }
-    assert [(row["first"], row["minutes"]) for row in told["lost_minutes"]] == [("2025-11-05T15:30:00+00:00", 5)]
-    assert [(row["symbol"], row["sessions_doubled"]) for row in told["doubled"]] == [("LATE", 2)]
-    assert told["unreadable"] == {}
+    assert [(row["first"], row["minutes"]) for row in output["lost_minutes"]] == [("2025-11-05T15:30:00+00:00", 5)]
+    assert [(row["symbol"], row["sessions_doubled"]) for row in output["doubled"]] == [("LATE", 2)]
+    assert output["unreadable"] == {}
 
 
-def test_a_stranger_is_refused_by_name(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_symbol_is_rejected_by_name(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--symbol", "NOPE")[0] == 2
     assert "NOPE: neither followed nor with bars" not in capsys.readouterr().out

@@ -31,19 +31,19 @@ from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
-# daylight saving ends in it, a half day ends it, and it is longer than the 20 days of rvol
+# contains a DST change, ends with a half day, and is longer than the 20 days of rvol
 DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 
 
 @pytest.fixture(autouse=True, params=["young", "old"])
 def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bar files as recent as those of a test, which are always opened, and files that look old."""
+    """Recent bar files, which are always opened, and files that look old."""
     if request.param == "old":
         monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", -1_000_000_000_000)
 
 
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
-    """Store the bars of these sessions as ingestion does."""
+    """Store the bars of these sessions like ingestion."""
     stored = BarsStore(lake)
     for (symbol,), rows in bars.group_by("symbol"):
         for month in sorted({day.replace(day=1) for day in days}):
@@ -65,7 +65,7 @@ def altered(**changes: object) -> Settings:
     return load_settings(overrides=changes)
 
 
-@pytest.mark.parametrize("seed", [3, 8])
+@pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
@@ -81,7 +81,7 @@ def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.
     assert once["rvol_day"].drop_nulls().len() > 50
     assert grown["event_id"].to_list() == once["event_id"].to_list()
     assert_frame_equal(grown, once, rel_tol=1e-9, abs_tol=1e-9)
-    # and that is what detection without any store finds
+    # and detection without a store finds the same
     pure = detect(bars, bounds_between(DAYS[0], DAYS[-1], default_settings().sessions), default_settings().detection)
     assert_frame_equal(once, pure.events, rel_tol=1e-9, abs_tol=1e-9)
     cooldown = default_settings().cooldown
@@ -336,7 +336,7 @@ def test_session_without_events_leaves_the_events_unchanged(lake: Lake) -> None:
     assert after[shard] == before[shard]
     assert detector(lake).backlog(ONE).undetected == set()
     assert run(lake, [ONE])[0].figures["sessions_detected"] == 0
-    # as a process leaves it that is killed before the table is published
+    # as after a process was killed before it published the table
     table.unlink()
     assert detector(lake).backlog(ONE).undetected == {DAYS[-1]}
     (outcome,) = run(lake, [ONE])
@@ -355,7 +355,7 @@ def test_lost_shard_is_rebuilt_byte_for_byte(detected: Lake) -> None:
 
 
 def test_bars_of_another_symbol_are_reported_within_a_batch(lake: Lake) -> None:
-    """As after a ticker was renamed and its folder moved: an empty shard would hide the missing bars."""
+    """As after a ticker was renamed and its folder moved; an empty shard would hide the missing bars."""
     bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
     moved, *others = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS)
@@ -391,10 +391,10 @@ def test_damaged_file_of_any_kind_fails_only_its_symbol(lake: Lake) -> None:
     assert f"holds events of {sound} under another symbol" in reported[odd]
 
 
-# ------------------------------------------------------------------------------------------------- sessions due
+# ------------------------------------------------------------------------------------------------- completed sessions
 
 
-def due(last: str | None, now: datetime) -> list[str]:
+def completed_days(last: str | None, now: datetime) -> list[str]:
     params = HistoryParams(
         first_session=date(2025, 11, 24),
         last_session=None if last is None else date.fromisoformat(last),
@@ -406,10 +406,10 @@ def due(last: str | None, now: datetime) -> list[str]:
 @pytest.mark.parametrize(
     ("last", "now", "expected"),
     [
-        # after-hours end at 20:00, and 20 minutes later all of it is published
+        # after-hours end at 20:00 and are published 20 minutes later
         (None, "2025-11-25 20:19", ["24"]),
         (None, "2025-11-25 20:20", ["24", "25"]),
-        # Thanksgiving is no session; after the half day after-hours end at 17:00
+        # Thanksgiving is not a session; on the half day after-hours end at 17:00
         (None, "2025-11-28 17:19", ["24", "25", "26"]),
         (None, "2025-11-28 17:20", ["24", "25", "26", "28"]),
         (None, "2025-11-30 12:00", ["24", "25", "26", "28"]),
@@ -419,11 +419,11 @@ def due(last: str | None, now: datetime) -> list[str]:
     ],
 )
 def test_session_is_complete_after_the_publication_delay(last: str | None, now: str, expected: list[str]) -> None:
-    assert due(last, new_york(now).astimezone(UTC)) == expected
+    assert completed_days(last, new_york(now).astimezone(UTC)) == expected
 
 
 def test_time_zone_of_now_does_not_matter() -> None:
-    assert due(None, new_york("2025-11-25 20:20")) == ["24", "25"]
+    assert completed_days(None, new_york("2025-11-25 20:20")) == ["24", "25"]
 
 
 def stale(lake: Lake, settings: Settings | None = None) -> list[str]:
@@ -449,7 +449,7 @@ def test_symbols_detected_together_equal_each_detected_separately(tmp_path_facto
     symbols = bars["symbol"].unique().sort().to_list()
     lakes = [Lake(tmp_path_factory.mktemp(name)) for name in ("together", "alone")]
     for lake in lakes:
-        for stored, symbol in zip((len(DAYS) - 1, len(DAYS) - 4, 0), symbols, strict=True):  # each lacks other days
+        for stored, symbol in zip((len(DAYS) - 1, len(DAYS) - 4, 0), symbols, strict=True):  # each misses other days
             of_symbol = bars.filter(pl.col("symbol") == symbol)
             store(lake, of_symbol, DAYS[:stored])
             run(lake, [symbol] if stored else [])

@@ -1,4 +1,4 @@
-"""Bars are read a few symbols at a time, whatever the files they lie in, and nothing else is read with them."""
+"""Bars are read a few symbols at a time from files of any layout, and no other bars with them."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.bars.quality import reasons
+from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, clean_bars, reasons
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports import symbol_partitions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
-from smallcaps_assets.pipeline.imports.bar_rules import NOT_A_MINUTE, NOT_OF_PATH
+from smallcaps_assets.pipeline.imports.bar_rules import NOT_OF_PATH
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets_tests.scenarios import bars_from, flat
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
@@ -90,7 +90,7 @@ def test_every_layout_gives_the_same_batches(layout: Callable[[Path], None], tmp
 def test_only_files_of_several_symbols_are_partitioned(
     layout: Callable[[Path], None], files: int, tmp_path: Path
 ) -> None:
-    """One partition for each of five batches, and nothing is read from the files again."""
+    """One partition for each of five batches; the files are not read again."""
     layout(tmp_path / "in")
     batches = [[symbol] for symbol in SYMBOLS]
     partitioned = scan(tmp_path / "in").partition(batches, tmp_path / "partitions")
@@ -120,7 +120,7 @@ def test_partitions_of_several_batches_hold_every_row(tmp_path: Path, monkeypatc
     )
 
 
-def test_a_symbol_is_read_from_its_own_files_alone(tmp_path: Path) -> None:
+def test_a_symbol_is_read_from_its_files_only(tmp_path: Path) -> None:
     by_month(tmp_path)
     files = scan(tmp_path)
     for path in (tmp_path / f"symbol={SYMBOLS[1]}").iterdir():
@@ -130,7 +130,7 @@ def test_a_symbol_is_read_from_its_own_files_alone(tmp_path: Path) -> None:
         files.read(SYMBOLS[:2])
 
 
-def test_only_the_dates_asked_for_are_read(tmp_path: Path) -> None:
+def test_only_the_requested_dates_are_read(tmp_path: Path) -> None:
     by_day(tmp_path)
     files = scan(tmp_path)
     (tmp_path / f"{DAYS[0]}.parquet").unlink()
@@ -139,7 +139,7 @@ def test_only_the_dates_asked_for_are_read(tmp_path: Path) -> None:
     assert_frame_equal(read.sort("symbol", "timestamp"), BARS_OF_FIVE.filter(DAY.is_between(DAYS[1], DAYS[2])))
 
 
-def test_batches_are_sized_by_the_dates_asked_for(tmp_path: Path) -> None:
+def test_batch_size_depends_on_the_requested_dates(tmp_path: Path) -> None:
     by_month(tmp_path)
     files = scan(tmp_path)
     assert len(list(files.batches(SYMBOLS))) > 2
@@ -152,31 +152,31 @@ def at_times(*moments: datetime | None) -> pl.DataFrame:
     return bars.with_columns(timestamp=pl.Series(moments, dtype=BARS["timestamp"]))
 
 
-def test_rows_without_a_timestamp_are_never_left_out(tmp_path: Path) -> None:
+def test_rows_without_a_timestamp_are_never_skipped(tmp_path: Path) -> None:
     put(tmp_path / "bars.parquet", at_times(datetime(2025, 11, 5, 15, tzinfo=UTC), None))
     assert scan(tmp_path).read(["AEMD"], date(2026, 1, 1), None).good["timestamp"].to_list() == [None]
 
 
-def test_a_timestamp_of_another_unit_than_its_label_is_no_crash(tmp_path: Path) -> None:
+def test_a_timestamp_whose_unit_contradicts_its_type_is_handled(tmp_path: Path) -> None:
     microseconds = pl.Series([datetime(2025, 11, 5, 15, tzinfo=UTC)]).dt.epoch("us")
     put(tmp_path / "bars.parquet", at_times(None).with_columns(timestamp=microseconds.cast(pl.Datetime("ms", "UTC"))))
     assert scan(tmp_path).read(["AEMD"], date(2025, 1, 1), date(2026, 1, 1)).good["timestamp"].to_list() == [None]
 
 
-def test_implausible_timestamps_are_never_left_out(tmp_path: Path) -> None:
+def test_implausible_timestamps_are_never_skipped(tmp_path: Path) -> None:
     milliseconds = pl.Series([datetime(2025, 11, 5, 15, tzinfo=UTC)]).dt.epoch("ms")
     put(tmp_path / "bars.parquet", at_times(None).with_columns(timestamp=milliseconds.cast(BARS["timestamp"])))
     assert scan(tmp_path).read(["AEMD"], date(2025, 1, 1), date(2026, 1, 1)).good["timestamp"].to_list() == [None]
 
 
-def test_dates_are_those_of_new_york_wherever_the_clocks_stood(tmp_path: Path) -> None:
+def test_dates_are_new_york_dates_in_every_time_zone(tmp_path: Path) -> None:
     """04:30 in New York on the sixth is the evening of the fifth in Honolulu."""
     early = at_times(datetime(2025, 11, 6, 9, 30, tzinfo=UTC))
     put(tmp_path / "bars.parquet", early.with_columns(pl.col("timestamp").dt.convert_time_zone("Pacific/Honolulu")))
     assert scan(tmp_path).read(["AEMD"], date(2025, 11, 6), None).good.height == 1
 
 
-def test_files_under_the_names_of_the_vendor_are_read(tmp_path: Path) -> None:
+def test_files_with_the_vendors_column_names_are_read(tmp_path: Path) -> None:
     theirs = BARS_OF_FIVE.rename({"symbol": "ticker", "timestamp": "window_start"})
     put(tmp_path / "bars.parquet", theirs.with_columns(pl.col("window_start").dt.epoch("ns")), row_group_size=300)
     files = scan(tmp_path)
@@ -184,8 +184,8 @@ def test_files_under_the_names_of_the_vendor_are_read(tmp_path: Path) -> None:
     assert files.read(SYMBOLS[:1]).good.equals(BARS_OF_FIVE.filter(symbol=SYMBOLS[0]))
 
 
-def test_the_symbol_of_the_path_stands_where_the_column_is_null(tmp_path: Path) -> None:
-    """A row of another symbol than the path's is rejected, as it is on import."""
+def test_the_symbol_of_the_path_replaces_nulls_in_the_column(tmp_path: Path) -> None:
+    """A row whose symbol contradicts the path is rejected, as on import."""
     bars = pl.concat([bars_from("2025-11-05 10:00", flat(1), symbol) for symbol in ("A", "B")])
     put(tmp_path / "symbol=A" / "bars.parquet", bars.with_columns(symbol=pl.Series([None, "B"])))
     files = scan(tmp_path)
@@ -197,7 +197,7 @@ def test_the_symbol_of_the_path_stands_where_the_column_is_null(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("path", ["symbol=AEMD.parquet", "AEMD.parquet"])
-def test_the_symbol_of_a_file_name_is_that_of_its_rows(path: str, tmp_path: Path) -> None:
+def test_a_file_name_may_give_the_symbol_of_its_rows(path: str, tmp_path: Path) -> None:
     put(tmp_path / path, bars_from("2025-11-05 10:00", flat(2)).drop("symbol"))
     assert scan(tmp_path).read(["AEMD"]).good["symbol"].to_list() == ["AEMD", "AEMD"]
 
@@ -206,12 +206,12 @@ def test_the_symbol_of_a_file_name_is_that_of_its_rows(path: str, tmp_path: Path
 def test_rows_off_the_minute_are_rejected(path: str, tmp_path: Path) -> None:
     moments = [datetime(2025, 11, 5, 15, 0, second, tzinfo=UTC) for second in (0, 30, 59)]
     put(tmp_path / path, at_times(*moments))
-    read = scan(tmp_path).read(["AEMD"])
-    assert read.good["timestamp"].to_list() == moments[:1]
-    assert reasons(read.quarantined) == {NOT_A_MINUTE: 2}
+    clean = clean_bars(scan(tmp_path).read(["AEMD"]).good)
+    assert clean.good["timestamp"].to_list() == moments[:1]
+    assert reasons(clean.quarantined) == {NOT_A_MINUTE: 2}
 
 
-def test_symbols_in_small_letters_are_capitals(tmp_path: Path) -> None:
+def test_lower_case_symbols_are_converted_to_capitals(tmp_path: Path) -> None:
     put(tmp_path / "symbol=aemd" / "bars.parquet", bars_from("2025-11-05 10:00", flat(1)).drop("symbol"))
     put(tmp_path / "bars.parquet", bars_from("2025-11-05 10:01", flat(1), "aemd"))
     files = scan(tmp_path)
@@ -229,8 +229,8 @@ def test_rows_without_a_symbol_are_read_once(tmp_path: Path) -> None:
         assert read.read_nameless().height == 1
 
 
-def test_rows_come_in_the_order_of_files(tmp_path: Path) -> None:
-    """Of a repeated minute the first row counts: that of the first file, also where several symbols share it."""
+def test_rows_are_in_the_order_of_their_files(tmp_path: Path) -> None:
+    """The first row of a repeated minute is kept: that of the first file, also in files of several symbols."""
 
     def priced(price: float, symbols: Sequence[str]) -> pl.DataFrame:
         return pl.concat(bars_from("2025-11-05 10:00", flat(1, price), symbol) for symbol in symbols)
@@ -243,7 +243,7 @@ def test_rows_come_in_the_order_of_files(tmp_path: Path) -> None:
         assert read.read(["A"]).good["close"].to_list() == [1.0, 2.0, 3.0]
 
 
-def test_rows_of_files_of_one_symbol_and_of_several_come_in_the_order_of_files(tmp_path: Path) -> None:
+def test_rows_of_single_and_multi_symbol_files_are_in_the_order_of_files(tmp_path: Path) -> None:
     put(tmp_path / "in" / "1.parquet", bars_from("2025-11-05 10:00", flat(1, 1.0)))
     put(tmp_path / "in" / "2" / "symbol=AEMD.parquet", bars_from("2025-11-05 10:00", flat(1, 2.0)).drop("symbol"))
     put(tmp_path / "in" / "3.parquet", bars_from("2025-11-05 10:00", flat(1, 3.0)))
@@ -254,7 +254,7 @@ def test_rows_of_files_of_one_symbol_and_of_several_come_in_the_order_of_files(t
         assert read.read(["AEMD"]).good["close"].to_list() == [1.0, 2.0, 3.0]
 
 
-def test_a_few_files_say_nothing_of_progress_that_long_work_would(tmp_path: Path) -> None:
+def test_few_files_log_no_progress(tmp_path: Path) -> None:
     lines: list[str] = []
     in_one(tmp_path)
     BarsBySymbol.scan(BarReader(BarForm()), list(tmp_path.iterdir()), lines.append)

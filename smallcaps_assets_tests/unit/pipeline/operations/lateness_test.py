@@ -1,4 +1,4 @@
-"""Which session is expected when. The last days of November 2025: Thanksgiving on the 27th, a half day on the 28th."""
+"""The session expected at a time, in late November 2025: Thanksgiving on the 27th, a half day on the 28th."""
 
 import os
 from datetime import date, time
@@ -29,10 +29,10 @@ def history(last: date | None = None, first: date = date(2025, 10, 20)) -> Histo
         ("2025-11-28 23:30", "2025-11-28"),
         ("2025-11-30 23:45", "2025-11-28"),  # a Sunday
         ("2025-12-01 09:00", "2025-11-28"),
-        ("2025-11-02 12:00", "2025-10-31"),  # the clock was set back in the night
+        ("2025-11-02 12:00", "2025-10-31"),  # DST ended in the night
     ],
 )
-def test_days_without_a_session_expect_nothing_new(at: str, expected: str) -> None:
+def test_no_new_session_is_expected_on_days_without_one(at: str, expected: str) -> None:
     found = expected_session(new_york(at), history(), default_settings().sessions, time(23, 30))
     assert f"{found}" == expected
 
@@ -75,7 +75,7 @@ def test_master_is_late_until_it_is_built_from_the_events_of_the_session(lake: L
     assert "no MASTER yet" in both.check_master().sentence()
     detect(lake, "AAA")
     lake.master.write_bytes(b"a table")
-    os.utime(lake.master, ns=(2**62, 2**62))  # newer than anything
+    os.utime(lake.master, ns=(2**62, 2**62))  # newer than every file
     assert both.check_master().symbols == ["BBB"]
     detect(lake, "BBB")
     assert not both.check_master().is_late
@@ -85,7 +85,7 @@ def test_master_is_late_until_it_is_built_from_the_events_of_the_session(lake: L
     assert "after MASTER was built" in found.sentence()
 
 
-def test_nothing_is_late_where_nothing_is_expected_or_followed(lake: Lake) -> None:
+def test_nothing_is_late_without_expected_sessions_or_followed_symbols(lake: Lake) -> None:
     for found in (check(lake, "AAA", session=None), check(lake)):
         assert not found.check_bars().is_late
         assert not found.check_master().is_late
@@ -93,6 +93,6 @@ def test_nothing_is_late_where_nothing_is_expected_or_followed(lake: Lake) -> No
     assert check(lake).check_master().sentence() == "No symbol is followed yet."
 
 
-def test_of_many_late_symbols_some_are_named() -> None:
+def test_only_the_first_of_many_late_symbols_are_named() -> None:
     names = [f"S{number:02d}" for number in range(60)]
     assert Lateness(SESSION, 100, names).sentence().endswith("S48, S49 and 10 more.")

@@ -1,4 +1,4 @@
-"""Asking the vendor again: what it changed since is counted, and the lake stays as it is."""
+"""The audit fetches published spans again: changes are counted, and the lake stays unchanged."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ def tape(lake: Lake, **changes: Any) -> TapeStore:
 
 
 def fill(store: TapeStore, client: MarketDataClient) -> None:
-    """Capture everything that is due."""
+    """Capture everything that is missing."""
     for kind in TAPE_KINDS:
         capture = Capture(
             kind,
@@ -63,19 +63,19 @@ def freeze(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """What an audit logged."""
+def logged() -> list[str]:
+    """The lines that an audit logged."""
     return []
 
 
 @pytest.fixture
-def audit(lake: Lake, client: MarketDataClient, gate: Gate, said: list[str]) -> Callable[..., pl.DataFrame]:
-    """Audit a lake; it stays as it is."""
+def audit(lake: Lake, client: MarketDataClient, gate: Gate, logged: list[str]) -> Callable[..., pl.DataFrame]:
+    """Audit a lake, which must stay unchanged."""
 
     def run(sample: int = 100, seed: int = 1, **changes: Any) -> pl.DataFrame:
-        gate.asked.clear()
+        gate.requests.clear()
         before = files_below(lake.root)
-        found = Audit(tape(lake, **changes), client, 2, said.append).run(sample, seed)
+        found = Audit(tape(lake, **changes), client, 2, logged.append).run(sample, seed)
         assert files_below(lake.root) == before
         assert found.schema == AUDIT
         return found
@@ -84,7 +84,7 @@ def audit(lake: Lake, client: MarketDataClient, gate: Gate, said: list[str]) -> 
 
 
 def changed(found: pl.DataFrame) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """Added, removed, altered by kind and symbol, where there is anything."""
+    """Added, removed and altered rows by kind and symbol, where there are any."""
     rows = found.filter(pl.sum_horizontal("added", "removed", "altered") > 0)
     return {(row[0], row[1]): row[2:] for row in rows.select(*AUDIT.names()[:2], *AUDIT.names()[7:10]).iter_rows()}
 
@@ -92,10 +92,10 @@ def changed(found: pl.DataFrame) -> dict[tuple[str, str], tuple[int, int, int]]:
 def alter(gate: Gate, path: str, change: Callable[[list[dict[str, Any]]], object]) -> None:
     """Change the rows of every page of a path."""
 
-    def rule(asked: str, query: Mapping[str, str]) -> Reply | None:
-        if asked != path:
+    def rule(requested: str, query: Mapping[str, str]) -> Reply | None:
+        if requested != path:
             return None
-        reply = gate.exchange.reply(asked, query, {"authorization": "Bearer a-key-of-tests"})
+        reply = gate.exchange.reply(requested, query, {"authorization": "Bearer a-key-of-tests"})
         body = json.loads(reply.body)
         change(body["results"])
         return Reply(reply.status, {"Content-Type": "application/json"}, json.dumps(body).encode())
@@ -103,23 +103,23 @@ def alter(gate: Gate, path: str, change: Callable[[list[dict[str, Any]]], object
     gate.rule = rule
 
 
-def test_what_the_vendor_did_not_change_does_not_differ(
-    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], said: list[str]
+def test_unchanged_tape_has_no_differences(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], logged: list[str]
 ) -> None:
     fill(tape(lake), client)
     found = audit()
-    assert len(gate.asked) == 4
+    assert len(gate.requests) == 4
     assert changed(found) == {}
     assert found["cause"].null_count() == 4
     assert set(found["fetched_at"]) == {LATER}
     files = [path for kind in TAPE_KINDS for path in sorted(lake.tape("core", kind).rglob("*.parquet"))]
     rows = {(path.parts[-4], path.parent.name[7:]): pl.read_parquet(path).height for path in files}
     assert {(kind, symbol): count for kind, symbol, count in found.select("kind", "symbol", "rows").iter_rows()} == rows
-    assert said == ["4 of 4 published spans are fetched again (sample seed 1): about 4 requests"]
+    assert logged == ["4 of 4 published spans are fetched again (sample seed 1): about 4 requests"]
 
 
-def test_trades_that_came_went_and_changed_are_counted(
-    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], said: list[str]
+def test_added_removed_and_altered_trades_are_counted(
+    lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], logged: list[str]
 ) -> None:
     fill(tape(lake), client)
 
@@ -131,19 +131,19 @@ def test_trades_that_came_went_and_changed_are_counted(
 
     alter(gate, "/v3/trades/AVLO", change)
     assert changed(audit()) == {("trades", "AVLO"): (1, 3, 2)}
-    assert any("altered" in line and "price" in line and "->" in line for line in said)
-    assert any("added" in line and "#999999999" in line for line in said)
+    assert any("altered" in line and "price" in line and "->" in line for line in logged)
+    assert any("added" in line and "#999999999" in line for line in logged)
 
 
 @pytest.mark.parametrize("columns", ["minimal", "all"])
-def test_quotes_that_came_went_and_changed_are_counted(
+def test_added_removed_and_altered_quotes_are_counted(
     lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], columns: str
 ) -> None:
     every = EVERY_QUOTE | {"columns": columns}
     fill(tape(lake, **every), client)
 
     def change(rows: list[dict[str, Any]]) -> None:
-        # the last of many intervals apart: none hides another
+        # many intervals apart, so that none hides another
         rows[10]["bid_size"] = 77_777
         del rows[20]
         rows[-1]["ask_exchange"] = 99
@@ -154,18 +154,18 @@ def test_quotes_that_came_went_and_changed_are_counted(
     assert counts == (0, 1, 2)
 
 
-def test_quotes_are_thinned_as_the_artefact_was(
+def test_quotes_are_thinned_like_the_tape_file(
     lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
 ) -> None:
     fill(tape(lake, quotes={"by_change_only": True, "max_hz": 5}), client)
-    # the profile asks for less now; the artefacts are what they are
+    # the profile requires less now; the tape files keep their thinning
     found = audit(quotes={"by_change_only": True, "max_hz": 1})
     assert found.height == 4
     assert changed(found) == {}
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_quotes_thinned_to_the_budget_are_compared_where_the_windows_are_known(
+def test_quotes_thinned_to_the_budget_are_compared_if_their_windows_are_known(
     lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame], known: bool
 ) -> None:
     budget = SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])
@@ -178,10 +178,10 @@ def test_quotes_thinned_to_the_budget_are_compared_where_the_windows_are_known(
     assert changed(found) == {}
     assert causes.height == (0 if known else thinned.height)
     assert set(causes["cause"]) <= {WINDOWS_UNKNOWN}
-    assert len(gate.asked) == 4 - causes.height
+    assert len(gate.requests) == 4 - causes.height
 
 
-def test_windows_that_are_not_those_of_the_span_are_not_used(
+def test_windows_of_other_spans_are_not_used(
     lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
 ) -> None:
     fill(TapeStore(lake, "core", PARAMS, SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])), client)
@@ -189,7 +189,7 @@ def test_windows_that_are_not_those_of_the_span_are_not_used(
     assert WINDOWS_UNKNOWN in set(audit()["cause"])
 
 
-def test_a_sample_is_the_seeds(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_a_sample_depends_on_the_seed_only(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     fill(tape(lake), client)
     one = Audit(tape(lake), client, 2, lambda line: None)  # noqa: ARG005
     samples = {seed: one.sample(2, seed).spans["path"].to_list() for seed in range(20)}
@@ -197,11 +197,11 @@ def test_a_sample_is_the_seeds(lake: Lake, client: MarketDataClient, gate: Gate)
     assert len({tuple(paths) for paths in samples.values()}) == 6
     assert one.sample(2, 3).spans["path"].to_list() == samples[3]
     assert one.sample(2, 3)[1:] == (4, 2)
-    gate.asked.clear()
-    assert one.run(3, 5).height == len(gate.asked) == 3
+    gate.requests.clear()
+    assert one.run(3, 5).height == len(gate.requests) == 3
 
 
-def test_quotes_that_were_not_asked_for_are_not_sampled(
+def test_skipped_quotes_are_not_sampled(
     lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
 ) -> None:
     saturday = manifest_of(event("2025-11-29 08:00", symbol="AVLO", session="PM"))
@@ -212,12 +212,12 @@ def test_quotes_that_were_not_asked_for_are_not_sampled(
     assert found.select("kind", "rows", "added").rows() == [("trades", 0, 0)]
 
 
-def test_no_tape_yet(lake: Lake, client: MarketDataClient) -> None:
+def test_an_audit_without_tape_is_empty(lake: Lake, client: MarketDataClient) -> None:
     with pytest.raises(InputError, match="no tape of profile core yet"):
         Audit(tape(lake), client, 2, print).run(1, 1)
 
 
-def test_a_span_that_cannot_be_had_says_why_and_stops_nobody(
+def test_a_failed_span_is_reported_and_stops_no_other(
     lake: Lake, client: MarketDataClient, gate: Gate, audit: Callable[..., pl.DataFrame]
 ) -> None:
     fill(tape(lake), client)
@@ -228,7 +228,7 @@ def test_a_span_that_cannot_be_had_says_why_and_stops_nobody(
     assert found.filter(pl.col("cause").is_not_null())["added"].to_list() == [None]
 
 
-def test_a_file_that_cannot_be_read_says_so(
+def test_an_unreadable_file_is_reported(
     lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
 ) -> None:
     fill(tape(lake), client)
@@ -241,7 +241,7 @@ def test_a_file_that_cannot_be_read_says_so(
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, NotAuthenticated), (403, NotEntitled)])
-def test_what_is_not_allowed_ends_it(
+def test_a_denied_request_ends_the_audit(
     lake: Lake, client: MarketDataClient, gate: Gate, status: int, error: type[Exception]
 ) -> None:
     fill(tape(lake), client)
@@ -255,7 +255,7 @@ def test_what_is_not_allowed_ends_it(
 
 @pytest.fixture
 def command(lake: Lake, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """The command, with the gate for a vendor."""
+    """The command, with the gate as vendor."""
     source = {"kind": "vendor", "base_url": gate.base_url, "max_retries": 1, "requests_per_minute": None}
     for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
         monkeypatch.setenv(name, "put back at the end")
@@ -268,7 +268,7 @@ def command(lake: Lake, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Callable
     return lambda *flags: main(["audit", "--config", str(config), "--lake", str(lake.root), *flags])
 
 
-def test_the_command_tells_what_changed(
+def test_the_command_prints_the_changes(
     lake: Lake,
     client: MarketDataClient,
     gate: Gate,
@@ -279,14 +279,14 @@ def test_the_command_tells_what_changed(
     alter(gate, "/v3/trades/AVLO", lambda rows: rows.pop())
     before = files_below(lake.root)
     assert command("--sample", "4", "--sample-seed", "9") == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in (
         "4 of 4 published spans are fetched again (sample seed 9): about 4 requests",
         "1 of 4 spans compared changed (25.0 %)",
         "0 added, 1 removed, 0 altered; 4 requests",
         "fetched between 2026-01-05 12:00 and 2026-01-05 12:00 UTC",
     ):
-        assert words in told
+        assert words in output
     assert command("--sample", "4", "--json") == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -296,7 +296,7 @@ def test_the_command_tells_what_changed(
     assert files_below(lake.root) == before
 
 
-def test_the_command_refuses_another_source_and_an_empty_lake(
+def test_the_command_rejects_another_source_and_an_empty_lake(
     lake: Lake, gate: Gate, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command() == 2
@@ -304,21 +304,21 @@ def test_the_command_refuses_another_source_and_an_empty_lake(
     UniverseStore(lake).replace(UNIVERSE.to_frame(), {"source": "simulated market, seed 3"})
     assert command() == 2
     assert "holds data of another source" in capsys.readouterr().err
-    assert gate.asked == []
+    assert gate.requests == []
 
 
-def test_the_command_refuses_a_universe_above_the_limits(
+def test_the_command_rejects_a_universe_above_the_limits(
     lake: Lake, gate: Gate, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish_untyped(lake, 20)
     assert command() == 2
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     for words in ("20 of 20 symbols (100.0 %) are of unknown type", "max_unknown_type_share allows 5 %"):
-        assert words in told
-    assert gate.asked == []
+        assert words in error
+    assert gate.requests == []
 
 
-def test_a_time_that_is_not_known_is_told_as_such(
+def test_an_unknown_time_is_printed_as_unknown(
     lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tape(lake)

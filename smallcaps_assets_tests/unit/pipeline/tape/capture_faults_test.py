@@ -1,4 +1,4 @@
-"""Captures that meet the world: two at once, plans that reach back only so far, no trades, no disk, no lake."""
+"""Captures under adverse conditions: concurrent runs, limited vendor plans, no trades, no disk, no lake."""
 
 import shutil
 import subprocess
@@ -60,19 +60,21 @@ def ns(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9
 
 
-# ------------------------------------------------------------------------------------------------- what a plan includes
+# ------------------------------------------------------------------------------------------------- vendor plans
 
 
-def test_the_newest_span_alone_tells_that_nothing_is_included(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_one_request_for_the_newest_span_shows_that_the_plan_excludes_the_data(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
     gate.rule = lambda path, query: refusal(403, "not entitled")  # noqa: ARG005
     (outcome,) = captured(lake, client, "quotes")
-    assert len(gate.asked) == 1
-    assert int(gate.asked[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
+    assert len(gate.requests) == 1
+    assert int(gate.requests[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
     assert len(outcome.problems) == 3
     assert all("Quotes require the plan" in problem for problem in outcome.problems)
 
 
-def test_a_plan_that_reaches_back_only_so_far_gives_what_it_has(
+def test_a_plan_with_limited_history_captures_what_it_includes(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     border = ns("2025-11-25 00:00")
@@ -86,7 +88,7 @@ def test_a_plan_that_reaches_back_only_so_far_gives_what_it_has(
     assert states(lake) == {"2025-11-24": "denied", "2025-11-25": "complete", "2025-11-26": "complete"}
 
 
-# ------------------------------------------------------------------------------------------------- nothing twice
+# ------------------------------------------------------------------------------------------------- no repeated requests
 
 # a Saturday has no tape: before the open, and during regular hours
 SATURDAY = manifest_of(
@@ -96,38 +98,38 @@ SATURDAY = manifest_of(
 BOTH = [("AVLO", "PM"), ("AVLO", "RTH")]
 
 
-def test_where_there_were_no_trades_outside_regular_hours_quotes_are_not_asked_for(
+def test_quotes_are_skipped_without_trades_outside_regular_hours(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     captured(lake, client, "trades", SATURDAY, BOTH)
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH)
-    assert [int(query["timestamp.gte"]) for _, query in gate.asked] == [ns("2025-11-29 15:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 15:57")]
     ledger = build_ledger(SATURDAY, TapeStore(lake, "core", PROFILES["core"]))
-    told = dict(ledger.select("event_id", "quotes_skipped").iter_rows())
-    assert told == {"early": "no trades in the span, outside regular hours", "late": None}
+    skipped = dict(ledger.select("event_id", "quotes_skipped").iter_rows())
+    assert skipped == {"early": "no trades in the span, outside regular hours", "late": None}
     assert set(ledger["state"]) == {"empty"}
     assert ledger["quotes_requests"].to_list() == [0, 1]
-    # who wants them all the same, asks for those only
-    gate.asked.clear()
+    # with quotes_without_trades only these are requested
+    gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH, quotes_without_trades=True)
-    assert [int(query["timestamp.gte"]) for _, query in gate.asked] == [ns("2025-11-29 12:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 12:57")]
 
 
-def test_quotes_are_asked_for_where_nobody_knows_of_trades(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_quotes_are_requested_if_trades_are_unknown(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     captured(lake, client, "quotes", SATURDAY, BOTH)
-    assert len(gate.asked) == 2
+    assert len(gate.requests) == 2
 
 
-def test_trades_that_another_profile_holds_cost_no_request(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_trades_published_for_another_profile_cost_no_request(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     wide = manifest_of(*(event(f"{day} 11:00", event_id=day, symbol="AVLO") for day in DAYS), before=10, after=20)
     captured(lake, client, "trades", wide, profile="premium")
     alone = Lake(lake.root.with_name("alone"))
     alone.root.mkdir()
     captured(alone, client, "trades")
-    gate.asked.clear()
+    gate.requests.clear()
     (outcome,) = captured(lake, client, "trades")
-    assert gate.asked == []
+    assert gate.requests == []
     assert outcome.figures["requests"] == 0
     tape, other = (TapeStore(place, "core", PROFILES["core"]) for place in (lake, alone))
     published = tape.published("trades").sort("start")
@@ -137,24 +139,25 @@ def test_trades_that_another_profile_holds_cost_no_request(lake: Lake, client: M
     assert ledger["trades_taken_from"].list.len().to_list() == [1, 1, 1]
     assert all(name.startswith("tape/premium/trades/") for names in ledger["trades_taken_from"] for name in names)
     assert capture_effort(tape)["requests"].sum() == 0
-    # what is thinned differently is not taken from elsewhere
+    # quotes with other thinning are not copied
     captured(lake, client, "quotes", wide, profile="premium")
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "quotes")
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
 
 
-def test_fewer_columns_do_not_serve_more(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_a_file_with_fewer_columns_is_not_copied(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     captured(lake, client, "trades")
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "trades", profile="premium")
-    assert len(gate.asked) == 3
+    assert len(gate.requests) == 3
 
 
-# ------------------------------------------------------------------------------------------------- several at once
+# ------------------------------------------------------------------------------------------------- concurrent runs
 
 
-def test_two_runs_over_the_same_windows_do_little_twice_and_no_damage(
+@pytest.mark.slow
+def test_two_runs_over_the_same_windows_repeat_few_requests_and_damage_nothing(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     many = manifest_of(
@@ -183,11 +186,11 @@ def test_two_runs_over_the_same_windows_do_little_twice_and_no_damage(
     tape = TapeStore(lake, "core", PROFILES["core"])
     assert tape.missing_spans("trades", event_windows(many)).is_empty()
     assert not list(lake.root.rglob("*.part"))
-    # in step, every span would have been asked for twice
-    assert spans <= len(gate.asked) < 1.5 * spans
+    # in the same order, every span would have been requested twice
+    assert spans <= len(gate.requests) < 1.5 * spans
 
 
-def test_what_killed_writers_left_is_swept_up(lake: Lake, client: MarketDataClient) -> None:
+def test_files_left_by_killed_writers_are_removed(lake: Lake, client: MarketDataClient) -> None:
     folder = lake.tape_wave("core", "trades", "RTH", "GONE")
     for place in (folder, lake.quarantine_path(folder)):
         place.mkdir(parents=True)
@@ -201,9 +204,7 @@ def test_what_killed_writers_left_is_swept_up(lake: Lake, client: MarketDataClie
 # ------------------------------------------------------------------------------------------------- pages
 
 
-def test_a_page_that_is_full_to_the_last_row_ends_where_the_vendor_says(
-    lake: Lake, client: MarketDataClient, gate: Gate
-) -> None:
+def test_a_full_last_page_without_next_url_ends_the_download(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     start = ns("2025-11-26 15:57")
     rows = ",".join(
         f'{{"sip_timestamp":{start + n * 1000},"participant_timestamp":{start},"sequence_number":{n},"price":5.0,'
@@ -214,7 +215,7 @@ def test_a_page_that_is_full_to_the_last_row_ends_where_the_vendor_says(
     gate.rule = lambda path, query: full  # noqa: ARG005
     today = DAILY.filter(pl.col("event_id") == "2025-11-26")
     captured(lake, client, "trades", today)
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
     ledger = build_ledger(today, TapeStore(lake, "core", PROFILES["core"]))
     assert (ledger["trades_rows"][0], ledger["trades_pages"][0]) == (ROWS_PER_PAGE, 1)
 
@@ -222,7 +223,7 @@ def test_a_page_that_is_full_to_the_last_row_ends_where_the_vendor_says(
 # ------------------------------------------------------------------------------------------------- size budget
 
 
-def test_quotes_after_an_event_that_is_too_large_are_thinned_and_it_is_told(
+def test_quotes_of_an_event_above_the_budget_are_thinned_and_this_is_recorded(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     tight = SizeBudget(event_mb=0.004, steps_hz=[1.0, 0.5])
@@ -246,24 +247,24 @@ def test_quotes_after_an_event_that_is_too_large_are_thinned_and_it_is_told(
     assert ledger["budget_hz"] == 0.5
     assert ledger["over_budget"] is (ledger["bytes"] > 4_000)
     assert thinned.schema == QUOTES
-    # a larger budget asks for the whole of it, a smaller one does not
-    gate.asked.clear()
+    # a larger budget requires the full quotes again, a smaller one does not
+    gate.requests.clear()
     captured(lake, client, "quotes", today, budget=SizeBudget(event_mb=0.003, steps_hz=[1.0]))
-    assert gate.asked == []
+    assert gate.requests == []
     captured(lake, client, "quotes", today, budget=SizeBudget(event_mb=50.0, steps_hz=[1.0, 0.5]))
-    assert len(gate.asked) == 1
+    assert len(gate.requests) == 1
     assert build_ledger(today, tape).row(0, named=True)["budget_hz"] is None
 
 
 # ------------------------------------------------------------------------------------------------- disk, lake, clock
 
 
-def test_a_lake_that_vanishes_stops_the_capture_and_is_not_begun_anew(
+def test_a_lake_that_vanishes_stops_the_capture_and_is_not_created_again(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     def taken_away(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
-        if len(gate.asked) == 2:
-            # at once: file by file, it would meet with what the other thread publishes
+        if len(gate.requests) == 2:
+            # in one step, so that it does not interfere with files that the other thread publishes
             lake.root.rename(lake.root.with_name("elsewhere"))
         return None
 
@@ -273,12 +274,14 @@ def test_a_lake_that_vanishes_stops_the_capture_and_is_not_begun_anew(
     assert not lake.root.exists()
 
 
-def test_not_even_a_refusal_begins_a_lake_anew(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_a_rejected_request_does_not_create_a_vanished_lake_again(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
     lake.manifests("core").mkdir(parents=True)
 
     def taken_away(path: str, query: Mapping[str, str]) -> Reply | None:  # noqa: ARG001
-        if len(gate.asked) == 2:
-            # a disk that is taken away leaves the folder it was mounted on
+        if len(gate.requests) == 2:
+            # an unmounted disk leaves its mount point
             lake.root.rename(lake.root.with_name("elsewhere"))
             lake.root.mkdir()
             return refusal(404)
@@ -290,7 +293,7 @@ def test_not_even_a_refusal_begins_a_lake_anew(lake: Lake, client: MarketDataCli
     assert list(lake.root.iterdir()) == []
 
 
-def test_what_failed_attempts_took_is_not_forgotten(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_effort_of_failed_attempts_is_recorded(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     today = DAILY.filter(pl.col("event_id") == "2025-11-26")
     gate.rule = lambda path, query: refusal(503)  # noqa: ARG005
     captured(lake, client, "trades", today)
@@ -304,7 +307,7 @@ def test_what_failed_attempts_took_is_not_forgotten(lake: Lake, client: MarketDa
     assert (totals.requests_sent, totals.retries) == (5, 2)
 
 
-def test_of_many_files_the_damaged_one_is_named(lake: Lake, client: MarketDataClient) -> None:
+def test_a_damaged_file_is_named(lake: Lake, client: MarketDataClient) -> None:
     for kind in ("trades", "quotes"):
         captured(lake, client, kind)
     tape = TapeStore(lake, "core", PROFILES["core"])
@@ -316,16 +319,16 @@ def test_of_many_files_the_damaged_one_is_named(lake: Lake, client: MarketDataCl
         build_ledger(DAILY, tape)
 
 
-def test_files_that_are_not_ours_are_passed_over(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_unknown_files_are_ignored(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     captured(lake, client, "trades")
     (path, *_) = TapeStore(lake, "core", PROFILES["core"]).published("trades")["path"]
     shutil.copy(path, path.replace(".parquet", " - Copy.parquet"))
-    gate.asked.clear()
+    gate.requests.clear()
     captured(lake, client, "trades")
-    assert gate.asked == []
+    assert gate.requests == []
 
 
-def test_the_size_of_an_event_is_told_whatever_came_first(lake: Lake, client: MarketDataClient) -> None:
+def test_the_size_of_an_event_does_not_depend_on_the_order_of_captures(lake: Lake, client: MarketDataClient) -> None:
     today = DAILY.filter(pl.col("event_id") == "2025-11-26")
     tight = SizeBudget(event_mb=0.004, steps_hz=[1.0, 0.5])
     for kind in ("quotes", "trades"):
@@ -364,29 +367,30 @@ FULL_DISK = textwrap.dedent("""
 """)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes there")
-def test_a_file_that_finds_no_room_is_told_with_what_is_missing(lake: Lake) -> None:
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
+def test_a_full_disk_is_reported_with_the_missing_space(lake: Lake) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(lake.root)], capture_output=True, text=True, timeout=60, check=True
     )
-    told, left = done.stdout.splitlines()
-    assert "large.parquet: cannot be written" in told
-    assert "File too large" in told
-    assert "The file needs up to 1.60 MB" in told
-    assert "MB free" in told
+    message, left = done.stdout.splitlines()
+    assert "large.parquet: cannot be written" in message
+    assert "File too large" in message
+    assert "The file needs up to 1.60 MB" in message
+    assert "MB free" in message
     assert left == "['small.parquet']"
 
 
-def test_a_certificate_says_all_that_is_known_of_a_download(lake: Lake, client: MarketDataClient) -> None:
+def test_the_provenance_of_a_download_is_complete(lake: Lake, client: MarketDataClient) -> None:
     began = datetime.now(UTC)
     captured(lake, client, "quotes", budget=SizeBudget(event_mb=50.0, steps_hz=[1.0]))
     (path, *_) = TapeStore(lake, "core", PROFILES["core"]).published("quotes")["path"]
-    said = provenance_of(Path(path))
-    assert said is not None
-    assert said["kind"] == "quotes"
-    assert said["profile"] == "core"
-    assert (said["pages"], said["requests"], said["retries"], said["throttled"]) == (1, 1, 0, 0)
-    assert said["received"] >= said["rows"] > 0
-    assert len(said["request_ids"]) == 1
-    assert (said["budget_mb"], said["budget_hz"], said["over_budget"]) == (50.0, [], [])
-    assert began <= datetime.fromisoformat(said["fetched_at"]) <= began + timedelta(minutes=5)
+    provenance = provenance_of(Path(path))
+    assert provenance is not None
+    assert provenance["kind"] == "quotes"
+    assert provenance["profile"] == "core"
+    assert (provenance["pages"], provenance["requests"], provenance["retries"], provenance["throttled"]) == (1, 1, 0, 0)
+    assert provenance["received"] >= provenance["rows"] > 0
+    assert len(provenance["request_ids"]) == 1
+    assert (provenance["budget_mb"], provenance["budget_hz"], provenance["over_budget"]) == (50.0, [], [])
+    assert began <= datetime.fromisoformat(provenance["fetched_at"]) <= began + timedelta(minutes=5)

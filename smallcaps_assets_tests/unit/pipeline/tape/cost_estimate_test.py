@@ -1,4 +1,4 @@
-"""What a capture will cost: figures worked out by hand, and the command that shows them."""
+"""The cost estimate of a capture, with figures worked out by hand, and the command that prints it."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def at(minute: float) -> datetime:
     return NOON + timedelta(minutes=minute)
 
 
-def due(*spans: tuple[str, str, float, list[str]], minutes: int = 10) -> pl.DataFrame:
+def missing_spans(*spans: tuple[str, str, float, list[str]], minutes: int = 10) -> pl.DataFrame:
     """Spans of ten minutes: kind, wave, trades, events."""
     rows = [
         (kind, "AEMD", wave, at(0), at(minutes), events, False, float(trades)) for kind, wave, trades, events in spans
@@ -96,16 +96,16 @@ def by_wave(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
         ("quotes", 8_334, 2),  # 50,004
     ],
 )
-def test_an_answer_has_pages_and_an_empty_one_is_a_page(kind: str, trades: int, requests: int) -> None:
-    table = estimate_cost(due((kind, "PM", trades, ["e"])), windows(("e", "PM", trades)), RATES, TERMS)
+def test_an_answer_has_pages_and_an_empty_answer_is_one_page(kind: str, trades: int, requests: int) -> None:
+    table = estimate_cost(missing_spans((kind, "PM", trades, ["e"])), windows(("e", "PM", trades)), RATES, TERMS)
     assert table["requests"].to_list() == [requests, requests]
     assert table["hours"].to_list() == pytest.approx([requests / 300] * 2)
 
 
-def test_waves_are_added_up_and_an_event_is_counted_once() -> None:
-    spans = due(("trades", "PM", 1_000, ["p"]), ("quotes", "PM", 1_000, ["p"]))
+def test_waves_are_added_up_and_each_event_is_counted_once() -> None:
+    spans = missing_spans(("trades", "PM", 1_000, ["p"]), ("quotes", "PM", 1_000, ["p"]))
     # two windows that overlap by five minutes, and one that is published already
-    both = due(("trades", "RTH", 400, ["r", "s"]), ("quotes", "RTH", 400, ["r", "s"]), minutes=15)
+    both = missing_spans(("trades", "RTH", 400, ["r", "s"]), ("quotes", "RTH", 400, ["r", "s"]), minutes=15)
     chosen = windows(("r", "RTH", 300), ("p", "PM", 1_000), ("s", "RTH", 200), ("there", "RTH", 9_000))
     table = estimate_cost(pl.concat([both, spans]), chosen, RATES, TERMS)
     assert table["wave"].to_list() == ["PM", "RTH", "all"]
@@ -122,27 +122,27 @@ def test_waves_are_added_up_and_an_event_is_counted_once() -> None:
 
 def test_without_a_limit_hours_are_unknown() -> None:
     terms = TERMS._replace(requests_per_minute=None)
-    table = estimate_cost(due(("trades", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, terms)
+    table = estimate_cost(missing_spans(("trades", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, terms)
     assert table["hours"].to_list() == [None, None]
 
 
-def test_an_event_that_lacks_one_kind_costs_that_kind_only() -> None:
-    table = estimate_cost(due(("quotes", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, TERMS)
+def test_an_event_missing_one_kind_costs_that_kind_only() -> None:
+    table = estimate_cost(missing_spans(("quotes", "AH", 10, ["e"])), windows(("e", "AH", 10)), RATES, TERMS)
     assert [by_wave(table)["AH"][name] for name in COLUMNS] == [1, 1, 0, 1, 1, 960, 960, 960]
 
 
-def test_what_another_profile_holds_costs_bytes_and_no_request() -> None:
-    spans = due(("trades", "AH", 100, ["e"]), ("quotes", "AH", 100, ["e"]))
-    held = spans.with_columns(copied=pl.col("kind") == "trades")
-    asked, copied = (
-        by_wave(estimate_cost(some, windows(("e", "AH", 100)), RATES, TERMS))["all"] for some in (spans, held)
+def test_trades_of_another_profile_cost_bytes_and_no_request() -> None:
+    spans = missing_spans(("trades", "AH", 100, ["e"]), ("quotes", "AH", 100, ["e"]))
+    with_copies = spans.with_columns(copied=pl.col("kind") == "trades")
+    fetched, copied = (
+        by_wave(estimate_cost(some, windows(("e", "AH", 100)), RATES, TERMS))["all"] for some in (spans, with_copies)
     )
-    assert (asked["requests"], copied["requests"]) == (2, 1)
-    assert asked["bytes"] == copied["bytes"]
+    assert (fetched["requests"], copied["requests"]) == (2, 1)
+    assert fetched["bytes"] == copied["bytes"]
 
 
-def test_nothing_due_costs_nothing() -> None:
-    found = by_wave(estimate_cost(due(), windows(("e", "AH", 10)), RATES, TERMS))
+def test_nothing_missing_costs_nothing() -> None:
+    found = by_wave(estimate_cost(missing_spans(), windows(("e", "AH", 10)), RATES, TERMS))
     assert found.keys() == {"AH", "all"}
     for row in found.values():
         assert [row[name] for name in COLUMNS] == [1, 0, 0, 0, 0, 0, None, None]
@@ -150,7 +150,7 @@ def test_nothing_due_costs_nothing() -> None:
 
 
 def test_an_empty_manifest_is_one_row_of_zeros() -> None:
-    found = by_wave(estimate_cost(due(), windows(), RATES, TERMS))
+    found = by_wave(estimate_cost(missing_spans(), windows(), RATES, TERMS))
     assert [found["all"][name] for name in COLUMNS] == [0, 0, 0, 0, 0, 0, None, None]
     assert found.keys() == {"all"}
 
@@ -171,29 +171,29 @@ def published(*rows: tuple[str, int, int, int]) -> pl.DataFrame:
 TRADES = published(("A", 100, 100, 2_000), ("B", 300, 300, 5_000))
 
 
-def test_published_spans_teach_ratios() -> None:
-    # the quotes of B are not there yet: its trades say nothing of quotes per trade
+def test_ratios_are_learned_from_published_spans() -> None:
+    # the quotes of B are missing, so its trades do not count for quotes per trade
     history = learn_ratios(TRADES, published(("A", 800, 200, 3_000)))
     assert history == LearnedRatios(8.0, 17.5, 15.0, 0.25, trades_spans=2, quotes_spans=1, paired_spans=1)
     known = choose_rates(history, ASSUMED)
     assert known.quotes_per_trade == (8.0, 1)
     assert known.bytes_per_trade == (17.5, 2)
     assert known.trades_per_bar == (50, 0)
-    table = estimate_cost(due(("quotes", "AH", 100, ["e"])), windows(("e", "AH", 100)), known, TERMS)
+    table = estimate_cost(missing_spans(("quotes", "AH", 100, ["e"])), windows(("e", "AH", 100)), known, TERMS)
     assert table["bytes"].to_list() == [100 * 8 * 0.25 * 15] * 2
 
 
-def test_what_teaches_nothing_leaves_the_assumptions() -> None:
+def test_assumptions_remain_without_data_to_learn_from() -> None:
     empty = published(("A", 0, 0, 900))
     assert learn_ratios(published(), published()) == NOTHING
     assert learn_ratios(empty, empty) == LearnedRatios(None, None, None, None, 1, 1, 1)
     assert choose_rates(learn_ratios(empty, empty), ASSUMED) == Rates((50, 0), (6, 0), (18, 0), (16, 0), (1, 0))  # type: ignore[arg-type]
     assert choose_rates(learn_ratios(TRADES, published()), ASSUMED) == RATES._replace(bytes_per_trade=(17.5, 2))
-    # no quotes at all to many trades is something learned
+    # no quotes for many trades is a valid ratio
     assert choose_rates(learn_ratios(TRADES, empty), ASSUMED).quotes_per_trade == (0, 1)
 
 
-def test_a_span_that_says_nothing_of_its_rows_teaches_nothing() -> None:
+def test_a_span_without_row_counts_is_ignored() -> None:
     silent = TRADES.with_columns(received=pl.when(pl.col("symbol") == "A").then("received"))
     assert learn_ratios(silent, published()).trades_spans == 1
 
@@ -209,12 +209,12 @@ def intervals(*rows: tuple[str, float, float]) -> pl.DataFrame:
 def test_trades_are_those_of_the_bars_inside() -> None:
     first = bars_from("2025-11-05 11:59", flat(5, transactions=None))
     bars = first.with_columns(transactions=pl.Series([1, 10, 100, None, 1_000]))
-    asked = intervals(("AEMD", 0, 3), ("AEMD", 1, 2), ("AEMD", 60, 63), ("OTHER", 0, 2), ("AEMD", 2, 3))
-    found = expect_trades(asked, bars, trades_per_bar=50.5)
-    # half open at both ends, null counts 50.5, no bar at all counts 50.5 a minute
+    given = intervals(("AEMD", 0, 3), ("AEMD", 1, 2), ("AEMD", 60, 63), ("OTHER", 0, 2), ("AEMD", 2, 3))
+    found = expect_trades(given, bars, trades_per_bar=50.5)
+    # intervals are half open; a null count and a minute without a bar count 50.5
     assert found["trades"].to_list() == [10 + 100 + 50.5, 100, 151.5, 101, 50.5]
     assert found["bars"].to_list() == [3, 1, 0, 0, 1]
-    assert found.drop("bars", "trades").equals(asked)
+    assert found.drop("bars", "trades").equals(given)
 
 
 def test_no_intervals_have_no_minutes() -> None:
@@ -238,7 +238,7 @@ RANKED = manifest_of(*(event(event_id=f"{symbol}{n}", symbol=symbol) for n, symb
         (99, True, [1, 3, 4]),
     ],
 )
-def test_a_trial_takes_the_best(best: int | None, one_per_symbol: bool, ranks: list[int]) -> None:
+def test_a_trial_selects_the_best_events(best: int | None, one_per_symbol: bool, ranks: list[int]) -> None:
     assert trial(RANKED, best, one_per_symbol)["rank"].to_list() == ranks
     assert trial(RANKED.reverse(), best, one_per_symbol)["rank"].to_list() == ranks
     assert trial(RANKED.clear(), best, one_per_symbol).is_empty()
@@ -246,7 +246,7 @@ def test_a_trial_takes_the_best(best: int | None, one_per_symbol: bool, ranks: l
 
 # ------------------------------------------------------------------------------------------------- gathering
 
-# two windows of AVLO that are one span, one of CRVO, and one of AVLO before the open, for which there are no bars
+# two windows of AVLO that form one span, one of CRVO, and one of AVLO before the open, for which there are no bars
 MANIFEST = manifest_of(
     event("2025-11-26 10:00", event_id="a1", symbol="AVLO"),
     event("2025-11-26 10:05", event_id="a2", symbol="AVLO"),
@@ -271,12 +271,12 @@ def tape(lake: Lake) -> TapeStore:
     return TapeStore(lake, "core", PARAMS)
 
 
-def planned(lake: Lake, **asked: Any) -> CapturePlan:
-    return Planner(tape(lake), ASSUMED, 5).plan(MANIFEST, **asked)
+def planned(lake: Lake, **options: Any) -> CapturePlan:
+    return Planner(tape(lake), ASSUMED, 5).plan(MANIFEST, **options)
 
 
 def put(lake: Lake) -> None:
-    """Publish the tape of AVLO's span after the open: three trades, of six quotes two kept."""
+    """Publish the tape of AVLO's span after the open: three trades, and two of six quotes."""
     lake.root.mkdir(exist_ok=True)
     seconds = [A_RTH.start + timedelta(seconds=second) for second in range(3)]
     certificate = {"requests": 1, "pages": 1, "retries": 0, "throttled": 0}
@@ -289,7 +289,7 @@ def _minimal(rows: pl.DataFrame, lake: Lake, kind: Any) -> pl.DataFrame:
     return rows.select(*tape(lake).schema(kind))
 
 
-def test_a_plan_of_a_lake_without_tape(lake: Lake) -> None:
+def test_plan_of_a_lake_without_tape(lake: Lake) -> None:
     with_bars(lake)
     plan = planned(lake)
     found = by_wave(plan.table)
@@ -306,7 +306,7 @@ def test_a_plan_of_a_lake_without_tape(lake: Lake) -> None:
     assert plan.free_bytes > 0
 
 
-def test_what_is_published_is_not_planned_again_but_learned_from(lake: Lake) -> None:
+def test_published_spans_are_not_planned_again_and_used_for_ratios(lake: Lake) -> None:
     with_bars(lake)
     put(lake)
     before = files_below(lake.root)
@@ -320,7 +320,7 @@ def test_what_is_published_is_not_planned_again_but_learned_from(lake: Lake) -> 
     assert files_below(lake.root) == before
 
 
-def test_trades_that_another_profile_holds_are_not_asked_for(lake: Lake) -> None:
+def test_trades_published_for_another_profile_are_not_requested(lake: Lake) -> None:
     with_bars(lake)
     before = by_wave(planned(lake).table)["RTH"]
     certificate = {"fetched_at": NOON.isoformat(), "requests": 1, "pages": 1, "received": 1}
@@ -328,10 +328,10 @@ def test_trades_that_another_profile_holds_are_not_asked_for(lake: Lake) -> None
         "trades", A_RTH, _minimal(trades_at(A_RTH.start), lake, "trades"), certificate
     )
     after = by_wave(planned(lake).table)["RTH"]
-    # trades and quotes of two spans; then the trades of one are there
+    # trades and quotes of two spans; then the trades of one are published
     assert (before["requests"], after["requests"]) == (4, 3)
     assert (after["trades_spans"], after["bytes"]) == (2, before["bytes"])
-    # the span of CRVO begins later, but its trades are nobody's: what is held is told by symbol
+    # the span of CRVO starts later, but no profile has its trades: copies are matched by symbol
     assert planned(lake, kinds=["trades"], pairs=[("CRVO", "RTH")]).table["requests"].to_list() == [1, 1]
 
 
@@ -346,17 +346,17 @@ def test_one_kind_and_some_partitions_can_be_planned(lake: Lake) -> None:
     assert planned(lake, pairs=[]).spans == 0
 
 
-def test_bars_that_cannot_be_read_are_named(lake: Lake) -> None:
+def test_unreadable_bars_are_named(lake: Lake) -> None:
     with_bars(lake)
     (lake.bars("AVLO") / "2025-11.parquet").write_bytes(b"no parquet")
     with pytest.raises(LakeError, match="bars"):
         planned(lake)
 
 
-def test_the_disk_must_hold_a_plan(lake: Lake) -> None:
+def test_the_disk_must_have_space_for_a_plan(lake: Lake) -> None:
     plan = planned(lake)
-    room = FreeDiskParams(check=True, keep_gb=0)
-    require_room(plan, room)
+    free_disk = FreeDiskParams(check=True, keep_gb=0)
+    require_room(plan, free_disk)
     assert free_bytes(lake.root / "deeper") > 0
     too_much = FreeDiskParams(check=True, keep_gb=1e6)
     with pytest.raises(
@@ -364,7 +364,7 @@ def test_the_disk_must_hold_a_plan(lake: Lake) -> None:
     ):
         require_room(plan, too_much)
     require_room(plan, FreeDiskParams(check=False, keep_gb=1e6))
-    # what has nothing to fetch needs no room
+    # a plan without downloads needs no space
     require_room(planned(lake, pairs=[]), too_much)
 
 
@@ -373,7 +373,7 @@ def test_the_disk_must_hold_a_plan(lake: Lake) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like a fresh clone whose lake has a manifest and bars; the environment is put back afterwards."""
+    """A folder like a fresh clone whose lake has a manifest and bars; the environment is restored afterwards."""
     folder = tmp_path / "home"
     shutil.copytree(REPOSITORY / "config", folder / "config")
     shutil.copy(REPOSITORY / "dagster.yaml", folder)
@@ -389,7 +389,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def config(home: Path, *changes: tuple[str, str]) -> str:
-    """Another configuration: the repository's with some texts replaced."""
+    """The shipped configuration with some texts replaced."""
     text = (home / "config" / "config.yaml").read_text()
     for old, new in changes:
         assert old in text
@@ -403,32 +403,32 @@ SLOW = ("requests_per_minute: null", "requests_per_minute: 0.001")
 
 
 @pytest.mark.usefixtures("home")
-def test_a_plan_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan"]) == 0
-    told = capsys.readouterr().out
-    assert "profile core: 4 events of 2 symbols in core_20251105_170000" in told
-    assert re.search(r"^  PM +1 +1 +1 +1 +2 +- +0\.06 +0\.057 +0\.057$", told, re.MULTILINE)
-    assert re.search(r"^  all +4 +4 +3 +3 +6 ", told, re.MULTILINE)
-    assert "no rate limit set" in told
-    assert "as counted by 25 minute bars; 10 bars have no count, 1 windows no bars: 50 per minute assumed" in told
-    assert "assumed: 6.00 quotes per trade, 18.00 bytes per trade, 16.00 bytes per quote kept, 100.0 % of the" in told
-    assert "learned" not in told
-    assert re.search(r"disk: needs 0\.00 GB and keeps 2.0 GB free, has [0-9.,]+ GB: enough", told)
-    assert "next: launch the backfill of wave PM of core / tape_trades in `smallcaps ui`" in told
+    output = capsys.readouterr().out
+    assert "profile core: 4 events of 2 symbols in core_20251105_170000" in output
+    assert re.search(r"^  PM +1 +1 +1 +1 +2 +- +0\.06 +0\.057 +0\.057$", output, re.MULTILINE)
+    assert re.search(r"^  all +4 +4 +3 +3 +6 ", output, re.MULTILINE)
+    assert "no rate limit set" in output
+    assert "as counted by 25 minute bars; 10 bars have no count, 1 windows no bars: 50 per minute assumed" in output
+    assert "assumed: 6.00 quotes per trade, 18.00 bytes per trade, 16.00 bytes per quote kept, 100.0 % of the" in output
+    assert "learned" not in output
+    assert re.search(r"disk: needs 0\.00 GB and keeps 2.0 GB free, has [0-9.,]+ GB: enough", output)
+    assert "next: launch the backfill of wave PM of core / tape_trades in `smallcaps ui`" in output
 
 
-def test_a_plan_says_what_it_learned_and_how_long_it_takes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_prints_measured_ratios_and_its_duration(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(new_lake(home / "lake"))
     assert main(["plan", "--config", config(home, SLOW)]) == 0
-    told = capsys.readouterr().out
-    assert "measured: 2.00 quotes per trade (from 1 spans)" in told
-    assert "assumed" not in told.partition("measured: ")[2]
-    assert "at 0.001 requests a minute" in told
-    assert re.search(r"^  PM .* 33\.33  ", told, re.MULTILINE)
-    assert re.search(r"^  all .* 66\.67 \(2\.8 days\)  ", told, re.MULTILINE)
+    output = capsys.readouterr().out
+    assert "measured: 2.00 quotes per trade (from 1 spans)" in output
+    assert "assumed" not in output.partition("measured: ")[2]
+    assert "at 0.001 requests a minute" in output
+    assert re.search(r"^  PM .* 33\.33  ", output, re.MULTILINE)
+    assert re.search(r"^  all .* 66\.67 \(2\.8 days\)  ", output, re.MULTILINE)
 
 
-def test_a_trial_of_one_wave_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_plan_of_a_trial_of_one_wave(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--profile", "core", "--wave", "RTH", "--best", "3", "--one-per-symbol", "--json"]
     assert main(["plan", *flags, "--config", config(home, SLOW)]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -445,7 +445,7 @@ def test_a_trial_of_one_wave_as_json(home: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("home")
-def test_the_best_are_chosen_before_the_wave(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_events_are_selected_before_the_wave(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--wave", "PM", "--best", "3", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["waves"][-1]["events"] == 0
@@ -453,21 +453,21 @@ def test_the_best_are_chosen_before_the_wave(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.usefixtures("home")
-def test_a_profile_without_a_manifest_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profile_without_a_manifest_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--profile", "plus"]) == 2
     assert "no manifest of profile plus yet. Materialize plus/manifest first." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_disk_that_is_too_small_is_refused_after_the_plan(
+def test_a_full_disk_is_an_error_after_the_plan_is_printed(
     form: list[str], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep = ("keep_gb: 2.0", "keep_gb: 1000000.0")
     assert main(["plan", *form, "--config", config(home, keep)]) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith(f"smallcaps plan: {home / 'lake'}: not enough disk.")
-    assert "capture.free_disk.check: false" in told.err
-    assert json.loads(told.out)["disk"]["enough"] is False if form else "GB: not enough" in told.out
+    output = capsys.readouterr()
+    assert output.err.startswith(f"smallcaps plan: {home / 'lake'}: not enough disk.")
+    assert "capture.free_disk.check: false" in output.err
+    assert json.loads(output.out)["disk"]["enough"] is False if form else "GB: not enough" in output.out
     unchecked = ("    check: true", "    check: false")
     assert main(["plan", *form, "--config", config(home, keep, unchecked)]) == 0
 
@@ -482,27 +482,29 @@ def vendor(home: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     close_client(load_settings(Path(file), {}).source)
 
 
-def test_the_vendor_is_asked_with_two_requests(vendor: str, gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+def test_checking_the_vendor_plan_takes_two_requests(
+    vendor: str, gate: Gate, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["plan", "--config", vendor]) == 0
-    assert gate.asked == []
+    assert gate.requests == []
     assert main(["plan", "--check", "--config", vendor]) == 0
-    assert [path for path, _ in gate.asked] == ["/v3/trades/CRVO", "/v3/quotes/CRVO"]
-    told = capsys.readouterr().out
-    assert "check of trades: allowed" in told
-    assert "check of quotes: allowed" in told
+    assert [path for path, _ in gate.requests] == ["/v3/trades/CRVO", "/v3/quotes/CRVO"]
+    output = capsys.readouterr().out
+    assert "check of trades: allowed" in output
+    assert "check of quotes: allowed" in output
 
 
-def test_nothing_is_asked_for_a_universe_above_the_limits(
+def test_no_request_is_sent_for_a_universe_above_the_limits(
     vendor: str, home: Path, gate: Gate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish_untyped(new_lake(home / "lake"), 20)
     assert main(["plan", "--config", vendor]) == 0
     assert main(["plan", "--check", "--config", vendor]) == 2
     assert "20 of 20 symbols (100.0 %) are of unknown type" in capsys.readouterr().err
-    assert gate.asked == []
+    assert gate.requests == []
 
 
-def test_a_plan_without_quotes_is_told_before_it_is_paid_for(
+def test_a_vendor_plan_without_quotes_is_reported_before_the_capture(
     vendor: str, gate: Gate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate.rule = lambda path, query: refusal(403, "upgrade your plan") if "quotes" in path else None  # noqa: ARG005
@@ -512,7 +514,7 @@ def test_a_plan_without_quotes_is_told_before_it_is_paid_for(
     assert "upgrade your plan" in check["quotes"]
 
 
-def test_a_key_that_is_missing_is_told(
+def test_a_missing_key_is_reported(
     vendor: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MASSIVE_API_KEY")
@@ -522,6 +524,6 @@ def test_a_key_that_is_missing_is_told(
 
 
 @pytest.mark.usefixtures("home")
-def test_nothing_to_fetch_is_nothing_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_request_is_sent_if_nothing_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--check", "--wave", "AH"]) == 0
     assert "check: nothing is left to fetch, no request was sent" in capsys.readouterr().out

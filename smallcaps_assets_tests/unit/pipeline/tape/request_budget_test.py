@@ -1,19 +1,19 @@
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 
 
-def test_without_a_number_everything_begins() -> None:
+def test_without_a_budget_every_item_starts() -> None:
     allowance = Allowance(None)
     assert list(allowance.admit(range(5))) == [0, 1, 2, 3, 4]
     assert not allowance.used_up
 
 
-def test_what_is_begun_sets_a_request_aside_before_it_is_done() -> None:
+def test_a_started_item_reserves_a_request() -> None:
     allowance = Allowance(2)
     assert list(allowance.admit(range(5))) == [0, 1]
     assert (allowance.spent, allowance.used_up) == (0, True)
 
 
-def test_requests_are_counted_as_they_were_over_several_kinds_of_work() -> None:
+def test_actual_requests_are_counted_over_several_kinds_of_work() -> None:
     allowance = Allowance(6, spent=1)
     trades = allowance.admit("ab")
     assert next(trades) == "a"

@@ -1,4 +1,4 @@
-"""Files of symbols that people make: what is understood, and every way in which one cannot be used."""
+"""Symbol files of users: accepted contents, and every reason for rejection."""
 
 from datetime import datetime
 from pathlib import Path
@@ -40,8 +40,8 @@ def test_every_known_column_is_read(tmp_path: Path) -> None:
     file = csv(tmp_path, WHOLE)
     assert file.rows.schema == pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
     aemd, na, off = file.rows.to_dicts()
-    told = {name: value for name, value in aemd.items() if value is not None}
-    assert told == {
+    values = {name: value for name, value in aemd.items() if value is not None}
+    assert values == {
         "symbol": "AEMD",
         "name": "Aethlon, Inc.",
         "ticker_type": "CS",
@@ -70,17 +70,17 @@ def test_every_known_column_is_read(tmp_path: Path) -> None:
         "symbol,note\n,\nAEMD,x\n , \nATRA,\n",
     ],
 )
-def test_what_means_nothing_changes_nothing(tmp_path: Path, content: str) -> None:
+def test_meaningless_values_are_ignored(tmp_path: Path, content: str) -> None:
     assert symbols(csv(tmp_path, content)) == ["AEMD", "ATRA"]
 
 
-def test_symbols_keep_their_letters_unless_they_are_all_small(tmp_path: Path) -> None:
+def test_symbols_keep_their_case_unless_all_are_lower_case(tmp_path: Path) -> None:
     file = csv(tmp_path, "symbol\naemd\nKIMpL\nbrk.b\n123\n")
     assert symbols(file) == ["AEMD", "KIMpL", "BRK.B", "123"]
     assert file.notes == ("2 lower-case symbols read as capitals: aemd, brk.b",)
 
 
-def test_what_is_left_aside_is_told(tmp_path: Path) -> None:
+def test_ignored_columns_and_rows_are_reported(tmp_path: Path) -> None:
     file = csv(tmp_path, "symbol,ticker_typ\nAEMD,CS\nATRA,CS\nAEMD,CS\naemd,CS\n")
     assert symbols(file) == ["AEMD", "ATRA"]
     assert file.rows["ticker_type"].null_count() == 2
@@ -117,14 +117,14 @@ def test_what_is_left_aside_is_told(tmp_path: Path) -> None:
         ('symbol\n"AEMD\n', "is not valid csv"),
     ],
 )
-def test_a_csv_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content: str | bytes, words: str) -> None:
+def test_an_unusable_csv_is_rejected_by_name(tmp_path: Path, content: str | bytes, words: str) -> None:
     with pytest.raises(InputError) as caught:
         csv(tmp_path, content)
     assert str(caught.value).startswith(str(tmp_path / "mine.csv"))
     assert words in str(caught.value)
 
 
-def test_a_parquet_file_is_read_as_a_csv_is(tmp_path: Path) -> None:
+def test_a_parquet_file_is_read_like_a_csv(tmp_path: Path) -> None:
     file = parquet(
         tmp_path,
         Ticker=["AEMD", " ATRA ", None, "OFF"],
@@ -155,15 +155,13 @@ def test_a_parquet_file_is_read_as_a_csv_is(tmp_path: Path) -> None:
         ({"symbol": [None, ""]}, "has no row"),
     ],
 )
-def test_a_parquet_file_that_cannot_be_used_is_refused_by_name(
-    tmp_path: Path, columns: dict[str, Any], words: str
-) -> None:
+def test_an_unusable_parquet_file_is_rejected_by_name(tmp_path: Path, columns: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=r"mine\.parquet: ") as caught:
         parquet(tmp_path, **columns)
     assert words in str(caught.value)
 
 
-def test_what_is_neither_csv_nor_parquet_is_refused(tmp_path: Path) -> None:
+def test_other_file_types_are_rejected(tmp_path: Path) -> None:
     for name, content, words in (
         ("mine.xlsx", b"PK", "symbols are read from a .csv or a .parquet file"),
         ("mine.parquet", b"symbol\nAEMD\n", "is not a parquet file"),

@@ -1,4 +1,4 @@
-"""Which symbols are followed, why others are not, and what is kept of those that are not any more."""
+"""Which symbols are followed, why others are not, and what is kept of symbols that left."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
-from smallcaps_assets.errors import InputError, MarketDataError, RequestRefused, VendorUnavailable
+from smallcaps_assets.errors import InputError, MarketDataError, RequestRejected, VendorUnavailable
 from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import publish_frame
@@ -54,8 +54,8 @@ def made(lake: Lake, client: MarketDataClient, as_of: date = DAY, **changes: Any
     return builder(lake, client, **changes).run(as_of).rows
 
 
-def told(universe: pl.DataFrame) -> dict[str, str | None]:
-    """Each symbol with the reason why it is not followed, None where it is."""
+def reasons_of(universe: pl.DataFrame) -> dict[str, str | None]:
+    """Each symbol with the reason why it is not followed, None if it is."""
     assert (universe["active"] == universe["reason"].is_null()).all()
     assert (universe["active"] == universe["excluded_by"].is_null()).all()
     return dict(universe.select("symbol", "reason").iter_rows())
@@ -65,13 +65,13 @@ def followed(universe: pl.DataFrame) -> list[str]:
     return universe.filter("active")["symbol"].to_list()
 
 
-def details_asked(gate: Gate) -> list[str]:
-    return sorted(path.removeprefix(DETAILS_OF) for path, _ in gate.asked if path.startswith(DETAILS_OF))
+def details_requested(gate: Gate) -> list[str]:
+    return sorted(path.removeprefix(DETAILS_OF) for path, _ in gate.requests if path.startswith(DETAILS_OF))
 
 
 @pytest.fixture
 def listings(gate: Gate) -> Listings:
-    """A list of tickers that the test writes itself, in place of the exchange's."""
+    """A list of tickers written by the test, in place of the exchange's."""
     written = Listings()
     gate.rule = written.reply
     return written
@@ -80,7 +80,7 @@ def listings(gate: Gate) -> Listings:
 # ------------------------------------------------------------------------------------------------- the vendor's list
 
 
-def test_the_vendors_list_with_reference_data(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_the_universe_has_the_vendors_list_and_reference_data(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client)
     assert universe.schema == UNIVERSE
     assert universe["symbol"].to_list() == sorted(gate.exchange._market.symbols())
@@ -94,24 +94,24 @@ def test_the_vendors_list_with_reference_data(lake: Lake, client: MarketDataClie
     assert (avlo["market_cap_usd"], avlo["market_cap_date"]) == (details["market_cap"], DAY)
     assert (avlo["first_seen"], avlo["last_seen"]) == (DAY, DAY)
     assert UniverseStore(lake).read().equals(universe)
-    (listing,) = [query for path, query in gate.asked if path == TICKERS]
+    (listing,) = [query for path, query in gate.requests if path == TICKERS]
     assert (listing["market"], listing["active"]) == ("stocks", "true")
     assert "type" not in listing, "who is of another type has a row with the reason"
 
 
-def test_the_same_question_is_asked_once(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_the_same_request_is_sent_once(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client)
     before = files_below(lake.root)
-    gate.asked.clear()
+    gate.requests.clear()
     assert builder(lake, client).run(DAY).rows.equals(universe)
     limits = default_settings().universe.limits.model_dump() | {"max_large_cap_share": 0.5}
     again = builder(lake, client, limits=limits).run(DAY)
     assert again.rows.equals(universe)
     assert (again.added, again.left) == ([], [])
-    assert gate.asked == []
+    assert gate.requests == []
     assert files_below(lake.root) == before
     made(lake, client, date(2025, 12, 2))
-    assert gate.asked
+    assert gate.requests
 
 
 LISTED = (
@@ -125,12 +125,12 @@ LISTED = (
 )
 
 
-def test_every_symbol_that_is_listed_has_a_row_and_whoever_is_left_out_a_reason(
+def test_every_listed_symbol_has_a_row_and_every_excluded_one_a_reason(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     listings.rows = [*LISTED]
     universe = made(lake, client)
-    assert told(universe) == {
+    assert reasons_of(universe) == {
         "ADR": "type ADRC",
         "CON": "cannot name a folder on every system",
         "ELSE": "exchange LTSE",
@@ -141,8 +141,8 @@ def test_every_symbol_that_is_listed_has_a_row_and_whoever_is_left_out_a_reason(
     }
     by = dict(universe.select("symbol", "excluded_by").iter_rows())
     assert (by["ADR"], by["CON"], by["ELSE"]) == ("type", "symbol", "exchange")
-    assert details_asked(gate) == ["GOOD"], "who is excluded for nothing costs nothing"
-    (floats,) = [query for path, query in gate.asked if path == "/stocks/vX/float"]
+    assert details_requested(gate) == ["GOOD"], "an excluded symbol costs no request"
+    (floats,) = [query for path, query in gate.requests if path == "/stocks/vX/float"]
     assert floats["ticker.any_of"] == "GOOD"
 
 
@@ -163,15 +163,15 @@ def test_filters_by_type_and_exchange(
     assert followed(made(lake, client, max_market_cap_usd=None, **changes)) == expected
 
 
-def test_filters_by_price_take_one_request_and_pass_whoever_did_not_trade(
+def test_price_filters_take_one_request_and_keep_symbols_without_trades(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     listings.rows = [ticker(symbol) for symbol in ("CENT", "DEAR", "ONE", "TEN", "STILL")]
     listings.closes = {"CENT": 0.4, "DEAR": 10.01, "ONE": 1.0, "TEN": 10.0}
-    assert all(reason is None for reason in told(made(lake, client, max_market_cap_usd=None)).values())
-    assert not [path for path, _ in gate.asked if "grouped" in path]
+    assert all(reason is None for reason in reasons_of(made(lake, client, max_market_cap_usd=None)).values())
+    assert not [path for path, _ in gate.requests if "grouped" in path]
     universe = made(lake, client, min_price_usd=1.0, max_price_usd=10.0, max_market_cap_usd=None)
-    assert told(universe) == {
+    assert reasons_of(universe) == {
         "CENT": "price 0.4 below 1",
         "DEAR": "price 10.01 above 10",
         "ONE": None,
@@ -180,31 +180,29 @@ def test_filters_by_price_take_one_request_and_pass_whoever_did_not_trade(
     }
     assert universe["excluded_by"].drop_nulls().to_list() == ["price", "price"]
     assert dict(universe.select("symbol", "price_usd").iter_rows())["STILL"] is None
-    (grouped,) = [path for path, _ in gate.asked if "grouped" in path]
+    (grouped,) = [path for path, _ in gate.requests if "grouped" in path]
     assert grouped.endswith(f"/{DAY}"), "the last session that is over"
 
 
-def test_prices_are_the_closes_of_the_exchange(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_prices_are_the_last_closes(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client, min_price_usd=0.01, max_market_cap_usd=None)
     market = gate.exchange._market
     closes = [market.daily(symbol, DAY, DAY)["close"].item() for symbol in universe["symbol"]]
     assert universe["price_usd"].to_list() == closes
 
 
-def test_a_market_cap_above_the_limit_excludes_and_the_limit_itself_does_not(
-    lake: Lake, client: MarketDataClient, listings: Listings
-) -> None:
+def test_the_market_cap_limit_is_inclusive(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
     listings.rows = [ticker(symbol) for symbol in ("EDGE", "HUGE", "NONE", "OVER")]
     listings.caps = {"EDGE": 2e9, "OVER": 2.004e9, "HUGE": 5.1e9}
     universe = made(lake, client)
-    assert told(universe) == {
+    assert reasons_of(universe) == {
         "EDGE": None,
         "HUGE": "market cap 5.1 B above 2 B",
         "NONE": None,
         "OVER": "market cap 2.004 B above 2 B",
     }
     strict = made(lake, client, unknown_market_cap="exclude")
-    assert told(strict)["NONE"] == "market cap unknown"
+    assert reasons_of(strict)["NONE"] == "market cap unknown"
     assert strict.filter(symbol="NONE")["excluded_by"].item() == "market_cap"
 
 
@@ -213,10 +211,10 @@ def test_a_ticker_without_details_counts_as_unknown(
 ) -> None:
     listings.rows = [ticker("KNOWN"), ticker("GONE")]
     listings.unknown = {"GONE"}
-    assert told(made(lake, client)) == {"GONE": None, "KNOWN": None}
-    gate.asked.clear()
+    assert reasons_of(made(lake, client)) == {"GONE": None, "KNOWN": None}
+    gate.requests.clear()
     made(lake, client, date(2025, 12, 2))
-    assert details_asked(gate) == [], "that nobody knows it is an answer too"
+    assert details_requested(gate) == [], "not found is an answer too"
 
 
 def test_delisted_symbols_are_followed_to_their_last_day(
@@ -231,10 +229,10 @@ def test_delisted_symbols_are_followed_to_their_last_day(
         ticker("OLD", active=False, delisted_utc="2019-05-01T00:00:00Z"),
         ticker("WHEN", active=False),
     ]
-    assert set(told(made(lake, client))) == {"AGAIN", "LIVE"}
-    gate.asked.clear()
+    assert set(reasons_of(made(lake, client))) == {"AGAIN", "LIVE"}
+    gate.requests.clear()
     universe = made(lake, client, include_delisted=True)
-    assert told(universe) == {
+    assert reasons_of(universe) == {
         "AGAIN": None,
         "LATE": None,
         "LIVE": None,
@@ -242,20 +240,22 @@ def test_delisted_symbols_are_followed_to_their_last_day(
         "WHEN": "delisted, the vendor gives no date",
     }
     assert UniverseStore(lake).followed() == {"AGAIN": date.max, "LATE": date(2025, 11, 18), "LIVE": date.max}
-    # on the day of its delisting the vendor does not know a symbol any more
-    assert [query["date"] for path, query in gate.asked if path == f"{DETAILS_OF}LATE"] == ["2025-11-17"]
-    gate.asked.clear()
+    # on the day of its delisting the vendor no longer lists a symbol
+    assert [query["date"] for path, query in gate.requests if path == f"{DETAILS_OF}LATE"] == ["2025-11-17"]
+    gate.requests.clear()
     made(lake, client, date(2026, 12, 1), include_delisted=True)
-    assert details_asked(gate) == ["AGAIN", "LIVE"], "what was, does not age"
+    assert details_requested(gate) == ["AGAIN", "LIVE"], "past symbols do not expire"
 
 
-def test_symbols_that_differ_only_in_case_are_refused(lake: Lake, client: MarketDataClient) -> None:
+def test_symbols_that_differ_only_in_case_are_rejected(lake: Lake, client: MarketDataClient) -> None:
     with pytest.raises(InputError, match="KIMPL, KIMpL differ only in case"):
         made(lake, client, symbols=["KIMpL", "KIMPL"], reference_data=False)
     assert not files_below(lake.root)
 
 
-def test_no_symbol_at_all_is_refused_and_told_why(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
+def test_an_empty_universe_is_rejected_with_the_reason(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
     listings.rows = [ticker(symbol) for symbol in "ABCD"]
     with pytest.raises(InputError, match="no usable symbol: of 4 listed, 4 by type are excluded"):
         made(lake, client, ticker_types=["WARRANT"])
@@ -264,10 +264,10 @@ def test_no_symbol_at_all_is_refused_and_told_why(lake: Lake, client: MarketData
         made(lake, client)
 
 
-# ---------------------------------------------------------------------------------- what is asked, and asked again
+# ------------------------------------------------------------------------------------- requests and their repetition
 
 
-def test_market_caps_are_asked_for_again_when_they_are_too_old(
+def test_market_caps_are_requested_again_when_they_are_too_old(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     listings.rows = [ticker("A"), ticker("B")]
@@ -275,34 +275,34 @@ def test_market_caps_are_asked_for_again_when_they_are_too_old(
     made(lake, client, market_cap_max_age_days=7)
     listings.rows.append(ticker("C"))
     listings.caps |= {"A": 3e9, "C": 1e6}
-    gate.asked.clear()
+    gate.requests.clear()
     assert followed(made(lake, client, date(2025, 12, 5), market_cap_max_age_days=7)) == ["A", "B", "C"]
-    assert details_asked(gate) == ["C"]
-    gate.asked.clear()
-    # of the seven days an answer on A lasts four, on B six
+    assert details_requested(gate) == ["C"]
+    gate.requests.clear()
+    # an answer is valid for four of the seven days for A, for six for B
     universe = made(lake, client, date(2025, 12, 6), market_cap_max_age_days=7)
-    assert details_asked(gate) == ["A"]
-    assert told(universe)["A"] == "market cap 3 B above 2 B"
+    assert details_requested(gate) == ["A"]
+    assert reasons_of(universe)["A"] == "market cap 3 B above 2 B"
     assert universe["market_cap_date"].to_list() == [date(2025, 12, 6), DAY, date(2025, 12, 5)]
-    gate.asked.clear()
+    gate.requests.clear()
     made(lake, client, date(2025, 12, 8), market_cap_max_age_days=7)
-    assert details_asked(gate) == ["B"]
+    assert details_requested(gate) == ["B"]
 
 
-def test_market_caps_of_one_night_are_due_again_on_many(
+def test_market_caps_of_one_night_expire_on_different_days(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     symbols = [f"S{number:03}" for number in range(64)]
     listings.rows = [ticker(symbol) for symbol in symbols]
     made(lake, client)
-    asked = []
+    requested = []
     for days in (15, 20, 25, 30, 31):
-        gate.asked.clear()
+        gate.requests.clear()
         made(lake, client, DAY + timedelta(days=days))
-        asked.append(details_asked(gate))
-    assert asked[0] == [], "nobody is asked about before half of the thirty days"
-    assert all(0 < len(some) < 48 for some in asked[1:4])
-    assert sorted({symbol for some in asked for symbol in some}) == symbols, "everybody was, after all of them"
+        requested.append(details_requested(gate))
+    assert requested[0] == [], "no request before half of the thirty days"
+    assert all(0 < len(some) < 48 for some in requested[1:4])
+    assert sorted({symbol for some in requested for symbol in some}) == symbols, "every symbol was requested in the end"
 
 
 @pytest.mark.parametrize("broken", [refusal(500), refusal(400), Reply(200, {}, b"<html>")])
@@ -314,17 +314,19 @@ def test_one_symbol_without_a_usable_answer_does_not_stop_the_others(
     gate.rule = lambda path, query: broken if path == f"{DETAILS_OF}BAD" else listings.reply(path, query)
     log: list[str] = []
     universe = builder(lake, client, log).run(DAY).rows
-    assert told(universe) == {"BAD": None, "GOOD": None}
+    assert reasons_of(universe) == {"BAD": None, "GOOD": None}
     assert universe["market_cap_usd"].to_list() == [None, 1e9]
     assert [line for line in log if line.startswith("BAD: type and market cap are unchanged or unknown")]
     gate.rule = listings.reply
-    gate.asked.clear()
-    assert told(made(lake, client))["BAD"] == "market cap 3 B above 2 B", "it was no answer: asked again the same day"
-    assert details_asked(gate) == ["BAD"]
+    gate.requests.clear()
+    assert reasons_of(made(lake, client))["BAD"] == "market cap 3 B above 2 B", (
+        "it was not an answer: requested again the same day"
+    )
+    assert details_requested(gate) == ["BAD"]
 
 
 @pytest.mark.parametrize("case", [(400, 70, 7), (400, 10, 5), (503, 70, 5), (401, 10, 0)])
-def test_a_few_symbols_may_go_without_a_usable_answer_and_not_one_more(
+def test_the_number_of_symbols_without_a_usable_answer_is_limited(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings, case: tuple[int, int, int]
 ) -> None:
     status, symbols, few = case
@@ -340,7 +342,7 @@ def test_a_few_symbols_may_go_without_a_usable_answer_and_not_one_more(
     assert followed(made(lake, client)) == names
 
 
-def test_a_run_that_broke_off_goes_on_where_it_stopped(
+def test_an_interrupted_run_continues_where_it_stopped(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     symbols = [f"S{number:03}" for number in range(3 * BATCH)]
@@ -358,9 +360,9 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(
     kept = set(UniverseStore(lake).details()["symbol"])
     assert len(kept) >= 2 * BATCH - 2, "all but what was under way"
     gate.rule = listings.reply
-    gate.asked.clear()
+    gate.requests.clear()
     assert followed(made(lake, client)) == symbols
-    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
+    assert details_requested(gate) == [symbol for symbol in symbols if symbol not in kept]
 
 
 # builds the universe of a lake, in a process that can be killed
@@ -378,7 +380,8 @@ builder(Lake(Path(sys.argv[1])), client).run(DAY)
 """
 
 
-def test_a_killed_run_goes_on_where_it_stopped(
+@pytest.mark.slow
+def test_a_killed_run_continues_where_it_stopped(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     symbols = [f"S{number:03}" for number in range(3 * BATCH)]
@@ -393,19 +396,19 @@ def test_a_killed_run_goes_on_where_it_stopped(
     gate.rule = killing
     command = [sys.executable, "-c", ALONE, str(lake.root), gate.base_url]
     running.append(subprocess.Popen(command, stderr=subprocess.PIPE))
-    _, said = running[0].communicate(timeout=120)
-    assert not lake.universe.exists(), said
-    assert symbols[-1] in details_asked(gate), said
+    _, error = running[0].communicate(timeout=120)
+    assert not lake.universe.exists(), error
+    assert symbols[-1] in details_requested(gate), error
     kept = set(UniverseStore(lake).details()["symbol"])
     assert len(kept) in (BATCH, 2 * BATCH, 3 * BATCH)
     assert len(kept) >= 3 * BATCH - BATCH - 2, "all but a batch and what was under way"
     gate.rule = listings.reply
-    gate.asked.clear()
+    gate.requests.clear()
     assert followed(made(lake, client)) == symbols
-    assert details_asked(gate) == [symbol for symbol in symbols if symbol not in kept]
+    assert details_requested(gate) == [symbol for symbol in symbols if symbol not in kept]
 
 
-def test_details_of_another_source_are_not_taken(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
+def test_details_of_another_source_are_not_used(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
     listings.rows = [ticker("A")]
     made(lake, client)
     lake.universe.unlink()
@@ -420,17 +423,17 @@ def test_a_plan_without_details_costs_one_request_and_counts_as_unknown(
     gate.rule = lambda path, query: refusal(403) if path.startswith(DETAILS_OF) else listings.reply(path, query)
     log: list[str] = []
     assert len(followed(builder(lake, client, log).run(DAY).rows)) == 8
-    assert len(details_asked(gate)) == 1
+    assert len(details_requested(gate)) == 1
     assert any("types and market caps of 8 symbols count as unknown" in line for line in log)
 
 
-def test_without_the_filter_no_market_cap_is_asked_for(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_without_the_filter_no_market_cap_is_requested(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client, max_market_cap_usd=None)
-    assert details_asked(gate) == []
+    assert details_requested(gate) == []
     assert universe["market_cap_usd"].null_count() == 4
 
 
-def test_a_plan_without_reference_data_leaves_it_unknown_and_says_so(
+def test_a_plan_without_reference_data_leaves_it_unknown_and_reports_it(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     gate.rule = lambda path, query: refusal(403) if path.startswith("/stocks/") else None  # noqa: ARG005
@@ -450,19 +453,19 @@ def test_a_plan_without_reference_data_leaves_it_unknown_and_says_so(
         ("/stocks/v1/short-interest", "days_to_cover"),
     ],
 )
-def test_what_the_plan_denied_is_asked_for_again_once_it_is_in_it(
+def test_denied_data_are_requested_again_once_the_plan_includes_them(
     lake: Lake, client: MarketDataClient, gate: Gate, denied: str, column: str
 ) -> None:
     gate.rule = lambda path, query: refusal(403) if path.startswith(denied) else None  # noqa: ARG005
     assert made(lake, client, min_price_usd=0.01)[column].null_count() == 4
     gate.rule = lambda path, query: None  # noqa: ARG005
     assert made(lake, client, min_price_usd=0.01)[column].null_count() < 4
-    gate.asked.clear()
+    gate.requests.clear()
     made(lake, client, min_price_usd=0.01)
-    assert gate.asked == []
+    assert gate.requests == []
 
 
-def test_what_the_plan_has_is_known_also_where_the_other_is_not_in_it(
+def test_included_reference_data_are_used_if_others_are_denied(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     whole = made(new_lake(lake.root.with_name("whole")), client)
@@ -476,40 +479,61 @@ def test_what_the_plan_has_is_known_also_where_the_other_is_not_in_it(
     assert without_float["days_to_cover"].to_list() == whole["days_to_cover"].to_list()
 
 
-def test_a_list_that_cannot_be_had_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_a_symbol_with_a_bad_answer_is_unknown_and_requested_again(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    whole = made(Lake(lake.root.with_name("whole")), client)
+    (known, *_) = whole.filter(pl.col("float_shares").is_not_null())["symbol"]
+
+    def bad_for_one(path: str, query: Mapping[str, str]) -> Reply | None:
+        is_bad = path.endswith("/float") and known in query["ticker.any_of"].split(",")
+        return Reply(200, {}, b'{"status": "OK", "results": [{"ticker": 7}]}') if is_bad else None
+
+    gate.rule = bad_for_one
+    log: list[str] = []
+    spoiled = builder(lake, client, log).run(DAY).rows
+    assert spoiled.filter(symbol=known)["float_shares"].to_list() == [None]
+    others = pl.col("symbol") != known
+    assert spoiled.filter(others)["float_shares"].to_list() == whole.filter(others)["float_shares"].to_list()
+    assert f"float_shares of {known} count as unknown: the vendor's answer for them is bad" in log
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    assert made(lake, client)["float_shares"].to_list() == whole["float_shares"].to_list()
+
+
+def test_a_failed_request_for_the_list_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     made(lake, client)
     before = files_below(lake.root)
     gate.rule = lambda path, query: refusal(400)  # noqa: ARG005
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRejected):
         made(lake, client, date(2025, 12, 2))
     assert files_below(lake.root) == before
 
 
-# ------------------------------------------------------------------------------------------------- who a person named
+# ------------------------------------------------------------------------------------------ symbols named by the user
 
 
-def test_symbols_that_are_named_need_no_list(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+def test_named_symbols_need_no_list(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     universe = made(lake, client, symbols=["CRVO", "AVLO", "CRVO"], reference_data=False)
-    assert gate.asked == []
+    assert gate.requests == []
     assert universe["symbol"].to_list() == ["AVLO", "CRVO"]
     assert universe["float_shares"].null_count() == 2
 
 
-def test_symbols_that_are_named_are_followed_whatever_they_are_and_known_for_what_they_are(
+def test_named_symbols_are_followed_regardless_of_filters_and_have_their_details(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     listings.rows = [ticker("AAPL"), ticker("SPY", type="ETF", primary_exchange="ARCX")]
     listings.caps = {"AAPL": 3.4e12}
     listings.unknown = {"TYPO"}
     universe = made(lake, client, symbols=["spy", "AAPL", "TYPO"])
-    assert told(universe) == {"AAPL": None, "SPY": None, "TYPO": None}
+    assert reasons_of(universe) == {"AAPL": None, "SPY": None, "TYPO": None}
     assert universe["ticker_type"].to_list() == ["CS", "ETF", None]
     assert universe["market_cap_usd"].to_list() == [3.4e12, None, None]
     assert universe["primary_exchange"].to_list() == ["XNAS", "ARCX", None]
-    assert not [path for path, _ in gate.asked if path == TICKERS]
+    assert not [path for path, _ in gate.requests if path == TICKERS]
 
 
-def test_a_file_is_asked_about_only_where_it_does_not_say(
+def test_only_values_missing_in_the_file_are_requested(
     lake: Lake, client: MarketDataClient, gate: Gate, listings: Listings
 ) -> None:
     listings.rows = [ticker("AEMD"), ticker("ATRA", type="ADRC"), ticker("BNRX")]
@@ -519,46 +543,46 @@ def test_a_file_is_asked_about_only_where_it_does_not_say(
         "AEMD,CS,5e6,1000000,yes\nATRA,CS,,,\nBNRX,,9e6,,\nCRVO,,,,no\nA|B,,,,\n"
     )
     universe = made(lake, client, file="mine.csv")
-    assert told(universe) == {
+    assert reasons_of(universe) == {
         "A|B": "cannot name a folder on every system",
         "AEMD": None,
         "ATRA": None,
         "BNRX": None,
         "CRVO": "inactive in mine.csv",
     }
-    assert details_asked(gate) == ["ATRA", "BNRX"]
+    assert details_requested(gate) == ["ATRA", "BNRX"]
     rows = universe.filter("active").select("symbol", "ticker_type", "market_cap_usd", "market_cap_date").rows()
     assert rows == [("AEMD", "CS", 5e6, DAY), ("ATRA", "CS", 7e6, DAY), ("BNRX", "CS", 9e6, DAY)]
-    (floats,) = [query for path, query in gate.asked if path == "/stocks/vX/float"]
+    (floats,) = [query for path, query in gate.requests if path == "/stocks/vX/float"]
     assert floats["ticker.any_of"] == "ATRA,BNRX"
     assert universe.filter(symbol="AEMD")["float_shares"].item() == 1e6
 
 
-def test_a_file_that_is_edited_is_read_again_and_one_that_is_not_costs_nothing(
+def test_an_edited_file_is_read_again_and_an_unchanged_one_costs_no_request(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
     file = lake.root.parent / "mine.csv"
     file.write_text("ticker\nAVLO\nBNRX\n")
     made(lake, client, file="mine.csv")
-    gate.asked.clear()
+    gate.requests.clear()
     assert builder(lake, client, file="mine.csv").run(DAY).added == []
-    assert gate.asked == []
+    assert gate.requests == []
     file.write_text("ticker\nAVLO\nCRVO\n")
     again = builder(lake, client, file="mine.csv").run(DAY)
     assert (again.added, again.left) == (["CRVO"], ["BNRX"])
-    assert told(again.rows) == {"AVLO": None, "BNRX": "no longer in mine.csv", "CRVO": None}
-    assert details_asked(gate) == ["CRVO"]
+    assert reasons_of(again.rows) == {"AVLO": None, "BNRX": "no longer in mine.csv", "CRVO": None}
+    assert details_requested(gate) == ["CRVO"]
 
 
-def test_a_file_that_is_gone_is_named(lake: Lake, client: MarketDataClient) -> None:
+def test_a_missing_file_is_named(lake: Lake, client: MarketDataClient) -> None:
     with pytest.raises(InputError, match=r"mine\.csv: cannot be read .*Correct universe\.file"):
         made(lake, client, file="mine.csv")
 
 
-# ------------------------------------------------------------------------------------------------- coming and going
+# ------------------------------------------------------------------------------------------ symbols that join and leave
 
 
-def test_a_symbol_that_left_stays_inactive_with_the_reason_and_may_come_back(
+def test_a_symbol_that_left_stays_inactive_with_a_reason_and_may_return(
     lake: Lake, client: MarketDataClient, listings: Listings
 ) -> None:
     listings.rows = [ticker("A"), ticker("B")]
@@ -567,24 +591,22 @@ def test_a_symbol_that_left_stays_inactive_with_the_reason_and_may_come_back(
     listings.rows = [ticker("A")]
     left = builder(lake, client).run(date(2025, 12, 2))
     assert (left.added, left.left) == ([], ["B"])
-    assert told(left.rows) == {"A": None, "B": "no longer listed"}
+    assert reasons_of(left.rows) == {"A": None, "B": "no longer listed"}
     assert left.rows["excluded_by"].to_list() == [None, "gone"]
     assert left.rows.select("first_seen", "last_seen").rows() == [(DAY, date(2025, 12, 2)), (DAY, DAY)]
     listings.rows = [ticker("B"), ticker("C")]
     back = builder(lake, client).run(date(2025, 12, 3))
     assert (back.added, back.left) == (["B", "C"], ["A"])
-    assert told(back.rows) == {"A": "no longer listed", "B": None, "C": None}
+    assert reasons_of(back.rows) == {"A": "no longer listed", "B": None, "C": None}
     assert back.rows["first_seen"].to_list() == [DAY, DAY, date(2025, 12, 3)]
 
 
-def test_whoever_is_excluded_keeps_the_reference_data_that_events_were_found_with(
-    lake: Lake, client: MarketDataClient
-) -> None:
+def test_excluded_symbols_keep_the_reference_data_used_for_their_events(lake: Lake, client: MarketDataClient) -> None:
     before = made(lake, client)
     largest = before.sort("market_cap_usd")["symbol"][-1]
     caps = before["market_cap_usd"].sort()
     after = made(lake, client, max_market_cap_usd=(caps[-2] + caps[-1]) / 2)
-    assert told(after)[largest] is not None
+    assert reasons_of(after)[largest] is not None
     assert after.select(*REFERENCE).equals(before.select(*REFERENCE))
     assert before.filter(symbol=largest)["float_shares"].item() is not None
 
@@ -599,7 +621,7 @@ def test_a_universe_of_an_earlier_version_is_read(lake: Lake, client: MarketData
     assert followed(made(lake, client, symbols=["AVLO"])) == ["AVLO"]
 
 
-def test_data_of_another_source_does_not_enter(lake: Lake, client: MarketDataClient) -> None:
+def test_data_of_another_source_are_rejected(lake: Lake, client: MarketDataClient) -> None:
     made(lake, client)
     before = files_below(lake.root)
     with pytest.raises(InputError, match=r"holds data of another source .*seed 7, not simulated market, seed 8"):
@@ -615,7 +637,7 @@ def payable(lake: Lake, **limits: Any) -> None:
     require_payable(UniverseStore(lake), load_settings(overrides=changes))
 
 
-def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
+def test_paid_work_stops_if_too_many_are_large_caps(lake: Lake, client: MarketDataClient, listings: Listings) -> None:
     symbols = [f"S{number:02}" for number in range(38)]
     listings.rows = [ticker(symbol) for symbol in (*symbols, "AAPL", "MSFT")]
     listings.caps = dict.fromkeys(symbols, 1e9) | {"AAPL": 3.4e12, "MSFT": 3.1e12, "S00": BIG - 1}
@@ -635,17 +657,17 @@ def test_nothing_is_paid_for_when_too_many_are_large(lake: Lake, client: MarketD
         payable(lake, large_cap_usd=BIG - 1)
 
 
-def test_nothing_is_paid_for_when_too_many_are_of_unknown_type(lake: Lake, client: MarketDataClient) -> None:
+def test_paid_work_stops_if_too_many_are_of_unknown_type(lake: Lake, client: MarketDataClient) -> None:
     symbols = [f"S{number:02}" for number in range(20)]
     made(lake, client, symbols=symbols, reference_data=False)
     with pytest.raises(InputError, match=r"20 of 20 symbols \(100\.0 %\) are of unknown type.*such as S00, S01, S02"):
         payable(lake)
     payable(lake, max_unknown_type_share=1.0, max_unknown_market_cap_share=1.0)
     made(lake, client, symbols=symbols[:19], reference_data=False)
-    payable(lake)  # too few to judge; S19 left, and counts no more
+    payable(lake)  # too few to judge; S19 left and no longer counts
 
 
-def test_nothing_is_paid_for_when_too_many_are_of_unknown_market_cap(
+def test_paid_work_stops_if_too_many_market_caps_are_unknown(
     lake: Lake, client: MarketDataClient, listings: Listings
 ) -> None:
     symbols = [f"S{number:02}" for number in range(20)]
@@ -676,10 +698,12 @@ def test_a_lake_without_a_universe_is_not_judged(lake: Lake) -> None:
         ({"kind": "vendor"}, False),
     ],
 )
-def test_data_of_different_sources_never_meet_in_a_lake(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
+def test_data_of_different_sources_are_never_mixed_in_a_lake(
+    tmp_path: Path, changes: dict[str, Any], same: bool
+) -> None:
     store = UniverseStore(Lake(tmp_path))
-    own = load_settings(overrides={"source": {"embedded": {"seed": 7}}}).source
-    store.replace(UNIVERSE.to_frame(), {"as_of": "", "settings": "", "source": source_identity(own)})
+    source = load_settings(overrides={"source": {"embedded": {"seed": 7}}}).source
+    store.replace(UNIVERSE.to_frame(), {"as_of": "", "settings": "", "source": source_identity(source)})
     other = load_settings(overrides={"source": changes}).source
     if same:
         require_same_source(store, other)
@@ -689,11 +713,11 @@ def test_data_of_different_sources_never_meet_in_a_lake(tmp_path: Path, changes:
 
 
 @pytest.mark.parametrize(
-    ("changes", "refused"),
+    ("changes", "rejected"),
     [({}, True), ({"embedded": {"replay": "somewhere"}}, False), ({"kind": "vendor"}, False)],
 )
-def test_what_was_imported_never_meets_a_simulated_market(
-    tmp_path: Path, changes: dict[str, Any], refused: bool
+def test_imported_data_are_never_mixed_with_a_simulated_market(
+    tmp_path: Path, changes: dict[str, Any], rejected: bool
 ) -> None:
     store = UniverseStore(Lake(tmp_path))
     kinds: list[ImportKind] = ["windows", "bars", "bars"]
@@ -701,14 +725,14 @@ def test_what_was_imported_never_meets_a_simulated_market(
         record_import(store.lake, kind)
     source = load_settings(overrides={"source": changes}).source
     require_real(store, source, "events")
-    if refused:
+    if rejected:
         with pytest.raises(InputError, match="imported bars, windows of a real market, not simulated market, seed"):
             require_same_source(store, source)
     else:
         require_same_source(store, source)
 
 
-def test_the_vendor_is_one_under_both_its_names_and_no_other() -> None:
+def test_both_domains_of_the_vendor_are_the_same_source() -> None:
     def named(url: str) -> str:
         return source_identity(load_settings(overrides={"source": {"kind": "vendor", "base_url": url}}).source)
 

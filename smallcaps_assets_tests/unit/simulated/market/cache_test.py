@@ -20,7 +20,7 @@ def test_the_least_recently_used_leave_first():
     assert cache.cached_bytes <= 10
 
 
-def test_what_is_larger_than_the_cache_is_given_and_not_held():
+def test_values_larger_than_the_cache_are_returned_but_not_cached():
     cache = ByteCache(10, len)
     assert len(cache.get("big", lambda: b"x" * 11)) == 11
     assert cache.cached_bytes == 0

@@ -154,8 +154,8 @@ def vwap_break(day: Day, i: int, sign: int) -> bool:
     first = i
     while first > 0 and _beyond_vwap(day, first - 1, sign):
         first -= 1
-    held = [j for j in range(first, i + 1) if _vwap_holds(day, j, first, sign)]
-    return bool(held) and held[0] == i
+    holding = [j for j in range(first, i + 1) if _vwap_holds(day, j, first, sign)]
+    return bool(holding) and holding[0] == i
 
 
 def _vwap_holds(day: Day, i: int, first: int, sign: int) -> bool:

@@ -103,7 +103,7 @@ def test_a_day_is_the_same_for_ever(market):
     assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN_QUOTES
 
 
-def test_a_day_does_not_depend_on_the_range_asked(market):
+def test_a_day_does_not_depend_on_the_requested_range(market):
     first, last = date(2025, 11, 3), date(2025, 11, 14)
     whole = SimulatedMarket(clock=at(LATER)).bars("NA", first, last)
     days = pl.concat([market.bars("NA", day, day) for day in trading_dates(first, last)])
@@ -220,6 +220,7 @@ def test_the_minute_that_ends_now_is_complete():
     assert bars["timestamp"].max() == datetime(2025, 11, 13, 15, 29, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_ordinary_days_are_ordinary(market, month):
     bars = pl.concat([market.bars(symbol, *month) for symbol in market.symbols()])
     days = (
@@ -273,7 +274,7 @@ def test_names_are_unique_and_safe_for_any_count():
 
 
 @pytest.mark.parametrize("symbols", [0, -1, 100_001])
-def test_a_market_of_an_impossible_size_is_refused(symbols):
+def test_a_market_of_an_invalid_size_is_rejected(symbols):
     with pytest.raises(InputError, match="symbols="):
         SimulatedMarket(symbols=symbols)
 
@@ -305,7 +306,7 @@ def test_floats_are_mixed(market):
 
 
 @pytest.mark.parametrize("days", [30, 200, 400])
-def test_float_and_short_interest_do_not_depend_on_the_day_they_are_asked_for(days):
+def test_float_and_short_interest_do_not_depend_on_the_day_of_the_request(days):
     """Otherwise the events that pass the filters, and every table made of them, would change with the date."""
     figures = [
         {

@@ -1,4 +1,4 @@
-"""Every planted event must be one on the bars that are served, under every seed, and the story must be rich enough."""
+"""Every planted event is an event on the served bars, under every seed, and there are enough of each kind."""
 
 from datetime import UTC, date, datetime
 
@@ -85,9 +85,9 @@ def test_many_are_strong_and_liquid_and_others_are_weak(verdicts):
 
 
 def test_many_days_are_quiet(market, month):
-    told = market.truth(*month).select("symbol", "date").unique()
-    assert 0.35 < 1 - len(told) / (30 * 11) < 0.6
-    assert "ZZRO" not in told["symbol"]
+    planted = market.truth(*month).select("symbol", "date").unique()
+    assert 0.35 < 1 - len(planted) / (30 * 11) < 0.6
+    assert "ZZRO" not in planted["symbol"]
 
 
 @pytest.mark.parametrize(

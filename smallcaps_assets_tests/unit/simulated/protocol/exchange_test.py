@@ -48,14 +48,14 @@ def rows_of(pages):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer "}, {"Authorization": "Basic abc"}])
-def test_without_a_key_nothing_is_said(exchange, headers):
+def test_a_request_without_a_key_is_rejected_without_details(exchange, headers):
     body = get(exchange, "/v1/marketstatus/now", 401, headers)
     assert body["error"] == "API Key was not provided"
     assert body["status"] == "ERROR"
     assert body["request_id"]
 
 
-def test_an_unknown_key_is_refused_in_header_and_query(market):
+def test_an_unknown_key_is_rejected_in_header_and_query(market):
     exchange = Exchange(market, api_key="right", clock=at(LATER))
     for headers, query in (({"authorization": "Bearer wrong"}, {}), ({}, {"apiKey": "wrong"})):
         assert get(exchange, "/v1/marketstatus/now", 401, headers, **query)["error"] == "Unknown API Key"
@@ -79,7 +79,7 @@ def test_the_limit_is_a_sliding_minute(market):
     get(exchange, "/v1/marketstatus/now", 429)
 
 
-def test_retry_after_is_silent_unless_asked_for(market):
+def test_retry_after_is_only_sent_if_configured(market):
     exchange = Exchange(market, requests_per_minute=0, clock=at(LATER))
     reply = exchange.reply("/v1/marketstatus/now", {}, KEY)
     assert reply.status == 429
@@ -109,7 +109,7 @@ def test_retry_after_is_silent_unless_asked_for(market):
         ("/stocks/v1/short-interest", {"sort": "nothing.asc"}, "sort"),
     ],
 )
-def test_what_is_wrong_is_named(exchange, path, query, complaint):
+def test_invalid_parameters_are_named(exchange, path, query, complaint):
     body = get(exchange, path, 400, **query)
     assert body["status"] == "ERROR"
     assert complaint in body["error"]
@@ -121,7 +121,7 @@ def test_unknown_paths_and_tickers_are_not_found(exchange):
     assert body["message"] == "Ticker not found."
 
 
-def test_every_answer_has_an_id_of_its_own(exchange):
+def test_every_answer_has_a_different_id(exchange):
     replies = [exchange.reply("/v1/marketstatus/now", {}, KEY) for _ in range(5)]
     assert len({reply.headers["X-Request-Id"] for reply in replies}) == 5
     assert replies[0].headers["Content-Type"] == "application/json"
@@ -153,7 +153,7 @@ def test_pages_join_to_exactly_the_market(exchange, market, kind, order, limit):
     assert [row["sequence_number"] for row in rows] == expected["sequence_number"].to_list()
 
 
-def test_a_trade_has_the_vendors_keys_and_leaves_out_what_is_not_there(exchange, market):
+def test_a_trade_has_the_vendors_keys_and_omits_absent_fields(exchange, market):
     rows = get(exchange, "/v3/trades/GRVE.B", timestamp=DAY, order="asc", limit=50_000)["results"]
     frame = market.trades("GRVE.B", midnight_ns(date(2025, 11, 13)), midnight_ns(date(2025, 11, 14)))
     required = {
@@ -181,19 +181,19 @@ def test_a_trade_has_the_vendors_keys_and_leaves_out_what_is_not_there(exchange,
 
 def test_newest_comes_first_by_default_and_a_thousand_at_a_time(exchange):
     body = get(exchange, "/v3/trades/CRVO")
-    stamps = [row["sip_timestamp"] for row in body["results"]]
-    assert stamps == sorted(stamps, reverse=True)
-    assert len(stamps) == 1000
-    assert stamps[0] > midnight_ns(date(2026, 1, 2))
+    timestamps = [row["sip_timestamp"] for row in body["results"]]
+    assert timestamps == sorted(timestamps, reverse=True)
+    assert len(timestamps) == 1000
+    assert timestamps[0] > midnight_ns(date(2026, 1, 2))
 
 
 def test_time_filters_are_exact_to_the_nanosecond(exchange, market):
     frame = market.trades("CRVO", midnight_ns(date(2025, 11, 13)), midnight_ns(date(2025, 11, 14)))
-    stamps = frame["timestamp"].dt.epoch("ns").to_list()
-    low, high = stamps[100], stamps[300]
+    timestamps = frame["timestamp"].dt.epoch("ns").to_list()
+    low, high = timestamps[100], timestamps[300]
     for lower, upper, expected in (
-        ("gte", "lte", [one for one in stamps if low <= one <= high]),
-        ("gt", "lt", [one for one in stamps if low < one < high]),
+        ("gte", "lte", [one for one in timestamps if low <= one <= high]),
+        ("gt", "lt", [one for one in timestamps if low < one < high]),
     ):
         query = {f"timestamp.{lower}": low, f"timestamp.{upper}": high}
         rows = get(exchange, "/v3/trades/CRVO", order="asc", limit=5000, **query)["results"]
@@ -303,7 +303,7 @@ def test_day_bars_page_and_begin_at_midnight_in_new_york(exchange):
     ]
 
 
-def test_prices_are_split_adjusted_unless_asked_as_traded(exchange):
+def test_prices_are_split_adjusted_by_default(exchange):
     split = get(exchange, "/stocks/v1/splits", ticker="DRFT")["results"][0]
     assert (split["split_from"], split["split_to"], split["adjustment_type"]) == (8, 1, "reverse_split")
     path = "/v2/aggs/ticker/DRFT/range/1/minute/2025-11-04/2025-11-05"

@@ -222,7 +222,7 @@ def test_an_empty_script_changes_nothing(small_market):
 # --- refusals
 
 
-def test_refusals_arrive_in_the_vendors_words(exchange, small_market):
+def test_errors_have_the_vendors_message(exchange, small_market):
     kinds = ["429", "429_retry_after", "500", "503", "403"]
     with asking(exchange, *(Fault(kind, requests=(number,)) for number, kind in enumerate(kinds, 1))) as ask:
         answers = [ask() for _ in kinds]
@@ -241,7 +241,7 @@ def test_refusals_arrive_in_the_vendors_words(exchange, small_market):
     assert len({body["request_id"] for body in bodies}) == 5
 
 
-def test_the_wait_is_told_in_whole_seconds(exchange):
+def test_retry_after_is_in_whole_seconds(exchange):
     faulty = FaultyExchange(exchange, [always("429_retry_after", seconds=2.5)])
     assert faulty.reply(STATUS, {}, KEY).headers["Retry-After"] == "3"
 
@@ -322,11 +322,11 @@ def test_a_dripping_body_arrives_whole_after_many_pauses(exchange):
 
 def test_a_wait_ends_when_the_server_closes(exchange):
     faulty = FaultyExchange(exchange, [always("latency", seconds=3600.0)])
-    asked, ended = Event(), Event()
+    arrived, ended = Event(), Event()
 
     class Telling:
         def reply(self, *request) -> Reply:
-            asked.set()
+            arrived.set()
             return faulty.reply(*request)
 
     with serve(Telling()) as server:
@@ -340,7 +340,7 @@ def test_a_wait_ends_when_the_server_closes(exchange):
 
         waiting = Thread(target=ask)
         waiting.start()
-        assert asked.wait(10)
+        assert arrived.wait(10)
         assert not ended.is_set()
     assert ended.wait(10)
     waiting.join()

@@ -64,12 +64,12 @@ def test_a_replayed_symbol_is_listed_and_otherwise_unknown(replay):
 def test_the_exchange_pages_over_a_replay(replay, market):
     exchange = Exchange(replay, clock=at(LATER))
     query = {"limit": "500", "order": "asc"}
-    stamps = []
+    timestamps = []
     while query:
         body = json.loads(exchange.reply("/v3/trades/CRVO", query, KEY).body)
-        stamps += [row["sip_timestamp"] for row in body["results"]]
+        timestamps += [row["sip_timestamp"] for row in body["results"]]
         query = {"cursor": body["next_url"].partition("cursor=")[2]} if "next_url" in body else {}
-    assert stamps == market.trades("CRVO", START, END)["timestamp"].dt.epoch("ns").to_list()
+    assert timestamps == market.trades("CRVO", START, END)["timestamp"].dt.epoch("ns").to_list()
     path = f"/v2/aggs/ticker/NA/range/1/minute/{FIRST}/{LAST}"
     rows = json.loads(exchange.reply(path, {"limit": "50000"}, KEY).body)["results"]
     assert len(rows) == len(market.bars("NA", FIRST, LAST))
@@ -80,11 +80,11 @@ def test_the_exchange_pages_over_a_replay(replay, market):
 
 
 def test_faulty_rows_and_repeats_are_served_as_they_are(tmp_path):
-    stamps = [datetime(2025, 11, 12, 15, minute, tzinfo=UTC) for minute in (3, 1, 1, 1, 2)]
+    timestamps = [datetime(2025, 11, 12, 15, minute, tzinfo=UTC) for minute in (3, 1, 1, 1, 2)]
     bars = pl.DataFrame(
         {
             "symbol": ["BAD"] * 5,
-            "timestamp": stamps,
+            "timestamp": timestamps,
             "open": [1.0, 2.0, 3.0, 4.0, None],
             "high": [0.5, 2.0, 3.0, 4.0, 5.0],
             "low": [1.0, 2.0, 3.0, float("nan"), 5.0],
@@ -133,9 +133,12 @@ def test_nothing_after_the_clock_is_replayed(folder):
 
 
 def good_bars():
-    stamps = pl.Series([datetime(2025, 11, 12, 15, tzinfo=UTC)], dtype=pl.Datetime("us", "UTC"))
+    timestamps = pl.Series([datetime(2025, 11, 12, 15, tzinfo=UTC)], dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(
-        {name: ["X"] if dtype == pl.String else stamps if name == "timestamp" else [1] for name, dtype in BARS.items()}
+        {
+            name: ["X"] if dtype == pl.String else timestamps if name == "timestamp" else [1]
+            for name, dtype in BARS.items()
+        }
     )
 
 
@@ -151,14 +154,14 @@ def good_bars():
         (lambda bars: bars.with_columns(transactions=1.5), "must be an integer"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path, spoil, complaint):
+def test_a_problem_of_a_file_names_the_file(tmp_path, spoil, complaint):
     spoil(good_bars()).write_parquet(tmp_path / "bars_x.parquet")
     with pytest.raises(InputError, match=complaint) as caught:
         ReplayMarket(tmp_path)
     assert "bars_x.parquet" in str(caught.value)
 
 
-def test_conditions_that_are_text_are_refused(tmp_path, market):
+def test_conditions_as_text_are_rejected(tmp_path, market):
     good_bars().write_parquet(tmp_path / "bars.parquet")
     trades = market.trades("NA", START, END).select(pl.lit("NA").alias("symbol"), *TRADES)
     trades.with_columns(conditions=pl.lit("12,37")).write_parquet(tmp_path / "trades.parquet")
@@ -166,7 +169,7 @@ def test_conditions_that_are_text_are_refused(tmp_path, market):
         ReplayMarket(tmp_path)
 
 
-def test_a_folder_without_bars_and_a_file_that_is_none_are_refused(tmp_path):
+def test_a_folder_without_bars_and_an_invalid_file_are_rejected(tmp_path):
     with pytest.raises(InputError, match=r"no bars\*\.parquet"):
         ReplayMarket(tmp_path)
     (tmp_path / "bars.parquet").write_text("not Parquet")

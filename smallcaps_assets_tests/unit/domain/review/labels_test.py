@@ -1,4 +1,4 @@
-"""What a page exports, and the rule by which marks of several files become one."""
+"""Parsing of exported labels, and merging of several files."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.review.marks import LABELS, latest_labels, parse_labels
+from smallcaps_assets.domain.review.labels import LABELS, latest_labels, parse_labels
 from smallcaps_assets.errors import InputError
 from smallcaps_assets_tests.scenarios import new_york
 
@@ -26,13 +26,13 @@ DOCUMENT: dict[str, Any] = {
 
 
 def test_an_export_is_read() -> None:
-    marks = parse_labels(json.dumps(DOCUMENT), "marks.json").frame()
-    assert marks.schema == LABELS
-    assert marks.rows() == [("a", "good", new_york("2025-12-03 04:00"))]
+    labels = parse_labels(json.dumps(DOCUMENT), "labels.json").frame()
+    assert labels.schema == LABELS
+    assert labels.rows() == [("a", "good", new_york("2025-12-03 04:00"))]
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"format": "other"}, "format = 'other'"),
         ({"version": 2}, "version = 2"),
@@ -46,34 +46,34 @@ def test_an_export_is_read() -> None:
         ({"reviewer": "me"}, "reviewer = 'me'"),
     ],
 )
-def test_what_is_no_export_is_refused_by_field_and_value(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError) as refused:
-        parse_labels(json.dumps(DOCUMENT | changes), "marks.json")
-    assert str(refused.value).startswith(f"marks.json: {said}")
-    assert str(refused.value).endswith("Export the marks again from the review sheet, and give that file.")
+def test_rejected_export_names_field_and_value(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as rejected:
+        parse_labels(json.dumps(DOCUMENT | changes), "labels.json")
+    assert str(rejected.value).startswith(f"labels.json: {message}")
+    assert str(rejected.value).endswith("Export the labels again from the review sheet, and give that file.")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "good", '{"marks": NaN}'])
-def test_what_is_no_json_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"^marks.json: "):
-        parse_labels(text, "marks.json")
+def test_text_that_is_not_json_is_rejected(text: str) -> None:
+    with pytest.raises(InputError, match=r"^labels.json: "):
+        parse_labels(text, "labels.json")
 
 
-def marks(*rows: tuple[str, str | None, int]) -> pl.DataFrame:
+def labels_of(*rows: tuple[str, str | None, int]) -> pl.DataFrame:
     moment = new_york("2025-12-03 04:00")
     return pl.DataFrame(
-        [(name, mark, moment.replace(minute=at)) for name, mark, at in rows], schema=LABELS, orient="row"
+        [(name, label, moment.replace(minute=at)) for name, label, at in rows], schema=LABELS, orient="row"
     )
 
 
-def test_the_later_mark_stands() -> None:
-    first = marks(("a", "good", 1), ("b", "bad", 3), ("c", "good", 1), ("d", "bad", 1))
-    second = marks(("a", "bad", 2), ("b", "good", 2), ("c", None, 2))
+def test_the_later_label_wins() -> None:
+    first = labels_of(("a", "good", 1), ("b", "bad", 3), ("c", "good", 1), ("d", "bad", 1))
+    second = labels_of(("a", "bad", 2), ("b", "good", 2), ("c", None, 2))
     assert latest_labels([first, second]).rows() == [("a", False), ("b", False), ("d", False)]
 
 
-def test_in_one_instant_bad_wins_over_good_over_taken_back() -> None:
-    instant = [marks(("a", "good", 1), ("b", None, 1)), marks(("a", "bad", 1), ("b", "good", 1))]
+def test_at_the_same_instant_bad_beats_good_beats_withdrawn() -> None:
+    instant = [labels_of(("a", "good", 1), ("b", None, 1)), labels_of(("a", "bad", 1), ("b", "good", 1))]
     assert latest_labels(instant).rows() == [("a", False), ("b", True)]
     assert latest_labels([]).rows() == []
 
@@ -87,7 +87,7 @@ def test_in_one_instant_bad_wins_over_good_over_taken_back() -> None:
     )
 )
 def test_order_and_repetition_of_files_do_not_matter(files: list[list[tuple[str, str | None, int]]]) -> None:
-    frames = [marks(*rows) for rows in files]
+    frames = [labels_of(*rows) for rows in files]
     expected = latest_labels(frames)
     for order in itertools.permutations(frames):
         assert_frame_equal(latest_labels([*order, *order[:1]]), expected)

@@ -49,7 +49,7 @@ class LabelFile(_FromAPage):
         return pl.DataFrame(rows, schema=LABELS, orient="row")
 
 
-_REMEDY: Final = "Export the marks again from the review sheet, and give that file."
+_REMEDY: Final = "Export the labels again from the review sheet, and give that file."
 
 
 def parse_labels(text: str, file: str) -> LabelFile:
@@ -74,19 +74,19 @@ def _describe_error(place: tuple[int | str, ...], message: str, value: object) -
     return f"{'.'.join(map(str, place))}{shown}: {message}"
 
 
-def require_sample(marks: LabelFile, sample: pl.DataFrame, file: str) -> None:
+def require_sample(labels: LabelFile, sample: pl.DataFrame, file: str) -> None:
     """Make sure that a file has labels, and only of events of its sample (SAMPLE).
 
     Raises:
         InputError: it has none, or labels of other events; names one of them.
     """
-    if not marks.marks:
-        raise InputError(f"{file}: marks is empty. Mark events in the page, export again, and give that file.")
-    unknown = sorted(marks.marks.keys() - set(sample["event_id"]))
+    if not labels.marks:
+        raise InputError(f"{file}: marks is empty. Label events in the page, export again, and give that file.")
+    unknown = sorted(labels.marks.keys() - set(sample["event_id"]))
     if unknown:
         raise InputError(
-            f"{file}: marks names {len(unknown):,} events that are not in sample {marks.sample_id} of "
-            f"{marks.manifest_id}, such as {unknown[0]!r}. {_REMEDY}"
+            f"{file}: marks names {len(unknown):,} events that are not in sample {labels.sample_id} of "
+            f"{labels.manifest_id}, such as {unknown[0]!r}. {_REMEDY}"
         )
 
 

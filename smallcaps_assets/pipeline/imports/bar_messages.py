@@ -1,0 +1,60 @@
+"""Messages about users' bars that are the same wherever these are read."""
+
+from collections.abc import Callable
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.lengths import is_of_other_length
+from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES
+from smallcaps_assets.pipeline.imports.bar_tables import FILE
+
+# a share of fewer rows proves nothing
+LEAST: Final = 100
+# A vendor's files have hardly any bad row; of more, something is wrong with how they are read.
+MOST_BAD_PCT: Final = 5.0
+
+
+def is_beyond(part: int, of: int, most_pct: float) -> bool:
+    """Whether a part exceeds a share of a total that is large enough to judge."""
+    return of >= LEAST and 100 * part > most_pct * of
+
+
+def describe_bad_rows(source: object, bad: int, rows: int) -> list[str]:
+    """The message about many bad rows; none where there are few."""
+    if not is_beyond(bad, rows, MOST_BAD_PCT):
+        return []
+    return [f"{source}: {bad:,} of {rows:,} rows are bad, for the reasons above."]
+
+
+def other_lengths(rejected: pl.DataFrame, name: Callable[[pl.DataFrame], str]) -> list[str]:
+    """One message for each other length than a minute of sessions that were rejected; none without such sessions.
+
+    Args:
+        rejected: QUARANTINED_BARS.
+        name: names the source of some of these rows.
+    """
+    rows = rejected.filter(is_of_other_length())
+    messages = []
+    for (reason,), found in rows.group_by("reason", maintain_order=True):
+        sessions = name_sessions(found.select("symbol", day=DAY).unique())
+        messages.append(
+            f"{name(found)}: {reason} ({sessions}). None of these {found.height:,} rows is used, they are quarantined: "
+            "give bars of one minute."
+        )
+    return messages
+
+
+def name_sessions(sessions: pl.DataFrame) -> str:
+    """The first few of sessions (`symbol`, `day`), and the number of the others."""
+    names = [f"{symbol} on {day}" for symbol, day in sessions.sort("symbol", "day").select("symbol", "day").iter_rows()]
+    more = f" and {len(names) - MOST_NAMES:,} more sessions" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"
+
+
+def name_files(rows: pl.DataFrame) -> str:
+    """List the files of rows (FILE)."""
+    names = rows[FILE].unique().sort().to_list()
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"

@@ -1,0 +1,89 @@
+"""The walk over users' folders: hidden files, backup copies and files of systems are left out and counted."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import Final
+
+# folders and files that systems and tools write for themselves, without regard to case
+_OF_SYSTEMS: Final = {
+    *("__macosx", "$recycle.bin", "recycler", "system volume information", "lost+found", "@eadir", "#recycle"),
+    *("thumbs.db", "desktop.ini", "_delta_log", "_spark_metadata", "_temporary"),
+}
+# endings of backup copies and of unfinished files, after the suffix of the data or before it
+_OF_COPIES: Final = (
+    *("~", ".bak", ".backup", ".old", ".orig", ".swp"),
+    *(".tmp", ".temp", ".part", ".partial", ".crdownload"),
+)
+# beginnings of hidden names, and of those that office programs and Emacs give to their own files
+_HIDDEN: Final = (".", "~$", "#")
+_DATA: Final = (".csv.gz", ".csv", ".parquet")
+_WILDCARDS: Final = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class UserFiles:
+    """Files of a user, sorted, and those that were left out because they are hidden, copies or a system's own."""
+
+    files: list[Path]
+    left_out: list[Path]
+
+    def note(self) -> str | None:
+        """A sentence on what was left out, with an example; None where nothing was."""
+        if not self.left_out:
+            return None
+        what = "hidden file or backup copy" if len(self.left_out) == 1 else "hidden files or backup copies"
+        return f"left out {len(self.left_out):,} {what}, e.g. {self.left_out[0]}"
+
+
+def find_user_files(given: Path | str, is_wanted: Callable[[Path], bool] = lambda _: True) -> UserFiles:
+    """The files that a path names: the file itself, all files of a folder to its depths, or those of a glob pattern.
+
+    Only names below what was given decide whether a file is hidden: a file or a folder that is given is read, wherever
+    it lies, and so are hidden names that a pattern spells out.
+
+    Args:
+        given: a file, a folder, or a pattern; a path that exists is no pattern.
+        is_wanted: which files count, by their path.
+
+    Raises:
+        ValueError: the pattern is invalid.
+    """
+    named = Path(given)
+    if named.is_file():
+        return UserFiles([named], [])
+    if named.is_dir():
+        return _split((file for file in named.rglob("*") if is_wanted(file) and file.is_file()), len(named.parts))
+    fixed, pattern = _fixed_part(named)
+    found = (file for file in fixed.glob(str(pattern)) if is_wanted(file) and file.is_file())
+    if any(_is_hidden(part) for part in pattern.parts):
+        return UserFiles(sorted(found), [])
+    return _split(found, len(fixed.parts))
+
+
+def is_hidden(parts: Sequence[str]) -> bool:
+    """Whether a file is left out, given the names of its path below the folder that the user gave."""
+    return any(map(_is_hidden, parts))
+
+
+@lru_cache(maxsize=10_000)
+def _is_hidden(name: str) -> bool:
+    lower = name.casefold()
+    stem = next((lower.removesuffix(suffix) for suffix in _DATA if lower.endswith(suffix)), lower)
+    return lower.startswith(_HIDDEN) or lower in _OF_SYSTEMS or lower.endswith(_OF_COPIES) or stem.endswith(_OF_COPIES)
+
+
+def _split(found: Iterable[Path], given: int) -> UserFiles:
+    """Split files by whether a name below the first `given` parts of their path is hidden."""
+    files, left_out = list[Path](), list[Path]()
+    for file in sorted(found):
+        (left_out if is_hidden(file.parts[given:]) else files).append(file)
+    return UserFiles(files, left_out)
+
+
+def _fixed_part(pattern: PurePath) -> tuple[Path, PurePath]:
+    """The folders of a pattern before its first wildcard, and the rest."""
+    parts = pattern.parts
+    first = next((number for number, part in enumerate(parts) if _WILDCARDS.intersection(part)), len(parts) - 1)
+    return Path(*parts[:first]), PurePath(*parts[first:])

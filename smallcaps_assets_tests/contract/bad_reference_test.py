@@ -1,0 +1,70 @@
+"""Reference data of a vendor that answers badly for one symbol, or says two things of it: the others are known."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import pytest
+
+from smallcaps_assets.errors import BadPage
+from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.simulated.protocol.wire import Reply
+from smallcaps_assets_tests.conftest import Gate
+
+SYMBOLS = [f"S{number:03}" for number in range(200)]
+
+
+def answer(*rows: dict[str, Any], **head: object) -> Reply:
+    return Reply(200, {}, json.dumps({"results": rows, "status": "OK", **head}).encode())
+
+
+def floats(gate: Gate, *bad: str) -> None:
+    """Answers with the float of each symbol; that of `bad` symbols is text."""
+
+    def rule(path: str, query: Mapping[str, str]) -> Reply:  # noqa: ARG001
+        asked = query["ticker.any_of"].split(",")
+        return answer(
+            *({"ticker": one, "free_float": "?" if one in bad else 5, "effective_date": None} for one in asked)
+        )
+
+    gate.rule = rule
+
+
+def test_one_symbol_with_a_bad_answer_is_unknown_and_named(gate: Gate, client: MarketDataClient) -> None:
+    """200 symbols are halved eight times: 16 further requests."""
+    floats(gate, "S123")
+    found = client.reference.float_shares(SYMBOLS)
+    assert found.unserved == ("S123",)
+    assert found.frame["symbol"].to_list() == [symbol for symbol in SYMBOLS if symbol != "S123"]
+    assert 1 < len(gate.requests) <= 17
+    assert found.requests == len(gate.requests)
+
+
+def test_answers_that_are_all_bad_are_an_error_after_a_few_requests(gate: Gate, client: MarketDataClient) -> None:
+    floats(gate, *SYMBOLS)
+    with pytest.raises(BadPage):
+        client.reference.float_shares(SYMBOLS)
+    assert len(gate.requests) == 7
+
+
+def test_of_two_latest_rows_that_differ_neither_is_used(gate: Gate, client: MarketDataClient) -> None:
+    """A repeats its row exactly, B says two things, C said another thing earlier."""
+
+    def row(symbol: str, shares: int, day: str = "2026-01-15") -> dict[str, Any]:
+        return {"ticker": symbol, "settlement_date": day, "short_interest": shares, "days_to_cover": 1.5}
+
+    rows = [row("A", 5), row("A", 5), row("B", 5), row("B", 7), row("C", 9, "2025-12-31"), row("C", 8)]
+    gate.rule = lambda path, query: answer(*rows)  # noqa: ARG005
+    found = client.reference.short_interest(["A", "B", "C"]).frame
+    assert found.select("symbol", "short_interest_shares").rows() == [("A", 5.0), ("C", 8.0)]
+
+
+def test_of_two_closes_of_a_day_that_differ_neither_is_used(gate: Gate, client: MarketDataClient) -> None:
+    def close(symbol: str, price: float) -> dict[str, Any]:
+        return {"T": symbol, "c": price, "t": 1_760_472_000_000}
+
+    rows = [close("A", 1.5), close("B", 2.5), close("A", 1.5), close("B", 2.75), close("C", 3.0)]
+    head = {"queryCount": len(rows), "resultsCount": len(rows), "adjusted": False}
+    gate.rule = lambda path, query: answer(*rows, **head)  # noqa: ARG005
+    assert client.reference.closes(date(2025, 10, 14)).frame.rows() == [("A", 1.5), ("C", 3.0)]

@@ -1,0 +1,83 @@
+"""Hidden files and backup copies below a user's folder are left out and counted; what a user names is read."""
+
+from pathlib import Path
+
+import pytest
+
+from smallcaps_assets.runtime.user_files import find_user_files
+
+VISIBLE = (
+    "ABCD.parquet",
+    "2025/11/bars.csv.gz",
+    "symbol=BRK.B/date=2025-11-10.parquet",
+    "_data/x.parquet",
+    "old/A.csv",
+)
+HIDDEN = (
+    *(".ipynb_checkpoints/ABCD-checkpoint.parquet", ".Trash/ABCD.parquet", ".Trash-1000/files/ABCD.parquet"),
+    *("__MACOSX/ABCD.parquet", "__macosx/._ABCD.parquet", "2025/._ABCD.parquet", ".git/lfs/ABCD.parquet"),
+    *("ABCD.parquet~", "ABCD~.parquet", "minute~/ABCD.parquet", "#ABCD.parquet#", "~$ABCD.csv"),
+    *("ABCD.bak.parquet", "ABCD.parquet.bak", "minute.bak/ABCD.parquet", "bars.csv.gz.part", "bars.old.csv.gz"),
+    *("$RECYCLE.BIN/S-1-5-21/$RABCD.parquet", "System Volume Information/x.parquet", "@eaDir/ABCD.parquet"),
+    *("Thumbs.db", "table/_delta_log/00.checkpoint.parquet"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Below a hidden folder itself."""
+    folder = tmp_path / ".cache" / "bars.bak"
+    for name in (*VISIBLE, *HIDDEN):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return folder
+
+
+def names(folder: Path, files: list[Path]) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in files}
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*"])
+def test_hidden_files_below_what_was_given_are_left_out(pattern: str, folder: Path) -> None:
+    found = find_user_files(folder / pattern)
+    assert names(folder, found.files) == set(VISIBLE)
+    assert names(folder, found.left_out) == set(HIDDEN)
+    assert found.files == sorted(found.files)
+
+
+def test_what_was_left_out_is_counted_with_an_example(folder: Path) -> None:
+    found = find_user_files(folder, lambda file: ".Trash" in file.parts)
+    assert found.files == []
+    assert found.note() == f"left out 1 hidden file or backup copy, e.g. {folder / '.Trash' / 'ABCD.parquet'}"
+    assert find_user_files(folder / "old").note() is None
+    assert (find_user_files(folder).note() or "").startswith(
+        f"left out {len(HIDDEN)} hidden files or backup copies, e.g."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (".Trash/ABCD.parquet", {".Trash/ABCD.parquet"}),
+        ("ABCD~.parquet", {"ABCD~.parquet"}),
+        (".git", {".git/lfs/ABCD.parquet"}),
+        (".git/*/*.parquet", {".git/lfs/ABCD.parquet"}),
+        (".Tr*/**/*.parquet", {".Trash/ABCD.parquet", ".Trash-1000/files/ABCD.parquet"}),
+        ("*/ABCD-check*.parquet", set()),
+    ],
+)
+def test_what_is_named_is_read_wherever_it_lies(given: str, read: set[str], folder: Path) -> None:
+    assert names(folder, find_user_files(folder / given).files) == read
+
+
+def test_a_name_that_does_not_exist_names_nothing(tmp_path: Path) -> None:
+    assert find_user_files(tmp_path / "none.parquet").files == []
+
+
+def test_a_relative_path_is_searched_below_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for given in (".", "*.parquet", "../bars.bak/*.parquet"):
+        found = find_user_files(given)
+        assert "ABCD.parquet" in {file.name for file in found.files}
+        assert not any(file.name.startswith("._") for file in found.files)
