@@ -96,6 +96,7 @@ def begin(root: Path, windows: int) -> None:
     for rank, row in enumerate(chosen, start=1):
         row["rank"] = rank
     frame = pl.DataFrame([dict.fromkeys(MANIFEST) | row for row in chosen], schema=MANIFEST)
+    root.mkdir()
     manifests, _ = store(root)
     manifests.freeze(Selection(frame, [], {}), config_hash="kills", master_sha256="none", now=datetime.now(UTC))
 

@@ -113,6 +113,7 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
         active=pl.lit(value=True), ticker_type=pl.lit("CS"), market_cap_usd=pl.lit(3e8)
     )
     nulls = (pl.lit(None, dtype=dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in frame.columns)
+    place.lake.root.mkdir()
     question = {"source": source_identity(place.settings.source)}
     UniverseStore(place.lake).replace(frame.with_columns(*nulls).select(*UNIVERSE), question)
     days = trading_dates(date(2025, 10, 20), date(2025, 12, 1))
