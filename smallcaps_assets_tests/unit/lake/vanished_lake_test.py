@@ -12,7 +12,7 @@ from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.resources import LakeResource
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
-from smallcaps_assets.domain.review.marks import LabelFile
+from smallcaps_assets.domain.review.labels import LabelFile
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.errors import LakeError

@@ -482,7 +482,7 @@ def test_included_reference_data_are_used_if_others_are_denied(
 def test_a_symbol_with_a_bad_answer_is_unknown_and_requested_again(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
-    whole = made(Lake(lake.root.with_name("whole")), client)
+    whole = made(new_lake(lake.root.with_name("whole")), client)
     (known, *_) = whole.filter(pl.col("float_shares").is_not_null())["symbol"]
 
     def bad_for_one(path: str, query: Mapping[str, str]) -> Reply | None:
