@@ -435,11 +435,18 @@ DAMAGES: Final[tuple[Row, ...]] = (
     {"volume": None},
     {"volume": float("nan")},
     {"volume": float("inf")},
+    {"volume": 1e308},
+    {"high": 1e308},
+)
+# what vendors write where they do not know: such bars are good
+UNKNOWN_VALUES: Final[tuple[Row, ...]] = (
+    *({"vwap": value} for value in (float("nan"), float("inf"), None, -1.0, 0.0, 1e308)),
+    *({"transactions": value} for value in (None, 0, -1, 2**31 - 1, 2**63 - 1)),
 )
 
 
 def spoiled(seed: int, bars: pl.DataFrame) -> pl.DataFrame:
-    """`bars` with bad rows, repeats (good before bad, bad before good, good twice), odd vwaps, out of order."""
+    """`bars` with bad rows, repeats (good before bad, bad before good, good twice), unknown values, out of order."""
     rng = random.Random(seed)  # noqa: S311
     rows: list[Row] = []
     for row in bars.iter_rows(named=True):
@@ -453,7 +460,7 @@ def spoiled(seed: int, bars: pl.DataFrame) -> pl.DataFrame:
         elif dice < 0.05:
             rows += [row, {**row, **rng.choice(DAMAGES)}, row]
         elif dice < 0.06:
-            rows.append({**row, "vwap": rng.choice([float("nan"), float("inf"), None, -1.0])})
+            rows.append({**row, **rng.choice(UNKNOWN_VALUES)})
         else:
             rows.append(row)
     if rng.random() < 0.7:
@@ -483,7 +490,7 @@ def references(seed: int, bars: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for symbol in bars["symbol"].unique().sort().to_list():
         if rng.random() < 0.8:
-            shares = rng.choice([None, 4_999_999.0, 5_000_000.0, 9_999_999.0, 10_000_000.0, 50_000_000.0])
+            shares = rng.choice([None, 0.0, 4_999_999.0, 5_000_000.0, 9_999_999.0, 10_000_000.0, 50_000_000.0])
             share = rng.choice([None, 0.1, 0.4, 0.41])
             short = None if share is None else (shares or 5_000_000.0) * share
             rows.append((symbol, shares, short, rng.choice([None, 1.0, 5.0, 5.1])))

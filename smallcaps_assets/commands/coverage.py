@@ -12,6 +12,7 @@ import polars as pl
 
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
+from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints, print_lines
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -69,6 +70,7 @@ def _document(found: Coverage, figures: dict[str, int], lake: Lake) -> dict[str,
         "symbols_in_all": by_symbol(found.table).drop("sessions_lost").to_dicts(),
         "holes": found.holes.to_dicts(),
         "lost_minutes": found.lost.to_dicts(),
+        "suspect_prints": found.prints.to_dicts(),
         "doubled": doubled_months(found.table).to_dicts(),
         "unreadable": found.causes,
     }
@@ -98,6 +100,7 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
         *([f"beyond:   {beyond}"] if figures["symbol_sessions_beyond"] else []),
         f"bars:     {figures['bars']:,}; {_volumes(found, settings)}",
         f"minutes:  {_minutes(found)}",
+        f"prints:   {_prints(found)}",
         *([f"listing:  {since}"] if unknown else []),
     ]
 
@@ -136,11 +139,19 @@ def _minutes(found: Coverage) -> str:
     return f"{lost:,} of {judged:,} regular minutes are missing for most active symbols"
 
 
+def _prints(found: Coverage) -> str:
+    if not found.findings:
+        return "not read"
+    touched = count_touched(found.prints)
+    return describe_prints(touched) if touched.bars else "no bar with a suspect high or low"
+
+
 def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[str]:
     """Everything that is missing, or the first lines of it."""
     parts = (
         ("cannot be read", [f"  {cause}" for cause in found.causes.values()]),
         ("minutes lost, New York", _lost(found.lost)),
+        ("suspect prints, New York", print_lines(found.prints)),
         ("doubled volumes", _doubled_lines(doubled_months(found.table))),
         ("holes", _hole_lines(found.holes)),
     )

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,11 @@ from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch, Experiment, sample
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.commands.files import parquet_files, read_master
-from smallcaps_assets.commands.flag_types import positive_number, price_scale
+from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
+from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints, print_lines
+from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown, describe_unknown
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
@@ -28,7 +30,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, describe_absent
 from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, other_lengths
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import log_if_long
@@ -36,13 +38,16 @@ from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
 from smallcaps_assets.settings.settings import Settings, config_path, lake_path, trial_settings
 
 NEEDS: Final = (
-    "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, vwap, "
-    "transactions."
+    "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, and "
+    "optionally vwap and transactions."
 )
 EXAMPLE: Final = 'smallcaps detect --bars "bars/*.parquet" --out events.parquet'
 
 _SETTINGS_SUFFIXES: Final = (".yaml", ".yml")
 _QUARANTINE: Final = "quarantine"
+_PRINTS: Final = "suspect_prints"
+# written beside the events, and only if they have rows
+_BESIDE: Final = {_QUARANTINE: QUARANTINED_BARS, _PRINTS: LISTED_PRINTS}
 _SHOWN: Final = 5
 _NAMED_BY: Final = "--symbols-from or universe.symbols"
 _INCOMPLETE: Final = 1
@@ -64,6 +69,13 @@ def add_flags(parser: ArgumentParser) -> None:
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument("--bars", metavar="PATH", help="a parquet file, a folder, or a quoted pattern")
     bars.add_argument("--lake", type=Path, metavar="DIR", help="read the bars of this lake (default: lake.path)")
+    parser.add_argument(
+        "--columns",
+        type=column_names,
+        default={},
+        metavar="OURS=THEIRS,...",
+        help="column names of the files of --bars, such as transactions=trade_count,vwap=average",
+    )
     parser.add_argument(
         "--price-scale",
         type=price_scale,
@@ -127,7 +139,7 @@ def run(arguments: Namespace) -> int:
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
         comparison = Comparison(baseline, _name(arguments), settings) if baseline else None
-        result = _Result(Path(scratch), outputs, comparison, tests)
+        result = _Result(Path(scratch), outputs, comparison, tests, files.reader.absent)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
         source = arguments.bars or str(lake.root)
@@ -146,18 +158,27 @@ class _Result:
     """The results of a run, accumulated batch by batch."""
 
     def __init__(
-        self, scratch: Path, outputs: dict[str, Path], comparison: Comparison | None, tests: Sequence[str]
+        self,
+        scratch: Path,
+        outputs: dict[str, Path],
+        comparison: Comparison | None,
+        tests: Sequence[str],
+        absent: Mapping[str, Collection[Path]],
     ) -> None:
-        self._outputs, self._comparison, self._tests = outputs, comparison, tests
-        schemas = {name: QUARANTINED_BARS if name == _QUARANTINE else EVENTS for name in outputs}
+        self._outputs, self._comparison, self._tests, self._absent = outputs, comparison, tests, absent
+        schemas = {name: _BESIDE.get(name, EVENTS) for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
+        self._unknown = Counter[str](dict.fromkeys((f"{name}_unknown" for name in OPTIONAL), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
+        self._prints = LISTED_PRINTS.to_frame()
         self._other_lengths = [QUARANTINED_BARS.to_frame()]
 
     def add(self, batch: Batch) -> None:
-        tables = {_QUARANTINE: batch.rejected}
+        tables = {_QUARANTINE: batch.rejected, _PRINTS: batch.prints}
+        self._prints = pl.concat([self._prints, batch.prints])
         self._rejected.update(reasons(batch.rejected))
+        self._unknown.update(count_unknown(batch.unknown))
         self._other_lengths.append(batch.rejected.filter(is_of_other_length()))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
@@ -177,10 +198,11 @@ class _Result:
         Raises:
             InputError: no bar of `source` is usable; only the rejected bars were written.
         """
-        if _QUARANTINE in self._spools and self._rejected:
-            self._spools[_QUARANTINE].publish(self._outputs[_QUARANTINE])
-        elif _QUARANTINE in self._spools:
-            self._outputs[_QUARANTINE].unlink(missing_ok=True)
+        for name in _BESIDE.keys() & self._spools.keys():
+            if self._spools[name].rows:
+                self._spools[name].publish(self._outputs[name])
+            else:
+                self._outputs[name].unlink(missing_ok=True)
         if self._counts["bars"] == self._rejected.total():
             why = f" ({self._describe_rejected()})" if self._rejected else ""
             lengths = "".join(f" {message}" for message in self._describe_lengths(source))
@@ -188,7 +210,7 @@ class _Result:
                 f"{source}: no usable bar in {self._counts['bars']:,} requested rows{why}. No events were written."
                 f"{lengths}"
             )
-        for name in (name for name in self._spools if name != _QUARANTINE):
+        for name in (name for name in self._spools if name not in _BESIDE):
             self._spools[name].publish(self._outputs[name])
 
     def problems(self, source: str) -> list[str]:
@@ -198,22 +220,36 @@ class _Result:
 
     def document(self) -> dict[str, object]:
         """All figures, for JSON."""
-        rejected = {"bars_set_aside": dict(self._rejected), "test_symbols_left_out": list(self._tests)}
+        rejected: dict[str, object] = {"bars_set_aside": dict(self._rejected), **self._unknown}
+        rejected |= {f"files_without_{name}": len(self._absent.get(name, ())) for name in OPTIONAL}
+        rejected |= {"test_symbols_left_out": list(self._tests), _PRINTS: count_touched(self._prints)._asdict()}
         return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
 
     def text(self) -> list[str]:
         """All figures as lines of text."""
         lines = [describe_test_symbols(self._tests, _NAMED_BY)] if self._tests else []
         lines += [self._describe_rejected()] if self._rejected else []
-        lines += [_OF_BARS.format(**self._counts), _OF_EVENTS.format(**self._counts)]
+        lines += describe_unknown(self._unknown) + describe_absent(self._absent)
+        lines += [_OF_BARS.format(**self._counts), *self._describe_prints(), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
             lines += self._comparison.text()
         else:
             lines += [f"  {kind:<20} {way:<5} {rows:>9,}" for (kind, way), rows in sorted(self._kinds.items())]
-        for name in (name for name in self._spools if name != _QUARANTINE):
+        for name in (name for name in self._spools if name not in _BESIDE):
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
+
+    def _describe_prints(self) -> list[str]:
+        if self._prints.is_empty():
+            return []
+        place = f"; listed in {self._outputs[_PRINTS]}" if _PRINTS in self._outputs else ""
+        more = self._prints.height - _SHOWN
+        return [
+            f"suspect prints: {describe_prints(count_touched(self._prints))}{place}",
+            *print_lines(self._prints.head(_SHOWN)),
+            *([f"  and {more:,} more"] if more > 0 else []),
+        ]
 
     def _describe_lengths(self, source: str) -> list[str]:
         return other_lengths(pl.concat(self._other_lengths), lambda rows: source)  # noqa: ARG005 -- all are its
@@ -242,7 +278,7 @@ def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
                 f"--{name} {path}: is a folder. Give the path of the file to write, e.g. {path / 'events.parquet'}."
             )
     if "out" in outputs:
-        outputs[_QUARANTINE] = outputs["out"].with_name(f"{outputs['out'].stem}.quarantine.parquet")
+        outputs |= {name: outputs["out"].with_name(f"{outputs['out'].stem}.{name}.parquet") for name in _BESIDE}
     taken = set() if arguments.compare is None else {arguments.compare.resolve()}
     for path in outputs.values():
         if path.resolve() in taken:
@@ -269,16 +305,19 @@ def _name(arguments: Namespace) -> str:
 
 def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
     log = _log if arguments.json else print
-    if arguments.price_scale and not arguments.bars:
+    if arguments.bars:
+        reader = BarReader(BarForm(names=arguments.columns, scale=arguments.price_scale))
+        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))
+    if arguments.columns:
+        raise InputError("--columns names columns of files: give --bars PATH as well. The columns of a lake are known.")
+    if arguments.price_scale:
         raise InputError(
             "--price-scale is the unit of files: give --bars PATH as well. The prices of a lake are dollars."
         )
-    reader = BarReader(BarForm(scale=arguments.price_scale if arguments.bars else PriceScale("1")), optional=())
-    if arguments.bars:
-        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))
     folder = lake.minute_bars
     if next(folder.glob("*/*.parquet"), None) is None:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
+    reader = BarReader(BarForm(scale=PriceScale("1")), optional=())
     return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))
 
 

@@ -10,7 +10,7 @@ from smallcaps_assets.domain.manifests.selection import Selection, profile_hash,
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import require_writable, sha256
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
-from smallcaps_assets.settings.settings import PROFILES, load_settings
+from smallcaps_assets.settings.settings import PROFILES, trial_settings
 
 NEEDS: Final = "a MASTER file, such as `smallcaps detect` writes."
 EXAMPLE: Final = "smallcaps manifest --master events.parquet --profile core --out manifests --dry-run"
@@ -22,12 +22,14 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--profile", required=True, choices=PROFILES, help="the selection to apply")
     parser.add_argument("--out", metavar="DIR", default="manifests", help="folder to freeze it in (default: manifests)")
     parser.add_argument("--dry-run", action="store_true", help="print the funnel, write nothing")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings that override config/config.yaml: all of them or some"
+    )
 
 
 def run(arguments: Namespace) -> int:
     """Print the funnel of `--profile` over `--master`; unless `--dry-run`, freeze the manifest in `--out`."""
-    settings = load_settings(arguments.config)
+    settings = trial_settings([arguments.config] if arguments.config else [])
     master = Path(arguments.master)
     profile = settings.profiles[arguments.profile]
     master_table = read_master(master)

@@ -16,6 +16,7 @@ from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.domain.manifests.selection import trial
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
+from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 from smallcaps_assets.errors import MarketDataError
@@ -54,6 +55,11 @@ def add_flags(parser: ArgumentParser) -> None:
         "--upgrade", action="store_true", help="also fetch stale windows again: those whose files lack columns"
     )
     parser.add_argument(
+        "--retry-empty",
+        action="store_true",
+        help="also ask again for windows that are empty although bars or trades show trading",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="ask the vendor whether the key and the plan allow it (2 requests)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -78,18 +84,22 @@ def run(arguments: Namespace) -> int:
     capture = settings.capture
     tape = profile_tape(lake, profile, settings)
     planner = Planner(tape, capture.assumptions, settings.source.requests_per_minute)
-    plan = planner.plan(manifest, upgrade=arguments.upgrade)
+    plan = planner.plan(manifest, upgrade=arguments.upgrade, retry_empty=arguments.retry_empty)
+    contradicted = {} if arguments.retry_empty else planner.count_contradicted(plan)
     check: dict[str, str] = {}
     if arguments.check and plan.newest is not None:
         require_payable(UniverseStore(lake), settings)
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     if arguments.json:
-        print(json.dumps(_document(plan, settings, check, arguments) | {"manifest_id": manifest_id, "next": next_step}))
+        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted}
+        print(json.dumps(document | {"manifest_id": manifest_id, "next": next_step}))
     else:
         title = f"profile {profile}: {_selected(arguments)}{manifest.height:,} events of "
         print(f"{title}{manifest['symbol'].n_unique():,} symbols in {manifest_id}")
         print("\n".join(_text(plan, settings, check, arguments)))
+        if words := describe_contradicted(contradicted):
+            print(f"  not in this plan: {words}; --retry-empty plans them as well")
         print(f"  next: {next_step}")
     require_room(plan, capture.free_disk)
     return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
@@ -126,7 +136,7 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     left = plan.table.filter(pl.col("trades_spans") + pl.col("quotes_spans") > 0)["wave"]
     wave = next(wave for wave in WAVES if wave in left)
     backfill = f"launch the backfill of wave {wave} of {profile} / tape_trades in `smallcaps ui{flags}`"
-    asked = {"best": arguments.best, "one_per_symbol": arguments.one_per_symbol, "upgrade": arguments.upgrade}
+    asked = {name: getattr(arguments, name) for name in ("best", "one_per_symbol", "upgrade", "retry_empty")}
     if not any(asked.values()):
         return f"{backfill}, then of tape_quotes"
     config = ", ".join(f"{name}: {json.dumps(value)}" for name, value in asked.items() if value)
@@ -217,6 +227,7 @@ def _document(plan: CapturePlan, settings: Settings, check: dict[str, str], argu
         "best": arguments.best,
         "one_per_symbol": arguments.one_per_symbol,
         "upgrade": arguments.upgrade,
+        "retry_empty": arguments.retry_empty,
         "stale": {kind: backlog.stale.height for kind, backlog in plan.backlogs.items()},
         "requests_per_minute": settings.source.requests_per_minute,
         "waves": plan.table.to_dicts(),

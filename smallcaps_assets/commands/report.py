@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, state_counts, verdict
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 from smallcaps_assets.lake.layout import Lake
@@ -31,6 +32,7 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
         _states(state_counts(ledger)),
         _progress(ledger, pl.concat(published.values()), settings.source.requests_per_minute, now),
         *_stale(ledger, profile),
+        *_contradicted(ledger, profile),
         *_causes(ledger),
         _kpis(kpis),
         _review(Review(lake, profile, settings)),
@@ -89,10 +91,20 @@ def _stale(ledger: pl.DataFrame, profile: Profile) -> list[str]:
     return [f"  stale: {'; '.join(parts)}. They are read with nulls there; {remedy}"]
 
 
+def _contradicted(ledger: pl.DataFrame, profile: Profile) -> list[str]:
+    """Empty windows that bars or trades contradict, by kind, one of them, and the remedy."""
+    words = describe_contradicted(count_contradicted(ledger))
+    if words is None:
+        return []
+    event_id, cause = ledger.filter(is_contradicted()).select("event_id", "cause").row(0)
+    remedy = f"`smallcaps plan --profile {profile} --retry-empty` shows the cost of asking for them again"
+    return [f"  contradicted: {words}, such as {event_id} ({cause}); {remedy}"]
+
+
 def _causes(ledger: pl.DataFrame) -> list[str]:
     """Why windows are failed or denied: one example per wave and state, and the number of windows."""
     causes = (
-        ledger.filter(pl.col("cause").is_not_null())
+        ledger.filter(pl.col("cause").is_not_null() & ~is_contradicted())
         .group_by("wave", "state", maintain_order=True)
         .agg(pl.len(), pl.col("event_id").first(), pl.col("cause").first())
     )

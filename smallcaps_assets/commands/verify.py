@@ -79,6 +79,12 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
         f"profile {result.profile}: {read} ({rate}) against the ledger of {result.manifest_id}",
         f"  {sum(result.states.values()):,} events: {states or 'none'}",
     ]
+    if result.contradicted:
+        lines.append(
+            f"  {len(result.contradicted):,} events are without trades or quotes although bars or trades of the same "
+            f"minutes show trading, such as {result.contradicted[0]}; `smallcaps plan --profile {result.profile} "
+            f"--retry-empty{flags}` shows the cost of asking for them again"
+        )
     if result.uncertified:
         lines.append(
             f"  {len(result.uncertified):,} files not certified yet, such as {result.uncertified[0]}: materialize "

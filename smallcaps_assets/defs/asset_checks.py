@@ -8,7 +8,8 @@ import polars as pl
 
 from smallcaps_assets.defs.metadata import table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
@@ -52,10 +53,15 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "empty_sessions": "No session is without any bar for many symbols that have bars before and after it.",
     "missing_minutes": "In the last sessions, no minute of regular hours is without a bar for most of the symbols that "
     "trade continuously.",
+    "suspect_print": "In the last months, no high or low of a bar is far outside those of its neighbours and undone at "
+    "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
+    "day's high and VWAP carry the price on. Detection uses the bars as they are.",
 }
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "
     "continuously.",
+    "suspect_print": "In no session is a high or low of a bar far outside those of its neighbours and undone at once; "
+    "see the check of minute_bars.",
     "doubled_volumes": "In no session are nearly all volumes even, as they are when every share was counted twice.",
 }
 # checks of a capture: the figure that each checks, and its description
@@ -69,6 +75,11 @@ KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "event_size": ("p90_event_mb", "Nine in ten events take less disk than the target."),
 }
+EMPTY_WINDOWS: Final = "empty_windows"
+_EMPTY_WINDOWS: Final = (
+    "No published window is without trades although bars of the same minutes have volume, or without quotes although "
+    "bars or trades show trading. The run config `retry_empty: true` of tape_trades and tape_quotes asks again."
+)
 
 
 def check_specs(asset: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
@@ -76,9 +87,10 @@ def check_specs(asset: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetC
     return [dg.AssetCheckSpec(name, asset=asset, description=description) for name, description in checks.items()]
 
 
-def kpi_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def capture_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The specs of the checks of a capture."""
-    return check_specs(asset, {name: description for name, (_, description) in KPI_CHECKS.items()})
+    of_figures = {name: description for name, (_, description) in KPI_CHECKS.items()}
+    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: _EMPTY_WINDOWS})
 
 
 def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
@@ -146,8 +158,8 @@ def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterato
     return run_checks(checks, {key.name for key in context.selected_asset_check_keys})
 
 
-def report_findings(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
-    """Findings about `asset` as results of its checks."""
+def report_findings(asset: dg.AssetKey | None, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
+    """Findings about `asset`, by default the asset of the step, as results of its checks."""
     for found in findings:
         metadata: dict[str, dg.MetadataValue | str | int | float | bool | None] = {**found.figures}
         if not found.examples.is_empty():
@@ -161,11 +173,13 @@ def report_findings(asset: dg.AssetKey, findings: Iterable[Finding]) -> Iterator
         )
 
 
-def kpi_checks(kpis: pl.DataFrame, missing: int) -> Iterator[dg.AssetCheckResult]:
-    """One result per figure of a capture (KPIS): passed if the target is met in every wave and in total.
+def capture_checks(kpis: pl.DataFrame, ledger: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
+    """One result per figure of a capture (KPIS), and one about the empty windows of its ledger (LEDGER).
 
-    While windows are still `missing`, as after a trial or in the middle of a capture, a failure is only a warning.
+    A figure passes if its target is met in every wave and in total. While windows are still missing, as after a trial
+    or in the middle of a capture, a failure is only a warning; that of empty windows always is.
     """
+    missing = ledger.filter(state="missing").height
     severity = dg.AssetCheckSeverity.WARN if missing else dg.AssetCheckSeverity.ERROR
     for name, (figure, _) in KPI_CHECKS.items():
         rows = kpis.filter(pl.col("figure") == figure)
@@ -175,6 +189,9 @@ def kpi_checks(kpis: pl.DataFrame, missing: int) -> Iterator[dg.AssetCheckResult
             severity=severity,
             metadata={"figures": table(rows), "windows_missing": missing},
         )
+    contradicted = ledger.filter(is_contradicted()).select("event_id", "wave", "state", "cause", "start", "end")
+    figures = {f"empty_{kind}": count for kind, count in count_contradicted(ledger).items()}
+    yield from report_findings(None, [finding(EMPTY_WINDOWS, contradicted, figures, severe=False)])
 
 
 def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.AssetCheckResult:

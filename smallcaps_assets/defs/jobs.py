@@ -13,7 +13,7 @@ import polars as pl
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
-from smallcaps_assets.defs.asset_checks import check_evaluation, kpi_checks
+from smallcaps_assets.defs.asset_checks import capture_checks, check_evaluation
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
 from smallcaps_assets.defs.metadata import Metadata, limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
@@ -156,7 +156,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         provenance = _provenance(context, settings, report_key, [ledger_key.path])
         kpis, metadata = make_report(profile, ledger, settings, lake, published)
         _publish_table(context, lake, report_key, kpis, metadata | _tally_metadata(totals), provenance)
-        for check in kpi_checks(kpis, ledger.filter(state="missing").height):
+        for check in capture_checks(kpis, ledger):
             # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
         if problems := totals["problems"]:

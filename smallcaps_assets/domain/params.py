@@ -10,6 +10,9 @@ CalendarDay = Annotated[date, Field(strict=False)]
 
 
 class Params(BaseModel):
-    """A frozen group of settings. No field has a default: the values are in `config/config.yaml`."""
+    """A frozen group of settings; the values are in `config/config.yaml`.
+
+    No field has a default but those that files of an earlier release lack.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

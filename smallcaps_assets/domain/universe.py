@@ -1,6 +1,6 @@
 """The universe: which listed or named symbols are followed, and why the others are not."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
@@ -36,6 +36,15 @@ UNIVERSE: Final = pl.Schema(
         "last_seen": pl.Date(),
     }
 )
+# Figures, and whether 0 is a value: no shares may be sold short, but no company has no shares or is worth nothing. A 0
+# that is no value means that the source does not know, and so does a number below 0.
+_MAY_BE_ZERO: Final = {
+    "float_shares": False,
+    "market_cap_usd": False,
+    "price_usd": False,
+    "short_interest_shares": True,
+    "days_to_cover": True,
+}
 # Column beside LISTED: why the source itself excludes a symbol.
 SOURCE_REJECTION: Final = "source_rejection"
 _EXAMPLES: Final = 10
@@ -99,6 +108,15 @@ class _Filter(NamedTuple):
     by: str
     excludes: pl.Expr
     reason: pl.Expr
+
+
+def known_reference(names: Collection[str]) -> list[pl.Expr]:
+    """The figures of LISTED among `names`, null where their value means that the source does not know."""
+    return [
+        pl.when(pl.col(name).is_finite() & (pl.col(name) >= 0 if may_be_zero else pl.col(name) > 0)).then(name)
+        for name, may_be_zero in _MAY_BE_ZERO.items()
+        if name in names
+    ]
 
 
 def judge_listings(listed: pl.DataFrame, params: UniverseParams, first_session: date) -> pl.DataFrame:
@@ -220,7 +238,7 @@ class Composition(NamedTuple):
 
 def measure_composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
     """The composition of the active symbols of a universe (UNIVERSE)."""
-    active = universe.filter("active")
+    active = universe.filter("active").with_columns(known_reference(universe.columns))
     large = active.filter(pl.col("market_cap_usd") >= limits.large_cap_usd).sort(
         "market_cap_usd", "symbol", descending=[True, False]
     )

@@ -13,6 +13,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.checks import SESSION_BARS
 from smallcaps_assets.domain.bars.quality import bar_problems
+from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_bars, count_differing_minutes
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS, match_columns
@@ -74,7 +75,11 @@ class MonthFiles(NamedTuple):
 
 @dataclass(frozen=True)
 class BarsStore:
-    """The minute bars of a lake. A session without any bar is covered as well once it was fetched."""
+    """The minute bars of a lake. A session without any bar is covered as well once it was fetched.
+
+    Earlier releases stored 0 or -1 where a number of transactions or a vwap is not known: such values are read as null.
+    They stay in the files, and so do the fingerprints, until other bars of their minutes are published.
+    """
 
     lake: Lake
 
@@ -142,9 +147,9 @@ class BarsStore:
         files = [path for path in paths if months is None or path.stem in months]
         if not files:
             return pl.LazyFrame(schema=wanted)
-        return match_columns(
-            pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, str(self.lake.minute_bars)
-        )
+        what = str(self.lake.minute_bars)
+        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, what)
+        return bars.with_columns(all_known(wanted))
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
@@ -184,6 +189,7 @@ class BarsStore:
             return pl.DataFrame(schema=wanted)
         what = f"bars of {symbols[0] if len(symbols) == 1 else f'{len(symbols):,} symbols'} in {files[0].parent}"
         bars = match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, what)
+        bars = bars.with_columns(all_known(wanted))
         if first is not None:
             bars = bars.filter(pl.col("timestamp") >= midnight(first))
         if last is not None:

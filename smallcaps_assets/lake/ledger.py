@@ -7,10 +7,13 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
+from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered_windows
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.store import TapeStore
 
 _HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": pl.String()})
@@ -29,7 +32,8 @@ def build_ledger(
 
     `bytes` is the event's share of its files, by rows. Pages, requests and rows received are those of the event's
     spans, which other events may share. An event without trades or without quotes is `denied` or `failed` if the
-    cause is known, otherwise `missing`.
+    cause is known, otherwise `missing`. The cause of an event without trades or quotes although there was trading is
+    one of CONTRADICTIONS; bars are read for its minutes only.
 
     Args:
         manifest: the events (MANIFEST).
@@ -65,7 +69,7 @@ def build_ledger(
         .then(pl.lit("quotes_only"))
         .otherwise(pl.lit("empty"))
     )
-    return (
+    found = (
         windows.with_columns(
             profile=pl.lit(tape.profile),
             manifest_id=pl.lit(manifest_id, pl.String),
@@ -85,6 +89,17 @@ def build_ledger(
         .select(*LEDGER)
         .match_to_schema(LEDGER)
     )
+    return found.with_columns(cause=pl.coalesce("cause", contradiction(traded_events(found, tape.lake))))
+
+
+def traded_events(ledger: pl.DataFrame, lake: Lake) -> set[str]:
+    """Events of a ledger without trades or quotes whose minutes have volume according to the published bars.
+
+    Raises:
+        LakeError: a file of bars cannot be read.
+    """
+    empty = ledger.filter((pl.col("trades_rows") == 0) | (pl.col("quotes_rows") == 0))
+    return events_with_volume(lake, empty.select(*WINDOWS))
 
 
 def capture_effort(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame] | None = None) -> pl.DataFrame:
@@ -122,6 +137,8 @@ def _published_windows(
             pl.col("sha256"),
             pl.struct(start="start_span", end="end_span").alias("spans"),
             *(pl.col(name).sum() for name in _SUMS),
+            # files of earlier releases did not count them
+            pl.when(pl.col("repeats").count() > 0).then(pl.col("repeats").sum()),
             pl.col("request_ids").list.explode(),
             pl.col("fetched_at").max(),
             pl.col("skipped").drop_nulls().first(),

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, REPEATED
+from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.layout import Lake
@@ -17,6 +18,7 @@ from smallcaps_assets.lake.publish import disk_errors, publish_frame
 # files of rows without a month, and of rows without a symbol
 UNDATED: Final = "undated.parquet"
 UNNAMED: Final = "unnamed.parquet"
+_PLACE: Final = " place"
 # a row without a timestamp is identified by its other values
 _VALUES: Final = tuple(name for name in BARS if name != "timestamp")
 
@@ -58,7 +60,9 @@ class BarQuarantine:
         by = list(_VALUES) if month is None else ["timestamp"]
         present = _read(path)
         repeats = pl.col("reason").is_in([REPEATED, ANOTHER])
-        released = present.filter(~repeats).join(good, on=by, how="semi", nulls_equal=True)
+        # values that mean "not known" are null in good bars, and as given here
+        known = present.with_columns(all_known()).with_row_index(_PLACE).filter(~repeats)
+        released = present[known.join(good, on=by, how="semi", nulls_equal=True)[_PLACE]]
         every = list(QUARANTINED_BARS)
         released = released.join(still.match_to_schema(QUARANTINED_BARS), on=every, how="anti", nulls_equal=True)
         if released.is_empty():

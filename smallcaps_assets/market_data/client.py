@@ -92,7 +92,9 @@ class MarketDataClient:
         return BarsDownload(**vars(download), conflicting=found.conflicting)
 
     def trades(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = TRADES_ALL) -> Download:
-        """Trades with a SIP time in [start, end), sorted by (timestamp, sequence_number), without repeated rows.
+        """Trades with a SIP time in [start, end), sorted by (timestamp, sequence_number), without exact repeats.
+
+        Rows with neither a sequence number nor a trade id are never repeats.
 
         `schema` is TRADES_ALL, or TRADES for fewer columns.
 
@@ -105,7 +107,9 @@ class MarketDataClient:
         return self._ticks(f"/v3/trades/{quote_symbol(symbol)}", start, end, "trades", parse)
 
     def quotes(self, symbol: str, start: datetime, end: datetime, schema: pl.Schema = QUOTES_ALL) -> Download:
-        """Quotes with a SIP time in [start, end), sorted by (timestamp, sequence_number), without repeated rows.
+        """Quotes with a SIP time in [start, end), sorted by (timestamp, sequence_number), without exact repeats.
+
+        Rows without a sequence number are never repeats.
 
         `schema` is QUOTES_ALL, or QUOTES for fewer columns.
 
@@ -144,7 +148,8 @@ class MarketDataClient:
         }
         request = PagedRequest(path=path, root=path, query=query, what=what)
         pages = self._downloads.pages(request, partial(parse, window=window), counts)
-        return complete_download(self._downloads.merge(request, pages, "timestamp", "sequence_number"), counts)
+        merged = self._downloads.merge(request, pages, "timestamp", "sequence_number")
+        return complete_download(merged.rows, counts, merged.removed)
 
 
 def _split_by_month(first: date, last: date) -> Iterator[tuple[date, date]]:

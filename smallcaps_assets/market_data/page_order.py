@@ -6,14 +6,18 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.tape.repeats import WithoutRepeats, drop_repeats, is_identified
 from smallcaps_assets.errors import BadPage
 
-# Consecutive pages without rows after which a cursor is not followed any further.
+# Consecutive pages without rows, or with the same rows without identity, after which a cursor is not followed.
 MAX_EMPTY_PAGES: Final = 10
 
 
-def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame) -> None:
+def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame, *, is_last: bool = False) -> None:
     """Make sure that a page continues those before it, so that an endless cursor is noticed early.
+
+    The last page may repeat the one before it. So may a few pages whose rows have no identity (see
+    `domain.tape.repeats`): they are no repeats.
 
     Raises:
         BadPage: the page repeats the one before it, lies before it, or is one of many without rows.
@@ -24,14 +28,16 @@ def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame) -> None:
     if page.is_empty():
         if len(before) >= MAX_EMPTY_PAGES and all(frame.is_empty() for frame in before[-MAX_EMPTY_PAGES:]):
             raise BadPage(f"page {number} has no rows, as the {MAX_EMPTY_PAGES} before it, and promises more")
-    elif page.equals(before[-1]):
+    elif not is_last and _repeats(before, page):
         raise BadPage(f"page {number} repeats the page before it, and promises more: the cursor leads nowhere")
     elif "timestamp" in page.columns:
         _check_follows(next((frame for frame in reversed(before) if frame.height), page), page)
 
 
-def merge_pages(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
-    """The pages of one download as one frame, sorted by `keys` (the first is the time), exact repeats removed.
+def merge_pages(frames: Sequence[pl.DataFrame], *keys: str) -> WithoutRepeats:
+    """The pages of one download, sorted by `keys` (the first is the time), without exact repeats, which are counted.
+
+    Rows without identity are never repeats; see `domain.tape.repeats`. Of equal times, null numbers come first.
 
     Raises:
         BadPage: a page begins or ends before the one that it follows.
@@ -43,13 +49,23 @@ def merge_pages(frames: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
     is_equal = pl.col(first) == pl.col(first).shift()
     is_greater = pl.col(first) > pl.col(first).shift()
     for key in rest:
-        is_greater |= is_equal & (pl.col(key) > pl.col(key).shift())
-        is_equal &= pl.col(key) == pl.col(key).shift()
+        number = pl.col(key).fill_null(-1)
+        is_greater |= is_equal & (number > number.shift())
+        is_equal &= number == number.shift()
     if merged.select(is_greater.fill_null(value=True).all()).item():
-        return merged
+        return WithoutRepeats(merged, 0)
     merged = merged.sort(keys, maintain_order=True)
     has_equal_keys = merged.select(is_equal.any()).item()
-    return merged.unique(maintain_order=True) if has_equal_keys else merged
+    return drop_repeats(merged) if has_equal_keys else WithoutRepeats(merged, 0)
+
+
+def _repeats(before: Sequence[pl.DataFrame], page: pl.DataFrame) -> bool:
+    """Whether a page repeats the one before it; with rows without identity, the last MAX_EMPTY_PAGES before it."""
+    if not page.equals(before[-1]):
+        return False
+    if page.select(is_identified(page.columns).any()).item():
+        return True
+    return len(before) >= MAX_EMPTY_PAGES and all(page.equals(frame) for frame in before[-MAX_EMPTY_PAGES:])
 
 
 def join_pages(frames: Sequence[pl.DataFrame], key: str = "timestamp") -> pl.DataFrame:

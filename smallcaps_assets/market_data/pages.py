@@ -16,6 +16,7 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import check_symbol
+from smallcaps_assets.domain.tape.repeats import WithoutRepeats
 from smallcaps_assets.errors import BadPage, MarketDataError
 from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
 from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
@@ -80,8 +81,8 @@ class Downloads:
             error.requests, error.retries, error.throttled = counts.requests, counts.retries, counts.throttled
             raise
 
-    def merge(self, request: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> pl.DataFrame:
-        """The pages that answer `request` as one frame; see `merge_pages`.
+    def merge(self, request: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> WithoutRepeats:
+        """The rows of the pages that answer `request`; see `merge_pages`.
 
         Raises:
             BadPage: a page begins or ends before the one that it follows.
@@ -116,7 +117,7 @@ class Downloads:
             seen.add(target)
             answer = self._transport.get(target, request.what, parse_checked, counts, self._stop)
             page = answer.content
-            self._check(request, partial(check_progress, frames, page.frame))
+            self._check(request, partial(check_progress, frames, page.frame, is_last=page.next_url is None))
             frames.append(page.frame)
             counts.pages += 1
             if request_id := page.request_id or answer.request_id:

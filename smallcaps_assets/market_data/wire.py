@@ -83,6 +83,8 @@ def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Parsed
 def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = TRADES_ALL) -> ParsedPage:
     """A page of trades, in order of time; `size` is `decimal_size` where the vendor gives it.
 
+    A row may lack `sequence_number` and `id` together, but not one of them.
+
     Args:
         body: the answer, decompressed.
         window: first admissible SIP timestamp, and the end, excluded, in Unix nanoseconds.
@@ -91,9 +93,10 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     Raises:
         BadPage: not the promised shape, trades outside the window or out of order.
     """
-    required = ("sip_timestamp", "participant_timestamp", "sequence_number", "price", "exchange", "id")
+    required = ("sip_timestamp", "participant_timestamp", "price", "exchange")
     fields = _select_fields(_TRADE, schema, "decimal_size")
     frame, head = _parse_ticks(body, fields, required, window)
+    _check_identity(frame, "sequence_number", "id")
     if not frame["decimal_size"].str.contains(r"^[0-9]+(\.[0-9]+)?$").all():
         raise BadPage("`decimal_size` has text that is not a decimal number")
     exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
@@ -107,7 +110,7 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
 
 
 def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> ParsedPage:
-    """A page of quotes, in order of time; sizes in the vendor's unit, an absent side is null.
+    """A page of quotes, in order of time; sizes in the vendor's unit, an absent side or sequence number is null.
 
     Args:
         body: the answer, decompressed.
@@ -117,7 +120,7 @@ def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     Raises:
         BadPage: not the promised shape, quotes outside the window or out of order.
     """
-    required = ("sip_timestamp", "participant_timestamp", "sequence_number")
+    required = ("sip_timestamp", "participant_timestamp")
     fields = _select_fields(_QUOTE, schema)
     frame, head = _parse_ticks(body, fields, required, window)
     if "participant_timestamp" in fields:
@@ -131,6 +134,17 @@ def _parse_ticks(
     frame, head = parse_rows(body, fields, [name for name in required if name in fields])
     _check_window(frame, "sip_timestamp", NS_PER_S, window)
     return _in_order(frame, "sip_timestamp", *frame.get_columns()), head
+
+
+def _check_identity(frame: pl.DataFrame, *names: str) -> None:
+    """Make sure that each row has all of `names` or none of them."""
+    some = pl.any_horizontal(pl.col(names).is_not_null())
+    for name in names:
+        incomplete = frame.select(some & pl.col(name).is_null()).to_series()
+        if incomplete.any():
+            raise BadPage(
+                f"{incomplete.sum()} of {frame.height} rows lack `{name}`, the first is row {incomplete.arg_max()}"
+            )
 
 
 def _select_fields(fields: Fields, schema: pl.Schema, *others: str) -> dict[str, pa.DataType]:

@@ -16,6 +16,16 @@ def sessions_between(first: date, last: date, params: SessionParams) -> pl.DataF
     return session_table(xnys_calendar(first, last), params)
 
 
+def sessions_and_earlier(first: date, last: date, earlier: int, params: SessionParams) -> pl.DataFrame:
+    """Bounds (SESSION_TABLE) of the XNYS sessions from `first` to `last`, and of at least `earlier` before `first`."""
+    return sessions_between(first - calendar_days(earlier), last, params)
+
+
+def calendar_days(sessions: int) -> timedelta:
+    """A time that holds at least so many XNYS sessions, whenever it begins."""
+    return timedelta(days=2 * sessions + 30)
+
+
 def completed_sessions(history: HistoryParams, params: SessionParams, now: datetime) -> list[date]:
     """Sessions of the history whose after-hours ended at least the publication delay before `now`, in order."""
     now = now.astimezone(UTC)

@@ -23,8 +23,9 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.kpis import KpiParams
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.settings.layers import Layer, argument_layer, explain_errors, file_layer, override_settings
+from smallcaps_assets.settings.layers import Layer, argument_layer, file_layer, override_settings
 from smallcaps_assets.settings.operations import NightlyParams, NoticeParams
+from smallcaps_assets.settings.problems import explain_errors
 from smallcaps_assets.settings.sections import (
     CaptureParams,
     CheckParams,
@@ -244,7 +245,7 @@ def load_settings(
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(explain_errors([base, *layers], error)) from None
+        raise SettingsError(explain_errors([base, *layers], error, Settings)) from None
 
 
 def trial_settings(files: Sequence[Path] = (), arguments: Sequence[str] = ()) -> Settings:

@@ -27,7 +27,7 @@ MASTER = {
     "shards_current",
 }
 MANIFEST = {"caps", "buckets", "ranks", "windows", "unchanged", "up_to_date"}
-BARS = {"session_coverage", "empty_sessions", "missing_minutes", "up_to_date"}
+BARS = {"session_coverage", "empty_sessions", "missing_minutes", "suspect_print", "up_to_date"}
 Verdicts = dict[str, dg.AssetCheckEvaluation]
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 

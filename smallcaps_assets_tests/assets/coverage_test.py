@@ -58,7 +58,8 @@ def test_metadata_describes_the_bars(made: Platform) -> None:
 
 def test_its_checks_pass_on_a_complete_lake(made: Platform) -> None:
     checks = {check.check_name: check for check in made.stages["coverage"].get_asset_check_evaluations()}
-    assert {name: check.passed for name, check in checks.items()} == {"doubled_volumes": True, "missing_minutes": True}
+    passed = {name: check.passed for name, check in checks.items()}
+    assert passed == {"doubled_volumes": True, "missing_minutes": True, "suspect_print": True}
     assert checks["doubled_volumes"].metadata["symbol_months"].value == 8
 
 

@@ -19,6 +19,7 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
@@ -287,7 +288,7 @@ def test_the_report_has_a_verdict(platform: Platform) -> None:
     tapes = [path for path in platform.first_requests if path.startswith(("/v3/trades", "/v3/quotes"))]
     assert metadata["requests"].value == len(tapes) > 0
     checks = {check.check_name: check.passed for check in platform.stages["ledger"].get_asset_check_evaluations()}
-    assert checks == dict.fromkeys(("success_rate", "retries", "throttling", "session_mix", "event_size"), True)
+    assert checks == dict.fromkeys((*KPI_CHECKS, EMPTY_WINDOWS), True)
     assert pl.read_parquet(platform.lake.ledger("core").with_name("report.parquet")).schema == KPIS
 
 

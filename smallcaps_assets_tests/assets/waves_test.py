@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import WAVES
@@ -107,7 +108,7 @@ def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
         assert event is not None
         assert event.run_id == result.run_id
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    assert checks == dict.fromkeys(("success_rate", "retries", "throttling", "session_mix", "event_size"), True)
+    assert checks == dict.fromkeys((*KPI_CHECKS, EMPTY_WINDOWS), True)
     before = files_below(planned.root / "tape" / PROFILE / "trades")
     planned.gate.requests.clear()
     again = waves(planned)

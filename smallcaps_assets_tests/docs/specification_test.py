@@ -1,5 +1,6 @@
 """The numbers and columns of the specification are those of the shipped settings and of the tables."""
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -7,8 +8,10 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.bars.lengths import LEAST_BARS, LEAST_BITS
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNSET_COUNT
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+from smallcaps_assets.domain.tape.contradictions import CONTRADICTIONS
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
 
@@ -26,7 +29,7 @@ BASE, RANGE, SPEED, FLUSH = (
     DETECTORS.flush,
 )
 BY_PROFILE = [SETTINGS.profiles[name] for name in PROFILES]
-CLOCK = SETTINGS.sessions
+CLOCK, PRINT = SETTINGS.sessions, SETTINGS.checks.bars.suspect_print
 
 
 def row(name: str, *cells: object) -> str:
@@ -39,6 +42,10 @@ def per_profile(name: str, cell: str) -> str:
 
 
 STATED = [
+    ("1", f"at least {100 * PRINT.min_excess_share:.0f} % of that high"),
+    ("1", f"at least {PRINT.min_excess_ranges} times their range"),
+    ("1", f"the {PRINT.neighbour_bars} bars of the symbol before and the {PRINT.neighbour_bars} after"),
+    ("1", f"at most {PRINT.neighbour_min} minutes away; a bar with fewer than {PRINT.min_neighbours} on either side"),
     ("1", f"k^n >= 2^{LEAST_BITS} and there are at least {LEAST_BARS} of them"),
     ("2", row("PM", f"[{CLOCK.premarket_open:%H:%M}, {CLOCK.regular_open:%H:%M})")),
     ("2", row("RTH", f"[{CLOCK.regular_open:%H:%M}, {CLOCK.regular_close:%H:%M})")),
@@ -47,7 +54,15 @@ STATED = [
     ("2", f"`min_history` ({FEATURES.min_history})"),
     ("2", f"close / close {FEATURES.return_bars} bars earlier - 1"),
     ("2", f"sqrt({FEATURES.base_bars})"),
-    ("2", f"up to {FEATURES.rvol_days} days with bars before this date; null with fewer than {FEATURES.rvol_min_days}"),
+    (
+        "2",
+        f"the last up to {FEATURES.rvol_days} days with bars among the {FEATURES.rvol_sessions} XNYS sessions before",
+    ),
+    ("2", f"before this date; null with fewer than {FEATURES.rvol_min_days} such days"),
+    ("2", f"The bound of {FEATURES.rvol_sessions} sessions (`rvol_sessions`)"),
+    ("1", f"of {UNSET_COUNT:,} or more, or that is not whole, is unknown"),
+    ("1", f"of 10^{math.log10(TOO_LARGE):.0f} or more. Vendors write"),
+    ("1", f"the volume is 10^{math.log10(TOO_LARGE):.0f} shares or more"),
     ("2", f"rounded to {FEATURES.vwap_decimals} decimals"),
     ("3.1", row("spike_x >=", SPIKE.regular.min_spike_x, SPIKE.extended.min_spike_x)),
     ("3.1", row("volume >=", f"{SPIKE.regular.min_volume_shares:,.0f}", f"{SPIKE.extended.min_volume_shares:,.0f}")),
@@ -188,6 +203,11 @@ def test_the_columns_of_bars_and_events(schema: pl.Schema) -> None:
         name for line in SECTIONS["1"].splitlines() if line.startswith("| ") for name in line.split("|")[1].split(",")
     }
     assert set(schema) <= {name.strip() for name in first}
+
+
+def test_the_causes_of_a_contradicted_window() -> None:
+    (paragraph,) = re.findall(r"\*\*Contradicted\.\*\* (.*?)\n\n", SECTIONS["6"], re.DOTALL)
+    assert all(f"`{cause}`" in paragraph for cause in CONTRADICTIONS)
 
 
 def test_the_columns_that_a_manifest_adds() -> None:

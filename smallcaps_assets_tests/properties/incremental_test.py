@@ -28,8 +28,13 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 pytestmark = pytest.mark.slow
 
-# four months, in one of which daylight saving ends; longer than twice the days of rvol
-DAYS = sessions_between(date(2025, 8, 20), date(2025, 11, 28))
+# Three months, each longer than the days of rvol, with 99 sessions without a bar between the first two, which is more
+# than rvol looks back, and 19 before the last, which is less. Daylight saving ends in the last.
+DAYS = [
+    *sessions_between(date(2025, 2, 3), date(2025, 3, 5)),
+    *sessions_between(date(2025, 7, 29), date(2025, 8, 29)),
+    *sessions_between(date(2025, 9, 29), date(2025, 11, 4)),
+]
 BARS = lively_bars(7, 1, DAYS).filter(DAY.is_in(DAYS))
 SYMBOL = BARS["symbol"][0]
 SETTINGS = [

@@ -43,6 +43,9 @@ def master_of(bars: pl.DataFrame, reference: pl.DataFrame | None = None) -> pl.D
     return build_master(detect(good, sessions, settings.detection, reference=reference).events, settings.cooldown)
 
 
+DEC_5 = date(2025, 12, 5)
+
+
 def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
     assert_frame_equal(found, expected, rel_tol=1e-9, abs_tol=1e-9)
 
@@ -130,6 +133,19 @@ def test_liquid_days_among_illiquid_ones_equal_the_specification(seed: int) -> N
     assert_same(build_master(found.events, default_settings().cooldown), slow_spec.master(bars))
     assert found.counts["days_filtered"] > 10
     assert found.events["date"].n_unique() > 5
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_lively_weeks_months_apart(seed: int) -> None:
+    """The baseline of relative volume reaches over a gap of 19 sessions, and not over one of 99."""
+    parts = [(date(2025, 2, 3), date(2025, 3, 5)), (date(2025, 7, 29), date(2025, 8, 29)), (date(2025, 9, 29), DEC_5)]
+    bars = lively_bars(seed, 2, [day for part in parts for day in slow_spec.xnys(*part)])
+    found = master_of(bars)
+    assert_same(found, slow_spec.master(bars))
+    known = found.group_by("date").agg(pl.col("rvol_day").is_not_null().all()).sort("date")
+    summer = known.filter(pl.col("date") >= "2025-07-29")["rvol_day"].to_list()
+    assert summer[:4] == [False] * 4
+    assert all(summer[8:])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -19,6 +19,7 @@ from smallcaps_assets_tests.slow_spec.params import DEFAULTS, Params
 Row = dict[str, Any]
 EASTERN: Final = ZoneInfo("America/New_York")
 PRICES: Final = ("open", "high", "low", "close")
+TOO_LARGE: Final = {"vwap": 1e15, "transactions": 2**31 - 1}
 
 FEATURES: Final = pl.Schema(
     {
@@ -83,7 +84,7 @@ def clean(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         if None in key or _is_off_minute(row) or _is_bad(row) or key in kept or _session(row) in others:
             quarantined.append(row)
         else:
-            kept[key] = {**row, "vwap": _finite(row["vwap"])}
+            kept[key] = {**row, **{name: _known(row[name], bound) for name, bound in TOO_LARGE.items()}}
     return (
         pl.DataFrame([kept[key] for key in sorted(kept)], schema=BARS, orient="row"),
         pl.DataFrame(quarantined, schema=BARS, orient="row"),
@@ -103,6 +104,11 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def _known(value: float | None, too_large: float) -> float | None:
+    """None for values by which vendors say that they do not know."""
+    return value if value is not None and 0 < value < too_large else None
+
+
 def _is_bad(row: Row) -> bool:
     opened, high, low, close = (_finite(row[name]) for name in PRICES)
     volume = _finite(row["volume"])
@@ -114,6 +120,8 @@ def _is_bad(row: Row) -> bool:
         or low > min(opened, close)
         or high < low
         or volume <= 0
+        or high > 1e6
+        or volume >= 1e15
     )
 
 
@@ -167,16 +175,26 @@ def features(bars: pl.DataFrame, params: Params = DEFAULTS) -> pl.DataFrame:
 def featured_days(bars: pl.DataFrame, params: Params) -> dict[tuple[str, str], list[Row]]:
     """Bars with their features per (symbol, ET date), sorted."""
     days = {key: _day_features(rows, params["features"]) for key, rows in by_day(in_session(bars)[0]).items()}
-    totals: dict[str, list[float]] = {}
-    for (symbol, _), rows in days.items():  # dates of a symbol come in order
-        total = rows[-1]["dollar_volume_to_event"]
-        before = totals.setdefault(symbol, [])
-        window = before[-params["rvol"]["days"] :]
-        rvol = total / (sum(window) / len(window)) if window and len(window) >= params["rvol"]["min_days"] else None
+    totals: dict[str, dict[date, float]] = {}
+    dates = [date.fromisoformat(day) for _, day in days]
+    first = min(dates, default=date.max) - timedelta(days=3 * params["rvol"]["sessions"] + 30)
+    sessions = sorted(xnys(first, max(dates))) if dates else []
+    for (symbol, text), rows in days.items():  # dates of a symbol come in order
+        day, total = date.fromisoformat(text), rows[-1]["dollar_volume_to_event"]
+        rvol = _relative_volume(total, day, totals.setdefault(symbol, {}), sessions, params["rvol"])
         for row in rows:
             row |= {"dollar_volume_day": total, "rvol_day": rvol}
-        before.append(total)
+        totals[symbol][day] = total
     return days
+
+
+def _relative_volume(
+    total: float, day: date, before: dict[date, float], sessions: list[date], params: Params
+) -> float | None:
+    """`total` over the mean of the last days of `before` that are among the sessions before `day`; or null."""
+    recent = [session for session in sessions if session < day][-params["sessions"] :]
+    found = [before[session] for session in recent if session in before][-params["days"] :]
+    return total / (sum(found) / len(found)) if len(found) >= params["min_days"] else None
 
 
 def _day_features(rows: list[Row], params: Params) -> list[Row]:

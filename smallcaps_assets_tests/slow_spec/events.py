@@ -191,6 +191,7 @@ def _passes(bar: Row, direction: str, reference: Row, filters: Params) -> bool:
     low, high = filters["close"]
     shares, short, cover = (reference.get(key) for key in ("float_shares", "short_interest_shares", "days_to_cover"))
     passes = low <= bar["close"] <= high and bar["dollar_volume_day"] >= filters["dollar_volume_day"][bias]
+    shares = shares or None  # no company has no shares: it is unknown
     if shares is not None:
         passes = passes and shares >= filters["float_shares"][bias]
     if bias == "bearish" and shares is not None and short is not None:

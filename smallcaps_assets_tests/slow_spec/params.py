@@ -43,7 +43,7 @@ def _profile(
 
 DEFAULTS: Final[Params] = {
     "features": {"baseline_bars": 20, "min_history": 5, "return_bars": 5, "range_bars": 30, "vwap_decimals": 10},
-    "rvol": {"days": 20, "min_days": 5},
+    "rvol": {"days": 20, "min_days": 5, "sessions": 60},
     "volume_spike": {
         "spike_x": {"PM": 8.0, "RTH": 6.0, "AH": 8.0},
         "volume": {"PM": 15_000, "RTH": 10_000, "AH": 15_000},

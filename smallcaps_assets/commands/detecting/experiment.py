@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
+from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, suspect_prints, with_events
 from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
@@ -40,7 +41,9 @@ class Batch(NamedTuple):
     symbols: list[str]
     rows: int
     rejected: pl.DataFrame  # QUARANTINED_BARS
+    unknown: pl.DataFrame  # UNKNOWN
     found: list[Found]  # one for each configuration; empty if no bar is usable
+    prints: pl.DataFrame  # LISTED_PRINTS, with the events of the first configuration
 
 
 @dataclass(frozen=True)
@@ -69,16 +72,23 @@ class Experiment:
             progress.add(len(symbols))
         without_symbol = files.read_nameless()
         if without_symbol.height:
-            yield Batch([], without_symbol.height, clean_bars(without_symbol).quarantined, [])
+            clean = clean_bars(without_symbol)
+            yield Batch(
+                [], without_symbol.height, clean.quarantined, clean.unknown, [], prints=LISTED_PRINTS.to_frame()
+            )
 
     def _since(self) -> date | None:
         """The first day whose bars are read: before the first by as many sessions as relative volume looks back."""
         if self.first is None:
             return None
-        days = max(settings.features.rvol_days for settings in self.configurations)
-        begin = max(FIRST_DATE, self.first - (2 * days + 30) * _ONE_DAY)
+        return self._sessions_back(max(settings.features.rvol_days for settings in self.configurations))
+
+    def _sessions_back(self, sessions: int) -> date:
+        """The day that lies as many sessions before the first day; the first day without a calendar."""
+        assert self.first is not None  # noqa: S101 -- only asked for where there is a first day
+        begin = max(FIRST_DATE, self.first - calendar_days(sessions))
         before = sessions_between(begin, self.first - _ONE_DAY, self.configurations[0].sessions)["date"]
-        return before.tail(days).min() or self.first  # type: ignore[return-value]
+        return before.tail(sessions).min() or self.first  # type: ignore[return-value]
 
     def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
         clean = _clean(files.read_with_files(symbols, self._since(), self.last))
@@ -94,7 +104,13 @@ class Experiment:
                     if _same_detection(settings, other)
                 ]
                 found.append(same[0] if same else self._detect(files, bars, before, settings))
-        return Batch(symbols, bars.height + rejected.height, rejected, found)
+        unknown, prints = clean.unknown.filter(in_range), self._prints(bars, found)
+        return Batch(symbols, bars.height + rejected.height, rejected, unknown, found, prints)
+
+    def _prints(self, bars: pl.DataFrame, found: Sequence[Found]) -> pl.DataFrame:
+        if not found:
+            return LISTED_PRINTS.to_frame()
+        return with_events(suspect_prints(bars, self.configurations[0].checks.bars.suspect_print), found[0].master)
 
     def _detect(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
@@ -108,10 +124,11 @@ class Experiment:
         """DAILY of the days before the first, from further back for symbols that did not trade in every session."""
         daily = _daily(before, settings)
         days = dict(daily.group_by("symbol").len().iter_rows())
-        since = self._since()
-        assert since is not None  # noqa: S101 -- there is a first day
+        oldest, since = self._sessions_back(settings.features.rvol_sessions), self._since()
+        if since is None or oldest >= since:
+            return daily
         older = [
-            _daily(_clean(files.read_with_files([symbol], None, since - _ONE_DAY)).good, settings)
+            _daily(_clean(files.read_with_files([symbol], oldest, since - _ONE_DAY)).good, settings)
             for symbol in bars["symbol"].unique(maintain_order=True)
             if days.get(symbol, 0) < settings.features.rvol_days
         ]
@@ -121,7 +138,8 @@ class Experiment:
 def _clean(read: CleanBars) -> CleanBars:
     """Judge the rows that were read, file by file; rows rejected on reading stay rejected."""
     clean = clean_bars(read.good, [FILE])
-    return CleanBars(clean.good, pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp"))
+    rejected = pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp")
+    return CleanBars(clean.good, rejected, clean.unknown)
 
 
 def _same_detection(one: Settings, other: Settings) -> bool:
@@ -140,7 +158,8 @@ def _detect_events(
 ) -> Detection:
     known = bars.filter(DAY.is_between(FIRST_DATE, LAST_DATE))
     first, last = known.select(first=DAY.min(), last=DAY.max()).row(0) if known.height else (FIRST_DATE, FIRST_DATE)
-    sessions = sessions_between(first, last, settings.sessions)
+    begin = max(FIRST_DATE, first - calendar_days(settings.features.rvol_sessions))
+    sessions = sessions_between(begin, last, settings.sessions)
     return detect(bars, sessions, settings.detection, reference=reference, earlier_days=earlier_days)
 
 

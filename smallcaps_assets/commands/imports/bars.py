@@ -18,6 +18,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.metadata import limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import report_imported
+from smallcaps_assets.domain.bars.unknown import describe_unknown
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
@@ -29,7 +30,7 @@ from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
-from smallcaps_assets.pipeline.imports.bar_files import BarReader
+from smallcaps_assets.pipeline.imports.bar_files import BarReader, describe_absent
 from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows
 from smallcaps_assets.pipeline.imports.bars import BarImport
 from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
@@ -149,7 +150,8 @@ def run(arguments: Namespace) -> int:
             for outcome in some:
                 figures.update({name: int(count) for name, count in outcome.figures.items()})
             figures["before"] += sum(not (outcome.figures or outcome.problems) for outcome in some)
-    notes = _describe_symbols(recorder.symbols, universe.followed(), universe.test_symbols(settings.universe))
+    notes = describe_unknown(figures) + describe_absent(work.files.absent)
+    notes += _describe_symbols(recorder.symbols, universe.followed(), universe.test_symbols(settings.universe))
     _report(paths, figures, recorder.symbols, work, notes)
     first = recorder.first
     if first and first < settings.history.first_session:

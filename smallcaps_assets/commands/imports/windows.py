@@ -266,6 +266,8 @@ def _text(done: WindowsOutcome, ledger: pl.DataFrame, recorded: dict[str, int], 
             f"{kind}: {figures['files']:,} files, {figures['adopted']:,} windows imported ({figures['rows']:,} rows), "
             f"{figures['there_already']:,} already published, {figures['refused']:,} files rejected"
         )
+        if figures["repeats"]:
+            lines.append(f"  {figures['repeats']:,} rows repeat another of the same file exactly, and count once")
         lines.append(
             f"  left out: {figures['not_in_manifest']:,} events that are not in the manifest, "
             f"{figures['shorter_than_the_window']:,} whose files cover less than the window; the capture fetches it"

@@ -11,6 +11,7 @@ from smallcaps_assets.defs.metadata import Metadata, column_schema, coverage_pic
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol
+from smallcaps_assets.domain.bars.suspect_prints import shown_prints
 from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
 from smallcaps_assets.settings.settings import Settings
 
@@ -35,7 +36,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 def coverage(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
 ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
-    """Expected and published sessions of every symbol and month; lost minutes and doubled volumes.
+    """Expected and published sessions of every symbol and month; lost minutes, doubled volumes, suspect prints.
 
     Of a followed symbol, sessions are expected from its listing, where that is known, to the last day it is followed.
     Before history.first_session, and of symbols that are not followed, they are expected from the first bar to the
@@ -66,6 +67,8 @@ def _figures(made: Coverage, partitions: list[str]) -> Metadata:
         figures["worst"] = table(worst)
     if made.causes:
         figures["unreadable"] = limit_lines([f"{symbol}: {cause}" for symbol, cause in made.causes.items()])
+    if not made.prints.is_empty():
+        figures["suspect_prints"] = table(shown_prints(made.prints.head(_SHOWN)))
     if not made.lost.is_empty():
         figures["lost_minutes"] = table(made.lost.head(_SHOWN))
     return figures | coverage_pictures(made.table)

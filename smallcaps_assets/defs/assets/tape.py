@@ -10,13 +10,14 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.defs.asset_checks import kpi_checks, kpi_specs
+from smallcaps_assets.defs.asset_checks import capture_checks, capture_specs
 from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, table
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.recording import record_partitions
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
+from smallcaps_assets.domain.tape.contradictions import count_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed_figures, state_counts, verdict
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
@@ -43,6 +44,11 @@ class TapeConfig(dg.Config):
         description="Fetch stale windows again as well: those published before the profile's tape had all its columns. "
         "It spends requests; `smallcaps plan --upgrade` shows how many.",
     )
+    retry_empty: bool = Field(
+        default=False,
+        description="Ask again for published windows as well that are empty although bars, or trades beside empty "
+        "quotes, show trading. It spends requests; `smallcaps plan --retry-empty` shows how many.",
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class TapeStep:
         manifest, sidecar = self.lake.manifests(self.profile).current()
         chosen = trial(manifest, config.best, config.one_per_symbol)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
-        plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade)
+        plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade, retry_empty=config.retry_empty)
         require_room(plan, loaded.capture.free_disk)
         if sidecar["config_hash"] != profile_hash(loaded.profiles[self.profile], loaded.ranking):
             log.warning("%s was selected with settings other than those in force.", sidecar["manifest_id"])
@@ -143,7 +149,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
         ins={"ledger": dg.AssetIn(dg.AssetKey([profile, "capture_ledger"]))},
         io_manager_key="lake_tables",
         metadata=column_schema(KPIS),
-        check_specs=kpi_specs(dg.AssetKey([profile, "capture_report"])),
+        check_specs=capture_specs(dg.AssetKey([profile, "capture_report"])),
         description=f"Is the capture of {profile} good enough for a wider profile? Every figure with its target, per "
         "wave and in total; GO when all targets are met.",
     )
@@ -152,7 +158,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
         kpis, figures = make_report(profile, ledger, settings, lake)
         yield dg.MaterializeResult(value=kpis, metadata=figures)
-        yield from kpi_checks(kpis, ledger.filter(state="missing").height)
+        yield from capture_checks(kpis, ledger)
 
     return capture_report
 
@@ -163,15 +169,19 @@ def make_ledger(
     """The ledger (LEDGER) of the current manifest, and its metadata; `published` as `TapeStore.listing` returned it."""
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
-    ledger = build_ledger(manifest, lake.tape(profile, settings.load()), manifest_id, published=published)
+    tape = lake.tape(profile, settings.load())
+    listing = published or tape.listing()
+    ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
     figures: Metadata = {
         "dagster/row_count": ledger.height,
         "manifest_id": manifest_id,
         "windows": table(state_counts(ledger)),
         "bytes": int(ledger["bytes"].sum()),
+        **_repeats(listing),
         **_capture_figures(ledger),
         **_stale_figures(ledger),
+        **_contradicted_figures(ledger),
         **counts(ledger, "state"),
     }
     return ledger, figures
@@ -210,6 +220,7 @@ def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFra
         "requests": int(spent["requests"].sum()),
         "retries": int(spent["retries"].sum()),
         "throttled": int(spent["throttled"].sum()),
+        **_contradicted_figures(ledger),
         **_capture_figures(ledger),
         **{
             f"{figure}/{wave}": value
@@ -223,6 +234,17 @@ def _stale_figures(ledger: pl.DataFrame) -> Metadata:
     """How many windows are stale and why, by kind; empty if none is."""
     stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
     return {f"stale/{kind}": words for kind, words in stale.items() if words}
+
+
+def _contradicted_figures(ledger: pl.DataFrame) -> Metadata:
+    """How many windows are empty although there was trading, by kind; empty if none is."""
+    return {f"contradicted/{kind}": count for kind, count in count_contradicted(ledger).items() if count}
+
+
+def _repeats(published: TapeListing) -> Metadata:
+    """How many rows were removed because they repeat another exactly, by kind; empty if none was."""
+    removed = {kind: int(spans["repeats"].sum()) for kind, spans in published.items()}
+    return {f"repeats_removed/{kind}": rows for kind, rows in removed.items() if rows}
 
 
 def _capture_figures(ledger: pl.DataFrame) -> Metadata:

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 from pydantic import Field
 
+from smallcaps_assets.domain.bars.suspect_prints import SuspectPrintParams
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import UTC_US
@@ -35,6 +36,8 @@ class BarCheckParams(Params):
     max_missing_pct: float = Field(gt=0, le=100)
     min_volumes: int = Field(ge=20)
     max_odd_pct: float = Field(ge=0, le=20)
+    # files of release 0.1 lack it
+    suspect_print: SuspectPrintParams = SuspectPrintParams()
 
 
 def expected_sessions(listings: pl.DataFrame, due: Sequence[date]) -> pl.DataFrame:

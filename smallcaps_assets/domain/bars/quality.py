@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import find_other_lengths, other_length_reason, starts_a_minute
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNKNOWN, all_known, find_unknown
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.symbols import symbol_is_safe
@@ -24,10 +25,14 @@ TOO_HIGH: Final = f"a price is above {MOST_PRICE_USD:,.0f} dollars"
 
 
 class CleanBars(NamedTuple):
-    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`."""
+    """Usable bars, sorted and unique by (symbol, timestamp), and quarantined rows with a `reason`.
+
+    `unknown` (UNKNOWN) are the values of usable bars that meant "not known" and are null now.
+    """
 
     good: pl.DataFrame
     quarantined: pl.DataFrame
+    unknown: pl.DataFrame = UNKNOWN.to_frame()
 
 
 def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
@@ -37,16 +42,18 @@ def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
 
     NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, one off the minute, a
     null or non-positive price, `high` or `low` that contradict open and close, a volume that is null or not positive,
-    a price above MOST_PRICE_USD, because the bars of its session are of another length than a minute, or because a
-    usable row of the same symbol and timestamp came before it.
+    a price above MOST_PRICE_USD, a volume of TOO_LARGE, because the bars of its session are of another length than a
+    minute, or because a usable row of the same symbol and timestamp came before it. A number of transactions or a vwap
+    that means "not known" beside a volume is null in usable bars.
     """
-    usable, rejected = usable_rows(bars, file)
+    usable, rejected = _judge_rows(bars, file)
     usable = usable.select(*BARS)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
         again = usable.filter(repeated).with_columns(reason=pl.lit(REPEATED))
         rejected, usable = pl.concat([rejected, again]), usable.filter(~repeated)
-    return CleanBars(usable.sort("symbol", "timestamp"), rejected.sort("symbol", "timestamp"))
+    good = usable.sort("symbol", "timestamp")
+    return CleanBars(good.with_columns(all_known()), rejected.sort("symbol", "timestamp"), find_unknown(good))
 
 
 def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
@@ -54,10 +61,8 @@ def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
 
     `beside` names further text columns that usable rows keep: those that name their file.
     """
-    checked = _with_faults(bars, beside)
-    judged = _judge_lengths(checked, beside)
-    is_bad = pl.col("reason").is_not_null()
-    return CleanBars(judged.filter(~is_bad).drop("reason"), judged.filter(is_bad).select(*QUARANTINED_BARS))
+    usable, rejected = _judge_rows(bars, beside)
+    return CleanBars(usable.with_columns(all_known()), rejected, find_unknown(usable))
 
 
 def find_faults(bars: pl.DataFrame) -> pl.Series:
@@ -65,9 +70,20 @@ def find_faults(bars: pl.DataFrame) -> pl.Series:
     return _with_faults(bars)["reason"]
 
 
+def _judge_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Usable rows, with unknown values as given, and rejected ones (QUARANTINED_BARS)."""
+    judged = _judge_lengths(_with_faults(bars, beside), beside)
+    is_bad = pl.col("reason").is_not_null()
+    rejected = judged.filter(is_bad).with_columns(pl.when(pl.col("vwap").is_finite()).then("vwap"))
+    return judged.filter(~is_bad).drop("reason"), rejected.select(*QUARANTINED_BARS)
+
+
 def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFrame:
     """BARS and the columns of `beside` with the `reason` for which a row is unusable by itself."""
     floats = [name for name, dtype in BARS.items() if dtype == pl.Float64]
+    finite: dict[str, pl.Expr] = {name: pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats}
+    # an infinite vwap is a value that means "not known", NaN is how tables without nulls say that there is none
+    finite["vwap"] = pl.col("vwap").fill_nan(None)
     low, high, volume = pl.col("low"), pl.col("high"), pl.col("volume")
     reason = (
         pl.when(~symbol_is_safe(pl.col("symbol")))
@@ -84,10 +100,12 @@ def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFra
         .then(pl.lit("volume is missing or not positive"))
         .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
         .then(pl.lit(TOO_HIGH))
+        .when(volume >= TOO_LARGE)
+        .then(pl.lit("the volume is too large for any market"))
     )
     return (
         match_columns(bars.lazy(), {**BARS, **dict.fromkeys(beside, pl.String())}, "bars")
-        .with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
+        .with_columns(**finite)
         .with_columns(reason=reason)
         .collect()
     )

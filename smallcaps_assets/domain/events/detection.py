@@ -25,6 +25,7 @@ from smallcaps_assets.domain.events.score import ScoreParams, score, tier
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
+from smallcaps_assets.domain.universe import known_reference
 
 BAR_DURATION: Final = timedelta(minutes=1)
 # The columns that detection reads; it does not use the vendor's VWAP.
@@ -119,7 +120,8 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
 
     Args:
         bars: usable bars, see `quality.clean_bars`.
-        sessions: SESSION_TABLE that covers the dates of the bars; bars outside it are dropped and counted.
+        sessions: SESSION_TABLE that covers the dates of the bars, and with `earlier_days` the `rvol_sessions` sessions
+            before them; bars outside it are dropped and counted.
         params: thresholds.
         reference: REFERENCE of the known symbols; unknown values pass and are counted.
         earlier_days: DAILY of days before the first bar, so that detection by day equals detection of all days.
@@ -135,11 +137,11 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     features = with_features(select_days(all_days, eligible), params.features)
     found = find_events(features, params.detectors, params.features, types)
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
-    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day").lazy(), params.features)
+    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     passed = (
         found.lazy()
-        .join(days, on=["symbol", "day"], how="left")
+        .join(days.lazy(), on=["symbol", "day"], how="left")
         .join(verdicts.lazy(), on="symbol", how="left")
         .filter(_passes(params.filters))
         .with_columns(score=score(params.score))
@@ -188,7 +190,7 @@ def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
 def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.DataFrame:
     """The directions that reference data (REFERENCE) permit: `symbol`, `may_rise`, `may_fall`, `float_known`.
 
-    Unknown values pass.
+    Unknown values pass: nulls, a float that is not positive, and a short interest or days to cover below 0.
     """
 
     def holds(condition: pl.Expr) -> pl.Expr:
@@ -196,7 +198,7 @@ def reference_verdicts(reference: pl.DataFrame, params: FilterParams) -> pl.Data
 
     float_shares = pl.col("float_shares")
     short_share = pl.col("short_interest_shares") / float_shares
-    return reference.select(
+    return reference.with_columns(known_reference(reference.columns)).select(
         "symbol",
         may_rise=holds(float_shares >= params.min_float_bullish_shares),
         may_fall=holds(float_shares >= params.min_float_bearish_shares)

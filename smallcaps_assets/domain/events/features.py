@@ -7,7 +7,7 @@ for bars that may be events (`with_spikes`, `with_windows`).
 
 import math
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ class FeatureParams(Params):
     base_bars: int = Field(gt=1)
     rvol_days: int = Field(gt=0)
     rvol_min_days: int = Field(gt=0)
+    # files of release 0.1 lack it
+    rvol_sessions: int = Field(default=60, gt=0)
     vwap_decimals: int = Field(ge=4, le=15)
 
     @model_validator(mode="after")
@@ -41,6 +43,8 @@ class FeatureParams(Params):
             raise ValueError(f"min_history {self.min_history} exceeds baseline_bars {self.baseline_bars}: lower it")
         if self.rvol_min_days > self.rvol_days:
             raise ValueError(f"rvol_min_days {self.rvol_min_days} exceeds rvol_days {self.rvol_days}: lower it")
+        if self.rvol_min_days > self.rvol_sessions:
+            raise ValueError(f"rvol_min_days {self.rvol_min_days} exceeds rvol_sessions {self.rvol_sessions}: lower it")
         return self
 
 
@@ -108,10 +112,32 @@ def select_days(days: pl.DataFrame, selected: pl.Series) -> pl.DataFrame:
     return kept.with_columns(bar=bar, day_start=_flag_sorted(pl.col("day_start") - pl.col("bar") + bar))
 
 
-def relative_volume(daily: pl.LazyFrame, params: FeatureParams) -> pl.LazyFrame:
-    """`daily` (DAILY, sorted) with `rvol_day`: dollar volume over the mean of the preceding days with bars."""
-    mean = pl.col("dollar_volume_day").shift(1).rolling_mean(params.rvol_days, min_samples=params.rvol_min_days)
-    return daily.with_columns(rvol_day=pl.col("dollar_volume_day") / mean.over("symbol"))
+def relative_volume(daily: pl.DataFrame, sessions: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
+    """`daily` (DAILY, sorted) with `rvol_day`: dollar volume over the mean of the preceding days with bars.
+
+    These are the last `rvol_days` among the `rvol_sessions` sessions before; null with fewer than `rvol_min_days`.
+
+    Args:
+        daily: the days; those outside `sessions` are left out.
+        sessions: SESSION_TABLE of every session from the first day of a baseline on.
+        params: look-back lengths.
+    """
+    calendar = sessions.select(day=pl.col("date").sort()).with_row_index("number")
+    days = daily.join(calendar, on="day", how="inner", maintain_order="left")
+    # days of different symbols are more sessions apart than a baseline reaches
+    apart = sessions.height + params.rvol_sessions
+    number = days["number"].to_numpy().astype(np.int64) + apart * days["symbol"].rle_id().to_numpy().astype(np.int64)
+    earlier = _preceding(number, params.rvol_days, filler=-apart)
+    in_reach = number[:, None] - earlier <= params.rvol_sessions
+    dollars = np.where(in_reach, _preceding(days["dollar_volume_day"].to_numpy(), params.rvol_days, filler=0), 0.0)
+    known = pl.Series("known", in_reach.sum(axis=1))
+    mean = pl.when(known >= params.rvol_min_days).then(pl.Series("total", dollars.sum(axis=1)) / known)
+    return days.select(*DAILY, rvol_day=pl.col("dollar_volume_day") / mean)
+
+
+def _preceding(values: npt.NDArray[Any], rows: int, filler: int) -> npt.NDArray[Any]:
+    """The `rows` values before each value, one row of a matrix each; `filler` in place of those before the first."""
+    return sliding_window_view(np.concatenate((np.full(rows, filler, values.dtype), values)), rows)[: len(values)]
 
 
 class Window(NamedTuple):

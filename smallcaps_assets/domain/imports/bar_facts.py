@@ -43,11 +43,11 @@ def bar_facts(bars: pl.DataFrame, sessions: pl.DataFrame, minutes: pl.DataFrame,
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     features = with_features(with_days(inside), params)
     rows = features.join(minutes, on=["symbol", "timestamp"], how="semi", maintain_order="left")
-    days = relative_volume(daily_dollar_volume(features).lazy(), params)
+    days = relative_volume(daily_dollar_volume(features), sessions, params)
     return (
         with_windows(rows, features, params)
         .lazy()
-        .join(days, on=["symbol", "day"], how="left")
+        .join(days.lazy(), on=["symbol", "day"], how="left")
         .rename({"close": "bar_close", "volume": "bar_volume", "flatness": "flatness_score"})
         .with_columns(vwap_at_event="vwap_session")
         .select(*FACTS)

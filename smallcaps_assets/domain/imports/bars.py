@@ -8,6 +8,7 @@ from typing import Final, Literal
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import PRICES
+from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.columns import (
     Unit,
     ambiguous_times,
@@ -30,8 +31,6 @@ from smallcaps_assets.errors import InputError
 # column names of the vendor's flat files; the timestamp is nanoseconds since the epoch
 FLAT_FILE_SYMBOL: Final = "ticker"
 FLAT_FILE_TIMESTAMP: Final = "window_start"
-# some vendors leave these out; a bar is complete without them
-OPTIONAL: Final = ("vwap", "transactions")
 # `sym` is the name in kdb+
 _OTHER_NAMES: Final = {"symbol": (FLAT_FILE_SYMBOL, "sym"), "timestamp": (FLAT_FILE_TIMESTAMP,)}
 
@@ -100,8 +99,8 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
     """Expressions that make BARS of a table; columns that `names` does not map become null.
 
     32-bit prices become their shortest decimal: 12.34, not 12.340000152587890625. Text is parsed as numbers where the
-    timestamp is text as well, as in csv. A value that cannot be parsed becomes null. Each text timestamp is parsed on
-    its own; ambiguous ones are `ambiguous_bar_times`.
+    timestamp is text as well, as in csv. A value that cannot be parsed becomes null; of a column of OPTIONAL 0, which
+    means "not known". Each text timestamp is parsed on its own; ambiguous ones are `ambiguous_bar_times`.
 
     Args:
         found: the columns of the table.
@@ -125,18 +124,34 @@ def as_bars(found: Mapping[str, pl.DataType], names: Mapping[str, str], form: Ba
             elif form.scale is not None and ours == "vwap":
                 close = _value(names["close"], found[names["close"]], wanted, is_text=is_text)
                 value = form.scale.where_scaled(value, close)
+            if ours in OPTIONAL:
+                value = _zero_if_lost(names[ours], found[names[ours]], value)
             columns.append(value.alias(ours))
     return columns
 
 
 def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool) -> pl.Expr:
-    """A column converted to its type in BARS, without loss."""
+    """A column converted to its type in BARS; null where it cannot be without loss."""
     if wanted == pl.String:
         return as_text(name, found)
     if found == pl.String and is_text:
-        number = pl.col(name).str.strip_chars().cast(pl.Float64, strict=False)
+        number = _number_of_text(name)
         return null_if_fractional(number).cast(wanted) if wanted.is_integer() else number
-    return as_whole(name, found).cast(wanted) if wanted.is_integer() else known_number(name, found)
+    return as_whole(name, found).cast(wanted, strict=False) if wanted.is_integer() else known_number(name, found)
+
+
+def _zero_if_lost(name: str, found: pl.DataType, value: pl.Expr) -> pl.Expr:
+    """`value`, converted from a column, with 0 where the column has a value that could not be; NaN and "" are none."""
+    is_given = pl.col(name).is_not_null()
+    if found.is_float():
+        is_given &= pl.col(name).is_not_nan()
+    elif found == pl.String:
+        is_given &= (pl.col(name).str.strip_chars() != "") & _number_of_text(name).is_not_nan().fill_null(value=True)
+    return pl.when(is_given & value.is_null()).then(0).otherwise(value)
+
+
+def _number_of_text(name: str) -> pl.Expr:
+    return pl.col(name).str.strip_chars().cast(pl.Float64, strict=False)
 
 
 def _minute_start(name: str, found: pl.DataType, form: BarForm) -> pl.Expr:

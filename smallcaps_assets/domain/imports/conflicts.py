@@ -4,13 +4,13 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.unknown import OPTIONAL, all_known
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 
 # 32-bit and 64-bit values of the same figure agree to seven digits
 SAME: Final = 1e-6
 _REQUIRED: Final = ("open", "high", "low", "close", "volume")
-_OPTIONAL: Final = ("vwap", "transactions")
 _STORED: Final = " here"
 _ROW: Final = " row"
 _MINUTE: Final = ("symbol", "timestamp")
@@ -48,17 +48,19 @@ def compare_bars(published: pl.DataFrame, imported: pl.DataFrame) -> BarComparis
     """Compare imported bars of one symbol with the published ones (both BARS, unique by timestamp).
 
     Two bars agree if their prices and volumes are equal to six digits, and so are vwap and transactions where neither
-    is null. Where a differing bar has the prices and volume of the published one, its nulls are filled in from there.
+    is null. Values that mean "not known", which earlier releases stored, count as null. Where a differing bar has the
+    prices and volume of the published one, its nulls are filled in from there.
     """
+    published, imported = published.with_columns(all_known()), imported.with_columns(all_known())
     if published.is_empty():
         return BarComparison(imported, imported.clear(), 0, imported.clear())
     both = imported.join(published, on="timestamp", how="left", suffix=_STORED, maintain_order="left", coalesce=True)
     is_new = pl.col(f"symbol{_STORED}").is_null()
     same, agrees = _agreement()
-    more = agrees & pl.any_horizontal(_stored(name).is_null() & pl.col(name).is_not_null() for name in _OPTIONAL)
+    more = agrees & pl.any_horizontal(_stored(name).is_null() & pl.col(name).is_not_null() for name in OPTIONAL)
     new, old = both.filter(is_new).select(*BARS), both.filter(~is_new)
-    theirs = [pl.when(same).then(pl.coalesce(name, _stored(name))).otherwise(name).alias(name) for name in _OPTIONAL]
-    ours = [pl.coalesce(_stored(name), name).alias(name) for name in (*_REQUIRED, *_OPTIONAL)]
+    theirs = [pl.when(same).then(pl.coalesce(name, _stored(name))).otherwise(name).alias(name) for name in OPTIONAL]
+    ours = [pl.coalesce(_stored(name), name).alias(name) for name in (*_REQUIRED, *OPTIONAL)]
     differing = old.filter(~agrees).with_columns(theirs).select(*BARS)
     filled = old.filter(more).with_columns(ours).select(*BARS)
     return BarComparison(new, differing, old.height - differing.height, filled)
@@ -76,10 +78,10 @@ def unique_bars(bars: pl.DataFrame, *, last: bool) -> UniqueBars:
     stays = repeated.unique(_MINUTE, keep="last" if last else "first", maintain_order=True)
     both = repeated.join(stays, on=_MINUTE, how="left", suffix=_STORED, maintain_order="left")
     agrees = both.with_columns(agrees=_agreement()[1] | (pl.col(_ROW) == _stored(_ROW)))
-    nearest = [pl.col(name).drop_nulls().last() if last else pl.col(name).drop_nulls().first() for name in _OPTIONAL]
+    nearest = [pl.col(name).drop_nulls().last() if last else pl.col(name).drop_nulls().first() for name in OPTIONAL]
     values = agrees.filter("agrees").group_by(_MINUTE).agg(nearest)
     filled = stays.join(values, on=_MINUTE, how="left", suffix=_STORED, maintain_order="left")
-    ours = [pl.coalesce(name, _stored(name)).alias(name) for name in _OPTIONAL]
+    ours = [pl.coalesce(name, _stored(name)).alias(name) for name in OPTIONAL]
     differing = agrees.filter(~pl.col("agrees")).select(*BARS)
     differs = agrees.group_by(_MINUTE).agg(pl.col("agrees").all())
     return UniqueBars(
@@ -101,7 +103,7 @@ def count_differing_minutes(minutes: pl.DataFrame, differs: pl.Expr) -> pl.DataF
 def _agreement() -> tuple[pl.Expr, pl.Expr]:
     """Whether two bars have equal prices and volume, and whether they agree in vwap and transactions as well."""
     same = pl.all_horizontal(_close(name) for name in _REQUIRED).fill_null(value=False)
-    return same, same & pl.all_horizontal(_close(name).fill_null(value=True) for name in _OPTIONAL)
+    return same, same & pl.all_horizontal(_close(name).fill_null(value=True) for name in OPTIONAL)
 
 
 def _stored(name: str) -> pl.Expr:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD, PRICES, TOO_HIGH
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE
 from smallcaps_assets.domain.events.cooldown import CooldownParams
 from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
@@ -136,6 +137,7 @@ def import_events(  # noqa: PLR0913 -- tables, parameters and what is left out
     checked = (
         with_session(rows.rename({"session": "session_given"}), sessions)
         .with_columns(pl.col("session").cast(pl.String), reason=_reason(tests))
+        .with_columns(spike_x=pl.when(_spike_is_known() | pl.col("reason").is_not_null()).then("spike_x"))
         .drop("regular_open")
     )
     rejected = checked.filter(pl.col("reason").is_not_null())
@@ -149,6 +151,11 @@ def import_events(  # noqa: PLR0913 -- tables, parameters and what is left out
     repairs = _rows_repaired(rows, rejected, good) | _count_union(good, best) | _columns_repaired(of_files)
     named = rejected.drop("session").rename({"session_given": "session"})
     return ImportedEvents(events, sort_rejected(named.select(*REJECTED)), repairs)
+
+
+def _spike_is_known() -> pl.Expr:
+    """Whether `spike_x` can be one: a volume over a baseline is above 0."""
+    return (pl.col("spike_x") > 0) & (pl.col("spike_x") < TOO_LARGE)
 
 
 def as_rows(events: pl.DataFrame) -> pl.DataFrame:
@@ -198,6 +205,8 @@ def _reason(tests: Collection[str]) -> pl.Expr:
         .then(pl.lit("volume or dollar_volume is not positive"))
         .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
         .then(pl.lit(TOO_HIGH))
+        .when(pl.any_horizontal(pl.col(name) >= TOO_LARGE for name in ("volume", "dollar_volume")))
+        .then(pl.lit("volume or dollar_volume is too large for any market"))
         .when(pl.col("session").is_null())
         .then(pl.lit("outside every session of the calendar"))
     )

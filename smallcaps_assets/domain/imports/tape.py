@@ -1,6 +1,6 @@
 """Trades and quotes that people downloaded themselves: typed as our tape, and checked before they are imported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from smallcaps_assets.domain.imports.columns import (
 )
 from smallcaps_assets.domain.imports.prices import PriceScale, known_number, other_price_problem
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
+from smallcaps_assets.domain.tape.repeats import WithoutRepeats, drop_repeats, merge_overlapping
 from smallcaps_assets.domain.tape.rules import TAPE_PRICES, UNIQUE_KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
@@ -40,8 +41,8 @@ _FRACTION: Final = r"\.0*$"
 
 def typed_tape(
     frame: pl.DataFrame, kind: str, schema: pl.Schema, timezone: str | None, scale: PriceScale | None = None
-) -> pl.DataFrame:
-    """Rows of a file converted to `schema`, from our column names or the vendor's; sorted, exact repeats removed.
+) -> WithoutRepeats:
+    """Rows of a file converted to `schema`, from our column names or the vendor's; sorted, without exact repeats.
 
     Args:
         frame: the file.
@@ -70,7 +71,9 @@ def typed_tape(
     for name in _NEEDED[kind]:
         if typed[name].has_nulls():
             raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
-    return sorted_tape(typed, kind)
+    ordered = _sort(typed, kind)
+    repeats = ordered.select(pl.struct(UNIQUE_KEYS[kind]).is_duplicated().any()).item()
+    return drop_repeats(ordered) if repeats else WithoutRepeats(ordered, 0)
 
 
 def require_dollars(rows: pl.DataFrame, kind: str, close: float) -> None:
@@ -102,11 +105,16 @@ def tape_ends(frame: pl.LazyFrame, timezone: str | None) -> tuple[datetime, date
     return None if first is None else (first, last)
 
 
-def sorted_tape(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Rows sorted by (timestamp, sequence_number), exact repeats removed."""
-    ordered = rows.sort(UNIQUE_KEYS[kind], maintain_order=True, nulls_last=True)
-    repeats = ordered.select(pl.struct(UNIQUE_KEYS[kind]).is_duplicated().any()).item()
-    return ordered.unique(maintain_order=True) if repeats else ordered
+def merge_tape(files: Sequence[pl.DataFrame], kind: str) -> pl.DataFrame:
+    """The rows of files whose minutes may overlap, each row once, sorted by (timestamp, sequence_number).
+
+    Each file has every row of the minutes that it covers, without repeats.
+    """
+    return _sort(merge_overlapping(files), kind) if len(files) > 1 else files[0]
+
+
+def _sort(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+    return rows.sort(UNIQUE_KEYS[kind], maintain_order=True, nulls_last=True)
 
 
 def tape_faults(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[str]:

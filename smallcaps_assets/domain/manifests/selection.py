@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.sessions import NEW_YORK, NewYorkTime
@@ -125,8 +126,10 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
 
     Rows are in rank order. The funnel has the number of rows left after each step, after the day step also how many
     have an unknown `rvol_day`, and in the last step how many events each time bucket offered. Imported events may lack
-    VWAP and dollar volume of the day. Unknown values pass, and are counted.
+    VWAP and dollar volume of the day. Unknown values pass, and are counted. A number of transactions that means "not
+    known", which earlier releases stored, is null.
     """
+    master = master.with_columns(all_known(["transactions"]))
     passing = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
     funnel: list[dict[str, int | str]] = []
     for step in passing.columns[:-1]:

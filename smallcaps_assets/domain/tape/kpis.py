@@ -7,6 +7,7 @@ from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.domain.tape.contradictions import is_contradicted
 from smallcaps_assets.domain.tape.tables import KPIS
 
 CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
@@ -28,9 +29,13 @@ class KpiParams(Params):
 
 
 def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Windows by wave: one column per state, `windows` and `bytes`; the last row is `all`."""
+    """Windows by wave: one column per state, `windows`, `contradicted` and `bytes`; the last row is `all`.
+
+    `contradicted` are those of the states `empty`, `trades_only` and `quotes_only` whose emptiness is contradicted.
+    """
     counts = [(pl.col("state") == state).sum().alias(state) for state in CAPTURE_STATES]
-    figures = [pl.len().alias("windows"), *counts, pl.col("bytes").sum()]
+    contradicted = is_contradicted().sum().alias("contradicted")
+    figures = [pl.len().alias("windows"), *counts, contradicted, pl.col("bytes").sum()]
     by_wave = ledger.group_by("wave").agg(figures)
     whole = ledger.select(pl.lit("all").alias("wave"), *figures)
     order = pl.Enum(["PM", "AH", "RTH", "all"])

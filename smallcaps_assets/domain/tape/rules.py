@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.tape.repeats import is_identified
+
 UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("timestamp", "sequence_number", "trade_id"),
     "quotes": ("timestamp", "sequence_number"),
@@ -31,8 +33,8 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     same_time = time == time.shift()
     falls = (time < time.shift()) | (same_time & (number < number.shift()))
     tied = (same_time & (number == number.shift())).fill_null(value=False)
-    # only rows with the time and number of a neighbour can have the same key
-    tied = tied | tied.shift(-1, fill_value=False)
+    # only rows with the time and number of a neighbour can have the same key; rows without identity have none
+    tied = (tied | tied.shift(-1, fill_value=False)) & is_identified(UNIQUE_KEYS[kind])
     # as integers: a literal with a time zone costs Polars an extra query
     inside = time.to_physical().is_between(_ns(start), _ns(end), closed="left").fill_null(value=False)
     rules = [

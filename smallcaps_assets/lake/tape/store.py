@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +12,7 @@ from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
-from smallcaps_assets.domain.tape.tables import PUBLISHED
+from smallcaps_assets.domain.tape.tables import PUBLISHED, SPANS
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
     current_spans,
@@ -41,6 +42,8 @@ class TapeBacklog(NamedTuple):
         published: all published spans (PUBLISHED) of the windows' symbols.
         stale: windows (STALE) that are published but lack a column, and are not in `spans`.
         in_other_profiles: published trades (PUBLISHED) of other profiles, for the symbols to fetch; empty for quotes.
+        retried: those of `spans` that are published, and asked for again because their answer is contradicted; none
+            unless `lake.tape.contradictions` added them.
     """
 
     windows: pl.DataFrame
@@ -48,6 +51,7 @@ class TapeBacklog(NamedTuple):
     published: pl.DataFrame
     stale: pl.DataFrame
     in_other_profiles: pl.DataFrame
+    retried: pl.DataFrame = SPANS.to_frame()
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,12 @@ class TapeStore:
         """Whether exactly this span is published with all columns, at no less than the profile's thinning."""
         path = self._path(kind, span)
         return path.is_file() and not current_spans(self._footers(kind, [path])).is_empty()
+
+    def fetched_at(self, kind: TapeKind, span: Span) -> datetime | None:
+        """When the published file of exactly this span was fetched; None if that is unknown or it is not published."""
+        path = self._path(kind, span)
+        found = self._footers(kind, [path])["fetched_at"] if path.is_file() else pl.Series([], dtype=pl.Datetime)
+        return next(iter(found.to_list()), None)
 
     def missing_spans(self, kind: TapeKind, windows: pl.DataFrame, *, upgrade: bool = False) -> pl.DataFrame:
         """The spans to fetch (SPANS) so that every window (WINDOWS) is covered; with `upgrade`, by current files."""

@@ -13,10 +13,12 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, missing_columns, recorded_schema
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, sha256
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
@@ -53,6 +55,8 @@ class Verification:
         states: number of events of the ledger by state.
         uncertified: files that no certificate names, and files replaced since their certificate was written.
         parts: hidden files left by killed writers.
+        contradicted: events whose windows are empty, wholly or of one kind, although bars or trades show trading; these
+            are no findings.
         stale: certified files that lack columns the profile requires, with those columns; these are no findings.
         findings: the differences, those of the ledger first, then by file.
     """
@@ -63,6 +67,7 @@ class Verification:
     bytes: int
     rows: int
     states: Mapping[str, int]
+    contradicted: tuple[str, ...]
     uncertified: tuple[str, ...]
     parts: tuple[str, ...]
     stale: Mapping[str, Sequence[str]]
@@ -116,6 +121,7 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
         bytes=sum(one.bytes for one in checked),
         rows=sum(one.rows for one in checked),
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
+        contradicted=tuple(ledger.filter(contradiction(traded_events(ledger, lake)).is_not_null())["event_id"]),
         uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
         parts=tuple(_relative(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},

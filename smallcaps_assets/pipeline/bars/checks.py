@@ -8,6 +8,7 @@ from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.sessions import SESSION_TABLE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.bars.suspect_prints import recent_suspect_prints
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.settings.settings import Settings
@@ -24,6 +25,7 @@ def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings,
             counts(), bar_checks.expected_sessions(followed, sessions), params
         ),
         "empty_sessions": lambda: bar_checks.empty_sessions(counts(), params),
+        "suspect_print": lambda: recent_suspect_prints(bars, params.suspect_print),
         "missing_minutes": lambda: _missing_minutes(bars, sessions[-params.last_sessions :], settings),
     }
 

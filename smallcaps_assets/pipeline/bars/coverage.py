@@ -26,11 +26,19 @@ from smallcaps_assets.domain.bars.coverage import (
     symbols_to_report,
     with_volumes,
 )
+from smallcaps_assets.domain.bars.suspect_prints import (
+    COLUMNS_READ,
+    LISTED_PRINTS,
+    count_touched,
+    suspect_print,
+    suspect_prints,
+)
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.bars.suspect_prints import list_prints
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings
@@ -45,6 +53,7 @@ class Coverage(NamedTuple):
     table: pl.DataFrame  # COVERAGE
     holes: pl.DataFrame  # HOLES
     lost: pl.DataFrame  # LOST
+    prints: pl.DataFrame  # LISTED_PRINTS
     due: list[date]  # sessions expected of followed symbols
     first_bar: date | None  # the first session with bars before history.first_session
     symbols_before: int  # with bars before history.first_session
@@ -69,6 +78,7 @@ class Coverage(NamedTuple):
             "symbol_sessions_doubled": int(table["sessions_doubled"].sum()),
             "bars": int(table["bars"].sum()),
             "minutes_lost": int(self.lost["minutes"].sum()),
+            "bars_with_a_suspect_print": count_touched(self.prints).bars,
         }
 
 
@@ -105,16 +115,19 @@ class Inventory:
         states = session_states(placed_symbols, here, due, calendar, since)
         before = here.filter(pl.col("bars") > 0, pl.col("day") < since)
         table, minutes, findings = coverage_table(states, placed_symbols), REGULAR_MINUTES.to_frame(), list[Finding]()
+        prints = LISTED_PRINTS.to_frame()
         if read_bars:
-            volumes, minutes = self._read(here, causes, by_minute=symbols is None)
-            table = with_volumes(table, volumes, params)
+            volumes, minutes, suspects = self._read(here, causes, by_minute=symbols is None)
+            table, prints = with_volumes(table, volumes, params), list_prints(suspects, self.bars.lake)
             findings += [doubled_volumes(table, params), missing_minutes(minutes, params)]
+            findings.append(suspect_print(prints, int(table["bars"].sum())))
         texts = pl.DataFrame({"symbol": list(causes), "cause": list(causes.values())}, schema_overrides=_TEXTS)
         table = table.drop("cause").join(texts, on="symbol", how="left", maintain_order="left")
         return Coverage(
             table=table,
             holes=holes(states, calendar),
             lost=lost_runs(minutes, params),
+            prints=prints,
             due=due,
             first_bar=before["day"].min(),  # type: ignore[arg-type]
             symbols_before=before["symbol"].n_unique(),
@@ -137,26 +150,27 @@ class Inventory:
 
     def _read(
         self, here: pl.DataFrame, causes: dict[str, str], *, by_minute: bool
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What volumes (VOLUMES) and, if asked for, regular minutes (REGULAR_MINUTES) the bars of all sessions have."""
-        volumes, minutes = [VOLUMES.to_frame()], REGULAR_MINUTES.to_frame()
+    ) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame]]:
+        """Volumes (VOLUMES), minutes (REGULAR_MINUTES, if asked for) and suspect prints of the bars of all sessions."""
+        volumes, minutes, prints = [VOLUMES.to_frame()], REGULAR_MINUTES.to_frame(), list[pl.DataFrame]()
         if here.is_empty():
-            return volumes[0], minutes
+            return volumes[0], minutes, prints
         batches = _batches(here)
         sessions = sessions_between(here["day"].min(), here["day"].max(), self.settings.sessions)  # type: ignore[arg-type]
         for batch in with_progress(batches, len(batches), "batches of bars read", self.log):
             for bars in self._readable(batch, causes):
                 volumes.append(session_volumes(bars.lazy()).collect())
+                prints.append(suspect_prints(bars, self.settings.checks.bars.suspect_print))
                 if by_minute:
                     counts = minute_counts(bars, sessions, self.settings.checks.bars)
                     minutes = pl.concat([minutes, counts]).group_by("minute").sum()
-        return pl.concat(volumes), minutes
+        return pl.concat(volumes), minutes, prints
 
     def _readable(self, symbols: Sequence[str], causes: dict[str, str]) -> Iterator[pl.DataFrame]:
         """The bars of `symbols`, in one frame if they can be read, else of each that can."""
         try:
             with disk_errors("read", self.bars.lake.minute_bars):
-                yield self.bars.scan(symbols, ("symbol", "timestamp", "volume")).collect()
+                yield self.bars.scan(symbols, (*COLUMNS_READ, "volume")).collect()
         except LakeError as error:
             if len(symbols) == 1:
                 causes[symbols[0]] = str(error)

@@ -12,6 +12,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
+from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown
 from smallcaps_assets.errors import (
     DiskFull,
     LakeError,
@@ -36,6 +37,7 @@ DENIALS: Final = 3
 _MANY: Final = 4
 _FIGURES: Final = (
     *("sessions_due", "sessions_fetched", "rows", "rows_quarantined", "rows_repeated", "rows_on_other_days"),
+    *(f"{name}_unknown" for name in OPTIONAL),
     *("requests", "retries"),
 )
 
@@ -184,6 +186,7 @@ class _Ingest:
             rows_quarantined=aside.height,
             rows_repeated=fetched.repeats,
             rows_on_other_days=clean.good.filter(~DAY.is_in(sessions)).height,
+            **count_unknown(clean.unknown.filter(DAY.is_in(stored))),
             requests=fetched.requests,
             retries=fetched.retries,
         )

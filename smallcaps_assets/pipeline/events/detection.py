@@ -33,7 +33,7 @@ from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
-from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -250,7 +250,7 @@ class Detector:
         minutes, left_out = select_minutes(bars)
         found = detect(
             minutes,
-            sessions_between(first, last, self.sessions),
+            sessions_and_earlier(first, last, self.params.features.rvol_sessions, self.sessions),
             self.params,
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
             earlier_days=history(to_detect, self.params.features.rvol_days),

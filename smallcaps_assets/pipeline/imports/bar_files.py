@@ -12,8 +12,8 @@ from typing import Final
 import polars as pl
 from pyarrow import parquet
 
+from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.bars import (
-    OPTIONAL,
     BarForm,
     ambiguous_time_error,
     match_bar_columns,
@@ -106,6 +106,7 @@ class BarReader:
         rows_at_once: most rows in memory; a single symbol may have more.
         optional: columns of bars that may be missing.
         extra: ignored columns of the files read so far.
+        absent: by column of bars, the files read so far that lack it; it is null in their bars.
     """
 
     form: BarForm
@@ -113,6 +114,7 @@ class BarReader:
     rows_at_once: int = ROWS_AT_ONCE
     optional: Sequence[str] = OPTIONAL
     extra: set[str] = field(default_factory=set)
+    absent: dict[str, set[Path]] = field(default_factory=dict)
 
     def sources(self, files: Sequence[Path], options: str, problems: list[str]) -> list[Source]:
         """Group files: those of one symbol where their paths name it, else as many as fit into memory.
@@ -214,6 +216,9 @@ class BarReader:
     def _open(self, files: Sequence[Path], symbol: str | None) -> Table:
         table = open_bars(files, self.form, symbol, self.optional)
         self.extra.update(table.extra)
+        for name in OPTIONAL:
+            if name not in table.columns:
+                self.absent.setdefault(name, set()).update(files)
         if symbol is not None or self.only is None:
             return table
         wanted = pl.col("symbol").is_in(list(self.only))
@@ -301,6 +306,20 @@ def _rows(file: Path) -> int:
 
 def _message(file: Path, error: BaseException) -> str:
     return str(error if isinstance(error, InputError) else damaged(file, error))
+
+
+def describe_absent(absent: Mapping[str, Collection[Path]]) -> list[str]:
+    """A line about each column that files lack, see `BarReader.absent`."""
+    effects = {
+        "vwap": "no event needs it",
+        "transactions": "tape_speed makes no event of their bars",
+    }
+    return [
+        f"{len(absent[name]):,} {'file has' if len(absent[name]) == 1 else 'files have'} no column {name}: it is read "
+        f"as unknown (null); {effects[name]}"
+        for name in OPTIONAL
+        if absent.get(name)
+    ]
 
 
 def as_example(row: pl.DataFrame) -> str:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, CleanBars, reasons, usable_rows
+from smallcaps_assets.domain.bars.unknown import OPTIONAL, UNKNOWN
 from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
@@ -36,13 +37,17 @@ MOST_DIFFERING_PCT: Final = 20.0
 
 @dataclass(frozen=True)
 class SymbolBars:
-    """Bars of one symbol in a batch (BARS and `day`) of sessions that are over, its rejected rows, and counts."""
+    """Bars of one symbol in a batch (BARS and `day`) of sessions that are over, its rejected rows, and counts.
+
+    `unknown` (UNKNOWN) are the values of these bars that meant "not known" in the files.
+    """
 
     symbol: str
     bars: pl.DataFrame
     rejected: pl.DataFrame
     on_other_days: int
     not_over: int
+    unknown: pl.DataFrame = field(default_factory=UNKNOWN.to_frame)
 
     @property
     def has_bars(self) -> bool:
@@ -57,7 +62,10 @@ class SymbolBars:
     def without(self, days: Collection[date]) -> "SymbolBars":
         """The same without the sessions of `days`."""
         rejected = self.rejected.filter(~DAY.is_in(list(days)).fill_null(value=False))
-        return replace(self, bars=self.bars.filter(~pl.col("day").is_in(list(days))), rejected=rejected)
+        unknown = self.unknown.filter(~DAY.is_in(list(days)))
+        return replace(
+            self, bars=self.bars.filter(~pl.col("day").is_in(list(days))), rejected=rejected, unknown=unknown
+        )
 
 
 class JudgedBatch(NamedTuple):
@@ -163,9 +171,9 @@ def judge_batch(
 
     Of several bars of a minute the first in the order of files stays, or the `last`.
     """
-    own, of_others = reject_misplaced(batch, source.symbol)
+    own, of_others, _ = reject_misplaced(batch, source.symbol)
     problems += find_other_symbols(batch, source.symbol)
-    usable, bad_rows = usable_rows(own, [FILE])
+    usable, bad_rows, unknown = usable_rows(own, [FILE])
     problems += other_lengths(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
     found = unique_bars(_in_order(usable, source), last=last)
     every = pl.concat([bad_rows, of_others])
@@ -175,10 +183,29 @@ def judge_batch(
     is_safe = symbol_is_safe(pl.col("symbol"))
     good = found.bars.sort("symbol", "timestamp").partition_by("symbol", as_dict=True)
     bad = rejected.sort("symbol", "timestamp").filter(is_safe).partition_by("symbol", as_dict=True)
+    nulls = _still_unknown(unknown.filter(DAY.is_in(list(over))), found.bars).partition_by("symbol", as_dict=True)
     symbols = sorted({str(symbol) for (symbol,) in good.keys() | bad.keys()})
-    by_symbol = [_symbol_bars(symbol, good.get((symbol,)), bad.get((symbol,)), over) for symbol in symbols]
+    by_symbol = [
+        replace(
+            _symbol_bars(symbol, good.get((symbol,)), bad.get((symbol,)), over),
+            unknown=nulls.get((symbol,), UNKNOWN.to_frame()),
+        )
+        for symbol in symbols
+    ]
     copies = every.height + others.height - rejected.height
     return JudgedBatch(by_symbol, rejected.filter(~is_safe), copies, found.equal, found.minutes.filter(is_over))
+
+
+def _still_unknown(unknown: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """The values (UNKNOWN) of `bars` that no other row of their minute filled in, each once."""
+    if unknown.is_empty():
+        return unknown
+    return pl.concat(
+        unknown.filter(column=name)
+        .unique()
+        .join(bars.filter(pl.col(name).is_null()), on=["symbol", "timestamp"], how="semi")
+        for name in OPTIONAL
+    )
 
 
 def _in_order(bars: pl.DataFrame, source: Source) -> pl.DataFrame:

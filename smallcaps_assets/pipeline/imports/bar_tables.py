@@ -10,8 +10,8 @@ import polars as pl
 from pyarrow import ArrowException
 
 from smallcaps_assets.domain.bars.quality import PRICES
+from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.bars import (
-    OPTIONAL,
     BarForm,
     ambiguous_bar_times,
     ambiguous_time_error,

@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import reasons
+from smallcaps_assets.domain.bars.unknown import count_unknown
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.domain.imports.prices import scale_problems
 from smallcaps_assets.errors import DiskFull, LakeError
@@ -258,6 +259,7 @@ class BarImport:
         figures = Counter(
             rows_quarantined=one.rejected.height, rows_on_other_days=one.on_other_days, rows_not_over=one.not_over
         )
+        figures.update(count_unknown(one.unknown))
         rejected = by_month(one.rejected.with_columns(day=DAY))
         self.store.quarantine(one.symbol, rejected.pop(None, one.rejected.clear()), one.bars)
         bars = {month: rows for month, rows in by_month(one.bars).items() if month is not None}

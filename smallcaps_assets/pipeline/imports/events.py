@@ -36,7 +36,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
-from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 
@@ -52,8 +52,6 @@ LEAST_ON_BARS: Final = 0.5
 _PARQUET_MAGIC: Final = b"PAR1"
 # files that an error lists
 _MOST_NAMES: Final = 3
-# calendar days that hold the trading days before, with which `rvol_day` compares
-_DAYS_PER_TRADING_DAY: Final = 3
 # columns of bars that events are compared with
 _BAR_COLUMNS: Final = ("symbol", "timestamp", "close", "volume")
 # columns of events that are compared with bars
@@ -222,7 +220,8 @@ class EventsImport:
         return [(given, zone) for zone in ("UTC", NEW_YORK) if zone != given]
 
     def _before(self) -> timedelta:
-        return timedelta(days=1 + _DAYS_PER_TRADING_DAY * self.params.features.rvol_days)
+        """How far back the days lie at most with which `rvol_day` compares."""
+        return calendar_days(self.params.features.rvol_sessions)
 
     def _require_bars(
         self, events: pl.DataFrame, sessions: pl.DataFrame, facts: pl.DataFrame, days: pl.DataFrame

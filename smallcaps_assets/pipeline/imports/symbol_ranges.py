@@ -61,7 +61,7 @@ class SymbolRanges:
     def are_narrow(self, batches: Sequence[Sequence[str]]) -> bool:
         """Whether reading `batches` of symbols by their ranges costs less than in any other way."""
         numbers = [(symbol, number) for number, batch in enumerate(batches) for symbol in batch]
-        numbered = pl.DataFrame(numbers, ["symbol", "batch"], orient="row")
+        numbered = pl.DataFrame(numbers, {"symbol": pl.String, "batch": pl.Int64}, orient="row")
         sizes = pl.DataFrame([(str(file), *size) for file, size in self._sizes.items()], [FILE, *_SIZES], orient="row")
         ranges = self._ranges.join(numbered, "symbol").group_by(FILE, "batch").agg(*_WIDEST).join(sizes, FILE)
         # a range begins and ends within row groups: about one is read in addition

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from smallcaps_assets.domain.imports.prices import PriceScale
-from smallcaps_assets.domain.imports.tape import require_dollars, sorted_tape, tape_faults, typed_tape
+from smallcaps_assets.domain.imports.tape import merge_tape, require_dollars, tape_faults, typed_tape
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import UTC_US
@@ -36,7 +36,10 @@ COVERED: Final = pl.Schema({"event_id": pl.String(), "held_before": pl.Int64(), 
 REJECTED_FILES: Final = pl.Schema(
     {"kind": pl.String(), "event_id": pl.String(), "file": pl.String(), "reason": pl.String()}
 )
-FIGURES: Final = ("files", "not_in_manifest", "there_already", "shorter_than_the_window", "adopted", "refused", "rows")
+FIGURES: Final = (
+    *("files", "not_in_manifest", "there_already", "shorter_than_the_window"),
+    *("adopted", "refused", "rows", "repeats"),
+)
 _EVENT: Final = "event="
 # columns that say the symbol
 _SYMBOLS: Final = ("symbol", "ticker", "sym")
@@ -217,23 +220,25 @@ class _Work:
 
     def _publish(self, part: Span, sound: Sequence["_Sound"], trades: pl.DataFrame | None) -> None:
         inside = pl.col("timestamp").is_between(part.start, part.end, closed="left")
-        rows = sorted_tape(pl.concat(one.rows for one in sound).filter(inside), self.kind)
+        rows = merge_tape([one.rows.filter(inside) for one in sound], self.kind)
         sources = [one.file.path.relative_to(self.plan.folder).as_posix() for one in sound]
-        result = self.publisher.publish_imported(part, rows, sources, trades)
+        repeats = sum(one.repeats for one in sound)
+        result = self.publisher.publish_imported(part, rows, sources, trades, repeats)
         self.figures["adopted"] += len(sound)
         self.figures["rows"] += result.rows
+        self.figures["repeats"] += repeats
 
     def _sound(self, event: str) -> "_Sound | None":
         """The rows of the first sound file of an event; faulty files before it are rejected."""
         for file in self.files[event]:
             try:
-                return _Sound(file, self._rows(file, self.by_event[event]))
+                return self._read(file, self.by_event[event])
             except InputError as error:
                 self._reject(file, str(error))
         return None
 
-    def _rows(self, file: TapeFile, window: Mapping[str, Any]) -> pl.DataFrame:
-        """The rows of a file, checked over all minutes that it is declared to cover.
+    def _read(self, file: TapeFile, window: Mapping[str, Any]) -> "_Sound":
+        """A file, checked over all minutes that it is declared to cover.
 
         Raises:
             InputError: they are faulty; the message lists the faults.
@@ -247,7 +252,8 @@ class _Work:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
         _require_symbol(frame, window["symbol"])
         try:
-            rows = typed_tape(frame, self.kind, self.tape.schema(self.kind), self.plan.timezone, self.plan.scale)
+            schema, scale = self.tape.schema(self.kind), self.plan.scale
+            rows, repeats = typed_tape(frame, self.kind, schema, self.plan.timezone, scale)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise InputError(f"cannot be made into {self.kind}: {str(error).splitlines()[0]}") from error
         if frame.height and frame.height % ROWS_PER_PAGE == 0:
@@ -263,12 +269,11 @@ class _Work:
             raise InputError("; ".join(faults) + seen)
         if self.kind == "trades":
             require_trades(rows, window, BarsStore(self.tape.lake))
-        return rows
+        return _Sound(file, rows, repeats)
 
     def _reject_gaps(self, sound: dict[str, "_Sound"]) -> None:
         """Reject files that lack rows which an overlapping file has in minutes that both cover."""
-        together = sorted_tape(pl.concat(one.rows for one in sound.values()), self.kind)
-        times = together["timestamp"]
+        times = merge_tape([one.rows for one in sound.values()], self.kind)["timestamp"]
         for event, one in list(sound.items()):
             window = self.by_event[event]
             expected = int(times.is_between(window["held_start"], window["held_end"], closed="left").sum())
@@ -297,10 +302,11 @@ def _require_symbol(frame: pl.DataFrame, symbol: str) -> None:
 
 
 class _Sound(NamedTuple):
-    """A file and its rows."""
+    """A file, its rows, and how many of it were removed because they repeat another exactly."""
 
     file: TapeFile
     rows: pl.DataFrame
+    repeats: int
 
 
 def still_rejected_files(

@@ -15,6 +15,7 @@ from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -81,13 +82,14 @@ class Capture:
         windows = event_windows(chosen).with_columns(timestamp=chosen["timestamp"])
         if backlog is None:
             backlog = self.tape.backlog(self.kind, windows.select(*WINDOWS))
-        spans = spans_of(backlog.spans)
-        missing = sum(len(span.events_merged) for span in spans)
+        spans, retried = spans_of(backlog.spans), set(spans_of(backlog.retried))
+        missing = sum(len(span.events_merged) for span in spans if span not in retried)
         stale = describe_stale(backlog.stale["missing_columns"])
         self.log(
             f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {windows.height - missing:,} "
-            f"published, {missing:,} to fetch in {len(spans):,} spans"
+            f"published, {missing:,} to fetch in {len(spans) - len(retried):,} spans"
             + (f"; stale: {stale}; the run config `upgrade: true` fetches them again" if stale else "")
+            + (f"; {len(retried):,} empty spans are asked for again" if retried else "")
         )
         counts, stale_counts = (_count_pairs(pairs, events) for events in (windows, backlog.stale))
         listed = set(windows["symbol"])
@@ -104,7 +106,8 @@ class Capture:
                 known = backlog.published if pair[0] in listed else None
                 yield self._outcome(figures(pair, []), known)
         results: dict[Pair, list[SpanResult]] = defaultdict(list)
-        for result in _Work(self, windows, backlog, allowance or Allowance(None)).results():
+        work = _Work(self, windows, backlog, allowance or Allowance(None))
+        for result in work.results():
             pair = (result.span.symbol, result.span.wave)
             results[pair].append(result)
             left[pair] -= 1
@@ -112,6 +115,11 @@ class Capture:
                 yield self._outcome(figures(pair, results.pop(pair)))
         for pair in (pair for pair in pairs if left.get(pair)):
             yield self._outcome(figures(pair, results[pair], spans_left=left[pair]))
+        if work.contradicted:
+            self.log(
+                f"{self.kind}: {work.contradicted:,} windows came back empty although bars of the same minutes have "
+                "volume; the run config `retry_empty: true` asks for such windows again"
+            )
 
     def _outcome(self, outcome: Outcome, published: pl.DataFrame | None = None) -> Outcome:
         """`outcome` with the rows and the version of its partition; `published` as `partition_version` takes it."""
@@ -139,10 +147,14 @@ class _Work:
         symbols = sorted({span.symbol for span in self.spans})
         self.trades = self.tape.published("trades", symbols) if self.kind == "quotes" else None
         self.in_other_profiles = backlog.in_other_profiles
+        self.retried = {span: self.tape.fetched_at(self.kind, span) for span in spans_of(backlog.retried)}
+        self.windows = windows
+        self.contradicted = 0
 
     def results(self) -> Iterator[SpanResult]:
         """Yield the result of each span as soon as it is known."""
-        skipped, copied = self._without_trades(), spans_within(self.spans, self.in_other_profiles)
+        spans = [span for span in self.spans if span not in self.retried]
+        skipped, copied = self._without_trades(spans), spans_within(spans, self.in_other_profiles)
         for span in skipped:
             yield self._count(self.publisher.publish_skipped(span))
         for span in copied:
@@ -164,21 +176,20 @@ class _Work:
 
     def _count(self, result: SpanResult) -> SpanResult:
         events = len(result.span.events_merged)
+        self.contradicted += result.contradicted
         self.progress.add(events, failed=events if result.problem else 0, size=result.bytes)
         return result
 
-    def _without_trades(self) -> set[Span]:
-        """Spans outside regular hours with published, empty trades: their quotes are not requested."""
+    def _without_trades(self, spans: Sequence[Span]) -> set[Span]:
+        """Those of `spans` outside regular hours with published, empty trades: their quotes are not requested."""
         if self.trades is None or self.tape.quotes_without_trades:
             return set()
-        return spans_within(
-            [span for span in self.spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0)
-        )
+        return spans_within([span for span in spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0))
 
     def _fetch(self, span: Span) -> SpanResult:
         if denial := self._denied(span):
             return self.publisher.record_failure(span, "denied", denial)
-        if self.tape.is_published(self.kind, span):  # by another run meanwhile
+        if self._is_done(span):  # by another run meanwhile
             return SpanResult(span)
         began = time.monotonic()
         try:
@@ -193,7 +204,17 @@ class _Work:
             return self.publisher.record_failure(span, "failed", error)
         result = self.publisher.publish_download(span, fetched, self._trades_of(span))
         self.width.record(fetched.requests, time.monotonic() - began - fetched.waited_s)
-        return result
+        return result if fetched.frame.height else replace(result, contradicted=self._count_contradicted(span))
+
+    def _is_done(self, span: Span) -> bool:
+        if span in self.retried:
+            return self.tape.fetched_at(self.kind, span) != self.retried[span]
+        return self.tape.is_published(self.kind, span)
+
+    def _count_contradicted(self, span: Span) -> int:
+        """How many of the windows of an empty span have volume according to the bars of the lake."""
+        windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
+        return len(events_with_volume(self.tape.lake, windows))
 
     def _trades_of(self, span: Span) -> pl.DataFrame | None:
         """The published trades of the symbol of a quotes span; listed again if the span had none at the start."""
@@ -247,7 +268,11 @@ def _outcome(
         "requests": sum(result.requests for result in results),
         "retries": sum(result.retries for result in results),
     }
-    figures |= {name: count for name, count in extra.items() if count}
+    found = {
+        "repeats_removed": sum(result.repeats for result in results),
+        "contradicted_windows": sum(result.contradicted for result in results),
+    }
+    figures |= {name: count for name, count in {**found, **extra}.items() if count}
     if spans_left:
         figures["spans_left"] = spans_left
     return Outcome(

@@ -8,8 +8,6 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.tape.cost_estimate import (
     LearnedRatios,
     PlanAssumptions,
@@ -26,6 +24,8 @@ from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.tape.bar_minutes import read_minutes
+from smallcaps_assets.lake.tape.contradictions import add_contradicted, contradicted_windows
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
@@ -37,7 +37,7 @@ SYMBOLS_TO_LEARN_FROM: Final = 300
 
 _NOTHING_LEARNED: Final = LearnedRatios(None, None, None, None, 0, 0, 0)
 
-_COUNTED: Final = pl.Schema({name: BARS[name] for name in ("symbol", "timestamp", "transactions")})
+_COUNTED: Final = ("symbol", "timestamp", "transactions")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Planner:
         pairs: Sequence[tuple[str, str]] | None = None,
         *,
         upgrade: bool = False,
+        retry_empty: bool = False,
     ) -> CapturePlan:
         """The cost of the missing tape of a manifest, or of its `pairs` of (symbol, wave).
 
@@ -93,6 +94,7 @@ class Planner:
             kinds: trades, quotes or both.
             pairs: the partitions; all if they are not given.
             upgrade: plan to fetch stale windows again as well.
+            retry_empty: plan to ask again for empty windows that are contradicted as well.
 
         Raises:
             LakeError: a file of the lake cannot be read.
@@ -105,6 +107,8 @@ class Planner:
         per_bar = self.assumptions.trades_per_bar
         expected = expect_trades(windows, bars, per_bar)
         backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
+        if retry_empty:
+            backlogs = {kind: add_contradicted(self.tape, kind, backlog) for kind, backlog in backlogs.items()}
         spans = pl.concat([self._expect(kind, backlog, bars) for kind, backlog in backlogs.items()])
         # reading footers takes most of the time of planning
         ratios = _NOTHING_LEARNED if spans.is_empty() else self._history()
@@ -125,35 +129,30 @@ class Planner:
             backlogs=backlogs,
         )
 
+    def count_contradicted(self, plan: CapturePlan) -> dict[TapeKind, int]:
+        """Contradicted windows that a plan does not ask for again, by kind; reads rows of files of several windows.
+
+        Raises:
+            LakeError: a file of the lake cannot be read.
+        """
+        return {
+            kind: contradicted_windows(self.tape, kind, backlog.windows, backlog.published).height
+            for kind, backlog in plan.backlogs.items()
+            if backlog.retried.is_empty()
+        }
+
     def _expect(self, kind: TapeKind, backlog: TapeBacklog, bars: pl.DataFrame) -> pl.DataFrame:
         """The spans of a backlog, with the trades expected in each (SPANS_TO_FETCH)."""
         numbered = backlog.spans.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
-        to_fetch = uncovered_windows(numbered, backlog.in_other_profiles)["event_id"]
+        again = numbered.join(backlog.retried, on=["symbol", "wave", "start", "end"], how="semi")["event_id"]
+        to_fetch = pl.concat([uncovered_windows(numbered, backlog.in_other_profiles)["event_id"], again])
         copied = ~pl.col("event_id").is_in(to_fetch.implode())
         spans = numbered.with_columns(kind=pl.lit(kind), copied=copied)
         return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
     def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
         """Bars inside windows: symbol, timestamp, transactions. Reads only these columns of the months concerned."""
-        minutes = minutes_of(windows).select("symbol", "timestamp").unique()
-        months = minutes.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
-        lake = self.tape.lake
-        folders = {symbol: lake.bars(symbol) for symbol in months["symbol"].unique()}
-        files = [folders[symbol] / f"{month}.parquet" for symbol, month in months.sort("symbol", "month").iter_rows()]
-        files = [file for file in files if file.is_file()]
-        if not files:
-            return _COUNTED.to_frame()
-        folder = lake.minute_bars
-        first, last = minutes.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
-        with disk_errors("read", folder):
-            return (
-                match_columns(
-                    pl.scan_parquet(files, hive_partitioning=False, glob=False), _COUNTED, f"bars in {folder}"
-                )
-                .filter(pl.col("timestamp").is_between(first, last))
-                .join(minutes.lazy(), on=["symbol", "timestamp"], how="semi")
-                .collect(engine="streaming")
-            )
+        return read_minutes(self.tape.lake, minutes_of(windows), _COUNTED)
 
     def _history(self) -> LearnedRatios:
         """Ratios of the published tape, of a sample of symbols if there are many."""

@@ -24,7 +24,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.pages import Download
 
 SILENT: Final = "no trades in the span, outside regular hours"
-_NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received"), 0)
+_NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received", "repeats"), 0)
 
 
 def current_time() -> datetime:
@@ -34,13 +34,15 @@ def current_time() -> datetime:
 
 @dataclass(frozen=True)
 class SpanResult:
-    """The result of one span."""
+    """The result of one span; `contradicted` windows of it came back empty although bars have volume."""
 
     span: Span
     rows: int = 0
     bytes: int = 0
     requests: int = 0
     retries: int = 0
+    repeats: int = 0
+    contradicted: int = 0
     problem: str | None = None
 
 
@@ -84,10 +86,11 @@ class SpanPublisher:
             "retries": fetched.retries,
             "throttled": fetched.throttled,
             "received": fetched.frame.height,
+            "repeats": fetched.repeats,
             "request_ids": fetched.request_ids,
         }
         result = self._publish_thinned(span, fetched.frame, certificate, trades)
-        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries)
+        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries, fetched.repeats)
 
     def publish_skipped(self, span: Span) -> SpanResult:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
@@ -112,7 +115,7 @@ class SpanPublisher:
         return self._publish(span, kept, _NOTHING | certificate)
 
     def publish_imported(
-        self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None
+        self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None, repeats: int = 0
     ) -> SpanResult:
         """Publish rows imported from a user's files; when they were fetched, and at what cost, is unknown.
 
@@ -121,8 +124,10 @@ class SpanPublisher:
             rows: valid tape with the profile's columns; quotes of at least the profile's resolution.
             sources: the files.
             trades: see `publish_download`.
+            repeats: how many rows of the files were removed because they repeat another exactly.
         """
-        certificate = {"received": rows.height, "request_ids": [], "fetched_at": None, "adopted_from": sources}
+        certificate = {"received": rows.height, "repeats": repeats, "request_ids": []}
+        certificate |= {"fetched_at": None, "adopted_from": sources}
         return self._publish_thinned(span, rows, _NOTHING | certificate, trades)
 
     def record_failure(self, span: Span, state: str, error: MarketDataError) -> SpanResult:

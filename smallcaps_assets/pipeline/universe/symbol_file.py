@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.symbols import canonical_symbol
-from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION
+from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION, known_reference
 from smallcaps_assets.errors import InputError
 
 _SYMBOL: Final = "symbol"
@@ -58,13 +58,14 @@ def read_symbols(path: Path) -> SymbolFile:
         rows = _convert_columns(raw).filter(~pl.all_horizontal(pl.exclude(_ROW).is_null()))
         rows, changed = capitalize_symbols(_require_symbols(rows))
         rows, repeated = _drop_repeats(rows)
+        rows, unknown = _without_unknown(rows)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     rejection = pl.when(~pl.col(ACTIVE)).then(pl.lit(f"inactive in {path.name}"))
     listed = rows.with_columns(rejection.alias(SOURCE_REJECTION)).match_to_schema(
         pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()}), missing_columns="insert", extra_columns="ignore"
     )
-    return SymbolFile(listed, hashlib.sha256(content).hexdigest(), (*notes, *changed, *repeated))
+    return SymbolFile(listed, hashlib.sha256(content).hexdigest(), (*notes, *changed, *repeated, *unknown))
 
 
 def _from_csv(content: bytes) -> pl.DataFrame:
@@ -166,7 +167,7 @@ def _reject_invalid(rows: pl.Series, values: pl.Series, typed: pl.Series) -> Non
     kind = "one of true, false, yes, no, 1, 0"
     if typed.dtype == pl.Float64:
         wrong |= (~(typed.is_finite() & (typed >= 0))).fill_null(value=False)
-        kind = "a number of 0 or more, without separators or units"
+        kind = "a number of 0 or more, without separators or units (leave it empty where it is unknown)"
     if wrong.any():
         first = wrong.arg_max() or 0
         raise InputError(f"row {rows[first]}, column {values.name}: {values[first]!r} is not {kind}.")
@@ -204,6 +205,13 @@ def _drop_repeats(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     repeated = rows.filter(pl.col(_SYMBOL).is_duplicated())[_SYMBOL].unique(maintain_order=True).to_list()
     note = [f"{len(repeated):,} symbols appear more than once: {_list_some(repeated)}"] if repeated else []
     return rows.unique(_SYMBOL, keep="first", maintain_order=True), note
+
+
+def _without_unknown(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Rows with null in place of figures that mean "not known", such as a float of 0, and a note about each column."""
+    known = rows.with_columns(known_reference(rows.columns))
+    lost = {name: known[name].null_count() - rows[name].null_count() for name in NUMBERS if name in rows.columns}
+    return known, [f"{count:,} symbols have a {name} of 0, read as unknown" for name, count in lost.items() if count]
 
 
 def _list_some(symbols: list[str]) -> str:

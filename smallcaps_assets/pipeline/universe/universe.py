@@ -16,6 +16,7 @@ from smallcaps_assets.domain.universe import (
     UNIVERSE,
     UniverseParams,
     judge_listings,
+    known_reference,
     require_distinct,
 )
 from smallcaps_assets.errors import InputError, NotEntitled
@@ -113,8 +114,14 @@ class UniverseBuilder:
         return listed if closes is None else _fill_nulls(listed, closes)
 
     def _vendors_list(self) -> pl.DataFrame:
-        """The vendor's list; of a ticker that several companies used, the listed one or else the latest."""
+        """The vendor's list; of a ticker that several companies used, the listed one or else the latest.
+
+        Of active rows of a ticker that differ the first counts, and they are logged.
+        """
         frames = [self.client.reference.tickers(market="stocks", active="true").frame]
+        twice = frames[0].filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
+        if twice:
+            self.log(f"the vendor lists {', '.join(twice)} several times with different details; the first ones count")
         if self.params.include_delisted:
             frames.append(self.client.reference.tickers(market="stocks", active="false").frame)
         delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))
@@ -206,8 +213,12 @@ class UniverseBuilder:
 
 
 def _fill_nulls(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with nulls filled from the columns of the same name in `known`, which has one row per symbol."""
+    """`rows` with nulls filled from the columns of the same name in `known`, which has one row per symbol.
+
+    Figures of `known` whose value means that the vendor does not know fill nothing.
+    """
     names = [name for name in known.columns if name in rows.columns and name != "symbol"]
+    known = known.with_columns(known_reference(known.columns))
     joined = rows.join(known.select("symbol", *names), on="symbol", how="left", suffix=" known", maintain_order="left")
     filled = [pl.coalesce(name, f"{name} known").alias(name) for name in names]
     return joined.with_columns(filled).select(rows.columns)

@@ -15,6 +15,8 @@ from smallcaps_assets.simulated.source import Market
 _DEFAULT_LIMIT: Final = 1000
 _MAX_LIMIT: Final = 50_000
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+# Rows without a number come first among those of one time.
+_SEQUENCE: Final = pl.col("sequence_number").fill_null(-1)
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 Fetch = Callable[[str, int, int], pl.DataFrame]
@@ -115,7 +117,7 @@ def _collect(market: Market, symbol: str, fetch: Fetch, walk: _Walk) -> pl.DataF
 def _after(rows: pl.DataFrame, place: _Place | None, *, descending: bool) -> pl.DataFrame:
     if place is None:
         return rows
-    at, sequence = pl.col("timestamp").dt.epoch("ns"), pl.col("sequence_number")
+    at, sequence = pl.col("timestamp").dt.epoch("ns"), _SEQUENCE
     if descending:
         passed = (at > place.at_ns) | ((at == place.at_ns) & (sequence > place.sequence))
     else:
@@ -126,8 +128,8 @@ def _after(rows: pl.DataFrame, place: _Place | None, *, descending: bool) -> pl.
 
 
 def _cursor(page: pl.DataFrame, place: _Place | None) -> dict[str, int]:
-    at, sequence = page.select(pl.col("timestamp").dt.epoch("ns"), "sequence_number").row(-1)
-    is_last = (pl.col("timestamp").dt.epoch("ns") == at) & (pl.col("sequence_number") == sequence)
+    at, sequence = page.select(pl.col("timestamp").dt.epoch("ns"), _SEQUENCE).row(-1)
+    is_last = (pl.col("timestamp").dt.epoch("ns") == at) & _SEQUENCE.eq(sequence)
     given = int(page.select(is_last.sum()).item())
     if place is not None and (place.at_ns, place.sequence) == (at, sequence):
         given += place.given

@@ -293,7 +293,6 @@ GOOD = LIVELY.head(50)
 @pytest.mark.parametrize(
     ("bars", "words"),
     [
-        (GOOD.drop("vwap", "transactions"), ["no column vwap, transactions", "may be null"]),
         (GOOD.drop("symbol"), ["no column symbol"]),
         (
             GOOD.with_columns(pl.col("timestamp").dt.replace_time_zone(None)),
@@ -432,6 +431,14 @@ MASTER = master_of(*(event(f"2025-11-{day:02} 10:00", symbol=symbol) for day in 
 
 def run_manifest(*flags: str) -> None:
     assert main(["manifest", "--master", "master.parquet", "--profile", "core", *flags]) == 0
+
+
+def test_settings_of_a_manifest_may_be_only_those_that_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    put("master.parquet", MASTER)
+    Path("one.yaml").write_text("profiles: {core: {max_per_symbol: 1}}")
+    run_manifest("--dry-run", "--config", "one.yaml")
+    # of the three events of each of the two symbols
+    assert re.search(r"^max_per_symbol +2 +\(-4", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_a_manifest_is_frozen_and_its_funnel_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,14 +241,15 @@ def test_a_complete_configuration_replaces_the_default(figures: Figures, home: P
     }
     Path("incomplete.yaml").write_text(text.replace("    min_drop_share: 0.08\n", ""))
     words = error_of("--bars", "bars.parquet", "--out", "e.parquet", "--config", "incomplete.yaml")
-    assert "incomplete.yaml: detectors.flush.min_drop_share: is missing" in words
+    assert "detectors.flush.min_drop_share: is missing" in words
+    assert words.startswith("smallcaps detect: incomplete.yaml, line ")
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--config", "low.yaml", "--config", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x = 4: no such setting"),
-        (["--config", "bad.yaml", "--config", "low.yaml"], "bad.yaml: detectors.flush.min_spik_x = 4: no such setting"),
+        (["--config", "low.yaml", "--config", "bad.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x = 4: no such"),
+        (["--config", "bad.yaml", "--config", "low.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x = 4: no such"),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
         (["--config", "list.yaml"], "list.yaml: must hold settings"),
         (["--set", "cooldown.window_min=much"], "--set cooldown.window_min=much: cooldown.window_min = 'much'"),
@@ -258,7 +259,7 @@ def test_a_complete_configuration_replaces_the_default(figures: Figures, home: P
         (["--set", "=4"], "give KEY=VALUE"),
         (["--set", "active_profile=[core"], "the value is not valid YAML"),
         (["--set", "profiles.plus.min_event_score=0.9"], "min_event_score must not rise"),
-        (["--compare", "bad.yaml"], "bad.yaml: detectors.flush.min_spik_x"),
+        (["--compare", "bad.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_names_its_file_or_flag(flags: list[str], words: str, error_of: RunDetect) -> None:
@@ -282,6 +283,23 @@ def test_events_from_a_first_day_on_equal_those_of_a_full_run(run_detect: RunDet
     assert_frame_equal(part, whole)
     traded = LIVELY.select("symbol", day=DAY).unique().filter(pl.col("day") < first).group_by("symbol").len()
     assert traded["len"].min() < 22
+
+
+def test_events_after_months_without_bars_are_those_of_all_days(run_detect: RunDetect) -> None:
+    """The baseline of relative volume reaches over the 19 sessions before the first day, and not over the 99 before."""
+    parts = [(date(2025, 2, 3), date(2025, 3, 5)), (date(2025, 7, 29), date(2025, 8, 29)), (date(2025, 9, 29), DAYS[9])]
+    days = [day for part in parts for day in sessions_between(*part)]
+    bars = lively_bars(5, 2, days).filter(DAY.is_in(days))
+    bars.write_parquet("bars.parquet")
+    settings = default_settings()
+    found = detect(bars, bounds_between(days[0], days[-1], settings.sessions), settings.detection)
+    whole = build_master(found.events, settings.cooldown)
+    for first, unknown in ((parts[1][0], True), (parts[2][0], False)):
+        run_detect("--bars", "bars.parquet", "--out", "part.parquet", "--first", first)
+        part = pl.read_parquet("part.parquet")
+        assert_frame_equal(part, whole.filter(pl.col("date") >= f"{first}"))
+        on_first = part.filter(pl.col("date") == part["date"].min())
+        assert on_first["rvol_day"].is_null().all() == unknown
 
 
 @pytest.mark.slow

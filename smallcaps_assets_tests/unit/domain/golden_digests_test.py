@@ -22,7 +22,7 @@ from smallcaps_assets_tests.conftest import LATER
 # Digests of the content by asset and code version. A new version is a new line; a line is never changed.
 GOLDEN: Final[Mapping[tuple[str, str | None], str]] = {
     ("event_shards", "1"): "832c0c646020cefb",
-    # as version 1 where all bars are minutes
+    # as version 1 where all bars are minutes, no count means "not known" and no baseline is older than 60 sessions
     ("event_shards", "2"): "832c0c646020cefb",
     ("master_events", "1-1"): "b19e5dc7f2c0e5e0",
     ("master_events", "1-2"): "b19e5dc7f2c0e5e0",

@@ -354,14 +354,16 @@ def test_overlapping_pages_are_joined_without_repeats_and_backward_pages_rejecte
     rows = [{**TRADE, "sip_timestamp": START_NS + i, "sequence_number": i} for i in range(6)]
     first, second = read_trades(v3(*rows[:4])), read_trades(v3(*rows[2:]))
     joined = page_order.merge_pages([first, read_trades(v3()), second], "timestamp", "sequence_number")
-    assert joined.equals(read_trades(v3(*rows)))
+    assert joined.rows.equals(read_trades(v3(*rows)))
+    assert joined.removed == 2
     with pytest.raises(BadPage, match="backwards"):
         page_order.merge_pages([second, first], "timestamp", "sequence_number")
 
 
 def test_rows_that_share_time_and_number_but_differ_all_stay() -> None:
     frame = read_trades(v3(TRADE, TRADE, {**TRADE, "correction": 1}))
-    assert page_order.merge_pages([frame], "timestamp", "sequence_number")["correction"].to_list() == [None, 1]
+    merged = page_order.merge_pages([frame], "timestamp", "sequence_number")
+    assert (merged.rows["correction"].to_list(), merged.removed) == ([None, 1], 1)
 
 
 finite = st.floats(0.0001, 1e6, allow_nan=False)
@@ -402,4 +404,4 @@ def test_written_frames_read_back_unchanged(rows: list[dict[str, Any]]) -> None:
 def test_trades_of_one_instant_on_two_pages_are_sorted_by_sequence_number() -> None:
     first, second = (read_trades(v3({**TRADE, "sequence_number": number})) for number in (9, 4))
     merged = page_order.merge_pages([first, second], "timestamp", "sequence_number")
-    assert merged["sequence_number"].to_list() == [4, 9]
+    assert merged.rows["sequence_number"].to_list() == [4, 9]

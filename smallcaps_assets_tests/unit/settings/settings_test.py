@@ -14,6 +14,16 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import default_settings
 
 CONFIG = REPOSITORY / "config" / "config.yaml"
+WHOLE = CONFIG.read_text(encoding="utf-8")
+
+
+def line_of(text: str) -> int:
+    return next(number for number, line in enumerate(WHOLE.splitlines(), start=1) if line.startswith(text))
+
+
+# of sections, one of which is misspelled
+REQUIRED = sum(field.is_required() for field in Settings.model_fields.values()) - 1
+GROUP_WINDOW, ACTIVE_PROFILE, RANKING = map(line_of, ("  group_window_min: 5", "active_profile: core", "ranking:"))
 
 
 def error_of(changes: dict[str, Any]) -> str:
@@ -64,6 +74,72 @@ def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: lis
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            # one renamed key is one problem, not an unknown and a missing one
+            WHOLE.replace("group_window_min:", "group_windw_min:"),
+            [f"line {GROUP_WINDOW}: cooldown.group_windw_min = 5: no such setting: did you mean group_window_min?"],
+        ),
+        (
+            WHOLE.replace("group_window_min: 5", "group_window_min: 5e1"),
+            [f"line {GROUP_WINDOW}: cooldown.group_window_min = '5e1': YAML reads it as text; write 50 without quotes"],
+        ),
+        (
+            WHOLE.replace("active_profile: core", "active_profile: NO"),
+            [
+                (
+                    f"line {ACTIVE_PROFILE}: active_profile = False: Input should be 'core', 'plus' or 'premium'; "
+                    "without quotes, YAML reads on, off, yes and no as true and false"
+                )
+            ],
+        ),
+        (
+            # a section misspelled is one problem, and what it holds is none
+            WHOLE.replace("\nranking:", "\nrankin:"),
+            [f"line {RANKING}: rankin: no such setting: did you mean ranking?"],
+        ),
+        (
+            WHOLE.replace("group_window_min: 5", "group_window_min: 5\n  windows: 3\n  window_min: 10"),
+            [
+                (
+                    f"is not valid YAML. line {GROUP_WINDOW + 2}: cooldown.window_min is set again, after line "
+                    f"{GROUP_WINDOW - 2}. Remove one of the two."
+                )
+            ],
+        ),
+        (
+            WHOLE.replace("  group_window_min", "\tgroup_window_min"),
+            [f"is not valid YAML. line {GROUP_WINDOW}: a line begins with a tab: indent with spaces."],
+        ),
+        (
+            WHOLE + "\nextra: [1,",
+            [
+                (
+                    f"is not valid YAML. line {WHOLE.count(chr(10)) + 2}, column 11: expected the node content, but "
+                    "found '<stream end>'; check the brackets, quotes and indentation there and in the line before."
+                )
+            ],
+        ),
+        (
+            "rankin: {}",
+            ["line 1: rankin: no such setting: did you mean ranking?", f"{REQUIRED} settings are missing: "],
+        ),
+    ],
+)
+def test_problems_are_listed_line_by_line_with_a_remedy(text: str, problems: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file, {})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(problems)
+    for line, problem in zip(lines, problems, strict=True):
+        start = f"{file}: " if problem.startswith(("is not", f"{REQUIRED}")) else f"{file}, "
+        assert line.startswith(start + problem)
+
+
 def test_shares_of_time_buckets_may_not_exceed_one() -> None:
     buckets = yaml.safe_load(CONFIG.read_text())["ranking"]["time_buckets"]
     buckets[0]["share"] = 0.2
@@ -105,6 +181,13 @@ def test_the_file_of_symbols_lies_relative_to_the_folder_of_the_configuration(
     settings = load_settings(overrides={"universe": {"file": "lists/mine.csv"}})
     assert universe_file(settings) == (tmp_path / "lists" / "mine.csv").resolve()
     assert universe_file(load_settings(overrides={})) is None
+
+
+def test_a_file_of_release_0_1_lacks_the_reach_of_relative_volume(tmp_path: Path) -> None:
+    old = tmp_path / "config.yaml"
+    old.write_text("".join(line for line in CONFIG.read_text().splitlines(True) if "rvol_sessions" not in line))
+    assert load_settings(old, {}) == load_settings(CONFIG, {})
+    assert load_settings(old, {}).features.rvol_sessions == 60
 
 
 def test_settings_survive_json() -> None:

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.tables import TRADES
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets_tests.conftest import event, manifest_of, trades_at, new_lake
+from smallcaps_assets_tests.conftest import event, manifest_of, new_lake, trades_at
 from smallcaps_assets_tests.scenarios import new_york
 from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     COVERAGE,

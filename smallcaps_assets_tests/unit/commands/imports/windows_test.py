@@ -168,6 +168,29 @@ def test_invalid_files_are_rejected_with_the_reason(
     assert tape_of(lake) == {}
 
 
+def unnamed(*minutes: float) -> pl.DataFrame:
+    """Trades whose number is 0 and that have no id."""
+    return trades(*minutes).with_columns(sequence_number=pl.lit(0, pl.Int64), trade_id=pl.lit(None, pl.String))
+
+
+def test_rows_that_a_file_repeats_are_counted_and_rows_without_identity_all_stay(
+    lake: Lake, tmp_path: Path, import_windows: Import
+) -> None:
+    freeze(lake, HAND)
+    write(tmp_path / "old", "trades", "two", pl.concat([trades(60, 61), trades(60, 61)]))
+    # equal in every column but the price of the last
+    same = pl.concat([unnamed(1), unnamed(1), unnamed(1).with_columns(price=pl.lit(9.0))])
+    # the windows [-3, 7) and [2, 12) share the two trades of minute 6, which each file has
+    shared = pl.concat([unnamed(6), unnamed(6)])
+    write(tmp_path / "old", "trades", "one", pl.concat([same, shared]))
+    write(tmp_path / "old", "trades", "near", pl.concat([shared, trades(8)]))
+    said = import_windows()
+    assert (said["trades"]["repeats"], said["trades"]["rows"], said["trades"]["refused"]) == (2, 8, 0)
+    found = ledger(lake)
+    assert [found[event]["trades_rows"] for event in ("one", "near", "two")] == [5, 3, 2]
+    assert [found[event]["trades_repeats"] for event in ("one", "near", "two")] == [0, 0, 2]
+
+
 @pytest.mark.parametrize(
     "rows",
     [

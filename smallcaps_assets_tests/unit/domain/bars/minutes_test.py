@@ -42,8 +42,8 @@ def test_bars_of_a_minute_that_differ_are_all_set_aside() -> None:
     assert found.repeats == 1
 
 
-def test_a_bar_that_only_says_more_fills_in_the_first() -> None:
-    without = {"vwap": None, "transactions": None}
+@pytest.mark.parametrize("without", [{"vwap": None, "transactions": None}, {"vwap": 0.0, "transactions": -1}], ids=str)
+def test_a_bar_that_only_says_more_fills_in_the_first(without: dict[str, Any]) -> None:
     found = resolve_minutes(bars((5, without), (5, {})))
     assert found.bars.equals(bars((5, {})))
     assert (found.conflicting.height, found.repeats) == (0, 1)

@@ -278,13 +278,13 @@ def extended(selection: Selection) -> list[str]:
 
 
 def test_fast_events_get_the_longer_window() -> None:
-    # transactions 0..10: the 90th percentile is 9, met by 9 and 10; the last one alone is wider than all others
-    rows = ranked(11, transactions=list(range(11)), high=[10.2] * 10 + [10.3])
+    # transactions 1..11: the 90th percentile is 10, met by 10 and 11; the last one alone is wider than all others
+    rows = ranked(11, transactions=list(range(1, 12)), high=[10.2] * 10 + [10.3])
     selection = selected(*rows, extension=NO_SPREAD)
     assert extended(selection) == ["09", "10"]
     windows = selection.manifest.select("extended", "window_before_min", "window_after_min").unique().sort("extended")
     assert windows.rows() == [(False, 3, 7), (True, 10, 20)]
-    assert selection.extension["transactions_threshold"] == 9.0
+    assert selection.extension["transactions_threshold"] == 10.0
     assert selection.extension["spread_threshold"] == pytest.approx(0.03)
     assert (selection.extension["triggered"], selection.extension["extended"]) == (2, 2)
 

@@ -175,7 +175,8 @@ def test_windows_are_counted_by_wave_and_state_with_all_of_them_last() -> None:
     assert counts["wave"].to_list() == ["PM", "RTH", "all"]
     assert counts["windows"].to_list() == [4, 3, 7]
     assert counts["bytes"].to_list() == [4e6, 3e6, 7e6]
-    states = counts.drop("wave", "windows", "bytes")
+    assert counts["contradicted"].to_list() == [0, 0, 0]
+    states = counts.drop("wave", "windows", "contradicted", "bytes")
     assert states.columns == ["complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing"]
     assert states.sum_horizontal().to_list() == [4, 3, 7]
     assert states.row(2) == (1, 1, 1, 1, 1, 1, 1)

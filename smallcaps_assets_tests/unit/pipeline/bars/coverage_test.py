@@ -356,11 +356,13 @@ def test_a_lake_is_counted_in_one_batch(mixed: Lake) -> None:
         # 5 November misses 5 minutes of three symbols, 6 November of LATE only
         "bars": 11 * 390 - 5 + 7 * 390 - 5 + 4 * 390 - 10 + 2 * 3,
         "minutes_lost": 5,
+        "bars_with_a_suspect_print": 0,
     }
     assert found.lost.select("first", "last", "active", "with_bar").rows() == [
         (new_york("2025-11-05 10:30"), new_york("2025-11-05 10:34"), 3, 0)
     ]
-    assert [(one.name, one.holds) for one in found.findings] == [("doubled_volumes", False), ("missing_minutes", False)]
+    holds = {one.name: one.holds for one in found.findings}
+    assert holds == {"doubled_volumes": False, "missing_minutes": False, "suspect_print": True}
     late = found.table.filter(symbol="LATE").row(0, named=True)
     # 1 to 390: 351 are not multiples of ten, of which 61 to 65 are lost; 312 when doubled, since twice 5 is ten
     assert late["volumes_judged"] == 2 * 312 + 2 * 351 - 10
@@ -502,15 +504,16 @@ def test_the_summary_is_followed_by_the_holes(command: Command) -> None:
     assert code == 0
     lines, between = output.splitlines(), "1 have no bar between sessions with bars"
     others = "expected of these are the sessions between the first bar and the last"
-    assert lines[1:7] == [
+    assert lines[1:8] == [
         "expected: 11 from 2025-10-27 to 2025-11-10",
         f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed: {others}",
         f"sessions: 25 of 40 symbol-sessions are published (62.5 %), 15 missing; {between}",
         "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
         "minutes:  5 of 3,120 regular minutes are missing for most active symbols",
+        "prints:   no bar with a suspect high or low",
         "listing:  unknown of 2 symbols, whose sessions are expected from 2025-10-27 on",
     ]
-    assert lines[7:] == [
+    assert lines[8:] == [
         "minutes lost, New York:",
         "  2025-11-05 10:30 .. 10:34     5 min  bars of 0 of 3 active symbols at most",
         "doubled volumes:",

@@ -500,6 +500,17 @@ def test_a_symbol_with_a_bad_answer_is_unknown_and_requested_again(
     assert made(lake, client)["float_shares"].to_list() == whole["float_shares"].to_list()
 
 
+def test_an_active_ticker_with_two_different_rows_is_logged(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    """A row that repeats another exactly is none."""
+    listings.rows = [ticker("A"), ticker("B"), ticker("A", type="ETF"), ticker("B")]
+    log: list[str] = []
+    rows = builder(lake, client, log).run(DAY).rows
+    assert rows.filter(symbol="A")["ticker_type"].to_list() == ["CS"]
+    assert "the vendor lists A several times with different details; the first ones count" in log
+
+
 def test_a_failed_request_for_the_list_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     made(lake, client)
     before = files_below(lake.root)

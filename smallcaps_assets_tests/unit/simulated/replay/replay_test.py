@@ -107,8 +107,11 @@ def test_faulty_rows_and_repeats_are_served_as_they_are(tmp_path):
         assert rows[-1]["v"] == -1
 
 
-def test_rows_that_repeat_exactly_are_all_given_across_pages(tmp_path, market):
+@pytest.mark.parametrize("numbered", [True, False])
+def test_rows_that_repeat_exactly_are_all_given_across_pages(tmp_path, market, numbered):
     trades = market.trades("NA", START, END).head(5).select(pl.lit("NA").alias("symbol"), *TRADES)
+    if not numbered:
+        trades = trades.with_columns(sequence_number=pl.lit(None, pl.Int64))
     repeated = pl.concat([trades, trades, trades]).sort("timestamp", "sequence_number")
     repeated.write_parquet(tmp_path / "trades.parquet")
     market.bars("NA", FIRST, FIRST).write_parquet(tmp_path / "bars.parquet")

@@ -1,0 +1,50 @@
+"""Minute bars of the minutes of tape windows, read from the files of the months concerned only."""
+
+from collections.abc import Collection
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.tables import BARS, match_columns
+from smallcaps_assets.domain.tape.contradictions import whole_minutes, windows_with_volume
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import disk_errors
+
+_COUNTED: Final = ("symbol", "timestamp", "volume")
+
+
+def read_minutes(lake: Lake, minutes: pl.DataFrame, columns: Collection[str]) -> pl.DataFrame:
+    """`columns` of the published bars of `minutes` (columns symbol, timestamp; repeats do not matter); streamed.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    schema = pl.Schema({name: BARS[name] for name in columns})
+    wanted = minutes.select("symbol", "timestamp").unique()
+    months = wanted.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
+    folders = {symbol: lake.bars(symbol) for symbol in months["symbol"].unique()}
+    files = [folders[symbol] / f"{month}.parquet" for symbol, month in months.sort("symbol", "month").iter_rows()]
+    files = [file for file in files if file.is_file()]
+    if not files:
+        return schema.to_frame()
+    folder = lake.minute_bars
+    first, last = wanted.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
+    with disk_errors("read", folder):
+        return (
+            match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), schema, f"bars in {folder}")
+            .filter(pl.col("timestamp").is_between(first, last))
+            .join(wanted.lazy(), on=["symbol", "timestamp"], how="semi")
+            .collect(engine="streaming")
+        )
+
+
+def events_with_volume(lake: Lake, windows: pl.DataFrame) -> set[str]:
+    """Events of windows (WINDOWS) that have volume according to the published bars; none where no bars are published.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    if windows.is_empty():
+        return set()
+    return windows_with_volume(windows, read_minutes(lake, whole_minutes(windows), _COUNTED))
