@@ -23,6 +23,7 @@ from smallcaps_assets.domain.lineage import (
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
 from smallcaps_assets.domain.tape.tables import LEDGER
+from smallcaps_assets.domain.universe import WITHOUT_EFFECT
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
@@ -166,7 +167,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         kinds=frozenset({"parquet"}),
         version="1",
         decided_by=lambda settings: (
-            settings.universe.model_dump(mode="json", exclude={"limits"}),
+            settings.universe.model_dump(mode="json", exclude=WITHOUT_EFFECT),
             settings.history.first_session,
         ),
     ),

@@ -14,6 +14,24 @@ from smallcaps_assets.errors import InputError
 SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
 # symbols that a sentence lists
 MOST_NAMED: Final = 10
+# Patterns of the symbols with which exchanges test their systems, unless the configuration lists others.
+KNOWN_TEST_SYMBOLS: Final = (
+    "Z?ZZ[TC]",
+    "?TEST",
+    "?TEST[./-]?",
+    "ZXYZ*",
+    "ZTST",
+    "ZBZX",
+    "ZEXIT",
+    "ZIEXT",
+    "ZXIET",
+    "CBO",
+    "CBX",
+    "IBO",
+    "IGZ",
+    "ZVV",
+    "ZZK",
+)
 _WINDOWS_DEVICES: Final = r"(?i)^(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?$"
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.symbols import ExchangeTestSymbols, check_symbol, symbol_is_safe
+from smallcaps_assets.domain.symbols import KNOWN_TEST_SYMBOLS, ExchangeTestSymbols, check_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import InputError
 
@@ -51,6 +51,10 @@ _EXAMPLES: Final = 10
 _BILLION: Final = 1e9
 
 
+# Settings of the universe that do not change its table: others use them.
+WITHOUT_EFFECT: Final = {"limits", "test_symbols"}
+
+
 class UniverseLimits(Params):
     """Limits beyond which a universe is not one of small caps, and paid work is rejected."""
 
@@ -75,7 +79,8 @@ class UniverseParams(Params):
     unknown_market_cap: Literal["pass", "exclude"]
     market_cap_max_age_days: int = Field(ge=0)
     reference_data: bool
-    test_symbols: list[Annotated[str, Field(min_length=1)]]
+    # of configurations that were written before this setting
+    test_symbols: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=lambda: list(KNOWN_TEST_SYMBOLS))
     limits: UniverseLimits
 
     @property

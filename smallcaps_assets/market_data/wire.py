@@ -133,7 +133,9 @@ def _parse_ticks(
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     frame, head = parse_rows(body, fields, [name for name in required if name in fields])
     _check_window(frame, "sip_timestamp", NS_PER_S, window)
-    return _in_order(frame, "sip_timestamp", *frame.get_columns()), head
+    # rows without a number are never repeats
+    unnumbered = pl.when(pl.col("sequence_number").is_null()).then(pl.int_range(pl.len())).alias(" row")
+    return _in_order(frame, "sip_timestamp", *frame.get_columns(), frame.select(unnumbered).to_series()), head
 
 
 def _check_identity(frame: pl.DataFrame, *names: str) -> None:

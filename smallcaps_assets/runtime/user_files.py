@@ -1,5 +1,6 @@
 """The walk over users' folders: hidden files, backup copies and files of systems are left out and counted."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,8 @@ _OF_COPIES: Final = (
 )
 # beginnings of hidden names, and of those that office programs and Emacs give to their own files
 _HIDDEN: Final = (".", "~$", "#")
+# how desktops name a copy: X - Copy, X - Copy (2), X copy 3, X (copy), Copy of X
+_COPY: Final = re.compile(r"copy( \(\d+\))? of .*|.*(\((another )?copy\)|[ _-]copy)( ?\(?\d+\)?)?")
 _DATA: Final = (".csv.gz", ".csv", ".parquet")
 _WILDCARDS: Final = frozenset("*?[")
 
@@ -71,7 +74,8 @@ def is_hidden(parts: Sequence[str]) -> bool:
 def _is_hidden(name: str) -> bool:
     lower = name.casefold()
     stem = next((lower.removesuffix(suffix) for suffix in _DATA if lower.endswith(suffix)), lower)
-    return lower.startswith(_HIDDEN) or lower in _OF_SYSTEMS or lower.endswith(_OF_COPIES) or stem.endswith(_OF_COPIES)
+    is_copy = lower.endswith(_OF_COPIES) or stem.endswith(_OF_COPIES) or _COPY.fullmatch(stem) is not None
+    return is_copy or lower.startswith(_HIDDEN) or lower in _OF_SYSTEMS
 
 
 def _split(found: Iterable[Path], given: int) -> UserFiles:

@@ -548,6 +548,36 @@ def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Pl
     assert not [name for name in ledger if name.startswith("stale")]
 
 
+def test_empty_windows_that_bars_contradict_are_shown_and_asked_for_again_only_with_retry_empty(
+    planned: Platform,
+) -> None:
+    nothing = Reply(200, {"Content-Type": "application/json"}, b'{"results":[],"status":"OK"}')
+    planned.gate.rule = lambda path, query: nothing if path.startswith("/v3/") else None  # noqa: ARG005
+    result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load()
+    windows = manifest.filter(pl.col("session") == "RTH").height
+    figures = metadata_of(result, "premium", "tape_trades").values()
+    # the bars of every event's minute have volume
+    assert sum(row["contradicted_windows"].value for row in figures if "contradicted_windows" in row) == windows
+    planned.run(["premium", "tape_quotes"], **WHOLE_RTH)
+    spent = len(planned.gate.requests)
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    assert (ledger["contradicted/trades"].value, ledger["contradicted/quotes"].value) == (windows, windows)
+    report = planned.run(["premium", "capture_report"])
+    checks = {check.check_name: check for check in report.get_asset_check_evaluations()}
+    assert (checks[EMPTY_WINDOWS].passed, checks[EMPTY_WINDOWS].severity) == (False, dg.AssetCheckSeverity.WARN)
+
+    planned.gate.rule = lambda path, query: None  # noqa: ARG005
+    planned.run(["premium", "tape_trades"], **WHOLE_RTH)
+    assert len(planned.gate.requests) == spent
+    for kind in ("trades", "quotes"):
+        config = {f"premium__tape_{kind}": {"retry_empty": True}}
+        planned.run(["premium", f"tape_{kind}"], **WHOLE_RTH, config=config)
+    assert len(planned.gate.requests) == 2 * spent
+    (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
+    assert not [name for name in ledger if name.startswith("contradicted")]
+
+
 def test_no_tape_is_fetched_that_does_not_fit_on_the_disk(planned: Platform) -> None:
     planned.overrides["capture"] = {"free_disk": {"check": True, "keep_gb": 1e6}}
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)

@@ -20,7 +20,7 @@ from smallcaps_assets_tests.strategies import lively_bars, lively_master
 
 GROUPS = ("features", "detectors", "filters", "score", "cooldown")
 # with the defaults the fall is at least 35 times this floor, so only a large increase has an effect
-FACTORS = (0.05, 0.5, 0.9, 1.1, 1.5, 2, 10, 100)
+FACTORS = (0.05, 0.2, 0.5, 0.9, 1.1, 1.5, 2, 10, 100)
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -10,6 +10,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.quality import PRICES
 from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.imports.columns import (
+    TEXT_TYPES,
     Unit,
     ambiguous_times,
     as_text,
@@ -84,6 +85,15 @@ def _find_column(ours: str, found: Collection[str]) -> str:
         if alike:
             return alike[0]
     return ours
+
+
+def other_symbol_columns(found: Mapping[str, pl.DataType], names: Mapping[str, str]) -> list[str]:
+    """The columns of text that are known as symbols, the one of `names` first; none if it has none."""
+    if "symbol" not in names:
+        return []
+    known = ("symbol", *_OTHER_NAMES["symbol"])
+    others = (name for name, dtype in found.items() if name.casefold() in known and dtype in TEXT_TYPES)
+    return [names["symbol"], *(name for name in others if name != names["symbol"])]
 
 
 def _remedy(found: Collection[str]) -> str:

@@ -17,7 +17,7 @@ PER_SECOND: Final[Mapping[str, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "n
 PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
 # New York's offset from UTC in winter and in summer, in hours
 _NEW_YORK: Final = (-5, -4)
-_TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+TEXT_TYPES: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _ZONE: Final = r"(Z|[+-]\d{2}(:?\d{2})?)$"
 _DIGITS: Final = r"^\s*-?\d+\s*$"
 _ISO: Final = r"^\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.0+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?\s*$"
@@ -213,7 +213,7 @@ def as_text(name: str, found: pl.DataType) -> pl.Expr:
     Raises:
         InputError: the column is not text.
     """
-    if found in _TEXTS:
+    if found in TEXT_TYPES:
         return pl.col(name).cast(pl.String)
     raise wrong_type_error(name, found, "text")
 

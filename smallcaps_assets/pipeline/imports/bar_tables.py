@@ -17,6 +17,7 @@ from smallcaps_assets.domain.imports.bars import (
     ambiguous_time_error,
     as_bars,
     match_bar_columns,
+    other_symbol_columns,
     unparsable_bar_times,
     unparsable_time_error,
 )
@@ -90,6 +91,8 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         names = match_bar_columns(found.names(), form, without if symbol is None else (*without, "symbol"))
         if form.scale is None:
             require_fractions(frame, [names[name] for name in PRICES], found)
+        if "symbol" not in form.names:
+            _require_one_symbol(scanned(files, FILE), other_symbol_columns(found, names))
         is_text = found[names["timestamp"]] == pl.String
         asked = (
             [ambiguous_bar_times(names, form).alias(AMBIGUOUS_TIME), unparsable_bar_times(names).alias(UNPARSABLE_TIME)]
@@ -105,6 +108,22 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
     bars = bars.with_columns(symbol=canonical_symbol(own))
     extra = tuple(name for name in found if name not in names.values())
     return Table(bars.select(*BARS), names, extra, bars.select(*BARS, FILE), bars if is_text else None)
+
+
+def _require_one_symbol(table: pl.LazyFrame, columns: Sequence[str]) -> None:
+    """Require that columns which are known as symbols say the same symbol of each row; the first one is used.
+
+    Raises:
+        InputError: two of them do not.
+    """
+    for other in columns[1:]:
+        ours, theirs = (canonical_symbol(pl.col(name).cast(pl.String)) for name in (columns[0], other))
+        differing = table.select(FILE, ours=ours, theirs=theirs).filter(pl.col("ours") != pl.col("theirs")).head(1)
+        for file, one, another in differing.collect(engine="streaming").iter_rows():
+            raise InputError(
+                f"columns {columns[0]} and {other} say different symbols, such as {one} and {another} in {file}. Say "
+                f"which one is right: --columns symbol={columns[0]}, or --columns symbol={other}."
+            )
 
 
 def timeless(file: Path, form: BarForm, symbol: str | None) -> str | None:

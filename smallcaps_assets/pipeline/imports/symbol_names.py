@@ -10,8 +10,8 @@ from smallcaps_assets.domain.symbols import canonical_name
 from smallcaps_assets.errors import InputError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
-# keys of partitions that hold symbols, in any case; the same as the columns that are known as symbols
-_KEYS: Final = ("symbol", "ticker", "sym")
+# keys of partitions that hold symbols, such as symbol, ticker or stock_symbol
+_KEY: Final = re.compile("(.*[_-])?(symbol|ticker)|sym", re.IGNORECASE)
 # how DuckDB, Spark and pyarrow write a partition whose key is null
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 # a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
@@ -48,7 +48,7 @@ def symbol_of_path(file: Path) -> str | None:
     found: dict[str, str] = {}
     for part in file.parts:
         key, equals, value = part.partition("=")
-        if equals and key.casefold() in _KEYS:
+        if equals and _KEY.fullmatch(key):
             found[part] = unquote(without_suffix(value, suffix_of(file)))
     if _NO_VALUE in found.values():
         raise InputError(

@@ -14,6 +14,7 @@ from smallcaps_assets.domain.universe import (
     LISTED,
     SOURCE_REJECTION,
     UNIVERSE,
+    WITHOUT_EFFECT,
     UniverseParams,
     judge_listings,
     known_reference,
@@ -89,7 +90,7 @@ class UniverseBuilder:
         return _compare(universe, before)
 
     def _settings_hash(self) -> str:
-        wanted = self.params.model_dump_json(exclude={"limits"})
+        wanted = self.params.model_dump_json(exclude=WITHOUT_EFFECT)
         text = f"{wanted}{self.source.embedded.model_dump_json()}{self.first_session}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

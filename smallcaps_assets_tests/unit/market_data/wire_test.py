@@ -214,6 +214,9 @@ def test_ticks_that_repeat_exactly_may_do_so_in_any_place() -> None:
     assert repeated["sequence_number"].to_list() == [0, 0, 1, 1, 2, 2, 2, 3, 3]
     with pytest.raises(BadPage, match="ascending"):
         read_trades(v3(*rows, {**rows[2], "price": 1.0}))
+    unnumbered = [without(row, "sequence_number", "id") for row in rows]
+    with pytest.raises(BadPage, match="ascending"):
+        read_trades(v3(*unnumbered, *unnumbered))
 
 
 def test_descending_ticks_are_rejected() -> None:

@@ -12,6 +12,8 @@ VISIBLE = (
     "symbol=BRK.B/date=2025-11-10.parquet",
     "_data/x.parquet",
     "old/A.csv",
+    "COPY.parquet",
+    "Copyright/photocopy (1).csv",
 )
 HIDDEN = (
     *(".ipynb_checkpoints/ABCD-checkpoint.parquet", ".Trash/ABCD.parquet", ".Trash-1000/files/ABCD.parquet"),
@@ -19,6 +21,8 @@ HIDDEN = (
     *("ABCD.parquet~", "ABCD~.parquet", "minute~/ABCD.parquet", "#ABCD.parquet#", "~$ABCD.csv"),
     *("ABCD.bak.parquet", "ABCD.parquet.bak", "minute.bak/ABCD.parquet", "bars.csv.gz.part", "bars.old.csv.gz"),
     *("$RECYCLE.BIN/S-1-5-21/$RABCD.parquet", "System Volume Information/x.parquet", "@eaDir/ABCD.parquet"),
+    *("ABCD - Copy.parquet", "ABCD - Copy (2).csv", "ABCD copy.parquet", "ABCD copy 3.parquet", "ABCD (copy).csv.gz"),
+    *("Copy of ABCD.parquet", "minute - Copy/ABCD.parquet", "bars_copy.parquet"),
     *("Thumbs.db", "table/_delta_log/00.checkpoint.parquet"),
 )
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 from urllib.parse import quote
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
@@ -13,10 +15,36 @@ from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_name, symbo
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, importing, of_symbol, put, stored
 
 
-@pytest.mark.parametrize("folder", ["symbol=AEMD", "ticker=AEMD", "sym=AEMD", "Ticker=aemd", "SYMBOL=AEMD/2025"])
+@pytest.mark.parametrize(
+    "folder", ["symbol=AEMD", "ticker=AEMD", "sym=AEMD", "Ticker=aemd", "SYMBOL=AEMD/2025", "stock_symbol=AEMD"]
+)
 @pytest.mark.parametrize("name", ["OHLCV.parquet", "NYSE.csv", "CRVO.parquet", "data_0.parquet"])
 def test_a_folder_wins_over_the_name(folder: str, name: str, lake: Lake, brought: Path) -> None:
     put(brought / folder / name, ONE.drop("symbol"))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(stored(lake), ONE)
+
+
+def test_folders_of_other_keys_say_no_symbol() -> None:
+    assert symbol_of_path(Path("symbol_type=CS", "exchange=NYSE", "date=2025-11-03", "ABCD.parquet")) is None
+
+
+@pytest.mark.parametrize("name", ["bars.parquet", "bars.csv", "symbol=AEMD/bars.parquet"])
+def test_columns_that_say_different_symbols_are_asked_about(name: str, lake: Lake, brought: Path) -> None:
+    both = ONE.with_columns(ticker=pl.lit("aemd"))
+    put(brought / "same" / name, both)
+    assert not importing(lake, brought / "same").problems
+    wrong = both.with_columns(ticker=pl.when(pl.int_range(pl.len()) == 3).then(pl.lit("AEMDW")).otherwise("ticker"))
+    file = put(brought / "other" / name, wrong)
+    (message,) = importing(lake, brought / "other").problems
+    assert f"columns symbol and ticker say different symbols, such as AEMD and AEMDW in {file}. Say which" in message
+    assert "--columns symbol=symbol, or --columns symbol=ticker." in message
+    assert not importing(lake, brought / "other", BarForm(names={"symbol": "symbol"})).problems
+    assert_frame_equal(stored(lake), ONE)
+
+
+def test_a_column_that_is_no_text_says_no_symbol(lake: Lake, brought: Path) -> None:
+    put(brought / "bars.parquet", ONE.with_columns(sym=pl.int_range(pl.len())))
     assert not importing(lake, brought).problems
     assert_frame_equal(stored(lake), ONE)
 

@@ -54,9 +54,11 @@ def test_fewer_than_five_days_are_no_baseline(days: int, rvol: float | None) -> 
 
 
 def test_days_of_another_symbol_are_no_baseline() -> None:
-    rows = [(symbol, day, usd) for symbol, usd in (("A", 1.0), ("B", 100.0)) for day in SESSIONS[:6]]
+    # the last sessions of the calendar, and then its first
+    days = {"A": SESSIONS[-6:], "B": SESSIONS[:6], "C": SESSIONS[:6]}
+    rows = [(symbol, day, float(ord(symbol))) for symbol in days for day in days[symbol]]
     found = relative_volume(pl.DataFrame(rows, DAILY, orient="row"), TABLE, SETTINGS.features)
-    assert found["rvol_day"].to_list() == [*[None] * 5, 1.0] * 2
+    assert found["rvol_day"].to_list() == [*[None] * 5, 1.0] * 3
 
 
 def test_a_table_without_days_has_no_rows() -> None:

@@ -33,4 +33,6 @@ def test_rows_that_an_answer_repeats_count_once(
         return Reply(200, {}, json.dumps(body).encode())
 
     gate.rule = twice
-    assert download("AVLO", START, END).frame.equals(once)
+    found = download("AVLO", START, END)
+    assert found.frame.equals(once)
+    assert found.repeats == once.height

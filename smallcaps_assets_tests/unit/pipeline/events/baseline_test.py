@@ -1,0 +1,60 @@
+"""The baseline of relative volume where shards grow: over months without a bar, and with a gap inside the baseline."""
+
+from datetime import date
+from itertools import groupby
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
+
+SETTINGS = default_settings()
+CALENDAR = sessions_between(date(2025, 1, 2), date(2025, 12, 31), SETTINGS.sessions)
+SESSIONS = CALENDAR["date"].to_list()
+# every day trades 30 x 10 x 10,000 + 10.4 x 200,000 = 5,080,000 dollars, and those of the second half twice as much
+ROWS = [*flat(30), (10.0, 10.4, 10.0, 10.4, 200_000.0, 40)]
+
+
+def bars_of(day: date, times: float) -> pl.DataFrame:
+    return bars_from(f"{day} 10:00", ROWS).with_columns(pl.col("volume") * times)
+
+
+@pytest.mark.parametrize(
+    ("gap", "expected"),
+    [
+        # 2 over the mean of 6 days of 1, then of 6 of 1 and 1 of 2, and so on
+        (30, [2 / (6 / 6), 2 / (8 / 7), 2 / (10 / 8), 2 / (12 / 9), 2 / (14 / 10), 2 / (16 / 11)]),
+        # the first of 6 days is 60 sessions before the first, so that they leave the baseline one by one
+        (54, [2 / (6 / 6), 2 / (7 / 6), 2 / (8 / 6), 2 / (9 / 6), 2 / (10 / 6), 2 / (11 / 6)]),
+        (100, [None, None, None, None, None, 1.0]),
+    ],
+)
+def test_days_detected_one_by_one_after_a_gap_have_the_baseline_of_all_days(
+    gap: int, expected: list[float | None], lake: Lake
+) -> None:
+    early, late = SESSIONS[:6], SESSIONS[6 + gap : 12 + gap]
+    store, shards = BarsStore(lake), ShardStore(lake)
+    detector = Detector(store, shards, SETTINGS.detection, SETTINGS.sessions, REFERENCE.to_frame())
+    stored = []
+    for days, times in ((early, 1.0), *(([day], 2.0) for day in late)):
+        for month, of_month in groupby(days, lambda day: day.replace(day=1)):
+            own = list(of_month)
+            bars = pl.concat(bars_of(day, times) for day in own)
+            store.add("AEMD", month, own, bars.filter(DAY.is_in(own)), QUARANTINED_BARS.to_frame())
+            stored.append(bars)
+        (outcome,) = detector.run(["AEMD"])
+        assert outcome.figures["sessions_detected"] == len(days)
+    whole = detect(pl.concat(stored), CALENDAR, SETTINGS.detection).events
+    assert_frame_equal(shards.read("AEMD"), whole, rel_tol=1e-9)
+    spikes = whole.filter(pl.col("event_type") == "volume_spike", pl.col("date") >= f"{late[0]}")
+    assert spikes["rvol_day"].to_list() == pytest.approx(expected)
