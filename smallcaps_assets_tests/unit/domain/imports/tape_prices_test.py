@@ -21,10 +21,10 @@ TEN = [10.0, 10.01, 10.02]
 @pytest.mark.parametrize("dtype", [pl.Int64, pl.Decimal(30, 0), pl.Float64])
 def test_trades_are_in_dollars_if_the_scale_is_given(dtype: pl.DataType | type[pl.DataType]) -> None:
     stored = TRADED.with_columns((pl.col("price") * 10**9).round(0).cast(pl.Int64).cast(dtype))
-    typed = typed_tape(stored, "trades", TRADES, None, PriceScale("1e-9"))
+    typed = typed_tape(stored, "trades", TRADES, None, PriceScale("1e-9")).rows
     assert typed["price"].to_list() == TEN
     require_dollars(typed, "trades", 10.0)
-    unscaled = typed_tape(stored, "trades", TRADES, None)
+    unscaled = typed_tape(stored, "trades", TRADES, None).rows
     with pytest.raises(InputError, match=r"its prices are about 1\.001e\+10, .* closes at 10\. .*--price-scale 1e-9"):
         require_dollars(unscaled, "trades", 10.0)
 
@@ -35,7 +35,7 @@ def test_quotes_are_in_dollars_if_the_scale_is_given() -> None:
     stored = QUOTED.with_columns(
         (pl.col("bid_price") * 10**9).round(0).cast(pl.Int64), ask_price=pl.Series(asks, dtype=pl.Int64)
     )
-    typed = typed_tape(stored, "quotes", QUOTES, None, PriceScale("1e-9"))
+    typed = typed_tape(stored, "quotes", QUOTES, None, PriceScale("1e-9")).rows
     assert typed["bid_price"].to_list() == TEN
     assert typed["ask_price"].to_list() == [11.0, None, 11.02]
 
@@ -68,4 +68,4 @@ def test_adjusted_prices_are_told() -> None:
 def test_decimals_of_dollars_are_read_as_they_are() -> None:
     stored = TRADED.with_columns(pl.col("price").cast(pl.Decimal(12, 4)))
     assert stored["price"][1] == Decimal("10.01")
-    assert typed_tape(stored, "trades", TRADES, None)["price"].to_list() == TEN
+    assert typed_tape(stored, "trades", TRADES, None).rows["price"].to_list() == TEN
