@@ -38,8 +38,8 @@ DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 @pytest.fixture(autouse=True, params=["young", "old"])
 def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recent bar files, which are always opened, and files that look old."""
-    if request.param == "old":
-        monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", -1_000_000_000_000)
+    tick_ns = 10**15 if request.param == "young" else -(10**12)
+    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", tick_ns)
 
 
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
