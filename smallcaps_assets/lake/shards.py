@@ -3,7 +3,7 @@
 A shard is written only when its events change, or its footer is months behind. Sessions without a new event are
 recorded in one small table per initial letter of the symbols, as the difference to the coverage in the footer. Each
 difference names the footer that it belongs to and is ignored beside any other, so a coverage never claims events that
-the shard does not hold. Whatever is lost is detected again.
+the shard does not hold. Coverage that is lost is detected again.
 """
 
 import json

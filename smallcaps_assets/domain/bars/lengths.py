@@ -38,7 +38,8 @@ def find_other_lengths(bars: pl.DataFrame, file: Sequence[str] = ()) -> pl.DataF
 
     Args:
         bars: `symbol`, `timestamp` and the columns of `file`, in any order; rows without a symbol or timestamp, and
-            repeated ones, do not count. Rows off the minute only tell that the others of their session are no minutes.
+            repeated ones, do not count. Rows off the minute only show that the others of their session are not bars of
+            a minute.
         file: the columns that name the file of a row.
     """
     keys = [*file, "symbol", "day"]

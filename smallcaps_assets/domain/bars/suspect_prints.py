@@ -171,7 +171,7 @@ def shown_prints(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stand_out(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.bool_]:
-    """Whether a bar exceeds both adjacent rows by `share`, which few bars do; of whatever symbol the rows are."""
+    """Whether a bar exceeds both adjacent rows by `share`, which few bars do; adjacent rows may be of other symbols."""
     found = np.zeros(len(high), np.bool_)
     if len(high) > 2:  # noqa: PLR2004 -- a bar and its neighbours
         top = np.maximum(high[:-2], high[2:])

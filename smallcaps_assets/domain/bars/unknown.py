@@ -29,7 +29,7 @@ def all_known(names: Collection[str] = OPTIONAL) -> list[pl.Expr]:
 
 
 def find_unknown(bars: pl.DataFrame) -> pl.DataFrame:
-    """The values (UNKNOWN) of usable bars that mean that the vendor does not know; nulls are none."""
+    """The values (UNKNOWN) of usable bars that mean that the vendor does not know; nulls do not count."""
     means_unknown = {name: pl.col(name).is_not_null() & known(name).is_null() for name in OPTIONAL}
     counts = bars.select(means_unknown[name].sum().alias(name) for name in OPTIONAL).row(0, named=True)
     found = [

@@ -151,7 +151,7 @@ def _value(name: str, found: pl.DataType, wanted: pl.DataType, *, is_text: bool)
 
 
 def _zero_if_lost(name: str, found: pl.DataType, value: pl.Expr) -> pl.Expr:
-    """`value`, converted from a column, with 0 where the column has a value that could not be; NaN and "" are none."""
+    """`value`, converted from a column, with 0 where the column's value cannot be converted; NaN and "" are missing."""
     is_given = pl.col(name).is_not_null()
     if found.is_float():
         is_given &= pl.col(name).is_not_nan()

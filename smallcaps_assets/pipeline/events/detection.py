@@ -296,7 +296,7 @@ class Detector:
 class _Renewed(NamedTuple):
     """Shards to publish, with the rows removed by each rule and the number of new events, by symbol.
 
-    `left_out` counts the events of test symbols, which are none.
+    `left_out` counts the events of test symbols; these are not published.
     """
 
     events: pl.DataFrame

@@ -284,7 +284,7 @@ class RememberedRows:
         self.counts.update(dict(rejections.bad))
 
     def lines(self) -> list[str]:
-        """One line on the rejected rows; none where there are none."""
+        """One line on the rejected rows; no line if no row was rejected."""
         total = self.counts.total()
         causes = "; ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
         return [f"of their {self.rows:,} rows {total:,} were rejected when they were read: {causes}"] if total else []

@@ -1,7 +1,6 @@
 """`smallcaps detect --bars` on users' files: hidden copies, test symbols, prices in parts of a dollar."""
 
 import json
-import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,6 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 12))
@@ -23,16 +21,11 @@ Run = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(fresh_home: Path) -> Path:
     """A folder like a fresh clone, in which the test works beside its bars."""
-    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
     BARS.write_parquet("in/bars.parquet")
-    return tmp_path
+    return fresh_home
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`smallcaps detect` with bars of another length than a minute: rejected, named, and told by the exit code."""
 
 import json
-import shutil
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, QUARANTINED_BARS,
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets_tests.conftest import new_lake
-from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 14))
@@ -25,14 +23,9 @@ FIVES = "bars of 5 minutes, not of one minute"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+def home(fresh_home: Path) -> Path:
     Path("in").mkdir()
-    return tmp_path
+    return fresh_home
 
 
 def five_minutes(bars: pl.DataFrame) -> pl.DataFrame:

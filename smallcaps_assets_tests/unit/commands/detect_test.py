@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -32,7 +31,6 @@ from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
-from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
@@ -44,16 +42,11 @@ LOWER = "detectors: {tape_speed: {min_transactions: 20}}"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(fresh_home: Path) -> Path:
     """A folder like a fresh clone as working directory, with bars."""
-    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
     LIVELY.write_parquet("bars.parquet")
     Path("low.yaml").write_text(LOWER)
-    return tmp_path
+    return fresh_home
 
 
 @pytest.fixture

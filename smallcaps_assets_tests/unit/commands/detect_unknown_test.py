@@ -1,7 +1,6 @@
 """`smallcaps detect` over bars whose counts are not known, or whose files have no column for them."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from
 from smallcaps_assets_tests.unknown_counts import NULL, TRUE, UNKNOWN, with_unknown
 
@@ -25,14 +23,9 @@ SPIKE = pl.concat([SPIKE, bars_from("2025-11-10 10:30", [(10.0, 10.4, 10.0, 10.4
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(fresh_home: Path) -> Path:
     """A folder like a fresh clone, in which the test works."""
-    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return fresh_home
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Where an operator sees suspect prints: `smallcaps detect`, `smallcaps coverage` and the check of minute_bars."""
 
 import json
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import event, master_of
-from smallcaps_assets_tests.repository import REPOSITORY
 
 TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)  # 10:00 in New York
 WORDS = "has a high or low far outside those of the neighbouring bars and undone at once, as a wrong trade makes it"
@@ -27,15 +25,9 @@ NOW = datetime(2025, 12, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(fresh_home: Path) -> Path:
     """A folder like a fresh clone."""
-    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
-    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME"):
-        monkeypatch.setenv(name, "put back at the end")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SMALLCAPS_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return fresh_home
 
 
 @pytest.fixture

@@ -126,7 +126,8 @@ def age(lake: Lake, month: str, seconds: int, symbol: str = ONE) -> int:
     return then
 
 
-def test_unchanged_bar_file_is_not_opened_again(lake: Lake) -> None:
+def test_unchanged_bar_file_is_not_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=10)
     run(lake, [ONE])
