@@ -235,8 +235,13 @@ def client(gate: Gate) -> Iterator[MarketDataClient]:
         yield made
 
 
+def new_lake(root: Path) -> Lake:
+    """An empty lake whose folder exists."""
+    root.mkdir(exist_ok=True)
+    return Lake(root)
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """An empty lake."""
-    (tmp_path / "lake").mkdir()
-    return Lake(tmp_path / "lake")
+    return new_lake(tmp_path / "lake")

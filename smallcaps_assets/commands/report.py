@@ -21,7 +21,7 @@ RECENT: Final = timedelta(minutes=5)
 def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
     """The state of one profile's capture, counted from published files."""
     tape = profile_tape(lake, profile, settings)
-    manifest = ManifestStore(lake.manifests(profile), profile)
+    manifest = ManifestStore.in_lake(lake, profile)
     rows, sidecar = manifest.current()
     published = tape.listing()
     ledger = build_ledger(rows, tape, hashes=False, published=published)

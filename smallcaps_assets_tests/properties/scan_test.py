@@ -47,7 +47,7 @@ def test_scan_equals_the_readers_of_its_events(
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(Path(folder))
         tape = TapeStore(lake, "core", default_settings().profiles["core"])
-        store = ManifestStore(lake.manifests("core"), "core")
+        store = ManifestStore.in_lake(lake, "core")
         store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=TEN)
         spans = [
             Span(symbol, "PM", TEN + 60 * start * SECOND, TEN + 60 * (start + length) * SECOND, ())
