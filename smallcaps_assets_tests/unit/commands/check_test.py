@@ -227,6 +227,7 @@ def test_a_disk_too_small_for_bars_and_reserve_is_a_problem(home: Path, check: C
 def test_a_lake_of_another_source_is_a_problem_and_nothing_is_sent(
     home: Path, check: Check, small_market: SimulatedMarket
 ) -> None:
+    (home / "lake").mkdir()
     UniverseStore(Lake(home / "lake")).replace(UNIVERSE.to_frame(), {"source": "simulated market, seed 7"})
     with vendor(home, small_market) as server:
         found = check()
