@@ -62,7 +62,7 @@ class Desk:
 
 
 def ledger_of(lake: Lake, profile: Profile, settings: Settings) -> pl.DataFrame:
-    manifest = ManifestStore(lake.manifests(profile), profile).load()
+    manifest = ManifestStore.in_lake(lake, profile).load()
     return build_ledger(manifest, profile_tape(lake, profile, settings), hashes=False)
 
 
@@ -118,7 +118,7 @@ def test_the_python_that_a_demo_prints_reads_the_tape_of_an_event(demo: Home, mo
     exec(compile(printed, "printed by the demo", "exec"), names)  # noqa: S102 -- it is to be pasted
     minutes, event_id = names["minutes"], names["event_id"]
     assert isinstance(minutes, pl.DataFrame)
-    best = ManifestStore(demo.lake.manifests("core"), "core").load().row(0, named=True)
+    best = ManifestStore.in_lake(demo.lake, "core").load().row(0, named=True)
     assert event_id == best["event_id"]
     assert minutes.height >= 5
     of_event = minutes.filter(pl.col("timestamp") == best["timestamp"]).row(0, named=True)
@@ -194,7 +194,7 @@ def test_a_night_brings_the_next_session_and_its_events(desk: Desk) -> None:
         assert grown.filter(pl.col("date") == f"{session}").height > 0
         assert grown.join(master, on="event_id", how="anti").height == grown.height - master.height > 0
         master = grown
-        manifest = ManifestStore(desk.lake.manifests("premium"), "premium").sidecar()
+        manifest = ManifestStore.in_lake(desk.lake, "premium").sidecar()
         assert f"{session:%Y%m}" in manifest["manifest_id"]
     assert "missing" in desk.ledger("core")["state"].to_list()
 

@@ -57,7 +57,7 @@ def choose_partition(lake: Lake, settings: Settings) -> Pair | None:
     None where no partition has exactly one window, or a window failed before, or tape of other partitions is published:
     then somebody works with it.
     """
-    pair = first_of_one_window(ManifestStore(lake.manifests(LEFT_PROFILE), LEFT_PROFILE).load())
+    pair = first_of_one_window(ManifestStore.in_lake(lake, LEFT_PROFILE).load())
     tape = profile_tape(lake, LEFT_PROFILE, settings)
     if pair is None or any(tape.failures(kind) for kind in TAPE_KINDS):
         return None

@@ -72,7 +72,7 @@ def _symbols(lake: Lake) -> Iterator[str]:
 
 
 def _windows(lake: Lake, settings: Settings) -> Iterator[str]:
-    manifest = ManifestStore(lake.manifests(LEFT_PROFILE), LEFT_PROFILE).load()
+    manifest = ManifestStore.in_lake(lake, LEFT_PROFILE).load()
     ledger = build_ledger(manifest, profile_tape(lake, LEFT_PROFILE, settings), hashes=False)
     for symbol, wave in ledger.filter(pl.col("state") == "failed").select("symbol", "wave").iter_rows():
         yield (

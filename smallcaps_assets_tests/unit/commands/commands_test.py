@@ -31,6 +31,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 COMMANDS = (
     "demo",
+    "check",
     "ui",
     "exchange",
     "detect",
@@ -132,6 +133,7 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
         ["detect", "--bars", "b.parquet", "--lake", "lake"],
         ["ui", "--port", "65536"],
         ["exchange", "--port", "-1"],
+        ["exchange", "--denied", "quote"],
         ["status", "--profile", "gold"],
         ["status", "--symbol", "4"],
         ["demo", "--symbols", "three"],
@@ -143,6 +145,30 @@ def test_a_wrong_command_line_prints_the_usage(arguments: list[str], capsys: pyt
         main(arguments)
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith("usage: smallcaps")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ui", "--prot", "3001"], "smallcaps ui: error: unknown flag --prot: did you mean --port?"),
+        (["ui", "--prot=3001"], "smallcaps ui: error: unknown flag --prot: did you mean --port?"),
+        (
+            ["import", "bars", "--nonsense", "x"],
+            "unknown flag --nonsense. `smallcaps import bars --help` lists what there is.",
+        ),
+        (["chekc"], ": did you mean check?"),
+        (["status", "--profile", "premum"], ": did you mean premium?"),
+        (["fly"], ". `smallcaps --help` lists what there is."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistyped_word_is_answered_with_what_was_meant(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(words)
 
 
 # ------------------------------------------------------------------------------------------------- detect
@@ -566,6 +592,7 @@ def test_status_names_damaged_files(error_of: ErrorOf, tmp_path: Path) -> None:
         (["exchange", "--truth", "--seed", "-1"], "seed"),
         (["exchange", "--truth", "--symbols", "0"], "symbols"),
         (["exchange", "--replay", "nowhere"], "nowhere"),
+        (["exchange", "--require-key", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE: this environment variable is not set"),
         (["demo", "--lake", "file/lake", "--symbols", "1", "--sessions", "1"], "file/lake"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
