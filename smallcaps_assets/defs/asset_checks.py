@@ -1,15 +1,17 @@
 """The asset checks: findings about published data. Each reads the lake, so that it can be run again by itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import table
+from smallcaps_assets.defs.capture_metadata import kpi_table
+from smallcaps_assets.defs.metadata import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
+from smallcaps_assets.domain.tape.kpis import has_begun
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
@@ -58,6 +60,8 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "day's high and VWAP carry the price on. Detection uses the bars as they are.",
 }
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
+    "all_published": "All expected sessions of all symbols are published; their number is named. Otherwise materialize "
+    "minute_bars: only missing sessions are fetched.",
     "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "
     "continuously.",
     "suspect_print": "In no session is a high or low of a bar far outside those of its neighbours and undone at once; "
@@ -100,6 +104,7 @@ def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.Asset
         check_name=check.check_name or "",
         passed=check.passed,
         severity=check.severity,
+        description=check.description,
         metadata=check.metadata,
     )
 
@@ -161,14 +166,15 @@ def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterato
 def report_findings(asset: dg.AssetKey | None, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
     """Findings about `asset`, by default the asset of the step, as results of its checks."""
     for found in findings:
-        metadata: dict[str, dg.MetadataValue | str | int | float | bool | None] = {**found.figures}
+        metadata = show_figures(found.figures)
         if not found.examples.is_empty():
             metadata["examples"] = table(found.examples)
         yield dg.AssetCheckResult(
             asset_key=asset,
             check_name=found.name,
-            passed=found.holds,
-            severity=dg.AssetCheckSeverity.ERROR if found.severe else dg.AssetCheckSeverity.WARN,
+            passed=found.holds and not found.unjudged,
+            severity=dg.AssetCheckSeverity.ERROR if found.severe and not found.unjudged else dg.AssetCheckSeverity.WARN,
+            description=found.sentence(),
             metadata=metadata,
         )
 
@@ -177,21 +183,38 @@ def capture_checks(kpis: pl.DataFrame, ledger: pl.DataFrame) -> Iterator[dg.Asse
     """One result per figure of a capture (KPIS), and one about the empty windows of its ledger (LEDGER).
 
     A figure passes if its target is met in every wave and in total. While windows are still missing, as after a trial
-    or in the middle of a capture, a failure is only a warning; that of empty windows always is.
+    or in the middle of a capture, a failure is only a warning, and the figure is not judged yet; that of empty windows
+    always is. Before the capture has begun, nothing is judged.
     """
-    missing = ledger.filter(state="missing").height
+    missing, begun = ledger.filter(state="missing").height, has_begun(ledger)
     severity = dg.AssetCheckSeverity.WARN if missing else dg.AssetCheckSeverity.ERROR
     for name, (figure, _) in KPI_CHECKS.items():
         rows = kpis.filter(pl.col("figure") == figure)
+        passed = begun and rows.height > 0 and bool(rows["holds"].all())
         yield dg.AssetCheckResult(
             check_name=name,
-            passed=rows.height > 0 and bool(rows["holds"].all()),
+            passed=passed,
             severity=severity,
-            metadata={"figures": table(rows), "windows_missing": missing},
+            description=_describe_figure(rows, ledger, passed=passed),
+            metadata={"figures": table(kpi_table(rows)), "windows_missing": missing},
         )
     contradicted = ledger.filter(is_contradicted()).select("event_id", "wave", "state", "cause", "start", "end")
     figures = {f"empty_{kind}": count for kind, count in count_contradicted(ledger).items()}
-    yield from report_findings(None, [finding(EMPTY_WINDOWS, contradicted, figures, severe=False)])
+    found = finding(EMPTY_WINDOWS, contradicted, figures, severe=False)
+    yield from report_findings(None, [found.unjudged_if(not begun, "the capture has not begun")])
+
+
+def _describe_figure(rows: pl.DataFrame, ledger: pl.DataFrame, *, passed: bool) -> str:
+    """The result for one figure of KPIS, in one sentence."""
+    missing = ledger.filter(state="missing").height
+    if not has_begun(ledger):
+        return f"Not judged yet: the capture has not begun, none of its {ledger.height:,} windows has been requested."
+    if missing and not passed:
+        return f"Not judged yet: {missing:,} of {ledger.height:,} windows are missing. So far the target is missed."
+    if missing:
+        return f"The target is met so far; {missing:,} of {ledger.height:,} windows are missing."
+    waves = ", ".join(rows.filter(~pl.col("holds"))["wave"])
+    return "The target is met in every wave and in total." if passed else f"The target is missed in: {waves}."
 
 
 def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.AssetCheckResult:
@@ -199,22 +222,34 @@ def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.As
     problems = composition.problems(limits)
     return dg.AssetCheckResult(
         check_name=SMALL_CAPS,
-        passed=not problems,
+        passed=not problems and composition.symbols > 0,
+        # without symbols there is nothing to judge, and nothing to block
+        severity=dg.AssetCheckSeverity.ERROR if problems else dg.AssetCheckSeverity.WARN,
+        description=_describe_composition(composition, limits, problems),
         metadata={
             "problems": "; ".join(problems) or "none",
             "symbols": composition.symbols,
             "judged": composition.symbols >= limits.from_symbols,
-            "large_cap_share": composition.large_cap_share,
-            "max_large_cap_share": limits.max_large_cap_share,
+            "large_cap_pct": round_value(100 * composition.large_cap_share),
+            "max_large_cap_pct": round_value(100 * limits.max_large_cap_share),
             "large_caps": ", ".join(composition.largest) or "none",
-            "unknown_type_share": composition.unknown_type_share,
-            "max_unknown_type_share": limits.max_unknown_type_share,
+            "unknown_type_pct": round_value(100 * composition.unknown_type_share),
+            "max_unknown_type_pct": round_value(100 * limits.max_unknown_type_share),
             "unknown_types": ", ".join(composition.untyped) or "none",
-            "unknown_market_cap_share": composition.unknown_market_cap_share,
-            "max_unknown_market_cap_share": limits.max_unknown_market_cap_share,
+            "unknown_market_cap_pct": round_value(100 * composition.unknown_market_cap_share),
+            "max_unknown_market_cap_pct": round_value(100 * limits.max_unknown_market_cap_share),
             "unknown_market_caps": ", ".join(composition.unvalued) or "none",
         },
     )
+
+
+def _describe_composition(composition: Composition, limits: UniverseLimits, problems: Sequence[str]) -> str:
+    if not composition.symbols:
+        return "Not judged yet: no symbol is followed."
+    if composition.symbols < limits.from_symbols:
+        least = f"shares are judged from {limits.from_symbols:,} on (universe.limits.from_symbols)"
+        return f"Passed without a look at shares: {composition.symbols:,} symbols are too few, {least}."
+    return "; ".join(problems) or "Passed."
 
 
 def lateness_check(settings: SettingsResource, lake: LakeResource) -> LatenessCheck:
@@ -242,10 +277,12 @@ def _up_to_date(asset: str) -> dg.AssetChecksDefinition:
 def up_to_date_result(found: Lateness) -> dg.AssetCheckResult:
     """The result of the check `up_to_date`: an error where nothing of the session is published, else a warning."""
     severity = dg.AssetCheckSeverity.ERROR if found.is_wholly_late else dg.AssetCheckSeverity.WARN
+    judged = found.session is not None and found.followed > 0
     return dg.AssetCheckResult(
         check_name=UP_TO_DATE,
-        passed=not found.is_late,
+        passed=judged and not found.is_late,
         severity=severity,
+        description=found.sentence() if judged or found.is_late else f"Not judged yet. {found.sentence()}",
         metadata={
             "verdict": found.sentence(),
             "session": f"{found.session}",

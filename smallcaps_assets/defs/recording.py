@@ -27,7 +27,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata
 from pydantic import Field
 
-from smallcaps_assets.defs.metadata import Metadata, limit_lines
+from smallcaps_assets.defs.metadata import Metadata, limit_lines, show_figures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -217,7 +217,7 @@ def _metadata(outcome: Outcome) -> Metadata:
     """The figures of a partition, its present number of rows, and its problems."""
     rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
     problems: Metadata = {PROBLEMS: "\n".join(outcome.problems)} if outcome.problems else {}
-    return {**outcome.figures, **rows, **problems}
+    return {**show_figures(outcome.figures), **rows, **problems}
 
 
 def _require_complete(done: Sequence[Outcome]) -> None:

@@ -1,11 +1,12 @@
 """The result of a check of a table."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import polars as pl
 
 EXAMPLES: Final = 10
+_BREAKING: Final = "rows_that_break_it"
 
 Figure = str | int | float | bool | None
 
@@ -13,7 +14,9 @@ Figure = str | int | float | bool | None
 class Finding(NamedTuple):
     """Whether a check holds, the figures behind it, and some of the rows that break it.
 
-    `severe`: the rows that break it make the table wrong; otherwise they are a warning.
+    Attributes:
+        severe: the rows that break it make the table wrong; otherwise they are a warning.
+        unjudged: why there was nothing to judge yet, if there was not; the check then neither passes nor fails.
     """
 
     name: str
@@ -21,6 +24,20 @@ class Finding(NamedTuple):
     figures: Mapping[str, Figure]
     examples: pl.DataFrame
     severe: bool = True
+    unjudged: str = ""
+
+    def unjudged_if(self, condition: bool, reason: str) -> Self:  # noqa: FBT001 -- reads as a sentence
+        """The same, but not judged for `reason` where it holds only because of `condition`: that nothing was there."""
+        return self._replace(unjudged=reason) if condition and self.holds else self
+
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        if self.unjudged:
+            return f"Not judged yet: {self.unjudged}."
+        if self.holds:
+            return "Passed."
+        rows = self.figures.get(_BREAKING)
+        return f"{rows:,} rows break this rule." if isinstance(rows, int) and rows else "The figures break this rule."
 
     def __str__(self) -> str:
         """The finding in one line, for an error."""
@@ -33,5 +50,5 @@ def finding(
     name: str, breaking: pl.DataFrame, figures: Mapping[str, Figure] | None = None, *, severe: bool = True
 ) -> Finding:
     """The finding of a check that holds if `breaking` has no rows; its first rows become the examples."""
-    counted = {**(figures or {}), "rows_that_break_it": breaking.height}
+    counted = {**(figures or {}), _BREAKING: breaking.height}
     return Finding(name, breaking.is_empty(), counted, breaking.head(EXAMPLES), severe)

@@ -4,18 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from smallcaps_assets.defs.metadata import (
-    Metadata,
-    column_schema,
-    counts,
-    crossed_counts,
-    event_pictures,
-    score_quantiles,
-)
+from smallcaps_assets.defs.event_metadata import master_metadata
+from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS, SHARD
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.outcome import add_versions
@@ -55,10 +48,5 @@ def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg
     loaded = settings.load()
     detector = lake.detector(loaded)
     events = publishable_master(detector, loaded)
-    figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     tests = detector.test_symbols.among(detector.shards.symbols())
-    if tests:
-        figures["test_symbols_left_out"] = describe_test_symbols(tests)
-    figures |= counts(events, "event_type", "session", "direction", "tier")
-    figures |= crossed_counts(events, "session", "event_type") | score_quantiles(events)
-    yield dg.MaterializeResult(value=events, metadata=event_pictures(events) | figures)
+    yield dg.MaterializeResult(value=events, metadata=master_metadata(events, tests))

@@ -48,7 +48,8 @@ def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Setting
         rows = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), MANIFEST, str(path)).collect()
 
     def grade(finding: Finding) -> Finding:
-        return finding._replace(severe=sidecar["config_hash"] == config_hash)
+        graded = finding._replace(severe=sidecar["config_hash"] == config_hash)
+        return graded.unjudged_if(rows.is_empty(), "the manifest has no events")
 
     return {
         "caps": lambda: grade(manifest_checks.caps(rows, params)),
