@@ -34,10 +34,16 @@ class Finding(NamedTuple):
         """The result in one sentence."""
         if self.unjudged:
             return f"Not judged yet: {self.unjudged}."
+        if "verdict" in self.figures:
+            return str(self.figures["verdict"])
         if self.holds:
             return "Passed."
-        rows = self.figures.get(_BREAKING)
-        return f"{rows:,} rows break this rule." if isinstance(rows, int) and rows else "The figures break this rule."
+        return f"{self.breaking:,} rows break this rule." if self.breaking else "The figures break this rule."
+
+    @property
+    def breaking(self) -> int:
+        """The number of rows that break the check."""
+        return int(self.figures.get(_BREAKING) or 0)
 
     def __str__(self) -> str:
         """The finding in one line, for an error."""

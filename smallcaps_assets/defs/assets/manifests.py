@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.event_metadata import manifest_metadata
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata import Metadata, column_schema
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
@@ -30,21 +30,33 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
     def manifest(
         master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> dg.MaterializeResult[None]:
-        loaded = settings.load()
-        problems = master_problems(master_events)
-        if problems:
-            raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
-        selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
-        require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
-        store = lake.manifests(profile)
-        before = store.current_id()
-        sidecar = store.freeze(
-            selection,
-            config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
-            master_sha256=sha256(lake.lake.master),
-            now=settings.now(),
-        )
-        figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)
-        return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(sidecar["sha256"]))
+        version, figures = make_manifest(profile, master_events, settings, lake)
+        return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(version))
 
     return manifest
+
+
+def make_manifest(
+    profile: Profile, master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+) -> tuple[str, Metadata]:
+    """Select and freeze the manifest of a profile; returns its data version and its metadata.
+
+    Raises:
+        LakeError: MASTER is invalid, or the selection breaks its own limits.
+    """
+    loaded = settings.load()
+    problems = master_problems(master_events)
+    if problems:
+        raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
+    selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
+    require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
+    store = lake.manifests(profile)
+    before = store.current_id()
+    sidecar = store.freeze(
+        selection,
+        config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
+        master_sha256=sha256(lake.lake.master),
+        now=settings.now(),
+    )
+    figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)
+    return sidecar["sha256"], figures
