@@ -7,6 +7,16 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.capture_metadata import kpi_table
+from smallcaps_assets.defs.check_texts import (
+    BAR_CHECKS,
+    EMPTY_WINDOWS,
+    EMPTY_WINDOWS_TEXT,
+    KPI_CHECKS,
+    MANIFEST_CHECKS,
+    MASTER_CHECKS,
+    SHARD_CHECKS,
+    WITH_ITS_ASSET,
+)
 from smallcaps_assets.defs.metadata import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
@@ -28,78 +38,18 @@ WATCHED: Final[Mapping[str, Callable[[LatenessCheck], Lateness]]] = {
     "minute_bars": LatenessCheck.check_bars,
     "master_events": LatenessCheck.check_master,
 }
-SHARD_CHECKS: Final[Mapping[str, str]] = {
-    "current_settings": "The events of all symbols were detected with the settings in force. Otherwise launch the job "
-    "redetect: it detects the stale symbols again, and then builds MASTER and the manifests.",
-}
-MASTER_CHECKS: Final[Mapping[str, str]] = {
-    "unique_events": "No event occurs more than once.",
-    "complete_rows": "No value is null, NaN or infinite in the columns that rankings and windows are computed from.",
-    "session_clock": "Session, date and flags of every event agree with the New York clock and the exchange calendar, "
-    "half days and daylight saving time included.",
-    "type_shares": "No type of event makes up more of the table than checks.master.max_type_share_pct.",
-    "events_per_session": "No symbol has implausibly many events on a day, and the mean per symbol and session is "
-    "within bounds. A detector that always fires, or never, fails this check.",
-    "cooldown": "Events of one symbol and type keep the cooldown: of events close to each other, only those are kept "
-    "whose score is nearly as high as the best.",
-    "shards_current": "All events were detected with the settings in force, and none since this table was built; the "
-    "symbols of others are named. Otherwise launch the job redetect.",
-}
-MANIFEST_CHECKS: Final[Mapping[str, str]] = {
-    "caps": "No more events than the profile allows: in total, per symbol, per symbol and day, per group of events.",
-    "buckets": "Every event is in its time bucket, and each bucket has at least its guaranteed number of events.",
-    "ranks": "Ranks count from 1 without gaps, and no better rank goes to a weaker event.",
-    "windows": "Every window is positive and one of the profile's two; no more are extended than allowed.",
-    "unchanged": "The file is, byte for byte, the one that was frozen.",
-    "up_to_date": "It was selected from the current MASTER, and both with the settings in force. Otherwise launch the "
-    "job redetect; captured tape stays, and is not fetched again.",
-}
-BAR_CHECKS: Final[Mapping[str, str]] = {
-    "session_coverage": "Every followed symbol has all expected sessions. Symbols with missing sessions are named: "
-    "materialize them; only missing sessions are fetched.",
-    "empty_sessions": "No session is without any bar for many symbols that have bars before and after it.",
-    "missing_minutes": "In the last sessions, no minute of regular hours is without a bar for most of the symbols that "
-    "trade continuously.",
-    "suspect_print": "In the last months, no high or low of a bar is far outside those of its neighbours and undone at "
-    "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
-    "day's high and VWAP carry the price on. Detection uses the bars as they are.",
-}
-COVERAGE_CHECKS: Final[Mapping[str, str]] = {
-    "all_published": "All expected sessions of all symbols are published; their number is named. Otherwise materialize "
-    "minute_bars: only missing sessions are fetched.",
-    "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "
-    "continuously.",
-    "suspect_print": "In no session is a high or low of a bar far outside those of its neighbours and undone at once; "
-    "see the check of minute_bars.",
-    "doubled_volumes": "In no session are nearly all volumes even, as they are when every share was counted twice.",
-}
-# checks of a capture: the figure that each checks, and its description
-KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
-    "success_rate": ("success_pct", "Enough of the manifest's windows have both trades and quotes."),
-    "retries": ("retries_pct", "Few requests had to be retried."),
-    "throttling": ("throttled_pct", "Few requests were answered with 429, too many requests."),
-    "session_mix": (
-        "session_drift_pp",
-        "The complete windows are distributed over the sessions as the events of the manifest are.",
-    ),
-    "event_size": ("p90_event_mb", "Nine in ten events take less disk than the target."),
-}
-EMPTY_WINDOWS: Final = "empty_windows"
-_EMPTY_WINDOWS: Final = (
-    "No published window is without trades although bars of the same minutes have volume, or without quotes although "
-    "bars or trades show trading. The run config `retry_empty: true` of tape_trades and tape_quotes asks again."
-)
 
 
-def check_specs(asset: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
-    """The specs of the checks of an asset, from their names and descriptions."""
-    return [dg.AssetCheckSpec(name, asset=asset, description=description) for name, description in checks.items()]
+def check_specs(asset: dg.AssetKey, checks: Mapping[str, str], *, alone: bool = True) -> list[dg.AssetCheckSpec]:
+    """The specs of the checks of an asset, from their names and descriptions; `alone` if they run without the asset."""
+    more = "" if alone else WITH_ITS_ASSET
+    return [dg.AssetCheckSpec(name, asset=asset, description=f"{text}{more}") for name, text in checks.items()]
 
 
 def capture_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The specs of the checks of a capture."""
     of_figures = {name: description for name, (_, description) in KPI_CHECKS.items()}
-    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: _EMPTY_WINDOWS})
+    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: EMPTY_WINDOWS_TEXT}, alone=False)
 
 
 def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:

@@ -26,7 +26,7 @@ MASTER = {
     "cooldown",
     "shards_current",
 }
-MANIFEST = {"caps", "buckets", "ranks", "windows", "unchanged", "up_to_date"}
+MANIFEST = {"profile_limits", "time_buckets", "ranks", "windows", "file_unchanged", "up_to_date"}
 BARS = {"session_coverage", "empty_sessions", "missing_minutes", "suspect_print", "up_to_date"}
 Verdicts = dict[str, dg.AssetCheckEvaluation]
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
@@ -197,8 +197,8 @@ def manifest_path(platform: Platform) -> Path:
         (first_row(close=pl.col("close") + 1), set()),
         (first_row(rank=pl.lit(9, pl.Int64)), {"ranks"}),
         (first_row(window_after_min=pl.lit(500, pl.Int64)), {"windows"}),
-        (first_row(time_bucket=pl.lit("lunch")), {"buckets"}),
-        (lambda rows: rows.with_columns(symbol=pl.lit("AVLO"), date=pl.lit("2025-11-26")), {"caps"}),
+        (first_row(time_bucket=pl.lit("lunch")), {"time_buckets"}),
+        (lambda rows: rows.with_columns(symbol=pl.lit("AVLO"), date=pl.lit("2025-11-26")), {"profile_limits"}),
     ],
 )
 def test_an_edited_manifest_fails_its_check(
@@ -206,7 +206,7 @@ def test_an_edited_manifest_fails_its_check(
 ) -> None:
     rewrite(manifest_path(damaged), damage)
     verdicts = checked(damaged, "core/manifest")
-    assert red(verdicts) == expected | {"unchanged"}
+    assert red(verdicts) == expected | {"file_unchanged"}
     assert all(verdicts[name].severity == dg.AssetCheckSeverity.ERROR for name in red(verdicts))
 
 
@@ -218,8 +218,8 @@ def test_a_newer_master_and_other_settings_are_warnings(damaged: Platform) -> No
     # it was selected with other limits: it exceeds the present ones, which is no error
     damaged.overrides["profiles"] = {"core": {"max_events": 1}}
     verdicts = checked(damaged, "core/manifest")
-    assert red(verdicts) == {"up_to_date", "caps"}
-    assert verdicts["caps"].severity == dg.AssetCheckSeverity.WARN
+    assert red(verdicts) == {"up_to_date", "profile_limits"}
+    assert verdicts["profile_limits"].severity == dg.AssetCheckSeverity.WARN
 
 
 def test_lost_sessions_and_minutes_fail_their_checks(damaged: Platform) -> None:

@@ -20,7 +20,7 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
+from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import (

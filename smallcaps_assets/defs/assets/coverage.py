@@ -6,7 +6,8 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import COVERAGE_CHECKS, check_specs, report_findings
+from smallcaps_assets.defs.asset_checks import check_specs, report_findings
+from smallcaps_assets.defs.check_texts import COVERAGE_CHECKS
 from smallcaps_assets.defs.metadata import (
     Metadata,
     column_schema,
@@ -44,7 +45,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
     deps=["minute_bars"],
     io_manager_key="lake_tables",
     metadata=column_schema(COVERAGE),
-    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS),
+    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS, alone=False),
 )
 def coverage(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource

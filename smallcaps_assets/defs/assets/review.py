@@ -6,6 +6,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.check_texts import WITH_ITS_ASSET
 from smallcaps_assets.defs.metadata import Metadata, in_words, megabytes, round_value, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.review.review import Review, ReviewResult
@@ -28,7 +29,7 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
                 _PRECISION_CHECK,
                 asset=_key(profile),
                 description="Every event of the sheet is labeled, and the share of good events in the manifest is at "
-                "least review.min_precision_pct, as a wider profile requires.",
+                f"least review.min_precision_pct, as a wider profile requires.{WITH_ITS_ASSET}",
             )
         ],
         description=f"A page of events of the current manifest of {profile}, drawn by type, session and score, to be "

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.asset_checks import SMALL_CAPS, small_caps_result
+from smallcaps_assets.defs.check_texts import WITH_ITS_ASSET
 from smallcaps_assets.defs.metadata import Metadata, column_schema, round_value, table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
@@ -33,7 +34,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
             asset="universe",
             blocking=True,
             description="Few of the symbols are large caps or of unknown type, not too many of unknown market cap "
-            "(universe.limits). While it fails, no paid asset can be materialized.",
+            f"(universe.limits). While it fails, no paid asset can be materialized.{WITH_ITS_ASSET}",
         )
     ],
 )
