@@ -9,6 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.defs import assets
 from smallcaps_assets.defs.asset_checks import published_checks
+from smallcaps_assets.defs.failures import foreseen_errors, with_explained_failures
 from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.registry import with_facts
@@ -31,8 +32,8 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     root = str(lake_path(settings))
     nightly, waves = nightly_job(), {profile: waves_job(profile) for profile in PROFILES}
     return dg.Definitions(
-        assets=with_facts(_build_assets(settings), settings),
-        asset_checks=published_checks(),
+        assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
+        asset_checks=[with_explained_failures(check) for check in published_checks()],
         jobs=[nightly, *waves.values()],
         schedules=[nightly_schedule(settings, nightly)],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness],
@@ -55,4 +56,5 @@ def _build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [asset for module in modules for asset in module.build_assets(settings)]
 
 
-defs = build_defs(load_settings())
+with foreseen_errors():  # in the settings
+    defs = build_defs(load_settings())

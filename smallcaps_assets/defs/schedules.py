@@ -6,6 +6,7 @@ from typing import Final
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_CONFIG, NIGHTLY_TAGS, UNFINISHED
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -28,6 +29,7 @@ def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> d
         description=f"At {start:%H:%M} New York time after each session: everything from the universe to the "
         "manifests. Missed nights are caught up by the next.",
     )
+    @explain_failures
     def nightly(
         context: dg.ScheduleEvaluationContext, settings: SettingsResource, lake: LakeResource
     ) -> dg.RunRequest | dg.SkipReason:
