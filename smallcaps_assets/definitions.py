@@ -9,7 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.defs import assets
 from smallcaps_assets.defs.asset_checks import published_checks
-from smallcaps_assets.defs.failures import foreseen_errors, with_explained_failures
+from smallcaps_assets.defs.failures import foreseen_errors, log_without_stack_traces, with_explained_failures
 from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.registry import with_facts
@@ -20,7 +20,7 @@ from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, latene
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings
 
 # backfill policies and source code references are beta in Dagster: its version is pinned, and tests cover their use
-warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+warnings.filterwarnings("ignore", message="Parameter `(backfill_policy|execution_type)`")
 warnings.filterwarnings("ignore", message=".* `(with_source_code_references|.*CodeReference.*)`")
 # raised by Dagster's own code
 warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
@@ -56,5 +56,6 @@ def _build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [asset for module in modules for asset in module.build_assets(settings)]
 
 
+log_without_stack_traces()
 with foreseen_errors():  # in the settings
     defs = build_defs(load_settings())

@@ -12,6 +12,7 @@ requests are retried by the client and runs by Dagster's `run_retries`.
 
 import copy
 import errno
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -33,6 +34,8 @@ _OF_THE_DISK: Final = frozenset(
     getattr(errno, name, errno.EIO) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE")
 )
 _CHECK_THE_DISK: Final = "Check that its disk is there, has space and lets this user read and write."
+# the logger of Dagster's code server
+_CODE_SERVER: Final = "dagster.code_server"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Asset = TypeVar("_Asset", bound=dg.AssetsDefinition)
@@ -92,6 +95,18 @@ def foreseen_errors() -> Iterator[None]:
             raise
         message = f"{error.filename}: cannot be read or written ({error.strerror}). {_CHECK_THE_DISK}"
         raise ForeseenFailure(LakeError(message, Path(error.filename))) from error
+
+
+def log_without_stack_traces() -> None:
+    """Let the code server log an error of this package in the settings as its message alone."""
+    logging.getLogger(_CODE_SERVER).addFilter(_drop_stack_trace)
+
+
+def _drop_stack_trace(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ForeseenFailure):
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {error}", (), None
+    return True
 
 
 def explain_failures(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -208,9 +208,9 @@ def _materialization(
 
 
 def _metadata(outcome: Outcome) -> Metadata:
-    """The figures of a partition, its present number of rows, and its problems."""
+    """The problems of a partition, its figures and its present number of rows."""
     rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
-    return {**outcome.figures, **rows, **_describe_problems(outcome.problems)}
+    return {**_describe_problems(outcome.problems), **outcome.figures, **rows}
 
 
 def _describe_problems(problems: Sequence[str]) -> Metadata:

@@ -198,12 +198,13 @@ class Transport:
                 self._bucket.penalise(self._backoff_s(outcome, throttled - 1), ticket, slower=no_hint)
                 continue
             failures += 1
-            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, failures, max_attempts)
             if failures == max_attempts:
                 raise VendorUnavailable(
                     f"GET {route} for {what} failed {max_attempts} times, the last time with {reason}. "
                     "Nothing of it was kept; run it again later."
                 ).with_facts(self.clean(outcome.cause), http_status=outcome.status, endpoint=route)
+            # the last attempt is in the error
+            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, failures, max_attempts)
             self._pause(self._backoff_s(outcome, failures - 1), counts, stop)
 
     def _wait_for_slot(self, counts: RequestCounts, stop: threading.Event | None) -> Ticket:

@@ -1,5 +1,6 @@
 """Foreseeable failures: each is a sentence with its facts, without a stack trace, in the event log and the log."""
 
+import logging
 import shutil
 import socket
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ import pytest
 from dagster._core.execution.plan.objects import StepFailureData
 
 from smallcaps_assets.defs.assets.tape import TapeStep
-from smallcaps_assets.defs.failures import ForeseenFailure, explain_failures
+from smallcaps_assets.defs.failures import (
+    ForeseenFailure,
+    explain_failures,
+    log_without_stack_traces,
+)
 from smallcaps_assets.defs.partitions import tape_key
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.errors import LakeError, SettingsError
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import Platform, by_path, opened
@@ -269,3 +274,21 @@ def test_a_sensor_and_the_loading_of_the_code_fail_with_the_sentence_alone() -> 
         broken.evaluate_tick(dg.build_sensor_context(instance))
     (shown,) = caught.value.user_code_process_error_infos
     assert (shown.message, shown.stack) == ("the lake is gone.", [])
+
+
+def test_the_code_server_logs_a_wrong_setting_as_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    @explain_failures
+    def load(error: Exception) -> None:
+        raise error
+
+    log_without_stack_traces()
+    server = logging.getLogger("dagster.code_server")
+    for error in (SettingsError("config.yaml, line 3: no such setting."), RuntimeError("a defect")):
+        try:
+            load(error)
+        except Exception:  # noqa: BLE001 -- as the code server does
+            server.exception("Error while importing code")
+    sentence, defect = (caplog.handler.format(record) for record in caplog.records)
+    assert sentence.endswith("Error while importing code: config.yaml, line 3: no such setting.")
+    assert len(sentence.splitlines()) == 1
+    assert "Traceback" in defect
