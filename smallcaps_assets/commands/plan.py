@@ -76,7 +76,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
-    store = ManifestStore(lake.manifests(profile), profile)
+    store = ManifestStore.in_lake(lake, profile)
     manifest_id = store.sidecar()["manifest_id"]
     manifest = trial(store.load(), arguments.best, arguments.one_per_symbol)
     if arguments.wave:

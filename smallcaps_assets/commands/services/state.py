@@ -13,7 +13,7 @@ from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.locks import exclusive_lock
-from smallcaps_assets.lake.publish import publish_text
+from smallcaps_assets.lake.publish import publish_text, require_writable
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 DEFAULT_LAKE: Final = "lake"
@@ -44,6 +44,7 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     folder, lake = state_folder(settings), lake_path(settings)
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
     config = instance_config(home() / "dagster.yaml", folder, override)
+    require_writable(folder)
     # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)

@@ -182,37 +182,37 @@ class FaultyExchange:
         with self._lock:
             self._received += 1
             number = self._received
-        asked = FaultRequest.of(path, query, headers)
-        rules = [rule for index, rule in enumerate(self._script) if self._applies(index, rule, number, asked)]
+        request = FaultRequest.of(path, query, headers)
+        rules = [rule for index, rule in enumerate(self._script) if self._applies(index, rule, number, request)]
         waits = [rule.length for rule in rules if rule.fault == "latency"]
         rule = next((rule for rule in rules if rule.fault != "latency"), None)
         reply = None if rule is None else _refusal_of(rule, hashlib.sha256(f"fault {number}".encode()).hexdigest()[:32])
         if reply is not None and rule is not None:
             self._count(rule.fault)
         else:
-            reply = self._answered(rule, path, asked, headers)
+            reply = self._answered(rule, path, request, headers)
         if not waits:
             return reply
         self._count("latency")
         return replace(reply, delivery=replace(reply.delivery or Delivery(), latency=sum(waits)))
 
-    def _applies(self, index: int, rule: Fault, number: int, asked: FaultRequest) -> bool:
-        if rule.path not in asked.path or (rule.fault == "repeat" and asked.mark == "repeat"):
+    def _applies(self, index: int, rule: Fault, number: int, request: FaultRequest) -> bool:
+        if rule.path not in request.path or (rule.fault == "repeat" and request.mark == "repeat"):
             return False
         digest = hashlib.sha256(f"{self._seed}|{index}|{number}".encode()).digest()
         uniform = (int.from_bytes(digest[:8], "big") >> (64 - _UNIFORM_BITS)) / 2**_UNIFORM_BITS
         return number in rule.requests or uniform < rule.rate
 
-    def _answered(self, rule: Fault | None, path: str, asked: FaultRequest, headers: Mapping[str, str]) -> Reply:
+    def _answered(self, rule: Fault | None, path: str, request: FaultRequest, headers: Mapping[str, str]) -> Reply:
         """The answer of the exchange with the fault of `rule` or of the cursor of the request."""
-        reply = self._exchange.reply(path, asked.query, headers)
+        reply = self._exchange.reply(path, request.query, headers)
         if rule is not None and rule.fault in PAGE_FAULTS:
-            changed = apply_page_fault(rule.fault, reply, asked, self._seed)
+            changed = apply_page_fault(rule.fault, reply, request, self._seed)
             if changed is not None:
                 self._count(rule.fault)
             return changed or reply
-        if asked.mark in ("loop", "endless"):
-            reply = apply_page_fault(asked.mark, reply, asked, self._seed) or reply
+        if request.mark in ("loop", "endless"):
+            reply = apply_page_fault(request.mark, reply, request, self._seed) or reply
         if rule is None:
             return reply
         self._count(rule.fault)
