@@ -12,6 +12,7 @@ from smallcaps_assets.runtime.terminal import wrap_for
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Run the whole product on the simulated exchange."),
+    "check": ("check", "Check key, plan, lake, disk, calendar, state and port before any work begins."),
     "ui": ("ui", "Open the web UI on the lake."),
     "exchange": ("exchange", "Serve the vendor's protocol on this machine."),
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),

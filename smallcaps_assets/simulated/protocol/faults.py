@@ -12,6 +12,8 @@ from typing import Final, Literal, TypeGuard, cast, get_args
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS, FaultRequest, apply_page_fault
 from smallcaps_assets.simulated.protocol.wire import (
+    FORBIDDEN,
+    NOT_ENTITLED,
     OK,
     SERVER_ERROR,
     TOO_MANY_REQUESTS,
@@ -20,7 +22,6 @@ from smallcaps_assets.simulated.protocol.wire import (
     Refusal,
     Reply,
     common_headers,
-    json_reply,
     refusal_reply,
 )
 
@@ -45,13 +46,11 @@ FaultKind = Literal[
 FAULT_KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 SECONDS: Final[Mapping[str, float]] = {"429_retry_after": 1.0, "drip": 10.0, "latency": 0.04}
 
-_FORBIDDEN: Final = 403
 _BAD_GATEWAY: Final = 502
 _UNAVAILABLE: Final = 503
 _TOO_MANY: Final = (
     "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
 )
-_NOT_ENTITLED: Final = "You are not entitled to this data. Please upgrade your plan at https://massive.com/pricing"
 _HTML: Final = """\
 <html>
 <head><title>{title}</title></head>
@@ -233,9 +232,6 @@ def _delivery(rule: Fault) -> Delivery:
 
 def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
     """The answer of a fault that does not involve the exchange; None for the others."""
-    if rule.fault == "403":
-        body = {"status": "NOT_AUTHORIZED", "request_id": request_id, "message": _NOT_ENTITLED}
-        return json_reply(request_id, body, _FORBIDDEN)
     if rule.fault == "502":
         return _html_reply(request_id, _BAD_GATEWAY, "502 Bad Gateway", "<hr><center>nginx</center>\n")
     if rule.fault == "html":
@@ -243,6 +239,7 @@ def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
     refusals = {
         "429": Refusal(TOO_MANY_REQUESTS, _TOO_MANY),
         "429_retry_after": Refusal(TOO_MANY_REQUESTS, _TOO_MANY, {"Retry-After": str(math.ceil(rule.length))}),
+        "403": Refusal(FORBIDDEN, NOT_ENTITLED),
         "500": Refusal(SERVER_ERROR, "Internal server error"),
         "503": Refusal(_UNAVAILABLE, "Service temporarily unavailable"),
     }
