@@ -8,7 +8,6 @@ from typing import Final
 
 from smallcaps_assets.commands.command_parser import CommandParser, add_commands
 from smallcaps_assets.errors import SmallcapsError
-from smallcaps_assets.runtime.terminal import wrap_for
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Run the whole product on the simulated exchange."),
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result: int = arguments.run(arguments)
     except SmallcapsError as error:
-        print(wrap_for(sys.stderr, f"smallcaps {arguments.command}: {error}"), file=sys.stderr)
+        print(f"smallcaps {arguments.command}: {error}", file=sys.stderr)
         return USERS_MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
