@@ -115,7 +115,7 @@ def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
     with looks_like(["spawned"], clone, **{UI_VARIABLE: "http://127.0.0.1:3000"}) as worker:
         (found,) = processes_of_state(state)
         assert (found.process, found.address) == (worker, "http://127.0.0.1:3000")
-        assert not found.is_left
+        assert not found.is_orphaned
         assert not daemons_of_state(state)
 
 

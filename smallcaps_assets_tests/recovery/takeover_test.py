@@ -88,7 +88,7 @@ def test_a_web_server_that_does_not_end_is_killed(started: StartedUI, capsys: py
     require_port(HOST, started.port, within_s=0)
     assert not is_running(started.service)
     assert not started.ended.exists()
-    words = f"waiting for the services of a web UI that was killed to end (process {started.service.pid}) ..."
+    words = f"waiting for the services of a killed web UI to end (process {started.service.pid}) ..."
     assert capsys.readouterr().out == f"{words}\n"
 
 
