@@ -20,7 +20,7 @@ from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
@@ -112,8 +112,8 @@ def test_bars_before_the_history_are_reported_with_the_day_to_set(
     for file in (home.parent / "minute").rglob(f"date={DAYS[0]}.parquet"):
         file.unlink()
     for first, warned in ((DAYS[1], False), (DAYS[2], True)):
-        assert text.count("first_session: 2025-10-20") == 1
-        config.write_text(text.replace("2025-10-20", f"{first}"), encoding="utf-8")
+        assert text.count("first_session: 2025-10-22") == 1
+        config.write_text(text.replace("2025-10-22", f"{first}"), encoding="utf-8")
         shutil.rmtree(home / "lake", ignore_errors=True)
         assert main(["import", "bars", "../minute"]) == 0
         last = capsys.readouterr().out.splitlines()[-1]
@@ -244,6 +244,7 @@ def test_a_wrong_flag_prints_the_usage(flag: str, capsys: pytest.CaptureFixture[
 def test_real_bars_are_rejected_by_a_lake_of_the_simulated_market(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    new_lake(lake_of(home).root)
     store = UniverseStore(lake_of(home))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "bars", "../minute"]) == 2

@@ -31,6 +31,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 COMMANDS = (
     "demo",
+    "check",
     "ui",
     "exchange",
     "detect",
@@ -132,9 +133,11 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
         ["detect", "--bars", "b.parquet", "--lake", "lake"],
         ["ui", "--port", "65536"],
         ["exchange", "--port", "-1"],
+        ["exchange", "--denied", "quote"],
         ["status", "--profile", "gold"],
         ["status", "--symbol", "4"],
         ["demo", "--symbols", "three"],
+        ["demo", "--symbols", "-1"],
     ],
 )
 def test_a_wrong_command_line_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,6 +145,30 @@ def test_a_wrong_command_line_prints_the_usage(arguments: list[str], capsys: pyt
         main(arguments)
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith("usage: smallcaps")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ui", "--prot", "3001"], "smallcaps ui: error: unknown flag --prot: did you mean --port?"),
+        (["ui", "--prot=3001"], "smallcaps ui: error: unknown flag --prot: did you mean --port?"),
+        (
+            ["import", "bars", "--nonsense", "x"],
+            "unknown flag --nonsense. `smallcaps import bars --help` lists what there is.",
+        ),
+        (["chekc"], ": did you mean check?"),
+        (["status", "--profile", "premum"], ": did you mean premium?"),
+        (["fly"], ". `smallcaps --help` lists what there is."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistyped_word_is_answered_with_what_was_meant(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(words)
 
 
 # ------------------------------------------------------------------------------------------------- detect
@@ -565,6 +592,7 @@ def test_status_names_damaged_files(error_of: ErrorOf, tmp_path: Path) -> None:
         (["exchange", "--truth", "--seed", "-1"], "seed"),
         (["exchange", "--truth", "--symbols", "0"], "symbols"),
         (["exchange", "--replay", "nowhere"], "nowhere"),
+        (["exchange", "--require-key", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE: this environment variable is not set"),
         (["demo", "--lake", "file/lake", "--symbols", "1", "--sessions", "1"], "file/lake"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -576,7 +604,7 @@ def test_an_unusable_flag_is_rejected(arguments: list[str], words: str, error_of
 
 def test_status_counts_sessions_up_to_a_leap_day(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (home / "config" / "config.yaml").read_text()
-    text = text.replace("first_session: 2025-10-20", "first_session: 2024-02-01")
+    text = text.replace("first_session: 2025-10-22", "first_session: 2024-02-01")
     text = text.replace("last_session: 2025-12-01", "last_session: 2024-02-29")
     (home / "config" / "config.yaml").write_text(text)
     assert main(["status", "--sessions", "2"]) == 0
