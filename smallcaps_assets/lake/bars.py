@@ -35,6 +35,7 @@ from smallcaps_assets.lake.month_files import (
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import disk_errors, publish_frame
 from smallcaps_assets.lake.quarantine import BarQuarantine
+from smallcaps_assets.lake.symbol_paths import symbol_of
 
 _SUFFIX: Final = ".parquet"
 # the coarsest clock of a file system
@@ -153,8 +154,7 @@ class BarsStore:
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
-        folders = self.lake.minute_bars.glob("symbol=*")
-        return sorted(folder.name.removeprefix("symbol=") for folder in folders)
+        return sorted({symbol_of(folder.name) for folder in self.lake.minute_bars.glob("symbol=*")})
 
     def read(self, symbol: str, first: date | None = None, last: date | None = None) -> pl.DataFrame:
         """Bars (BARS) of the ET dates from `first` to `last`, both included, sorted by timestamp."""

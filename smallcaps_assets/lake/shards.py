@@ -27,6 +27,7 @@ from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
+from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
@@ -285,11 +286,11 @@ class ShardStore:
 
     def files(self) -> list[Path]:
         """Every shard, in order of symbol."""
-        return sorted(path for path in self.lake.shards.glob("symbol=*.parquet"))
+        return sorted(self.lake.shards.glob("symbol=*.parquet"), key=lambda path: symbol_of(path.stem))
 
     def symbols(self) -> list[str]:
         """Symbols with a shard, sorted."""
-        return [path.stem.removeprefix("symbol=") for path in self.files()]
+        return [symbol_of(path.stem) for path in self.files()]
 
     def last_change(self) -> int:
         """When a shard or a coverage last changed, in nanoseconds; 0 without any. No file is opened."""

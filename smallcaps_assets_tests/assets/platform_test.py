@@ -28,6 +28,7 @@ from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.settings.settings import PROFILES, load_settings
@@ -163,10 +164,10 @@ def test_every_table_is_at_its_path(platform: Platform) -> None:
     assert pl.read_parquet_schema(lake.master) == EVENTS
     assert pl.read_parquet_schema(lake.ledger("core")) == LEDGER
     assert [path.name for path in sorted((lake.root / "bars" / "minute").iterdir())] == [
-        f"symbol={symbol}" for symbol in SYMBOLS_OF_MARKET
+        symbol_name(symbol) for symbol in SYMBOLS_OF_MARKET
     ]
     assert [path.name for path in sorted(lake.shards.iterdir())] == [
-        f"symbol={symbol}.parquet" for symbol in SYMBOLS_OF_MARKET
+        f"{symbol_name(symbol)}.parquet" for symbol in SYMBOLS_OF_MARKET
     ]
     for profile in PROFILES:
         assert ManifestStore.in_lake(lake, profile).load().schema == MANIFEST
