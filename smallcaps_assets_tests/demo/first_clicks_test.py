@@ -113,7 +113,7 @@ def test_the_runs_of_a_demo_are_in_the_run_list_with_what_they_are_about(desk: D
     runs = desk.instance.get_runs()
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
     shown = [{name: value for name, value in run.tags.items() if name.startswith("smallcaps/")} for run in runs]
-    first, second, *others = desk.symbols()
+    first, second, *_ = desk.symbols()
     wave = {"smallcaps/profile": "core", "smallcaps/wave": "PM"}
     (core,) = [tags for tags in shown if wave.items() <= tags.items()]
     assert core["smallcaps/symbols"].startswith(f"{first}, {second} +")
