@@ -38,7 +38,7 @@ _MANY: Final = 4
 _FIGURES: Final = (
     *("sessions_due", "sessions_fetched", "rows", "rows_quarantined", "rows_repeated", "rows_on_other_days"),
     *(f"{name}_unknown" for name in OPTIONAL),
-    *("requests", "retries"),
+    *("requests", "retries", "throttled"),
 )
 
 
@@ -74,7 +74,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
     for outcome in in_threads(ingest, symbols, threads, tick=progress.tick, stop=stop):
-        progress.add(failed=bool(outcome.problems))
+        retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
+        progress.add(failed=bool(outcome.problems), retries=retries, throttled=throttled)
         yield outcome
 
 
@@ -152,7 +153,7 @@ class _Ingest:
             try:
                 return self._client.minute_bars(self._symbol, some[0], some[-1])
             except MarketDataError as error:
-                self._figures.update(requests=error.requests, retries=error.retries)
+                self._figures.update(requests=error.requests, retries=error.retries, throttled=error.throttled)
                 raise
 
         for part in narrow(sessions, fetch, self._further):
@@ -189,6 +190,7 @@ class _Ingest:
             **count_unknown(clean.unknown.filter(DAY.is_in(stored))),
             requests=fetched.requests,
             retries=fetched.retries,
+            throttled=fetched.throttled,
         )
 
 

@@ -41,6 +41,7 @@ class SpanResult:
     bytes: int = 0
     requests: int = 0
     retries: int = 0
+    throttled: int = 0
     repeats: int = 0
     contradicted: int = 0
     problem: str | None = None
@@ -90,7 +91,8 @@ class SpanPublisher:
             "request_ids": fetched.request_ids,
         }
         result = self._publish_thinned(span, fetched.frame, certificate, trades)
-        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries, fetched.repeats)
+        spent = {"requests": fetched.requests, "retries": fetched.retries, "throttled": fetched.throttled}
+        return SpanResult(span, result.rows, result.bytes, **spent, repeats=fetched.repeats)
 
     def publish_skipped(self, span: Span) -> SpanResult:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
@@ -137,7 +139,7 @@ class SpanPublisher:
             place = self.tape.lake.quarantine_path(self._folder)
             self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
         problem = f"{span.symbol} {span.wave} {span.name}: {error}"
-        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
+        return SpanResult(span, **spent, problem=problem)
 
     @contextmanager
     def _naming_a_lost_lake(self) -> Iterator[None]:
