@@ -84,12 +84,12 @@ def make_lake(lake: Lake, settings: Settings, arguments: argparse.Namespace) -> 
     found = event_lake.make_events(arguments.events, symbols, sessions, settings)
     event_lake.make_shards(lake, found, symbols, sessions, settings)
     master = build_master(ShardStore(lake).scan().collect(), settings.cooldown)
-    publish_frame(lake.master, master)
+    publish_frame(lake.master, master, below=lake.root)
     print(f"{master.height:,} events; making bars of {len(symbols):,} symbols ...", flush=True)
     made = make_bars(BarsStore(lake), symbols, arguments.sessions, settings)
     print(f"{made:,} bars", flush=True)
     own = settings.profiles["premium"]
-    ManifestStore(lake.manifests("premium"), "premium").freeze(
+    ManifestStore.in_lake(lake, "premium").freeze(
         select_events(master, own, settings.ranking),
         config_hash=profile_hash(own, settings.ranking),
         master_sha256=sha256(lake.master),
@@ -116,7 +116,7 @@ def main() -> None:
         bars, universe = BarsStore(lake), UniverseStore(lake)
         detector = Detector(bars, ShardStore(lake), settings.detection, settings.sessions, universe.reference())
         timed(checks_of_master(detector, settings), "master", figures)
-        store = ManifestStore(lake.manifests("premium"), "premium")
+        store = ManifestStore.in_lake(lake, "premium")
         timed(checks_of_manifest(store, "premium", settings, sha256(lake.master)), "manifest", figures)
         timed(checks_of_bars(bars, universe, settings, NOW), "bars", figures)
         figures["peak_mb"] = round(peak_mb())

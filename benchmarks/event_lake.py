@@ -138,6 +138,7 @@ def make_shards(
     lake: Lake, events: pl.DataFrame, symbols: list[str], sessions: pl.DataFrame, settings: Settings
 ) -> None:
     """Publish a universe of `symbols` and their shards, which cover all sessions with the current settings."""
+    lake.root.mkdir(exist_ok=True)
     listed = pl.DataFrame({"symbol": symbols, "active": [True] * len(symbols)})
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in listed.columns]
     UniverseStore(lake).replace(listed.with_columns(missing).select(*UNIVERSE), {})

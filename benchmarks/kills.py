@@ -78,7 +78,7 @@ class Listening:
 def store(root: Path) -> tuple[ManifestStore, TapeStore]:
     settings, lake = load_settings(None, {}), Lake(root)
     tape = TapeStore(lake, "core", settings.profiles["core"], settings.capture.size_budget)
-    return ManifestStore(lake.manifests("core"), "core"), tape
+    return ManifestStore.in_lake(lake, "core"), tape
 
 
 def begin(root: Path, windows: int) -> None:
@@ -96,6 +96,7 @@ def begin(root: Path, windows: int) -> None:
     for rank, row in enumerate(chosen, start=1):
         row["rank"] = rank
     frame = pl.DataFrame([dict.fromkeys(MANIFEST) | row for row in chosen], schema=MANIFEST)
+    root.mkdir()
     manifests, _ = store(root)
     manifests.freeze(Selection(frame, [], {}), config_hash="kills", master_sha256="none", now=datetime.now(UTC))
 
@@ -192,7 +193,7 @@ def report(calm: Path, rough: Path, figures: dict[str, int], listening: Listenin
     expected, found = frames(undisturbed), frames(tape)
     manifest_id = manifests.sidecar()["manifest_id"]
     ledger = build_ledger(manifests.load(), tape, manifest_id)
-    publish_frame(tape.lake.ledger("core"), ledger)
+    publish_frame(tape.lake.ledger("core"), ledger, below=tape.lake.root)
     figures |= {
         "faults": sum(count for kind, count in listening.exchange.counts().items() if kind != "latency"),
         "files": len(found),

@@ -118,7 +118,7 @@ def widen(lake: Lake, settings: Settings, figures: Figures) -> None:
     """Replace the current manifest of premium with one of the maximum size."""
     params = settings.profiles["premium"].model_copy(update=WIDE)
     chosen = select_events(pl.read_parquet(lake.master), params, settings.ranking)
-    store = ManifestStore(lake.manifests("premium"), "premium")
+    store = ManifestStore.in_lake(lake, "premium")
     store.freeze(chosen, config_hash="wide", master_sha256="wide", now=datetime.now(UTC))
     figures["rows"] = chosen.manifest.height
 

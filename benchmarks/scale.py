@@ -113,6 +113,7 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
         active=pl.lit(value=True), ticker_type=pl.lit("CS"), market_cap_usd=pl.lit(3e8)
     )
     nulls = (pl.lit(None, dtype=dtype).alias(name) for name, dtype in UNIVERSE.items() if name not in frame.columns)
+    place.lake.root.mkdir()
     question = {"source": source_identity(place.settings.source)}
     UniverseStore(place.lake).replace(frame.with_columns(*nulls).select(*UNIVERSE), question)
     days = trading_dates(date(2025, 10, 20), date(2025, 12, 1))
@@ -124,7 +125,7 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
                      "date": f"{day}", "window_before_min": 3, "window_after_min": 7, "extended": False,
                      "rank": number + 1})  # fmt: skip
     manifest = pl.DataFrame([dict.fromkeys(MANIFEST) | row for row in rows], schema=MANIFEST)
-    ManifestStore(place.lake.manifests("core"), "core").freeze(
+    ManifestStore.in_lake(place.lake, "core").freeze(
         Selection(manifest, [], {}), config_hash="benchmark", master_sha256="none", now=datetime.now(UTC)
     )
 
@@ -132,7 +133,7 @@ def fill(place: Place, symbols: list[str], events: int) -> None:
 def reference(place: Place, symbols: list[str], base_url: str) -> float:
     """Seconds that the same windows take without Dagster, in runs of the same size."""
     settings, store = place.settings, profile_tape(place.lake, "core", place.settings)
-    manifest, client = ManifestStore(place.lake.manifests("core"), "core").load(), client_of(base_url, None)
+    manifest, client = ManifestStore.in_lake(place.lake, "core").load(), client_of(base_url, None)
     began = time.perf_counter()
     for kind in TAPE_KINDS:
         for first in range(0, len(symbols), settings.partitions_per_run):

@@ -86,7 +86,7 @@ def main() -> None:
         lake = Lake(Path(folder))
         tape = TapeStore(lake, "core", load_settings().profiles["core"])
         manifest = make_manifest(asked.manifest, asked.symbols)
-        store = ManifestStore(lake.manifests("core"), "core")
+        store = ManifestStore.in_lake(lake, "core")
         store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=FIRST + timedelta(days=365))
         chosen = manifest.head(asked.events)
         for span in spans_of(tape.missing_spans("trades", event_windows(chosen))):

@@ -11,6 +11,7 @@ from smallcaps_assets.errors import SmallcapsError
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Run the whole product on the simulated exchange."),
+    "check": ("check", "Check key, plan, lake, disk, calendar, state and port before any work begins."),
     "ui": ("ui", "Open the web UI on the lake."),
     "exchange": ("exchange", "Serve the vendor's protocol on this machine."),
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),

@@ -28,17 +28,26 @@ LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 # examples may be slow on a busy machine
 hypothesis_settings.register_profile("untimed", deadline=None)
-hypothesis_settings.load_profile("untimed")
+hypothesis_settings.register_profile("untimed_few", deadline=None, max_examples=25)
 
 SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
 SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
 
 
+def _is_fast_lane(config: pytest.Config) -> bool:
+    return bool(config.option.markexpr == "not slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Laws that name no number of examples are tried on a quarter of them in the fast lane."""
+    hypothesis_settings.load_profile("untimed_few" if _is_fast_lane(config) else "untimed")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """In the fast lane, do not import the slow suites: each worker would spend seconds to leave out their tests."""
     whole_suite = collection_path.parent == SUITES and collection_path.name in SLOW_SUITES
-    return True if whole_suite and config.option.markexpr == "not slow" else None
+    return True if whole_suite and _is_fast_lane(config) else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -226,8 +235,13 @@ def client(gate: Gate) -> Iterator[MarketDataClient]:
         yield made
 
 
+def new_lake(root: Path) -> Lake:
+    """An empty lake whose folder exists."""
+    root.mkdir(exist_ok=True)
+    return Lake(root)
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """An empty lake."""
-    (tmp_path / "lake").mkdir()
-    return Lake(tmp_path / "lake")
+    return new_lake(tmp_path / "lake")

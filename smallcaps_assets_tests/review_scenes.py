@@ -51,10 +51,11 @@ def scene_bars() -> pl.DataFrame:
 def fill_lake(lake: Lake, manifest: pl.DataFrame | None = None) -> None:
     """Store the bars and freeze the manifest, as core's current one."""
     day = date(2025, 11, 5)
+    lake.root.mkdir(exist_ok=True)
     for (symbol,), bars in scene_bars().group_by("symbol", maintain_order=True):
         BarsStore(lake).add(str(symbol), day, [day], bars, QUARANTINED_BARS.to_frame())
     rows = scene_manifest() if manifest is None else manifest
-    ManifestStore(lake.manifests("core"), "core").freeze(
+    ManifestStore.in_lake(lake, "core").freeze(
         Selection(rows, [{"step": "max_events", "rows": rows.height}], {}),
         config_hash="0" * 16,
         master_sha256="0" * 64,

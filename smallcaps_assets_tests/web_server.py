@@ -59,14 +59,20 @@ class WebUI:
     """`smallcaps ui` on a separate lake."""
 
     def __init__(
-        self, lake: Path, *flags: str, home: Path = REPOSITORY, environment: Mapping[str, str] | None = None
+        self,
+        lake: Path,
+        *flags: str,
+        home: Path = REPOSITORY,
+        environment: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
+        """Start it on `port`, or else on a free one."""
         with socket.create_server((HOST, 0)) as free:
-            port = free.getsockname()[1]
-        self.url = f"http://{HOST}:{port}"
+            self.port: int = port or free.getsockname()[1]
+        self.url = f"http://{HOST}:{self.port}"
         self.lake = Lake(lake)
         self.log = lake.parent / "ui.log"
-        command = [sys.executable, "-m", "smallcaps_assets.cli", "ui", "--host", HOST, "--port", str(port)]
+        command = [sys.executable, "-m", "smallcaps_assets.cli", "ui", "--host", HOST, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--lake", str(lake), *flags],

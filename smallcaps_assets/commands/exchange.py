@@ -1,17 +1,19 @@
 """`smallcaps exchange`: the vendor's protocol on this machine, over a simulated market or a folder of files."""
 
+import os
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from datetime import date
 from pathlib import Path
 from typing import Final
 
 from smallcaps_assets.commands.flag_types import port_number, positive_number
+from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.source import build_market
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.exchange import ENDPOINTS, Exchange
 from smallcaps_assets.simulated.protocol.faults import Fault, FaultyExchange, fault_script
 from smallcaps_assets.simulated.protocol.server import ExchangeServer, serve
 from smallcaps_assets.simulated.protocol.wire import Answering
@@ -29,11 +31,34 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
     parser.add_argument("--requests-per-minute", type=positive_number, metavar="N", help="answer 429 beyond this rate")
+    parser.add_argument(
+        "--require-key", metavar="VARIABLE", help="accept only the key in this environment variable; answer others 401"
+    )
+    parser.add_argument(
+        "--denied",
+        type=endpoint_names,
+        default=[],
+        metavar="NAMES",
+        help=f"answer 403, as for a plan without these: {', '.join(ENDPOINTS)}; separated by commas",
+    )
     parser.add_argument("--faults", metavar="FILE", help="JSON list of faults to answer with (see docs/faults.md)")
     parser.add_argument("--fault-seed", type=int, default=0, metavar="N", help="seed that decides which requests fail")
     parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
     parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
     parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")
+
+
+def endpoint_names(text: str) -> list[str]:
+    """Endpoints of the simulated exchange, separated by commas.
+
+    Raises:
+        ArgumentTypeError: a name is unknown.
+    """
+    names = text.split(",")
+    for name in names:
+        if name not in ENDPOINTS:
+            raise ArgumentTypeError(f"{name!r} is none of {', '.join(ENDPOINTS)}")
+    return names
 
 
 def run(arguments: Namespace) -> int:
@@ -51,16 +76,31 @@ def run(arguments: Namespace) -> int:
         last = arguments.last or settings.history.last_session or date.today()  # noqa: DTZ011 -- the user's date
         print(market.truth(first, last).write_csv(), end="")
         return 0
-    exchange: Answering = Exchange(market, api_key=None, requests_per_minute=arguments.requests_per_minute)
+    exchange: Answering = Exchange(
+        market,
+        api_key=None if arguments.require_key is None else _key_in(arguments.require_key),
+        requests_per_minute=arguments.requests_per_minute,
+        denied=arguments.denied,
+    )
     if faults:
         exchange = FaultyExchange(exchange, faults, arguments.fault_seed)
     with _served(exchange, arguments) as server:
         what = Path(params.replay).resolve() if params.replay else f"{params.symbols} symbols, seed {params.seed}"
-        print(f"serving {what} at {server.base_url}; any key is accepted; Ctrl-C ends it", flush=True)
+        key = "any key" if arguments.require_key is None else f"only the key in {arguments.require_key}"
+        print(f"serving {what} at {server.base_url}; {key} is accepted; Ctrl-C ends it", flush=True)
+        if arguments.denied:
+            print(f"not in the plan, answered with 403: {', '.join(arguments.denied)}", flush=True)
         if faults:
             print(f"faults, seed {arguments.fault_seed}: {'; '.join(str(fault) for fault in faults)}", flush=True)
         while True:
             time.sleep(3600)
+
+
+def _key_in(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise InputError(f"--require-key {variable}: this environment variable is not set. Set it to any key.")
+    return key
 
 
 def _faults(given: str) -> tuple[Fault, ...]:
@@ -78,9 +118,7 @@ def _faults(given: str) -> tuple[Fault, ...]:
 
 
 def _served(exchange: Answering, arguments: Namespace) -> ExchangeServer:
-    try:
-        return serve(exchange, host=arguments.host, port=arguments.port)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {arguments.host}:{arguments.port} ({error.strerror}). Choose another --port or --host."
-        ) from error
+    problem = port_problem(arguments.host, arguments.port)
+    if problem:
+        raise InputError(problem)
+    return serve(exchange, host=arguments.host, port=arguments.port)

@@ -70,7 +70,7 @@ def read_master(file: Path) -> pl.DataFrame:
         InputError: not parquet, not the columns of MASTER, or rows that would corrupt a ranking.
     """
     try:
-        frame = pl.scan_parquet(file, hive_partitioning=False)
+        frame = pl.scan_parquet(file, hive_partitioning=False, glob=False)
         frame.collect_schema()
     except UNREADABLE as error:
         raise unreadable(file, error) from error

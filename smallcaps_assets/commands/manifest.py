@@ -8,7 +8,7 @@ from typing import Final
 from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.lake.publish import require_writable, sha256
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, trial_settings
 
@@ -39,6 +39,7 @@ def run(arguments: Namespace) -> int:
     if arguments.dry_run:
         print("dry run: nothing written")
         return 0
+    require_writable(Path(arguments.out))
     sidecar = ManifestStore(Path(arguments.out), arguments.profile).freeze(
         selection,
         config_hash=profile_hash(profile, settings.ranking),

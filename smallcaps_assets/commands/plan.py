@@ -24,6 +24,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.operations.readiness import request_tick
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, CapturePlan, Planner, require_room
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
@@ -76,7 +77,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
-    store = ManifestStore(lake.manifests(profile), profile)
+    store = ManifestStore.in_lake(lake, profile)
     manifest_id = store.sidecar()["manifest_id"]
     manifest = trial(store.load(), arguments.best, arguments.one_per_symbol)
     if arguments.wave:
@@ -111,7 +112,7 @@ def _check(settings: Settings, span: Span) -> dict[str, str]:
     with open_state(settings) as instance, vendor_slot(instance, partial(print, file=sys.stderr)):
         for kind in TAPE_KINDS:
             try:
-                client_of(settings.source, instance).probe(kind, span.symbol, span.start, span.end)
+                request_tick(client_of(settings.source, instance), kind, span.symbol, span.start)
                 answers[kind] = ALLOWED
             except MarketDataError as error:
                 answers[kind] = str(error)

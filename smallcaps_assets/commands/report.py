@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
-from smallcaps_assets.domain.tape.kpis import capture_kpis, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
@@ -21,12 +21,12 @@ RECENT: Final = timedelta(minutes=5)
 def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
     """The state of one profile's capture, counted from published files."""
     tape = profile_tape(lake, profile, settings)
-    manifest = ManifestStore(lake.manifests(profile), profile)
+    manifest = ManifestStore.in_lake(lake, profile)
     rows, sidecar = manifest.current()
     published = tape.listing()
     ledger = build_ledger(rows, tape, hashes=False, published=published)
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
-    go, reasons = verdict(kpis, ledger)
+    judgement, *reasons = describe_verdict(kpis, ledger)
     lines = [
         f"profile {profile}: {sidecar['rows']:,} events of {sidecar['symbols']:,} symbols in {sidecar['manifest_id']}",
         _states(state_counts(ledger)),
@@ -36,7 +36,8 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
         *_causes(ledger),
         _kpis(kpis),
         _review(Review(lake, profile, settings)),
-        "  GO: every figure meets its target" if go else "  NO-GO: " + "; ".join(reasons),
+        f"  {judgement}",
+        *(f"    {reason}" for reason in reasons),
     ]
     return "\n".join(lines)
 

@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
     reviewed = review.assess(sheet)
     print(f"{file}: {len(labels.marks):,} labels stored in {path}")
     print(review_text(reviewed))
-    current = ManifestStore(review.lake.manifests(review.profile), review.profile).current_id()
+    current = ManifestStore.in_lake(review.lake, review.profile).current_id()
     with open_state(settings) as instance:
         report_review(instance, review.profile, reviewed, current=sheet.manifest_id == current)
     return 0

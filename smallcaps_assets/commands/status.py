@@ -59,7 +59,7 @@ def _night(report: Path) -> str:
     """The symbols that were behind after the last night, from its report."""
     with disk_errors("read", report):
         rows = (
-            match_columns(pl.scan_parquet(report, hive_partitioning=False), BEHIND, str(report))
+            match_columns(pl.scan_parquet(report, hive_partitioning=False, glob=False), BEHIND, str(report))
             .sort("symbol")
             .collect()
         )

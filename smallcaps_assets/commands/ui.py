@@ -1,9 +1,7 @@
 """`smallcaps ui`: Dagster's web UI and daemon on a lake, with the state of its earlier runs."""
 
 import signal
-import socket
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,13 +12,15 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.flag_types import port_number
-from smallcaps_assets.commands.services.processes import DagsterProcess, daemons_of_state
+from smallcaps_assets.commands.services.ports import end_left, require_port
+from smallcaps_assets.commands.services.processes import WEB_SERVER, DagsterProcess, daemons_of_state
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
 from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
 from smallcaps_assets.errors import InputError, ServiceEnded
+from smallcaps_assets.pipeline.operations.readiness import check_key
 from smallcaps_assets.settings.settings import Settings, lake_path, use_ui_address
 
 NEEDS: Final = "a free port."
@@ -29,9 +29,6 @@ EXAMPLE: Final = "smallcaps ui --port 3001"
 _SERVICE_ENDED: Final = 1
 # Ctrl-C, what service managers and `kill` send, a terminal that is closed, Ctrl-Break
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-# the daemon of a web UI that was killed ends by itself within ENDS_WITHIN_S
-_LEFT_DAEMON_ENDS_WITHIN_S: Final = 15.0
-_LOOK_EVERY_S: Final = 0.2
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -53,9 +50,17 @@ def run(arguments: Namespace) -> int:
         InputError: the port is taken, or another daemon uses this lake's state.
     """
     settings = enter(arguments)
+    key = check_key(settings.source)
+    if key.verdict == "problem":
+        print(
+            f"smallcaps ui: {key.message} Then start it again: until then, whatever requests data from the vendor "
+            "fails. `smallcaps check` shows what else is missing.",
+            file=sys.stderr,
+            flush=True,
+        )
     folder = state_folder(settings)
     with nullcontext() if arguments.read_only else _only_daemon(folder):
-        _require_free(arguments.host, arguments.port)
+        require_port(arguments.host, arguments.port)
         _prepare_state(settings, daemon=not arguments.read_only)
         print(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...", flush=True)
         services = Services()
@@ -97,7 +102,7 @@ def _start(services: Services, arguments: Namespace, folder: Path) -> None:
     workspace = ["--workspace", str(file)]
     listen = ["--host", arguments.host, "--port", str(arguments.port), "--dagster-log-level", "warning"]
     listen += ["--read-only"] * arguments.read_only
-    services.start("web server", "dagster_webserver", *workspace, *listen, address=(arguments.host, arguments.port))
+    services.start("web server", WEB_SERVER, *workspace, *listen, address=(arguments.host, arguments.port))
     if not arguments.read_only:
         services.start("daemon", "dagster._daemon", "run", *workspace, "--log-level", "warning")
     print(f"web UI at {url}{', read-only' * arguments.read_only}; Ctrl-C ends it", flush=True)
@@ -116,12 +121,11 @@ def _only_daemon(folder: Path) -> Iterator[None]:
 
 
 def _require_no_daemon(folder: Path) -> None:
-    """Raise InputError if a daemon uses the state; one of a web UI that was killed is just ending."""
-    end = time.monotonic() + _LEFT_DAEMON_ENDS_WITHIN_S
-    while found := daemons_of_state(folder):
-        if not all(daemon.address for daemon in found) or time.monotonic() > end:
-            raise InputError(_refusal(found[0]))
-        time.sleep(_LOOK_EVERY_S)
+    """Raise InputError if a daemon uses the state; one of a web UI that was killed is taken over from."""
+    end_left([daemon for daemon in daemons_of_state(folder) if daemon.is_left])
+    found = daemons_of_state(folder)
+    if found:
+        raise InputError(_refusal(found[0]))
 
 
 def _refusal(found: DagsterProcess | None) -> str:
@@ -134,15 +138,6 @@ def _refusal(found: DagsterProcess | None) -> str:
         f"{what}, and two would launch everything twice. Use that one or end it first; to look at this lake from "
         "another port as well: smallcaps ui --read-only --port N."
     )
-
-
-def _require_free(host: str, port: int) -> None:
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror}). Choose another --port or --host."
-        ) from error
 
 
 def _on_end_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:

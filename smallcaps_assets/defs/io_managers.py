@@ -27,9 +27,12 @@ class LakeTableIOManager(PolarsParquetIOManager):
 
         return UPath(facts_of(context.asset_key).path(Lake(Path())).with_suffix(""))
 
+    def make_directory(self, path: "UPath") -> None:
+        """Create nothing: publishing creates folders, but never the lake."""
+
     def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath") -> None:
         """Publish a table by rename; the hash of its file is its data version."""
-        publish_frame(Path(str(path)), df)
+        publish_frame(Path(str(path)), df, below=Path(str(self.base_dir)))
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(sha256(Path(str(path)))))
 
     def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: "UPath") -> None:
@@ -52,4 +55,4 @@ class LakeTableIOManager(PolarsParquetIOManager):
         partition_key: str | None = None,  # noqa: ARG002
     ) -> pl.LazyFrame:
         """Scan a table."""
-        return pl.scan_parquet(str(path), hive_partitioning=False)
+        return pl.scan_parquet(str(path), hive_partitioning=False, glob=False)

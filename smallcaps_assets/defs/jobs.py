@@ -186,7 +186,7 @@ def _publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
 ) -> None:
     """Publish the table of an asset and record it as its asset would."""
     path = facts_of(asset).path(lake.lake)
-    publish_frame(path, table)
+    publish_frame(path, table, below=lake.lake.root)
     tags = provenance | data_version_tags(sha256(path))
     context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
 

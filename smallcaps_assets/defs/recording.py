@@ -6,8 +6,9 @@ itself.
 """
 
 import logging
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -35,6 +36,8 @@ from smallcaps_assets.settings.settings import Settings
 Tags = dict[str, str]
 # metadata of a result whose materializations are recorded already
 RECORDED: Final = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+# partitions that finish within this time are recorded together, where the storage can write many events at once
+RECORD_EVERY_S: Final = 1.0
 # the metadata key of the problems of a partition
 PROBLEMS: Final = "problems"
 
@@ -50,40 +53,76 @@ class ContinueOnFailure(dg.Config):
     )
 
 
-def record_partitions(
-    context: dg.AssetExecutionContext,
-    outcomes: Iterable[Outcome],
-    keys: Mapping[tuple[str, ...], str],
-    *,
-    continue_on_failure: bool = False,
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Record each partition with its own metadata; failed ones are shown as failed once the run has failed.
+class PartitionRecorder:
+    """Records the partitions of a step, each with its own metadata, as they finish.
 
-    Args:
-        context: the step.
-        outcomes: the outcomes of the partitions, as they arrive.
-        keys: the partition key of each outcome.
-        continue_on_failure: let the later steps of the run continue although partitions failed. One of them must then
-            fail the run: until it does, Dagster shows the failed partitions as materialized.
-
-    Raises:
-        CaptureIncomplete: some partitions have problems, named in the message, and `continue_on_failure` is not set.
-            The others are recorded as materialized, as they are when the work ends with another error.
+    A partition is recorded when it finishes; those that finish within `RECORD_EVERY_S` of one another are recorded in
+    one batch. One that failed is recorded at the end of the step, or marked as failed.
     """
-    done: list[Outcome] = []
-    step, tags = context.op_execution_context, step_provenance(context)
-    try:
-        done.extend(outcomes)
-        if not continue_on_failure:
-            _require_complete(done)
-    except Exception:
-        complete = {keys[outcome.partition]: outcome for outcome in done if not outcome.problems}
-        log_materializations(step, context.asset_key, complete, tags)
-        mark_failed(step, context.asset_key, [key for key in keys.values() if key not in complete])
-        raise
-    log_materializations(step, context.asset_key, {keys[outcome.partition]: outcome for outcome in done}, tags)
-    mark_failed(step, context.asset_key, [keys[outcome.partition] for outcome in done if outcome.problems])
-    yield dg.MaterializeResult(metadata=RECORDED)
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        keys: Mapping[tuple[str, ...], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin; to be called before the step reads any input.
+
+        Args:
+            context: the step.
+            keys: the partition key of each outcome.
+            clock: monotonic seconds from any origin.
+        """
+        self._step, self._asset, self._keys, self._clock = context.op_execution_context, context.asset_key, keys, clock
+        self._provenance = step_provenance(context)
+        self._pending: dict[str, Outcome] = {}
+        self._recorded: set[str] = set()
+        self._last: float | None = None
+
+    def run(
+        self, outcomes: Iterable[Outcome], *, continue_on_failure: bool = False
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        """Record each of `outcomes` as it arrives; failed ones are shown as failed once the run has failed.
+
+        Args:
+            outcomes: the outcomes of the partitions; where they may be long in coming, their source calls `tick`.
+            continue_on_failure: let the later steps of the run continue although partitions failed. One of them must
+                then fail the run: until it does, Dagster shows the failed partitions as materialized.
+
+        Raises:
+            CaptureIncomplete: some partitions have problems, named in the message, and `continue_on_failure` is not
+                set. The others are recorded as materialized, as they are when the work ends with another error.
+        """
+        done: list[Outcome] = []
+        try:
+            try:
+                for outcome in outcomes:
+                    done.append(outcome)
+                    if not outcome.problems:
+                        self._pending[self._keys[outcome.partition]] = outcome
+                    self.tick()
+            finally:
+                self._flush()
+            if not continue_on_failure:
+                _require_complete(done)
+        except Exception:
+            mark_failed(self._step, self._asset, [key for key in self._keys.values() if key not in self._recorded])
+            raise
+        failed = {self._keys[outcome.partition]: outcome for outcome in done if outcome.problems}
+        log_materializations(self._step, self._asset, failed, self._provenance)
+        mark_failed(self._step, self._asset, failed)
+        yield dg.MaterializeResult(metadata=RECORDED)
+
+    def tick(self) -> None:
+        """Record the finished partitions if the last ones were recorded `RECORD_EVERY_S` ago."""
+        now = self._clock()
+        if self._pending and (self._last is None or now - self._last >= RECORD_EVERY_S):
+            self._flush()
+
+    def _flush(self) -> None:
+        log_materializations(self._step, self._asset, self._pending, self._provenance)
+        self._recorded |= self._pending.keys()
+        self._pending, self._last = {}, self._clock()
 
 
 def log_materializations(

@@ -10,6 +10,7 @@ from smallcaps_assets.defs.runs.pool import vendor_slots
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
@@ -43,6 +44,15 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     root: str
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Create the lake at the beginning of a run if it does not exist; sensors and schedules do not create it.
+
+        Raises:
+            LakeError: it cannot be created.
+        """
+        if context.run is not None and not self.lake.root.is_dir():
+            require_writable(self.lake.root)
+
     @property
     def lake(self) -> Lake:
         """The paths of the lake."""
@@ -68,7 +78,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""
-        return ManifestStore(self.lake.manifests(profile), profile)
+        return ManifestStore.in_lake(self.lake, profile)
 
     def tape(self, profile: Profile, settings: Settings) -> TapeStore:
         """The store of the tape of a profile."""

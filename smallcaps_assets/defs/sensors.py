@@ -13,7 +13,7 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import first_cause
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.notices import Notice, post_notice, write_notice
-from smallcaps_assets.settings.settings import Settings, home, notice_url
+from smallcaps_assets.settings.settings import Settings, home, lake_path, notice_url
 
 _NOTICE_INTERVAL_S: Final = 30
 _LATENESS_INTERVAL_S: Final = 600
@@ -34,9 +34,10 @@ _Result = tuple[str, bool, int]
 )
 def failure_notice(context: dg.RunFailureSensorContext, settings: SettingsResource) -> None:
     """Write a notice of a failed run, then post it; a failed post fails this tick of the sensor only."""
-    params = settings.load().notices
+    loaded = settings.load()
+    params = loaded.notices
     notice = notice_of(context, settings.now())
-    write_notice(home() / params.file, notice)
+    write_notice((home() / params.file).resolve(), notice, lake_path(loaded))
     url = notice_url(params)
     if url is not None:
         post_notice(url, notice, params.timeout_s)

@@ -147,7 +147,8 @@ class BarsStore:
         files = [path for path in paths if months is None or path.stem in months]
         if not files:
             return pl.LazyFrame(schema=wanted)
-        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False), wanted, str(self.lake.minute_bars))
+        what = str(self.lake.minute_bars)
+        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, what)
         return bars.with_columns(all_known(wanted))
 
     def symbols(self) -> list[str]:
@@ -187,7 +188,7 @@ class BarsStore:
         if not files:
             return pl.DataFrame(schema=wanted)
         what = f"bars of {symbols[0] if len(symbols) == 1 else f'{len(symbols):,} symbols'} in {files[0].parent}"
-        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False), wanted, what)
+        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, what)
         bars = bars.with_columns(all_known(wanted))
         if first is not None:
             bars = bars.filter(pl.col("timestamp") >= midnight(first))
@@ -321,7 +322,8 @@ class BarsStore:
                 f"materialize minute_bars of {symbol} again."
             )
         sessions = {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}
-        publish_frame(path, stored, {"sessions": sessions} | ({IMPORTS: imports} if imports else {}))
+        provenance = {"sessions": sessions} | ({IMPORTS: imports} if imports else {})
+        publish_frame(path, stored, provenance, below=self.lake.root)
 
     def _files(self, symbol: str) -> list[Path]:
         folder = self.lake.bars(symbol)

@@ -21,4 +21,4 @@ def record_import(lake: Lake, kind: ImportKind) -> None:
         return
     with symbol_lock(lake, lake.imports.name):
         known = {*imported_kinds(lake), kind}
-        publish_text(lake.imports, json.dumps({"kinds": sorted(known)}) + "\n")
+        publish_text(lake.imports, json.dumps({"kinds": sorted(known)}) + "\n", below=lake.root)

@@ -12,22 +12,26 @@ from typing import Final
 from filelock import FileLock
 
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.publish import disk_errors, make_folders
 
 # Lock files for all symbols together, so that a lake has few of them; two symbols rarely share one.
 _LOCK_FILES: Final = 64
 
 
 @contextmanager
-def exclusive_lock(file: Path) -> Iterator[None]:
+def exclusive_lock(file: Path, *, below: Path | None = None) -> Iterator[None]:
     """Wait for the exclusive lock on `file` and hold it; the file is created if it does not exist.
 
+    Args:
+        file: the lock file.
+        below: a folder that must exist: missing folders below it are created. By default none is created.
+
     Raises:
-        LakeError: it cannot be created.
+        LakeError: the file cannot be created.
     """
     lock = FileLock(file)
     with disk_errors("written", file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(file.parent, below or file.parent)
         lock.acquire()
     try:
         yield
@@ -42,5 +46,6 @@ def symbol_lock(lake: Lake, name: str) -> Iterator[None]:
     Raises:
         LakeError: see `exclusive_lock`.
     """
-    with exclusive_lock(lake.locks / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02}.lock"):
+    number = zlib.crc32(name.encode()) % _LOCK_FILES
+    with exclusive_lock(lake.locks / f"{number:02}.lock", below=lake.root):
         yield

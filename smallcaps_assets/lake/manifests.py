@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256
 
 
@@ -25,10 +26,22 @@ class Current(NamedTuple):
 
 @dataclass(frozen=True)
 class ManifestStore:
-    """The manifests of one profile in one folder."""
+    """The manifests of one profile in one folder.
+
+    Attributes:
+        folder: the folder.
+        profile: the profile.
+        below: a folder that must exist: missing folders below it are created. By default none is created.
+    """
 
     folder: Path
     profile: str
+    below: Path | None = None
+
+    @classmethod
+    def in_lake(cls, lake: Lake, profile: str) -> Self:
+        """The manifests of one profile in a lake."""
+        return cls(lake.manifests(profile), profile, lake.root)
 
     def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
         """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
@@ -44,7 +57,7 @@ class ManifestStore:
             now += timedelta(seconds=1)
         manifest_id = f"{self.profile}_{now:%Y%m%d_%H%M%S}"
         path = self.folder / f"{manifest_id}.parquet"
-        publish_frame(path, selection.manifest)
+        publish_frame(path, selection.manifest, below=self.below)
         sidecar = {
             "manifest_id": manifest_id,
             "profile": self.profile,
@@ -57,7 +70,7 @@ class ManifestStore:
             "session_distribution": session_distribution(selection.manifest),
             "extension": selection.extension,
         }
-        publish_text(path.with_suffix(".json"), json.dumps(sidecar, indent=2) + "\n")
+        publish_text(path.with_suffix(".json"), json.dumps(sidecar, indent=2) + "\n", below=self.below)
         self._point_to(manifest_id)
         return sidecar
 
@@ -115,7 +128,7 @@ class ManifestStore:
         pointer = self.folder / "current.json"
         text = json.dumps({"manifest_id": manifest_id}) + "\n"
         if not pointer.is_file() or pointer.read_text(encoding="utf-8") != text:
-            publish_text(pointer, text)
+            publish_text(pointer, text, below=self.below)
 
     def _sidecar(self) -> dict[str, Any] | None:
         pointer = self.folder / "current.json"

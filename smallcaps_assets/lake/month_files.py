@@ -31,7 +31,7 @@ def read_month(path: Path) -> PublishedMonth:
     if not path.is_file():
         return PublishedMonth(BARS.to_frame(), {}, {})
     with disk_errors("read", path):
-        bars = pl.read_parquet(path, hive_partitioning=False)
+        bars = pl.read_parquet(path, hive_partitioning=False, glob=False)
     return PublishedMonth(bars, read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))
 
 
@@ -46,7 +46,7 @@ def read_fingerprints(path: Path) -> dict[date, str]:
     if provenance is not None:
         return parse_sessions(provenance["sessions"])
     with disk_errors("read", path):
-        return fingerprint_sessions(pl.read_parquet(path, hive_partitioning=False))
+        return fingerprint_sessions(pl.read_parquet(path, hive_partitioning=False, glob=False))
 
 
 def parse_sessions(sessions: Mapping[str, str]) -> dict[date, str]:

@@ -1,6 +1,7 @@
 """What each file of a symbol's bars covers, kept as one text per file: most files never change, so few are parsed."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +10,8 @@ from typing import Any, Final, NamedTuple, Self
 _ISO_DATE: Final = len("YYYY-MM-DD")
 # A character that JSON need not escape, which would double the time of writing.
 _SEPARATOR: Final = ";"
+# date, number of bars, digest of the bars and, of a session with bars, dollar volume
+_SESSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]+-[0-9a-f]+( [^ ]+)?")
 
 
 class FileState(NamedTuple):
@@ -47,6 +50,15 @@ class MonthCoverage:
         return cls(state, _SEPARATOR.join(sessions))
 
     @classmethod
+    def is_json(cls, value: object) -> bool:
+        """Whether a value of a file, which a disk may have damaged, is one that `as_json` returns."""
+        if not isinstance(value, dict) or not value.keys() >= {"stamp", "sessions"}:
+            return False
+        state, text = value["stamp"], value["sessions"]
+        has_state = isinstance(state, list) and list(map(type, state)) == [int, int]
+        return (state is None or has_state) and isinstance(text, str) and cls(None, text).can_be_read()
+
+    @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `as_json`."""
         state = value["stamp"]
@@ -75,6 +87,15 @@ class MonthCoverage:
         """The last session in ISO 8601, which sorts by date; empty where there is none."""
         begins = self.text.rfind(_SEPARATOR) + 1
         return self.text[begins : begins + _ISO_DATE]
+
+    def can_be_read(self) -> bool:
+        """Whether the text names sessions in order of date, each with a fingerprint."""
+        try:
+            days = [date.fromisoformat(session.split(" ")[0]) for session in self._sessions()]
+            self.dollar_volumes()
+        except ValueError:
+            return False
+        return days == sorted(set(days)) and all(map(_SESSION.fullmatch, self._sessions()))
 
     def _sessions(self) -> list[str]:
         return self.text.split(_SEPARATOR) if self.text else []

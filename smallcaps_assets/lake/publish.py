@@ -78,9 +78,13 @@ def _space_message(path: Path, needs: int | None) -> str:
 def make_folders(folder: Path, below: Path) -> None:
     """Create `folder` level by level below a folder that must exist, which is never created.
 
+    A lake whose disk is removed, or whose folder is renamed, while it is written must not begin anew in its old place.
+
     Raises:
         LakeError: `below` does not exist, or the disk refuses.
     """
+    if folder.is_dir():
+        return
     level = below
     for part in folder.relative_to(below).parts:
         level /= part
@@ -88,9 +92,16 @@ def make_folders(folder: Path, below: Path) -> None:
             try:
                 level.mkdir(exist_ok=True)
             except FileNotFoundError as error:
-                raise LakeError(
-                    f"{below}: the folder is gone. If its disk was removed, mount it, then run again."
-                ) from error
+                raise _missing(below) from error
+    if not below.is_dir():
+        raise _missing(below)
+
+
+def _missing(folder: Path) -> LakeError:
+    return LakeError(
+        f"{folder}: the folder is gone. If its disk was removed, mount it; if it was moved or renamed, move it back; "
+        "then run again."
+    )
 
 
 def publish(
@@ -109,7 +120,8 @@ def publish(
         needs: approximate size in bytes, for the message on a full disk.
         sweeps: remove `.part` files that killed writers of `path` left. A caller that publishes many files in one
             folder sweeps it once instead.
-        below: a folder that must exist: only folders below it are created. By default all missing folders are.
+        below: a folder that must exist, for a file of a lake its root: missing folders below it are created. By
+            default none is created.
 
     Raises:
         LakeError: the file cannot be written; `path` is unchanged.
@@ -117,10 +129,7 @@ def publish(
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
         try:
-            if below is None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            else:
-                make_folders(path.parent, below)
+            make_folders(path.parent, below or path.parent)
             write(part)
             _flush(part)
             os.replace(part, path)  # noqa: PTH105 -- replaces an existing file on every system
@@ -181,18 +190,22 @@ def publish_frame(
     publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps, below=below)
 
 
-def publish_changed(path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None) -> bool:
+def publish_changed(
+    path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None, *, below: Path | None = None
+) -> bool:
     """Publish `frame` unless the file already holds the same rows and provenance; returns whether it was written.
+
+    See `publish` for `below`.
 
     Raises:
         LakeError: see `publish_frame`.
     """
     if path.is_file() and provenance_of(path) == json.loads(json.dumps(provenance)):
         with disk_errors("read", path):
-            before = pl.read_parquet(path, hive_partitioning=False)
+            before = pl.read_parquet(path, hive_partitioning=False, glob=False)
         if before.schema == frame.schema and before.equals(frame):
             return False
-    publish_frame(path, frame, provenance)
+    publish_frame(path, frame, provenance, below=below)
     return True
 
 
@@ -213,7 +226,7 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
 def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:
     with part.open("rb") as written:
         written_rows = parquet.read_metadata(written).num_rows
-    if pl.read_parquet_schema(part) != schema or written_rows != rows:
+    if pl.scan_parquet(part, hive_partitioning=False, glob=False).collect_schema() != schema or written_rows != rows:
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
 
 
@@ -253,6 +266,8 @@ def sha256(path: Path) -> str:
 
 def require_writable(root: Path) -> None:
     """Make sure that files can be created below `root`, which is created if it does not exist.
+
+    The only place that creates a lake; commands and runs call it when they begin, and nothing calls it later.
 
     Raises:
         LakeError: the folder cannot be created or written to.

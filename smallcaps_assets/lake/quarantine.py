@@ -35,7 +35,7 @@ class BarQuarantine:
         present = _read(path)
         rows = pl.concat([present, rejected.match_to_schema(QUARANTINED_BARS)]).unique(maintain_order=True)
         if rows.height > present.height:
-            publish_frame(path, rows.sort("timestamp", maintain_order=True))
+            publish_frame(path, rows.sort("timestamp", maintain_order=True), below=self.lake.root)
 
     def replace(self, symbol: str, month: date, sessions: Collection[date], rejected: pl.DataFrame) -> None:
         """Replace the rows of `sessions`, all of one month, by those of `rejected`; add rows without a timestamp."""
@@ -47,7 +47,7 @@ class BarQuarantine:
             rows = pl.concat([kept, rows]).unique(maintain_order=True)
         elif rows.is_empty():
             return
-        publish_frame(path, rows.match_to_schema(QUARANTINED_BARS).sort("timestamp"))
+        publish_frame(path, rows.match_to_schema(QUARANTINED_BARS).sort("timestamp"), below=self.lake.root)
 
     def release(self, symbol: str, month: date | None, good: pl.DataFrame, still: pl.DataFrame) -> None:
         """Remove rows that `good` (BARS) replaces: those of the same minute, or if undated of equal values.
@@ -72,7 +72,7 @@ class BarQuarantine:
             with disk_errors("written", path):
                 path.unlink()
         else:
-            publish_frame(path, left)
+            publish_frame(path, left, below=self.lake.root)
 
     def _path(self, symbol: str | None, month: date | None) -> Path:
         folder = self.lake.minute_bars if symbol is None else self.lake.bars(symbol)
@@ -82,4 +82,8 @@ class BarQuarantine:
 
 def _read(path: Path) -> pl.DataFrame:
     with disk_errors("read", path):
-        return pl.read_parquet(path, hive_partitioning=False) if path.is_file() else QUARANTINED_BARS.to_frame()
+        return (
+            pl.read_parquet(path, hive_partitioning=False, glob=False)
+            if path.is_file()
+            else QUARANTINED_BARS.to_frame()
+        )

@@ -41,14 +41,14 @@ class ReviewStore:
     def publish(self, sheet: Sheet, page: str) -> Path:
         """Publish the page, then its sample; returns the page's path."""
         path = self.lake.review_sheet(self.profile, sheet.manifest_id)
-        publish_text(path, page)
+        publish_text(path, page, below=self.lake.root)
         document = {
             "manifest_id": sheet.manifest_id,
             "profile": self.profile,
             "sample_id": sheet.sample_id,
             "events": sheet.events.select(*SAMPLED_EVENTS).to_dicts(),
         }
-        publish_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
+        publish_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n", below=self.lake.root)
         return path
 
     def sheets(self) -> Sequence[str]:
@@ -88,7 +88,7 @@ class ReviewStore:
         text = labels.model_dump_json(indent=1) + "\n"
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         path = self.lake.review_labels(self.profile, labels.manifest_id) / f"{labels.sample_id}-{digest}.json"
-        publish_text(path, text)
+        publish_text(path, text, below=self.lake.root)
         return path
 
     def labels(self, sheet: Sheet) -> pl.DataFrame:

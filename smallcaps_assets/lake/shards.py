@@ -242,12 +242,12 @@ class ShardStore:
         document = _as_json(coverage, coverage.months)
         coverage_id = digest([content, json.dumps(document, sort_keys=True)])
         provenance = {CONTENT: content, COVERAGE_ID: coverage_id, _COVERAGE: document}
-        publish_frame(self.lake.shard(symbol), events, provenance, sweeps=False)
+        publish_frame(self.lake.shard(symbol), events, provenance, sweeps=False, below=self.lake.root)
 
     def _merge(self, path: Path, changed: Mapping[str, Any]) -> None:
         """Add differences to a table. The lock keeps the updates of others who write other symbols of it."""
-        with exclusive_lock(self.lake.locks / f"{path.stem}.lock"):
-            publish_text(path, json.dumps({**_read_differences(path), **changed}))
+        with exclusive_lock(self.lake.locks / f"{path.stem}.lock", below=self.lake.root):
+            publish_text(path, json.dumps({**_read_differences(path), **changed}), below=self.lake.root)
 
     def _known_differences(self, symbol: str) -> dict[str, Any]:
         """The table of differences that has `symbol`; read again only when the file is another one."""
@@ -296,7 +296,7 @@ class ShardStore:
 
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
-        return match_columns(pl.scan_parquet(files, hive_partitioning=False), SHARD, what)
+        return match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), SHARD, what)
 
 
 def _is_far_behind(footer: FooterCoverage, coverage: ShardCoverage) -> bool:
@@ -342,7 +342,23 @@ def _read_differences(path: Path) -> dict[str, Any]:
 
 
 def _is_difference(entry: object) -> bool:
-    if not isinstance(entry, dict) or not entry.keys() >= _DIFFERENCE_KEYS or not isinstance(entry["files"], dict):
-        return False
-    months = [month for month in entry["files"].values() if month is not None]
-    return all(isinstance(month, dict) and month.keys() >= {"stamp", "sessions"} for month in months)
+    return (
+        isinstance(entry, dict)
+        and entry.keys() >= _DIFFERENCE_KEYS
+        and isinstance(entry[BELONGS_TO], str)
+        and _is_coverage(entry)
+    )
+
+
+def _is_coverage(document: Mapping[str, Any]) -> bool:
+    """Whether every value of a coverage has its type."""
+    detections, tiers, files = document["detections"], document["tiers"], document["files"]
+    return (
+        isinstance(detections, dict)
+        and all(isinstance(value, str) for value in detections.values())
+        and isinstance(tiers, list)
+        and all(type(tier) in (int, float) for tier in tiers)
+        and type(document["events"]) is int
+        and isinstance(files, dict)
+        and all(month is None or MonthCoverage.is_json(month) for month in files.values())
+    )

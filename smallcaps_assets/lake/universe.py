@@ -50,7 +50,9 @@ class UniverseStore:
 
     def replace(self, universe: pl.DataFrame, inputs: dict[str, Any]) -> None:
         """Publish a new universe (UNIVERSE) with the inputs that it was built from."""
-        publish_frame(self.lake.universe, universe.match_to_schema(UNIVERSE).sort("symbol"), inputs)
+        publish_frame(
+            self.lake.universe, universe.match_to_schema(UNIVERSE).sort("symbol"), inputs, below=self.lake.root
+        )
 
     def reference(self) -> pl.DataFrame:
         """Reference data of every symbol (REFERENCE)."""
@@ -87,14 +89,14 @@ class UniverseStore:
     def add_details(self, answers: pl.DataFrame, source: str) -> None:
         """Publish `answers` (STORED_DETAILS) of a source; details of other symbols are kept."""
         rows = pl.concat([self.details(), answers]).unique("symbol", keep="last").sort("symbol")
-        publish_frame(self.lake.ticker_details, rows, {"source": source})
+        publish_frame(self.lake.ticker_details, rows, {"source": source}, below=self.lake.root)
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
     """A stored table, with nulls in columns that an earlier version did not write; empty where there is none."""
     if not path.is_file():
         return schema.to_frame()
-    rows = pl.scan_parquet(path, hive_partitioning=False)
+    rows = pl.scan_parquet(path, hive_partitioning=False, glob=False)
     absent = [name for name in _ADDED_COLUMNS if name in schema and name not in rows.collect_schema()]
     rows = rows.with_columns(pl.lit(None, dtype=schema[name]).alias(name) for name in absent)
     return match_columns(rows, schema, str(path)).collect()

@@ -85,13 +85,18 @@ def classify_failure(raw: RawAnswer, route: str, what: str, key: BearerKey) -> R
     raise _final_error(raw.status, f"GET {route} for {what} was answered with HTTP {raw.status}{text}", what)
 
 
+def required_plan(what: str) -> str:
+    """A sentence, and a space after it, about the vendor's plans that include some data; empty if all do."""
+    return _REQUIRED_PLANS.get(what, "")
+
+
 def _final_error(status: int, happened: str, what: str) -> MarketDataError:
     if status == HTTPStatus.UNAUTHORIZED:
         return NotAuthenticated(f"{happened}. The API key is missing or unknown: set {KEY_VARIABLES}.")
     if status == HTTPStatus.FORBIDDEN:
         return NotEntitled(
             f"{happened}. The plan behind the key does not include {what} of these dates: bars, trades and quotes are "
-            f"separate entitlements, and each plan reaches back only so many years. {_REQUIRED_PLANS.get(what, '')}"
+            f"separate entitlements, and each plan reaches back only so many years. {required_plan(what)}"
             "Change the plan, or leave this data out."
         )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

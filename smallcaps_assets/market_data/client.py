@@ -121,17 +121,6 @@ class MarketDataClient:
         parse = partial(wire.parse_quotes_page, schema=schema)
         return self._ticks(f"/v3/quotes/{quote_symbol(symbol)}", start, end, "quotes", parse)
 
-    def probe(self, kind: str, symbol: str, start: datetime, end: datetime) -> None:
-        """Request one row of `trades` or `quotes`, to find out whether key and plan allow it.
-
-        Raises:
-            NotAuthenticated, NotEntitled: they do not.
-            MarketDataError: the vendor did not deliver.
-        """
-        path, (first, last) = f"/v3/{kind}/{quote_symbol(symbol)}", (_unix_ns(start), _unix_ns(end))
-        query = {"timestamp.gte": str(first), "timestamp.lt": str(last), "limit": "1"}
-        self._downloads.probe(PagedRequest(path=path, root=path, query=query, what=kind))
-
     def _ticks(
         self, path: str, start: datetime, end: datetime, what: str, parse: Callable[..., ParsedPage]
     ) -> Download:

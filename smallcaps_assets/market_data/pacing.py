@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 _SLOWDOWN: Final = 0.5  # factor on the rate after a 429 without `Retry-After`
 _RECOVERY: Final = 1.25  # factor on the rate for every period without another 429
 _RECOVERY_PERIOD_S: Final = 15.0
+_CATCH_UP: Final = 1.25  # factor on the rate while requests that nobody was there to send in time are made up for
 _MAX_INTERVAL_S: Final = 60.0  # between two requests, however often the vendor answers with 429
 _NEGLIGIBLE_INTERVAL_S: Final = 0.001  # without a rate limit: below this interval the slowdown is over
 _RECENT_S: Final = 60.0
@@ -27,9 +28,11 @@ class TokenBucket:
     """At most `burst` requests at once and `requests_per_minute` in the long run, shared by threads.
 
     The state is one instant: the time of the next request if all were evenly spaced. Every reservation advances it by
-    one interval, so that each caller owns the slot it was given and there is no queue. Whatever the burst, no 60
-    seconds see more requests than the limit. A reservation becomes invalid with a penalty, and when its caller wakes
-    up too late: callers check `is_valid` before they send, and reserve again where it returns False.
+    one interval, so that each caller owns the slot it was given and there is no queue. Slots that nobody took because
+    all callers were busy are not lost if callers are at most `late_s` behind: they catch up, one request after the
+    other, at a quarter above the rate. Whatever the burst, no 60 seconds see more requests than the limit. A
+    reservation becomes invalid with a penalty, and when its caller wakes up too late: callers check `is_valid` before
+    they send, and reserve again where it returns False.
 
     After a 429 the rate is halved, once for all requests in flight, and raised by a quarter for every 15 seconds
     without another. Without a limit, the rate of the last minute is halved, and recovers until it is unlimited.
@@ -84,11 +87,13 @@ class TokenBucket:
         with self._lock:
             now = self._clock()
             self._recover(now)
-            due = max(self._due, now)
+            due = max(self._due, now - self._late_s)
             start = max(now, due - self._slack_s)
+            if self._starts and due < self._starts[-1] + self._interval_s - self._slack_s:
+                start = max(start, self._starts[-1] + self._interval_s / _CATCH_UP)
             if self._most is not None and len(self._starts) >= self._most:
                 start = max(start, self._starts[-self._most] + self._minute_s)
-            self._due = max(due, start) + self._interval_s
+            self._due = max(due, start - self._late_s) + self._interval_s
             self._starts.append(start)
             return Ticket(start - now, start, self._epoch)
 

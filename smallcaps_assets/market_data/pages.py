@@ -97,15 +97,6 @@ class Downloads:
         """
         return self._check(request, partial(join_pages, pages))
 
-    def probe(self, request: PagedRequest) -> None:
-        """Send one request and discard its answer.
-
-        Raises:
-            MarketDataError: the vendor did not answer with status 200.
-        """
-        target = f"{request.path}?{urlencode(request.query)}"
-        self._transport.get(target, request.what, bytes, RequestCounts(), self._stop)
-
     def _follow(
         self, request: PagedRequest, parse: Callable[[bytes], ParsedPage], counts: RequestCounts
     ) -> list[pl.DataFrame]:

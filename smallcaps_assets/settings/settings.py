@@ -273,12 +273,18 @@ def api_key(source: SourceParams) -> SecretStr:
     """
     if source.kind == "embedded":
         return SecretStr("embedded")
-    for name in source.key_variables:
-        if os.environ.get(name):
-            return SecretStr(os.environ[name].strip())
-    raise NotAuthenticated(
-        f"no API key: set the environment variable {' or '.join(source.key_variables)}, or set source.kind to embedded."
-    )
+    name = key_variable(source)
+    if name is None:
+        raise NotAuthenticated(
+            f"no API key: set the environment variable {' or '.join(source.key_variables)}, or set source.kind to "
+            "embedded."
+        )
+    return SecretStr(os.environ[name].strip())
+
+
+def key_variable(source: SourceParams) -> str | None:
+    """The environment variable that the key is taken from; None if none is set."""
+    return next((name for name in source.key_variables if os.environ.get(name)), None)
 
 
 def notice_url(params: NoticeParams) -> SecretStr | None:

@@ -41,7 +41,8 @@ def planned(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]
         platform.overrides |= {"partitions_per_run": 4}
         platform.instance.add_dynamic_partitions(SYMBOLS.name or "", FOLLOWED)
         rows = [event("2025-11-25 08:00", symbol=symbol, session="PM") for symbol in SYMBOLS_OF_MARKET]
-        store = ManifestStore(platform.lake.manifests("core"), "core")
+        platform.lake.root.mkdir()
+        store = ManifestStore.in_lake(platform.lake, "core")
         selection = Selection(manifest_of(*rows), [], {})
         store.freeze(selection, config_hash="x", master_sha256="none", now=datetime(2025, 12, 2, tzinfo=UTC))
         yield platform

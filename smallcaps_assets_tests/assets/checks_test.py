@@ -187,7 +187,7 @@ def test_shards_of_other_settings_are_a_warning(damaged: Platform) -> None:
 
 
 def manifest_path(platform: Platform) -> Path:
-    store = ManifestStore(platform.lake.manifests("core"), "core")
+    store = ManifestStore.in_lake(platform.lake, "core")
     return store.folder / f"{store.sidecar()['manifest_id']}.parquet"
 
 

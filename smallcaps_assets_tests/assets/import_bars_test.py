@@ -20,7 +20,7 @@ from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
@@ -244,6 +244,7 @@ def test_a_wrong_flag_prints_the_usage(flag: str, capsys: pytest.CaptureFixture[
 def test_real_bars_are_rejected_by_a_lake_of_the_simulated_market(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    new_lake(lake_of(home).root)
     store = UniverseStore(lake_of(home))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert main(["import", "bars", "../minute"]) == 2

@@ -218,7 +218,7 @@ def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(
         assert one_by_one["date"].max() == "2025-11-28"
         assert_frame_equal(one_by_one, at_once, rel_tol=1e-9, abs_tol=1e-9)
         for profile in PROFILES:
-            chosen = [ManifestStore(lake.manifests(profile), profile).load() for lake in (fresh.lake, other.lake)]
+            chosen = [ManifestStore.in_lake(lake, profile).load() for lake in (fresh.lake, other.lake)]
             assert_frame_equal(*chosen, rel_tol=1e-9, abs_tol=1e-9)
         shutil.rmtree(other.lake.shards)
         other.run("event_shards", first="AVLO", last="DRFT")
@@ -239,7 +239,7 @@ def test_a_failed_symbol_stops_no_other_and_is_repaired_by_the_next_night(fresh:
     assert newest.pop("BNRX") < "2025-11-24"
     assert "2025-11-24" in newest.values()
     for profile in PROFILES:
-        sidecar = ManifestStore(fresh.lake.manifests(profile), profile).sidecar()
+        sidecar = ManifestStore.in_lake(fresh.lake, profile).sidecar()
         assert sidecar["manifest_id"] == metadata_of(result, profile, "manifest")[None]["manifest_id"].value
     figures = report_of(result)
     assert (figures["symbols_behind"], figures["symbol_sessions"]) == (1, 3)

@@ -24,6 +24,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
+from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import new_york
 
@@ -136,6 +137,16 @@ def test_a_failed_run_is_one_line_and_one_post(instance: dg.DagsterInstance, hom
     assert "no such key" in second["cause"]
 
 
+def test_a_notice_in_the_lake_never_creates_the_lake(instance: dg.DagsterInstance, home: Path) -> None:
+    result, file = failed(instance, broken, {}), "lake/notices/here.jsonl"
+    with pytest.raises(LakeError, match="lake: the folder is gone"):
+        notify(instance, result, file=file)
+    assert not (home / "lake").exists()
+    (home / "lake").mkdir()
+    notify(instance, result, file=file)
+    assert [line["step"] for line in lines(home / file)] == ["broken"]
+
+
 def test_without_a_url_nothing_is_posted(instance: dg.DagsterInstance, home: Path) -> None:
     result = failed(instance, broken, {"dagster/partition": "AAA"})
     notify(instance, result)
@@ -185,7 +196,7 @@ def test_notices_and_lateness_are_on_by_default() -> None:
 @pytest.fixture
 def followed(tmp_path: Path) -> Lake:
     """A lake that follows one symbol, up to date with Wednesday 26 November 2025."""
-    lake = Lake(tmp_path / "lake")
+    lake = new_lake(tmp_path / "lake")
     row = dict.fromkeys(UNIVERSE) | {"symbol": "AAA", "active": True}
     UniverseStore(lake).replace(pl.DataFrame([row], schema=UNIVERSE), {})
     brought(lake, date(2025, 11, 26))

@@ -169,14 +169,14 @@ def test_every_table_is_at_its_path(platform: Platform) -> None:
         f"symbol={symbol}.parquet" for symbol in SYMBOLS_OF_MARKET
     ]
     for profile in PROFILES:
-        assert ManifestStore(lake.manifests(profile), profile).load().schema == MANIFEST
+        assert ManifestStore.in_lake(lake, profile).load().schema == MANIFEST
     assert not list(lake.root.rglob("*.part"))
     # Thanksgiving is not a session
     assert len(BarsStore(lake).covered("AVLO")) == 5
 
 
 def test_core_is_part_of_plus_and_plus_of_premium_below_their_limits(platform: Platform) -> None:
-    rows = [ManifestStore(platform.lake.manifests(profile), profile).load().height for profile in PROFILES]
+    rows = [ManifestStore.in_lake(platform.lake, profile).load().height for profile in PROFILES]
     assert 0 < rows[0] <= rows[1] <= rows[2]
 
 
@@ -220,7 +220,7 @@ def test_each_partition_records_figures(platform: Platform) -> None:
 
 
 def test_tape_partitions_record_what_was_fetched(platform: Platform) -> None:
-    manifest = ManifestStore(platform.lake.manifests("core"), "core").load()
+    manifest = ManifestStore.in_lake(platform.lake, "core").load()
     for kind in ("trades", "quotes"):
         windows = 0
         for wave in WAVES:
@@ -253,7 +253,7 @@ def test_master_is_checked_and_described(platform: Platform) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_manifest_shows_its_funnel(platform: Platform, profile: str) -> None:
     (metadata,) = metadata_of(platform.stages["tables"], profile, "manifest").values()
-    sidecar = ManifestStore(platform.lake.manifests(profile), profile).sidecar()
+    sidecar = ManifestStore.in_lake(platform.lake, profile).sidecar()
     assert metadata["manifest_id"].value == sidecar["manifest_id"]
     assert metadata["sha256"].value == sidecar["sha256"]
     assert metadata["dagster/row_count"].value == sidecar["rows"]
@@ -265,7 +265,7 @@ def test_a_manifest_shows_its_funnel(platform: Platform, profile: str) -> None:
 def test_the_ledger_certifies_every_event(platform: Platform) -> None:
     (metadata,) = metadata_of(platform.stages["ledger"], "core", "capture_ledger").values()
     ledger = pl.read_parquet(platform.lake.ledger("core"))
-    store = ManifestStore(platform.lake.manifests("core"), "core")
+    store = ManifestStore.in_lake(platform.lake, "core")
     assert ledger["event_id"].to_list() == store.load()["event_id"].to_list()
     assert set(ledger["state"]) == {"complete"}
     assert metadata["state/complete"].value == ledger.height
@@ -473,7 +473,7 @@ def test_only_the_symbol_that_the_vendor_rejects_fails(fresh: Platform) -> None:
 
 def test_a_rejected_tape_request_fails_its_partition_only(planned: Platform) -> None:
     fresh = planned
-    manifest = ManifestStore(fresh.lake.manifests("premium"), "premium").load().filter(session="RTH")
+    manifest = ManifestStore.in_lake(fresh.lake, "premium").load().filter(session="RTH")
     victim, *others = manifest["symbol"].unique(maintain_order=True).to_list()
     assert others, "two symbols at least, or this test shows nothing"
     by_path(fresh, f"quotes/{victim}")
@@ -506,7 +506,7 @@ WHOLE_RTH = {"first": tape_key("AVLO", "RTH"), "last": tape_key("DRFT", "RTH")}
 
 
 def test_a_trial_captures_the_best_events_and_records_what_it_leaves_out(planned: Platform) -> None:
-    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load()
+    manifest = ManifestStore.in_lake(planned.lake, "premium").load()
     best = manifest.filter(pl.col("session") == "RTH").unique("symbol", keep="first", maintain_order=True)
     trial = {"one_per_symbol": True}
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, config={"premium__tape_trades": trial})
@@ -533,7 +533,7 @@ def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Pl
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH)
     assert planned.gate.requests == []
     figures = metadata_of(result, "premium", "tape_trades").values()
-    manifest = ManifestStore(planned.lake.manifests("premium"), "premium").load().filter(pl.col("session") == "RTH")
+    manifest = ManifestStore.in_lake(planned.lake, "premium").load().filter(pl.col("session") == "RTH")
     assert (
         sum(metadata["stale_windows"].value for metadata in figures if "stale_windows" in metadata) == manifest.height
     )
@@ -590,7 +590,7 @@ def test_no_tape_is_fetched_that_does_not_fit_on_the_disk(planned: Platform) -> 
 
 
 def test_an_edited_manifest_is_not_captured(planned: Platform) -> None:
-    store = ManifestStore(planned.lake.manifests("premium"), "premium")
+    store = ManifestStore.in_lake(planned.lake, "premium")
     path = store.folder / f"{store.sidecar()['manifest_id']}.parquet"
     pl.read_parquet(path).with_columns(window_after_min=pl.lit(500, pl.Int64)).write_parquet(path)
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
@@ -647,7 +647,7 @@ def test_tape_without_a_manifest_names_the_remedy(fresh: Platform) -> None:
 def test_a_master_without_events_is_an_empty_table(fresh: Platform) -> None:
     fresh.run("master_events", ["core", "manifest"])
     assert pl.read_parquet(fresh.lake.master).is_empty()
-    assert ManifestStore(fresh.lake.manifests("core"), "core").load().is_empty()
+    assert ManifestStore.in_lake(fresh.lake, "core").load().is_empty()
     fresh.run(["core", "capture_ledger"])
     assert pl.read_parquet(fresh.lake.ledger("core")).is_empty()
 

@@ -139,7 +139,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
     # the sheet of the next manifest has no labels yet
     one = Selection(manifest_of(event("2025-11-05 10:10", event_id="another")), [], {})
     later = datetime(2025, 12, 4, tzinfo=UTC)
-    manifests = ManifestStore(home.lake.manifests("core"), "core")
+    manifests = ManifestStore.in_lake(home.lake, "core")
     manifests.freeze(one, config_hash="1" * 16, master_sha256="1" * 64, now=later)
     make_sheet(home.lake)
     assert line().startswith(f"  review of {MANIFEST_ID}: precision 100.0 %")

@@ -142,7 +142,7 @@ def test_tape_and_ledger_are_stale_after_changes_that_decide_them(made: Platform
     # selected again by other rules, with the same rows: the tape is unchanged
     made.overrides["profiles"] = {"premium": {"max_events": 49_999}}
     assert stale(made, "premium") == {"premium/manifest": f"premium/manifest {NEW_CODE}"}
-    store = ManifestStore(made.lake.manifests("premium"), "premium")
+    store = ManifestStore.in_lake(made.lake, "premium")
     before = store.sidecar()
     made.run(["premium", "manifest"])
     assert store.sidecar()["manifest_id"] != before["manifest_id"]

@@ -50,7 +50,7 @@ def with_manifest(platform: Platform) -> Platform:
 
 
 def manifest(platform: Platform) -> pl.DataFrame:
-    return ManifestStore(platform.lake.manifests(PROFILE), PROFILE).load()
+    return ManifestStore.in_lake(platform.lake, PROFILE).load()
 
 
 def ledger(platform: Platform) -> pl.DataFrame:

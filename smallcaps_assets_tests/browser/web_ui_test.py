@@ -33,7 +33,7 @@ def premarket(desk: Desk) -> list[str]:
     symbols = ui.symbols()
     ui.run(["minute_bars", "event_shards", "master_events"], symbols[0], symbols[len(symbols) // 2])
     ui.run(["minute_bars", "event_shards", "master_events", "core/manifest"], symbols[0], symbols[-1])
-    manifest = ManifestStore(ui.lake.manifests("core"), "core").load()
+    manifest = ManifestStore.in_lake(ui.lake, "core").load()
     return manifest.filter(pl.col("session") == "PM")["symbol"].unique().sort().to_list()
 
 

@@ -100,7 +100,7 @@ def first_session() -> date:
 
 def labels(lake: Lake) -> str:
     """The export of core's review sheet with every event labeled good."""
-    manifest_id = str(ManifestStore(lake.manifests("core"), "core").current_id())
+    manifest_id = str(ManifestStore.in_lake(lake, "core").current_id())
     sheet = ReviewStore(lake, "core").sheet(manifest_id)
     label = {"mark": "good", "at": "2025-12-03T09:00:00.000Z"}
     document = {
@@ -117,7 +117,7 @@ def labels(lake: Lake) -> str:
 
 def write_old_tape(shell: Shell) -> None:
     """Trades and quotes around the events of core's manifest that have the short window, as files of a user."""
-    manifest = ManifestStore(Lake(shell.folder / "lake").manifests("core"), "core").load()
+    manifest = ManifestStore.in_lake(Lake(shell.folder / "lake"), "core").load()
     chosen = manifest.filter(~pl.col("extended"))
     assert chosen.height
     for row in chosen.to_dicts():

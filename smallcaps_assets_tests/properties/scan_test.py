@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -31,6 +32,7 @@ TRADED = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, further=FURTHER, traded=TRADED)
 def test_scan_equals_the_readers_of_its_events(
@@ -45,7 +47,7 @@ def test_scan_equals_the_readers_of_its_events(
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(Path(folder))
         tape = TapeStore(lake, "core", default_settings().profiles["core"])
-        store = ManifestStore(lake.manifests("core"), "core")
+        store = ManifestStore.in_lake(lake, "core")
         store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=TEN)
         spans = [
             Span(symbol, "PM", TEN + 60 * start * SECOND, TEN + 60 * (start + length) * SECOND, ())

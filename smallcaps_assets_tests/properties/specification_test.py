@@ -135,6 +135,7 @@ def test_liquid_days_among_illiquid_ones_equal_the_specification(seed: int) -> N
     assert found.events["date"].n_unique() > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_lively_weeks_months_apart(seed: int) -> None:
     """The baseline of relative volume reaches over a gap of 19 sessions, and not over one of 99."""

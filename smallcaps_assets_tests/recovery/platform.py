@@ -115,12 +115,12 @@ class Platform:
             platform.ui.stop()
             platform.server.close()
 
-    def start(self) -> None:
-        """Start the web UI, as a service manager does after it ended, and wait until it answers."""
+    def start(self, port: int | None = None) -> None:
+        """Start the web UI, as a service manager does after it ended, on a free port, and wait until it answers."""
         if hasattr(self, "ui"):
             self.ui.process.wait(60)
         environment = {HOME_VARIABLE: str(self.home), "MASSIVE_API_KEY": "a-key-of-tests"}
-        self.ui = WebUI(self.lake, home=self.home, environment=environment)
+        self.ui = WebUI(self.lake, home=self.home, environment=environment, port=port)
         self.ui.wait_until_it_answers()
 
     def wait_until_ended(self, service: str) -> None:

@@ -25,7 +25,7 @@ class Spool:
 
     def scan(self) -> pl.LazyFrame:
         """All rows, in the order they came."""
-        return pl.scan_parquet(self._parts, hive_partitioning=False)
+        return pl.scan_parquet(self._parts, hive_partitioning=False, glob=False)
 
     def publish(self, path: Path) -> None:
         """Publish all rows as one file.

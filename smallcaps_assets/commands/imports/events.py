@@ -77,7 +77,7 @@ def run(arguments: Namespace) -> int:
     files = parquet_files(arguments.path, [out, quarantine], _log if arguments.json else print)
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "events")
-    require_writable(out.parent)
+    require_writable(lake.root if arguments.out is None else out.parent)
     done = EventsImport(
         bars=BarsStore(lake),
         params=settings.detection,

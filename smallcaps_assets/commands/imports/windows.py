@@ -98,7 +98,7 @@ def run(arguments: Namespace) -> int:
             "quotes.parquet, or ID_trades.parquet and ID_quotes.parquet."
         )
     require_real(UniverseStore(lake), settings.source, "windows")
-    store = ManifestStore(lake.manifests(profile), profile)
+    store = ManifestStore.in_lake(lake, profile)
     if store.current_id() is None:
         raise InputError(
             f"{store.folder}: no manifest of profile {profile} yet, so the windows of its events are unknown. Where "
@@ -123,7 +123,8 @@ def run(arguments: Namespace) -> int:
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
     if done.rejected.height or aside.is_file():
-        publish_changed(aside, still_rejected_files(_rejected_before(aside), done.rejected, files, ledger))
+        rejected = still_rejected_files(_rejected_before(aside), done.rejected, files, ledger)
+        publish_changed(aside, rejected, below=lake.root)
     recorded = _record_partitions(settings, work, done, ledger)
     if arguments.json:
         print(json.dumps(_document(done, ledger, recorded)))
@@ -158,7 +159,7 @@ def _covered(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:
         )
     columns = {name: MANIFEST[name] for name in ("event_id", "window_before_min", "window_after_min")}
     try:
-        scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False).cast(
+        scanned = pl.scan_parquet(arguments.manifest, hive_partitioning=False, glob=False).cast(
             {name: pl.Int64 for name in columns if name != "event_id"}
         )
         covered = match_columns(scanned, columns, str(arguments.manifest)).collect()
@@ -196,14 +197,16 @@ def _rejected_before(aside: Path) -> pl.DataFrame:
     if not aside.is_file():
         return REJECTED_FILES.to_frame()
     with disk_errors("read", aside):
-        return match_columns(pl.scan_parquet(aside, hive_partitioning=False), REJECTED_FILES, str(aside)).collect()
+        return match_columns(
+            pl.scan_parquet(aside, hive_partitioning=False, glob=False), REJECTED_FILES, str(aside)
+        ).collect()
 
 
 def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
     """Bring the ledger up to date."""
     ledger = build_ledger(manifest, tape, manifest_id)
     require_whole_ledger(ledger, manifest)
-    publish_changed(lake.ledger(profile), ledger)
+    publish_changed(lake.ledger(profile), ledger, below=lake.root)
     return ledger
 
 

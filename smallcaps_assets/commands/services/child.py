@@ -1,9 +1,10 @@
 """Run a module such as `dagster._daemon` as a service that ends with the process that started it.
 
-    python -m smallcaps_assets.commands.services.child MODULE ARGUMENTS...
+    python -m smallcaps_assets.commands.services.child PARENT MODULE ARGUMENTS...
 
 The parent keeps our stdin open. When it closes it, or ends in whatever way, the service is interrupted. That works the
-same on every system and leaves nothing behind when the parent is killed.
+same on every system and leaves nothing behind when the parent is killed. PARENT is its `process_identity`, by which
+others find out whether the service is ending.
 """
 
 import _thread
@@ -24,7 +25,7 @@ def run_service() -> None:
     # a shell that starts its commands in the background makes them ignore SIGINT, and children inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
     Thread(target=_end_with_parent, daemon=True).start()
-    del sys.argv[0]
+    del sys.argv[:2]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import psutil
 
-from smallcaps_assets.commands.services.child import ENDS_WITHIN_S
+from smallcaps_assets.commands.services import child
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.lake.publish import publish_text
-from smallcaps_assets.runtime.processes import is_running, kill, wait_until_gone
+from smallcaps_assets.runtime.processes import is_running, kill, process_identity, wait_until_gone
 from smallcaps_assets.settings.settings import home
 
 Address = str | tuple[str, int]
@@ -50,7 +50,7 @@ class Services:
             ServiceEnded: a service has ended, or this one does not answer.
         """
         self._processes[name] = subprocess.Popen(  # noqa: S603 -- this interpreter and checked flags
-            [sys.executable, "-m", "smallcaps_assets.commands.services.child", *command],
+            [sys.executable, "-m", child.__name__, process_identity(), *command],
             cwd=home(),
             stdin=subprocess.PIPE,
             # in a separate process group: Ctrl-C reaches this process only, which then ends the others
@@ -119,7 +119,7 @@ class Services:
         kill(wait_until_gone(family, _RUNS_END_WITHIN_S))
         for service in self._processes.values():
             try:
-                service.wait(2 * ENDS_WITHIN_S)
+                service.wait(2 * child.ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
                 service.kill()
                 service.wait()

@@ -8,17 +8,15 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.commands.services.processes import processes_of_state
+from smallcaps_assets.commands.services.processes import LAKE_FILE, processes_of_state
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.locks import exclusive_lock
-from smallcaps_assets.lake.publish import publish_text
+from smallcaps_assets.lake.publish import publish_text, require_writable
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 DEFAULT_LAKE: Final = "lake"
-# names the lake of a state, in its folder
-LAKE_FILE: Final = "lake.txt"
 # names it in the storage as well, which may be a database that other lakes could use by mistake
 LAKE_KEY: Final = "smallcaps/lake"
 # a lake on a disk that is not mounted now may be back later
@@ -44,6 +42,7 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     folder, lake = state_folder(settings), lake_path(settings)
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
     config = instance_config(home() / "dagster.yaml", folder, override)
+    require_writable(folder)
     # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)
@@ -53,6 +52,22 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
         if override is not None:  # else the state is in a folder of this lake
             _require_same_lake(instance, lake)
     return instance
+
+
+def outdated_schemas(instance: dg.DagsterInstance) -> list[str]:
+    """The parts of a state whose tables are not those of the installed Dagster, each with both schema versions."""
+    storages = {
+        "runs": instance.run_storage,
+        "event log": instance.event_log_storage,
+        "schedules": instance.schedule_storage,
+    }
+    # a storage without versions, such as one in memory, has none
+    versions = {name: storage.alembic_version() for name, storage in storages.items() if storage}
+    return [
+        f"{name} {version[0]} instead of {version[1]}"
+        for name, version in versions.items()
+        if version and version[0] != version[1]
+    ]
 
 
 def state_folder(settings: Settings) -> Path:

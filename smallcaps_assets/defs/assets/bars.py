@@ -1,12 +1,12 @@
 """Asset `minute_bars`: the one-minute bars of every symbol."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
 from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import ContinueOnFailure, record_partitions
+from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.tables import BARS
@@ -39,24 +39,26 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         Fetches missing sessions only. Bad rows go to quarantine, each with its reason.
         """
         symbols = context.partition_keys
-        outcomes = _ingest(symbols, context.op_execution_context, settings, lake, market_data)
-        keys: dict[tuple[str, ...], str] = {(symbol,): symbol for symbol in symbols}
-        yield from record_partitions(context, outcomes, keys, continue_on_failure=config.go_on)
+        recorder = PartitionRecorder(context, {(symbol,): symbol for symbol in symbols})
+        step = context.op_execution_context
+        outcomes = _ingest(symbols, step, settings, lake, market_data, recorder.tick)
+        yield from recorder.run(outcomes, continue_on_failure=config.go_on)
 
     return [minute_bars]
 
 
-def _ingest(
+def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
     symbols: Sequence[str],
     step: dg.OpExecutionContext,
     settings: SettingsResource,
     lake: LakeResource,
     market_data: MarketDataResource,
+    tick: Callable[[], None],
 ) -> Iterator[Outcome]:
-    """Fetch the sessions that are expected of `symbols` and missing."""
+    """Fetch the sessions that are expected of `symbols` and missing; `tick` is called at least once a second."""
     loaded = settings.load()
     expected = completed_sessions(loaded.history, loaded.sessions, settings.now())
     followed = lake.universe().followed()
     client = market_data.client(lake, step.instance)
     threads, log = loaded.fetch_threads, step.log.info
-    yield from ingest_bars(symbols, expected, client, lake.bars(), threads, followed=followed, log=log)
+    yield from ingest_bars(symbols, expected, client, lake.bars(), threads, followed=followed, log=log, tick=tick)

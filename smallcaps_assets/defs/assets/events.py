@@ -13,7 +13,7 @@ from smallcaps_assets.defs.metadata import (
     score_quantiles,
 )
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import ContinueOnFailure, record_partitions
+from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS, SHARD
@@ -41,10 +41,10 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         Detects in sessions that are new, have changed, or were last detected with other settings.
         """
         loaded, symbols = settings.load(), context.partition_keys
-        outcomes = add_versions(lake.detector(loaded).run(symbols), lake.shards().version)
+        recorder = PartitionRecorder(context, {(symbol,): symbol for symbol in symbols})
+        outcomes = add_versions(lake.detector(loaded).run(symbols, recorder.tick), lake.shards().version)
         outcomes = with_progress(outcomes, len(symbols), "symbols detected", context.log.info)
-        keys: dict[tuple[str, ...], str] = {(symbol,): symbol for symbol in symbols}
-        yield from record_partitions(context, outcomes, keys, continue_on_failure=config.go_on)
+        yield from recorder.run(outcomes, continue_on_failure=config.go_on)
 
     return [event_shards, master_events]
 

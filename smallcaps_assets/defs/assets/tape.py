@@ -3,7 +3,7 @@
 The jobs that capture wave after wave (`defs/jobs.py`) fetch with the same `TapeStep` and make the same tables.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -13,7 +13,7 @@ from pydantic import Field
 from smallcaps_assets.defs.asset_checks import capture_checks, capture_specs
 from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, table
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
-from smallcaps_assets.defs.recording import record_partitions
+from smallcaps_assets.defs.recording import PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
@@ -53,13 +53,14 @@ class TapeConfig(dg.Config):
 
 @dataclass(frozen=True)
 class TapeStep:
-    """A step that fetches tape of one profile."""
+    """A step that fetches tape of one profile; `tick` is called at least once a second."""
 
     profile: Profile
     context: dg.OpExecutionContext
     settings: SettingsResource
     lake: LakeResource
     market_data: MarketDataResource
+    tick: Callable[[], None] = lambda: None
 
     def outcomes(
         self, kind: TapeKind, pairs: Sequence[Pair], config: TapeConfig, allowance: Allowance | None = None
@@ -85,6 +86,7 @@ class TapeStep:
             threads=loaded.fetch_threads,
             config_hash=sidecar["config_hash"],
             log=log.info,
+            tick=self.tick,
         )
         left_out = manifest.height - chosen.height
         yield from capture.run(chosen, pairs, left_out=left_out, allowance=allowance, backlog=plan.backlogs[kind])
@@ -120,9 +122,9 @@ def _tape(profile: Profile, kind: TapeKind, settings: Settings) -> dg.AssetsDefi
         market_data: MarketDataResource,
     ) -> Iterator[dg.MaterializeResult[None]]:
         pairs = tape_pairs(context.partition_keys)
-        step = TapeStep(profile, context.op_execution_context, settings, lake, market_data)
-        keys: dict[tuple[str, ...], str] = {pair: tape_key(*pair) for pair in pairs}
-        yield from record_partitions(context, step.outcomes(kind, pairs, config), keys)
+        recorder = PartitionRecorder(context, {pair: tape_key(*pair) for pair in pairs})
+        step = TapeStep(profile, context.op_execution_context, settings, lake, market_data, recorder.tick)
+        yield from recorder.run(step.outcomes(kind, pairs, config))
 
     return tape
 

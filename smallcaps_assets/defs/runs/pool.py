@@ -49,6 +49,12 @@ def settle_limit(instance: dg.DagsterInstance) -> None:
         storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
 
 
+def slots_are_taken(instance: dg.DagsterInstance) -> bool:
+    """Whether runs or commands hold every slot of the pool, so that a command would have to wait for one."""
+    found = instance.event_log_storage.get_concurrency_info(VENDOR_POOL)
+    return found.active_slot_count >= vendor_slots(instance)
+
+
 @contextmanager
 def vendor_slot(instance: dg.DagsterInstance, log: Callable[[str], None]) -> Iterator[None]:
     """Hold a slot of the pool while a command sends vendor requests, so that it and runs keep the rate limit together.

@@ -149,17 +149,53 @@ def _share_pct(ledger: pl.DataFrame, session: str) -> float:
 def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
     """GO if every figure meets its target, and otherwise the reasons, one line per figure that misses it.
 
-    If the sessions are out of balance, the last line names the wave to repeat.
+    If the sessions are out of balance, the last line names the wave to repeat. A capture that has not begun has this as
+    its only reason: its figures say nothing yet.
     """
     broken = kpis.filter(~pl.col("holds"))
+    if ledger.height and not has_begun(ledger):
+        return False, [f"the capture has not begun: none of its {ledger.height:,} windows has been requested"]
     reasons = [
-        f"{row['wave']}: {row['figure']} is {'unknown' if row['value'] is None else format(row['value'], '.4g')}, "
-        f"target {row['target']}"
+        f"{row['wave']}: {row['figure']} is {_in_words(row['value'])}, target {row['target']}"
         for row in broken.to_dicts()
     ]
     if "session_drift_pp" in broken["figure"]:
         reasons.append(_wave_to_repeat(ledger))
     return broken.is_empty(), reasons
+
+
+def describe_verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
+    """The verdict in words: GO or NO-GO, then one line per figure that misses its target, with all waves that miss it.
+
+    The windows that are missing are named beside NO-GO, since figures may still reach their targets with them.
+    """
+    go, reasons = verdict(kpis, ledger)
+    if go:
+        return ["GO: every figure meets its target"]
+    if ledger.height and not has_begun(ledger):
+        return [f"NO-GO: {reasons[0]}"]
+    broken = kpis.filter(~pl.col("holds"))
+    lines = [_missed_line(str(figure), rows) for (figure,), rows in broken.group_by("figure", maintain_order=True)]
+    missed, judged = broken["figure"].n_unique(), kpis.filter(pl.col("target").is_not_null())["figure"].n_unique()
+    missing = ledger.filter(state="missing").height
+    of_missing = f"; {missing:,} of {ledger.height:,} windows are missing" if missing else ""
+    head = f"NO-GO: {missed} of {judged} figures miss their targets{of_missing}"
+    return [head, *lines, *reasons[broken.height :]]
+
+
+def has_begun(ledger: pl.DataFrame) -> bool:
+    """Whether any window has trades or quotes, or was requested without success."""
+    touched = (pl.col("state") != "missing") | pl.col("trades_rows").is_not_null() | pl.col("quotes_rows").is_not_null()
+    return bool(ledger.select(touched.any()).item())
+
+
+def _missed_line(figure: str, rows: pl.DataFrame) -> str:
+    values = ", ".join(f"{wave} {_in_words(value)}" for wave, value in rows.select("wave", "value").iter_rows())
+    return f"{figure}: {values}; target {', '.join(rows['target'].unique(maintain_order=True))}"
+
+
+def _in_words(value: float | None) -> str:
+    return "unknown" if value is None else format(value, ".4g")
 
 
 def _wave_to_repeat(ledger: pl.DataFrame) -> str:

@@ -32,7 +32,7 @@ def read_minutes(lake: Lake, minutes: pl.DataFrame, columns: Collection[str]) ->
     first, last = wanted.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
     with disk_errors("read", folder):
         return (
-            match_columns(pl.scan_parquet(files, hive_partitioning=False), schema, f"bars in {folder}")
+            match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), schema, f"bars in {folder}")
             .filter(pl.col("timestamp").is_between(first, last))
             .join(wanted.lazy(), on=["symbol", "timestamp"], how="semi")
             .collect(engine="streaming")

@@ -28,6 +28,7 @@ def scan_pieces(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
     rows = pl.scan_parquet(
         where["path"].unique().sort().to_list(),
         hive_partitioning=False,
+        glob=False,
         include_file_paths="path",
         schema=schema,
         extra_columns="ignore",

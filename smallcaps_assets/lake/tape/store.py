@@ -246,7 +246,7 @@ class TapeStore:
             LakeError: the manifest cannot be read.
         """
         wanted = pl.Series("event_id", list(events), dtype=pl.String).unique(maintain_order=True).to_frame()
-        manifest = ManifestStore(self.lake.manifests(self.profile), self.profile).load()
+        manifest = ManifestStore.in_lake(self.lake, self.profile).load()
         unknown = wanted.join(manifest, on="event_id", how="anti")["event_id"]
         if unknown.len():
             raise InputError(f"not in the current manifest of profile {self.profile}: {_names(unknown)}.")

@@ -42,7 +42,7 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     with disk_errors("read", path):
         try:
             ledger = match_columns(
-                pl.scan_parquet(path, hive_partitioning=False), LEDGER, str(path), LEDGER_ADDED
+                pl.scan_parquet(path, hive_partitioning=False, glob=False), LEDGER, str(path), LEDGER_ADDED
             ).collect()
         except InputError as error:
             raise InputError(f"{error} {remedy}") from error
@@ -68,7 +68,9 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
         if len(named) > 1 or not older.is_file():
             return found
         with disk_errors("read", older):
-            manifest = match_columns(pl.scan_parquet(older, hive_partitioning=False), MANIFEST, str(older)).collect()
+            manifest = match_columns(
+                pl.scan_parquet(older, hive_partitioning=False, glob=False), MANIFEST, str(older)
+            ).collect()
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])
     twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()

@@ -102,7 +102,7 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
     lake, profile = tape.lake, tape.profile
     ledger = read_ledger(lake, profile)
     name = _relative(lake, lake.ledger(profile))
-    findings = compare_with_manifest(ledger, ManifestStore(lake.manifests(profile), profile), name)
+    findings = compare_with_manifest(ledger, ManifestStore.in_lake(lake, profile), name)
     ledger = ledger.unique("event_id", keep="first", maintain_order=True)
     certified, contradictions = list_certified_files(ledger, name)
     known = set(certified["file"])
@@ -185,7 +185,7 @@ def _contents(
     ]
     # a file of the other kind agrees with its own footer, but not with its place
     recorded = recorded_schema(kind, footer if footer.get("kind", kind) == kind else tape.resolution(kind))
-    lazy = pl.scan_parquet(path, hive_partitioning=False)
+    lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
     columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
     if list(columns.items()) != list(recorded.items()):
         return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
@@ -228,7 +228,7 @@ def _is_later(footer: Mapping[str, Any], certified_at: datetime | None) -> bool:
 def _read(lake: Lake, file: str) -> _Checked:
     """Check a file without a certificate: it must be readable, nothing more is known."""
     try:
-        pl.read_parquet(lake.root / file, hive_partitioning=False)
+        pl.read_parquet(lake.root / file, hive_partitioning=False, glob=False)
     except _UNREADABLE as error:
         return _Checked(file, [Discrepancy(file, "cannot be read", "a parquet file", _first_line(error))])
     return _Checked(file)

@@ -51,13 +51,15 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     *,
     followed: Mapping[str, date] | None = None,
     log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
+    tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Fetch the missing sessions of `due` for each of `symbols`; yields one outcome per symbol, in order of completion.
 
     `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. A
     symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
     the others. A bad answer is asked for again in parts: sessions whose own answer is bad, or has bars of another
-    length than a minute, are reported and stay missing. `log` receives lines of progress and of what was rejected.
+    length than a minute, are reported and stay missing. `log` receives lines of progress and of what was rejected;
+    `tick` is called at least once a second.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -73,7 +75,12 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         return _Ingest(symbol, stoppable, store, plan, log).run([day for day in due if day <= last])
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
-    for outcome in in_threads(ingest, symbols, threads, tick=progress.tick, stop=stop):
+
+    def every_second() -> None:
+        progress.tick()
+        tick()
+
+    for outcome in in_threads(ingest, symbols, threads, tick=every_second, stop=stop):
         retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
         progress.add(failed=bool(outcome.problems), retries=retries, throttled=throttled)
         yield outcome

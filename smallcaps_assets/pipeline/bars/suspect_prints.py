@@ -35,7 +35,9 @@ def list_prints(prints: Sequence[pl.DataFrame], lake: Lake) -> pl.DataFrame:
         return with_events(found, schema.to_frame())
     symbols = found["symbol"].unique().implode()
     with disk_errors("read", lake.master):
-        events = match_columns(pl.scan_parquet(lake.master, hive_partitioning=False), schema, str(lake.master))
+        events = match_columns(
+            pl.scan_parquet(lake.master, hive_partitioning=False, glob=False), schema, str(lake.master)
+        )
         return with_events(found, events.filter(pl.col("symbol").is_in(symbols)).collect())
 
 

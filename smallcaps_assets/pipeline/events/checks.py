@@ -50,7 +50,7 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
     path = detector.shards.lake.master
     if not path.is_file():
         raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
-    master = match_columns(pl.scan_parquet(path, hive_partitioning=False), EVENTS, str(path))
+    master = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), EVENTS, str(path))
     params, survey = settings.checks.master, cache(detector.survey)
     return {
         "unique_events": lambda: master_checks.unique_events(master),

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -67,13 +67,14 @@ class Detector:
     reference: pl.DataFrame
     test_symbols: ExchangeTestSymbols = NO_TEST_SYMBOLS
 
-    def run(self, symbols: Sequence[str]) -> Iterator[Outcome]:
+    def run(self, symbols: Sequence[str], tick: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
         """Bring the shards of `symbols` up to date; one outcome per symbol, in order of completion.
 
         Symbols with little to detect are detected together, which takes no more time than one symbol. A symbol whose
-        files cannot be read or written is reported with the cause; the others continue.
+        files cannot be read or written is reported with the cause; the others continue. `tick` is called at least once
+        a second.
         """
-        for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS):
+        for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS, tick=tick):
             yield from outcomes
 
     def survey(self) -> pl.DataFrame:

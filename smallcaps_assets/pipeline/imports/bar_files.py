@@ -182,7 +182,11 @@ class BarReader:
     def _symbol_of_name(self, file: Path) -> str | None:
         """The symbol that a file name is; None where a column holds symbols."""
         suffix = suffix_of(file)
-        names = list(pl.read_parquet_schema(file)) if suffix == ".parquet" else next(iter(first_lines(file)), [])
+        names = (
+            list(pl.scan_parquet(file, hive_partitioning=False, glob=False).collect_schema())
+            if suffix == ".parquet"
+            else next(iter(first_lines(file)), [])
+        )
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None

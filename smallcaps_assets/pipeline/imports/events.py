@@ -131,15 +131,17 @@ class EventsImport:
             more = [f"and {len(problems) - _MOST_NAMES:,} more files"] if len(problems) > _MOST_NAMES else []
             causes = "; ".join([*problems[:_MOST_NAMES], *more, *reasons]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
-        if out == self.bars.lake.imported_events:
-            record_import(self.bars.lake, "events")
+        lake = self.bars.lake
+        below = lake.root if out == lake.imported_events else None
+        if below:
+            record_import(lake, "events")
         provenance = {"what": EVENTS_PROVENANCE}
-        written = [publish_changed(out, imported.events, provenance)]
+        written = [publish_changed(out, imported.events, provenance, below=below)]
         rejected_before = _published(quarantine, REJECTED)
         pieces = [imported.rejected] if self.replace else [imported.rejected, rejected_before]
         rejected = still_rejected(pl.concat(pieces), imported.events)
         if rejected.height or quarantine.is_file():
-            written.append(publish_changed(quarantine, rejected, provenance))
+            written.append(publish_changed(quarantine, rejected, provenance, below=below))
         figures = {
             "events_left_out": before.height if self.replace else 0,
             "in_quarantine": rejected.height,
@@ -312,7 +314,7 @@ def _scanned(file: Path) -> pl.LazyFrame:
             "is no parquet file, and events are read from parquet only. Convert it: "
             'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
         )
-    frame, symbol = pl.scan_parquet(file, hive_partitioning=False), symbol_of_path(file)
+    frame, symbol = pl.scan_parquet(file, hive_partitioning=False, glob=False), symbol_of_path(file)
     if symbol is None:
         return frame
     if frame.collect_schema().get("symbol", pl.Null()) == pl.Null():
@@ -337,7 +339,7 @@ def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
     if not path.is_file():
         return schema.to_frame()
     with disk_errors("read", path):
-        return match_columns(pl.scan_parquet(path, hive_partitioning=False), schema, str(path)).collect()
+        return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path)).collect()
 
 
 def _require_replaceable(out: Path) -> None:

@@ -63,7 +63,7 @@ class SymbolPartitions:
 
     def _scan(self, numbers: Sequence[int]) -> pl.LazyFrame:
         paths = [path for number in numbers if (path := self._folder / f"{number}.parquet").exists()]
-        return pl.scan_parquet(paths, hive_partitioning=False) if paths else self._schema.to_frame().lazy()
+        return pl.scan_parquet(paths, hive_partitioning=False, glob=False) if paths else self._schema.to_frame().lazy()
 
 
 def count_symbols(bars: pl.LazyFrame) -> dict[str, int]:

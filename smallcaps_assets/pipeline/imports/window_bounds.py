@@ -135,6 +135,6 @@ def _in_new_york(moment: datetime) -> datetime:
 def _ends(path: Path, timezone: str | None) -> tuple[datetime, datetime] | None:
     """The first and last time of a file; None if it has none, or is rejected later for another reason."""
     try:
-        return tape_ends(pl.scan_parquet(path, hive_partitioning=False), timezone)
+        return tape_ends(pl.scan_parquet(path, hive_partitioning=False, glob=False), timezone)
     except (InputError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None

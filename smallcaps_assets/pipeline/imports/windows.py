@@ -247,7 +247,7 @@ class _Work:
         if symbol not in (None, window["symbol"]):
             raise InputError(f"is in the folder of {symbol}, but the event is of {window['symbol']}")
         try:
-            frame = pl.read_parquet(file.path, hive_partitioning=False)
+            frame = pl.read_parquet(file.path, hive_partitioning=False, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
         _require_symbol(frame, window["symbol"])

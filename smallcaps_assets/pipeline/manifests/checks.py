@@ -45,7 +45,7 @@ def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Setting
     params, ranking = settings.profiles[profile], settings.ranking
     config_hash = profile_hash(params, ranking)
     with disk_errors("read", path):
-        rows = match_columns(pl.scan_parquet(path, hive_partitioning=False), MANIFEST, str(path)).collect()
+        rows = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), MANIFEST, str(path)).collect()
 
     def grade(finding: Finding) -> Finding:
         return finding._replace(severe=sidecar["config_hash"] == config_hash)

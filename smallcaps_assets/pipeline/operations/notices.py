@@ -9,20 +9,23 @@ import requests
 from pydantic import SecretStr
 
 from smallcaps_assets.errors import NoticeError
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.publish import disk_errors, make_folders
 
 Notice = Mapping[str, str | None]
 
 
-def write_notice(path: Path, notice: Notice) -> None:
-    """Append a notice to a file, as one line of JSON.
+def write_notice(path: Path, notice: Notice, lake: Path) -> None:
+    """Append a notice to a file, as one line of JSON; the file's folder is created, but never the lake.
 
     Raises:
-        LakeError: the file cannot be written.
+        LakeError: the file cannot be written, or lies in a lake that does not exist.
     """
     line = json.dumps(notice, ensure_ascii=False) + "\n"
     with disk_errors("written", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_relative_to(lake):
+            make_folders(path.parent, below=lake)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(line)
 

@@ -53,7 +53,7 @@ class Review:
     def make(self) -> PublishedSheet:
         """Publish the sheet of the current manifest; deterministic for one manifest and settings."""
         params = self.settings.review
-        manifest, sidecar = ManifestStore(self.lake.manifests(self.profile), self.profile).current()
+        manifest, sidecar = ManifestStore.in_lake(self.lake, self.profile).current()
         events = draw_sample(manifest, params)
         sheet = Sheet(sidecar["manifest_id"], sample_id(sidecar["manifest_id"], events), events.select(*SAMPLED_EVENTS))
         charts = self._charts(events)

@@ -96,7 +96,7 @@ class Audit:
     def _windows(self) -> pl.DataFrame:
         """Windows of the events of the current manifest, with their timestamp; none if there is no manifest."""
         try:
-            manifest = ManifestStore(self.tape.lake.manifests(self.tape.profile), self.tape.profile).load()
+            manifest = ManifestStore.in_lake(self.tape.lake, self.tape.profile).load()
         except (InputError, LakeError):
             return pl.DataFrame(schema={"event_id": pl.String})
         return event_windows(manifest).with_columns(timestamp=manifest["timestamp"])
@@ -129,7 +129,7 @@ class _Work:
             fetched = download(published["symbol"], published["start"], published["end"])
             path = Path(published["path"])
             with disk_errors("read", path):
-                before = pl.read_parquet(path, hive_partitioning=False)
+                before = pl.read_parquet(path, hive_partitioning=False, glob=False)
         except (NotAuthenticated, NotEntitled):
             raise
         except (MarketDataError, LakeError) as error:

@@ -41,6 +41,7 @@ class Capture:
         config_hash: hash of the settings behind the manifest, for the certificates.
         log: receives progress lines.
         clock: returns the time, for the certificates.
+        tick: called at least once a second while spans are fetched.
     """
 
     kind: TapeKind
@@ -50,6 +51,7 @@ class Capture:
     config_hash: str
     log: Callable[[str], None]
     clock: Callable[[], datetime] = current_time
+    tick: Callable[[], None] = lambda: None
 
     def run(
         self,
@@ -152,6 +154,7 @@ class _Work:
         self.retried = {span: self.tape.fetched_at(self.kind, span) for span in spans_of(backlog.retried)}
         self.windows = windows
         self.contradicted = 0
+        self.tick = capture.tick
 
     def results(self) -> Iterator[SpanResult]:
         """Yield the result of each span as soon as it is known."""
@@ -170,11 +173,15 @@ class _Work:
                 self.allowance.admit(some),
                 self.threads,
                 width=self.width,
-                tick=self.progress.tick,
+                tick=self._tick,
                 stop=self.stop,
             ):
                 self.allowance.settle(result.requests)
                 yield self._count(result)
+
+    def _tick(self) -> None:
+        self.progress.tick()
+        self.tick()
 
     def _count(self, result: SpanResult) -> SpanResult:
         events = len(result.span.events_merged)

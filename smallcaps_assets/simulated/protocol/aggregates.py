@@ -46,17 +46,19 @@ class _Range:
 def aggregates_page(request: Request, market: Market, segments: list[str]) -> ReplyPage:
     """Bars of one symbol. `limit` counts base bars (minutes or days); a page never cuts a window in two."""
     symbol, multiplier, timespan, raw_from, raw_to = segments
-    asked = _range(symbol, multiplier, timespan, raw_from, raw_to)
+    requested = _range(symbol, multiplier, timespan, raw_from, raw_to)
     descending = request.choice("sort", "asc", "desc") == "desc"
     adjusted = request.flag("adjusted", default=True)
     limit = request.limit(_DEFAULT_LIMIT, _MAX_LIMIT)
-    base, beyond = _cut(_base_bars(market, asked, limit, descending=descending), asked, limit, descending=descending)
-    rows = _windows(base, asked, descending=descending)
+    base, beyond = _cut(
+        _base_bars(market, requested, limit, descending=descending), requested, limit, descending=descending
+    )
+    rows = _windows(base, requested, descending=descending)
     if adjusted:
         rows = split_adjusted(rows, market)
     next_url = None
     if beyond is not None:
-        path = asked.path(raw_from, beyond) if descending else asked.path(beyond, raw_to)
+        path = requested.path(raw_from, beyond) if descending else requested.path(beyond, raw_to)
         next_url = request.next_url(path)
     entries: Row = {
         "ticker": symbol,
@@ -150,14 +152,14 @@ def _range(symbol: str, multiplier: str, timespan: str, raw_from: str, raw_to: s
         raise Refusal(BAD_REQUEST, f"timespan '{timespan}' is not served here: use minute, hour or day")
     if not multiplier.isdecimal() or int(multiplier) < 1:
         raise Refusal(BAD_REQUEST, f"could not parse 'multiplier': '{multiplier}' is not a positive number")
-    asked = _Range(symbol, int(multiplier), timespan, _bound("from", raw_from), _bound("to", raw_to, is_end=True))
-    if asked.minutes is None and asked.multiplier != 1:
+    requested = _Range(symbol, int(multiplier), timespan, _bound("from", raw_from), _bound("to", raw_to, is_end=True))
+    if requested.minutes is None and requested.multiplier != 1:
         raise Refusal(BAD_REQUEST, f"multiplier {multiplier} of days is not served here: use 1")
-    if asked.minutes is not None and asked.minutes > _DAY_MINUTES:
-        raise Refusal(BAD_REQUEST, f"a window of {asked.minutes} minutes is longer than a day: use timespan day")
-    if asked.start_ns > asked.end_ns:
+    if requested.minutes is not None and requested.minutes > _DAY_MINUTES:
+        raise Refusal(BAD_REQUEST, f"a window of {requested.minutes} minutes is longer than a day: use timespan day")
+    if requested.start_ns > requested.end_ns:
         raise Refusal(BAD_REQUEST, "'to' must be greater than or equal to 'from'")
-    return asked
+    return requested
 
 
 def _bound(name: str, raw: str, *, is_end: bool = False) -> int:
@@ -168,17 +170,17 @@ def _bound(name: str, raw: str, *, is_end: bool = False) -> int:
     return midnight_ns(day + timedelta(days=1)) - 1 if is_end else midnight_ns(day)
 
 
-def _base_bars(market: Market, asked: _Range, limit: int, *, descending: bool) -> pl.DataFrame:
+def _base_bars(market: Market, requested: _Range, limit: int, *, descending: bool) -> pl.DataFrame:
     """More than `limit` base bars in the requested order, if available; whole days, so that no window is cut."""
-    day_bars = asked.minutes is None
+    day_bars = requested.minutes is None
     fetch = market.daily if day_bars else market.bars
-    days = market.days(asked.symbol, date_at_ns(asked.start_ns), date_at_ns(asked.end_ns))
+    days = market.days(requested.symbol, date_at_ns(requested.start_ns), date_at_ns(requested.end_ns))
     at_once = limit + 1 if day_bars else min(limit // _BARS_A_DAY + 1, _DAYS_AT_ONCE)
     found = [BARS.to_frame()]
     have = 0
     for first, last in _chunks(days, at_once, descending=descending):
         at = pl.col("timestamp").dt.epoch("ns")
-        rows = fetch(asked.symbol, first, last).filter(at.is_between(asked.start_ns, asked.end_ns))
+        rows = fetch(requested.symbol, first, last).filter(at.is_between(requested.start_ns, requested.end_ns))
         found.append(rows.reverse() if descending else rows)
         have += len(rows)
         if have > limit:
@@ -196,11 +198,11 @@ def _chunks(days: list[date], size: int, *, descending: bool) -> Iterator[tuple[
             yield days[start], days[min(start + size, len(days)) - 1]
 
 
-def _cut(base: pl.DataFrame, asked: _Range, limit: int, *, descending: bool) -> tuple[pl.DataFrame, int | None]:
+def _cut(base: pl.DataFrame, requested: _Range, limit: int, *, descending: bool) -> tuple[pl.DataFrame, int | None]:
     """The base bars of this page and the milliseconds at which the next one begins (or, descending, ends)."""
     if len(base) <= limit:
         return base, None
-    keyed = base.with_columns(_window_start(asked).alias("window"))
+    keyed = base.with_columns(_window_start(requested).alias("window"))
     edge = keyed["window"][limit]
     first = keyed["window"][0]
     if edge == first:
@@ -213,23 +215,23 @@ def _cut(base: pl.DataFrame, asked: _Range, limit: int, *, descending: bool) -> 
     return kept.drop("window"), beyond
 
 
-def _window_start(asked: _Range) -> pl.Expr:
+def _window_start(requested: _Range) -> pl.Expr:
     """The start of the window a base bar falls in; windows count from midnight in New York."""
-    if asked.minutes is None:
+    if requested.minutes is None:
         return pl.col("timestamp")
     local = pl.col("timestamp").dt.convert_time_zone("America/New_York")
     since = local.dt.hour().cast(pl.Int64) * 60 + local.dt.minute().cast(pl.Int64)
-    return (pl.col("timestamp").dt.truncate("1m") - pl.duration(minutes=since % asked.minutes)).alias("timestamp")
+    return (pl.col("timestamp").dt.truncate("1m") - pl.duration(minutes=since % requested.minutes)).alias("timestamp")
 
 
-def _windows(base: pl.DataFrame, asked: _Range, *, descending: bool) -> pl.DataFrame:
+def _windows(base: pl.DataFrame, requested: _Range, *, descending: bool) -> pl.DataFrame:
     """Base bars aggregated to windows; bars of one minute or one day are returned unchanged."""
-    if asked.minutes in (None, 1) or base.is_empty():
+    if requested.minutes in (None, 1) or base.is_empty():
         return base
     volume, vwap = pl.col("volume"), pl.col("vwap")
     joined = (
         base.sort("timestamp", maintain_order=True)
-        .with_columns(_window_start(asked).alias("timestamp"))
+        .with_columns(_window_start(requested).alias("timestamp"))
         .group_by("symbol", "timestamp", maintain_order=True)
         .agg(
             pl.col("open").first(),

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, timedelta
 from itertools import count
 from threading import Lock
@@ -26,6 +26,8 @@ from smallcaps_assets.simulated.protocol.rendering import quotes_json, trades_js
 from smallcaps_assets.simulated.protocol.status import condition_rows, market_status, upcoming
 from smallcaps_assets.simulated.protocol.ticks import ticks_page
 from smallcaps_assets.simulated.protocol.wire import (
+    FORBIDDEN,
+    NOT_ENTITLED,
     NOT_FOUND,
     SERVER_ERROR,
     TOO_MANY_REQUESTS,
@@ -46,6 +48,22 @@ _MINUTE: Final = timedelta(minutes=1)
 _TOO_MANY: Final = (
     "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
 )
+_RANGE: Final = "v2/aggs/ticker/*/range/*/*/*/*"
+_PREVIOUS: Final = "v2/aggs/ticker/*/prev"
+_OPEN_CLOSE: Final = "v1/open-close/*/*"
+_GROUPED: Final = "v2/aggs/grouped/locale/us/market/stocks/*"
+# What a plan may not include, and the routes of it.
+ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "minute_bars": (_RANGE, _PREVIOUS, _OPEN_CLOSE),
+    "daily_bars": (_GROUPED,),
+    "trades": ("v3/trades/*",),
+    "quotes": ("v3/quotes/*",),
+    "tickers": ("v3/reference/tickers",),
+    "ticker_details": ("v3/reference/tickers/*",),
+    "float": ("stocks/vX/float",),
+    "short_interest": ("stocks/v1/short-interest",),
+}
+
 Handler = Callable[[Request, list[str]], Reply]
 
 
@@ -58,15 +76,18 @@ class Exchange:
         requests_per_minute: requests accepted in any 60 seconds, None for no limit. Rejected ones do not count.
         retry_after: whether a 429 has a `Retry-After` header with the seconds to wait.
         clock: the current time, for the limit and for open-ended requests; give the market the same clock.
+        denied: names of ENDPOINTS that the plan behind the key does not include; they are answered with 403.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         market: Market,
         api_key: str | None = None,
         requests_per_minute: int | None = None,
         retry_after: bool = False,  # noqa: FBT001, FBT002 -- the signature that callers rely on
         clock: Callable[[], datetime] = utc_now,
+        *,
+        denied: Collection[str] = (),
     ) -> None:
         self._market = market
         self._api_key = api_key
@@ -76,6 +97,7 @@ class Exchange:
         self._accepted: deque[datetime] = deque()
         self._lock = Lock()
         self._numbers = count(1)
+        self._denied = {tuple(route.split("/")) for name in denied for route in ENDPOINTS[name]}
         self._routes = self._all_routes()
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
@@ -126,20 +148,18 @@ class Exchange:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         for pattern, handler in self._routes:
             if len(pattern) == len(parts) and all(one in ("*", part) for one, part in zip(pattern, parts, strict=True)):
+                if tuple(pattern) in self._denied:
+                    raise Refusal(FORBIDDEN, NOT_ENTITLED)
                 return handler, [part for one, part in zip(pattern, parts, strict=True) if one == "*"]
         raise Refusal(NOT_FOUND, "page not found")
 
     def _all_routes(self) -> list[tuple[list[str], Handler]]:
         market = self._market
         routes: dict[str, Handler] = {
-            "v2/aggs/ticker/*/range/*/*/*/*": _paged(lambda request, parts: aggregates_page(request, market, parts)),
-            "v2/aggs/grouped/locale/us/market/stocks/*": _paged(
-                lambda request, parts: grouped_page(request, market, parts[0])
-            ),
-            "v2/aggs/ticker/*/prev": _paged(lambda request, parts: previous_page(request, market, parts[0])),
-            "v1/open-close/*/*": lambda request, parts: json_reply(
-                request.id, open_close_body(request, market, *parts)
-            ),
+            _RANGE: _paged(lambda request, parts: aggregates_page(request, market, parts)),
+            _GROUPED: _paged(lambda request, parts: grouped_page(request, market, parts[0])),
+            _PREVIOUS: _paged(lambda request, parts: previous_page(request, market, parts[0])),
+            _OPEN_CLOSE: lambda request, parts: json_reply(request.id, open_close_body(request, market, *parts)),
             "v3/trades/*": _paged(
                 lambda request, parts: ticks_page(request, market, parts[0], market.trades, trades_json)
             ),

@@ -66,7 +66,7 @@ class FaultRequest:
         return cursor_url(self.origin, path or self.path, with_cursor(self.query), {**(more or {}), _FAULT: fault})
 
 
-def apply_page_fault(fault: str, reply: Reply, asked: FaultRequest, seed: int) -> Reply | None:
+def apply_page_fault(fault: str, reply: Reply, request: FaultRequest, seed: int) -> Reply | None:
     """The answer under one of PAGE_FAULTS; None where the fault does not apply.
 
     No fault applies to answers other than 200 and without `results`; only `no_results` applies where `results` is not a
@@ -89,13 +89,13 @@ def apply_page_fault(fault: str, reply: Reply, asked: FaultRequest, seed: int) -
     if not isinstance(rows, list):
         return None
     if fault == "loop":
-        changes = {"next_url": asked.marked_url("loop")}
+        changes = {"next_url": request.marked_url("loop")}
     elif fault == "endless":
-        changes = {"next_url": asked.marked_url("endless", more={_TURN: asked.turn + 1})}
+        changes = {"next_url": request.marked_url("endless", more={_TURN: request.turn + 1})}
     elif fault == "repeat" and rows:
-        changes = {"next_url": _back_url(rows, asked)}
-    elif fault == "republish" and asked.path.startswith(_TICKS):
-        changes = {"results": list(_later_rows(rows, f"{seed}|{asked.path}"))}
+        changes = {"next_url": _back_url(rows, request)}
+    elif fault == "republish" and request.path.startswith(_TICKS):
+        changes = {"results": list(_later_rows(rows, f"{seed}|{request.path}"))}
     changed = {**page, **changes}
     return None if changed == page else _rewrite(reply, changed)
 
@@ -109,21 +109,21 @@ def _rewrite(reply: Reply, page: _Row) -> Reply:
     return replace(reply, headers=headers, body=json.dumps(page, separators=(",", ":")).encode())
 
 
-def _back_url(rows: list[_Row], asked: FaultRequest) -> str:
+def _back_url(rows: list[_Row], request: FaultRequest) -> str:
     """The URL of a page that repeats the last rows, or the whole page."""
-    if len(rows) > _REPEATED and asked.path.startswith(_TICKS) and "sequence_number" in rows[-_REPEATED - 1]:
-        return asked.marked_url("repeat", more=_place_of(rows[:-_REPEATED], asked))
-    segments = asked.path.split("/")
-    if len(rows) > _REPEATED and _RANGE.fullmatch(asked.path) and with_cursor(asked.query).get("sort") != "desc":
+    if len(rows) > _REPEATED and request.path.startswith(_TICKS) and "sequence_number" in rows[-_REPEATED - 1]:
+        return request.marked_url("repeat", more=_place_of(rows[:-_REPEATED], request))
+    segments = request.path.split("/")
+    if len(rows) > _REPEATED and _RANGE.fullmatch(request.path) and with_cursor(request.query).get("sort") != "desc":
         segments[-2] = str(rows[-_REPEATED]["t"])
-    return asked.marked_url("repeat", "/".join(segments))
+    return request.marked_url("repeat", "/".join(segments))
 
 
-def _place_of(given: list[_Row], asked: FaultRequest) -> dict[str, str | int]:
+def _place_of(given: list[_Row], request: FaultRequest) -> dict[str, str | int]:
     """The exchange's cursor after the last of the rows given; rows may have equal sort keys."""
     at, sequence = key = _key(given[-1])
     count = sum(_key(row) == key for row in given)
-    before = with_cursor(asked.query)
+    before = with_cursor(request.query)
     if (before.get("as"), before.get("ap")) == (str(at), str(sequence)):
         count += int(before.get("an", "0"))
     return {"as": at, "ap": sequence, "an": count}

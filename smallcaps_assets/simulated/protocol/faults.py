@@ -12,6 +12,8 @@ from typing import Final, Literal, TypeGuard, cast, get_args
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS, FaultRequest, apply_page_fault
 from smallcaps_assets.simulated.protocol.wire import (
+    FORBIDDEN,
+    NOT_ENTITLED,
     OK,
     SERVER_ERROR,
     TOO_MANY_REQUESTS,
@@ -20,7 +22,6 @@ from smallcaps_assets.simulated.protocol.wire import (
     Refusal,
     Reply,
     common_headers,
-    json_reply,
     refusal_reply,
 )
 
@@ -45,13 +46,11 @@ FaultKind = Literal[
 FAULT_KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 SECONDS: Final[Mapping[str, float]] = {"429_retry_after": 1.0, "drip": 10.0, "latency": 0.04}
 
-_FORBIDDEN: Final = 403
 _BAD_GATEWAY: Final = 502
 _UNAVAILABLE: Final = 503
 _TOO_MANY: Final = (
     "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
 )
-_NOT_ENTITLED: Final = "You are not entitled to this data. Please upgrade your plan at https://massive.com/pricing"
 _HTML: Final = """\
 <html>
 <head><title>{title}</title></head>
@@ -182,37 +181,37 @@ class FaultyExchange:
         with self._lock:
             self._received += 1
             number = self._received
-        asked = FaultRequest.of(path, query, headers)
-        rules = [rule for index, rule in enumerate(self._script) if self._applies(index, rule, number, asked)]
+        request = FaultRequest.of(path, query, headers)
+        rules = [rule for index, rule in enumerate(self._script) if self._applies(index, rule, number, request)]
         waits = [rule.length for rule in rules if rule.fault == "latency"]
         rule = next((rule for rule in rules if rule.fault != "latency"), None)
         reply = None if rule is None else _refusal_of(rule, hashlib.sha256(f"fault {number}".encode()).hexdigest()[:32])
         if reply is not None and rule is not None:
             self._count(rule.fault)
         else:
-            reply = self._answered(rule, path, asked, headers)
+            reply = self._answered(rule, path, request, headers)
         if not waits:
             return reply
         self._count("latency")
         return replace(reply, delivery=replace(reply.delivery or Delivery(), latency=sum(waits)))
 
-    def _applies(self, index: int, rule: Fault, number: int, asked: FaultRequest) -> bool:
-        if rule.path not in asked.path or (rule.fault == "repeat" and asked.mark == "repeat"):
+    def _applies(self, index: int, rule: Fault, number: int, request: FaultRequest) -> bool:
+        if rule.path not in request.path or (rule.fault == "repeat" and request.mark == "repeat"):
             return False
         digest = hashlib.sha256(f"{self._seed}|{index}|{number}".encode()).digest()
         uniform = (int.from_bytes(digest[:8], "big") >> (64 - _UNIFORM_BITS)) / 2**_UNIFORM_BITS
         return number in rule.requests or uniform < rule.rate
 
-    def _answered(self, rule: Fault | None, path: str, asked: FaultRequest, headers: Mapping[str, str]) -> Reply:
+    def _answered(self, rule: Fault | None, path: str, request: FaultRequest, headers: Mapping[str, str]) -> Reply:
         """The answer of the exchange with the fault of `rule` or of the cursor of the request."""
-        reply = self._exchange.reply(path, asked.query, headers)
+        reply = self._exchange.reply(path, request.query, headers)
         if rule is not None and rule.fault in PAGE_FAULTS:
-            changed = apply_page_fault(rule.fault, reply, asked, self._seed)
+            changed = apply_page_fault(rule.fault, reply, request, self._seed)
             if changed is not None:
                 self._count(rule.fault)
             return changed or reply
-        if asked.mark in ("loop", "endless"):
-            reply = apply_page_fault(asked.mark, reply, asked, self._seed) or reply
+        if request.mark in ("loop", "endless"):
+            reply = apply_page_fault(request.mark, reply, request, self._seed) or reply
         if rule is None:
             return reply
         self._count(rule.fault)
@@ -233,9 +232,6 @@ def _delivery(rule: Fault) -> Delivery:
 
 def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
     """The answer of a fault that does not involve the exchange; None for the others."""
-    if rule.fault == "403":
-        body = {"status": "NOT_AUTHORIZED", "request_id": request_id, "message": _NOT_ENTITLED}
-        return json_reply(request_id, body, _FORBIDDEN)
     if rule.fault == "502":
         return _html_reply(request_id, _BAD_GATEWAY, "502 Bad Gateway", "<hr><center>nginx</center>\n")
     if rule.fault == "html":
@@ -243,6 +239,7 @@ def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
     refusals = {
         "429": Refusal(TOO_MANY_REQUESTS, _TOO_MANY),
         "429_retry_after": Refusal(TOO_MANY_REQUESTS, _TOO_MANY, {"Retry-After": str(math.ceil(rule.length))}),
+        "403": Refusal(FORBIDDEN, NOT_ENTITLED),
         "500": Refusal(SERVER_ERROR, "Internal server error"),
         "503": Refusal(_UNAVAILABLE, "Service temporarily unavailable"),
     }

@@ -14,10 +14,14 @@ from smallcaps_assets.simulated.source import Row
 OK: Final = 200
 BAD_REQUEST: Final = 400
 UNAUTHORIZED: Final = 401
+FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
 TOO_MANY_REQUESTS: Final = 429
 SERVER_ERROR: Final = 500
+NOT_ENTITLED: Final = "You are not entitled to this data. Please upgrade your plan at https://massive.com/pricing"
 _CURSOR: Final = "cursor"
+# The vendor's words for a status; its text is then in `message` instead of `error`.
+_STATUS_WORDS: Final = {FORBIDDEN: "NOT_AUTHORIZED", NOT_FOUND: "NOT_FOUND"}
 # Nanoseconds of these dates fit into 64 bits.
 _EARLIEST: Final = date(1970, 1, 1)
 _LATEST: Final = date(2200, 12, 31)
@@ -163,11 +167,10 @@ def json_reply(request_id: str, body: object, status: int = OK, headers: Mapping
 
 
 def refusal_reply(request_id: str, refusal: Refusal) -> Reply:
-    """An error in the vendor's shape: `error`, or for 404 `message`."""
-    if refusal.status == NOT_FOUND:
-        body: Row = {"status": "NOT_FOUND", "request_id": request_id, "message": refusal.message}
-    else:
-        body = {"status": "ERROR", "request_id": request_id, "error": refusal.message}
+    """An error in the vendor's shape: `error`, or for 403 and 404 `message`."""
+    words = _STATUS_WORDS.get(refusal.status)
+    text = {"error": refusal.message} if words is None else {"message": refusal.message}
+    body: Row = {"status": words or "ERROR", "request_id": request_id, **text}
     return json_reply(request_id, body, refusal.status, refusal.headers)
 
 

@@ -48,7 +48,9 @@ class _File:
         unit = _NS_PER_UNIT[self.stamps.time_unit]
         low, high = (pl.lit(-(-bound // unit)).cast(self.stamps) for bound in (start_ns, end_ns))
         stamp = pl.col("timestamp")
-        return pl.scan_parquet(self.path).filter((pl.col("symbol") == symbol) & (stamp >= low) & (stamp < high))
+        return pl.scan_parquet(self.path, glob=False).filter(
+            (pl.col("symbol") == symbol) & (stamp >= low) & (stamp < high)
+        )
 
 
 class Files:
@@ -76,13 +78,16 @@ class Files:
 
     def symbols(self) -> list[str]:
         """Every symbol in the files, sorted."""
-        found = [pl.scan_parquet(file.path).select(pl.col("symbol").cast(pl.String).unique()) for file in self._files]
+        found = [
+            pl.scan_parquet(file.path, glob=False).select(pl.col("symbol").cast(pl.String).unique())
+            for file in self._files
+        ]
         return pl.concat(found).collect()["symbol"].drop_nulls().unique().sort().to_list() if found else []
 
     def new_york_dates(self, symbol: str | None = None) -> pl.Series:
         """The New York dates that hold rows (of one symbol), ascending."""
         local = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date()
-        scans = [pl.scan_parquet(file.path) for file in self._files]
+        scans = [pl.scan_parquet(file.path, glob=False) for file in self._files]
         chosen = [scan if symbol is None else scan.filter(pl.col("symbol") == symbol) for scan in scans]
         if not chosen:
             return pl.Series("timestamp", [], dtype=pl.Date)
@@ -92,7 +97,7 @@ class Files:
 
 def _opened(path: Path, table: ReplayTable) -> _File:
     try:
-        found = pl.scan_parquet(path).collect_schema()
+        found = pl.scan_parquet(path, glob=False).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}. Write it again or remove it.") from error
     missing = [name for name in table.required if name not in found]

@@ -31,6 +31,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 COMMANDS = (
     "demo",
+    "check",
     "ui",
     "exchange",
     "detect",
@@ -132,6 +133,7 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
         ["detect", "--bars", "b.parquet", "--lake", "lake"],
         ["ui", "--port", "65536"],
         ["exchange", "--port", "-1"],
+        ["exchange", "--denied", "quote"],
         ["status", "--profile", "gold"],
         ["status", "--symbol", "4"],
         ["demo", "--symbols", "three"],
@@ -565,6 +567,7 @@ def test_status_names_damaged_files(error_of: ErrorOf, tmp_path: Path) -> None:
         (["exchange", "--truth", "--seed", "-1"], "seed"),
         (["exchange", "--truth", "--symbols", "0"], "symbols"),
         (["exchange", "--replay", "nowhere"], "nowhere"),
+        (["exchange", "--require-key", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE: this environment variable is not set"),
         (["demo", "--lake", "file/lake", "--symbols", "1", "--sessions", "1"], "file/lake"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -11,8 +11,8 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, QUARANTINED_BARS, reasons
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 14))
@@ -101,7 +101,7 @@ def test_minutes_beside_five_minutes_of_the_same_sessions_are_the_ones_that_coun
 
 def test_five_minutes_in_a_lake_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As an earlier release imported them."""
-    lake = Lake(tmp_path / "lake")
+    lake = new_lake(tmp_path / "lake")
     is_wide = DAYS[5] == DAY
     bars = pl.concat([MINUTES.filter(~is_wide), five_minutes(MINUTES.filter(is_wide))]).sort("timestamp")
     BarsStore(lake).add(SYMBOL, date(2025, 11, 1), DAYS, bars, QUARANTINED_BARS.to_frame())

@@ -30,7 +30,7 @@ from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
@@ -346,7 +346,7 @@ def test_batches_of_one_symbol_find_the_same_events_as_a_single_batch(tmp_path: 
 @pytest.fixture
 def lake(home: Path) -> Lake:
     """The configured lake with bars, shards, MASTER and a universe with one float too small for any event."""
-    lake = Lake(home / "lake")
+    lake = new_lake(home / "lake")
     store = BarsStore(lake)
     for (symbol,), rows in LIVELY.group_by("symbol"):
         for month in sorted({day.replace(day=1) for day in DAYS}):
@@ -359,7 +359,7 @@ def lake(home: Path) -> Lake:
     shards, settings = ShardStore(lake), default_settings()
     outcomes = Detector(store, shards, settings.detection, settings.sessions, reference).run(SYMBOLS)
     assert not [problem for outcome in outcomes for problem in outcome.problems]
-    publish_frame(lake.master, build_master(shards.scan().collect(), settings.cooldown))
+    publish_frame(lake.master, build_master(shards.scan().collect(), settings.cooldown), below=lake.root)
     return lake
 
 

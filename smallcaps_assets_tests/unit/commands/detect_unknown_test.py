@@ -11,8 +11,8 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import bars_from
 from smallcaps_assets_tests.unknown_counts import NULL, TRUE, UNKNOWN, with_unknown
 
@@ -55,7 +55,7 @@ def test_unknown_counts_make_no_event_and_are_counted(value: int, source: str, r
     if source == "--lake":  # as an earlier release stored them
         place = Path("lake")
         days = sorted(set(bars.select(DAY).to_series()))
-        BarsStore(Lake(place)).add("ABCD", days[0].replace(day=1), days, bars, QUARANTINED_BARS.to_frame())
+        BarsStore(new_lake(place)).add("ABCD", days[0].replace(day=1), days, bars, QUARANTINED_BARS.to_frame())
     else:
         bars.write_parquet(place)
     text = run(source, place)

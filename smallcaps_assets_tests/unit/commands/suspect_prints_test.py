@@ -95,7 +95,7 @@ def test_coverage_lists_them_with_the_events_of_master(lake: Lake, capsys: pytes
     store(lake, session("AEMD", TEN, low=0.9))
     store(lake, session("BRK.B", TEN))
     events = [event("2025-11-05 15:00", event_id="later"), event("2025-11-06 10:00", event_id="another day")]
-    publish_frame(lake.master, master_of(*events))
+    publish_frame(lake.master, master_of(*events), below=lake.root)
     assert main(["coverage"]) == 0
     text = capsys.readouterr().out
     assert f"prints:   1 bar {WORDS}; 1 event at or after such a bar on its day may be due to it\n" in text

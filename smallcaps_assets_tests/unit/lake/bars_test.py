@@ -17,7 +17,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
-from smallcaps_assets_tests.conftest import event, files_below
+from smallcaps_assets_tests.conftest import event, files_below, new_lake
 from smallcaps_assets_tests.scenarios import bars_from, flat
 
 MON, TUE, WED = date(2025, 11, 3), date(2025, 11, 4), date(2025, 11, 5)
@@ -140,7 +140,7 @@ def test_a_fingerprint_does_not_depend_on_what_else_is_in_the_file(store: BarsSt
     alone = fingerprint(store, BASE)
     store.add("AEMD", NOV, [MON], day(3), NOTHING)
     assert store.fingerprints("AEMD")[WED] == alone
-    other = BarsStore(Lake(lake.root.with_name("other")))
+    other = BarsStore(new_lake(lake.root.with_name("other")))
     other.add("AEMD", NOV, [MON, WED], pl.concat([BASE, day(3)]), NOTHING)
     assert other.fingerprints("AEMD")[WED] == alone
 
@@ -150,7 +150,7 @@ def test_files_without_provenance_cover_their_dates(store: BarsStore, lake: Lake
     folder.mkdir(parents=True)
     pl.concat([day(3), day(5)]).write_parquet(folder / "2025-11.parquet")
     assert store.covered("AEMD") == {MON, WED}
-    stated = BarsStore(Lake(lake.root.with_name("other")))
+    stated = BarsStore(new_lake(lake.root.with_name("other")))
     stated.add("AEMD", NOV, [MON, WED], pl.concat([day(3), day(5)]), NOTHING)
     assert store.fingerprints("AEMD") == stated.fingerprints("AEMD")
     # a session that is added makes the file ours, and the others stay

@@ -112,7 +112,7 @@ def test_the_cause_is_that_of_the_missing_kind(tape: TapeStore) -> None:
 
 def test_the_report_names_the_cause(tape: TapeStore) -> None:
     tape.record_failure("quotes", span(-3, 12, "first", "second"), "denied", "quotes: HTTP 403")
-    ManifestStore(tape.lake.manifests("core"), "core").freeze(
+    ManifestStore.in_lake(tape.lake, "core").freeze(
         Selection(manifest_of(FIRST, SECOND, LATER), [], {}), config_hash="c", master_sha256="m", now=TEN
     )
     report = profile_report(tape.lake, "core", default_settings(), TEN)

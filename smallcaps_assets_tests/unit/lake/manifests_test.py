@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets_tests.conftest import event, files_below, manifest_of
@@ -22,7 +23,7 @@ TWO = manifest_of(event("2025-11-05 12:00"))
 
 @pytest.fixture
 def store(tmp_path: Path) -> ManifestStore:
-    return ManifestStore(tmp_path / "manifests" / "core", "core")
+    return ManifestStore.in_lake(Lake(tmp_path), "core")
 
 
 def frozen(

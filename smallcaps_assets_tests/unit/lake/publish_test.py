@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
 def test_a_frame_reads_back_with_its_provenance(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "table.parquet"
     provenance = {"sessions": {"2025-11-05": "1-ab"}, "events_merged": ["é", "|"], "requests": 3, "none": None}
-    publish_frame(path, FRAME, provenance)
+    publish_frame(path, FRAME, provenance, below=tmp_path)
     assert provenance_of(path) == provenance
     assert pl.read_parquet(path).equals(FRAME)
     assert names(path.parent) == ["table.parquet"]

@@ -136,8 +136,8 @@ def test_a_file_of_bars_that_is_gone_is_no_longer_covered(store: ShardStore) -> 
     store.replace(ONE, NO_EVENTS, replace(before, months={"2025-01": before.months["2025-01"]}))
     assert table(store)[ONE]["files"] == {"2024-12": None}
     assert covered(store).months == {"2025-01": month("1-a")}
-    grow(store, **{"2024-12": month("0-z")})
-    assert covered(store).months == {"2024-12": month("0-z"), "2025-01": month("1-a")}
+    grow(store, **{"2024-12": month("0-e")})
+    assert covered(store).months == {"2024-12": month("0-e"), "2025-01": month("1-a")}
 
 
 def rewrite(store: ShardStore, detections: dict[str, str]) -> None:
@@ -221,7 +221,7 @@ THIRD = '{"of": "1d", "after": 1, "files": {"2025-02": {"stamp": [1, 7], "sessio
 
 def old_shard(lake: Lake, *lines: str, content: str = CONTENT) -> Path:
     """A shard of a release up to 0.1, whose events have the digest `content`."""
-    publish_frame(lake.shard(ONE), NO_EVENTS, {"content": content})
+    publish_frame(lake.shard(ONE), NO_EVENTS, {"content": content}, below=lake.root)
     path = lake.shard(ONE).with_suffix(".jsonl")
     path.write_text("\n".join(lines), encoding="utf-8")
     return path

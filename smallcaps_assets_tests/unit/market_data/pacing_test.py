@@ -118,6 +118,39 @@ def test_never_more_than_burst_and_pace_allow(steps: list[tuple[str, float]], pe
         assert sum(first <= start < first + 60 for start in starts) <= per_minute + 1e-6
 
 
+def test_callers_that_come_late_catch_up_at_a_quarter_above_the_rate() -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(121, late_s=0.5, clock=clock)  # one for every 60.5 s / 121 = 0.5 s
+    assert bucket.reserve().start == 0
+    clock.now = 1.0  # nobody came at 0.5 and 1.0 s
+    starts = [bucket.reserve().start for _ in range(8)]
+    # 0.4 s apart until the slot of 3.0 s, the sixth, is due no earlier than its turn
+    assert starts == pytest.approx([1.0, 1.4, 1.8, 2.2, 2.6, 3.0, 3.5, 4.0])
+    # a longer absence counts as half a second
+    clock.now = 100.0
+    assert [bucket.reserve().start for _ in range(7)] == pytest.approx([100, 100.4, 100.8, 101.2, 101.6, 102, 102.5])
+
+
+@given(
+    steps=st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), max_size=300),
+    per_minute=st.sampled_from([5, 60, 600]),
+    burst=st.integers(1, 3),
+)
+def test_catching_up_exceeds_neither_the_minute_nor_a_quarter_above_the_rate(
+    steps: list[float], per_minute: int, burst: int
+) -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(per_minute, burst=burst, late_s=1.0, clock=clock)
+    starts = []
+    for seconds in steps:
+        clock.now += seconds
+        starts.append(bucket.reserve().start)
+    for i, first in enumerate(starts):
+        assert sum(first <= start < first + 61 - 1e-9 for start in starts) <= per_minute
+        for j in range(i, len(starts)):
+            assert j - i + 1 <= burst + (starts[j] - first) * 1.25 * per_minute / 61 + 1e-6
+
+
 @given(lateness=st.lists(st.floats(0, 0.999), min_size=150, max_size=150), per_minute=st.sampled_from([5, 60, 100]))
 def test_no_minute_of_the_vendors_sees_more_than_the_budget_however_late_each_is(
     lateness: list[float], per_minute: int

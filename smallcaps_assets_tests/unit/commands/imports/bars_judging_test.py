@@ -13,7 +13,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     BOTH,
@@ -152,7 +152,7 @@ def test_bars_outside_sessions_are_rejected_unless_allowed(lake: Lake, brought: 
     assert_frame_equal(stored(lake), OTHER)
     taken = importing(lake, brought, BarForm("UTC"), allow_outside=True)
     assert (taken.figures["bars_new"], taken.figures["bars_off_hours"]) == (180, 120)
-    right = Lake(lake.root.with_name("right"))
+    right = new_lake(lake.root.with_name("right"))
     assert not importing(right, brought, BarForm(ZONE)).problems
     assert_frame_equal(stored(right), pl.concat([bars, OTHER]))
 

@@ -12,7 +12,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import Row, bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     FRI,
@@ -121,7 +121,7 @@ def test_of_different_bars_in_one_import_the_first_or_last_is_kept(
     kept = importing(lake, brought, rows_at_once=at_once, decided=True)
     assert not kept.problems
     assert_frame_equal(stored(lake), first)
-    other = Lake(lake.root.with_name("other"))
+    other = new_lake(lake.root.with_name("other"))
     assert not importing(other, brought, rows_at_once=at_once, decided=True, replace=True).problems
     assert_frame_equal(stored(other), second)
 

@@ -11,6 +11,7 @@ from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import Row, bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
     ONE,
@@ -60,7 +61,7 @@ def test_other_parts_of_a_dollar_are_seen_by_their_missing_fractions(
     assert stored(lake).is_empty()
     assert not importing(lake, brought, BarForm(scale=PriceScale(scale))).problems
     assert_frame_equal(stored(lake), whole.with_columns(pl.col(PRICES) / per_dollar))
-    importing(Lake(lake.root.with_name("dollars")), brought, BarForm(scale=PriceScale("1")))
+    importing(new_lake(lake.root.with_name("dollars")), brought, BarForm(scale=PriceScale("1")))
     assert stored(Lake(lake.root.with_name("dollars")))["close"].max() == whole["close"].max()
 
 

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
@@ -147,7 +147,7 @@ def test_an_import_killed_several_times_ends_like_an_undisturbed_one(layout: str
         assert process.returncode not in (0, 1), process.stderr
     assert 0 < len(list(lake.root.rglob("[0-9u]*.parquet"))) < 6
     importing(lake, brought)
-    undisturbed = Lake(lake.root.with_name("undisturbed"))
+    undisturbed = new_lake(lake.root.with_name("undisturbed"))
     importing(undisturbed, brought)
     ours, theirs = files_below(lake.root), files_below(undisturbed.root)
     assert {name: content for name, (_, content) in ours.items()} == {

@@ -23,7 +23,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
@@ -314,7 +314,7 @@ def test_files_of_other_origin_are_not_overwritten(
 def test_real_events_are_rejected_by_a_lake_of_the_simulated_market(
     shards: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = UniverseStore(Lake(home / "lake"))
+    store = UniverseStore(new_lake(home / "lake"))
     store.replace(store.read(), {"source": "simulated market, seed 7"})
     assert import_events(shards) == 2
     assert (
@@ -346,7 +346,7 @@ def test_missing_figures_are_computed_from_the_bars_of_the_lake(
     found = detect(bars, bounds_between(days[0], days[-1], settings.sessions), settings.detection)
     master = build_master(found.events, settings.cooldown)
     one, other = bars["symbol"].unique().sort().to_list()
-    store = BarsStore(Lake(home / "lake"))
+    store = BarsStore(new_lake(home / "lake"))
     for month in (date(2025, 11, 1), date(2025, 12, 1)):
         of_month = [day for day in days if day.month == month.month]
         of_symbol = bars.filter(pl.col("symbol") == one)
@@ -654,7 +654,7 @@ def with_bars(home: Path) -> pl.DataFrame:
     for month in (date(2025, 10, 1), date(2025, 11, 1)):
         days = [date.fromisoformat(day) for day in TRADED if day[:7] == f"{month:%Y-%m}"]
         of_month = bars.filter(DAY.is_in(days))
-        BarsStore(Lake(home / "lake")).add("S00", month, days, of_month, QUARANTINED_BARS.to_frame())
+        BarsStore(new_lake(home / "lake")).add("S00", month, days, of_month, QUARANTINED_BARS.to_frame())
     return on_bars(bars).filter(pl.int_range(pl.len()).over(pl.col("timestamp").dt.date()) % 6 == 0)
 
 

@@ -42,7 +42,7 @@ def make_home(folder: Path, environment: pytest.MonkeyPatch) -> Path:
 
 
 def freeze(lake: Lake, manifest: pl.DataFrame, profile: str = "core") -> None:
-    store = ManifestStore(lake.manifests(profile), profile)
+    store = ManifestStore.in_lake(lake, profile)
     store.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=LATER)
 
 

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.tables import TRADES
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets_tests.conftest import event, manifest_of, trades_at
+from smallcaps_assets_tests.conftest import event, manifest_of, new_lake, trades_at
 from smallcaps_assets_tests.scenarios import new_york
 from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     COVERAGE,
@@ -29,7 +29,7 @@ TRADED = trades_at(*MOMENTS).with_columns(exchange=pl.lit(4, pl.Int64), trade_id
 @pytest.fixture(autouse=True)
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A lake with the manifest of one event."""
-    lake = Lake(make_home(tmp_path / "home", monkeypatch) / "lake")
+    lake = new_lake(make_home(tmp_path / "home", monkeypatch) / "lake")
     freeze(lake, WINDOW)
     return lake
 

@@ -21,7 +21,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.conftest import Gate, client_of, files_below, open_gate
+from smallcaps_assets_tests.conftest import Gate, client_of, files_below, new_lake, open_gate
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     COVERAGE,
@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def lake(home: Path) -> Lake:
-    return Lake(home / "lake")
+    return new_lake(home / "lake")
 
 
 def capture(lake: Lake, client: MarketDataClient, profile: str = "core") -> None:
@@ -120,7 +120,7 @@ def bytes_below(lake: Lake) -> dict[str, bytes]:
 def test_imported_tape_equals_captured_tape(
     imported: dict[str, Any], lake: Lake, client: MarketDataClient, tmp_path: Path
 ) -> None:
-    other = Lake(tmp_path / "captured")
+    other = new_lake(tmp_path / "captured")
     freeze(other, MARKET)
     capture(other, client)
     mine, theirs = tape_of(lake), tape_of(other)

@@ -21,7 +21,7 @@ from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.conftest import event, files_below, manifest_of, quotes_at, trades_at
+from smallcaps_assets_tests.conftest import event, files_below, manifest_of, new_lake, quotes_at, trades_at
 from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     COVERAGE,
     MARKET,
@@ -50,7 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def lake(home: Path) -> Lake:
     """The lake of the folder."""
-    return Lake(home / "lake")
+    return new_lake(home / "lake")
 
 
 Import = Callable[..., dict[str, Any]]

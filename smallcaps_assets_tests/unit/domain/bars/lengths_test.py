@@ -167,6 +167,7 @@ def test_clean_bars_equal_the_specification(rows: pl.DataFrame) -> None:
     assert clean.quarantined.height == quarantined.height
 
 
+@pytest.mark.slow
 @given(sessions(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows: pl.DataFrame, rng: random.Random) -> None:
     places = list(range(rows.height))

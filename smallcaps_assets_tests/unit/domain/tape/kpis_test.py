@@ -6,7 +6,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import (
+    capture_kpis,
+    describe_verdict,
+    ledger_problems,
+    state_counts,
+    verdict,
+)
 from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
 from smallcaps_assets_tests.scenarios import default_settings
 
@@ -180,3 +186,33 @@ def test_windows_are_counted_by_wave_and_state_with_all_of_them_last() -> None:
     assert states.columns == ["complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing"]
     assert states.sum_horizontal().to_list() == [4, 3, 7]
     assert states.row(2) == (1, 1, 1, 1, 1, 1, 1)
+
+
+def test_a_capture_that_has_not_begun_has_this_as_its_verdict() -> None:
+    rows = ledger(PM=["missing"] * 2, RTH=["missing"] * 1_200)
+    kpis = capture_kpis(rows, effort().clear(), default_settings().kpis)
+    reason = "the capture has not begun: none of its 1,202 windows has been requested"
+    assert verdict(kpis, rows) == (False, [reason])
+    assert describe_verdict(kpis, rows) == [f"NO-GO: {reason}"]
+    # trades of one window, or one that failed, are a beginning
+    first = pl.int_range(pl.len()) == 0
+    for begun in (
+        rows.with_columns(trades_rows=pl.when(first).then(0)),
+        rows.with_columns(state=pl.when(first).then(pl.lit("failed")).otherwise("state")),
+    ):
+        assert "PM: success_pct is 0, target >= 95" in verdict(kpis, begun)[1]
+
+
+def test_the_verdict_in_words_has_one_line_per_figure() -> None:
+    rows = ledger(PM=ALL, AH=ALL[:90] + ["missing"] * 10, RTH=ALL)
+    words = describe_verdict(capture_kpis(rows, effort(PM={"retries": 30}), default_settings().kpis), rows)
+    # 90 of 290 are 31.03 %, 2.299 points below a third; 100 of 290 are 1.149 above, within 2
+    assert words == [
+        "NO-GO: 3 of 5 figures miss their targets; 10 of 300 windows are missing",
+        "retries_pct: PM 3; target < 2",
+        "session_drift_pp: AH -2.299; target within ±1",
+        "success_pct: AH 90; target >= 95",
+        "repeat wave AH: 10 of its 100 windows are missing",
+    ]
+    kpis = capture_kpis(WHOLE, effort(), default_settings().kpis)
+    assert describe_verdict(kpis, WHOLE) == ["GO: every figure meets its target"]

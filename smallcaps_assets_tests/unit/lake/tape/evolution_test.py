@@ -58,7 +58,7 @@ def one_more_column(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def manifest_of_lake(tape: TapeStore) -> pl.DataFrame:
-    return ManifestStore(tape.lake.manifests("core"), "core").load()
+    return ManifestStore.in_lake(tape.lake, "core").load()
 
 
 def stored_ledger(tape: TapeStore) -> pl.DataFrame:
@@ -113,7 +113,7 @@ def test_a_lake_of_release_0_1_is_verified_by_its_ledger_of_then(old: TapeStore)
 
 
 def test_the_ledger_of_a_lake_of_release_0_1_is_unchanged(old: TapeStore) -> None:
-    manifest_id = ManifestStore(old.lake.manifests("core"), "core").current_id()
+    manifest_id = ManifestStore.in_lake(old.lake, "core").current_id()
     ledger = build_ledger(manifest_of_lake(old), old, manifest_id)
     assert_frame_equal(ledger.drop(LEDGER_ADDED), stored_ledger(old))
     assert ledger.select(LEDGER_ADDED).rows() == [([], None, [], None)] * 10

@@ -170,9 +170,7 @@ def test_a_file_without_provenance_covers_nothing(lake: Lake) -> None:
 
 
 def freeze(lake: Lake, manifest: pl.DataFrame) -> None:
-    ManifestStore(lake.manifests("core"), "core").freeze(
-        Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=TEN
-    )
+    ManifestStore.in_lake(lake, "core").freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=TEN)
 
 
 def minutes(rows: pl.DataFrame) -> list[float]:

@@ -29,7 +29,17 @@ from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
-from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, quotes_at, refusal, trades_at
+from smallcaps_assets_tests.conftest import (
+    LATER,
+    Gate,
+    event,
+    files_below,
+    manifest_of,
+    new_lake,
+    quotes_at,
+    refusal,
+    trades_at,
+)
 from smallcaps_assets_tests.scenarios import default_settings
 
 # two windows of AVLO that are one span, one of CRVO, and one of a Saturday, which has no tape
@@ -48,14 +58,14 @@ C_TRADES, C_QUOTES = (f"tape/core/{kind}/wave={C}.parquet" for kind in TAPE_KIND
 
 
 def freeze(lake: Lake, manifest: pl.DataFrame, config_hash: str = "c") -> str:
-    store = ManifestStore(lake.manifests("core"), "core")
+    store = ManifestStore.in_lake(lake, "core")
     sidecar = store.freeze(Selection(manifest, [], {}), config_hash=config_hash, master_sha256="m", now=LATER)
     return str(sidecar["manifest_id"])
 
 
 def certify(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
     """Build the ledger of the lake as it is now."""
-    manifest_id = ManifestStore(lake.manifests("core"), "core").sidecar()["manifest_id"]
+    manifest_id = ManifestStore.in_lake(lake, "core").sidecar()["manifest_id"]
     publish_frame(lake.ledger("core"), build_ledger(manifest, TapeStore(lake, "core", PARAMS), manifest_id))
 
 
@@ -409,7 +419,7 @@ def test_a_manifest_that_was_changed(lake: Lake) -> None:
 def test_windows_that_failed_are_counted_and_are_no_findings(
     tmp_path: Path, client: MarketDataClient, gate: Gate
 ) -> None:
-    lake = Lake(tmp_path / "other")
+    lake = new_lake(tmp_path / "other")
     freeze(lake, MANIFEST)
     gate.rule = lambda path, query: refusal(503) if path.endswith("quotes/CRVO") else None  # noqa: ARG005
     fill(lake, client)
@@ -426,7 +436,7 @@ def test_windows_that_failed_are_counted_and_are_no_findings(
 def test_uncertified_files_are_reported_and_unreadable_ones_are_findings(lake: Lake) -> None:
     ledger = pl.read_parquet(lake.ledger("core"))
     freeze(lake, MANIFEST[:2], config_hash="d")
-    current = ManifestStore(lake.manifests("core"), "core").sidecar()["manifest_id"]
+    current = ManifestStore.in_lake(lake, "core").sidecar()["manifest_id"]
     publish_frame(lake.ledger("core"), ledger[:2].with_columns(manifest_id=pl.lit(current)))
     (lake.root / A_TRADES).with_name(".x.parquet.1.2.part").touch()
     result = checked(lake)

@@ -27,7 +27,7 @@ from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.sections import HistoryParams
 from smallcaps_assets.settings.settings import Settings, load_settings
-from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings, new_york
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
@@ -260,7 +260,7 @@ def test_changed_reference_verdict_causes_detection(detected: Lake) -> None:
 
 def expected_of(lake: Lake, settings: Settings | None = None, symbol: str = ONE) -> pl.DataFrame:
     """The events that are detected from the same bars without a shard."""
-    fresh = Lake(lake.root.with_name("fresh"))
+    fresh = new_lake(lake.root.with_name("fresh"))
     bars = BarsStore(lake)
     store(fresh, bars.read(symbol), sorted(bars.covered(symbol)))
     run(fresh, [symbol], settings)

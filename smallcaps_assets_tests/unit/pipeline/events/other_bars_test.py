@@ -15,6 +15,7 @@ from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
@@ -46,7 +47,7 @@ def five_minutes(bars: pl.DataFrame) -> pl.DataFrame:
 @pytest.fixture
 def expected(lake: Lake) -> pl.DataFrame:
     """The events without the sessions that other tests spoil."""
-    clean = Lake(lake.root / "clean")
+    clean = new_lake(lake.root / "clean")
     store(clean, MINUTES.filter(~WIDE), DAYS)
     run(clean)
     return ShardStore(clean).read(SYMBOL)
@@ -74,7 +75,7 @@ def test_bars_off_the_minute_are_left_out_and_counted(lake: Lake) -> None:
     store(lake, pl.concat([MINUTES, halves]).sort("timestamp"), DAYS)
     outcome = run(lake)
     assert outcome.figures["bars_off_minute_left_out"] == halves.height
-    clean = Lake(lake.root / "clean")
+    clean = new_lake(lake.root / "clean")
     store(clean, MINUTES, DAYS)
     figures = run(clean).figures
     assert "bars_off_minute_left_out" not in figures

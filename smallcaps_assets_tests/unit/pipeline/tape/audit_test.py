@@ -57,7 +57,7 @@ def fill(store: TapeStore, client: MarketDataClient) -> None:
 
 
 def freeze(lake: Lake, manifest: pl.DataFrame = MANIFEST) -> None:
-    ManifestStore(lake.manifests("core"), "core").freeze(
+    ManifestStore.in_lake(lake, "core").freeze(
         Selection(manifest, [], {}), config_hash=str(manifest.height), master_sha256="m", now=LATER
     )
 
@@ -327,6 +327,7 @@ def test_an_unknown_time_is_printed_as_unknown(
         folder / f"{datetime(2025, 11, 29, 15, tzinfo=UTC):%Y%m%dT%H%M%S}_20251129T151000.parquet",
         store.schema("trades").to_frame(),
         {"columns": "minimal", "rows": 0},
+        below=lake.root,
     )
     assert command() == 0
     assert "fetched between unknown and unknown" in capsys.readouterr().out

@@ -207,7 +207,7 @@ def test_a_wave_is_not_asked_for_again_with_another(lake: Lake, client: MarketDa
 
 def test_plan_status_report_and_verification_show_it(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
     manifest = manifest_of(ONE)
-    manifests = ManifestStore(lake.manifests("core"), "core")
+    manifests = ManifestStore.in_lake(lake, "core")
     manifests.freeze(Selection(manifest, [], {}), config_hash="c", master_sha256="m", now=LATER)
     put_bars(lake, ELEVEN)
     gate.rule = empty("trades", "quotes")

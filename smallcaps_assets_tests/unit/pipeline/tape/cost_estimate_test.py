@@ -41,6 +41,7 @@ from smallcaps_assets_tests.conftest import (
     event,
     files_below,
     manifest_of,
+    new_lake,
     quotes_at,
     refusal,
     trades_at,
@@ -380,9 +381,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, "put back at the end")
         monkeypatch.delenv(name)
     monkeypatch.setenv("SMALLCAPS_HOME", str(folder))
-    lake = Lake(folder / "lake")
+    lake = new_lake(folder / "lake")
     selection = Selection(MANIFEST, [], {})
-    ManifestStore(lake.manifests("core"), "core").freeze(selection, config_hash="a", master_sha256="b", now=NOON)
+    ManifestStore.in_lake(lake, "core").freeze(selection, config_hash="a", master_sha256="b", now=NOON)
     with_bars(lake)
     return folder
 
@@ -417,7 +418,7 @@ def test_a_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_plan_prints_measured_ratios_and_its_duration(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(Lake(home / "lake"))
+    put(new_lake(home / "lake"))
     assert main(["plan", "--config", config(home, SLOW)]) == 0
     output = capsys.readouterr().out
     assert "measured: 2.00 quotes per trade (from 1 spans)" in output
@@ -496,7 +497,7 @@ def test_checking_the_vendor_plan_takes_two_requests(
 def test_no_request_is_sent_for_a_universe_above_the_limits(
     vendor: str, home: Path, gate: Gate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish_untyped(Lake(home / "lake"), 20)
+    publish_untyped(new_lake(home / "lake"), 20)
     assert main(["plan", "--config", vendor]) == 0
     assert main(["plan", "--check", "--config", vendor]) == 2
     assert "20 of 20 symbols (100.0 %) are of unknown type" in capsys.readouterr().err

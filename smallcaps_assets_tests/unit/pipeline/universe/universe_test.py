@@ -24,7 +24,7 @@ from smallcaps_assets.pipeline.universe.universe import UniverseBuilder
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.protocol.wire import Reply
-from smallcaps_assets_tests.conftest import Gate, files_below, refusal
+from smallcaps_assets_tests.conftest import Gate, files_below, new_lake, refusal
 from smallcaps_assets_tests.listings import BIG, DETAILS_OF, Listings, ticker
 from smallcaps_assets_tests.scenarios import default_settings
 
@@ -468,13 +468,13 @@ def test_denied_data_are_requested_again_once_the_plan_includes_them(
 def test_included_reference_data_are_used_if_others_are_denied(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
-    whole = made(Lake(lake.root.with_name("whole")), client)
+    whole = made(new_lake(lake.root.with_name("whole")), client)
     gate.rule = lambda path, query: refusal(403) if path.endswith("/short-interest") else None  # noqa: ARG005
-    without_short = made(Lake(lake.root.with_name("a")), client)
+    without_short = made(new_lake(lake.root.with_name("a")), client)
     assert without_short["float_shares"].to_list() == whole["float_shares"].to_list()
     assert without_short["days_to_cover"].null_count() == 4
     gate.rule = lambda path, query: refusal(403) if path.endswith("/float") else None  # noqa: ARG005
-    without_float = made(Lake(lake.root.with_name("b")), client)
+    without_float = made(new_lake(lake.root.with_name("b")), client)
     assert without_float["float_shares"].null_count() == 4
     assert without_float["days_to_cover"].to_list() == whole["days_to_cover"].to_list()
 
@@ -482,7 +482,7 @@ def test_included_reference_data_are_used_if_others_are_denied(
 def test_a_symbol_with_a_bad_answer_is_unknown_and_requested_again(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
-    whole = made(Lake(lake.root.with_name("whole")), client)
+    whole = made(new_lake(lake.root.with_name("whole")), client)
     (known, *_) = whole.filter(pl.col("float_shares").is_not_null())["symbol"]
 
     def bad_for_one(path: str, query: Mapping[str, str]) -> Reply | None:

@@ -236,6 +236,7 @@ def test_ordinary_days_are_ordinary(market, month):
     assert days["n"].min() > 300
 
 
+@pytest.mark.slow
 def test_one_symbol_day_has_a_stampede_around_a_planted_event(market, month):
     bars = pl.concat([market.bars(symbol, *month) for symbol in market.symbols()])
     crowded = (

@@ -8,7 +8,7 @@ import pytest
 
 from smallcaps_assets.simulated.hours import midnight_ns
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.exchange import ENDPOINTS, Exchange
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
 
 KEY = {"Authorization": "Bearer anything", "Host": "127.0.0.1:8080"}
@@ -61,6 +61,32 @@ def test_an_unknown_key_is_rejected_in_header_and_query(market):
         assert get(exchange, "/v1/marketstatus/now", 401, headers, **query)["error"] == "Unknown API Key"
     for headers, query in (({"authorization": "Bearer right"}, {}), ({}, {"apiKey": "right"})):
         get(exchange, "/v1/marketstatus/now", 200, headers, **query)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("minute_bars", f"/v2/aggs/ticker/NA/range/1/minute/{DAY}/{DAY}"),
+        ("daily_bars", f"/v2/aggs/grouped/locale/us/market/stocks/{DAY}"),
+        ("trades", "/v3/trades/NA"),
+        ("quotes", "/v3/quotes/NA"),
+        ("tickers", "/v3/reference/tickers"),
+        ("ticker_details", "/v3/reference/tickers/NA"),
+        ("float", "/stocks/vX/float"),
+        ("short_interest", "/stocks/v1/short-interest"),
+    ],
+)
+def test_a_plan_without_an_endpoint_denies_that_one_only(market, name, path):
+    without = Exchange(market, api_key="right", clock=at(LATER), denied=[name])
+    others = Exchange(market, api_key="right", clock=at(LATER), denied=ENDPOINTS.keys() - {name})
+    key = {"Authorization": "Bearer right"}
+    assert get(without, path, 403, key) == {
+        "status": "NOT_AUTHORIZED",
+        "request_id": "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"[:32],
+        "message": "You are not entitled to this data. Please upgrade your plan at https://massive.com/pricing",
+    }
+    assert get(others, path, 200, key)["status"] == "OK"
+    assert get(without, path, 401, {})["error"] == "API Key was not provided"
 
 
 def test_the_limit_is_a_sliding_minute(market):
