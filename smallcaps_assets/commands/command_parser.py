@@ -3,17 +3,21 @@
 `smallcaps --help` lists every command without importing Dagster (about 1 s) or Polars.
 """
 
+import re
 import textwrap
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 _PACKAGE: Final = "smallcaps_assets.commands"
 _WIDTH: Final = 100
+# argparse's words for a value that is none of the choices of a flag or of the commands
+_WRONG_CHOICE: Final = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
 
 
 class CommandParser(ArgumentParser):
@@ -28,6 +32,7 @@ class CommandParser(ArgumentParser):
         # `--symbol` is a flag of `coverage`; elsewhere it must not pass for `--symbols`
         super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
         self._module = module
+        self._is_command = module is not None
 
     # argparse declares overloads for namespaces of other classes
     def parse_known_args(  # type: ignore[override]
@@ -43,7 +48,24 @@ class CommandParser(ArgumentParser):
             module.add_flags(self)
             if hasattr(module, "run"):
                 self.set_defaults(run=module.run)
-        return super().parse_known_args(args, namespace)
+        parsed, unknown = super().parse_known_args(args, namespace)
+        flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        if flags and self._is_command:
+            self.error(f"unknown flag {flags[0]}{self._intended(flags[0], self._option_string_actions)}")
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, with the choice that was probably meant, and exit with 2."""
+        if wrong := _WRONG_CHOICE.search(message):
+            message += self._intended(wrong["given"], re.findall(r"[\w.-]+", wrong["choices"]))
+        super().error(message)
+
+    def _intended(self, given: str, known: Collection[str]) -> str:
+        """Words to follow a mistyped name; those of a name like no other say where all are listed."""
+        # the dashes of flags make short ones look alike
+        names = {name.lstrip("-"): name for name in known}
+        close = get_close_matches(given.lstrip("-"), names, n=1)
+        return f": did you mean {names[close[0]]}?" if close else f". `{self.prog} --help` lists what there is."
 
 
 def add_commands(parser: ArgumentParser, dest: str, metavar: str, commands: Mapping[str, tuple[str, str]]) -> None:

@@ -13,7 +13,12 @@ from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.ports import end_left, require_port
-from smallcaps_assets.commands.services.processes import WEB_SERVER, DagsterProcess, daemons_of_state
+from smallcaps_assets.commands.services.processes import (
+    WEB_SERVER,
+    DagsterProcess,
+    daemons_of_state,
+    processes_of_state,
+)
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
 from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
@@ -121,8 +126,11 @@ def _only_daemon(folder: Path) -> Iterator[None]:
 
 
 def _require_no_daemon(folder: Path) -> None:
-    """Raise InputError if a daemon uses the state; one of a web UI that was killed is taken over from."""
-    end_left([daemon for daemon in daemons_of_state(folder) if daemon.is_left])
+    """Raise InputError if a daemon uses the state; services of a web UI that was killed are ending.
+
+    Their code server, when it ends, removes the socket at which ours will listen.
+    """
+    end_left([service for service in processes_of_state(folder) if service.is_left])
     found = daemons_of_state(folder)
     if found:
         raise InputError(_refusal(found[0]))

@@ -87,13 +87,14 @@ class TokenBucket:
         with self._lock:
             now = self._clock()
             self._recover(now)
-            due = max(self._due, now - self._late_s)
+            made_up_s = max(0.0, self._late_s - self._slack_s)  # what a burst makes up for needs no catching up
+            due = max(self._due, now - made_up_s)
             start = max(now, due - self._slack_s)
             if self._starts and due < self._starts[-1] + self._interval_s - self._slack_s:
                 start = max(start, self._starts[-1] + self._interval_s / _CATCH_UP)
             if self._most is not None and len(self._starts) >= self._most:
                 start = max(start, self._starts[-self._most] + self._minute_s)
-            self._due = max(due, start - self._late_s) + self._interval_s
+            self._due = max(due, start - made_up_s) + self._interval_s
             self._starts.append(start)
             return Ticket(start - now, start, self._epoch)
 

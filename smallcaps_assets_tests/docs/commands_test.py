@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.protocol.faults import fault_script
 from smallcaps_assets_tests.docs.conftest import write_old_tape
@@ -66,6 +67,17 @@ def at_the_vendor(command: str, shells: Fixtures) -> None:
     assert shells("import_shell").run(command)
 
 
+def check_before_the_start(command: str, shells: Fixtures) -> None:
+    """With a key, at the exchange on this machine, on a port that is free."""
+    printed = shells("import_shell").run(f"{command} --port {_free_port()}")
+    assert printed.splitlines()[-1] == "ready"
+
+
+def exchange_with_a_key(command: str, shells: Fixtures) -> None:
+    """It demands the key of the environment."""
+    assert "Unknown API Key" in shells("import_shell").serve(command, "/v3/reference/tickers?apiKey=another")
+
+
 IMPORTS = re.compile(r"smallcaps import |smallcaps manifest --master lake/events/adopted\.parquet ")
 # the first matching pattern decides how a command is run; a command without a match fails
 RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
@@ -74,7 +86,9 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"smallcaps demo$", demo_again),
     (r"smallcaps ui( |$)", web_ui),
     (r"smallcaps exchange --truth ", on_the_demo),
+    (r"smallcaps exchange .*--require-key", exchange_with_a_key),
     (r"smallcaps exchange ", exchange),
+    (r"smallcaps check$", check_before_the_start),
     (IMPORTS.pattern, imports_in_order),
     (r"smallcaps plan .*--check", at_the_vendor),
     (r"smallcaps (status|coverage|verify|plan|audit|review|detect|manifest)( |$)", on_the_demo),

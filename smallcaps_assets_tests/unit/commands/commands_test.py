@@ -146,6 +146,30 @@ def test_a_wrong_command_line_prints_the_usage(arguments: list[str], capsys: pyt
     assert capsys.readouterr().err.startswith("usage: smallcaps")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ui", "--prot", "3001"], "smallcaps ui: error: unknown flag --prot: did you mean --port?"),
+        (["ui", "--prot=3001"], "smallcaps ui: error: unknown flag --prot: did you mean --port?"),
+        (
+            ["import", "bars", "--nonsense", "x"],
+            "unknown flag --nonsense. `smallcaps import bars --help` lists what there is.",
+        ),
+        (["chekc"], ": did you mean check?"),
+        (["status", "--profile", "premum"], ": did you mean premium?"),
+        (["fly"], ". `smallcaps --help` lists what there is."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistyped_word_is_answered_with_what_was_meant(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(words)
+
+
 # ------------------------------------------------------------------------------------------------- detect
 
 

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections import deque
 
 import pytest
 from hypothesis import given
@@ -287,3 +288,26 @@ def test_requests_are_forgotten_after_a_minute() -> None:
     assert bucket.sent_in_last_minute() == 2
     clock.now = 91.0
     assert bucket.sent_in_last_minute() == 0
+
+
+@pytest.mark.parametrize("requests_per_minute", [None, 330, 6_000])
+def test_a_day_of_429s_keeps_the_target_of_throttled_requests(requests_per_minute: float | None) -> None:
+    """The vendor allows 300 in any 60 s, which the settings do not know, and gives no `Retry-After`."""
+    clock = ManualClock()
+    bucket = TokenBucket(requests_per_minute, late_s=0.5, clock=clock)
+    accepted: deque[float] = deque(maxlen=300)
+    sent = throttled = throttled_in_turn = 0
+    while clock.now < 24 * 3600:
+        ticket = bucket.reserve()
+        clock.now = max(clock.now, ticket.start) + 0.001  # at most 1,000 a second without a limit
+        sent += 1
+        if len(accepted) == 300 and accepted[0] > clock.now - 60:
+            throttled += 1
+            bucket.penalise(2.0 * 2**throttled_in_turn, ticket, slower=True)
+            throttled_in_turn += 1
+        else:
+            accepted.append(clock.now)
+            throttled_in_turn = 0
+    # the report's target, while four fifths of what the vendor allows are used
+    assert throttled / sent < 0.005
+    assert sent - throttled > 0.8 * 300 * 24 * 60

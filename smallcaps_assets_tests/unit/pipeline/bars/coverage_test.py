@@ -377,7 +377,9 @@ def test_several_batches_find_the_same_as_one(mixed: Lake, monkeypatch: pytest.M
     monkeypatch.setattr(pipeline, "_BARS_AT_ONCE", 1)
     lines: list[str] = []
     single = inventory(mixed, lines.append).run(NOW)
-    assert any(line.startswith("batches of bars read: 4 of 4 done") for line in lines), "each symbol with bars is a batch"
+    assert any(line.startswith("batches of bars read: 4 of 4 done") for line in lines), (
+        "each symbol with bars is a batch"
+    )
     assert single.table.equals(whole.table)
     assert single.lost.equals(whole.lost)
     assert single.figures() == whole.figures()
