@@ -91,8 +91,15 @@ class SpanPublisher:
             "request_ids": fetched.request_ids,
         }
         result = self._publish_thinned(span, fetched.frame, certificate, trades)
-        spent = {"requests": fetched.requests, "retries": fetched.retries, "throttled": fetched.throttled}
-        return SpanResult(span, result.rows, result.bytes, **spent, repeats=fetched.repeats)
+        return SpanResult(
+            span,
+            result.rows,
+            result.bytes,
+            fetched.requests,
+            fetched.retries,
+            fetched.throttled,
+            repeats=fetched.repeats,
+        )
 
     def publish_skipped(self, span: Span) -> SpanResult:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
@@ -139,7 +146,9 @@ class SpanPublisher:
             place = self.tape.lake.quarantine_path(self._folder)
             self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
         problem = f"{span.symbol} {span.wave} {span.name}: {error}"
-        return SpanResult(span, **spent, problem=problem)
+        return SpanResult(
+            span, requests=error.requests, retries=error.retries, throttled=error.throttled, problem=problem
+        )
 
     @contextmanager
     def _naming_a_lost_lake(self) -> Iterator[None]:
