@@ -11,11 +11,13 @@ from smallcaps_assets.defs import assets
 from smallcaps_assets.defs.asset_checks import published_checks
 from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
+from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
+from smallcaps_assets.defs.staleness import staleness
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings
 
 # backfill policies and source code references are beta in Dagster: its version is pinned, and tests cover their use
@@ -33,9 +35,9 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     return dg.Definitions(
         assets=with_facts(_build_assets(settings), settings),
         asset_checks=published_checks(),
-        jobs=[nightly, *waves.values()],
+        jobs=[nightly, redetect_job(), *waves.values()],
         schedules=[nightly_schedule(settings, nightly)],
-        sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness],
+        sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],
         resources={
             "settings": settings_resource,
             "lake": LakeResource(root=root),

@@ -2,12 +2,15 @@
 
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 import dagster as dg
 
+from smallcaps_assets.commands.demonstrating.failed_window import choose_partition, spoiled_exchange
+from smallcaps_assets.commands.demonstrating.first_clicks import first_clicks, tape_snippet
+from smallcaps_assets.commands.demonstrating.stages import LEFT_PROFILE, UNIVERSE, Stage, stages, tape_assets
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
@@ -15,67 +18,93 @@ from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.defs.runs.workers import process_tag
-from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.settings.settings import PROFILES, lake_path
+from smallcaps_assets.pipeline.source import is_simulated
+from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path
 
 NEEDS: Final = "nothing."
 EXAMPLE: Final = "smallcaps demo --seed 3"
 
 
-class _Stage(NamedTuple):
-    """One run: the assets it materializes, over a range of partitions if they have any."""
-
-    title: str
-    assets: Sequence[dg.AssetKey]
-    first: str | None = None
-    last: str | None = None
-
-
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add_data_flags(parser)
+    parser.add_argument("--all", action="store_true", help="leave nothing to do by hand in the web UI")
 
 
 def run(arguments: Namespace) -> int:
-    """Materialize every asset for every symbol, then print what is complete and how to open it in the web UI."""
+    """Materialize the assets, then print what is complete, what is left to do by hand, and how to read the tape."""
     began = time.monotonic()
     settings = enter(arguments, embedded=True)
     lake = Lake(lake_path(settings))
     require_writable(lake.root)
-    from smallcaps_assets.definitions import build_defs  # noqa: PLC0415 -- it loads the settings that enter() set
-
-    job = build_defs(settings).resolve_implicit_global_asset_job_def()
+    # whoever replays files came for all of their events
+    everything = arguments.all or not is_simulated(settings.source)
     with open_state(settings) as instance:
         client = client_of(settings.source, instance)
         before = client.totals()
-        failed = _materialize(job, lake, instance)
+        demo = _Demo(settings, lake, instance)
+        failed = demo.materialize(everything=everything)
+        spoiled = 0 if everything or failed else demo.spoil_one_window()
     for profile in PROFILES:
-        if (lake.manifests(profile) / "current.json").is_file():
+        if (lake.manifests(profile) / "current.json").is_file() and (everything or profile != LEFT_PROFILE):
             print("\n" + profile_report(lake, profile, settings, datetime.now(UTC)))
     after = client.totals()
-    requests, retries = after.requests_sent - before.requests_sent, after.retries - before.retries
-    print(
-        f"\nlake {lake.root}: {requests:,} requests, {retries:,} retries "
-        f"in {time.monotonic() - began:.0f} s\nopen it in the web UI: smallcaps ui{flags_of(arguments)}"
-    )
+    requests, retries = after.requests_sent - before.requests_sent + spoiled, after.retries - before.retries
+    print(f"\nlake {lake.root}: {requests:,} requests, {retries:,} retries in {time.monotonic() - began:.0f} s")
     if failed:
         raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to continue.")
+    _print_next_steps(lake, settings, arguments)
     return 0
 
 
-def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance) -> list[str]:
-    """Run the stages in order; returns the titles of those that failed."""
+def _print_next_steps(lake: Lake, settings: Settings, arguments: Namespace) -> None:
+    clicks = first_clicks(lake, settings)
+    print(f"open it in the web UI: smallcaps ui{flags_of(arguments)}")
+    if clicks:
+        print("\n".join(["left to do there:", *clicks]))
+    snippet = tape_snippet(lake, "core", arguments.config)
+    if snippet:
+        print(f"\nread the tape of one event in Python:\n\n{snippet}")
 
-    def succeeds(stage: _Stage) -> bool:
+
+class _Demo:
+    """The runs of a demo."""
+
+    def __init__(self, settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> None:
+        self.settings, self.lake, self.instance = settings, lake, instance
+        self.job = _asset_job(settings)
+
+    def materialize(self, *, everything: bool) -> list[str]:
+        """Run the stages in order; returns the titles of those that failed."""
+        if not self._succeeds(UNIVERSE):
+            return [UNIVERSE.title]
+        active = UniverseStore(self.lake).followed()
+        followed = [key for key in self.instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
+        return [stage.title for stage in stages(followed, everything=everything) if not self._succeeds(stage)]
+
+    def spoil_one_window(self) -> int:
+        """Let one window of the profile that is left fail, unless one did before; returns the requests sent."""
+        pair = choose_partition(self.lake, self.settings)
+        if pair is None:
+            return 0
+        symbol, wave = pair
+        title = f"{LEFT_PROFILE}: one window of {symbol} in wave {wave}, whose quotes the exchange spoils on purpose"
+        key = tape_key(symbol, wave)
+        with spoiled_exchange(self.settings, symbol) as market_data:
+            self.job = _asset_job(self.settings, {"market_data": market_data})
+            self._succeeds(Stage(title, tape_assets(LEFT_PROFILE), key, key))
+            return market_data.vendor.totals().requests_sent
+
+    def _succeeds(self, stage: Stage) -> bool:
         print(f"-- {stage.title}", flush=True)
         tags = range_tags(stage.first, stage.last) if stage.first and stage.last else {}
-        result = job.execute_in_process(
+        result = self.job.execute_in_process(
             run_config={"loggers": {RUN_LOG: {}}},
-            instance=instance,
+            instance=self.instance,
             asset_selection=list(stage.assets),
             tags=tags | process_tag(),
             raise_on_error=False,
@@ -85,25 +114,8 @@ def _materialize(job: dg.JobDefinition, lake: Lake, instance: dg.DagsterInstance
             raise KeyboardInterrupt
         return result.success
 
-    universe = _Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
-    if not succeeds(universe):
-        return [universe.title]
-    active = UniverseStore(lake).followed()
-    followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
-    return [stage.title for stage in _stages(followed[0], followed[-1]) if not succeeds(stage)]
 
+def _asset_job(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.JobDefinition:
+    from smallcaps_assets.definitions import build_defs  # noqa: PLC0415 -- it loads the settings that enter() set
 
-def _stages(first: str, last: str) -> Iterator[_Stage]:
-    """Everything below the universe, in order, for the symbols from `first` to `last`."""
-    yield _Stage("minute bars of every symbol", [dg.AssetKey("minute_bars")], first, last)
-    yield _Stage("events of every symbol", [dg.AssetKey("event_shards")], first, last)
-    manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
-    yield _Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
-    yield _Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
-    # the widest windows first: their trades serve the narrower ones
-    for profile in reversed(PROFILES):
-        tapes = [dg.AssetKey([profile, f"tape_{kind}"]) for kind in ("trades", "quotes")]
-        for wave in WAVES:
-            yield _Stage(f"{profile}: tape of wave {wave}", tapes, tape_key(first, wave), tape_key(last, wave))
-        tables = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
-        yield _Stage(f"{profile}: ledger and report", tables)
+    return build_defs(settings, resources).resolve_implicit_global_asset_job_def()

@@ -27,7 +27,7 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
-    parser.add_argument("--symbols", type=int, metavar="N", help="number of simulated symbols")
+    parser.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
     parser.add_argument("--requests-per-minute", type=positive_number, metavar="N", help="answer 429 beyond this rate")

@@ -1,5 +1,7 @@
 """Types of flag values; argparse names a wrong value after the function."""
 
+from argparse import ArgumentTypeError
+
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.tables import BARS
 
@@ -8,12 +10,11 @@ def positive_number(text: str) -> int:
     """A whole number above 0.
 
     Raises:
-        ValueError: anything else.
+        ArgumentTypeError: anything else.
     """
-    number = int(text)
-    if number <= 0:
-        raise ValueError(text)
-    return number
+    if not (text.isdecimal() and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def port_number(text: str) -> int:

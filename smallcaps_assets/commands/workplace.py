@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.calendar import xnys_calendar
@@ -26,7 +27,7 @@ def add_data_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
     parser.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake, instead of lake.path")
     market = parser.add_argument_group("simulated exchange")
-    market.add_argument("--symbols", type=int, metavar="N", help="number of simulated symbols")
+    market.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")
     market.add_argument("--sessions", type=int, metavar="N", help="number of sessions, counted back from the last one")
     market.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
     market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")

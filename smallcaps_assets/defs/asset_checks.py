@@ -15,6 +15,7 @@ from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
+from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards, newer_shards, shards_current
 from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -24,6 +25,10 @@ UP_TO_DATE: Final = "up_to_date"
 WATCHED: Final[Mapping[str, Callable[[LatenessCheck], Lateness]]] = {
     "minute_bars": LatenessCheck.check_bars,
     "master_events": LatenessCheck.check_master,
+}
+SHARD_CHECKS: Final[Mapping[str, str]] = {
+    "current_settings": "The events of all symbols were detected with the settings in force. Otherwise launch the job "
+    "redetect: it detects the stale symbols again, and then builds MASTER and the manifests.",
 }
 MASTER_CHECKS: Final[Mapping[str, str]] = {
     "unique_events": "No event occurs more than once.",
@@ -35,8 +40,8 @@ MASTER_CHECKS: Final[Mapping[str, str]] = {
     "within bounds. A detector that always fires, or never, fails this check.",
     "cooldown": "Events of one symbol and type keep the cooldown: of events close to each other, only those are kept "
     "whose score is nearly as high as the best.",
-    "shards_current": "All events were detected with the settings in force; the symbols of others are named. "
-    "Materialize event_shards for them, then this table.",
+    "shards_current": "All events were detected with the settings in force, and none since this table was built; the "
+    "symbols of others are named. Otherwise launch the job redetect.",
 }
 MANIFEST_CHECKS: Final[Mapping[str, str]] = {
     "caps": "No more events than the profile allows: in total, per symbol, per symbol and day, per group of events.",
@@ -44,8 +49,8 @@ MANIFEST_CHECKS: Final[Mapping[str, str]] = {
     "ranks": "Ranks count from 1 without gaps, and no better rank goes to a weaker event.",
     "windows": "Every window is positive and one of the profile's two; no more are extended than allowed.",
     "unchanged": "The file is, byte for byte, the one that was frozen.",
-    "up_to_date": "It was selected from the current MASTER, with the settings in force. Otherwise materialize it "
-    "again; captured tape stays, and is not fetched again.",
+    "up_to_date": "It was selected from the current MASTER, and both with the settings in force. Otherwise launch the "
+    "job redetect; captured tape stays, and is not fetched again.",
 }
 BAR_CHECKS: Final[Mapping[str, str]] = {
     "session_coverage": "Every followed symbol has all expected sessions. Symbols with missing sessions are named: "
@@ -105,9 +110,9 @@ def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.Asset
 
 
 def published_checks() -> list[dg.AssetChecksDefinition]:
-    """The checks of bars, MASTER and the manifests, one step per table, and the checks `up_to_date`."""
+    """The checks of bars, events, MASTER and the manifests, one step per table, and the checks `up_to_date`."""
     manifests = (_manifest(profile) for profile in PROFILES)
-    return [_bars(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
+    return [_bars(), _shards(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
 
 
 def _bars() -> dg.AssetChecksDefinition:
@@ -121,6 +126,17 @@ def _bars() -> dg.AssetChecksDefinition:
         yield from report_findings(asset, _selected(context, checks))
 
     return minute_bars_checks
+
+
+def _shards() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey("event_shards")
+
+    @dg.multi_asset_check(name="event_shards_checks", specs=check_specs(asset, SHARD_CHECKS))
+    def event_shards_checks(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
+        checks = checks_of_shards(lake.detector(settings.load()).survey)
+        yield from report_findings(asset, run_checks(checks, checks.keys()))
+
+    return event_shards_checks
 
 
 def _master() -> dg.AssetChecksDefinition:
@@ -145,12 +161,23 @@ def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
     def manifest_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
-        master = lake.lake.master
-        hashed = sha256(master) if master.is_file() else None
-        checks = checks_of_manifest(lake.manifests(profile), profile, settings.load(), hashed)
-        yield from report_findings(asset, _selected(context, checks))
+        yield from report_findings(asset, _selected(context, manifest_checks_of(profile, settings, lake)))
 
     return manifest_checks
+
+
+def manifest_checks_of(
+    profile: Profile, settings: SettingsResource, lake: LakeResource, survey: Survey | None = None
+) -> Checks:
+    """The checks of the manifest of a profile; `survey` replaces `Detector.survey`, for callers that use it again."""
+    loaded, master = settings.load(), lake.lake.master
+    surveyed = survey or lake.detector(loaded).survey
+
+    def stale_symbols() -> int:
+        return shards_current(surveyed(), newer_shards(lake.shards())).breaking
+
+    hashed = sha256(master) if master.is_file() else None
+    return checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)
 
 
 def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:

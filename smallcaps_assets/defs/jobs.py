@@ -149,13 +149,15 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         ledger_key, report_key = (dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report"))
         totals = _parse_tally(tally)
         # provenance is read before the inputs
-        provenance = _provenance(context, settings, ledger_key, [[profile, f"tape_{kind}"] for kind in TAPE_KINDS])
+        provenance = provenance_of_asset(
+            context, settings, ledger_key, [[profile, f"tape_{kind}"] for kind in TAPE_KINDS]
+        )
         published = lake.tape(profile, settings.load()).listing()
         ledger, metadata = make_ledger(profile, settings, lake, published)
-        _publish_table(context, lake, ledger_key, ledger, metadata, provenance)
-        provenance = _provenance(context, settings, report_key, [ledger_key.path])
+        publish_table(context, lake, ledger_key, ledger, metadata, provenance)
+        provenance = provenance_of_asset(context, settings, report_key, [ledger_key.path])
         kpis, metadata = make_report(profile, ledger, settings, lake, published)
-        _publish_table(context, lake, report_key, kpis, metadata | _tally_metadata(totals), provenance)
+        publish_table(context, lake, report_key, kpis, metadata | _tally_metadata(totals), provenance)
         for check in capture_checks(kpis, ledger):
             # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
@@ -168,7 +170,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
     return report
 
 
-def _provenance(
+def provenance_of_asset(
     context: dg.OpExecutionContext, settings: SettingsResource, asset: dg.AssetKey, upstream: Iterable[Sequence[str]]
 ) -> Tags:
     """The provenance of an asset that a step of a job makes."""
@@ -176,7 +178,7 @@ def _provenance(
     return provenance_tags(context.instance, version or context.run_id, [dg.AssetKey(path) for path in upstream])
 
 
-def _publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
+def publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
     context: dg.OpExecutionContext,
     lake: LakeResource,
     asset: dg.AssetKey,
@@ -214,7 +216,7 @@ def _record_outcomes(
     under the new manifest as well.
     """
     asset, manifest = dg.AssetKey([step.profile, f"tape_{kind}"]), dg.AssetKey([step.profile, "manifest"])
-    provenance = _provenance(step.context, step.settings, asset, [manifest.path])
+    provenance = provenance_of_asset(step.context, step.settings, asset, [manifest.path])
     materialized = _materialized(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
     current = _recorded_since(step.context.instance, asset, manifest)
     failed: list[str] = []

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -62,26 +62,40 @@ class PartitionRecorder:
 
     def __init__(
         self,
-        context: dg.AssetExecutionContext,
+        step: dg.OpExecutionContext,
+        asset: dg.AssetKey,
         keys: Mapping[tuple[str, ...], str],
+        provenance: Tags,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin; to be called before the step reads any input.
+        """Begin.
 
         Args:
-            context: the step.
+            step: the step.
+            asset: the asset that it makes.
             keys: the partition key of each outcome.
+            provenance: that of all partitions, read before any input.
             clock: monotonic seconds from any origin.
         """
-        self._step, self._asset, self._keys, self._clock = context.op_execution_context, context.asset_key, keys, clock
-        self._provenance = step_provenance(context)
+        self._step, self._asset, self._keys, self._clock = step, asset, keys, clock
+        self._provenance = provenance
         self._pending: dict[str, Outcome] = {}
         self._recorded: set[str] = set()
         self._last: float | None = None
 
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext, keys: Mapping[tuple[str, ...], str]) -> Self:
+        """The recorder of the step of an asset; to be called before the step reads any input."""
+        return cls(context.op_execution_context, context.asset_key, keys, step_provenance(context))
+
     def run(
         self, outcomes: Iterable[Outcome], *, continue_on_failure: bool = False
     ) -> Iterator[dg.MaterializeResult[None]]:
+        """Record `outcomes` as the result of the step of an asset; see `record`."""
+        self.record(outcomes, continue_on_failure=continue_on_failure)
+        yield dg.MaterializeResult(metadata=RECORDED)
+
+    def record(self, outcomes: Iterable[Outcome], *, continue_on_failure: bool = False) -> None:
         """Record each of `outcomes` as it arrives; failed ones are shown as failed once the run has failed.
 
         Args:
@@ -111,7 +125,6 @@ class PartitionRecorder:
         failed = {self._keys[outcome.partition]: outcome for outcome in done if outcome.problems}
         log_materializations(self._step, self._asset, failed, self._provenance)
         mark_failed(self._step, self._asset, failed)
-        yield dg.MaterializeResult(metadata=RECORDED)
 
     def tick(self) -> None:
         """Record the finished partitions if the last ones were recorded `RECORD_EVERY_S` ago."""

@@ -1,16 +1,18 @@
 """The schedule of the nightly run."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_CONFIG, NIGHTLY_TAGS, UNFINISHED
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
-from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.defs.resources import CLOCK_TAG, LakeResource, SettingsResource
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.pipeline.operations.nightly import night_of
+from smallcaps_assets.pipeline.operations.nightly import Night, has_simulated_nights, night_of, simulated_night
 from smallcaps_assets.settings.settings import Settings
 
 SESSION_TAG: Final = "smallcaps/session"
@@ -26,7 +28,8 @@ def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> d
         cron_schedule=f"{start.minute} {start.hour} * * *",
         execution_timezone=NEW_YORK,
         description=f"At {start:%H:%M} New York time after each session: everything from the universe to the "
-        "manifests. Missed nights are caught up by the next.",
+        "manifests. Missed nights are caught up by the next. In the simulated market each night brings the next "
+        "session of its calendar, whatever day it is.",
     )
     def nightly(
         context: dg.ScheduleEvaluationContext, settings: SettingsResource, lake: LakeResource
@@ -40,18 +43,31 @@ def night_request(
     instance: dg.DagsterInstance, settings: Settings, lake: LakeResource, at: datetime
 ) -> dg.RunRequest | dg.SkipReason:
     """The run of the night that `at` falls in, one per session; or the reason why there is none."""
-    night = night_of(at, settings.history, settings.sessions)
-    if night.session is None:
-        return dg.SkipReason(night.reason)
     active = set(lake.universe().read().filter("active")["symbol"])
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
     if not followed:
         return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
+    night, tags = _night(settings, lake, followed, at)
+    if night.session is None:
+        return dg.SkipReason(night.reason)
     unfinished = instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1)
     if unfinished:
         return dg.SkipReason(f"The run {unfinished[0].run_id} of an earlier night is not finished yet.")
     return dg.RunRequest(
         run_key=f"{night.session}",
         run_config=NIGHTLY_CONFIG,
-        tags={SESSION_TAG: f"{night.session}", **NIGHTLY_TAGS, **range_tags(followed[0], followed[-1])},
+        tags={SESSION_TAG: f"{night.session}", **tags, **NIGHTLY_TAGS, **range_tags(followed[0], followed[-1])},
     )
+
+
+def _night(
+    settings: Settings, lake: LakeResource, followed: Sequence[str], at: datetime
+) -> tuple[Night, dict[str, str]]:
+    """The night that `at` falls in, and the tags of its run; in a simulated market, the next one there."""
+    if not has_simulated_nights(settings):
+        return night_of(at, settings.history, settings.sessions), {}
+    night = simulated_night(lake.bars(), followed, settings, at)
+    if night.session is None:
+        return night, {}
+    evening = datetime.combine(night.session, settings.nightly.start, ZoneInfo(NEW_YORK))
+    return night, {CLOCK_TAG: evening.isoformat()}

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 EXAMPLES: Final = 10
+_BREAKING: Final = "rows_that_break_it"
 
 Figure = str | int | float | bool | None
 
@@ -22,6 +23,11 @@ class Finding(NamedTuple):
     examples: pl.DataFrame
     severe: bool = True
 
+    @property
+    def breaking(self) -> int:
+        """The number of rows that break the check."""
+        return int(self.figures.get(_BREAKING) or 0)
+
     def __str__(self) -> str:
         """The finding in one line, for an error."""
         figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
@@ -33,5 +39,5 @@ def finding(
     name: str, breaking: pl.DataFrame, figures: Mapping[str, Figure] | None = None, *, severe: bool = True
 ) -> Finding:
     """The finding of a check that holds if `breaking` has no rows; its first rows become the examples."""
-    counted = {**(figures or {}), "rows_that_break_it": breaking.height}
+    counted = {**(figures or {}), _BREAKING: breaking.height}
     return Finding(name, breaking.is_empty(), counted, breaking.head(EXAMPLES), severe)

@@ -43,6 +43,11 @@ class ManifestStore:
         """The manifests of one profile in a lake."""
         return cls(lake.manifests(profile), profile, lake.root)
 
+    @property
+    def pointer(self) -> Path:
+        """The file that names the current manifest."""
+        return self.folder / "current.json"
+
     def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
         """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
 
@@ -125,13 +130,13 @@ class ManifestStore:
         return None
 
     def _point_to(self, manifest_id: str) -> None:
-        pointer = self.folder / "current.json"
+        pointer = self.pointer
         text = json.dumps({"manifest_id": manifest_id}) + "\n"
         if not pointer.is_file() or pointer.read_text(encoding="utf-8") != text:
             publish_text(pointer, text, below=self.below)
 
     def _sidecar(self) -> dict[str, Any] | None:
-        pointer = self.folder / "current.json"
+        pointer = self.pointer
         if not pointer.is_file():
             return None
         sidecar = read_json(self.folder / f"{read_json(pointer)['manifest_id']}.json")

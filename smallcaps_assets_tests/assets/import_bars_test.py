@@ -112,8 +112,8 @@ def test_bars_before_the_history_are_reported_with_the_day_to_set(
     for file in (home.parent / "minute").rglob(f"date={DAYS[0]}.parquet"):
         file.unlink()
     for first, warned in ((DAYS[1], False), (DAYS[2], True)):
-        assert text.count("first_session: 2025-10-20") == 1
-        config.write_text(text.replace("2025-10-20", f"{first}"), encoding="utf-8")
+        assert text.count("first_session: 2025-10-22") == 1
+        config.write_text(text.replace("2025-10-22", f"{first}"), encoding="utf-8")
         shutil.rmtree(home / "lake", ignore_errors=True)
         assert main(["import", "bars", "../minute"]) == 0
         last = capsys.readouterr().out.splitlines()[-1]

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from smallcaps_assets.defs.partitions import range_tags, tape_key
-from smallcaps_assets.defs.recording import RECORD_EVERY_S, ContinueOnFailure, PartitionRecorder
+from smallcaps_assets.defs.recording import RECORD_EVERY_S, ContinueOnFailure, PartitionRecorder, step_provenance
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
@@ -48,7 +48,9 @@ def run(
 
     @dg.asset(partitions_def=KEYS, backfill_policy=dg.BackfillPolicy.single_run())
     def worked(context: dg.AssetExecutionContext, config: ContinueOnFailure) -> Iterator[dg.MaterializeResult[None]]:
-        recorder = PartitionRecorder(context, {(key,): key for key in "ABCD"}, clock)
+        keys: dict[tuple[str, ...], str] = {(key,): key for key in "ABCD"}
+        step = context.op_execution_context
+        recorder = PartitionRecorder(step, context.asset_key, keys, step_provenance(context), clock)
         yield from recorder.run(source(recorder), continue_on_failure=config.go_on)
 
     job = dg.Definitions([worked]).resolve_implicit_global_asset_job_def()

@@ -97,6 +97,8 @@ class Home:
                     del month["stamp"]  # when the bars were written
                 del head["id"]  # a hash of that and of the rest
                 found[name] = head
+            elif folder.startswith("quarantine"):
+                found[name] = json.loads(content)
             elif file != "current.json":
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"]

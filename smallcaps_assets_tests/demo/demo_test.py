@@ -76,8 +76,8 @@ def test_every_planted_event_is_found(demo: Home) -> None:
 
 def test_bars_rebuilt_from_the_captured_trades_are_the_bars_served(demo: Home) -> None:
     settings = default_settings()
-    tape = TapeStore(demo.lake, "premium", settings.profiles["premium"])
-    manifest = ManifestStore.in_lake(demo.lake, "premium").load()
+    tape = TapeStore(demo.lake, "plus", settings.profiles["plus"])
+    manifest = ManifestStore.in_lake(demo.lake, "plus").load()
     bars = BarsStore(demo.lake)
     compared = 0
     for window in event_windows(manifest).to_dicts():
@@ -142,8 +142,8 @@ def is_regular(moment: datetime) -> bool:
 
 def test_the_official_client_counts_what_the_lake_holds(demo: Home) -> None:
     settings = default_settings()
-    tape = TapeStore(demo.lake, "premium", settings.profiles["premium"])
-    manifest = ManifestStore.in_lake(demo.lake, "premium").load()
+    tape = TapeStore(demo.lake, "plus", settings.profiles["plus"])
+    manifest = ManifestStore.in_lake(demo.lake, "plus").load()
     symbol = manifest["symbol"][0]
     bars = BarsStore(demo.lake).read(symbol)
     window = event_windows(manifest).row(0, named=True)

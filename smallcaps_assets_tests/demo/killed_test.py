@@ -12,8 +12,8 @@ import pytest
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 
 KILLS = 5
-# of the 17 stages of a demo, without the last ones, so that no kill comes too late
-STAGES = 14
+# of the 16 stages of a demo, without the last ones, so that no kill comes too late
+STAGES = 13
 LONGEST_WAIT_S = 0.6
 
 

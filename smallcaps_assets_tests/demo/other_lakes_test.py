@@ -33,7 +33,8 @@ def smallcaps(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.delitem(sys.modules, "smallcaps_assets.definitions", raising=False)
 
     def run(command: str, lake: str, symbols: int, sessions: int) -> str:
-        assert main([command, "--symbols", f"{symbols}", "--sessions", f"{sessions}", "--lake", lake]) == 0
+        flags = ["--all"] if command == "demo" else []
+        assert main([command, "--symbols", f"{symbols}", "--sessions", f"{sessions}", "--lake", lake, *flags]) == 0
         return capsys.readouterr().out
 
     return run

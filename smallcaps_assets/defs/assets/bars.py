@@ -39,7 +39,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         Fetches missing sessions only. Bad rows go to quarantine, each with its reason.
         """
         symbols = context.partition_keys
-        recorder = PartitionRecorder(context, {(symbol,): symbol for symbol in symbols})
+        recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
         step = context.op_execution_context
         outcomes = _ingest(symbols, step, settings, lake, market_data, recorder.tick)
         yield from recorder.run(outcomes, continue_on_failure=config.go_on)

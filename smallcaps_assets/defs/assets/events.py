@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
 from smallcaps_assets.defs.metadata import (
     Metadata,
@@ -41,7 +42,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         Detects in sessions that are new, have changed, or were last detected with other settings.
         """
         loaded, symbols = settings.load(), context.partition_keys
-        recorder = PartitionRecorder(context, {(symbol,): symbol for symbol in symbols})
+        recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
         outcomes = add_versions(lake.detector(loaded).run(symbols, recorder.tick), lake.shards().version)
         outcomes = with_progress(outcomes, len(symbols), "symbols detected", context.log.info)
         yield from recorder.run(outcomes, continue_on_failure=config.go_on)
@@ -52,6 +53,12 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 @dg.asset(deps=["event_shards"], io_manager_key="lake_tables", metadata=column_schema(EVENTS))
 def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
     """MASTER: the events of all symbols, one row per event; near events of one symbol share an event_group_id."""
+    events, figures = make_master(settings, lake)
+    yield dg.MaterializeResult(value=events, metadata=figures)
+
+
+def make_master(settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
+    """MASTER (EVENTS) of all shards, and its metadata."""
     loaded = settings.load()
     detector = lake.detector(loaded)
     events = publishable_master(detector, loaded)
@@ -61,4 +68,4 @@ def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg
         figures["test_symbols_left_out"] = describe_test_symbols(tests)
     figures |= counts(events, "event_type", "session", "direction", "tier")
     figures |= crossed_counts(events, "session", "event_type") | score_quantiles(events)
-    yield dg.MaterializeResult(value=events, metadata=event_pictures(events) | figures)
+    return events, event_pictures(events) | figures

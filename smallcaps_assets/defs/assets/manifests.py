@@ -29,36 +29,46 @@ def _manifest(profile: Profile) -> dg.AssetsDefinition:
     def manifest(
         master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> dg.MaterializeResult[None]:
-        loaded = settings.load()
-        problems = master_problems(master_events)
-        if problems:
-            raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
-        selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
-        require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
-        store = lake.manifests(profile)
-        before = store.current_id()
-        sidecar = store.freeze(
-            selection,
-            config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
-            master_sha256=sha256(lake.lake.master),
-            now=settings.now(),
-        )
-        rows = selection.manifest
-        figures: Metadata = {
-            "dagster/row_count": rows.height,
-            "manifest_id": sidecar["manifest_id"],
-            "unchanged": sidecar["manifest_id"] == before,
-            "config_hash": sidecar["config_hash"],
-            "sha256": sidecar["sha256"],
-            "symbols": sidecar["symbols"],
-            "funnel": table(pl.DataFrame(selection.funnel)),
-            **{f"funnel/{step['step']}": step["rows"] for step in selection.funnel},
-            **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
-            **{f"session_pct/{name}": mix["percentage"] for name, mix in sidecar["session_distribution"].items()},
-        }
-        figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
-        return dg.MaterializeResult(
-            metadata=manifest_pictures(rows, selection.funnel) | figures, data_version=dg.DataVersion(sidecar["sha256"])
-        )
+        version, figures = make_manifest(profile, master_events, settings, lake)
+        return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(version))
 
     return manifest
+
+
+def make_manifest(
+    profile: Profile, master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+) -> tuple[str, Metadata]:
+    """Select and freeze the manifest of a profile; returns its data version and its metadata.
+
+    Raises:
+        LakeError: MASTER is invalid, or the selection breaks its own limits.
+    """
+    loaded = settings.load()
+    problems = master_problems(master_events)
+    if problems:
+        raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
+    selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
+    require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
+    store = lake.manifests(profile)
+    before = store.current_id()
+    sidecar = store.freeze(
+        selection,
+        config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
+        master_sha256=sha256(lake.lake.master),
+        now=settings.now(),
+    )
+    rows = selection.manifest
+    figures: Metadata = {
+        "dagster/row_count": rows.height,
+        "manifest_id": sidecar["manifest_id"],
+        "unchanged": sidecar["manifest_id"] == before,
+        "config_hash": sidecar["config_hash"],
+        "sha256": sidecar["sha256"],
+        "symbols": sidecar["symbols"],
+        "funnel": table(pl.DataFrame(selection.funnel)),
+        **{f"funnel/{step['step']}": step["rows"] for step in selection.funnel},
+        **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
+        **{f"session_pct/{name}": mix["percentage"] for name, mix in sidecar["session_distribution"].items()},
+    }
+    figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
+    return sidecar["sha256"], manifest_pictures(rows, selection.funnel) | figures

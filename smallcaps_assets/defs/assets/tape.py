@@ -122,7 +122,7 @@ def _tape(profile: Profile, kind: TapeKind, settings: Settings) -> dg.AssetsDefi
         market_data: MarketDataResource,
     ) -> Iterator[dg.MaterializeResult[None]]:
         pairs = tape_pairs(context.partition_keys)
-        recorder = PartitionRecorder(context, {pair: tape_key(*pair) for pair in pairs})
+        recorder = PartitionRecorder.of(context, {pair: tape_key(*pair) for pair in pairs})
         step = TapeStep(profile, context.op_execution_context, settings, lake, market_data, recorder.tick)
         yield from recorder.run(step.outcomes(kind, pairs, config))
 

@@ -117,13 +117,16 @@ def unchanged(sidecar: dict[str, Any], found_sha256: str, rows: int) -> Finding:
     return finding("unchanged", facts.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
 
 
-def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str) -> Finding:
-    """The manifest was selected from the current MASTER, with the settings in force."""
+def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str, stale_symbols: int = 0) -> Finding:
+    """The manifest was selected from the current MASTER, with the settings in force.
+
+    `stale_symbols` is the number of symbols whose events in MASTER were not detected with the settings in force.
+    """
     facts = pl.DataFrame(
         {
-            "what": ["MASTER", "settings"],
-            "manifest": [sidecar["master_sha256"], sidecar["config_hash"]],
-            "now": [master_sha256, config_hash],
+            "what": ["MASTER", "settings", "stale symbols of MASTER"],
+            "manifest": [sidecar["master_sha256"], sidecar["config_hash"], f"{stale_symbols}"],
+            "now": [master_sha256, config_hash, "0"],
         }
     )
     return finding(

@@ -8,13 +8,13 @@ import polars as pl
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.events import checks as master_checks
 from smallcaps_assets.domain.events.master import build_master
-from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.events.staleness import newer_shards, shards_current
 from smallcaps_assets.settings.settings import Settings
 
 # timestamps outside of these are in no session; no calendar is computed for them
@@ -59,14 +59,8 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
         "type_shares": lambda: master_checks.type_shares(master, params),
         "events_per_session": lambda: master_checks.events_per_session(master, int(survey()["sessions"].sum()), params),
         "cooldown": lambda: master_checks.cooldown(master, settings.cooldown),
-        "shards_current": lambda: _shards_current(survey()),
+        "shards_current": lambda: shards_current(survey(), newer_shards(detector.shards)),
     }
-
-
-def _shards_current(shards: pl.DataFrame) -> Finding:
-    return finding(
-        "shards_current", shards.filter(~pl.col("current")).select("symbol"), {"shards": shards.height}, severe=False
-    )
 
 
 def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:

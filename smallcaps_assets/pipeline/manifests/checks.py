@@ -1,5 +1,7 @@
 """Checks of a manifest, before and after it is frozen."""
 
+from collections.abc import Callable
+
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding
@@ -32,10 +34,17 @@ def require_sound_manifest(manifest: pl.DataFrame, profile: ProfileParams, ranki
         )
 
 
-def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Settings, master_sha256: str | None) -> Checks:
+def checks_of_manifest(
+    store: ManifestStore,
+    profile: Profile,
+    settings: Settings,
+    master_sha256: str | None,
+    stale_symbols: Callable[[], int] = lambda: 0,
+) -> Checks:
     """The checks of the current manifest of a profile.
 
     They use the settings in force. If the manifest was selected with others, broken limits are only a warning.
+    `stale_symbols` counts the symbols whose events in MASTER were not detected with them.
 
     Raises:
         InputError: there is no manifest yet.
@@ -56,5 +65,7 @@ def checks_of_manifest(store: ManifestStore, profile: Profile, settings: Setting
         "ranks": lambda: grade(manifest_checks.ranks(rows, ranking)),
         "windows": lambda: grade(manifest_checks.windows(rows, params)),
         "unchanged": lambda: manifest_checks.unchanged(sidecar, sha256(path), rows.height),
-        "up_to_date": lambda: manifest_checks.up_to_date(sidecar, master_sha256 or "no MASTER", config_hash),
+        "up_to_date": lambda: manifest_checks.up_to_date(
+            sidecar, master_sha256 or "no MASTER", config_hash, stale_symbols()
+        ),
     }

@@ -1,7 +1,7 @@
 """Which session a night is for, and which symbols are behind after it."""
 
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -9,9 +9,12 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.source import is_simulated
 from smallcaps_assets.settings.sections import HistoryParams
+from smallcaps_assets.settings.settings import Settings
 
 # Symbols that are behind: how many sessions are not fetched, how many are fetched but not detected, and why.
 BEHIND: Final = pl.Schema(
@@ -24,6 +27,8 @@ BEHIND: Final = pl.Schema(
     }
 )
 _UNKNOWN_CAUSE: Final = "the run did not get to it"
+# at least one of so many days is a session
+_A_SESSION: Final = timedelta(days=14)
 
 
 class Night(NamedTuple):
@@ -45,6 +50,37 @@ def night_of(at: datetime, history: HistoryParams, sessions: SessionParams) -> N
     if day not in completed_sessions(history, sessions, at):
         return Night(None, f"the session of {day} is not over yet.")
     return Night(day, "")
+
+
+def has_simulated_nights(settings: Settings) -> bool:
+    """Whether nights are those of a simulated market whose history ends on a fixed day, whatever day it is today."""
+    return is_simulated(settings.source) and settings.history.last_session is not None
+
+
+def simulated_night(bars: BarsStore, followed: Collection[str], settings: Settings, at: datetime) -> Night:
+    """The next night of a simulated market: the first session after the history and after all published bars.
+
+    Args:
+        bars: the published bars.
+        followed: the symbols whose bars count.
+        settings: the settings; their history has a last session.
+        at: the present; the simulated market has nothing later.
+    """
+    published = (day for symbol in followed for day in bars.covered(symbol))
+    last = max(settings.history.last_session or date.min, max(published, default=date.min))
+    following = sessions_between(last + timedelta(days=1), last + _A_SESSION, settings.sessions)["date"]
+    session: date = following[0]
+    if session not in completed_sessions(extend_history(settings, session).history, settings.sessions, at):
+        return Night(None, f"the session of {session}, the next one of the simulated market, is not over yet.")
+    return Night(session, "")
+
+
+def extend_history(settings: Settings, session: date) -> Settings:
+    """`settings` whose history reaches at least to `session`."""
+    history = settings.history
+    if history.last_session is None or history.last_session >= session:
+        return settings
+    return settings.model_copy(update={"history": history.model_copy(update={"last_session": session})})
 
 
 def find_symbols_behind(

@@ -137,6 +137,7 @@ def test_the_example_of_help_is_a_command_that_can_be_parsed(command: str, capsy
         ["status", "--profile", "gold"],
         ["status", "--symbol", "4"],
         ["demo", "--symbols", "three"],
+        ["demo", "--symbols", "-1"],
     ],
 )
 def test_a_wrong_command_line_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -603,7 +604,7 @@ def test_an_unusable_flag_is_rejected(arguments: list[str], words: str, error_of
 
 def test_status_counts_sessions_up_to_a_leap_day(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (home / "config" / "config.yaml").read_text()
-    text = text.replace("first_session: 2025-10-20", "first_session: 2024-02-01")
+    text = text.replace("first_session: 2025-10-22", "first_session: 2024-02-01")
     text = text.replace("last_session: 2025-12-01", "last_session: 2024-02-29")
     (home / "config" / "config.yaml").write_text(text)
     assert main(["status", "--sessions", "2"]) == 0

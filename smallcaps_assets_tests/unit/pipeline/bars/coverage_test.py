@@ -472,7 +472,7 @@ def config(tmp_path: Path) -> Path:
     """The shipped settings with the history of these tests."""
     text = (REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8")
     changes = {
-        "first_session: 2025-10-20": "first_session: 2025-10-27",
+        "first_session: 2025-10-22": "first_session: 2025-10-27",
         "last_session: 2025-12-01": "last_session: 2025-11-10",
         "min_active_symbols: 30": "min_active_symbols: 2",
         "active_minutes_pct: 80.0": "active_minutes_pct: 50.0",

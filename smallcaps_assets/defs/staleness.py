@@ -1,0 +1,77 @@
+"""The sensor that shows which events and manifests were made with settings other than those in force."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+import dagster as dg
+
+from smallcaps_assets.defs.asset_checks import check_evaluation, manifest_checks_of, report_findings
+from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.pipeline.checks import Checks, run_checks
+from smallcaps_assets.pipeline.events.staleness import checks_of_shards, newer_shards, shards_current
+from smallcaps_assets.settings.settings import PROFILES
+
+_INTERVAL_S: Final = 60
+_SHARDS: Final = dg.AssetKey("event_shards")
+_MASTER: Final = dg.AssetKey("master_events")
+_MANIFESTS: Final = {profile: dg.AssetKey([profile, "manifest"]) for profile in PROFILES}
+# those that depend on the settings in force
+_CHECKS: Final = {"current_settings", "shards_current", "up_to_date"}
+
+
+@dg.sensor(
+    minimum_interval_seconds=_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Every minute: if settings (after a reload of the code), shards, MASTER or manifests have changed, "
+    "reports whether event_shards (check current_settings), master_events (shards_current) and the manifests "
+    "(up_to_date) agree with the settings in force. Starts no run: launch the job redetect.",
+)
+def staleness(
+    context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Report each of these checks whose result changed since the last tick."""
+    before, state = json.loads(context.cursor or "{}"), _state(settings, lake)
+    if before.get("state") == state:
+        return dg.SkipReason("Nothing changed.")
+    known, results = before.get("results", {}), dict[str, list[bool | int]]()
+    for asset, found in _results(settings, lake):
+        name = f"{asset.to_user_string()} {found.name}"
+        results[name] = [found.holds, found.breaking]
+        if results[name] != known.get(name):
+            (check,) = report_findings(None, [found])
+            context.instance.report_runless_asset_event(check_evaluation(asset, check))
+    stale = [name for name, (holds, _) in results.items() if not holds]
+    words = f"Stale: {', '.join(stale)}. Launch the job redetect." if stale else "Made with the settings in force."
+    return dg.SensorResult(cursor=json.dumps({"state": state, "results": results}), skip_reason=words)
+
+
+def _state(settings: SettingsResource, lake: LakeResource) -> list[str | int | None]:
+    """What decides the results, without opening a file: settings, and when the files last changed."""
+    versions = [facts_of(asset).code_version(settings.load()) for asset in (_SHARDS, _MASTER, *_MANIFESTS.values())]
+    files = [
+        lake.lake.universe,
+        lake.lake.ticker_details,
+        lake.lake.master,
+        *(lake.manifests(profile).pointer for profile in PROFILES),
+    ]
+    changes = [path.stat().st_mtime_ns if path.is_file() else 0 for path in files]
+    return [*versions, lake.shards().last_change(), *changes]
+
+
+def _results(settings: SettingsResource, lake: LakeResource) -> Iterator[tuple[dg.AssetKey, Finding]]:
+    """The findings about what is made."""
+    survey = cache(lake.detector(settings.load()).survey)
+    checks: dict[dg.AssetKey, Checks] = {}
+    if lake.shards().symbols():
+        checks[_SHARDS] = checks_of_shards(survey)
+    if lake.lake.master.is_file():
+        checks[_MASTER] = {"shards_current": lambda: shards_current(survey(), newer_shards(lake.shards()))}
+    for profile, asset in _MANIFESTS.items():
+        if lake.manifests(profile).pointer.is_file():
+            checks[asset] = manifest_checks_of(profile, settings, lake, survey)
+    for asset, of_asset in checks.items():
+        yield from ((asset, found) for found in run_checks(of_asset, _CHECKS))

@@ -1,0 +1,68 @@
+"""Which symbols are to be detected again, and whether shards, MASTER and manifests agree with the settings in force."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import polars as pl
+
+from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.pipeline.events.detection import Detector
+
+# returns what `Detector.survey` does
+Survey = Callable[[], pl.DataFrame]
+
+
+def symbols_to_detect(detector: Detector, survey: pl.DataFrame, symbols: Iterable[str]) -> list[str]:
+    """Stale symbols of a survey (`Detector.survey`), and those of `symbols` with sessions that are not detected.
+
+    A symbol whose files cannot be read is one of them, so that its detection names the cause.
+    """
+    return sorted(
+        {*survey.filter(~pl.col("current"))["symbol"], *(one for one in symbols if _is_behind(detector, one))}
+    )
+
+
+def checks_of_shards(survey: Survey) -> Checks:
+    """The checks of all shards."""
+    return {"current_settings": lambda: current_settings(survey())}
+
+
+def current_settings(survey: pl.DataFrame) -> Finding:
+    """Whether all shards of a survey (`Detector.survey`) were detected with the settings in force."""
+    stale = survey.filter(~pl.col("current")).select("symbol")
+    verdict = (
+        f"{stale.height:,} of {survey.height:,} symbols were detected with other settings. Launch the job redetect."
+        if stale.height
+        else f"All {survey.height:,} symbols were detected with the settings in force."
+    )
+    return finding("current_settings", stale, {"verdict": verdict, "symbols": survey.height}, severe=False)
+
+
+def shards_current(survey: pl.DataFrame, newer: Sequence[str]) -> Finding:
+    """Whether MASTER has the events of shards (`Detector.survey`) that were all detected with the settings in force.
+
+    `newer` are the symbols whose shards were published after MASTER.
+    """
+    stale = survey.filter(~pl.col("current")).select("symbol", reason=pl.lit("detected with other settings"))
+    others = [symbol for symbol in newer if symbol not in set(stale["symbol"])]
+    later = pl.DataFrame({"symbol": others}, schema={"symbol": pl.String})
+    breaking = pl.concat([stale, later.with_columns(reason=pl.lit("detected after MASTER was built"))])
+    return finding("shards_current", breaking, {"shards": survey.height}, severe=False)
+
+
+def newer_shards(shards: ShardStore) -> list[str]:
+    """Symbols whose shards were published after MASTER; none without a MASTER."""
+    master = shards.lake.master
+    if not master.is_file():
+        return []
+    built = master.stat().st_mtime_ns
+    return [path.stem.removeprefix("symbol=") for path in shards.files() if path.stat().st_mtime_ns > built]
+
+
+def _is_behind(detector: Detector, symbol: str) -> bool:
+    try:
+        return bool(detector.backlog(symbol).undetected)
+    except LakeError:
+        return True
