@@ -162,7 +162,7 @@ def _check_port(arguments: Namespace, folder: Path) -> ReadinessCheck:
         return ReadinessCheck("port", "ok", f"{arguments.port} is free on {arguments.host}")
     ours = {found.process.pid for found in processes_of_state(folder)}
     for server in web_servers_at(arguments.port):
-        if server.is_left:
+        if server.is_orphaned:
             message = f"{arguments.port}: a web UI that was killed is just ending; `smallcaps ui` takes the port over"
             return ReadinessCheck("port", "ok", message)
         if server.process.pid in ours:

@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.flag_types import port_number
-from smallcaps_assets.commands.services.ports import end_left, require_port
+from smallcaps_assets.commands.services.ports import end_orphaned_services, require_port
 from smallcaps_assets.commands.services.processes import (
     WEB_SERVER,
     DagsterProcess,
@@ -131,7 +131,7 @@ def _require_no_daemon(folder: Path) -> None:
 
     Their code server, when it ends, removes the socket at which ours will listen.
     """
-    end_left([service for service in processes_of_state(folder) if service.is_left])
+    end_orphaned_services([service for service in processes_of_state(folder) if service.is_orphaned])
     found = daemons_of_state(folder)
     if found:
         raise InputError(_refusal(found[0]))

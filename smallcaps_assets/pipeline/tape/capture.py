@@ -238,7 +238,9 @@ class _Work:
         """The denial of an equally old or newer span, which applies to this one: plans limit how far back data goes."""
         with self.lock:
             known = self.denial is not None and self.denied_to is not None and span.start <= self.denied_to
-            return NotEntitled(*self.denial.args) if known and self.denial else None
+            if not known or self.denial is None:
+                return None
+            return NotEntitled(*self.denial.args).with_facts(self.denial.cause, **self.denial.facts)
 
     def _deny(self, span: Span, error: NotEntitled) -> None:
         with self.lock:

@@ -22,6 +22,7 @@ from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.pages import Download
+from smallcaps_assets.pipeline.problems import Problem
 
 SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received", "repeats"), 0)
@@ -145,7 +146,8 @@ class SpanPublisher:
         with self._naming_a_lost_lake():
             place = self.tape.lake.quarantine_path(self._folder)
             self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
-        problem = f"{span.symbol} {span.wave} {span.name}: {error}"
+        unit, windows = f"{span.symbol} {span.wave} {span.name}", len(span.events_merged)
+        problem = Problem.of(unit, error, symbol=span.symbol, windows=windows)
         return SpanResult(
             span, requests=error.requests, retries=error.retries, throttled=error.throttled, problem=problem
         )
@@ -159,7 +161,8 @@ class SpanPublisher:
             if self._folder.is_dir():
                 raise
             raise LakeError(
-                f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again."
+                f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again.",
+                self.tape.lake.root,
             ) from error
 
     def _publish(self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any]) -> SpanResult:
