@@ -38,12 +38,12 @@ def tape_key(symbol: str, wave: str) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({"symbol": symbol, "wave": wave})
 
 
-def ends_of(tags: Mapping[str, str]) -> list[str]:
-    """The first and the last partition of a run, or its only one, from its tags; empty where it has none."""
-    ends = [tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end")]
-    return [key for key in (ends if all(ends) else [tags.get("dagster/partition")]) if key]
-
-
 def partitions_of(tags: Mapping[str, str]) -> str | None:
     """The partition of a run, or `first...last` of its range, from its tags; None where it has none."""
-    return "...".join(ends_of(tags)) or None
+    return "...".join(partition_ends(tags)) or None
+
+
+def partition_ends(tags: Mapping[str, str]) -> list[str]:
+    """The first and the last partition of a run from its tags, or its only one; none where it has none."""
+    first, last, only = tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end"), tags.get("dagster/partition")
+    return [first, last] if first and last else [only] if only else []

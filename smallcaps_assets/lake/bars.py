@@ -35,6 +35,7 @@ from smallcaps_assets.lake.month_files import (
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import disk_errors, publish_frame
 from smallcaps_assets.lake.quarantine import BarQuarantine
+from smallcaps_assets.lake.symbol_paths import symbol_of
 
 _SUFFIX: Final = ".parquet"
 # the coarsest clock of a file system
@@ -153,8 +154,7 @@ class BarsStore:
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
-        folders = self.lake.minute_bars.glob("symbol=*")
-        return sorted(folder.name.removeprefix("symbol=") for folder in folders)
+        return sorted({symbol_of(folder.name) for folder in self.lake.minute_bars.glob("symbol=*")})
 
     def read(self, symbol: str, first: date | None = None, last: date | None = None) -> pl.DataFrame:
         """Bars (BARS) of the ET dates from `first` to `last`, both included, sorted by timestamp."""
@@ -319,7 +319,8 @@ class BarsStore:
         if problems:
             raise LakeError(
                 f"{path}: {'; '.join(problems)}, so nothing was published. Remove the file if it exists, and "
-                f"materialize minute_bars of {symbol} again."
+                f"materialize minute_bars of {symbol} again.",
+                path,
             )
         sessions = {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}
         provenance = {"sessions": sessions} | ({IMPORTS: imports} if imports else {})
@@ -331,11 +332,13 @@ class BarsStore:
 
     def _listed(self, symbol: str) -> list[os.DirEntry[str]]:
         """The month files of `symbol`, in any order."""
-        try:
-            with os.scandir(self.lake.bars(symbol)) as files:
-                return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
-        except FileNotFoundError:
-            return []
+        folder = self.lake.bars(symbol)
+        with disk_errors("read", folder):
+            try:
+                with os.scandir(folder) as files:
+                    return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
+            except FileNotFoundError:
+                return []
 
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:

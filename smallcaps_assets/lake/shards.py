@@ -27,6 +27,7 @@ from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
+from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
@@ -270,7 +271,8 @@ class ShardStore:
         if provenance is None:
             raise LakeError(
                 f"{path}: its footer has no provenance, so it is not a shard of this program. Remove it; its sessions "
-                "are then detected again."
+                "are then detected again.",
+                path,
             )
         return provenance
 
@@ -278,16 +280,17 @@ class ShardStore:
         if problems := shard_problems(events, [symbol]):
             raise LakeError(
                 f"{self.lake.shard(symbol)}: {'; '.join(problems)}, so nothing was published. Remove the file if it "
-                f"exists, and materialize event_shards of {symbol} again."
+                f"exists, and materialize event_shards of {symbol} again.",
+                self.lake.shard(symbol),
             )
 
     def files(self) -> list[Path]:
         """Every shard, in order of symbol."""
-        return sorted(path for path in self.lake.shards.glob("symbol=*.parquet"))
+        return sorted(self.lake.shards.glob("symbol=*.parquet"), key=lambda path: symbol_of(path.stem))
 
     def symbols(self) -> list[str]:
         """Symbols with a shard, sorted."""
-        return [path.stem.removeprefix("symbol=") for path in self.files()]
+        return [symbol_of(path.stem) for path in self.files()]
 
     def last_change(self) -> int:
         """When a shard or a coverage last changed, in nanoseconds; 0 without any. No file is opened."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.partitions import ends_of
+from smallcaps_assets.defs.partitions import partition_ends
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.settings.settings import PROFILES
 
@@ -28,7 +28,7 @@ def describe_run(tags: Mapping[str, str], assets: Iterable[dg.AssetKey], symbols
     """
     parts = {part for asset in assets for part in asset.path}
     profiles = [profile for profile in PROFILES if profile in parts]
-    ends = [key.partition("|") for key in ends_of(tags)]
+    ends = [key.partition("|") for key in partition_ends(tags)]
     chosen = _between(symbols, [symbol for symbol, _, _ in ends])
     waves = _between(WAVES, [wave for _, _, wave in ends if wave])
     found = {PROFILE_TAG: ", ".join(profiles), WAVE_TAG: ", ".join(waves), SYMBOLS_TAG: _shorten(chosen)}
