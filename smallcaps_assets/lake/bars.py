@@ -337,7 +337,8 @@ class BarsStore:
         if problems:
             raise LakeError(
                 f"{path}: {'; '.join(problems)}, so nothing was published. Remove the file if it exists, and "
-                f"materialize minute_bars of {symbol} again."
+                f"materialize minute_bars of {symbol} again.",
+                path,
             )
         publish_month(path, symbol, PublishedMonth(stored, dict(marks), imports), below=self.lake.root)
 
@@ -347,11 +348,13 @@ class BarsStore:
 
     def _listed(self, symbol: str) -> list[os.DirEntry[str]]:
         """The month files of `symbol`, in any order."""
-        try:
-            with os.scandir(self.lake.bars(symbol)) as files:
-                return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
-        except FileNotFoundError:
-            return []
+        folder = self.lake.bars(symbol)
+        with disk_errors("read", folder):
+            try:
+                with os.scandir(folder) as files:
+                    return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
+            except FileNotFoundError:
+                return []
 
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:

@@ -282,7 +282,8 @@ class ShardStore:
         if provenance is None:
             raise LakeError(
                 f"{path}: its footer has no provenance, so it is not a shard of this program. Remove it; its sessions "
-                "are then detected again."
+                "are then detected again.",
+                path,
             )
         return provenance
 
@@ -290,7 +291,8 @@ class ShardStore:
         if problems := shard_problems(events, [symbol]):
             raise LakeError(
                 f"{self.lake.shard(symbol)}: {'; '.join(problems)}, so nothing was published. Remove the file if it "
-                f"exists, and materialize event_shards of {symbol} again."
+                f"exists, and materialize event_shards of {symbol} again.",
+                self.lake.shard(symbol),
             )
 
     def files(self) -> list[Path]:

@@ -189,5 +189,6 @@ def require_room(plan: CapturePlan, params: FreeDiskParams) -> None:
         raise LakeError(
             f"{plan.folder}: not enough disk. The plan needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps "
             f"{params.keep_gb:,.1f} GB free, the disk has {plan.free_bytes / BYTES_PER_GB:,.2f} GB. Free space, choose "
-            "fewer events with a trial, or set capture.free_disk.check: false."
+            "fewer events with a trial, or set capture.free_disk.check: false.",
+            plan.folder,
         )
