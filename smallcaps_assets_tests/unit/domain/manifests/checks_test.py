@@ -97,7 +97,7 @@ def test_more_than_the_profile_allows_breaks_the_caps(changes: dict[str, Any], o
     found = caps(CHOSEN.manifest, limits)
     assert not found.holds
     assert found.examples["of"].to_list() == [of]
-    with pytest.raises(LakeError, match="breaks its own limits: caps"):
+    with pytest.raises(LakeError, match="breaks its own limits: profile_limits"):
         require_sound_manifest(CHOSEN.manifest, limits, RANKING)
 
 
