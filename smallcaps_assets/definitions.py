@@ -9,6 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.defs import assets
 from smallcaps_assets.defs.asset_checks import published_checks
+from smallcaps_assets.defs.failures import foreseen_errors, log_without_stack_traces, with_explained_failures
 from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
@@ -21,7 +22,7 @@ from smallcaps_assets.defs.staleness import staleness
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings
 
 # backfill policies and source code references are beta in Dagster: its version is pinned, and tests cover their use
-warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+warnings.filterwarnings("ignore", message="Parameter `(backfill_policy|execution_type)`")
 warnings.filterwarnings("ignore", message=".* `(with_source_code_references|.*CodeReference.*)`")
 # raised by Dagster's own code
 warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
@@ -33,8 +34,8 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     root = str(lake_path(settings))
     nightly, waves = nightly_job(), {profile: waves_job(profile) for profile in PROFILES}
     return dg.Definitions(
-        assets=with_facts(_build_assets(settings), settings),
-        asset_checks=published_checks(),
+        assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
+        asset_checks=[with_explained_failures(check) for check in published_checks()],
         jobs=[nightly, redetect_job(), *waves.values()],
         schedules=[nightly_schedule(settings, nightly)],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],
@@ -57,4 +58,6 @@ def _build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [asset for module in modules for asset in module.build_assets(settings)]
 
 
-defs = build_defs(load_settings())
+log_without_stack_traces()
+with foreseen_errors():  # in the settings
+    defs = build_defs(load_settings())

@@ -17,9 +17,30 @@ SmallcapsError
     └── BadPage             a response of the wrong shape: HTML, no `results`, wrong types, a cursor that loops
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+Facts = Mapping[str, str | int]
+
 
 class SmallcapsError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Root of every error that this package raises on purpose.
+
+    Attributes:
+        facts: shown beside the message.
+        cause: the cause without what differs between units of work that fail for the same reason, for lists of them.
+    """
+
+    facts: Facts = MappingProxyType({})
+    cause: str | None = None
+
+    def with_facts(self, cause: str | None = None, **facts: str | int | None) -> Self:
+        """This error with its cause and further facts; those that are None are left out."""
+        self.cause = self.cause if cause is None else cause
+        self.facts = {**self.facts, **{name: fact for name, fact in facts.items() if fact is not None}}
+        return self
 
 
 class SettingsError(SmallcapsError):
@@ -32,6 +53,11 @@ class InputError(SmallcapsError):
 
 class LakeError(SmallcapsError):
     """The lake cannot be read or written, or contradicts its own records."""
+
+    def __init__(self, message: str, file: Path | None = None) -> None:
+        """An error about a file or folder of the lake, if it is about one."""
+        super().__init__(message)
+        self.with_facts(file=None if file is None else str(file))
 
 
 class DiskFull(LakeError):  # noqa: N818 -- the name says what happened

@@ -18,7 +18,8 @@ from smallcaps_assets.commands.services.processes import (
     processes_of_state,
     web_servers_at,
 )
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is, outdated_schemas, state_folder
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is, outdated_schemas
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import slots_are_taken, vendor_slot
@@ -161,7 +162,7 @@ def _check_port(arguments: Namespace, folder: Path) -> ReadinessCheck:
         return ReadinessCheck("port", "ok", f"{arguments.port} is free on {arguments.host}")
     ours = {found.process.pid for found in processes_of_state(folder)}
     for server in web_servers_at(arguments.port):
-        if server.is_left:
+        if server.is_orphaned:
             message = f"{arguments.port}: a web UI that was killed is just ending; `smallcaps ui` takes the port over"
             return ReadinessCheck("port", "ok", message)
         if server.process.pid in ours:

@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.flag_types import port_number
-from smallcaps_assets.commands.services.ports import end_left, require_port
+from smallcaps_assets.commands.services.ports import end_orphaned_services, require_port
 from smallcaps_assets.commands.services.processes import (
     WEB_SERVER,
     DagsterProcess,
@@ -20,7 +20,8 @@ from smallcaps_assets.commands.services.processes import (
     processes_of_state,
 )
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
-from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes, state_folder
+from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
@@ -130,7 +131,7 @@ def _require_no_daemon(folder: Path) -> None:
 
     Their code server, when it ends, removes the socket at which ours will listen.
     """
-    end_left([service for service in processes_of_state(folder) if service.is_left])
+    end_orphaned_services([service for service in processes_of_state(folder) if service.is_orphaned])
     found = daemons_of_state(folder)
     if found:
         raise InputError(_refusal(found[0]))

@@ -10,9 +10,11 @@ import dagster as dg
 import polars as pl
 from dagster_polars import PolarsParquetIOManager
 
+from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import publish_frame, sha256
+from smallcaps_assets.lake.publish import disk_errors, publish_frame, sha256
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -20,6 +22,28 @@ if TYPE_CHECKING:
 
 class LakeTableIOManager(PolarsParquetIOManager):
     """Reads and writes tables below `base_dir`, the lake, each at the path in its asset's row of the registry."""
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Read a table; a missing or damaged file is named.
+
+        Raises:
+            ForeseenFailure: the file is missing or cannot be read.
+        """
+        path = Path(str(self._get_path(context)))
+        with foreseen_errors():
+            if not path.is_file():
+                raise LakeError(f"{path}: is missing. Materialize {context.asset_key.to_user_string()} first.", path)
+            with disk_errors("read", path):
+                return super().load_input(context)
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Publish a table.
+
+        Raises:
+            ForeseenFailure: it cannot be written.
+        """
+        with foreseen_errors():
+            super().handle_output(context, obj)
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> "UPath":
         """The path of an asset's table below the lake, without its extension."""

@@ -15,22 +15,24 @@ from pydantic import Field
 
 from smallcaps_assets.defs.asset_checks import capture_checks, check_evaluation
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
-from smallcaps_assets.defs.metadata import Metadata, limit_lines
+from smallcaps_assets.defs.failures import explain_failures
+from smallcaps_assets.defs.metadata import Metadata
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     ContinueOnFailure,
     Tags,
     data_version_tags,
     log_materializations,
-    mark_failed,
     provenance_tags,
+    record_failures,
+    require_complete,
 )
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
+from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
@@ -102,7 +104,7 @@ def waves_job(profile: Profile) -> dg.JobDefinition:
         name=f"{profile}_waves",
         config=config_of_every_wave,
         executor_def=dg.in_process_executor,
-        tags=_CAPTURE_TAGS,
+        tags={**_CAPTURE_TAGS, PROFILE_TAG: profile, WAVE_TAG: ", ".join(WAVES)},
         description=f"Captures what is missing of the manifest of {profile}: wave PM, then AH, then RTH, of each the "
         "trades and then the quotes; then ledger and report. A window that fails stops no other and is named at the "
         "end.",
@@ -125,6 +127,7 @@ def _wave_step(profile: Profile, wave: str) -> dg.OpDefinition:
         pool=VENDOR_POOL,
         description=f"Trades, then quotes, of the windows of wave {wave}.",
     )
+    @explain_failures
     def capture(  # noqa: PLR0913, PLR0917 -- resources are arguments
         context: dg.OpExecutionContext,
         tally: dict[str, Any],
@@ -143,6 +146,7 @@ def _wave_step(profile: Profile, wave: str) -> dg.OpDefinition:
 
 def _report_step(profile: Profile) -> dg.OpDefinition:
     @dg.op(name=f"{profile}_{_REPORT}", description="The ledger and the report; fails if any window failed.")
+    @explain_failures
     def report(
         context: dg.OpExecutionContext, tally: dict[str, Any], settings: SettingsResource, lake: LakeResource
     ) -> None:
@@ -161,11 +165,11 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         for check in capture_checks(kpis, ledger):
             # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
-        if problems := totals["problems"]:
-            raise CaptureIncomplete(
-                f"{len(problems)} spans failed; everything else is published. Launch {profile}_waves again: only "
-                f"what is missing is requested.\n{limit_lines(problems)}"
-            )
+        require_complete(
+            totals["problems"],
+            f"{len(totals['problems'])} spans",
+            f"Launch {profile}_waves again: only what is missing is requested.",
+        )
 
     return report
 
@@ -219,13 +223,13 @@ def _record_outcomes(
     provenance = provenance_of_asset(step.context, step.settings, asset, [manifest.path])
     materialized = _materialized(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
     current = _recorded_since(step.context.instance, asset, manifest)
-    failed: list[str] = []
+    failed: dict[str, Outcome] = {}
     older: dict[str, Outcome] = {}
     try:
         for outcome in outcomes:
             key = tape_key(*outcome.partition)
             if outcome.problems:
-                failed.append(key)
+                failed[key] = outcome
             elif not outcome.left and (outcome.figures["spans_fetched"] or key not in materialized):
                 log_materializations(step.context, asset, {key: outcome}, provenance)
             elif not outcome.left and key not in current:
@@ -233,7 +237,7 @@ def _record_outcomes(
             yield outcome
     finally:
         log_materializations(step.context, asset, older, provenance)
-        mark_failed(step.context, asset, failed)
+        record_failures(step.context, asset, failed, provenance)
 
 
 def _materialized(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:

@@ -27,10 +27,12 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata
 from pydantic import Field
 
+from smallcaps_assets.defs.failures import REMEDIES, what_to_do
 from smallcaps_assets.defs.metadata import Metadata, limit_lines
 from smallcaps_assets.defs.registry import facts_of
-from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem, as_problem, facts_of_problems, group_problems
 from smallcaps_assets.settings.settings import Settings
 
 Tags = dict[str, str]
@@ -118,9 +120,16 @@ class PartitionRecorder:
             finally:
                 self._flush()
             if not continue_on_failure:
-                _require_complete(done)
-        except Exception:
-            mark_failed(self._step, self._asset, [key for key in self._keys.values() if key not in self._recorded])
+                require_complete(
+                    [problem for outcome in done for problem in outcome.problems],
+                    f"{sum(bool(outcome.problems) for outcome in done)} of {len(done)} partitions",
+                    REMEDIES[CaptureIncomplete],
+                )
+        except Exception as error:
+            known = {self._keys[outcome.partition]: outcome for outcome in done}
+            left = [key for key in self._keys.values() if key not in self._recorded]
+            failed = {key: known.get(key) or _outcome_of(error) for key in left}
+            record_failures(self._step, self._asset, failed, self._provenance)
             raise
         failed = {self._keys[outcome.partition]: outcome for outcome in done if outcome.problems}
         log_materializations(self._step, self._asset, failed, self._provenance)
@@ -151,6 +160,30 @@ def log_materializations(
         position = DagsterEventBatchMetadata(batch, is_end=number == len(outcomes))
         context = step.get_step_execution_context()
         step._events.append(dg.DagsterEvent.asset_materialization(context, event, position))  # noqa: SLF001
+
+
+def record_failures(
+    step: dg.OpExecutionContext, asset: dg.AssetKey, failed: Mapping[str, Outcome], provenance: Tags
+) -> None:
+    """Record what failed of partitions, why and what to do, and have them shown as failed once the run has failed.
+
+    The page of a partition shows the metadata of its last materialization and of the observations since. A partition
+    that was never materialized therefore gets a materialization, outside the run: a backfill counts those of its runs
+    as done. Partitions without problems are shown as failed, without a record.
+    """
+    materialized = step.instance.get_materialized_partitions(asset) if failed else set()
+    for key, outcome in failed.items():
+        if outcome.problems and key in materialized:
+            step.log_event(dg.AssetObservation(asset, partition=key, metadata=_metadata(outcome)))
+        elif outcome.problems:
+            step.instance.report_runless_asset_event(_materialization(asset, key, outcome, provenance))
+    mark_failed(step, asset, failed)
+
+
+def _outcome_of(error: Exception) -> Outcome:
+    """What is recorded of partitions that a step did not get to before an error: nothing of an unforeseen one."""
+    problems = (Problem.of("the run ended early", error),) if isinstance(error, SmallcapsError) else ()
+    return Outcome((), problems=problems)
 
 
 def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:
@@ -227,17 +260,32 @@ def _materialization(
 
 
 def _metadata(outcome: Outcome) -> Metadata:
-    """The figures of a partition, its present number of rows, and its problems."""
+    """The problems of a partition, its figures and its present number of rows."""
     rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
-    problems: Metadata = {PROBLEMS: "\n".join(outcome.problems)} if outcome.problems else {}
-    return {**outcome.figures, **rows, **problems}
+    return {**_describe_problems(outcome.problems), **outcome.figures, **rows}
 
 
-def _require_complete(done: Sequence[Outcome]) -> None:
-    problems = [problem for outcome in done for problem in outcome.problems]
+def _describe_problems(problems: Sequence[str]) -> Metadata:
+    """Which windows of a partition failed, why and what to do; empty if none did."""
+    if not problems:
+        return {}
+    remedy = what_to_do(as_problem(problem).kind for problem in problems)
+    return {PROBLEMS: limit_lines(problems), **facts_of_problems(problems), **remedy}
+
+
+def require_complete(problems: Sequence[str], what: str, remedy: str) -> None:
+    """Make sure that there are no problems.
+
+    Args:
+        problems: of all partitions.
+        what: failed, for the message.
+        remedy: for the message.
+
+    Raises:
+        CaptureIncomplete: there are problems; names each cause once.
+    """
     if problems:
-        failed = sum(bool(outcome.problems) for outcome in done)
-        raise CaptureIncomplete(
-            f"{failed} of {len(done)} partitions failed; everything else is published. Materialize them again: only "
-            f"what is missing is requested.\n{limit_lines(problems)}"
-        )
+        causes = limit_lines(group_problems(problems))
+        incomplete = CaptureIncomplete(f"{what} failed; everything else is published. {remedy}\n{causes}")
+        incomplete.facts = facts_of_problems(problems)
+        raise incomplete

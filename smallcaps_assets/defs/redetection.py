@@ -13,6 +13,7 @@ import polars as pl
 from smallcaps_assets.defs.asset_checks import check_evaluation, manifest_checks_of, report_findings
 from smallcaps_assets.defs.assets.events import make_master
 from smallcaps_assets.defs.assets.manifests import make_manifest
+from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import provenance_of_asset, publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags
@@ -51,6 +52,7 @@ def redetect_job() -> dg.JobDefinition:
 @dg.op(
     name=f"{REDETECT}_shards", out=dg.Out(dg.Nothing), description="Events of the symbols that are stale or missing."
 )
+@explain_failures
 def detect_stale(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeResource) -> None:
     """Bring all shards up to date, and record those that were stale."""
     loaded = settings.load()
@@ -66,6 +68,7 @@ def detect_stale(context: dg.OpExecutionContext, settings: SettingsResource, lak
 
 
 @dg.op(name=f"{REDETECT}_master", ins=_AFTER, out=dg.Out(dg.Nothing), description="MASTER of all shards.")
+@explain_failures
 def build_all(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeResource) -> None:
     """Build MASTER and record its checks."""
     provenance = provenance_of_asset(context, settings, _MASTER, [_SHARDS.path])
@@ -76,6 +79,7 @@ def build_all(context: dg.OpExecutionContext, settings: SettingsResource, lake: 
 
 
 @dg.op(name=f"{REDETECT}_manifests", ins=_AFTER, description="The manifest of each profile.")
+@explain_failures
 def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeResource) -> None:
     """Select and freeze the manifest of every profile, and record their checks."""
     survey = cache(lake.detector(settings.load()).survey)

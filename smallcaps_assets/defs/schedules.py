@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_CONFIG, NIGHTLY_TAGS, UNFINISHED
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import CLOCK_TAG, LakeResource, SettingsResource
@@ -31,6 +32,7 @@ def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> d
         "manifests. Missed nights are caught up by the next. In the simulated market each night brings the next "
         "session of its calendar, whatever day it is.",
     )
+    @explain_failures
     def nightly(
         context: dg.ScheduleEvaluationContext, settings: SettingsResource, lake: LakeResource
     ) -> dg.RunRequest | dg.SkipReason:

@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import WATCHED, check_evaluation, lateness_check, up_to_date_result
+from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED
 from smallcaps_assets.defs.partitions import partitions_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -32,6 +33,7 @@ _Result = tuple[str, bool, int]
     description="Writes one line of JSON for each failed run (time, run, job, partitions, step, cause) to "
     "notices.file, and posts it to the address in the environment variable notices.url_variable, if that is set.",
 )
+@explain_failures
 def failure_notice(context: dg.RunFailureSensorContext, settings: SettingsResource) -> None:
     """Write a notice of a failed run, then post it; a failed post fails this tick of the sensor only."""
     loaded = settings.load()
@@ -64,6 +66,7 @@ def notice_of(context: dg.RunFailureSensorContext, at: datetime) -> Notice:
     description="Checks every ten minutes whether minute_bars and master_events hold the session that is expected by "
     "now, and reports their check up_to_date when its result changes. Starts no run.",
 )
+@explain_failures
 def lateness(
     context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
 ) -> dg.SensorResult | dg.SkipReason:
@@ -93,6 +96,7 @@ def capture_sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefini
         description=f"Once the nightly run has built the manifest of {profile}: captures what is missing of it, wave "
         "by wave, with at most nightly.capture_requests requests a night. The rest waits for the next night.",
     )
+    @explain_failures
     def nightly_capture(
         context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
     ) -> dg.SensorResult | dg.SkipReason:

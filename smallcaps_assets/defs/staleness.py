@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import check_evaluation, manifest_checks_of, report_findings
+from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
@@ -30,6 +31,7 @@ _CHECKS: Final = {"current_settings", "shards_current", "up_to_date"}
     "reports whether event_shards (check current_settings), master_events (shards_current) and the manifests "
     "(up_to_date) agree with the settings in force. Starts no run: launch the job redetect.",
 )
+@explain_failures
 def staleness(
     context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
 ) -> dg.SensorResult | dg.SkipReason:

@@ -1,4 +1,4 @@
-"""Symbols: which are safe as folder names, and how the vendor writes them."""
+"""Symbols: which can be followed, and how the vendor writes them."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -32,7 +32,6 @@ KNOWN_TEST_SYMBOLS: Final = (
     "ZVV",
     "ZZK",
 )
-_WINDOWS_DEVICES: Final = r"(?i)^(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?$"
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,8 @@ def describe_test_symbols(symbols: Sequence[str], named_by: str = "universe.symb
 
 
 def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
-    """Whether a symbol can name a folder on every system (Boolean, never null)."""
-    return (
-        symbol.str.contains(SYMBOL_PATTERN) & ~symbol.str.contains(_WINDOWS_DEVICES) & ~symbol.str.ends_with(".")
-    ).fill_null(False)
+    """Whether a symbol can be followed, and so name a folder and a partition (Boolean, never null)."""
+    return symbol.str.contains(SYMBOL_PATTERN).fill_null(False)
 
 
 def canonical_symbol(symbol: pl.Expr) -> pl.Expr:
@@ -85,14 +82,14 @@ def canonical_name(symbol: str) -> str:
 
 
 def check_symbol(symbol: str) -> str:
-    """Return `symbol` if it can name a folder on every system.
+    """Return `symbol` if it can be followed.
 
     Raises:
-        InputError: path separators, `|`, a Windows device name, a trailing dot, more than 24 characters.
+        InputError: path separators, `|`, another character than those of symbols, or more than 24 of them.
     """
-    if not re.fullmatch(SYMBOL_PATTERN[1:-1], symbol) or re.match(_WINDOWS_DEVICES, symbol) or symbol.endswith("."):
+    if not re.fullmatch(SYMBOL_PATTERN[1:-1], symbol):
         raise InputError(
             f"symbol {symbol!r} is not usable: 1 to 24 letters, digits, '.', '_', '+' or '-', beginning with a letter "
-            "or digit, and no name that Windows reserves (CON, PRN, AUX, NUL, COM1, LPT1). Correct it or leave it out."
+            "or digit. Correct it or leave it out."
         )
     return symbol

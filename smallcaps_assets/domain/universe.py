@@ -136,25 +136,10 @@ def judge_listings(listed: pl.DataFrame, params: UniverseParams, first_session: 
     return listed.with_columns(active=excluded.is_null(), excluded_by=excluded, reason=reasons)
 
 
-def require_distinct(rows: pl.DataFrame) -> None:
-    """Make sure that no two active symbols differ only in case.
-
-    Raises:
-        InputError: two do.
-    """
-    folded = pl.col("symbol").str.to_lowercase()
-    clashes = rows.filter("active").filter(folded.is_duplicated())["symbol"].sort().to_list()
-    if clashes:
-        raise InputError(
-            f"symbols {', '.join(clashes)} differ only in case: some file systems cannot distinguish their folders. "
-            "Name the ones to follow in universe.symbols or universe.file."
-        )
-
-
 def _filters(params: UniverseParams, first_session: date, symbols: Iterable[str]) -> Iterator[_Filter]:
     """The active filters, in the order in which they apply."""
     unusable = ~symbol_is_safe(pl.col("symbol"))
-    yield _Filter("symbol", unusable, pl.lit("cannot name a folder on every system"))
+    yield _Filter("symbol", unusable, pl.lit("not usable as a name"))
     yield _Filter("source", pl.col(SOURCE_REJECTION).is_not_null(), pl.col(SOURCE_REJECTION))
     if params.is_named:
         return

@@ -14,14 +14,12 @@ Imports = dict[str, dict[str, Any]]
 class Rejections(NamedTuple):
     """What an import rejected of the rows that it read, so that unchanged files need not be read to repeat it.
 
-    `bad` counts the rejected of its `rows` by reason, `problems` are messages about them, and `spellings` the symbols
-    that differ only in case from those of the lake.
+    `bad` counts the rejected of its `rows` by reason, and `problems` are messages about them.
     """
 
     rows: int = 0
     bad: tuple[tuple[str, int], ...] = ()
     problems: tuple[str, ...] = ()
-    spellings: tuple[str, ...] = ()
 
 
 NOTHING_REJECTED: Final = Rejections()
@@ -62,9 +60,8 @@ class ImportRecord:
         first = min(fingerprints)
         days = sum(1 << (day - first).days for day in fingerprints)
         record = {"first": f"{first}", "days": f"{days:x}", "bars": _digest(fingerprints), "symbols": self.of}
-        rows, bad, problems, spellings = self.rejections
-        further = {"rows": rows, "bad": dict(bad), "problems": list(problems), "spellings": list(spellings)}
-        further["left"] = list(self.left)
+        rows, bad, problems = self.rejections
+        further = {"rows": rows, "bad": dict(bad), "problems": list(problems), "left": list(self.left)}
         return {self.signature: record | {name: value for name, value in further.items() if value}}
 
 
@@ -85,7 +82,6 @@ def _rejections(record: Mapping[str, Any]) -> Rejections:
         record.get("rows", 0),
         tuple(record.get("bad", {}).items()),
         tuple(record.get("problems", ())),
-        tuple(record.get("spellings", ())),
     )
 
 

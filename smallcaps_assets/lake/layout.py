@@ -1,17 +1,26 @@
 """Paths of the files in the lake, a public interface: names are valid on every system."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from smallcaps_assets.domain.symbols import check_symbol
+from smallcaps_assets.lake.symbol_paths import KEY, UnusualNames, symbol_name, symbol_of, unusual_names
+
+_PARQUET: Final = ".parquet"
 
 
 @dataclass(frozen=True)
 class Lake:
-    """Paths below one root folder; creating one does not access the disk."""
+    """Paths below one root folder.
+
+    Creating one does not access the disk. Paths of symbols depend on the names that earlier releases left; each folder
+    is listed once.
+    """
 
     root: Path
+    _unusual: dict[tuple[Path, str], UnusualNames] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def locks(self) -> Path:
@@ -25,7 +34,7 @@ class Lake:
 
     def bars(self, symbol: str) -> Path:
         """Folder of one symbol's month files."""
-        return self.minute_bars / f"symbol={check_symbol(symbol)}"
+        return self._of_symbol(self.minute_bars, symbol)
 
     @cached_property
     def shards(self) -> Path:
@@ -34,11 +43,11 @@ class Lake:
 
     def shard(self, symbol: str) -> Path:
         """Event shard of one symbol."""
-        return self.shards / f"symbol={check_symbol(symbol)}.parquet"
+        return self._of_symbol(self.shards, symbol, _PARQUET)
 
     def shard_coverage(self, symbol: str) -> Path:
         """What the shards of all symbols with the same initial cover beyond their footers."""
-        return self.shards / f"coverage={check_symbol(symbol)[0].upper()}.json"
+        return self.root / "events" / "coverage" / f"{check_symbol(symbol)[0].upper()}.json"
 
     @property
     def master(self) -> Path:
@@ -85,7 +94,7 @@ class Lake:
 
     def tape_wave(self, profile: str, kind: str, wave: str, symbol: str) -> Path:
         """Folder of the tape files of one symbol and wave."""
-        return self.tape(profile, kind) / f"wave={wave}" / f"symbol={check_symbol(symbol)}"
+        return self._of_symbol(self.tape(profile, kind) / f"wave={wave}", symbol)
 
     def ledger(self, profile: str) -> Path:
         """The capture ledger: one certificate per event of the manifest."""
@@ -110,4 +119,15 @@ class Lake:
 
     def quarantine_path(self, path: Path) -> Path:
         """Path of the rejected rows that belong to the file `path` of the lake."""
-        return self.quarantine / path.relative_to(self.root)
+        place = self.quarantine
+        for part in path.relative_to(self.root).parts:
+            is_folder = part.startswith(KEY) and not part.endswith(_PARQUET)
+            place = self._of_symbol(place, symbol_of(part)) if is_folder else place / part
+        return place
+
+    def _of_symbol(self, folder: Path, symbol: str, suffix: str = "") -> Path:
+        """The path of a symbol's folder in `folder`, or of its file with `suffix`."""
+        unusual = self._unusual.get((folder, suffix))
+        if unusual is None:
+            unusual = self._unusual[folder, suffix] = unusual_names(folder, suffix)
+        return folder / f"{symbol_name(check_symbol(symbol), unusual)}{suffix}"

@@ -116,7 +116,8 @@ class ManifestStore:
         if found != sidecar["sha256"]:
             raise LakeError(
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
-                "was frozen: put the original back, or remove current.json and materialize the manifest again."
+                "was frozen: put the original back, or remove current.json and materialize the manifest again.",
+                path,
             )
         rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
@@ -141,5 +142,7 @@ class ManifestStore:
             return None
         sidecar = read_json(self.folder / f"{read_json(pointer)['manifest_id']}.json")
         if sidecar["profile"] != self.profile:
-            raise LakeError(f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.")
+            raise LakeError(
+                f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.", pointer
+            )
         return sidecar

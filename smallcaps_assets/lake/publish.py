@@ -54,8 +54,10 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, json.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         if action == "written" and _is_full(error):
-            raise DiskFull(f"{path}: cannot be written ({reason}). {_space_message(path, needs)}") from error
-        raise LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}") from error
+            full = DiskFull(f"{path}: cannot be written ({reason}). {_space_message(path, needs)}", path)
+            raise full.with_facts(f"cannot be written ({reason})") from error
+        failure = LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}", path)
+        raise failure.with_facts(f"cannot be {action} ({reason})") from error
 
 
 def _is_full(error: BaseException) -> bool:
@@ -100,7 +102,8 @@ def make_folders(folder: Path, below: Path) -> None:
 def _missing(folder: Path) -> LakeError:
     return LakeError(
         f"{folder}: the folder is gone. If its disk was removed, mount it; if it was moved or renamed, move it back; "
-        "then run again."
+        "then run again.",
+        folder,
     )
 
 
@@ -227,7 +230,7 @@ def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> Non
     with part.open("rb") as written:
         written_rows = parquet.read_metadata(written).num_rows
     if pl.scan_parquet(part, hive_partitioning=False, glob=False).collect_schema() != schema or written_rows != rows:
-        raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.")
+        raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.", path)
 
 
 def publish_text(path: Path, text: str, *, sweeps: bool = True, below: Path | None = None) -> None:

@@ -36,9 +36,11 @@ class Answer(Generic[_T]):
 
 @dataclass(frozen=True, kw_only=True)
 class RetryableFailure:
-    """A failed attempt that may succeed when repeated."""
+    """A failed attempt that may succeed when repeated; `cause` is its reason without what differs between requests."""
 
     reason: str
+    cause: str
+    status: int | None = None
     retry_after_s: float | None = None
     throttled: bool = False
 
@@ -56,7 +58,9 @@ def parse_success(raw: RawAnswer, parse: Callable[[bytes], _T]) -> Answer[_T] | 
     """Decompress and parse the body of an answer with status 200; errors of `parse` propagate."""
     body = _decompress(raw)
     if body is None or _is_truncated(body):
-        return RetryableFailure(reason=f"a body cut short after {len(raw.body)} bytes")
+        return RetryableFailure(
+            reason=f"a body cut short after {len(raw.body)} bytes", cause="a body cut short", status=raw.status
+        )
     return Answer(content=parse(body), request_id=raw.headers.get("X-Request-Id"))
 
 
@@ -76,13 +80,19 @@ def classify_failure(raw: RawAnswer, route: str, what: str, key: BearerKey) -> R
         RequestRejected: any other 4xx, or a redirect.
         BadPage: another status below 300 than 200.
     """
-    text = _vendor_text(raw, key)
+    said, request_id = _vendor_text(raw, key)
+    text = f" (the vendor says: {said}; request id: {request_id})"
     throttled = raw.status == HTTPStatus.TOO_MANY_REQUESTS
     if throttled or raw.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return RetryableFailure(
-            reason=f"HTTP {raw.status}{text}", retry_after_s=_retry_after_s(raw.headers), throttled=throttled
+            reason=f"HTTP {raw.status}{text}",
+            status=raw.status,
+            cause=f"HTTP {raw.status}, the vendor says: {said}",
+            retry_after_s=_retry_after_s(raw.headers),
+            throttled=throttled,
         )
-    raise _final_error(raw.status, f"GET {route} for {what} was answered with HTTP {raw.status}{text}", what)
+    error = _final_error(raw.status, f"GET {route} for {what} was answered with HTTP {raw.status}{text}", what)
+    raise error.with_facts(f"HTTP {raw.status}, the vendor says: {said}", http_status=raw.status, endpoint=route)
 
 
 def required_plan(what: str) -> str:
@@ -107,8 +117,8 @@ def _final_error(status: int, happened: str, what: str) -> MarketDataError:
     return error(f"{happened}. Repeating the request changes nothing: correct it.")
 
 
-def _vendor_text(raw: RawAnswer, key: BearerKey) -> str:
-    """The vendor's error text and request id, formatted to follow the status in a message."""
+def _vendor_text(raw: RawAnswer, key: BearerKey) -> tuple[str, str]:
+    """The vendor's error text and request id."""
     body = _decompress(raw) or b""
     try:
         document = json.loads(body[:_MAX_ERROR_BODY_BYTES])
@@ -117,7 +127,7 @@ def _vendor_text(raw: RawAnswer, key: BearerKey) -> str:
     document = document if isinstance(document, dict) else {}
     message = key.clean(str(document.get("error") or document.get("message") or "")) or "nothing"
     request_id = key.clean(str(document.get("request_id") or raw.headers.get("X-Request-Id") or "none"))
-    return f" (the vendor says: {message}; request id: {request_id})"
+    return message, request_id
 
 
 def _decompress(raw: RawAnswer) -> bytes | None:

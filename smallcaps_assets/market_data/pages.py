@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import quote, unquote, urlencode
 from zoneinfo import ZoneInfo
@@ -140,10 +141,12 @@ class Downloads:
             return step()
         except BadPage as error:
             reason = self._transport.clean(str(error))
-        raise BadPage(
+        bad = BadPage(
             f"GET {unquote(request.path)} for {request.what}: {reason}. "
             "Nothing of it was kept; if it happens again, the vendor's contract has changed."
         )
+        cause = f"an answer that cannot be used: {reason}"
+        raise bad.with_facts(cause, http_status=HTTPStatus.OK.value, endpoint=unquote(request.path))
 
 
 def complete_download(frame: pl.DataFrame, counts: RequestCounts, repeats: int = 0) -> Download:

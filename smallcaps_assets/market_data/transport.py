@@ -7,6 +7,7 @@ so that none has one of theirs as cause or context.
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ _THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts per
 _BACKOFF_CAP_S: Final = 60.0
 _MAX_RESERVATIONS: Final = 1_000  # per request
 _CHUNK_BYTES: Final = 1 << 20
+_CONNECTION: Final = re.compile(r"^.*?(object at 0x[0-9a-f]+>|port=\d+\)): ")
 # Bodies decompressed and parsed at the same time; the others wait compressed, which bounds memory.
 _MAX_PARSERS: Final = min(4, os.cpu_count() or 1)
 
@@ -43,11 +45,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ClientTotals:
-    """Requests of a client since it was created."""
+    """Requests of a client since it was created, and those of the last 60 seconds."""
 
     requests_sent: int
     retries: int
     throttled: int
+    last_minute: int = 0
 
 
 @dataclass(kw_only=True)
@@ -127,7 +130,12 @@ class Transport:
         """Requests sent so far by all threads, retries included."""
         with self._lock:
             sent = self._totals
-            return ClientTotals(requests_sent=sent.requests, retries=sent.retries, throttled=sent.throttled)
+            return ClientTotals(
+                requests_sent=sent.requests,
+                retries=sent.retries,
+                throttled=sent.throttled,
+                last_minute=self._bucket.sent_in_last_minute(),
+            )
 
     def close(self) -> None:
         """Close all connections and end all threads; no request may follow."""
@@ -183,6 +191,7 @@ class Transport:
         throttled = 0
         while True:
             ticket = self._wait_for_slot(counts, stop)
+            self._bucket.record_sent(ticket)
             self._count(counts, requests=1, retries=min(failures + throttled, 1))
             outcome = self._attempt(target, route, what, parse)
             if isinstance(outcome, Answer):
@@ -196,12 +205,13 @@ class Transport:
                 self._bucket.penalise(self._backoff_s(outcome, throttled - 1), ticket, slower=no_hint)
                 continue
             failures += 1
-            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, failures, max_attempts)
             if failures == max_attempts:
                 raise VendorUnavailable(
                     f"GET {route} for {what} failed {max_attempts} times, the last time with {reason}. "
                     "Nothing of it was kept; run it again later."
-                )
+                ).with_facts(self.clean(outcome.cause), http_status=outcome.status, endpoint=route)
+            # the last attempt is in the error
+            logger.warning("GET %s: %s (attempt %d of %d)", route, reason, failures, max_attempts)
             self._pause(self._backoff_s(outcome, failures - 1), counts, stop)
 
     def _wait_for_slot(self, counts: RequestCounts, stop: threading.Event | None) -> Ticket:
@@ -241,10 +251,12 @@ class Transport:
                 while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
                     chunks.append(chunk)
                     if time.monotonic() > deadline:
-                        return RetryableFailure(reason=f"an answer without end after {self._deadline_s:g} s")
+                        reason = f"an answer without end after {self._deadline_s:g} s"
+                        return RetryableFailure(reason=reason, cause=reason)
                 return RawAnswer(status=response.status_code, headers=response.headers, body=b"".join(chunks))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            return RetryableFailure(reason=f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {_first_reason(error)}"
+            return RetryableFailure(reason=reason, cause=reason)
 
     @contextmanager
     def _session(self) -> Iterator[requests.Session]:
@@ -286,3 +298,9 @@ class Transport:
                 each.requests += requests
                 each.retries += retries
                 each.throttled += throttled
+
+
+def _first_reason(error: Exception) -> str:
+    """What a broken connection was first reported with, without the address of an object or of the server."""
+    below = getattr(error, "reason", None) or next(iter(error.args), None)
+    return _first_reason(below) if isinstance(below, Exception) else _CONNECTION.sub("", str(error))

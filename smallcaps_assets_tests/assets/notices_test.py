@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.definitions import build_defs
+from smallcaps_assets.defs.failures import ForeseenFailure
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.sensors import failure_notice, lateness
@@ -159,7 +160,7 @@ def test_a_rejected_post_is_reported_without_the_url(
     instance: dg.DagsterInstance, home: Path, listener: Listener, status: int
 ) -> None:
     listener.status = status
-    with pytest.raises(NoticeError, match=f"127.0.0.1 answered with status {status}") as caught:
+    with pytest.raises(ForeseenFailure, match=f"127.0.0.1 answered with status {status}") as caught:
         notify(instance, failed(instance, broken, {}))
     assert "hush" not in str(caught.value)
     assert len(listener.posted) == 1
@@ -179,10 +180,12 @@ def test_a_broken_url_is_reported_without_its_path(
     instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: str
 ) -> None:
     monkeypatch.setenv(URL_VARIABLE, url)
-    with pytest.raises(NoticeError, match=words) as caught:
+    with pytest.raises(ForeseenFailure, match=words) as caught:
         notify(instance, failed(instance, broken, {}), timeout_s=2.0)
     assert "hush" not in str(caught.value)
-    assert caught.value.__cause__ is caught.value.__context__ is None
+    notice = caught.value.__cause__
+    assert isinstance(notice, NoticeError)
+    assert notice.__cause__ is notice.__context__ is None
     assert len(lines(home / ".dagster" / "failures.jsonl")) == 1
 
 

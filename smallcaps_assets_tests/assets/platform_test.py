@@ -4,7 +4,8 @@ import base64
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -12,11 +13,13 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import dagster as dg
 import polars as pl
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from pyarrow import parquet
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
@@ -24,10 +27,13 @@ from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
 from smallcaps_assets.domain.tape.kpis import ledger_problems
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.settings.settings import PROFILES, load_settings
@@ -36,6 +42,7 @@ from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate, close_client, files_below, refusal
+from smallcaps_assets_tests.other_tools import TOOLS, rows_by_symbol
 
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
@@ -163,16 +170,44 @@ def test_every_table_is_at_its_path(platform: Platform) -> None:
     assert pl.read_parquet_schema(lake.master) == EVENTS
     assert pl.read_parquet_schema(lake.ledger("core")) == LEDGER
     assert [path.name for path in sorted((lake.root / "bars" / "minute").iterdir())] == [
-        f"symbol={symbol}" for symbol in SYMBOLS_OF_MARKET
+        symbol_name(symbol) for symbol in SYMBOLS_OF_MARKET
     ]
     assert [path.name for path in sorted(lake.shards.iterdir())] == [
-        f"symbol={symbol}.parquet" for symbol in SYMBOLS_OF_MARKET
+        f"{symbol_name(symbol)}.parquet" for symbol in SYMBOLS_OF_MARKET
     ]
     for profile in PROFILES:
         assert ManifestStore.in_lake(lake, profile).load().schema == MANIFEST
     assert not list(lake.root.rglob("*.part"))
     # Thanksgiving is not a session
     assert len(BarsStore(lake).covered("AVLO")) == 5
+
+
+def counted(files: Iterable[Path]) -> dict[str, int]:
+    """The rows of each symbol of files in folders `symbol=X`, from their footers."""
+    rows = Counter[str]()
+    for file in files:
+        rows[unquote(file.parent.name.removeprefix("symbol="))] += parquet.read_metadata(file).num_rows
+    return {symbol: count for symbol, count in rows.items() if count}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_other_tools_read_every_table(tool: str, platform: Platform) -> None:
+    """Tables of many files by folder, the others by file."""
+    lake = platform.lake
+    folders = [lake.minute_bars, *(lake.tape("core", kind) for kind in TAPE_KINDS)]
+    for folder in folders:
+        expected = counted(folder.rglob("*.parquet"))
+        assert expected
+        assert rows_by_symbol(tool, folder) == expected, folder
+    assert rows_by_symbol(tool, lake.shards) == {
+        symbol: rows for symbol in SYMBOLS_OF_MARKET if (rows := ShardStore(lake).read(symbol).height)
+    }
+    one_file = [path for path in lake.root.rglob("*.parquet") if not path.parent.name.startswith("symbol=")]
+    one_file = [path for path in one_file if path.parent != lake.shards]
+    of_symbols = [path for path in one_file if "symbol" in pl.read_parquet_schema(path)]
+    assert {lake.master, lake.ledger("core"), lake.universe} < set(of_symbols)
+    for path in of_symbols:
+        assert sum(rows_by_symbol(tool, path).values()) == parquet.read_metadata(path).num_rows, path
 
 
 def test_core_is_part_of_plus_and_plus_of_premium_below_their_limits(platform: Platform) -> None:
@@ -445,6 +480,13 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return f"{error.cls_name}: {error.message}"
 
 
+def recorded_by(platform: Platform, result: dg.ExecuteInProcessResult, *path: str) -> set[str | None]:
+    """The partitions of an asset that a run recorded as materialized."""
+    logs = platform.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    made = [log.asset_materialization for log in logs if log.asset_materialization]
+    return {one.partition for one in made if one.asset_key == dg.AssetKey(path)}
+
+
 def test_only_the_symbol_that_the_vendor_rejects_fails(fresh: Platform) -> None:
     fresh.run("universe")
     by_path(fresh, "ticker/BNRX")
@@ -452,14 +494,14 @@ def test_only_the_symbol_that_the_vendor_rejects_fails(fresh: Platform) -> None:
     error = failure(result)
     for words in ("CaptureIncomplete", "1 of 4 partitions", "BNRX, 2025-12", "out of order"):
         assert words in error
-    assert fresh.materialized(dg.AssetKey("minute_bars")) == {"AVLO", "CRVO", "DRFT"}
+    assert recorded_by(fresh, result, "minute_bars") == {"AVLO", "CRVO", "DRFT"}
     recorded = fresh.instance.fetch_materializations(dg.AssetKey("minute_bars"), limit=10).records
     figures = {
         record.partition_key: record.asset_materialization.metadata["sessions_fetched"].value
         for record in recorded
         if record.asset_materialization
     }
-    assert figures == {"AVLO": 5, "CRVO": 5, "DRFT": 5}
+    assert figures == {"AVLO": 5, "BNRX": 0, "CRVO": 5, "DRFT": 5}
     status = fresh.instance.get_status_by_partition(dg.AssetKey("minute_bars"), SYMBOLS_OF_MARKET, SYMBOLS)
     assert status is not None
     assert {symbol for symbol, state in status.items() if str(state).endswith("FAILED")} == {"BNRX"}
@@ -479,10 +521,10 @@ def test_a_rejected_tape_request_fails_its_partition_only(planned: Platform) -> 
     by_path(fresh, f"quotes/{victim}")
     first, last = tape_key("AVLO", "RTH"), tape_key("DRFT", "RTH")
     result = fresh.run(["premium", "tape_trades"], ["premium", "tape_quotes"], first=first, last=last, fails=True)
-    assert f"{victim} RTH" in failure(result)
+    assert f"/v3/quotes/{victim}" in failure(result)
     everyone = {str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
     assert fresh.materialized(dg.AssetKey(["premium", "tape_trades"])) == everyone
-    assert fresh.materialized(dg.AssetKey(["premium", "tape_quotes"])) == everyone - {str(tape_key(victim, "RTH"))}
+    assert recorded_by(fresh, result, "premium", "tape_quotes") == everyone - {str(tape_key(victim, "RTH"))}
     fresh.run(["premium", "capture_ledger"])
     ledger = pl.read_parquet(fresh.lake.ledger("premium")).filter(pl.col("wave") == "RTH")
     states = dict(ledger.group_by("symbol").agg(pl.col("state").unique().sort().str.join(",")).iter_rows())

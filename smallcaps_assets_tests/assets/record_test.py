@@ -60,10 +60,13 @@ def run(
 
 
 def recorded(instance: dg.DagsterInstance, asset: str | dg.AssetKey = "worked") -> list[str | None]:
-    """The partitions of all materializations of an asset, the oldest first."""
+    """The partitions of all materializations of an asset by runs, the oldest first.
+
+    What failed of a partition is recorded outside of its run.
+    """
     key = dg.AssetKey(asset) if isinstance(asset, str) else asset
     records = instance.fetch_materializations(key, limit=100).records
-    return [record.partition_key for record in reversed(records)]
+    return [record.partition_key for record in reversed(records) if record.run_id]
 
 
 def status(instance: dg.DagsterInstance) -> dict[str, AssetPartitionStatus | None]:

@@ -122,7 +122,7 @@ def test_a_failed_window_stops_no_later_wave_and_is_shown_as_failed(planned: Pla
     victim = str(manifest(planned).filter(session="PM")["symbol"][0])
     by_path(planned, f"quotes/{victim}")
     message = failure(waves(planned, fails=True))
-    for words in ("CaptureIncomplete", "spans failed", f"{victim} PM", f"{PROFILE}_waves again", "out of order"):
+    for words in ("CaptureIncomplete", "spans failed", f"quotes/{victim}", f"{PROFILE}_waves again", "out of order"):
         assert words in message
     of_victim = {str(tape_key(victim, wave)) for wave in set(manifest(planned).filter(symbol=victim)["session"])}
     assert reds(planned, "quotes") == {

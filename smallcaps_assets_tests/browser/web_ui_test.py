@@ -15,6 +15,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.settings.settings import load_settings
@@ -51,7 +52,7 @@ def test_one_symbol_is_materialized_by_clicks(desk: Desk, page: Page) -> None:
         assert ui.materialized(asset) == {symbol}
         files = [path.relative_to(place).as_posix() for path in place.rglob("*.parquet")]
         assert files
-        assert all(name.startswith(f"symbol={symbol}") for name in files), files
+        assert all(name.startswith(symbol_name(symbol)) for name in files), files
 
 
 def test_a_wave_over_all_symbols_is_materialized_by_clicks(desk: Desk, premarket: list[str], page: Page) -> None:
@@ -66,7 +67,7 @@ def test_a_wave_over_all_symbols_is_materialized_by_clicks(desk: Desk, premarket
     assert ui.materialized("core/tape_trades") == {f"{symbol}|PM" for symbol in symbols}
     assert ui.materialized("core/tape_quotes") == set()
     files = {wave: list((ui.lake.tape("core", "trades") / f"wave={wave}").rglob("*.parquet")) for wave in WAVES}
-    assert {path.parent.name for path in files.pop("PM")} == {f"symbol={name}" for name in premarket}
+    assert {path.parent.name for path in files.pop("PM")} == {symbol_name(name) for name in premarket}
     assert not any(files.values()), "another wave was fetched as well"
 
     # the figures of one partition

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from smallcaps_assets.commands.services.processes import SERVICES, daemons_of_state, processes_of_state
-from smallcaps_assets.commands.services.state import state_folder
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.web_server import WebUI
@@ -113,8 +113,9 @@ def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
     with looks_like(["spawned"], clone):
         assert not processes_of_state(state)
     with looks_like(["spawned"], clone, **{UI_VARIABLE: "http://127.0.0.1:3000"}) as worker:
-        ((process, _, address),) = processes_of_state(state)
-        assert (process, address) == (worker, "http://127.0.0.1:3000")
+        (found,) = processes_of_state(state)
+        assert (found.process, found.address) == (worker, "http://127.0.0.1:3000")
+        assert not found.is_orphaned
         assert not daemons_of_state(state)
 
 

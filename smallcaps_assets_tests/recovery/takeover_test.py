@@ -16,9 +16,10 @@ from smallcaps_assets.commands.services.ports import require_port
 from smallcaps_assets.commands.services.processes import LAKE_FILE
 from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.runtime.processes import is_running, kill
+from smallcaps_assets.runtime.processes import is_running, kill, wait_until_gone
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.web_server import STARTS_S, until
 
 HOST = "127.0.0.1"
 # a web server without Dagster, which records that it ended by itself
@@ -77,7 +78,7 @@ def started(tmp_path: Path) -> Iterator[StartedUI]:
 def test_the_web_server_of_a_killed_web_ui_ends_by_itself(started: StartedUI) -> None:
     started.kill()
     require_port(HOST, started.port)
-    assert not is_running(started.service)
+    assert not wait_until_gone([started.service], within_s=20)
     assert started.ended.exists()
 
 
@@ -87,7 +88,7 @@ def test_a_web_server_that_does_not_end_is_killed(started: StartedUI, capsys: py
     require_port(HOST, started.port, within_s=0)
     assert not is_running(started.service)
     assert not started.ended.exists()
-    words = f"waiting for the services of a web UI that was killed to end (process {started.service.pid}) ..."
+    words = f"waiting for the services of a killed web UI to end (process {started.service.pid}) ..."
     assert capsys.readouterr().out == f"{words}\n"
 
 
@@ -134,4 +135,4 @@ def test_the_web_ui_takes_over_after_kill_9(tmp_path: Path) -> None:
         assert platform.ui.symbols()
         assert not is_running(web_server)
         assert not is_running(daemon)
-        assert len(platform.services("dagster._daemon")) == 1
+        until("a daemon runs", lambda: len(platform.services("dagster._daemon")) == 1, STARTS_S)

@@ -16,7 +16,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.processes import POLL_S, kill, wait_until_gone
 
 # the services of a web UI that was killed end by themselves within `child.ENDS_WITHIN_S`
-LEFT_SERVICES_END_WITHIN_S: Final = 15.0
+ORPHANS_END_WITHIN_S: Final = 15.0
 
 # a process that has ended keeps its sockets until its last thread is gone, and no longer has a command line
 _SOCKETS_CLOSE_WITHIN_S: Final = 5.0
@@ -26,7 +26,7 @@ _HIGHEST_PORT: Final = 65_535
 _SUGGESTIONS: Final = 50
 
 
-def require_port(host: str, port: int, within_s: float = LEFT_SERVICES_END_WITHIN_S) -> None:
+def require_port(host: str, port: int, within_s: float = ORPHANS_END_WITHIN_S) -> None:
     """Make sure that a port is free; the web server of a `smallcaps ui` that was killed has `within_s` to end.
 
     Raises:
@@ -34,7 +34,7 @@ def require_port(host: str, port: int, within_s: float = LEFT_SERVICES_END_WITHI
     """
     if _problem(host, port) is None:
         return
-    end_left([server for server in web_servers_at(port) if server.is_left], within_s)
+    end_orphaned_services([server for server in web_servers_at(port) if server.is_orphaned], within_s)
     end = time.monotonic() + _SOCKETS_CLOSE_WITHIN_S
     while _problem(host, port) is not None and _holder(port) is None and time.monotonic() < end:
         time.sleep(POLL_S)
@@ -43,11 +43,11 @@ def require_port(host: str, port: int, within_s: float = LEFT_SERVICES_END_WITHI
         raise InputError(problem)
 
 
-def end_left(services: Sequence[DagsterProcess], within_s: float = LEFT_SERVICES_END_WITHIN_S) -> None:
+def end_orphaned_services(services: Sequence[DagsterProcess], within_s: float = ORPHANS_END_WITHIN_S) -> None:
     """Wait until services of a `smallcaps ui` that was killed have ended; kill those that do not end."""
     if services:
         named = ", ".join(str(service.process.pid) for service in services)
-        print(f"waiting for the services of a web UI that was killed to end (process {named}) ...", flush=True)
+        print(f"waiting for the services of a killed web UI to end (process {named}) ...", flush=True)
     kill(wait_until_gone([service.process for service in services], within_s))
 
 

@@ -32,7 +32,7 @@ class DagsterProcess(NamedTuple):
     parent: str = ""
 
     @property
-    def is_left(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether this is a service of a `smallcaps ui` that was killed; it ends by itself within seconds."""
         return bool(self.parent) and not is_alive(self.parent)
 

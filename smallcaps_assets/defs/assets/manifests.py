@@ -46,7 +46,8 @@ def make_manifest(
     loaded = settings.load()
     problems = master_problems(master_events)
     if problems:
-        raise LakeError(f"{lake.lake.master}: {'; '.join(problems)}. Materialize master_events again.")
+        master = lake.lake.master
+        raise LakeError(f"{master}: {'; '.join(problems)}. Materialize master_events again.", master)
     selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
     require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
     store = lake.manifests(profile)

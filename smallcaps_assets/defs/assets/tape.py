@@ -204,7 +204,8 @@ def make_report(
     loaded = settings.load()
     problems = ledger_problems(ledger, profile, lake.manifests(profile).sidecar()["manifest_id"])
     if problems:
-        raise LakeError(f"{lake.lake.ledger(profile)}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.")
+        file = lake.lake.ledger(profile)
+        raise LakeError(f"{file}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.", file)
     spent = capture_effort(lake.tape(profile, loaded), published)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
     return kpis, _report_metadata(ledger, spent, kpis)

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from smallcaps_assets import errors
+from smallcaps_assets.runtime.terminal import wrap_for
 
 RUN_LOG: Final = "people"
 _OUR_ERRORS: Final = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
@@ -23,7 +24,15 @@ class _Formatter(logging.Formatter):
         event = meta.get("dagster_event")
         if event is not None and event.is_step_failure and event.step_failure_data.error:
             text = _cause(event.step_failure_data.error)
-        return f"{self.formatTime(record, '%H:%M:%S')} {meta.get('step_key') or 'run'}: {text}"
+        return wrap_for(sys.stderr, f"{self.formatTime(record, '%H:%M:%S')} {meta.get('step_key') or 'run'}: {text}")
+
+
+class _ToStandardError(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what stderr is at that moment: while progress bars are drawn, lines have to appear above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def was_interrupted(error: SerializableErrorInfo | None) -> bool:
@@ -59,7 +68,7 @@ def _cause(error: SerializableErrorInfo) -> str:
 
 def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it
     logger = logging.Logger("smallcaps", level=logging.INFO)  # noqa: LOG001 -- one per run, its handler ends with it
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStandardError()
     handler.setFormatter(_Formatter())
     logger.addHandler(handler)
     return logger

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of
+from smallcaps_assets.lake.symbol_paths import symbol_of
 
 SPAN_TIME_FORMAT: Final = "%Y%m%dT%H%M%S"
 
@@ -36,11 +39,16 @@ def spans_of(table: pl.DataFrame) -> list[Span]:
     return [Span(**row | {"events_merged": tuple(row["events_merged"])}) for row in table.to_dicts()]
 
 
-def list_tape_files(folder: Path, symbols: Sequence[str] | None = None) -> list[Path]:
-    """Published files below the folder of one profile and kind, sorted; of all symbols if none are given."""
-    names = ["*"] if symbols is None else symbols
-    found = sorted(path for name in names for path in folder.glob(f"wave=*/symbol={name}/*.parquet"))
-    return [path for path in found if not path.name.startswith(".")]
+def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[str] | None = None) -> list[Path]:
+    """Published files of one profile and kind, sorted; of all symbols if none are given."""
+    folder = lake.tape(profile, kind)
+    if symbols is None:
+        found = list(folder.glob("wave=*/symbol=*/*.parquet"))
+    else:
+        waves = [wave.name.removeprefix("wave=") for wave in folder.glob("wave=*")]
+        places = (lake.tape_wave(profile, kind, wave, symbol) for wave in waves for symbol in symbols)
+        found = [path for place in places for path in place.glob("*.parquet")]
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def read_footers(
@@ -72,7 +80,7 @@ def _footer_row(
         return None
     fetched_at = provenance.get("fetched_at")
     return {
-        "symbol": path.parent.name.removeprefix("symbol="),
+        "symbol": symbol_of(path.parent.name),
         "wave": path.parent.parent.name.removeprefix("wave="),
         "start": start,
         "end": end,

@@ -81,7 +81,7 @@ class TapeStore:
 
     def published(self, kind: TapeKind, symbols: Sequence[str] | None = None) -> pl.DataFrame:
         """Spans (PUBLISHED) of all waves at no less than the profile's thinning, including stale ones."""
-        return self._footers(kind, list_tape_files(self.lake.tape(self.profile, kind), symbols))
+        return self._footers(kind, list_tape_files(self.lake, self.profile, kind, symbols))
 
     def listing(self) -> dict[TapeKind, pl.DataFrame]:
         """All published spans (PUBLISHED) of each kind: reads every footer once, for the functions that share it."""

@@ -21,6 +21,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
@@ -144,7 +145,9 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
 
     wave = path.parent.parent.name
     span = f"{certified['start']:{SPAN_TIME_FORMAT}}_{certified['end']:{SPAN_TIME_FORMAT}}"
-    place = f"tape/{tape.profile}/{certified['kind']}/{wave}/symbol={certified['symbol']}/{span}.parquet"
+    symbol = certified["symbol"]
+    folder = path.parent.name if symbol_of(path.parent.name) == symbol else symbol_name(symbol)
+    place = f"tape/{tape.profile}/{certified['kind']}/{wave}/{folder}/{span}.parquet"
     if file != place:
         return _Checked(file, [finding("is not named as its certificate says", place, file)], exists=False)
     if not path.is_file():

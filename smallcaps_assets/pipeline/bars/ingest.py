@@ -14,11 +14,13 @@ from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
 from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown
 from smallcaps_assets.errors import (
+    BadPage,
     DiskFull,
     LakeError,
     MarketDataError,
     NotAuthenticated,
     NotEntitled,
+    SmallcapsError,
     Stopped,
     VendorUnavailable,
 )
@@ -29,6 +31,7 @@ from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.progress import Progress
 
 # after so many denials and no served request, the plan has no minute bars at all
@@ -38,7 +41,7 @@ _MANY: Final = 4
 _FIGURES: Final = (
     *("sessions_due", "sessions_fetched", "rows", "rows_quarantined", "rows_repeated", "rows_on_other_days"),
     *(f"{name}_unknown" for name in OPTIONAL),
-    *("requests", "retries"),
+    *("requests", "retries", "throttled"),
 )
 
 
@@ -81,7 +84,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         tick()
 
     for outcome in in_threads(ingest, symbols, threads, tick=every_second, stop=stop):
-        progress.add(failed=bool(outcome.problems))
+        retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
+        progress.add(failed=bool(outcome.problems), retries=retries, throttled=throttled)
         yield outcome
 
 
@@ -125,9 +129,11 @@ class _Ingest:
         """Fetch and publish the missing sessions of `due`."""
         self._figures["sessions_due"] = len(due)
         try:
-            published = self._store.fingerprints(self._symbol)
+            published = self._store.renew(self._symbol)
         except LakeError as error:
-            return Outcome((self._symbol,), dict(self._figures), (f"{self._symbol}: {error}",))
+            return Outcome(
+                (self._symbol,), dict(self._figures), (Problem.of(self._symbol, error, symbol=self._symbol),)
+            )
         missing, bars = sorted(set(due) - published.keys()), sum(map(count_bars, published.values()))
         # newest first: a plan with limited history denies older months
         for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
@@ -135,7 +141,7 @@ class _Ingest:
                 self._fetch_month(month, sorted(days))
             except NotEntitled as error:
                 self._plan.denied(error)
-                self._fail(f"{month:%Y-%m} and before", f"{error} Or set a later history.first_session.")
+                self._fail(f"{month:%Y-%m} and before", error, " Or set a later history.first_session.")
                 break
             except (NotAuthenticated, DiskFull, Stopped):
                 raise
@@ -148,8 +154,9 @@ class _Ingest:
         rows = bars + self._figures["rows"]
         return Outcome((self._symbol,), dict(self._figures), tuple(self._problems), rows=rows, version=version)
 
-    def _fail(self, when: str, why: object) -> None:
-        self._problems.append(f"{self._symbol}, {when}: {why}")
+    def _fail(self, when: str, error: SmallcapsError, advice: str = "") -> None:
+        unit = f"{self._symbol}, {when}"
+        self._problems.append(Problem.of(unit, error, symbol=self._symbol, advice=advice))
 
     def _fetch_month(self, month: date, sessions: list[date]) -> None:
         """Fetch and publish sessions of one month; what cannot be served is reported."""
@@ -159,7 +166,7 @@ class _Ingest:
             try:
                 return self._client.minute_bars(self._symbol, some[0], some[-1])
             except MarketDataError as error:
-                self._figures.update(requests=error.requests, retries=error.retries)
+                self._figures.update(requests=error.requests, retries=error.retries, throttled=error.throttled)
                 raise
 
         for part in narrow(sessions, fetch, self._further):
@@ -180,7 +187,8 @@ class _Ingest:
         lengths = dict(of_other_length.sort("day").iter_rows())
         stored = [day for day in sessions if day not in lengths]
         for day in (day for day in sessions if day in lengths):
-            self._fail(f"{day}", f"the vendor answered with {lengths[day]}. Nothing of this session was kept.")
+            bad = BadPage(f"the vendor answered with {lengths[day]}. Nothing of this session was kept.")
+            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {lengths[day]}"))
         wanted, aside = clean.good.filter(DAY.is_in(stored)), rejected.filter(DAY.is_in(stored).fill_null(value=True))
         if stored:
             self._store.add(self._symbol, month, stored, wanted, rejected)
@@ -196,6 +204,7 @@ class _Ingest:
             **count_unknown(clean.unknown.filter(DAY.is_in(stored))),
             requests=fetched.requests,
             retries=fetched.retries,
+            throttled=fetched.throttled,
         )
 
 

@@ -37,6 +37,7 @@ from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem
 
 # Raised with every code change that changes events: shards of an earlier version are detected again.
 CODE_VERSION: Final = "2"
@@ -74,6 +75,7 @@ class Detector:
         files cannot be read or written is reported with the cause; the others continue. `tick` is called at least once
         a second.
         """
+        self.shards.move_differences()
         for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS, tick=tick):
             yield from outcomes
 
@@ -347,7 +349,7 @@ def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> 
 
 
 def _failed(symbol: str, error: Exception) -> Outcome:
-    return Outcome((symbol,), {}, (f"{symbol}: {error}",))
+    return Outcome((symbol,), {}, (Problem.of(symbol, error, symbol=symbol),))
 
 
 def _digest(text: str) -> str:

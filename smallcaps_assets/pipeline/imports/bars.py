@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from threading import Lock
 from typing import Final
 
 import polars as pl
@@ -39,7 +38,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of how files are read or judged: files imported before are then read again
-_VERSION: Final = "4"
+_VERSION: Final = "5"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +65,6 @@ class BarImport:
     rejected: RejectedRows = field(default_factory=RejectedRows)
     before: RememberedRows = field(default_factory=RememberedRows)
     _ranges: dict[str, tuple[date, date]] = field(default_factory=dict, init=False)
-    _spellings: dict[str, str] = field(default_factory=dict, init=False)
-    _lock: Lock = field(default_factory=Lock, init=False)
 
     @property
     def options(self) -> str:
@@ -84,7 +81,6 @@ class BarImport:
         Raises:
             DiskFull: there is no room.
         """
-        self._spellings.update((symbol.casefold(), symbol) for symbol in self.store.symbols())
         complete = self._complete(sources)
         for source in sources:
             yield from self._remembered(source, complete.get(source, set()))
@@ -114,21 +110,14 @@ class BarImport:
                     wanted[one.signature] = max(one.symbols, wanted.get(one.signature, 0))
                     self._extend(symbol, one.first, one.last)
         whole = {signature for signature, symbols in found.items() if 0 < wanted[signature] <= len(symbols)}
-        whole = {signature for signature in whole if self._still_clash(_rejections(found[signature]))}
         return {source: found[source.signature] for source in sources if source.signature in whole}
-
-    def _still_clash(self, rejections: Rejections) -> bool:
-        """Whether the symbols that an import rejected for their spelling still differ from the lake's in case only."""
-        known = ((symbol, self._spellings.get(symbol.casefold())) for symbol in rejections.spellings)
-        return all(spelling not in (None, symbol) for symbol, spelling in known)
 
     def _remembered(self, source: Source, records: set[tuple[str, CompleteImport]]) -> Iterator[Outcome]:
         """The outcomes of files that are not read again."""
         yield from (Outcome((symbol,)) for symbol in sorted({symbol for symbol, _ in records}))
         rejections = _rejections(records)
         self.before.add(rejections)
-        clashes = [_clash(symbol, self._spellings[symbol.casefold()]) for symbol in rejections.spellings]
-        problems = " ".join([*rejections.problems, *clashes])
+        problems = " ".join(rejections.problems)
         if problems:
             yield Outcome((), {}, (f"{source.name}: unchanged, so not read again; rejected before: {problems}",))
 
@@ -146,28 +135,16 @@ class BarImport:
 
         `progress` receives the bytes that were done.
         """
-        spelling = None if source.symbol is None else self._spellings.get(source.symbol.casefold())
-        if source.symbol is not None and spelling not in (None, source.symbol):
-            yield Outcome((source.symbol,), {}, (_clash(source.symbol, str(spelling)),))
-            progress(source.size)
-            return
         # messages about whole files; about rows, which are remembered; about what else the lake or a file holds
         faults, of_rows, disputes = Faults(), list[str](), list[str]()
-        seen, bad, clashes = Counter[str](), Counter[str](), list[str]()
+        seen, bad = Counter[str](), Counter[str]()
         last: SymbolBars | None = None
         signature = None if source.left else source.signature
         rules = (self._with_other_prices, self._outside)
         for batch in self.files.batches(source, faults, rules):
             found = judge_batch(batch, source, self.over, of_rows, last=self.replace)
             seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
-            symbols = []
-            for one in self._agreeing(found, batch, disputes):
-                spelling = self._spelling(one.symbol)
-                if spelling == one.symbol:
-                    symbols.append(one)
-                else:
-                    clashes.append(one.symbol)
-                    yield Outcome((one.symbol,), {}, (_clash(one.symbol, spelling),))
+            symbols = self._agreeing(found, batch, disputes)
             bad.update(self._quarantine(found, symbols, source))
             seen.update(symbols=sum(one.has_bars for one in symbols), nameless=found.nameless.height)
             seen.update(not_over=sum(one.not_over for one in symbols), off_hours=sum(one.off_hours for one in symbols))
@@ -179,7 +156,7 @@ class BarImport:
             seen.update(bytes=share)
             progress(share)
         problems = [*faults.messages, *of_rows, *disputes]
-        if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems or clashes):
+        if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
             problems.append(
                 f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
                 f"--unit and what the columns hold. {self.rejected.first()}"
@@ -189,7 +166,7 @@ class BarImport:
             of_others = len(faults.messages) - faults.of_files + len(disputes)
             whole = not (of_others or seen["not_over"] or source.left)
             left = tuple(number for number, file in enumerate(source.files) if file in faults.files)
-            rejections = Rejections(seen["rows"], tuple(sorted(bad.items())), tuple(of_rows), tuple(clashes))
+            rejections = Rejections(seen["rows"], tuple(sorted(bad.items())), tuple(of_rows))
             yield self._stored(last, source.signature if whole else None, seen["symbols"], left, rejections)
         figures: dict[str, float] = {"rows_read": seen["rows"], "rows_quarantined": seen["nameless"]}
         figures |= {"rows_copies": seen["copies"], "rows_repeated": seen["repeats"]}
@@ -250,11 +227,6 @@ class BarImport:
             return Outcome((one.symbol,), {}, (f"{one.symbol}: {error}",))
         return Outcome((one.symbol,), dict(figures))
 
-    def _spelling(self, symbol: str) -> str:
-        """The spelling of a symbol in the lake; its own where it is new."""
-        with self._lock:
-            return self._spellings.setdefault(symbol.casefold(), symbol)
-
     def _merged(self, one: SymbolBars, record: ImportRecord | None) -> Counter[str]:
         figures = Counter(
             rows_quarantined=one.rejected.height, rows_on_other_days=one.on_other_days, rows_not_over=one.not_over
@@ -306,13 +278,6 @@ class BarImport:
 def _rejections(records: set[tuple[str, CompleteImport]]) -> Rejections:
     """What was rejected when a source was imported: recorded with the symbol that has the number of symbols."""
     return max((one.symbols, one.rejections) for _, one in records)[1] if records else NOTHING_REJECTED
-
-
-def _clash(symbol: str, spelling: str) -> str:
-    return (
-        f"{symbol}: differs only in case from {spelling}, and folders of some systems cannot tell them apart. Leave "
-        "one of them out."
-    )
 
 
 def _left(records: set[tuple[str, CompleteImport]]) -> list[int]:

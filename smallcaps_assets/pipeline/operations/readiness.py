@@ -108,10 +108,10 @@ def check_disk(lake: Lake, settings: Settings, symbols: int | None, now: datetim
     params: FreeDiskParams = settings.capture.free_disk
     sessions = len(completed_sessions(settings.history, settings.sessions, now))
     bars = (symbols or 0) * sessions * BAR_BYTES_PER_SESSION / BYTES_PER_GB
-    known = f"{symbols:,} symbols" if symbols else "symbols not known yet"
+    known = f"{symbols:,}" if symbols else "not known yet"
     message = (
-        f"{free:,.1f} GB free, {params.keep_gb + bars:,.1f} GB needed: {params.keep_gb:,.1f} GB to keep free "
-        f"(capture.free_disk.keep_gb), about {bars:,.1f} GB for bars ({known}, {sessions:,} sessions); "
+        f"{free:,.1f} GB free, {params.keep_gb + bars:,.2f} GB needed: {params.keep_gb:,.2f} GB to keep free "
+        f"(capture.free_disk.keep_gb), about {bars:,.2f} GB for bars (symbols: {known}; sessions: {sessions:,}); "
         "`smallcaps plan` adds the capture"
     )
     if free >= params.keep_gb + bars:
@@ -176,20 +176,15 @@ def request_tick(client: MarketDataClient, kind: TapeKind, symbol: str, start: d
 
 def ask_endpoints(checks: Sequence[EndpointCheck]) -> Iterator[ReadinessCheck]:
     """Send the requests in order; if the key is unknown or the vendor cannot be reached, the others are not sent."""
-    reason = ""
-    for check in checks:
-        if reason:
-            yield ReadinessCheck(check.name, "note", f"not requested: {reason}")
-            continue
+    for number, check in enumerate(checks, 1):
         try:
             yield _ask(check)
-        except NotAuthenticated as error:
-            reason = "the vendor does not accept the key"
-            yield ReadinessCheck(check.name, "problem", str(error))
-        except VendorUnavailable as error:
-            reason = "the vendor did not answer"
-            remedy = "Check the connection and source.base_url."
-            yield ReadinessCheck(check.name, "problem", str(error), remedy)
+        except (NotAuthenticated, VendorUnavailable) as error:
+            unknown = isinstance(error, NotAuthenticated)
+            remedy = "" if unknown else "Check the connection and source.base_url."
+            yield ReadinessCheck("key" if unknown else check.name, "problem", str(error), remedy)
+            yield ReadinessCheck("endpoints", "note", f"{len(checks) - number} more requests were not sent")
+            return
 
 
 def _ask(check: EndpointCheck) -> ReadinessCheck:

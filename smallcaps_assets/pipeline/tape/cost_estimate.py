@@ -24,6 +24,7 @@ from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.bar_minutes import read_minutes
 from smallcaps_assets.lake.tape.contradictions import add_contradicted, contradicted_windows
 from smallcaps_assets.lake.tape.files import Span, spans_of
@@ -161,7 +162,7 @@ class Planner:
             for kind in TAPE_KINDS
             for folder in self.tape.lake.tape(self.tape.profile, kind).glob("wave=*/symbol=*")
         ]
-        symbols = sorted({folder.name.removeprefix("symbol=") for folder in folders})
+        symbols = sorted({symbol_of(folder.name) for folder in folders})
         some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]
         asked = pl.col("skipped").is_null()
         return learn_ratios(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
@@ -188,5 +189,6 @@ def require_room(plan: CapturePlan, params: FreeDiskParams) -> None:
         raise LakeError(
             f"{plan.folder}: not enough disk. The plan needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps "
             f"{params.keep_gb:,.1f} GB free, the disk has {plan.free_bytes / BYTES_PER_GB:,.2f} GB. Free space, choose "
-            "fewer events with a trial, or set capture.free_disk.check: false."
+            "fewer events with a trial, or set capture.free_disk.check: false.",
+            plan.folder,
         )

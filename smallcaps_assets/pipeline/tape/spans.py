@@ -22,6 +22,7 @@ from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.pages import Download
+from smallcaps_assets.pipeline.problems import Problem
 
 SILENT: Final = "no trades in the span, outside regular hours"
 _NOTHING: Final = dict.fromkeys(("pages", "requests", "retries", "throttled", "received", "repeats"), 0)
@@ -41,6 +42,7 @@ class SpanResult:
     bytes: int = 0
     requests: int = 0
     retries: int = 0
+    throttled: int = 0
     repeats: int = 0
     contradicted: int = 0
     problem: str | None = None
@@ -90,7 +92,15 @@ class SpanPublisher:
             "request_ids": fetched.request_ids,
         }
         result = self._publish_thinned(span, fetched.frame, certificate, trades)
-        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries, fetched.repeats)
+        return SpanResult(
+            span,
+            result.rows,
+            result.bytes,
+            fetched.requests,
+            fetched.retries,
+            fetched.throttled,
+            repeats=fetched.repeats,
+        )
 
     def publish_skipped(self, span: Span) -> SpanResult:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
@@ -136,8 +146,11 @@ class SpanPublisher:
         with self._naming_a_lost_lake():
             place = self.tape.lake.quarantine_path(self._folder)
             self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
-        problem = f"{span.symbol} {span.wave} {span.name}: {error}"
-        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
+        unit, windows = f"{span.symbol} {span.wave} {span.name}", len(span.events_merged)
+        problem = Problem.of(unit, error, symbol=span.symbol, windows=windows)
+        return SpanResult(
+            span, requests=error.requests, retries=error.retries, throttled=error.throttled, problem=problem
+        )
 
     @contextmanager
     def _naming_a_lost_lake(self) -> Iterator[None]:
@@ -148,7 +161,8 @@ class SpanPublisher:
             if self._folder.is_dir():
                 raise
             raise LakeError(
-                f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again."
+                f"{self.tape.lake.root}: the lake is gone. If its disk was removed, mount it again, then run again.",
+                self.tape.lake.root,
             ) from error
 
     def _publish(self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any]) -> SpanResult:

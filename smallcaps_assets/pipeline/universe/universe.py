@@ -18,7 +18,6 @@ from smallcaps_assets.domain.universe import (
     UniverseParams,
     judge_listings,
     known_reference,
-    require_distinct,
 )
 from smallcaps_assets.errors import InputError, NotEntitled
 from smallcaps_assets.lake.universe import UniverseStore
@@ -62,7 +61,7 @@ class UniverseBuilder:
         answers, are stored with the inputs, so that the next run requests them again.
 
         Raises:
-            InputError: no symbol is usable; two differ only in case; the file of symbols cannot be used; or the lake
+            InputError: no symbol is usable; the file of symbols cannot be used; or the lake
                 holds data of another source.
         """
         before, file = self.store.read(), None if self.file is None else read_symbols(self.file)
@@ -78,7 +77,6 @@ class UniverseBuilder:
         require_same_source(self.store, self.source)
         listed = self._with_details(self._listed(file, as_of), as_of)
         rows = judge_listings(listed, self.params, self.first_session)
-        require_distinct(rows)
         rows = self._with_reference(rows)
         if not rows["active"].any():
             raise InputError(

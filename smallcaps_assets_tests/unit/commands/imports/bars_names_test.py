@@ -166,11 +166,13 @@ def test_upper_case_suffixes_are_not_part_of_the_symbol(suffix: str, name: str, 
     assert_frame_equal(stored(lake), ONE)
 
 
-def test_symbols_that_differ_only_in_case_are_rejected(lake: Lake, brought: Path) -> None:
-    put(brought / "bars.parquet", pl.concat([of_symbol("KIMpL"), of_symbol("KIMPL")]))
-    result = importing(lake, brought)
-    assert "differs only in case" in " ".join(result.problems)
-    assert len(BarsStore(lake).symbols()) == 1
+@pytest.mark.parametrize("symbol", ["CON", "PRN", "AUX", "NUL", "COM1", "BCpC", "NA", "TRUE", "ABC."])
+@pytest.mark.parametrize("layout", ["symbol={}/bars.parquet", "symbol={}.parquet", "bars.parquet"])
+def test_every_listed_symbol_is_imported(symbol: str, layout: str, lake: Lake, brought: Path) -> None:
+    bars = of_symbol(symbol)
+    put(brought / layout.format(symbol), bars if layout == "bars.parquet" else bars.drop("symbol"))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(stored(lake), bars)
 
 
 def test_a_symbol_column_that_contradicts_the_path_is_reported(lake: Lake, brought: Path) -> None:

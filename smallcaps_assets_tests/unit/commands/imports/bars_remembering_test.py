@@ -5,47 +5,25 @@ from pathlib import Path
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, importing, of_symbol, put, stored
 
-# of a name that Windows reserves: its rows are rejected
+# with a character that no symbol has: its rows are rejected
 UNUSABLE = of_symbol("A|B")
 
 
-def test_a_symbol_that_is_rejected_by_name_does_not_have_everything_read_again(lake: Lake, brought: Path) -> None:
-    file = put(brought / "flat.parquet", pl.concat([of_symbol("KIMPL"), of_symbol("KIMpL"), ONE, of_symbol("ZZpA")]))
+def test_symbols_that_differ_only_in_case_are_imported_and_remembered(lake: Lake, brought: Path) -> None:
+    rows = pl.concat([of_symbol("BCPC"), of_symbol("BCpC", [(1.0, 1.2, 0.9, 1.1, 10.0, 3)]), ONE])
+    put(brought / "flat.parquet", rows)
     first = importing(lake, brought)
-    assert BarsStore(lake).symbols() == ["AEMD", "KIMPL", "ZZpA"]
-    (message,) = first.problems
+    assert not first.problems
+    assert_frame_equal(stored(lake), rows.sort("symbol", "timestamp"))
     before = files_below(lake.root)
     again = importing(lake, brought)
-    assert again.problems == [f"{file}: unchanged, so not read again; rejected before: {message}"]
+    assert not again.problems
     assert not again.figures
-    assert {outcome.partition for outcome in again.outcomes if outcome.partition} == {("AEMD",), ("KIMPL",), ("ZZpA",)}
     assert files_below(lake.root) == before
-
-
-def test_a_file_of_a_symbol_that_is_rejected_by_name_is_not_read(lake: Lake, brought: Path) -> None:
-    put(brought / "KIMPL.parquet", of_symbol("KIMPL"))
-    importing(lake, brought)
-    put(brought / "symbol=KIMpL.parquet", of_symbol("KIMpL").drop("symbol"))
-    result = importing(lake, brought)
-    assert "KIMpL: differs only in case from KIMPL" in result.problems[0]
-    assert not result.figures
-
-
-def test_a_rejected_name_that_became_free_is_imported(lake: Lake, brought: Path) -> None:
-    put(brought / "other" / "KIMPL.parquet", of_symbol("KIMPL"))
-    importing(lake, brought)
-    put(brought / "flat.parquet", pl.concat([of_symbol("KIMpL"), ONE]))
-    (brought / "other" / "KIMPL.parquet").unlink()
-    assert len(importing(lake, brought).problems) == 1
-    for file in lake.bars("KIMPL").iterdir():
-        file.unlink()
-    lake.bars("KIMPL").rmdir()
-    assert importing(lake, brought).figures["bars_new"] == 6
 
 
 def test_rejected_rows_are_counted_as_before(lake: Lake, brought: Path) -> None:

@@ -121,7 +121,7 @@ LISTED = (
     ticker("ODD", type=None),
     ticker("ELSE", primary_exchange="LTSE"),
     ticker("NOWHERE", primary_exchange=None),
-    ticker("CON"),
+    ticker("A|B"),
 )
 
 
@@ -132,7 +132,7 @@ def test_every_listed_symbol_has_a_row_and_every_excluded_one_a_reason(
     universe = made(lake, client)
     assert reasons_of(universe) == {
         "ADR": "type ADRC",
-        "CON": "cannot name a folder on every system",
+        "A|B": "not usable as a name",
         "ELSE": "exchange LTSE",
         "FUND": "type ETF",
         "GOOD": None,
@@ -140,7 +140,7 @@ def test_every_listed_symbol_has_a_row_and_every_excluded_one_a_reason(
         "ODD": "type unknown",
     }
     by = dict(universe.select("symbol", "excluded_by").iter_rows())
-    assert (by["ADR"], by["CON"], by["ELSE"]) == ("type", "symbol", "exchange")
+    assert (by["ADR"], by["A|B"], by["ELSE"]) == ("type", "symbol", "exchange")
     assert details_requested(gate) == ["GOOD"], "an excluded symbol costs no request"
     (floats,) = [query for path, query in gate.requests if path == "/stocks/vX/float"]
     assert floats["ticker.any_of"] == "GOOD"
@@ -247,10 +247,11 @@ def test_delisted_symbols_are_followed_to_their_last_day(
     assert details_requested(gate) == ["AGAIN", "LIVE"], "past symbols do not expire"
 
 
-def test_symbols_that_differ_only_in_case_are_rejected(lake: Lake, client: MarketDataClient) -> None:
-    with pytest.raises(InputError, match="KIMPL, KIMpL differ only in case"):
-        made(lake, client, symbols=["KIMpL", "KIMPL"], reference_data=False)
-    assert not files_below(lake.root)
+def test_symbols_that_differ_only_in_case_or_name_a_device_of_windows_are_followed(
+    lake: Lake, client: MarketDataClient
+) -> None:
+    made(lake, client, symbols=["KIMpL", "KIMPL", "CON", "PRN"], reference_data=False)
+    assert list(UniverseStore(lake).followed()) == ["CON", "KIMPL", "KIMpL", "PRN"]
 
 
 def test_an_empty_universe_is_rejected_with_the_reason(
@@ -555,7 +556,7 @@ def test_only_values_missing_in_the_file_are_requested(
     )
     universe = made(lake, client, file="mine.csv")
     assert reasons_of(universe) == {
-        "A|B": "cannot name a folder on every system",
+        "A|B": "not usable as a name",
         "AEMD": None,
         "ATRA": None,
         "BNRX": None,
