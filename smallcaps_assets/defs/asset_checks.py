@@ -40,16 +40,16 @@ WATCHED: Final[Mapping[str, Callable[[LatenessCheck], Lateness]]] = {
 }
 
 
-def check_specs(asset: dg.AssetKey, checks: Mapping[str, str], *, alone: bool = True) -> list[dg.AssetCheckSpec]:
-    """The specs of the checks of an asset, from their names and descriptions; `alone` if they run without the asset."""
-    more = "" if alone else WITH_ITS_ASSET
+def check_specs(asset: dg.AssetKey, checks: Mapping[str, str], *, independent: bool = True) -> list[dg.AssetCheckSpec]:
+    """The specs of the checks of an asset; `independent` if they run without the asset."""
+    more = "" if independent else WITH_ITS_ASSET
     return [dg.AssetCheckSpec(name, asset=asset, description=f"{text}{more}") for name, text in checks.items()]
 
 
 def capture_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The specs of the checks of a capture."""
     of_figures = {name: description for name, (_, description) in KPI_CHECKS.items()}
-    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: EMPTY_WINDOWS_TEXT}, alone=False)
+    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: EMPTY_WINDOWS_TEXT}, independent=False)
 
 
 def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:

@@ -45,7 +45,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
     deps=["minute_bars"],
     io_manager_key="lake_tables",
     metadata=column_schema(COVERAGE),
-    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS, alone=False),
+    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS, independent=False),
 )
 def coverage(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
