@@ -46,11 +46,11 @@ def night_request(
     """The run of the night that `at` falls in, one per session; or the reason why there is none."""
     active = set(lake.universe().read().filter("active")["symbol"])
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
-    if not followed:
-        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
     night, tags = _night(settings, lake, followed, at)
     if night.session is None:
         return dg.SkipReason(night.reason)
+    if not followed:
+        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
     unfinished = instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1)
     if unfinished:
         return dg.SkipReason(f"The run {unfinished[0].run_id} of an earlier night is not finished yet.")
