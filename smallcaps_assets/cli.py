@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from smallcaps_assets.commands.command_parser import CommandParser, add_commands
+from smallcaps_assets.commands.command_parser import NO_COLOR, CommandParser, add_commands
 from smallcaps_assets.errors import SmallcapsError
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -35,10 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     correct, 130 if interrupted.
     """
     arguments = build_parser().parse_args(argv)
+    # imports Polars, which help needs not wait for
+    from smallcaps_assets.commands.console import allow_color, progress_bars, show_error  # noqa: PLC0415
+
+    allow_color(color=not getattr(arguments, NO_COLOR, False))
     try:
-        result: int = arguments.run(arguments)
+        with progress_bars():
+            result: int = arguments.run(arguments)
     except SmallcapsError as error:
-        print(f"smallcaps {arguments.command}: {error}", file=sys.stderr)
+        show_error(arguments.command, error)
         return USERS_MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -33,7 +33,7 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "cli": {"commands.command_parser"},
+    "cli": {"commands.command_parser", "commands.console"},
     "errors": set(),
 }
 # NumPy for arithmetic only

@@ -18,7 +18,8 @@ from smallcaps_assets.commands.services.processes import (
     processes_of_state,
     web_servers_at,
 )
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is, outdated_schemas, state_folder
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is, outdated_schemas
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import slots_are_taken, vendor_slot

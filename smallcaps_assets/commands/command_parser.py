@@ -5,7 +5,7 @@
 
 import re
 import textwrap
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = "smallcaps_assets.commands"
 _WIDTH: Final = 100
+# where the flag --no-color is kept
+NO_COLOR: Final = "no_color"
 # argparse's words for a value that is none of the choices of a flag or of the commands
 _WRONG_CHOICE: Final = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
 
@@ -33,6 +35,8 @@ class CommandParser(ArgumentParser):
         super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
         self._module = module
         self._is_command = module is not None
+        # of the whole command line or of a command: neither overrides the other
+        self.add_argument("--no-color", action="store_true", default=SUPPRESS, help="no colours, as with NO_COLOR=1")
 
     # argparse declares overloads for namespaces of other classes
     def parse_known_args(  # type: ignore[override]

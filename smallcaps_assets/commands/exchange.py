@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.flag_types import port_number, positive_number
+from smallcaps_assets.commands.flag_types import port_number, positive_number, seed_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.source import build_market
@@ -28,7 +28,7 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
     parser.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
+    parser.add_argument("--seed", type=seed_number, metavar="N", help="seed of the simulated market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
     parser.add_argument("--requests-per-minute", type=positive_number, metavar="N", help="answer 429 beyond this rate")
     parser.add_argument(
@@ -42,7 +42,9 @@ def add_flags(parser: ArgumentParser) -> None:
         help=f"answer 403, as for a plan without these: {', '.join(ENDPOINTS)}; separated by commas",
     )
     parser.add_argument("--faults", metavar="FILE", help="JSON list of faults to answer with (see docs/faults.md)")
-    parser.add_argument("--fault-seed", type=int, default=0, metavar="N", help="seed that decides which requests fail")
+    parser.add_argument(
+        "--fault-seed", type=seed_number, default=0, metavar="N", help="seed that decides which requests fail"
+    )
     parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
     parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
     parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")

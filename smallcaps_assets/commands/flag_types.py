@@ -1,4 +1,4 @@
-"""Types of flag values; argparse names a wrong value after the function."""
+"""Types of flag values; an error says the value and its bounds, and argparse names the flag."""
 
 from argparse import ArgumentTypeError
 
@@ -21,30 +21,46 @@ def port_number(text: str) -> int:
     """A TCP port, 0 to 65535 (0: any free port).
 
     Raises:
-        ValueError: anything else.
+        ArgumentTypeError: anything else.
     """
-    port = int(text)
-    if port not in range(65_536):
-        raise ValueError(text)
-    return port
+    if not (text.isdecimal() and int(text) in range(65_536)):
+        raise ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def seed_number(text: str) -> int:
+    """A seed, 0 or more.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
 
 
 def price_scale(text: str) -> PriceScale:
     """How many dollars a price of 1 in a file stands for, such as 1e-9.
 
     Raises:
-        ValueError: not a number in (0, 1].
+        ArgumentTypeError: not a number in (0, 1].
     """
-    return PriceScale.parse(text)
+    try:
+        return PriceScale.parse(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1, such as 1e-4") from None
 
 
 def column_names(text: str) -> dict[str, str]:
     """`timestamp=t,open=o` as a mapping from our columns to those of the file.
 
     Raises:
-        ValueError: anything else, or a column that bars do not have.
+        ArgumentTypeError: anything else, or a column that bars do not have.
     """
-    names = dict(pair.split("=", 1) for pair in text.split(","))
-    if not (names.keys() <= BARS.keys() and all(names.values())):
-        raise ValueError(text)
-    return names
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(ours and theirs for ours, _, theirs in pairs):
+        raise ArgumentTypeError(f"{text!r} is not OURS=THEIRS,... such as timestamp=t,open=o")
+    unknown = [ours for ours, *_ in pairs if ours not in BARS]
+    if unknown:
+        raise ArgumentTypeError(f"{text!r}: bars have no column {', '.join(unknown)}, only {', '.join(BARS)}")
+    return {ours: theirs for ours, _, theirs in pairs}

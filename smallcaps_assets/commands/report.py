@@ -1,25 +1,40 @@
 """The report of a capture in `smallcaps status` and after a demo: windows by state, KPIs, GO or NO-GO and why."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.commands.console import Line, Printable, Style, TextTable, plain_text
+from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
+from smallcaps_assets.domain.words import count_noun, describe_duration, describe_rate
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings.settings import Profile, Settings
 
 RECENT: Final = timedelta(minutes=5)
+_MINUTE: Final = timedelta(minutes=1)
+_LARGE: Final = 1_000
 
 
 def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
-    """The state of one profile's capture, counted from published files."""
+    """The state of one profile's capture as plain text, while nothing runs."""
+    return plain_text(report_items(lake, profile, settings, now))
+
+
+def report_items(
+    lake: Lake, profile: Profile, settings: Settings, now: datetime, *, is_running: bool = False
+) -> list[Printable]:
+    """The state of one profile's capture, counted from published files; the time left only while a run works on it."""
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore.in_lake(lake, profile)
     rows, sidecar = manifest.current()
@@ -27,19 +42,21 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
     ledger = build_ledger(rows, tape, hashes=False, published=published)
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     judgement, *reasons = describe_verdict(kpis, ledger)
-    lines = [
-        f"profile {profile}: {sidecar['rows']:,} events of {sidecar['symbols']:,} symbols in {sidecar['manifest_id']}",
-        _states(state_counts(ledger)),
-        _progress(ledger, pl.concat(published.values()), settings.source.requests_per_minute, now),
-        *_stale(ledger, profile),
-        *_contradicted(ledger, profile),
-        *_causes(ledger),
-        _kpis(kpis),
+    of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
+    style: Style = "good" if judgement.startswith("GO") else "bad"
+    return [
+        Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
+        _states(ledger),
+        _kinds(ledger, tape, published, now),
+        *(_time_left(ledger, published, now) if is_running else []),
+        *(Line(text, "note") for text in (*_stale(ledger, profile), *_contradicted(ledger, profile))),
+        *(Line(text, "bad") for text in _causes(ledger)),
+        # hours left are those of a capture that goes on
+        _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
         _review(Review(lake, profile, settings)),
-        f"  {judgement}",
+        Line(f"  {judgement}", style),
         *(f"    {reason}" for reason in reasons),
     ]
-    return "\n".join(lines)
 
 
 def _review(review: Review) -> str:
@@ -49,37 +66,67 @@ def _review(review: Review) -> str:
     return f"  review of {sheet.manifest_id}: {review.assess(sheet).verdict.words}"
 
 
-def _states(counts: pl.DataFrame) -> str:
-    head = f"  {'wave':<5}{'windows':>9}{'complete':>10}{'empty':>7}{'partly':>8}{'failed':>8}{'missing':>9}{'MB':>10}"
-    rows = [
-        f"  {row['wave']:<5}{row['windows']:>9,}{row['complete']:>10,}{row['empty']:>7,}"
-        f"{row['trades_only'] + row['quotes_only']:>8,}{row['failed'] + row['denied']:>8,}{row['missing']:>9,}"
-        f"{row['bytes'] / 1e6:>10,.2f}"
-        for row in counts.to_dicts()
-    ]
-    return "\n".join([head, *rows])
-
-
-def _progress(ledger: pl.DataFrame, published: pl.DataFrame, budget: float | None, now: datetime) -> str:
-    """Progress of each kind and speed of the last minutes, as in the log of a run, but from the lake alone."""
-    published_windows = {kind: ledger[f"{kind}_rows"].count() for kind in TAPE_KINDS}
-    parts = [f"{kind} of {published_windows[kind]:,} of {ledger.height:,} windows" for kind in TAPE_KINDS]
-    recent = published.filter(pl.col("fetched_at").is_between(now - RECENT, now), pl.col("requests") > 0)
-    if recent.is_empty():
-        return f"  {', '.join(parts)}; nothing in the last {RECENT.seconds // 60} minutes"
-    minutes = max((now - min(recent["fetched_at"].to_list())).total_seconds() / 60, 1 / 60)
-    windows, requests, retries, throttled = recent.select(
-        pl.col("events_merged").list.len().sum(), pl.col("requests", "retries", "throttled").sum()
-    ).row(0)
-    left = 2 * ledger.height - sum(published_windows.values())
-    failed = ledger.filter(pl.col("state").is_in(["failed", "denied"])).height
-    limit = f" of {budget:,.0f}" if budget else ""
-    return (
-        f"  {', '.join(parts)}; in the last {minutes:.1f} minutes {windows / minutes:,.0f} windows a minute, "
-        f"{requests / minutes:,.0f}{limit} requests a minute, {retries:,} retries, {throttled:,} times 429, "
-        f"{int(recent['bytes'].sum()) / 1e6:,.1f} MB; {failed:,} failed; about "
-        f"{timedelta(seconds=round(60 * left * minutes / windows))} left"
+def _states(ledger: pl.DataFrame) -> TextTable:
+    """Windows by wave and state; those of which only trades or only quotes are published yet are separate."""
+    missing = pl.col("state") == "missing"
+    halves = {
+        "quotes missing": missing & pl.col("trades_rows").is_not_null(),
+        "trades missing": missing & pl.col("quotes_rows").is_not_null(),
+    }
+    half = ledger.group_by("wave").agg(**{name: which.sum() for name, which in halves.items()})
+    whole = ledger.select(wave=pl.lit("all"), **{name: which.sum() for name, which in halves.items()})
+    counts = state_counts(ledger).join(pl.concat([half, whole]), on="wave", how="left", maintain_order="left")
+    shown = [name for name in halves if counts[name].sum()]
+    columns = ("wave", "windows", "complete", "empty", "partly", "failed", *shown, "missing", "MB")
+    return TextTable(
+        columns,
+        [
+            (
+                row["wave"],
+                *(f"{row[name]:,}" for name in ("windows", "complete", "empty")),
+                f"{row['trades_only'] + row['quotes_only']:,}",
+                f"{row['failed'] + row['denied']:,}",
+                *(f"{row[name]:,}" for name in shown),
+                f"{row['missing'] - sum(row[name] for name in shown):,}",
+                f"{row['bytes'] / BYTES_PER_MB:,.2f}",
+            )
+            for row in counts.to_dicts()
+        ],
     )
+
+
+def _kinds(
+    ledger: pl.DataFrame, tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame], now: datetime
+) -> TextTable:
+    """Windows of each kind, and the requests behind published and failed spans, as the log of a run counts them."""
+    columns = ("kind", "windows", "published", "failed", "missing", "requests", "retries", "429", "MB", "last minute")
+    rows = []
+    for kind in TAPE_KINDS:
+        unpublished = set(ledger.filter(pl.col(f"{kind}_rows").is_null())["event_id"])
+        failures = tape.failures(kind)
+        failed = len(unpublished.intersection(event for record in failures for event in record["events"]))
+        spans = published[kind]
+        effort = [int(spans[name].sum()) + sum(record[name] for record in failures) for name in EFFORT_NAMES]
+        recent = spans.filter(pl.col("fetched_at").is_between(now - _MINUTE, now))["events_merged"].list.len().sum()
+        counts = (ledger.height, ledger.height - len(unpublished), failed, len(unpublished) - failed, *effort)
+        megabytes = f"{int(spans['bytes'].sum()) / BYTES_PER_MB:,.2f}"
+        rows.append((kind, *(f"{count:,}" for count in counts), megabytes, count_noun(int(recent), "window")))
+    return TextTable(columns, rows)
+
+
+def _time_left(ledger: pl.DataFrame, published: Mapping[TapeKind, pl.DataFrame], now: datetime) -> list[Printable]:
+    """About how long the rest takes at the speed of the last minutes."""
+    recent = pl.concat(published.values()).filter(
+        pl.col("fetched_at").is_between(now - RECENT, now), pl.col("requests") > 0
+    )
+    missing = sum(ledger[f"{kind}_rows"].null_count() for kind in TAPE_KINDS)
+    windows = int(recent["events_merged"].list.len().sum())
+    elapsed_s = (now - min(recent["fetched_at"].to_list(), default=now)).total_seconds()
+    if not missing or not windows or elapsed_s < _MINUTE.total_seconds():
+        return []
+    left = describe_duration(missing * elapsed_s / windows)
+    rate = describe_rate(60 * windows / elapsed_s)
+    return [f"  about {left} left for {count_noun(missing, 'window')} of trades or quotes, at {rate} of late"]
 
 
 def _stale(ledger: pl.DataFrame, profile: Profile) -> list[str]:
@@ -115,24 +162,23 @@ def _causes(ledger: pl.DataFrame) -> list[str]:
     ]
 
 
-def _kpis(kpis: pl.DataFrame) -> str:
+def _kpis(kpis: pl.DataFrame) -> TextTable:
     """One line per figure: target, and value per wave and in total, marked `!` if it misses the target."""
-    shown = kpis.with_columns(
-        text=pl.when(pl.col("value").is_null())
-        .then(pl.when("holds").then(pl.lit("-")).otherwise(pl.lit("unknown!")))
-        .otherwise(
-            pl.col("value").round_sig_figs(5).cast(pl.String)
-            + pl.when("holds").then(pl.lit(" ")).otherwise(pl.lit("!"))
-        )
-    )
+    texts = [_figure_text(value, holds=holds) for value, holds in kpis.select("value", "holds").iter_rows()]
+    shown = kpis.with_columns(text=pl.Series(texts, dtype=pl.String))
     waves = kpis["wave"].unique(maintain_order=True).to_list()
     wide = shown.pivot(on="wave", index="figure", values="text", aggregate_function="first")
     targets = shown.group_by("figure", maintain_order=True).agg(
         pl.col("target").unique(maintain_order=True).str.join(", ").fill_null("")
     )
-    head = f"  {'figure (! misses its target)':<30}{'target':<24}" + "".join(f"{wave:>10}" for wave in waves)
-    rows = [
-        f"  {row['figure']:<30}{row['target']:<24}" + "".join(f"{row[wave] or '':>10}" for wave in waves)
-        for row in targets.join(wide, on="figure", how="left", maintain_order="left").to_dicts()
-    ]
-    return "\n".join([head, *rows])
+    rows = targets.join(wide, on="figure", how="left", maintain_order="left").to_dicts()
+    cells = [(row["figure"], row["target"], *(row[wave] or "" for wave in waves)) for row in rows]
+    return TextTable(("figure (! misses its target)", "target", *waves), cells, left=2)
+
+
+def _figure_text(value: float | None, *, holds: bool) -> str:
+    """A figure, rounded; a mark where it misses its target."""
+    if value is None:
+        return "-" if holds else "unknown!"
+    text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.4g}"
+    return text if holds else f"{text}!"

@@ -1,17 +1,23 @@
-"""`smallcaps status`: what is done and what is missing, counted from published files."""
+"""`smallcaps status`: what is done, what is missing and what runs, from published files and Dagster's state."""
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
+from smallcaps_assets.commands.console import Line, Printable, TextTable, show, watch
+from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.report import report_items
+from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
+from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.domain.words import count_noun, describe_duration
+from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors
@@ -26,33 +32,118 @@ NEEDS: Final = "a lake."
 EXAMPLE: Final = "smallcaps status --profile core"
 
 _SHOWN: Final = 5
+_WATCH_EVERY_S: Final = 5
 
 
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add_data_flags(parser)
     parser.add_argument("--profile", choices=PROFILES, help="only this profile")
+    parser.add_argument(
+        "--watch",
+        type=positive_number,
+        nargs="?",
+        const=_WATCH_EVERY_S,
+        metavar="SECONDS",
+        help=f"print it again every SECONDS (default: {_WATCH_EVERY_S}) until Ctrl-C",
+    )
 
 
 def run(arguments: Namespace) -> int:
-    """Print the state of the lake, the active profile first.
+    """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
     Raises:
         InputError: the folder of --lake does not exist.
     """
     settings = enter(arguments)
     lake = existing_lake(arguments, settings)
-    print(_history(lake, settings))
+    if arguments.watch is None:
+        show(*status_items(lake, settings, arguments, datetime.now(UTC)))
+    else:
+        with suppress(KeyboardInterrupt):
+            watch(lambda: status_items(lake, settings, arguments, datetime.now(UTC)), arguments.watch)
+    return 0
+
+
+def status_items(lake: Lake, settings: Settings, arguments: Namespace, now: datetime) -> list[Printable]:
+    """What is done and missing in a lake, what runs, and what to do next."""
+    counts = count_history(lake, settings, now)
+    runs, problem = _runs(settings)
+    items: list[Printable] = [*_history(lake, counts), *describe_runs(runs, problem, now)]
     if lake.nightly_report.is_file():
-        print(_night(lake.nightly_report))
+        items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
         if arguments.profile not in (None, profile):
             continue
         if (lake.manifests(profile) / "current.json").is_file():
-            print(profile_report(lake, profile, settings, datetime.now(UTC)))
+            is_running = any(run.is_running and run.profile in {"", profile} for run in runs)
+            items += report_items(lake, profile, settings, now, is_running=is_running)
         else:
-            print(f"profile {profile}: no manifest yet")
-    return 0
+            items.append(Line(f"profile {profile}: no manifest yet", "heading"))
+    if step := _next_step(lake, counts, settings, flags_of(arguments)):
+        items.append(Line(f"next: {step}", "note"))
+    return items
+
+
+def _runs(settings: Settings) -> tuple[list[ActiveRun], str | None]:
+    """The unfinished runs; or why they cannot be read, which is no reason to show nothing of the lake."""
+    try:
+        return active_runs(settings), None
+    except SettingsError as error:
+        return [], str(error)
+
+
+def describe_runs(runs: Sequence[ActiveRun], problem: str | None, now: datetime) -> list[Printable]:
+    """What runs now and what waits, each with the last line of its log; or why that is not known."""
+    if problem:
+        return [Line(f"runs:   {problem}", "bad")]
+    if not runs:
+        return ["runs:   nothing runs now"]
+    running = sum(run.is_running for run in runs)
+    others = [state for state in ("queued", "its process is gone") if any(run.state == state for run in runs)]
+    parts = [f"{running:,} running now", *(f"{sum(run.state == state for run in runs):,} {state}" for state in others)]
+    table = TextTable(
+        ("job", "profile", "wave", "symbols", "state", "since, UTC", "for", "run"),
+        [
+            (
+                run.job,
+                run.profile or "-",
+                run.wave or "-",
+                run.symbols or "-",
+                run.state,
+                f"{run.since:%Y-%m-%d %H:%M}",
+                describe_duration(max(0.0, (now - run.since).total_seconds())),
+                run.run_id[:8],
+            )
+            for run in runs[:_SHOWN]
+        ],
+        left=8,
+    )
+    more = [f"  and {len(runs) - _SHOWN:,} more"] if len(runs) > _SHOWN else []
+    logs = [f"  {run.run_id[:8]} at {run.logged_at:%H:%M:%S}: {run.log_line}" for run in runs[:_SHOWN] if run.log_line]
+    gone: list[Printable] = []
+    if "its process is gone" in others:
+        gone.append(Line("  a run whose process is gone is ended by the next `smallcaps ui`, which repeats it", "note"))
+    return [Line(f"runs:   {', '.join(parts)}", "good" if running else "note"), table, *more, *logs, *gone]
+
+
+def _next_step(lake: Lake, counts: Mapping[str, int], settings: Settings, flags: str) -> str | None:
+    """What to do next; None where the active profile is captured."""
+    profile, ui = settings.active_profile, f"`smallcaps ui{flags}`"
+    demo = "`smallcaps demo`, or " if settings.source.kind == "embedded" and not flags else ""
+    incomplete = counts["detected"] < counts["expected"]
+    steps = (
+        (not counts["followed"], f"{demo}`smallcaps check{flags}`, then materialize universe in {ui}"),
+        (counts["published"] < counts["expected"], f"materialize minute_bars in {ui}"),
+        (counts["stale"] or incomplete, f"materialize event_shards, then master_events in {ui}"),
+        (not lake.master.is_file(), f"materialize master_events in {ui}"),
+        (not (lake.manifests(profile) / "current.json").is_file(), f"materialize {profile}/manifest in {ui}"),
+        (
+            not lake.ledger(profile).is_file(),
+            f"`smallcaps plan --profile {profile}{flags}` shows what its capture costs",
+        ),
+    )
+    return next((step for is_next, step in steps if is_next), None)
 
 
 def _night(report: Path) -> str:
@@ -70,49 +161,57 @@ def _night(report: Path) -> str:
     return f"night:  {rows.height:,} behind ({_names(rows['symbol'].to_list())}), {missing}; see nightly_report"
 
 
-def _history(lake: Lake, settings: Settings) -> str:
-    expected = set(completed_sessions(settings.history, settings.sessions, datetime.now(UTC)))
+def count_history(lake: Lake, settings: Settings, now: datetime) -> Counter[str]:
+    """Sessions of followed symbols: expected, published, detected; shards that are stale, and why."""
+    expected = set(completed_sessions(settings.history, settings.sessions, now))
     universe = UniverseStore(lake)
     followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.followed().items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
     reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
     detector = Detector(bars, shards, settings.detection, settings.sessions, reference, test_symbols)
-    counts = Counter[str]()
+    counts = Counter[str](followed=len(followed), sessions=len(expected), expected=sum(map(len, followed.values())))
     for symbol, days in followed.items():
         coverage = shards.coverage(symbol)
         fingerprints = detector.fetched_sessions(symbol, coverage)
-        counts += Counter(published=len(days & fingerprints.keys()))
+        counts.update(published=len(days & fingerprints.keys()))
         if coverage is None:
             continue
-        counts += Counter(shards=1)
+        counts.update(shards=1)
         if not detector.is_current(symbol, coverage):
-            counts += Counter(other_inputs=1)
+            counts.update(other_inputs=1, stale=1)
         else:
-            counts += Counter(detected=len(days & coverage.sessions.keys()))
-            counts += Counter(other_bars=int(fingerprints != coverage.sessions))
-    total = sum(len(days) for days in followed.values())
-    detected = counts["detected"]
-    return (
-        f"lake {lake.root}\n{len(followed):,} symbols, {len(expected):,} sessions expected\n"
-        f"bars:   {counts['published']:,} of {total:,} symbol-sessions, {total - counts['published']:,} missing\n"
-        f"events: {detected:,} of {total:,} symbol-sessions detected, {total - detected:,} missing\n"
-        f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}"
-        f"{_not_followed(bars, shards, followed)}"
-    )
+            counts.update(detected=len(days & coverage.sessions.keys()))
+            other_bars = int(fingerprints != coverage.sessions)
+            counts.update(other_bars=other_bars, stale=other_bars)
+    return counts
 
 
-def _not_followed(bars: BarsStore, shards: ShardStore, universe: Collection[str]) -> str:
+def _history(lake: Lake, counts: Mapping[str, int]) -> list[Printable]:
+    total, published, detected = counts["expected"], counts["published"], counts["detected"]
+    return [
+        Line(f"lake {lake.root}", "heading"),
+        f"{count_noun(counts['followed'], 'symbol')}, {count_noun(counts['sessions'], 'session')} expected",
+        f"bars:   {published:,} of {total:,} symbol-sessions, {total - published:,} missing",
+        f"events: {detected:,} of {total:,} symbol-sessions detected, {total - detected:,} missing",
+        Line(
+            f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}",
+            "note" if counts["stale"] else "",
+        ),
+        *_not_followed(BarsStore(lake), ShardStore(lake), UniverseStore(lake).followed()),
+    ]
+
+
+def _not_followed(bars: BarsStore, shards: ShardStore, universe: Collection[str]) -> list[str]:
     """What is published of symbols that are not followed, such as imported ones; nothing is fetched for them."""
     others = [symbol for symbol in bars.symbols() if symbol not in universe]
     if not others:
-        return ""
+        return []
     sessions = bars.session_bars(others).filter(pl.col("bars") > 0)
     detected = len({*others} & {*shards.symbols()})
     why = "" if universe else "; there is no universe yet, so no symbol is followed: materialize universe"
-    return (
-        f"\nnot followed: {len(others):,} symbols with {sessions['bars'].sum():,} bars in {sessions.height:,} "
-        f"symbol-sessions ({_names(others)}), events detected of {detected:,}{why}"
-    )
+    bars_of = f"{count_noun(len(others), 'symbol')} with {count_noun(int(sessions['bars'].sum()), 'bar')}"
+    where = f"{count_noun(sessions.height, 'symbol-session')} ({_names(others)})"
+    return [f"not followed: {bars_of} in {where}, events detected of {detected:,}{why}"]
 
 
 def _stale(other_inputs: int, other_bars: int) -> str:

@@ -20,7 +20,8 @@ from smallcaps_assets.commands.services.processes import (
     processes_of_state,
 )
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
-from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes, state_folder
+from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.flag_types import positive_number, seed_number
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.calendar import xnys_calendar
@@ -28,8 +28,10 @@ def add_data_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake, instead of lake.path")
     market = parser.add_argument_group("simulated exchange")
     market.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")
-    market.add_argument("--sessions", type=int, metavar="N", help="number of sessions, counted back from the last one")
-    market.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
+    market.add_argument(
+        "--sessions", type=positive_number, metavar="N", help="number of sessions, counted back from the last one"
+    )
+    market.add_argument("--seed", type=seed_number, metavar="N", help="seed of the simulated market")
     market.add_argument("--replay", type=Path, metavar="DIR", help="serve the parquet files of a folder instead")
 
 
@@ -87,9 +89,9 @@ def _changes(arguments: Namespace, plain: Settings) -> dict[str, Any]:
     if market:
         changes["source"] = {"embedded": market}
     if arguments.sessions is not None:
-        if arguments.sessions < 1 or last is None:
+        if last is None:
             raise InputError(
-                f"--sessions {arguments.sessions}: give 1 or more, and a history.last_session to count from."
+                f"--sessions {arguments.sessions}: there is no history.last_session to count back from. Set it."
             )
         days = xnys_calendar(_VENDOR_HISTORY_BEGINS, last)["date"]
         if arguments.sessions > days.len():

@@ -40,5 +40,10 @@ def tape_key(symbol: str, wave: str) -> dg.MultiPartitionKey:
 
 def partitions_of(tags: Mapping[str, str]) -> str | None:
     """The partition of a run, or `first...last` of its range, from its tags; None where it has none."""
-    first, last = tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end")
-    return f"{first}...{last}" if first and last else tags.get("dagster/partition")
+    return "...".join(partition_ends(tags)) or None
+
+
+def partition_ends(tags: Mapping[str, str]) -> list[str]:
+    """The first and the last partition of a run from its tags, or its only one; none where it has none."""
+    first, last, only = tags.get(f"{_RANGE}start"), tags.get(f"{_RANGE}end"), tags.get("dagster/partition")
+    return [first, last] if first and last else [only] if only else []

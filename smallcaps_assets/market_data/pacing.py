@@ -79,6 +79,7 @@ class TokenBucket:
         self._epoch = 0
         self._slowed = -math.inf
         self._starts: deque[float] = deque(maxlen=20_000)
+        self._sent: deque[float] = deque()
         self._lock = threading.Lock()
 
     def reserve(self) -> Ticket:
@@ -102,6 +103,20 @@ class TokenBucket:
         with self._lock:
             in_time = self._late_s == 0 or self._clock() - ticket.start <= self._late_s
             return ticket.epoch == self._epoch and in_time
+
+    def record_sent(self, ticket: Ticket) -> None:
+        """Count the request of a reservation as sent."""
+        with self._lock:
+            self._sent.append(ticket.start)
+            since = self._clock() - _RECENT_S
+            while self._sent[0] <= since:
+                self._sent.popleft()
+
+    def sent_in_last_minute(self) -> int:
+        """Requests sent in the last 60 seconds, each at its reserved start: never more than the limit."""
+        with self._lock:
+            since = self._clock() - _RECENT_S
+            return sum(start > since for start in self._sent)
 
     def penalise(self, seconds: float, ticket: Ticket | None = None, *, slower: bool = False) -> None:
         """Invalidate reservations; start no new one within `seconds` from now, and allow no burst afterwards.

@@ -45,11 +45,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ClientTotals:
-    """Requests of a client since it was created."""
+    """Requests of a client since it was created, and those of the last 60 seconds."""
 
     requests_sent: int
     retries: int
     throttled: int
+    last_minute: int = 0
 
 
 @dataclass(kw_only=True)
@@ -129,7 +130,12 @@ class Transport:
         """Requests sent so far by all threads, retries included."""
         with self._lock:
             sent = self._totals
-            return ClientTotals(requests_sent=sent.requests, retries=sent.retries, throttled=sent.throttled)
+            return ClientTotals(
+                requests_sent=sent.requests,
+                retries=sent.retries,
+                throttled=sent.throttled,
+                last_minute=self._bucket.sent_in_last_minute(),
+            )
 
     def close(self) -> None:
         """Close all connections and end all threads; no request may follow."""
@@ -185,6 +191,7 @@ class Transport:
         throttled = 0
         while True:
             ticket = self._wait_for_slot(counts, stop)
+            self._bucket.record_sent(ticket)
             self._count(counts, requests=1, retries=min(failures + throttled, 1))
             outcome = self._attempt(target, route, what, parse)
             if isinstance(outcome, Answer):

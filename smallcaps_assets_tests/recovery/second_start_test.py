@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from smallcaps_assets.commands.services.processes import SERVICES, daemons_of_state, processes_of_state
-from smallcaps_assets.commands.services.state import state_folder
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.web_server import WebUI

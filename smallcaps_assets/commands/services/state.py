@@ -1,6 +1,5 @@
 """Dagster's state of a lake: its folder, how a command opens it, and when it is removed."""
 
-import hashlib
 import shutil
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.commands.services.processes import LAKE_FILE, processes_of_state
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
@@ -16,7 +16,6 @@ from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.publish import publish_text, require_writable
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
-DEFAULT_LAKE: Final = "lake"
 # names it in the storage as well, which may be a database that other lakes could use by mistake
 LAKE_KEY: Final = "smallcaps/lake"
 # a lake on a disk that is not mounted now may be back later
@@ -68,20 +67,6 @@ def outdated_schemas(instance: dg.DagsterInstance) -> list[str]:
         for name, version in versions.items()
         if version and version[0] != version[1]
     ]
-
-
-def state_folder(settings: Settings) -> Path:
-    """The folder of Dagster's state of the lake.
-
-    It is `.dagster` of the repository for its default lake, or a sub-folder of it for another lake. The dagster.yaml in
-    it is that of the repository with absolute paths, so that the working folder of a process does not matter, and with
-    the sections of `dagster.laid_over`.
-    """
-    root, lake = home(), lake_path(settings)
-    folder = root / ".dagster"
-    if lake == root / DEFAULT_LAKE:
-        return folder
-    return folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
 
 
 def remove_states_of_missing_lakes(now: float | None = None) -> list[Path]:

@@ -27,6 +27,14 @@ class _Formatter(logging.Formatter):
         return wrap_for(sys.stderr, f"{self.formatTime(record, '%H:%M:%S')} {meta.get('step_key') or 'run'}: {text}")
 
 
+class _ToStandardError(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what stderr is at that moment: while progress bars are drawn, lines have to appear above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def was_interrupted(error: SerializableErrorInfo | None) -> bool:
     """Whether a step ended because of Ctrl-C, or because its run was terminated."""
     while error:
@@ -60,7 +68,7 @@ def _cause(error: SerializableErrorInfo) -> str:
 
 def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 -- Dagster passes it
     logger = logging.Logger("smallcaps", level=logging.INFO)  # noqa: LOG001 -- one per run, its handler ends with it
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStandardError()
     handler.setFormatter(_Formatter())
     logger.addHandler(handler)
     return logger

@@ -41,7 +41,7 @@ _MANY: Final = 4
 _FIGURES: Final = (
     *("sessions_due", "sessions_fetched", "rows", "rows_quarantined", "rows_repeated", "rows_on_other_days"),
     *(f"{name}_unknown" for name in OPTIONAL),
-    *("requests", "retries"),
+    *("requests", "retries", "throttled"),
 )
 
 
@@ -84,7 +84,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         tick()
 
     for outcome in in_threads(ingest, symbols, threads, tick=every_second, stop=stop):
-        progress.add(failed=bool(outcome.problems))
+        retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
+        progress.add(failed=bool(outcome.problems), retries=retries, throttled=throttled)
         yield outcome
 
 
@@ -128,7 +129,7 @@ class _Ingest:
         """Fetch and publish the missing sessions of `due`."""
         self._figures["sessions_due"] = len(due)
         try:
-            published = self._store.fingerprints(self._symbol)
+            published = self._store.renew(self._symbol)
         except LakeError as error:
             return Outcome(
                 (self._symbol,), dict(self._figures), (Problem.of(self._symbol, error, symbol=self._symbol),)
@@ -165,7 +166,7 @@ class _Ingest:
             try:
                 return self._client.minute_bars(self._symbol, some[0], some[-1])
             except MarketDataError as error:
-                self._figures.update(requests=error.requests, retries=error.retries)
+                self._figures.update(requests=error.requests, retries=error.retries, throttled=error.throttled)
                 raise
 
         for part in narrow(sessions, fetch, self._further):
@@ -203,6 +204,7 @@ class _Ingest:
             **count_unknown(clean.unknown.filter(DAY.is_in(stored))),
             requests=fetched.requests,
             retries=fetched.retries,
+            throttled=fetched.throttled,
         )
 
 

@@ -14,6 +14,7 @@ from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.files import Span, spans_of
@@ -88,10 +89,11 @@ class Capture:
         missing = sum(len(span.events_merged) for span in spans if span not in retried)
         stale = describe_stale(backlog.stale["missing_columns"])
         self.log(
-            f"{self.kind}: {windows.height:,} windows in {len(pairs):,} partitions, {windows.height - missing:,} "
-            f"published, {missing:,} to fetch in {len(spans) - len(retried):,} spans"
+            f"{self.kind}: {count_noun(windows.height, 'window')} in {count_noun(len(pairs), 'partition')}, "
+            f"{windows.height - missing:,} published, {missing:,} to fetch in "
+            f"{count_noun(len(spans) - len(retried), 'span')}"
             + (f"; stale: {stale}; the run config `upgrade: true` fetches them again" if stale else "")
-            + (f"; {len(retried):,} empty spans are asked for again" if retried else "")
+            + (f"; asking again for {count_noun(len(retried), 'empty span')}" if retried else "")
         )
         counts, stale_counts = (_count_pairs(pairs, events) for events in (windows, backlog.stale))
         listed = set(windows["symbol"])
@@ -119,8 +121,8 @@ class Capture:
             yield self._outcome(figures(pair, results[pair], spans_left=left[pair]))
         if work.contradicted:
             self.log(
-                f"{self.kind}: {work.contradicted:,} windows came back empty although bars of the same minutes have "
-                "volume; the run config `retry_empty: true` asks for such windows again"
+                f"{self.kind}: {count_noun(work.contradicted, 'window')} came back empty although bars of the same "
+                "minutes have volume; the run config `retry_empty: true` asks for such windows again"
             )
 
     def _outcome(self, outcome: Outcome, published: pl.DataFrame | None = None) -> Outcome:
@@ -184,7 +186,8 @@ class _Work:
     def _count(self, result: SpanResult) -> SpanResult:
         events = len(result.span.events_merged)
         self.contradicted += result.contradicted
-        self.progress.add(events, failed=events if result.problem else 0, size=result.bytes)
+        failed = events if result.problem else 0
+        self.progress.add(events, failed=failed, size=result.bytes, retries=result.retries, throttled=result.throttled)
         return result
 
     def _without_trades(self, spans: Sequence[Span]) -> set[Span]:
@@ -276,6 +279,7 @@ def _outcome(
         "bytes": sum(result.bytes for result in results),
         "requests": sum(result.requests for result in results),
         "retries": sum(result.retries for result in results),
+        "throttled": sum(result.throttled for result in results),
     }
     found = {
         "repeats_removed": sum(result.repeats for result in results),

@@ -42,6 +42,7 @@ class SpanResult:
     bytes: int = 0
     requests: int = 0
     retries: int = 0
+    throttled: int = 0
     repeats: int = 0
     contradicted: int = 0
     problem: str | None = None
@@ -91,7 +92,15 @@ class SpanPublisher:
             "request_ids": fetched.request_ids,
         }
         result = self._publish_thinned(span, fetched.frame, certificate, trades)
-        return SpanResult(span, result.rows, result.bytes, fetched.requests, fetched.retries, fetched.repeats)
+        return SpanResult(
+            span,
+            result.rows,
+            result.bytes,
+            fetched.requests,
+            fetched.retries,
+            fetched.throttled,
+            repeats=fetched.repeats,
+        )
 
     def publish_skipped(self, span: Span) -> SpanResult:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
@@ -139,7 +148,9 @@ class SpanPublisher:
             self.tape.record_failure(self.kind, span, state, str(error), spent, below=place)
         unit, windows = f"{span.symbol} {span.wave} {span.name}", len(span.events_merged)
         problem = Problem.of(unit, error, symbol=span.symbol, windows=windows)
-        return SpanResult(span, requests=error.requests, retries=error.retries, problem=problem)
+        return SpanResult(
+            span, requests=error.requests, retries=error.retries, throttled=error.throttled, problem=problem
+        )
 
     @contextmanager
     def _naming_a_lost_lake(self) -> Iterator[None]:

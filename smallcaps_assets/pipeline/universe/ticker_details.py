@@ -12,6 +12,7 @@ import polars as pl
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, NotFound, VendorUnavailable
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress
 
@@ -92,20 +93,21 @@ class TickerDetails:
 
         failed = _Unanswered(outdated.height)
 
-        def request(one: tuple[str, date]) -> dict[str, Any] | str:
+        def request(one: tuple[str, date]) -> tuple[dict[str, Any] | str, Download | MarketDataError]:
+            """An answer or what is logged instead, and what counts its requests."""
             try:
                 return _answer(client, *one)
             except (NotAuthenticated, NotEntitled):
                 raise
             except MarketDataError as error:
-                return failed.add(one[0], error)
+                return failed.add(one[0], error), error
 
         def width() -> int:
             # One request finds out whether the plan includes this data.
             return self.threads if answers else 1
 
         try:
-            for answer in in_threads(
+            for answer, spent in in_threads(
                 request, outdated.rows(), self.threads, width=width, tick=progress.tick, stop=stop
             ):
                 if isinstance(answer, str):
@@ -115,7 +117,8 @@ class TickerDetails:
                     answered.append(answer)
                 if len(answered) >= BATCH:
                     self._publish(answered)
-                progress.add(failed=isinstance(answer, str))
+                is_failed = isinstance(answer, str)
+                progress.add(failed=is_failed, retries=spent.retries, throttled=spent.throttled)
         finally:
             self._publish(answered)
         for symbol in failed.symbols:
@@ -136,9 +139,10 @@ class TickerDetails:
             self.store.add_details(rows, self.source)
 
 
-def _answer(client: MarketDataClient, symbol: str, day: date) -> dict[str, Any]:
+def _answer(client: MarketDataClient, symbol: str, day: date) -> tuple[dict[str, Any], Download | MarketDataError]:
+    asked: dict[str, Any] = {"asked_for": day}
     try:
-        details = client.reference.ticker_details(symbol, day).frame.row(0, named=True)
-    except NotFound:
-        details = {"symbol": symbol}
-    return details | {"asked_for": day}
+        found = client.reference.ticker_details(symbol, day)
+    except NotFound as error:
+        return {"symbol": symbol} | asked, error
+    return found.frame.row(0, named=True) | asked, found

@@ -15,7 +15,8 @@ import yaml
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.services.services import _free_port
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is, state_folder
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.layout import Lake

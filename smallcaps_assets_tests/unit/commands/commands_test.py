@@ -171,6 +171,37 @@ def test_a_mistyped_word_is_answered_with_what_was_meant(
     assert capsys.readouterr().err.rstrip().endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["demo", "--symbols", "-1"], "argument --symbols: '-1' is not a whole number above 0"),
+        (["status", "--symbols", "0"], "argument --symbols: '0' is not a whole number above 0"),
+        (["status", "--sessions", "0"], "argument --sessions: '0' is not a whole number above 0"),
+        (["status", "--seed", "-1"], "argument --seed: '-1' is not a whole number, 0 or more"),
+        (["status", "--watch", "soon"], "argument --watch: 'soon' is not a whole number above 0"),
+        (["exchange", "--truth", "--seed", "x"], "argument --seed: 'x' is not a whole number, 0 or more"),
+        (["exchange", "--truth", "--symbols", "0"], "argument --symbols: '0' is not a whole number above 0"),
+        (["audit", "--sample", "0"], "argument --sample: '0' is not a whole number above 0"),
+        (["ui", "--port", "65536"], "argument --port: '65536' is not a port, 0 to 65535"),
+        (["ui", "--prot", "3000"], "unknown flag --prot: did you mean --port?"),
+        (["statsu"], "did you mean status?"),
+        (["status", "--profile", "cor"], "did you mean core?"),
+        (["import", "bar", "x"], "did you mean bars?"),
+        (["import", "bars", "x", "--price-scale", "2"], "'2' is not a number above 0 and up to 1, such as 1e-4"),
+        (["detect", "--columns", "open"], "'open' is not OURS=THEIRS,... such as timestamp=t,open=o"),
+        (["detect", "--columns", "opn=o"], "'opn=o': bars have no column opn, only symbol, timestamp, open"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_value_is_named_with_its_flag_and_bounds(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------------------------------- detect
 
 
@@ -563,6 +594,11 @@ def test_status_of_an_empty_lake(tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "0 symbols" in printed
     assert "profile plus: no manifest yet" in printed
+    assert "runs:   nothing runs now" in printed
+    assert printed.splitlines()[-1] == (
+        "next: `smallcaps demo`, or `smallcaps check`, then materialize universe in `smallcaps ui`"
+    )
+    assert not (tmp_path / "home" / ".dagster").exists(), "no state is created"
     assert "profile core" not in printed
     assert not (tmp_path / "home" / "lake").exists()
 
@@ -584,13 +620,8 @@ def test_status_names_damaged_files(error_of: ErrorOf, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["status", "--sessions", "0"], "--sessions 0: give 1 or more"),
         (["status", "--sessions", "1000000"], "--sessions"),
-        (["status", "--symbols", "0"], "source.embedded.symbols = 0"),
-        (["status", "--seed", "-1"], "source.embedded.seed = -1"),
         (["status", "--replay", "nowhere"], "nowhere"),
-        (["exchange", "--truth", "--seed", "-1"], "seed"),
-        (["exchange", "--truth", "--symbols", "0"], "symbols"),
         (["exchange", "--replay", "nowhere"], "nowhere"),
         (["exchange", "--require-key", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE: this environment variable is not set"),
         (["demo", "--lake", "file/lake", "--symbols", "1", "--sessions", "1"], "file/lake"),

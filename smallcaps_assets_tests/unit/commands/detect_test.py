@@ -337,7 +337,7 @@ def test_batches_of_one_symbol_find_the_same_events_as_a_single_batch(tmp_path: 
     assert sum(batch.rows for batch in batches) == LIVELY.height
     for number, expected in enumerate((master_with(), master_with(detectors={"tape_speed": {"min_transactions": 20}}))):
         assert_frame_equal(pl.concat(batch.found[number].master for batch in batches), expected)
-    assert lines[-1].startswith("symbols detected: 3/3, ")
+    assert lines[-1].startswith("symbols detected: 3 of 3 done, ")
 
 
 # ------------------------------------------------------------------------------------------------- the lake

@@ -261,6 +261,35 @@ def test_a_reservation_that_is_used_too_late_is_renewed() -> None:
     assert not bucket.is_valid(ticket)
 
 
+@given(
+    steps=st.lists(st.floats(0, 40), max_size=60),
+    per_minute=st.sampled_from([1.0, 7.0, 20.0]),
+    burst=st.integers(1, 5),
+)
+def test_the_count_of_the_last_minute_never_exceeds_the_limit(
+    steps: list[float], per_minute: float, burst: int
+) -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(per_minute, burst=min(burst, int(per_minute)), clock=clock)
+    for pause in steps:
+        ticket = bucket.reserve()
+        clock.now = ticket.start + pause
+        bucket.record_sent(ticket)
+        assert bucket.sent_in_last_minute() <= per_minute
+
+
+def test_requests_are_forgotten_after_a_minute() -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(None, clock=clock)
+    for start in (0.0, 1.0, 30.0):
+        clock.now = start
+        bucket.record_sent(bucket.reserve())
+    clock.now = 60.5
+    assert bucket.sent_in_last_minute() == 2
+    clock.now = 91.0
+    assert bucket.sent_in_last_minute() == 0
+
+
 @pytest.mark.parametrize("requests_per_minute", [None, 330, 6_000])
 def test_a_day_of_429s_keeps_the_target_of_throttled_requests(requests_per_minute: float | None) -> None:
     """The vendor allows 300 in any 60 s, which the settings do not know, and gives no `Retry-After`."""

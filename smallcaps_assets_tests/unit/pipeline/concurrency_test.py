@@ -116,23 +116,28 @@ def lines(total: int, seconds_each: float, items: int | None = None) -> list[str
 
 
 def test_the_end_is_always_logged() -> None:
-    # 3 items in 6 seconds are 30 a minute
-    assert lines(3, 2.0) == ["spans: 3/3, 30 a minute, 0:00:00 left"]
+    # too short for a rate a minute
+    assert lines(3, 2.0) == ["spans: 3 of 3 done, in 6 s"]
+    assert lines(1, 0.0) == ["spans: 1 of 1 done, in less than 1 s"]
     assert lines(0, 1.0) == []
 
 
 def test_long_work_is_logged_every_half_minute_with_rate_and_remaining_time() -> None:
     assert LOG_EVERY_S == 30.0
-    # after 30 s, 3 of 9 are done: 6 a minute, 60 s left
+    # after 30 s, 3 of 9 are done, which leaves 60 s; a rate is that of a minute at least
     assert lines(9, 10.0) == [
-        "spans: 3/9, 6 a minute, 0:01:00 left",
-        "spans: 6/9, 6 a minute, 0:00:30 left",
-        "spans: 9/9, 6 a minute, 0:00:00 left",
+        "spans: 3 of 9 done, about 1 min left",
+        "spans: 6 of 9 done, 6.0 a minute, about 30 s left",
+        "spans: 9 of 9 done, 6.0 a minute, in 2 min",
     ]
 
 
-def test_work_without_duration_does_not_divide_by_zero() -> None:
-    assert lines(1, 0.0) == ["spans: 1/1, 0 a minute, unknown left"]
+def test_work_that_has_not_moved_has_no_time_left() -> None:
+    now, logged = [0.0], list[str]()
+    progress = Progress(5, "spans", logged.append, clock=lambda: now[0])
+    now[0] = 30.0
+    progress.tick()
+    assert logged == ["spans: 0 of 5 done, time left unknown"]
 
 
 def test_no_item_is_taken_beyond_the_limit_in_progress() -> None:
@@ -184,7 +189,7 @@ class Counting:
     requests_per_minute = 240.0
 
     def __init__(self) -> None:
-        self.now = ClientTotals(requests_sent=100, retries=5, throttled=1)
+        self.now = ClientTotals(requests_sent=100, retries=5, throttled=1, last_minute=100)
 
     def totals(self) -> ClientTotals:
         return self.now
@@ -197,16 +202,17 @@ def test_a_capture_logs_windows_requests_and_failures() -> None:
     progress.add(10, size=4_000_000)
     assert logged == []
     now[0] = 30.0
-    client.now = ClientTotals(requests_sent=200, retries=9, throttled=4)
+    # three more 429 since the start, for windows that are not finished yet
+    client.now = ClientTotals(requests_sent=300, retries=9, throttled=4, last_minute=200)
     progress.tick()
-    figures = "20 a minute, 200 of 240 requests a minute, 4 retries, 3 times 429, 0 failed, 4.0 MB, 0:04:00 left"
-    assert logged == [f"windows: 10/90, {figures}"]
+    figures = "200 of 240 requests in the last minute, 0 retries, 0 answers with 429 (+3 under way), 0 failed, 4.0 MB"
+    assert logged == [f"windows: 10 of 90 done, {figures}, about 4 min left"]
     progress.tick()
     assert len(logged) == 1
-    now[0] = 40.0
-    progress.add(80, failed=2)
-    assert logged[1].startswith("windows: 90/90, ")
-    assert ", 2 failed, 4.0 MB, 0:00:00 left" in logged[1]
+    now[0] = 90.0  # 90 in a minute and a half
+    progress.add(80, failed=2, retries=1, throttled=3)
+    figures = "200 of 240 requests in the last minute, 1 retry, 3 answers with 429, 2 failed, 4.0 MB"
+    assert logged[1] == f"windows: 90 of 90 done, 60 a minute, {figures}, in 2 min"
 
 
 def test_the_logged_rate_is_that_of_the_last_five_minutes() -> None:
@@ -218,7 +224,7 @@ def test_the_logged_rate_is_that_of_the_last_five_minutes() -> None:
     for _ in range(11):  # then six a minute
         now[0] += 30
         progress.add(3)
-    assert logged[-1].startswith("windows: 633/10,000, 6 a minute, ")
+    assert logged[-1].startswith("windows: 633 of 10,000 done, 6.0 a minute, ")
 
 
 def test_short_work_logs_nothing() -> None:

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.commands.services.state import (
-    KEPT_S,
-    open_state_as_is,
-    remove_states_of_missing_lakes,
-    state_folder,
-)
+from smallcaps_assets.commands.services.state import KEPT_S, open_state_as_is, remove_states_of_missing_lakes
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.settings.settings import CONFIG_VARIABLE, HOME_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.second_start_test import looks_like
 from smallcaps_assets_tests.repository import REPOSITORY

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is, state_folder
+from smallcaps_assets.commands.services.state import open_state, open_state_as_is
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY

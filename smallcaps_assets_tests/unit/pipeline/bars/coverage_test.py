@@ -368,7 +368,7 @@ def test_a_lake_is_counted_in_one_batch(mixed: Lake) -> None:
     assert late["volumes_judged"] == 2 * 312 + 2 * 351 - 10
     assert late["sessions_doubled"] == 2
     assert lines[-2:] == [
-        line for line in lines if line.startswith(("symbols counted: 5/5", "batches of bars read: 1/1"))
+        line for line in lines if line.startswith(("symbols counted: 5 of 5 done", "batches of bars read: 1 of 1 done"))
     ]
 
 
@@ -377,7 +377,9 @@ def test_several_batches_find_the_same_as_one(mixed: Lake, monkeypatch: pytest.M
     monkeypatch.setattr(pipeline, "_BARS_AT_ONCE", 1)
     lines: list[str] = []
     single = inventory(mixed, lines.append).run(NOW)
-    assert any(line.startswith("batches of bars read: 4/4") for line in lines), "each symbol with bars is a batch"
+    assert any(line.startswith("batches of bars read: 4 of 4 done") for line in lines), (
+        "each symbol with bars is a batch"
+    )
     assert single.table.equals(whole.table)
     assert single.lost.equals(whole.lost)
     assert single.figures() == whole.figures()

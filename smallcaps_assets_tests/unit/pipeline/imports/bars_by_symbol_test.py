@@ -258,4 +258,4 @@ def test_few_files_log_no_progress(tmp_path: Path) -> None:
     lines: list[str] = []
     in_one(tmp_path)
     BarsBySymbol.scan(BarReader(BarForm()), list(tmp_path.iterdir()), lines.append)
-    assert lines[-1].startswith("files looked at: 1/1, ")
+    assert lines[-1].startswith("files looked at: 1 of 1 done, ")

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, capture_checks
+from smallcaps_assets.defs.asset_checks import capture_checks
+from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS
@@ -128,7 +129,7 @@ def test_an_empty_answer_is_asked_for_again_only_on_request_and_replaced_in_its_
     for kind in ("trades", "quotes"):
         (outcome,), lines = captured(lake, client, kind, manifest)
         assert outcome.figures["contradicted_windows"] == 1
-        assert "1 windows came back empty although bars of the same minutes have volume" in lines[-1]
+        assert "1 window came back empty although bars of the same minutes have volume" in lines[-1]
     before = files_below(lake.root / "tape")
     gate.rule = empty()
     gate.requests.clear()
@@ -139,7 +140,7 @@ def test_an_empty_answer_is_asked_for_again_only_on_request_and_replaced_in_its_
 
     for kind in ("trades", "quotes"):
         (outcome,), lines = captured(lake, client, kind, manifest, retry_empty=True)
-        assert "0 to fetch in 0 spans; 1 empty spans are asked for again" in lines[0]
+        assert "0 to fetch in 0 spans; asking again for 1 empty span" in lines[0]
         assert (outcome.figures["requests"], outcome.figures["spans_fetched"]) == (1, 1)
     assert len(gate.requests) == 2
     assert files_below(lake.root / "tape").keys() == before.keys()
