@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
 
 from smallcaps_assets.pipeline.progress import Progress, show_progress
+from smallcaps_assets.runtime.terminal import wrap_for
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -137,14 +138,16 @@ def _redraw(console: "Console", items: Sequence[Printable]) -> None:
 
 
 def show_error(command: str, message: object) -> None:
-    """Print the error that a command ends with to stderr."""
+    """Print the error that a command ends with to stderr, on a terminal wrapped between words."""
+    subject = f"smallcaps {command}:"
     if is_terminal(sys.stderr):
         from rich.text import Text  # noqa: PLC0415 -- takes 0.1 s
 
-        text = Text.assemble((f"smallcaps {command}:", _STYLES["bad"]), f" {message}")
+        text = Text(wrap_for(sys.stderr, f"{subject} {message}"))
+        text.stylize(_STYLES["bad"], 0, len(subject))
         terminal(sys.stderr).print(text, soft_wrap=True)
     else:
-        print(f"smallcaps {command}: {message}", file=sys.stderr)
+        print(f"{subject} {message}", file=sys.stderr)
 
 
 def is_terminal(stream: TextIO) -> bool:
