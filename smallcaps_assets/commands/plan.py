@@ -3,7 +3,10 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -27,6 +30,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.operations.readiness import request_tick
+from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, CapturePlan, Planner, require_room
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
@@ -85,7 +89,7 @@ def run(arguments: Namespace) -> int:
     if arguments.wave:
         manifest = manifest.filter(pl.col("session") == arguments.wave)
     capture = settings.capture
-    tape = profile_tape(lake, profile, settings)
+    tape = replace(profile_tape(lake, profile, settings), watched=_watched)
     planner = Planner(tape, capture.assumptions, settings.source.requests_per_minute)
     plan = planner.plan(manifest, upgrade=arguments.upgrade, retry_empty=arguments.retry_empty)
     contradicted = {} if arguments.retry_empty else planner.count_contradicted(plan)
@@ -106,6 +110,12 @@ def run(arguments: Namespace) -> int:
         show(Line(f"  next: {next_step}", "note"))
     require_room(plan, capture.free_disk)
     return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
+
+
+def _watched(files: Sequence[Path]) -> Iterable[Path]:
+    """Shows how many footers are read, which takes most of the time of planning."""
+    log = log_if_long(lambda line: show(line, file=sys.stderr))
+    return with_progress(files, len(files), "footers read", log)
 
 
 def _check(settings: Settings, span: Span) -> dict[str, str]:
