@@ -109,7 +109,8 @@ def detector(folder: Path, **changes: object) -> Detector:
 def scan(folder: Path, symbols: Sequence[str]) -> dict[str, float]:
     """Read the columns of detection with plain Polars, one symbol after the other."""
     files = (Lake(folder).bars(symbol) / "*.parquet" for symbol in symbols)
-    frames = (pl.scan_parquet(pattern, hive_partitioning=False).select(BARS_READ).collect() for pattern in files)
+    columns = [name for name in BARS_READ if name != "symbol"]
+    frames = (pl.scan_parquet(pattern, hive_partitioning=False).select(columns).collect() for pattern in files)
     return {"bars": sum(frame.height for frame in frames)}
 
 

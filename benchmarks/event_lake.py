@@ -173,8 +173,9 @@ def make_bars(lake: Lake, symbols: list[str], days: list[date], months: int) -> 
             symbol=pl.lit(""), transactions=pl.lit(40, pl.Int64),
             **{name: pl.lit(10.0) for name, dtype in BARS.items() if dtype.is_float()},
         ).select(*BARS).cast(BARS)  # fmt: skip
-        footer = {PROVENANCE: json.dumps({"sessions": {f"{day}": f"96-{day.toordinal():016x}" for day in of_month}})}
+        sessions = {f"{day}": f"96-{day.toordinal():016x}" for day in of_month}
         for symbol in symbols:
             path = lake.bars(symbol) / f"{month:%Y-%m}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            bars.with_columns(symbol=pl.lit(symbol)).write_parquet(path, compression="zstd", metadata=footer)
+            footer = {PROVENANCE: json.dumps({"symbol": symbol, "sessions": sessions})}
+            bars.drop("symbol").write_parquet(path, compression="zstd", metadata=footer)

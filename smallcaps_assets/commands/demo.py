@@ -18,6 +18,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
+from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.layout import Lake
@@ -103,11 +104,13 @@ class _Demo:
     def _succeeds(self, stage: Stage) -> bool:
         show(Line(f"-- {stage.title}", "heading"))
         tags = range_tags(stage.first, stage.last) if stage.first and stage.last else {}
+        symbols = self.instance.get_dynamic_partitions(SYMBOLS.name or "")
+        shown = {DEMO_TAG: stage.title, **describe_run(tags, stage.assets, symbols)}
         result = self.job.execute_in_process(
             run_config={"loggers": {RUN_LOG: {}}},
             instance=self.instance,
             asset_selection=list(stage.assets),
-            tags=tags | process_tag(),
+            tags=tags | shown | process_tag(),
             raise_on_error=False,
         )
         failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)

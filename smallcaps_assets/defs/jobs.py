@@ -30,6 +30,7 @@ from smallcaps_assets.defs.recording import (
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
+from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.lake.publish import publish_frame, sha256
@@ -103,7 +104,7 @@ def waves_job(profile: Profile) -> dg.JobDefinition:
         name=f"{profile}_waves",
         config=config_of_every_wave,
         executor_def=dg.in_process_executor,
-        tags=_CAPTURE_TAGS,
+        tags={**_CAPTURE_TAGS, PROFILE_TAG: profile, WAVE_TAG: ", ".join(WAVES)},
         description=f"Captures what is missing of the manifest of {profile}: wave PM, then AH, then RTH, of each the "
         "trades and then the quotes; then ledger and report. A window that fails stops no other and is named at the "
         "end.",

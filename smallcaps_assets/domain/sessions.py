@@ -12,6 +12,7 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS, UTC_US
 
 NEW_YORK: Final = "America/New_York"
+_US_PER_H: Final = 3_600_000_000
 
 # Official closes, one row per XNYS session.
 CALENDAR: Final = pl.Schema({"date": pl.Date(), "close": UTC_US})
@@ -61,6 +62,25 @@ class SessionParams(Params):
 def new_york_date(timestamp: pl.Expr) -> pl.Expr:
     """The ET date (Date) of a UTC timestamp."""
     return timestamp.dt.convert_time_zone(NEW_YORK).dt.date()
+
+
+def new_york_dates(timestamps: pl.Series) -> pl.Series:
+    """The ET dates (Date) of UTC timestamps, as `new_york_date`; faster where many without nulls lie close together.
+
+    Since 1970 New York is a whole number of hours from UTC, so that one conversion serves all timestamps of an hour.
+    """
+    hours = timestamps.dt.epoch("us") // _US_PER_H
+    first, last = hours.min(), hours.max()
+    if timestamps.has_nulls() or not isinstance(first, int) or not isinstance(last, int):
+        return _convert(timestamps)
+    if first < 0 or last - first >= timestamps.len():
+        return _convert(timestamps)
+    starts = (pl.int_range(first, last + 1, eager=True) * _US_PER_H).cast(UTC_US)
+    return _convert(starts).gather(hours - first)
+
+
+def _convert(timestamps: pl.Series) -> pl.Series:
+    return timestamps.to_frame().select(new_york_date(pl.first())).to_series()
 
 
 def midnight(day: date) -> datetime:

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.bars.quality import bar_problems
 from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_bars, count_differing_minutes
 from smallcaps_assets.domain.sessions import midnight
-from smallcaps_assets.domain.tables import BARS, match_columns
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
 from smallcaps_assets.lake.layout import Lake
@@ -24,16 +24,20 @@ from smallcaps_assets.lake.locks import symbol_lock
 from smallcaps_assets.lake.month_files import (
     DAY,
     NO_BARS,
+    PublishedMonth,
     combine_fingerprints,
     count_bars,
     fingerprint_sessions,
+    is_of_earlier_release,
     month_provenance,
     parse_sessions,
+    publish_month,
     read_fingerprints,
     read_month,
+    scan_months,
 )
 from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.publish import disk_errors, publish_frame
+from smallcaps_assets.lake.publish import disk_errors, provenance_of
 from smallcaps_assets.lake.quarantine import BarQuarantine
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -93,6 +97,23 @@ class BarsStore:
         path = self.lake.bars(symbol) / f"{session:%Y-%m}.parquet"
         return path.is_file() and session in read_fingerprints(path)
 
+    def renew(self, symbol: str) -> dict[date, str]:
+        """Rewrite the files of earlier releases as they are written now; returns the `fingerprints`, which stay."""
+        footers = {path: provenance_of(path) for path in self._files(symbol)}
+        older = [path for path, footer in footers.items() if is_of_earlier_release(footer)]
+        found = {
+            day: mark
+            for path, footer in footers.items()
+            if footer and path not in older
+            for day, mark in parse_sessions(footer["sessions"]).items()
+        }
+        for path in older:
+            with symbol_lock(self.lake, symbol):
+                month = read_month(path)
+                publish_month(path, symbol, month, below=self.lake.root)
+            found |= month.sessions
+        return found
+
     def fingerprints(self, symbol: str) -> dict[date, str]:
         """Fingerprint of the bars of each published session."""
         return {day: mark for path in self._files(symbol) for day, mark in read_fingerprints(path).items()}
@@ -148,9 +169,7 @@ class BarsStore:
         files = [path for path in paths if months is None or path.stem in months]
         if not files:
             return pl.LazyFrame(schema=wanted)
-        what = str(self.lake.minute_bars)
-        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, what)
-        return bars.with_columns(all_known(wanted))
+        return scan_months(files, columns, str(self.lake.minute_bars)).with_columns(all_known(wanted))
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
@@ -188,8 +207,7 @@ class BarsStore:
         if not files:
             return pl.DataFrame(schema=wanted)
         what = f"bars of {symbols[0] if len(symbols) == 1 else f'{len(symbols):,} symbols'} in {files[0].parent}"
-        bars = match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), wanted, what)
-        bars = bars.with_columns(all_known(wanted))
+        bars = scan_months(files, columns, what).with_columns(all_known(wanted))
         if first is not None:
             bars = bars.filter(pl.col("timestamp") >= midnight(first))
         if last is not None:
@@ -322,9 +340,7 @@ class BarsStore:
                 f"materialize minute_bars of {symbol} again.",
                 path,
             )
-        sessions = {f"{day:%Y-%m-%d}": marks[day] for day in sorted(marks)}
-        provenance = {"sessions": sessions} | ({IMPORTS: imports} if imports else {})
-        publish_frame(path, stored, provenance, below=self.lake.root)
+        publish_month(path, symbol, PublishedMonth(stored, dict(marks), imports), below=self.lake.root)
 
     def _files(self, symbol: str) -> list[Path]:
         folder = self.lake.bars(symbol)

@@ -47,7 +47,7 @@ class Lake:
 
     def shard_coverage(self, symbol: str) -> Path:
         """What the shards of all symbols with the same initial cover beyond their footers."""
-        return self.shards / f"coverage={check_symbol(symbol)[0].upper()}.json"
+        return self.root / "events" / "coverage" / f"{check_symbol(symbol)[0].upper()}.json"
 
     @property
     def master(self) -> Path:

@@ -1,6 +1,6 @@
 """Files of minute bars: one per symbol and ET month, with the fingerprints of its sessions in the footer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -8,14 +8,19 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.versions import digest
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.import_records import IMPORTS, Imports
-from smallcaps_assets.lake.publish import disk_errors, provenance_of
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.symbol_paths import symbol_of
 
 DAY: Final = new_york_date(pl.col("timestamp"))
 # fingerprint of a covered session without bars
 NO_BARS: Final = "0-0000000000000000"
+# key of a footer's provenance: the symbol, which is not among the columns since readers take it from the folder
+SYMBOL_OF_MONTH: Final = "symbol"
+_PATH: Final = " path"
 
 
 class PublishedMonth(NamedTuple):
@@ -26,13 +31,59 @@ class PublishedMonth(NamedTuple):
     imports: Imports
 
 
+def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> pl.LazyFrame:
+    """`columns` (of BARS) of month files of any release, in their order; `symbol` is that of the folder.
+
+    Args:
+        files: one at least.
+        columns: what to read.
+        what: what is read, for messages.
+
+    Raises:
+        InputError: the first file lacks a column, or has one of another type.
+    """
+    wanted = {name: BARS[name] for name in columns}
+    stored = {name: dtype for name, dtype in wanted.items() if name != "symbol"}
+    match_columns(pl.scan_parquet(files[0], hive_partitioning=False, glob=False), stored, what)
+    symbols = {str(file): symbol_of(file.parent.name) for file in files}
+    rows = pl.scan_parquet(
+        list(files),
+        hive_partitioning=False,
+        glob=False,
+        schema=stored,
+        extra_columns="ignore",
+        include_file_paths=_PATH,
+    )
+    if len(set(symbols.values())) == 1:
+        symbol = pl.lit(next(iter(symbols.values())))
+    else:
+        symbol = pl.col(_PATH).replace_strict(symbols, return_dtype=pl.String)
+    return rows.with_columns(symbol=symbol).select(*wanted)
+
+
 def read_month(path: Path) -> PublishedMonth:
     """Read a month file; empty if there is none."""
     if not path.is_file():
         return PublishedMonth(BARS.to_frame(), {}, {})
-    with disk_errors("read", path):
-        bars = pl.read_parquet(path, hive_partitioning=False, glob=False)
-    return PublishedMonth(bars, read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))
+    return PublishedMonth(_read_bars(path), read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))
+
+
+def publish_month(path: Path, symbol: str, month: PublishedMonth, below: Path) -> None:
+    """Publish a month file. The column `symbol` is left out: readers of hive folders take it from the folder.
+
+    See `publish` for `below`.
+
+    Raises:
+        LakeError: see `publish_frame`.
+    """
+    sessions = {f"{day:%Y-%m-%d}": month.sessions[day] for day in sorted(month.sessions)}
+    provenance = {SYMBOL_OF_MONTH: symbol, "sessions": sessions} | ({IMPORTS: month.imports} if month.imports else {})
+    publish_frame(path, month.bars.drop("symbol"), provenance, below=below)
+
+
+def is_of_earlier_release(provenance: Mapping[str, Any] | None) -> bool:
+    """Whether a month file has a column `symbol` as well; later ones record the symbol in their footer."""
+    return provenance is None or SYMBOL_OF_MONTH not in provenance
 
 
 def month_provenance(path: Path) -> dict[str, Any]:
@@ -45,8 +96,7 @@ def read_fingerprints(path: Path) -> dict[date, str]:
     provenance = provenance_of(path)
     if provenance is not None:
         return parse_sessions(provenance["sessions"])
-    with disk_errors("read", path):
-        return fingerprint_sessions(pl.read_parquet(path, hive_partitioning=False, glob=False))
+    return fingerprint_sessions(_read_bars(path))
 
 
 def parse_sessions(sessions: Mapping[str, str]) -> dict[date, str]:
@@ -74,3 +124,19 @@ def fingerprint_sessions(bars: pl.DataFrame) -> dict[date, str]:
     digest = (pl.sum_horizontal(*bits, pl.col("transactions").fill_null(-1)) * minute).sum()
     marks = bars.group_by(day=DAY).agg(rows=pl.len(), digest=digest.reinterpret(signed=False))
     return {day: f"{rows}-{digest:016x}" for day, rows, digest in marks.iter_rows()}
+
+
+def _read_bars(path: Path) -> pl.DataFrame:
+    """The rows (BARS) of a month file of any release.
+
+    Raises:
+        LakeError: it cannot be read, or has bars of several symbols.
+    """
+    with disk_errors("read", path):
+        bars = pl.read_parquet(path, hive_partitioning=False, glob=False)
+        if "symbol" in bars.columns and bars["symbol"].n_unique() > 1:
+            raise LakeError(
+                f"{path}: has bars of several symbols, {', '.join(map(str, bars['symbol'].unique().sort().head(2)))}. "
+                "Remove it; its sessions are then fetched again."
+            )
+        return bars.with_columns(symbol=pl.lit(symbol_of(path.parent.name))).select(*BARS)

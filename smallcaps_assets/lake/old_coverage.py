@@ -1,6 +1,7 @@
-"""What releases up to 0.1 recorded beside a shard: a text file to which a line was appended each night.
+"""What earlier releases recorded beside the shards; `lake.shards` describes what replaces it.
 
-Only read: the next publication of a symbol records its coverage as `shards` describes and removes the file.
+Up to 0.1 it was a text file per shard, to which a line was appended each night. It is only read: the next publication
+of a symbol removes it. Later versions wrote a table per initial into the folder of the shards.
 """
 
 import json
@@ -13,6 +14,11 @@ from smallcaps_assets.lake.publish import disk_errors
 def old_coverage_file(shard: Path) -> Path:
     """Where the text file of a shard lies."""
     return shard.with_suffix(".jsonl")
+
+
+def old_table(table: Path) -> Path:
+    """Where a table of differences was before it had a folder of its own."""
+    return table.parent.with_name("shards") / f"coverage={table.stem}.json"
 
 
 def old_coverage(shard: Path, content: str) -> dict[str, Any] | None:

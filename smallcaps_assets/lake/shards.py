@@ -25,7 +25,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
-from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file
+from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file, old_table
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -217,6 +217,15 @@ class ShardStore:
         sweep_below(self.lake.shards, ".symbol=*.part", of={self.lake.shard(symbol).name for symbol in coverages})
         return failed
 
+    def move_differences(self) -> None:
+        """Move tables of differences that lie beside the shards, where they keep other tools from reading the folder.
+
+        Raises:
+            LakeError: the disk fails.
+        """
+        for old in self.lake.shards.glob("coverage=*.json"):
+            self._merge(self.lake.shard_coverage(old.stem.removeprefix("coverage=")), {})
+
     def _publish_changed(self, symbol: str, events: pl.DataFrame, coverage: ShardCoverage) -> FooterCoverage | None:
         """Publish the shard if its events change; otherwise return the coverage in its footer."""
         path, content = self.lake.shard(symbol), rows_digest(events)
@@ -247,20 +256,22 @@ class ShardStore:
 
     def _merge(self, path: Path, changed: Mapping[str, Any]) -> None:
         """Add differences to a table. The lock keeps the updates of others who write other symbols of it."""
-        with exclusive_lock(self.lake.locks / f"{path.stem}.lock", below=self.lake.root):
-            publish_text(path, json.dumps({**_read_differences(path), **changed}), below=self.lake.root)
+        with exclusive_lock(self.lake.locks / f"coverage={path.stem}.lock", below=self.lake.root):
+            old = old_table(path)
+            table = {**_read_differences(old), **_read_differences(path), **changed}
+            publish_text(path, json.dumps(table), below=self.lake.root)
+            old.unlink(missing_ok=True)
 
     def _known_differences(self, symbol: str) -> dict[str, Any]:
         """The table of differences that has `symbol`; read again only when the file is another one."""
         path = self.lake.shard_coverage(symbol)
-        try:
-            state = path.stat()
-        except OSError:
+        old = old_table(path)
+        version = (_state_of(old), _state_of(path))
+        if not any(version):
             return {}
-        version = (state.st_ino, state.st_size, state.st_mtime_ns)
         known = self._tables.get(path)
         if known is None or known[0] != version:
-            known = self._tables[path] = version, _read_differences(path)
+            known = self._tables[path] = version, {**_read_differences(old), **_read_differences(path)}
         return known[1]
 
     def _footer(self, symbol: str) -> dict[str, Any] | None:
@@ -305,6 +316,15 @@ class ShardStore:
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
         return match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), SHARD, what)
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _is_far_behind(footer: FooterCoverage, coverage: ShardCoverage) -> bool:

@@ -4,7 +4,8 @@ import base64
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -12,11 +13,13 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import dagster as dg
 import polars as pl
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from pyarrow import parquet
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
@@ -24,10 +27,12 @@ from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
 from smallcaps_assets.domain.tape.kpis import ledger_problems
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
@@ -37,6 +42,7 @@ from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate, close_client, files_below, refusal
+from smallcaps_assets_tests.other_tools import TOOLS, rows_by_symbol
 
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
@@ -174,6 +180,34 @@ def test_every_table_is_at_its_path(platform: Platform) -> None:
     assert not list(lake.root.rglob("*.part"))
     # Thanksgiving is not a session
     assert len(BarsStore(lake).covered("AVLO")) == 5
+
+
+def counted(files: Iterable[Path]) -> dict[str, int]:
+    """The rows of each symbol of files in folders `symbol=X`, from their footers."""
+    rows = Counter[str]()
+    for file in files:
+        rows[unquote(file.parent.name.removeprefix("symbol="))] += parquet.read_metadata(file).num_rows
+    return {symbol: count for symbol, count in rows.items() if count}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_other_tools_read_every_table(tool: str, platform: Platform) -> None:
+    """Tables of many files by folder, the others by file."""
+    lake = platform.lake
+    folders = [lake.minute_bars, *(lake.tape("core", kind) for kind in TAPE_KINDS)]
+    for folder in folders:
+        expected = counted(folder.rglob("*.parquet"))
+        assert expected
+        assert rows_by_symbol(tool, folder) == expected, folder
+    assert rows_by_symbol(tool, lake.shards) == {
+        symbol: rows for symbol in SYMBOLS_OF_MARKET if (rows := ShardStore(lake).read(symbol).height)
+    }
+    one_file = [path for path in lake.root.rglob("*.parquet") if not path.parent.name.startswith("symbol=")]
+    one_file = [path for path in one_file if path.parent != lake.shards]
+    of_symbols = [path for path in one_file if "symbol" in pl.read_parquet_schema(path)]
+    assert {lake.master, lake.ledger("core"), lake.universe} < set(of_symbols)
+    for path in of_symbols:
+        assert sum(rows_by_symbol(tool, path).values()) == parquet.read_metadata(path).num_rows, path
 
 
 def test_core_is_part_of_plus_and_plus_of_premium_below_their_limits(platform: Platform) -> None:

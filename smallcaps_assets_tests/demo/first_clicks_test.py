@@ -109,6 +109,19 @@ def test_a_demo_leaves_a_symbol_a_failed_window_the_waves_of_premium_and_a_night
     }
 
 
+def test_the_runs_of_a_demo_are_in_the_run_list_with_what_they_are_about(desk: Desk) -> None:
+    runs = desk.instance.get_runs()
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
+    shown = [{name: value for name, value in run.tags.items() if name.startswith("smallcaps/")} for run in runs]
+    first, second, *_ = desk.symbols()
+    wave = {"smallcaps/profile": "core", "smallcaps/wave": "PM"}
+    (core,) = [tags for tags in shown if wave.items() <= tags.items()]
+    assert core["smallcaps/symbols"].startswith(f"{first}, {second} +")
+    assert core.keys() == {"smallcaps/demo", "smallcaps/symbols", *wave}
+    assert {"smallcaps/demo": "universe: the symbols to follow"} in shown
+    assert all("smallcaps/demo" in tags for tags in shown)
+
+
 def test_the_python_that_a_demo_prints_reads_the_tape_of_an_event(demo: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, printed = demo.output.partition("in Python:\n\n")
     # from another folder of the same home

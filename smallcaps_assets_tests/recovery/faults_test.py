@@ -43,6 +43,9 @@ def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:
     hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
     platform.wait_until_it_waits(hold)
+    first, second, *others = platform.ui.symbols()[:PER_RUN]
+    more = f" +{len(others)}" if others else ""
+    assert platform.run(run_id).tags["smallcaps/symbols"] == f"{first}, {second}{more}"
     kill(platform.worker(run_id))
     hold.release()
     expect_retry(platform, run_id, hold.waiting)

@@ -10,9 +10,11 @@ from contextlib import suppress
 import dagster as dg
 import psutil
 from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 
+from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
+from smallcaps_assets.defs.runs.run_tags import describe_run
 from smallcaps_assets.defs.runs.workers import worker, worker_is_gone
 from smallcaps_assets.runtime.processes import kill, wait_until_gone
 
@@ -22,6 +24,13 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     Processes are found by their ids: all of one state must run on one machine.
     """
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch a run, tagged with its profile, wave and symbols, by which the run list shows and filters it."""
+        run = context.dagster_run
+        assets, symbols = run.asset_selection or (), self._instance.get_dynamic_partitions(SYMBOLS.name or "")
+        self._instance.add_run_tags(run.run_id, describe_run(run.tags, assets, symbols))
+        super().launch_run(context)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

@@ -6,7 +6,7 @@ need no daemon: a backfill that the daemon resumes must find them failed, with t
 
 import dagster as dg
 
-from smallcaps_assets.defs.runs.workers import PROCESS_TAG, worker, worker_is_gone
+from smallcaps_assets.defs.runs.workers import identity_of_worker, worker, worker_is_gone
 
 _STATUSES = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
 
@@ -30,7 +30,7 @@ def fail_orphans(instance: dg.DagsterInstance, *, no_daemon: bool = False) -> in
 
 
 def _is_orphan(instance: dg.DagsterInstance, run: dg.DagsterRun, *, no_daemon: bool) -> bool:
-    if run.status == dg.DagsterRunStatus.STARTED or PROCESS_TAG in run.tags:
+    if run.status == dg.DagsterRunStatus.STARTED or identity_of_worker(run):
         return worker_is_gone(instance, run)
     # a process that starts late finds its run failed, and ends; a run NOT_STARTED is submitted again by the next daemon
     return no_daemon and run.status == dg.DagsterRunStatus.STARTING and worker(instance, run) is None

@@ -12,7 +12,10 @@ import psutil
 
 from smallcaps_assets.runtime.processes import is_alive, is_running, process_identity, process_of
 
-PROCESS_TAG: Final = "smallcaps/process"
+# Dagster hides tags that begin so from the web UI
+PROCESS_TAG: Final = ".dagster/smallcaps_process"
+# as earlier versions named it
+_OLD_PROCESS_TAG: Final = "smallcaps/process"
 # the process id is among the first events of a run
 _FIRST_EVENTS: Final = 20
 
@@ -27,7 +30,7 @@ def worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> psutil.Process |
 
     A process that was given the same id later is not mistaken for it: it started later.
     """
-    if identity := run.tags.get(PROCESS_TAG):
+    if identity := identity_of_worker(run):
         return psutil.Process(int(identity.partition("-")[0])) if is_alive(identity) else None
     logged = _logged_process(instance, run)
     process = _find_process(*logged) if logged else None
@@ -36,8 +39,16 @@ def worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> psutil.Process |
 
 def worker_is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the process of a run is known and has ended."""
-    known = PROCESS_TAG in run.tags or _logged_process(instance, run) is not None
+    known = identity_of_worker(run) is not None or _logged_process(instance, run) is not None
     return known and worker(instance, run) is None
+
+
+def identity_of_worker(run: dg.DagsterRun) -> str | None:
+    """The identity of the command's process that a run is inside of; None of other runs, also of its re-executions.
+
+    Dagster copies the tags of a run to its re-execution, which it launches in a process of its own.
+    """
+    return None if run.parent_run_id else run.tags.get(PROCESS_TAG) or run.tags.get(_OLD_PROCESS_TAG)
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.sessions import new_york_dates
 
 # fewer bars prove nothing
 LEAST_BARS: Final = 20
@@ -43,8 +43,8 @@ def find_other_lengths(bars: pl.DataFrame, file: Sequence[str] = ()) -> pl.DataF
         file: the columns that name the file of a row.
     """
     keys = [*file, "symbol", "day"]
-    moment = pl.col("timestamp").dt.epoch("us")
-    rows = bars.select(*keys[:-1], day=new_york_date(pl.col("timestamp")), at=moment).drop_nulls()
+    rows = bars.select(*keys[:-1], "timestamp").drop_nulls()
+    rows = rows.select(*keys[:-1], day=new_york_dates(rows["timestamp"]), at=pl.col("timestamp").dt.epoch("us"))
     sessions = _count_rows(rows, keys)
     whole = [list(by) for by in dict.fromkeys([("symbol",), tuple(file), (*file, "symbol")]) if by]
     long = _find_long(rows, sessions, keys, whole)
@@ -58,9 +58,10 @@ def select_minutes(bars: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, dict[str
     others = find_other_lengths(bars)
     if others.is_empty() and not bars.select(off.any()).item():
         return bars, {}
-    day = new_york_date(pl.col("timestamp"))
     keys = others.select("symbol", "day", is_other=pl.lit(value=True))
-    rows = bars.with_columns(day=day).join(keys, on=["symbol", "day"], how="left", maintain_order="left")
+    rows = bars.with_columns(day=new_york_dates(bars["timestamp"])).join(
+        keys, on=["symbol", "day"], how="left", maintain_order="left"
+    )
     is_other = pl.col("is_other").fill_null(value=False)
     counts = rows.group_by("symbol").agg(
         bars_off_minute_left_out=off.sum(),

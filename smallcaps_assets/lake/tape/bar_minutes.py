@@ -6,9 +6,10 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.sessions import new_york_date
-from smallcaps_assets.domain.tables import BARS, match_columns
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.tape.contradictions import whole_minutes, windows_with_volume
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.month_files import scan_months
 from smallcaps_assets.lake.publish import disk_errors
 
 _COUNTED: Final = ("symbol", "timestamp", "volume")
@@ -32,7 +33,7 @@ def read_minutes(lake: Lake, minutes: pl.DataFrame, columns: Collection[str]) ->
     first, last = wanted.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
     with disk_errors("read", folder):
         return (
-            match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), schema, f"bars in {folder}")
+            scan_months(files, columns, f"bars in {folder}")
             .filter(pl.col("timestamp").is_between(first, last))
             .join(wanted.lazy(), on=["symbol", "timestamp"], how="semi")
             .collect(engine="streaming")

@@ -129,7 +129,7 @@ class _Ingest:
         """Fetch and publish the missing sessions of `due`."""
         self._figures["sessions_due"] = len(due)
         try:
-            published = self._store.fingerprints(self._symbol)
+            published = self._store.renew(self._symbol)
         except LakeError as error:
             return Outcome(
                 (self._symbol,), dict(self._figures), (Problem.of(self._symbol, error, symbol=self._symbol),)

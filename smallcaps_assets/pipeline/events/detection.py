@@ -75,6 +75,7 @@ class Detector:
         files cannot be read or written is reported with the cause; the others continue. `tick` is called at least once
         a second.
         """
+        self.shards.move_differences()
         for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS, tick=tick):
             yield from outcomes
 

@@ -1,10 +1,15 @@
 """Which session a moment lies in, by the New York clock."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars._typing import TimeUnit
 
-from smallcaps_assets.domain.sessions import with_session
+from smallcaps_assets.domain.sessions import new_york_dates, with_session
 from smallcaps_assets_tests.scenarios import new_york, sessions_of
 
 # before and after daylight saving ends; the day after Thanksgiving closes at 13:00, its after-hours at 17:00
@@ -48,3 +53,26 @@ def test_no_moment_lies_in_no_session_and_columns_of_these_names_are_replaced() 
     nothing = with_session(pl.DataFrame({"timestamp": timestamps.clear()}), SESSIONS)
     assert set(nothing.columns) == {"timestamp", "day", "session", "regular_open"}
     assert with_session(pl.DataFrame({"timestamp": timestamps}), SESSIONS.clear())["session"].to_list() == [None] * 3
+
+
+HOURS = st.integers(0, 60 * 365 * 24)
+
+
+@given(
+    first=HOURS,
+    minutes=st.lists(st.one_of(st.none(), st.integers(-300, 60 * 80)), max_size=200),
+    unit=st.sampled_from(["ms", "us", "ns"]),
+)
+def test_dates_of_a_column_are_those_of_its_rows(first: int, minutes: list[int | None], unit: TimeUnit) -> None:
+    start = datetime(1969, 12, 31, tzinfo=UTC) + timedelta(hours=first)
+    moments = [None if at is None else start + timedelta(minutes=at) for at in minutes]
+    column = pl.Series("timestamp", moments, dtype=pl.Datetime(unit, "UTC"))
+    expected = [moment and moment.astimezone(ZoneInfo("America/New_York")).date() for moment in moments]
+    assert new_york_dates(column).to_list() == expected
+
+
+@pytest.mark.parametrize("change", [datetime(2025, 3, 9, tzinfo=UTC), datetime(2025, 11, 2, tzinfo=UTC)])
+def test_dates_by_the_hour_around_a_change_of_the_clocks(change: datetime) -> None:
+    moments = [change + timedelta(minutes=7 * number) for number in range(-200, 400)]
+    found = new_york_dates(pl.Series(moments, dtype=pl.Datetime("us", "UTC")))
+    assert found.to_list() == [moment.astimezone(ZoneInfo("America/New_York")).date() for moment in moments]

@@ -53,7 +53,7 @@ def grow(store: ShardStore, symbol: str = ONE, **months: MonthCoverage) -> None:
 
 
 def table(store: ShardStore) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((store.lake.shards / "coverage=A.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(store.lake.shard_coverage(ONE).read_text(encoding="utf-8"))
     return content
 
 
@@ -182,7 +182,7 @@ def test_writers_of_different_symbols_keep_the_updates_of_each_other(lake: Lake)
 @pytest.mark.parametrize("damaged", [b"", b"[]", b'{"ABCD": {"of"', bytes(50), b"\xff\xfe"])
 def test_a_damaged_table_claims_nothing_and_is_written_again(store: ShardStore, damaged: bytes) -> None:
     grow(store, **{"2025-01": month("1-a", "2-b")})
-    (store.lake.shards / "coverage=A.json").write_bytes(damaged)
+    store.lake.shard_coverage(ONE).write_bytes(damaged)
     assert covered(store).months == COVERAGE.months
     grow(store, **{"2025-01": month("1-a", "2-c")})
     assert covered(store).months["2025-01"] == month("1-a", "2-c")
@@ -192,18 +192,45 @@ def test_a_table_that_cannot_be_written_fails_its_symbols_and_claims_nothing(lak
     store = ShardStore(lake)
     for symbol in ("A", "B"):
         store.replace(symbol, NO_EVENTS, COVERAGE)
-    (lake.shards / "coverage=A.json").mkdir()
+    lake.shard_coverage("A").mkdir(parents=True)
     grown = {symbol: covered(store, symbol) for symbol in ("A", "B")}
     grown = {name: replace(one, months=one.months | {"2025-02": month("3-c")}) for name, one in grown.items()}
     failed = store.replace_together(NO_EVENTS, grown)
     assert list(failed) == ["A"]
-    assert "coverage=A.json: cannot be written" in str(failed["A"])
+    assert f"{lake.shard_coverage('A')}: cannot be written" in str(failed["A"])
     assert covered(store, "A").months == COVERAGE.months
     assert list(covered(store, "B").months) == ["2024-12", "2025-01", "2025-02"]
 
 
 def test_symbols_whose_initial_differs_only_in_case_share_a_table(lake: Lake) -> None:
-    assert lake.shard_coverage("abc") == lake.shard_coverage("ABCD") == lake.shards / "coverage=A.json"
+    assert lake.shard_coverage("abc") == lake.shard_coverage("ABCD") == lake.root / "events" / "coverage" / "A.json"
+
+
+def beside_the_shards(lake: Lake) -> Path:
+    """Where a table was before it had a folder of its own."""
+    return lake.shards / "coverage=A.json"
+
+
+def test_a_table_beside_the_shards_is_read_and_moved(store: ShardStore) -> None:
+    grow(store, **{"2025-01": month("1-a", "2-b")})
+    old = store.lake.shard_coverage(ONE).rename(beside_the_shards(store.lake))
+    anew = ShardStore(store.lake)
+    assert covered(anew).months["2025-01"] == month("1-a", "2-b")
+    anew.move_differences()
+    assert not old.exists()
+    assert covered(anew).months["2025-01"] == month("1-a", "2-b")
+
+
+def test_a_newer_table_wins_over_one_beside_the_shards(store: ShardStore) -> None:
+    """As after a kill before the old one was removed."""
+    grow(store, **{"2025-01": month("1-a", "2-b")})
+    older = table(store)
+    grow(store, **{"2025-01": month("1-a", "2-b", "3-c")})
+    beside_the_shards(store.lake).write_text(json.dumps(older | {"ABCE": older[ONE]}), encoding="utf-8")
+    assert covered(store).months["2025-01"] == month("1-a", "2-b", "3-c")
+    grow(store, **{"2025-02": month("4-d")})
+    assert table(store).keys() == {ONE, "ABCE"}, "what others recorded is kept"
+    assert not beside_the_shards(store.lake).exists()
 
 
 # ------------------------------------------------------------------------------- the text files of releases up to 0.1
@@ -285,7 +312,8 @@ def test_the_events_of_a_shard_of_an_old_release_stay(lake: Lake) -> None:
     path = old_shard(lake, WHOLE)
     before = files_below(lake.shards)[f"symbol={ONE}.parquet"]
     add_quiet_session(ShardStore(lake))
-    assert files_below(lake.shards).keys() == {f"symbol={ONE}.parquet", "coverage=A.json"}
+    assert files_below(lake.shards).keys() == {f"symbol={ONE}.parquet"}
+    assert lake.shard_coverage(ONE).is_file()
     assert files_below(lake.shards)[f"symbol={ONE}.parquet"] == before
     path.write_text(WHOLE, encoding="utf-8")  # as after a kill before it was removed: the newer record is read
     assert len(covered(ShardStore(lake)).months) == 3
@@ -307,12 +335,14 @@ def test_an_invalid_entry_counts_as_absent(store: ShardStore, garbage: Any) -> N
     assert footer is not None
     entry = garbage | {"of": footer.id} if isinstance(garbage, dict) else garbage
     content = json.dumps({ONE: entry, "ABCE": entry})
-    (store.lake.shards / "coverage=A.json").write_text(content, encoding="utf-8")
+    store.lake.shard_coverage(ONE).parent.mkdir()
+    store.lake.shard_coverage(ONE).write_text(content, encoding="utf-8")
     assert replace(covered(store), content=None) == COVERAGE
     grow(store, **{"2025-02": month("1-b")})
     assert table(store).keys() == {ONE}
 
 
 def test_a_table_nested_too_deeply_counts_as_absent(store: ShardStore) -> None:
-    (store.lake.shards / "coverage=A.json").write_text("[" * 200_000, encoding="utf-8")
+    store.lake.shard_coverage(ONE).parent.mkdir()
+    store.lake.shard_coverage(ONE).write_text("[" * 200_000, encoding="utf-8")
     assert replace(covered(store), content=None) == COVERAGE

@@ -7,11 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, reasons
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.publish import PROVENANCE, provenance_of
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -183,3 +185,21 @@ def test_a_vendor_that_is_down_is_not_asked_for_less(lake: Lake, client: MarketD
     outcome, _ = ingest(lake, client)
     assert len(outcome.problems) == 1
     assert len(gate.requests) == 2  # a request and its retry
+
+
+def test_files_of_an_earlier_release_are_rewritten_without_a_request(
+    lake: Lake, client: MarketDataClient, vendor: Vendor
+) -> None:
+    """They have the symbol as a column too, which keeps pandas and pyarrow from reading the folder."""
+    ingest(lake, client)
+    (path,) = lake.bars("ABCD").iterdir()
+    footer = {name: value for name, value in (provenance_of(path) or {}).items() if name != "symbol"}
+    bars = BarsStore(lake).read("ABCD")
+    bars.write_parquet(path, metadata={PROVENANCE: json.dumps(footer)})
+    vendor.asked.clear()
+    outcome, _ = ingest(lake, client)
+    assert not vendor.asked
+    assert (outcome.problems, outcome.rows, outcome.figures["sessions_fetched"]) == ((), bars.height, 0)
+    assert "symbol" not in pl.read_parquet_schema(path)
+    assert_frame_equal(BarsStore(lake).read("ABCD"), bars)
+    assert outcome.version == BarsStore(lake).version("ABCD")

@@ -15,7 +15,7 @@ from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import midnight
-from smallcaps_assets.domain.tables import REFERENCE, SHARD
+from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import DAY
@@ -325,15 +325,15 @@ def test_symbol_with_only_empty_sessions_has_an_empty_shard(lake: Lake) -> None:
 def test_session_without_events_leaves_the_events_unchanged(lake: Lake) -> None:
     store(lake, BARS_OF_ONE.filter(DAYS[-1] != DAY), DAYS[:-1])
     run(lake, [ONE])
-    before = files_below(lake.shards)
+    before = files_below(lake.root / "events")
     quiet = BARS_OF_ONE.filter(DAYS[-1] == DAY).head(3)
     store(lake, quiet, [DAYS[-1]])
     (outcome,) = run(lake, [ONE])
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
-    after = files_below(lake.shards)
-    shard, table = f"symbol={ONE}.parquet", lake.shard_coverage(ONE)
+    after = files_below(lake.root / "events")
+    shard, table = f"shards/symbol={ONE}.parquet", lake.shard_coverage(ONE)
     assert before.keys() == {shard}
-    assert after.keys() == {shard, table.name}
+    assert after.keys() == {shard, f"coverage/{table.name}"}
     assert after[shard] == before[shard]
     assert detector(lake).backlog(ONE).undetected == set()
     assert run(lake, [ONE])[0].figures["sessions_detected"] == 0
@@ -342,7 +342,7 @@ def test_session_without_events_leaves_the_events_unchanged(lake: Lake) -> None:
     assert detector(lake).backlog(ONE).undetected == {DAYS[-1]}
     (outcome,) = run(lake, [ONE])
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
-    assert {name: content for name, (_, content) in files_below(lake.shards).items()} == {
+    assert {name: content for name, (_, content) in files_below(lake.root / "events").items()} == {
         name: content for name, (_, content) in after.items()
     }
 
@@ -355,18 +355,34 @@ def test_lost_shard_is_rebuilt_byte_for_byte(detected: Lake) -> None:
     assert path.read_bytes() == before
 
 
-def test_bars_of_another_symbol_are_reported_within_a_batch(lake: Lake) -> None:
-    """As after a ticker was renamed and its folder moved; an empty shard would hide the missing bars."""
+def test_a_moved_folder_says_the_symbol_of_its_bars(lake: Lake) -> None:
+    """As after a ticker was renamed."""
     bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
     moved, *others = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS)
     lake.bars(moved).rename(lake.bars("NEWER"))
     outcomes = {outcome.partition[0]: outcome for outcome in run(lake, ["NEWER", *others])}
-    (problem,) = outcomes.pop("NEWER").problems
-    assert "bars of NEWER: the files contain 0, not " in problem
-    assert not lake.shard("NEWER").exists()
-    assert [outcome.problems for outcome in outcomes.values()] == [()] * 3
+    assert [outcome.problems for outcome in outcomes.values()] == [()] * 4
     assert all(outcome.figures["events"] for outcome in outcomes.values())
+    assert ShardStore(lake).read("NEWER")["symbol"].unique().to_list() == ["NEWER"]
+
+
+def test_bars_rewritten_without_the_column_symbol_are_not_detected_again(lake: Lake) -> None:
+    bars = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))
+    symbols = bars["symbol"].unique().sort().to_list()
+    store(lake, bars, DAYS)
+    for path in sorted(lake.minute_bars.rglob("*.parquet")):
+        footer = {name: value for name, value in (provenance_of(path) or {}).items() if name != "symbol"}
+        of_month = pl.read_parquet(path, hive_partitioning=True).select(*BARS)
+        of_month.write_parquet(path, metadata={PROVENANCE: json.dumps(footer)})
+    run(lake, symbols)
+    before = files_below(lake.root / "events")
+    assert before
+    for symbol in symbols:
+        BarsStore(lake).renew(symbol)
+    assert "symbol" not in pl.read_parquet_schema(path)
+    assert [outcome.figures["sessions_detected"] for outcome in run(lake, symbols)] == [0, 0]
+    assert files_below(lake.root / "events") == before
 
 
 def test_damaged_file_of_any_kind_fails_only_its_symbol(lake: Lake) -> None:
