@@ -1,15 +1,27 @@
 """The asset checks: findings about published data. Each reads the lake, so that it can be run again by itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import table
+from smallcaps_assets.defs.capture_metadata import kpi_table
+from smallcaps_assets.defs.check_texts import (
+    BAR_CHECKS,
+    EMPTY_WINDOWS,
+    EMPTY_WINDOWS_TEXT,
+    KPI_CHECKS,
+    MANIFEST_CHECKS,
+    MASTER_CHECKS,
+    SHARD_CHECKS,
+    WITH_ITS_ASSET,
+)
+from smallcaps_assets.defs.metadata import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
+from smallcaps_assets.domain.tape.kpis import has_begun
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
@@ -26,76 +38,18 @@ WATCHED: Final[Mapping[str, Callable[[LatenessCheck], Lateness]]] = {
     "minute_bars": LatenessCheck.check_bars,
     "master_events": LatenessCheck.check_master,
 }
-SHARD_CHECKS: Final[Mapping[str, str]] = {
-    "current_settings": "The events of all symbols were detected with the settings in force. Otherwise launch the job "
-    "redetect: it detects the stale symbols again, and then builds MASTER and the manifests.",
-}
-MASTER_CHECKS: Final[Mapping[str, str]] = {
-    "unique_events": "No event occurs more than once.",
-    "complete_rows": "No value is null, NaN or infinite in the columns that rankings and windows are computed from.",
-    "session_clock": "Session, date and flags of every event agree with the New York clock and the exchange calendar, "
-    "half days and daylight saving time included.",
-    "type_shares": "No type of event makes up more of the table than checks.master.max_type_share_pct.",
-    "events_per_session": "No symbol has implausibly many events on a day, and the mean per symbol and session is "
-    "within bounds. A detector that always fires, or never, fails this check.",
-    "cooldown": "Events of one symbol and type keep the cooldown: of events close to each other, only those are kept "
-    "whose score is nearly as high as the best.",
-    "shards_current": "All events were detected with the settings in force, and none since this table was built; the "
-    "symbols of others are named. Otherwise launch the job redetect.",
-}
-MANIFEST_CHECKS: Final[Mapping[str, str]] = {
-    "caps": "No more events than the profile allows: in total, per symbol, per symbol and day, per group of events.",
-    "buckets": "Every event is in its time bucket, and each bucket has at least its guaranteed number of events.",
-    "ranks": "Ranks count from 1 without gaps, and no better rank goes to a weaker event.",
-    "windows": "Every window is positive and one of the profile's two; no more are extended than allowed.",
-    "unchanged": "The file is, byte for byte, the one that was frozen.",
-    "up_to_date": "It was selected from the current MASTER, and both with the settings in force. Otherwise launch the "
-    "job redetect; captured tape stays, and is not fetched again.",
-}
-BAR_CHECKS: Final[Mapping[str, str]] = {
-    "session_coverage": "Every followed symbol has all expected sessions. Symbols with missing sessions are named: "
-    "materialize them; only missing sessions are fetched.",
-    "empty_sessions": "No session is without any bar for many symbols that have bars before and after it.",
-    "missing_minutes": "In the last sessions, no minute of regular hours is without a bar for most of the symbols that "
-    "trade continuously.",
-    "suspect_print": "In the last months, no high or low of a bar is far outside those of its neighbours and undone at "
-    "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
-    "day's high and VWAP carry the price on. Detection uses the bars as they are.",
-}
-COVERAGE_CHECKS: Final[Mapping[str, str]] = {
-    "missing_minutes": "In no session is a minute of regular hours without a bar for most of the symbols that trade "
-    "continuously.",
-    "suspect_print": "In no session is a high or low of a bar far outside those of its neighbours and undone at once; "
-    "see the check of minute_bars.",
-    "doubled_volumes": "In no session are nearly all volumes even, as they are when every share was counted twice.",
-}
-# checks of a capture: the figure that each checks, and its description
-KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
-    "success_rate": ("success_pct", "Enough of the manifest's windows have both trades and quotes."),
-    "retries": ("retries_pct", "Few requests had to be retried."),
-    "throttling": ("throttled_pct", "Few requests were answered with 429, too many requests."),
-    "session_mix": (
-        "session_drift_pp",
-        "The complete windows are distributed over the sessions as the events of the manifest are.",
-    ),
-    "event_size": ("p90_event_mb", "Nine in ten events take less disk than the target."),
-}
-EMPTY_WINDOWS: Final = "empty_windows"
-_EMPTY_WINDOWS: Final = (
-    "No published window is without trades although bars of the same minutes have volume, or without quotes although "
-    "bars or trades show trading. The run config `retry_empty: true` of tape_trades and tape_quotes asks again."
-)
 
 
-def check_specs(asset: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
-    """The specs of the checks of an asset, from their names and descriptions."""
-    return [dg.AssetCheckSpec(name, asset=asset, description=description) for name, description in checks.items()]
+def check_specs(asset: dg.AssetKey, checks: Mapping[str, str], *, independent: bool = True) -> list[dg.AssetCheckSpec]:
+    """The specs of the checks of an asset; `independent` if they run without the asset."""
+    more = "" if independent else WITH_ITS_ASSET
+    return [dg.AssetCheckSpec(name, asset=asset, description=f"{text}{more}") for name, text in checks.items()]
 
 
 def capture_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The specs of the checks of a capture."""
     of_figures = {name: description for name, (_, description) in KPI_CHECKS.items()}
-    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: _EMPTY_WINDOWS})
+    return check_specs(asset, {**of_figures, EMPTY_WINDOWS: EMPTY_WINDOWS_TEXT}, independent=False)
 
 
 def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
@@ -105,6 +59,7 @@ def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.Asset
         check_name=check.check_name or "",
         passed=check.passed,
         severity=check.severity,
+        description=check.description,
         metadata=check.metadata,
     )
 
@@ -188,14 +143,15 @@ def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterato
 def report_findings(asset: dg.AssetKey | None, findings: Iterable[Finding]) -> Iterator[dg.AssetCheckResult]:
     """Findings about `asset`, by default the asset of the step, as results of its checks."""
     for found in findings:
-        metadata: dict[str, dg.MetadataValue | str | int | float | bool | None] = {**found.figures}
+        metadata = show_figures(found.figures)
         if not found.examples.is_empty():
             metadata["examples"] = table(found.examples)
         yield dg.AssetCheckResult(
             asset_key=asset,
             check_name=found.name,
-            passed=found.holds,
-            severity=dg.AssetCheckSeverity.ERROR if found.severe else dg.AssetCheckSeverity.WARN,
+            passed=found.holds and not found.unjudged,
+            severity=dg.AssetCheckSeverity.ERROR if found.severe and not found.unjudged else dg.AssetCheckSeverity.WARN,
+            description=found.sentence(),
             metadata=metadata,
         )
 
@@ -204,21 +160,38 @@ def capture_checks(kpis: pl.DataFrame, ledger: pl.DataFrame) -> Iterator[dg.Asse
     """One result per figure of a capture (KPIS), and one about the empty windows of its ledger (LEDGER).
 
     A figure passes if its target is met in every wave and in total. While windows are still missing, as after a trial
-    or in the middle of a capture, a failure is only a warning; that of empty windows always is.
+    or in the middle of a capture, a failure is only a warning, and the figure is not judged yet; that of empty windows
+    always is. Before the capture has begun, nothing is judged.
     """
-    missing = ledger.filter(state="missing").height
+    missing, begun = ledger.filter(state="missing").height, has_begun(ledger)
     severity = dg.AssetCheckSeverity.WARN if missing else dg.AssetCheckSeverity.ERROR
     for name, (figure, _) in KPI_CHECKS.items():
         rows = kpis.filter(pl.col("figure") == figure)
+        passed = begun and rows.height > 0 and bool(rows["holds"].all())
         yield dg.AssetCheckResult(
             check_name=name,
-            passed=rows.height > 0 and bool(rows["holds"].all()),
+            passed=passed,
             severity=severity,
-            metadata={"figures": table(rows), "windows_missing": missing},
+            description=_describe_figure(rows, ledger, passed=passed),
+            metadata={"figures": table(kpi_table(rows)), "windows_missing": missing},
         )
     contradicted = ledger.filter(is_contradicted()).select("event_id", "wave", "state", "cause", "start", "end")
     figures = {f"empty_{kind}": count for kind, count in count_contradicted(ledger).items()}
-    yield from report_findings(None, [finding(EMPTY_WINDOWS, contradicted, figures, severe=False)])
+    found = finding(EMPTY_WINDOWS, contradicted, figures, severe=False)
+    yield from report_findings(None, [found.unjudged_if(not begun, "the capture has not begun")])
+
+
+def _describe_figure(rows: pl.DataFrame, ledger: pl.DataFrame, *, passed: bool) -> str:
+    """The result for one figure of KPIS, in one sentence."""
+    missing = ledger.filter(state="missing").height
+    if not has_begun(ledger):
+        return f"Not judged yet: the capture has not begun, none of its {ledger.height:,} windows has been requested."
+    if missing and not passed:
+        return f"Not judged yet: {missing:,} of {ledger.height:,} windows are missing. So far the target is missed."
+    if missing:
+        return f"The target is met so far; {missing:,} of {ledger.height:,} windows are missing."
+    waves = ", ".join(rows.filter(~pl.col("holds"))["wave"])
+    return "The target is met in every wave and in total." if passed else f"The target is missed in: {waves}."
 
 
 def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.AssetCheckResult:
@@ -226,22 +199,34 @@ def small_caps_result(composition: Composition, limits: UniverseLimits) -> dg.As
     problems = composition.problems(limits)
     return dg.AssetCheckResult(
         check_name=SMALL_CAPS,
-        passed=not problems,
+        passed=not problems and composition.symbols > 0,
+        # without symbols there is nothing to judge, and nothing to block
+        severity=dg.AssetCheckSeverity.ERROR if problems else dg.AssetCheckSeverity.WARN,
+        description=_describe_composition(composition, limits, problems),
         metadata={
             "problems": "; ".join(problems) or "none",
             "symbols": composition.symbols,
             "judged": composition.symbols >= limits.from_symbols,
-            "large_cap_share": composition.large_cap_share,
-            "max_large_cap_share": limits.max_large_cap_share,
+            "large_cap_pct": round_value(100 * composition.large_cap_share),
+            "max_large_cap_pct": round_value(100 * limits.max_large_cap_share),
             "large_caps": ", ".join(composition.largest) or "none",
-            "unknown_type_share": composition.unknown_type_share,
-            "max_unknown_type_share": limits.max_unknown_type_share,
+            "unknown_type_pct": round_value(100 * composition.unknown_type_share),
+            "max_unknown_type_pct": round_value(100 * limits.max_unknown_type_share),
             "unknown_types": ", ".join(composition.untyped) or "none",
-            "unknown_market_cap_share": composition.unknown_market_cap_share,
-            "max_unknown_market_cap_share": limits.max_unknown_market_cap_share,
+            "unknown_market_cap_pct": round_value(100 * composition.unknown_market_cap_share),
+            "max_unknown_market_cap_pct": round_value(100 * limits.max_unknown_market_cap_share),
             "unknown_market_caps": ", ".join(composition.unvalued) or "none",
         },
     )
+
+
+def _describe_composition(composition: Composition, limits: UniverseLimits, problems: Sequence[str]) -> str:
+    if not composition.symbols:
+        return "Not judged yet: no symbol is followed."
+    if composition.symbols < limits.from_symbols:
+        least = f"shares are judged from {limits.from_symbols:,} on (universe.limits.from_symbols)"
+        return f"Passed without a look at shares: {composition.symbols:,} symbols are too few, {least}."
+    return "; ".join(problems) or "Passed."
 
 
 def lateness_check(settings: SettingsResource, lake: LakeResource) -> LatenessCheck:
@@ -269,10 +254,12 @@ def _up_to_date(asset: str) -> dg.AssetChecksDefinition:
 def up_to_date_result(found: Lateness) -> dg.AssetCheckResult:
     """The result of the check `up_to_date`: an error where nothing of the session is published, else a warning."""
     severity = dg.AssetCheckSeverity.ERROR if found.is_wholly_late else dg.AssetCheckSeverity.WARN
+    judged = found.session is not None and found.followed > 0
     return dg.AssetCheckResult(
         check_name=UP_TO_DATE,
-        passed=not found.is_late,
+        passed=judged and not found.is_late,
         severity=severity,
+        description=found.sentence() if judged or found.is_late else f"Not judged yet. {found.sentence()}",
         metadata={
             "verdict": found.sentence(),
             "session": f"{found.session}",

@@ -68,9 +68,11 @@ class LakeTableIOManager(PolarsParquetIOManager):
     ) -> dict[str, dg.MetadataValue[Any]]:
         """The columns of a table, without the random rows and column statistics that dagster-polars adds.
 
-        They take as long as writing the table and swell the event log; the assets record figures that matter.
+        They take as long as writing the table and swell the event log; the assets record figures that matter. The path
+        is that below the lake: a long one would make the metadata wider than the page, which shows it as storage.
         """
-        return super().get_metadata(context, None if obj is None else obj.lazy())
+        found = super().get_metadata(context, None if obj is None else obj.lazy())
+        return {**found, "path": dg.MetadataValue.path(str(facts_of(context.asset_key).path(Lake(Path()))))}
 
     def scan_df_from_path(
         self,

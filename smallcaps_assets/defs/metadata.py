@@ -1,4 +1,10 @@
-"""Metadata of assets, as the catalog, the lineage and the plots of the web UI show it."""
+"""Metadata of assets, as the catalog, the lineage and the plots of the web UI show it.
+
+The web UI shows entries in the order in which they are recorded: what matters most comes first. A row is as wide as its
+longest word, and the page scrolls sideways once a table of metadata needs more than 360 pixels beside keys of more than
+12 characters: on a screen of 1,280 pixels there is room for four to six short columns. Every number becomes a plot over
+the materializations: only figures that are worth one are recorded as numbers, all others stand in tables.
+"""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -8,18 +14,17 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.pipeline.pictures import (
-    clock_picture,
-    coverage_picture,
-    funnel_picture,
-    score_picture,
-    sessions_picture,
-)
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.pipeline.pictures import coverage_picture
 
 # values by name, as Dagster takes them
 Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
 # how many lines of a list a message shows
 MAX_LINES: Final = 20
+# how many rows the preview of a table shows
+FIRST_ROWS: Final = 5
+# numbers from here on keep all digits before the decimal point
+_ALL_DIGITS: Final = 1000.0
 
 
 def column_schema(
@@ -36,8 +41,8 @@ def column_schema(
 
 
 def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
-    """A small frame as a metadata table, which holds no times and no NaN."""
-    numbers, times = pl.col(pl.Float64).round(4).fill_nan(None), pl.selectors.temporal().cast(pl.String)
+    """A small frame as a metadata table, which holds no times and no NaN; numbers are rounded to four digits."""
+    numbers, times = round_figure(pl.col(pl.Float64)).fill_nan(None), pl.selectors.temporal().cast(pl.String)
     cells = frame.with_columns(numbers, times).to_dicts()
     return dg.MetadataValue.table(
         records=[dg.TableRecord(row) for row in cells],
@@ -45,28 +50,40 @@ def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
     )
 
 
-def counts(frame: pl.DataFrame, *columns: str) -> Metadata:
-    """Rows by value of each column, one figure per value, so that each becomes a line of a plot."""
-    return {
-        f"{column}/{value}": rows
-        for column in columns
-        for value, rows in frame.group_by(column).len().sort(column).iter_rows()
-    }
+def round_figure(value: pl.Expr) -> pl.Expr:
+    """Numbers of four significant digits, and of no fewer than all before the decimal point."""
+    return pl.when(value.abs() < _ALL_DIGITS).then(value.round_sig_figs(4)).otherwise(value.round(0))
 
 
-def crossed_counts(frame: pl.DataFrame, by: str, of: str) -> Metadata:
-    """Rows by values of two columns, one figure per pair, so that each becomes a line of a plot."""
-    return {f"{one}/{other}": rows for one, other, rows in frame.group_by(by, of).len().sort(by, of).iter_rows()}
+def round_value(value: float) -> float:
+    """One number, rounded as in a table."""
+    return float(pl.select(round_figure(pl.lit(value, pl.Float64))).item())
 
 
-def score_quantiles(frame: pl.DataFrame) -> Metadata:
-    """Quantiles of the score, one figure each."""
-    if frame.is_empty():
-        return {}
-    return {
-        f"score/p{percent}": float(frame.select(pl.col("score").quantile(percent / 100, "linear")).item())
-        for percent in (10, 50, 90)
-    }
+def megabytes(size: float) -> float:
+    """Bytes as megabytes (10^6 bytes), rounded."""
+    return round_value(size / 1e6)
+
+
+def show_figures(figures: Mapping[str, float | str | None]) -> Metadata:
+    """Figures of a partition or a check: fractions rounded, bytes as megabytes under a name that says so."""
+    shown: Metadata = {}
+    for name, value in figures.items():
+        if name == "bytes" and isinstance(value, int | float):
+            shown["tape_mb"] = megabytes(value)
+        else:
+            shown[name] = round_value(value) if isinstance(value, float) else value
+    return shown
+
+
+def in_words(column: str) -> pl.Expr:
+    """Names as words, which can wrap: `volume spike` for `volume_spike`."""
+    return pl.col(column).cast(pl.String).str.replace_all("_", " ")
+
+
+def new_york(column: str) -> pl.Expr:
+    """Times in New York as text, to the minute; the column is named `New York`."""
+    return pl.col(column).dt.convert_time_zone(NEW_YORK).dt.to_string("%Y-%m-%d %H:%M").alias("New York")
 
 
 def limit_lines(lines: Sequence[str]) -> str:
@@ -75,30 +92,15 @@ def limit_lines(lines: Sequence[str]) -> str:
     return "\n".join(lines[:MAX_LINES]) + more
 
 
-def event_pictures(events: pl.DataFrame) -> Metadata:
-    """Events by day, by New York clock and by score; nothing where there are no events."""
-    if events.is_empty():
-        return {}
-    return {
-        "picture/days": _shown(sessions_picture(events), "events per day"),
-        "picture/clock": _shown(clock_picture(events), "events by quarter of an hour, New York"),
-        "picture/scores": _shown(score_picture(events), "scores by event type"),
-    }
-
-
-def manifest_pictures(manifest: pl.DataFrame, funnel: Sequence[Mapping[str, int | str]]) -> Metadata:
-    """The funnel of a selection, and the pictures of what it chose."""
-    return {"picture/funnel": _shown(funnel_picture(funnel), "events left after each step"), **event_pictures(manifest)}
-
-
 def coverage_pictures(table: pl.DataFrame) -> Metadata:
     """The share of expected sessions that is published (COVERAGE), by month; none where no session is expected."""
     expected = table.filter(pl.col("sessions_expected") > 0)
     if expected.is_empty():
         return {}
     pct = 100 * pl.col("sessions_here") / pl.col("sessions_expected")
-    return {"picture/coverage": _shown(coverage_picture(expected.select("month", pct=pct)), "coverage by month")}
+    return {"picture/coverage": picture(coverage_picture(expected.select("month", pct=pct)), "coverage by month")}
 
 
-def _shown(png: bytes, what: str) -> dg.MarkdownMetadataValue:
+def picture(png: bytes, what: str) -> dg.MarkdownMetadataValue:
+    """A PNG as Markdown."""
     return dg.MetadataValue.md(f"![{what}](data:image/png;base64,{base64.b64encode(png).decode()})")

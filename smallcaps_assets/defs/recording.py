@@ -28,7 +28,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBa
 from pydantic import Field
 
 from smallcaps_assets.defs.failures import REMEDIES, what_to_do
-from smallcaps_assets.defs.metadata import Metadata, limit_lines
+from smallcaps_assets.defs.metadata import Metadata, limit_lines, show_figures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -262,7 +262,7 @@ def _materialization(
 def _metadata(outcome: Outcome) -> Metadata:
     """The problems of a partition, its figures and its present number of rows."""
     rows: Metadata = {} if outcome.rows is None else {"dagster/partition_row_count": outcome.rows}
-    return {**_describe_problems(outcome.problems), **outcome.figures, **rows}
+    return {**_describe_problems(outcome.problems), **show_figures(outcome.figures), **rows}
 
 
 def _describe_problems(problems: Sequence[str]) -> Metadata:

@@ -1,7 +1,7 @@
 """The result of a check of a table."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import polars as pl
 
@@ -14,7 +14,9 @@ Figure = str | int | float | bool | None
 class Finding(NamedTuple):
     """Whether a check holds, the figures behind it, and some of the rows that break it.
 
-    `severe`: the rows that break it make the table wrong; otherwise they are a warning.
+    Attributes:
+        severe: the rows that break it make the table wrong; otherwise they are a warning.
+        unjudged: why there was nothing to judge yet, if there was not; the check then neither passes nor fails.
     """
 
     name: str
@@ -22,6 +24,21 @@ class Finding(NamedTuple):
     figures: Mapping[str, Figure]
     examples: pl.DataFrame
     severe: bool = True
+    unjudged: str = ""
+
+    def unjudged_if(self, condition: bool, reason: str) -> Self:  # noqa: FBT001 -- reads as a sentence
+        """The same, but not judged for `reason` where it holds only because of `condition`: that nothing was there."""
+        return self._replace(unjudged=reason) if condition and self.holds else self
+
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        if self.unjudged:
+            return f"Not judged yet: {self.unjudged}."
+        if "verdict" in self.figures:
+            return str(self.figures["verdict"])
+        if self.holds:
+            return "Passed."
+        return f"{self.breaking:,} rows break this rule." if self.breaking else "The figures break this rule."
 
     @property
     def breaking(self) -> int:

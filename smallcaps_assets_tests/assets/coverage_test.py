@@ -10,7 +10,7 @@ import pytest
 
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, metadata_of, opened
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, metadata_of, opened, rows_of
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 # 24 November to 1 December 2025, Thanksgiving left out
@@ -48,9 +48,12 @@ def test_a_complete_lake_is_fully_covered(made: Platform) -> None:
 def test_metadata_describes_the_bars(made: Platform) -> None:
     figures = metadata_of(made.stages["coverage"], "coverage")[None]
     assert figures["dagster/row_count"].value == 8
-    assert figures["symbols_complete"].value == figures["symbols"].value == 4
-    assert figures["symbol_sessions_here"].value == figures["symbol_sessions_expected"].value == 20
-    assert figures["partitions_idle"].value == 0
+    counts = dict(rows_of(figures["counts"]))
+    assert counts["symbols complete"] == figures["symbols"].value == 4
+    assert counts["symbol sessions here"] == counts["symbol sessions expected"] == 20
+    assert figures["published_pct"].value == 100
+    assert figures["verdict"].value == "20 of 20 expected sessions of all symbols are published; none is missing."
+    assert figures["idle partitions"].value == "none"
     assert "worst" not in figures
     picture = str(figures["picture/coverage"].value).partition("base64,")[2]
     assert base64.b64decode(picture[:-1]).startswith(b"\x89PNG")
@@ -59,7 +62,7 @@ def test_metadata_describes_the_bars(made: Platform) -> None:
 def test_its_checks_pass_on_a_complete_lake(made: Platform) -> None:
     checks = {check.check_name: check for check in made.stages["coverage"].get_asset_check_evaluations()}
     passed = {name: check.passed for name, check in checks.items()}
-    assert passed == {"doubled_volumes": True, "missing_minutes": True, "suspect_print": True}
+    assert passed == {"all_published": True, "doubled_volumes": True, "missing_minutes": True, "suspect_print": True}
     assert checks["doubled_volumes"].metadata["symbol_months"].value == 8
 
 
@@ -72,21 +75,29 @@ def test_lost_sessions_and_minutes_are_reported(made: Platform) -> None:
     made.instance.add_dynamic_partitions("symbols", ["IDLE"])
     result = made.run("coverage")
     figures = metadata_of(result, "coverage")[None]
-    assert figures["symbols_holes"].value == 1
-    assert figures["symbol_sessions_missing"].value == 1
-    assert figures["idle_partitions"].value == "IDLE"
+    assert dict(rows_of(figures["counts"]))["symbols holes"] == 1
+    assert figures["sessions missing"].value == 1
+    assert figures["idle partitions"].value == "IDLE"
     worst = {record.data["symbol"]: record.data for record in figures["worst"].records}  # type: ignore[attr-defined]
     assert set(worst) == {FIRST, LAST}
-    assert worst[LAST]["first_missing"] == worst[LAST]["last_missing"] == "2025-12-01"
-    assert worst[FIRST]["sessions_doubled"] == 4
-    (doubled,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    assert doubled.check_name == "doubled_volumes"
-    assert doubled.severity == dg.AssetCheckSeverity.WARN
+    assert (worst[LAST]["missing"], worst[LAST]["first"]) == (1, "2025-12-01")
+    assert worst[FIRST]["doubled"] == 4
+    failed = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
+    assert set(failed) == {"all_published", "doubled_volumes"}
+    assert {check.severity for check in failed.values()} == {dg.AssetCheckSeverity.WARN}
+    words = "19 of 20 expected sessions of all symbols are published; 1 are missing."
+    assert failed["all_published"].metadata["verdict"].value == figures["verdict"].value == words
 
 
 def test_an_empty_lake_has_no_coverage(tmp_path: Path, small_market: SimulatedMarket) -> None:
     for platform in opened(tmp_path, small_market):
-        figures = metadata_of(platform.run("coverage"), "coverage")[None]
+        result = platform.run("coverage")
+        checks = list(result.get_asset_check_evaluations())
+        assert len(checks) == 4
+        # nothing is green where nothing is there
+        assert {(check.passed, check.severity) for check in checks} == {(False, dg.AssetCheckSeverity.WARN)}
+        assert all(str(check.description).startswith("Not judged yet: ") for check in checks)
+        figures = metadata_of(result, "coverage")[None]
         assert figures["symbols"].value == 0
         assert "picture/coverage" not in figures
         assert pl.read_parquet(platform.lake.coverage).schema == COVERAGE

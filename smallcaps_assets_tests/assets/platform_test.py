@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import polars as pl
@@ -22,10 +23,21 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from pyarrow import parquet
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
+from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
-from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, SHARD, TRADES, TRADES_ALL, WAVES
+from smallcaps_assets.domain.tables import (
+    BARS,
+    EVENTS,
+    MANIFEST,
+    QUOTES,
+    QUOTES_ALL,
+    SESSIONS,
+    SHARD,
+    TRADES,
+    TRADES_ALL,
+    WAVES,
+)
 from smallcaps_assets.domain.tape.kpis import ledger_problems
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
@@ -36,6 +48,7 @@ from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.pipeline.sketches import INLINE_CHARACTERS
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -161,6 +174,17 @@ def metadata_of(result: dg.ExecuteInProcessResult, *path: str) -> dict[str | Non
     return {materialization.partition: materialization.metadata for materialization in found}
 
 
+def records_of(shown: dg.MetadataValue[Any]) -> list[dict[str, Any]]:
+    """The rows of a metadata table."""
+    assert isinstance(shown, dg.TableMetadataValue)
+    return [{column.name: row.data[column.name] for column in shown.schema.columns} for row in shown.records]
+
+
+def rows_of(shown: dg.MetadataValue[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a metadata table, as tuples."""
+    return [tuple(row.values()) for row in records_of(shown)]
+
+
 # ------------------------------------------------------------------------------------------------- results
 
 
@@ -274,9 +298,23 @@ def test_master_is_checked_and_described(platform: Platform) -> None:
     (metadata,) = metadata_of(platform.stages["tables"], "master_events").values()
     master = pl.read_parquet(platform.lake.master)
     assert metadata["dagster/row_count"].value == master.height > 10
-    by_type = {name: value.value for name, value in metadata.items() if name.startswith("event_type/")}
-    assert by_type == {f"event_type/{name}": rows for name, rows in master.group_by("event_type").len().iter_rows()}
-    assert metadata["score/p50"].value == pytest.approx(master["score"].quantile(0.5, "linear"))
+    counted = master.group_by("event_type", "session").len().rows()
+    shown = {(row["event"], session): row[session] for row in records_of(metadata["by_type"]) for session in SESSIONS}
+    assert {key: rows for key, rows in shown.items() if rows} == {
+        (name.replace("_", " "), session): rows for name, session, rows in counted
+    }
+    assert {row["event"]: row["all"] for row in records_of(metadata["by_type"])} == {
+        name.replace("_", " "): rows for name, rows in master.group_by("event_type").len().iter_rows()
+    }
+    assert metadata["median_score"].value == float(f"{master['score'].median():.4g}")
+    assert metadata["up_pct"].value == float(f"{100 * master.filter(direction='up').height / master.height:.4g}")
+    first = master.row(0, named=True)
+    assert records_of(metadata["first_rows"])[0] == {
+        "symbol": first["symbol"],
+        "New York": f"{first['timestamp'].astimezone(ZoneInfo('America/New_York')):%Y-%m-%d %H:%M}",
+        "event": first["event_type"].replace("_", " "),
+        "score": float(f"{first['score']:.4g}"),
+    }
     assert [column.name for column in metadata["dagster/column_schema"].value.columns] == list(EVENTS)
     # random rows and statistics of every column would be another megabyte of the event log each time
     assert not metadata.keys() & {"table", "stats"}
@@ -290,11 +328,11 @@ def test_a_manifest_shows_its_funnel(platform: Platform, profile: str) -> None:
     (metadata,) = metadata_of(platform.stages["tables"], profile, "manifest").values()
     sidecar = ManifestStore.in_lake(platform.lake, profile).sidecar()
     assert metadata["manifest_id"].value == sidecar["manifest_id"]
-    assert metadata["sha256"].value == sidecar["sha256"]
     assert metadata["dagster/row_count"].value == sidecar["rows"]
-    steps = {name.removeprefix("funnel/"): value.value for name, value in metadata.items() if "funnel/" in name}
-    assert steps == {step["step"]: step["rows"] for step in sidecar["funnel"]}
+    steps = {row["step"]: row["events"] for row in records_of(metadata["funnel"])}
+    assert steps == {step["step"].replace("_", " "): step["rows"] for step in sidecar["funnel"]}
     assert len(steps) == 8
+    assert sum(row["events"] for row in records_of(metadata["by_bucket"])) == sidecar["rows"]
 
 
 def test_the_ledger_certifies_every_event(platform: Platform) -> None:
@@ -303,7 +341,9 @@ def test_the_ledger_certifies_every_event(platform: Platform) -> None:
     store = ManifestStore.in_lake(platform.lake, "core")
     assert ledger["event_id"].to_list() == store.load()["event_id"].to_list()
     assert set(ledger["state"]) == {"complete"}
-    assert metadata["state/complete"].value == ledger.height
+    windows = {row["state"]: row for row in records_of(metadata["windows"])}
+    assert windows["windows"]["all"] == windows["complete"]["all"] == ledger.height
+    assert windows["tape, MB"]["all"] == metadata["tape_mb"].value == float(f"{ledger['bytes'].sum() / 1e6:.4g}")
     assert ledger_problems(ledger, "core", store.sidecar()["manifest_id"]) == []
     for kind in ("trades", "quotes"):
         certain = ledger.select(pl.col(f"^{kind}_(pages|requests|received)$"), pl.col(f"{kind}_request_ids").list.len())
@@ -315,11 +355,21 @@ def test_the_ledger_certifies_every_event(platform: Platform) -> None:
 
 def test_the_report_has_a_verdict(platform: Platform) -> None:
     (metadata,) = metadata_of(platform.stages["ledger"], "core", "capture_report").values()
+    assert next(iter(metadata)) == "verdict"
+    assert metadata["verdict"].value == "**GO: every figure meets its target**"
     assert metadata["go"].value is True
     assert metadata["why_not"].value == ""
-    figures = {record.data["figure"] for record in metadata["kpis"].records if record.data["target"]}
-    assert figures == {"success_pct", "retries_pct", "throttled_pct", "p90_event_mb", "session_drift_pp"}
-    assert metadata["requests_per_window/all"].value == pytest.approx(2.0)
+    figures = [(row["figure"], row["target"], row["all"]) for row in records_of(metadata["kpis"])]
+    assert [row[:2] for row in figures] == [
+        ("success %", "≥ 95"),
+        ("MB per event, p90", "< 40"),
+        ("retries %", "< 2"),
+        ("429s %", "< 0.5"),
+        ("session drift, pp", "±2, ±1"),
+    ]
+    assert figures[0][2] == "100"
+    speed = {row["figure"]: row["all"] for row in records_of(metadata["speed"])}
+    assert (speed["requests per window"], speed["hours left"]) == ("2", "0")
     tapes = [path for path in platform.first_requests if path.startswith(("/v3/trades", "/v3/quotes"))]
     assert metadata["requests"].value == len(tapes) > 0
     checks = {check.check_name: check.passed for check in platform.stages["ledger"].get_asset_check_evaluations()}
@@ -333,11 +383,43 @@ def test_one_run_requests_trades_before_quotes(platform: Platform) -> None:
     assert waves == ["trades", "quotes"] * (len(waves) // 2)
 
 
+def test_metadata_fits_a_screen_and_figures_are_short(platform: Platform) -> None:
+    for stage, *path in (
+        ("universe", "universe"),
+        ("tables", "master_events"),
+        ("tables", "core", "manifest"),
+        ("ledger", "core", "capture_ledger"),
+        ("ledger", "core", "capture_report"),
+    ):
+        (metadata,) = metadata_of(platform.stages[stage], *path).values()
+        plotted = [name for name, value in metadata.items() if isinstance(value.value, int | float)]
+        assert len(plotted) <= 14, path
+        for name, value in metadata.items():
+            if isinstance(value, dg.FloatMetadataValue):
+                assert value.value == float(f"{value.value:.4g}"), (path, name)
+            if isinstance(value, dg.TableMetadataValue):
+                assert pixels(value) <= 360, (path, name)
+
+
+def pixels(shown: dg.TableMetadataValue) -> float:
+    """The least width of a table in the web UI: its longest words, and headers, which do not wrap."""
+    width = 0.0
+    for column in shown.schema.columns:
+        cells = ["" if row.data[column.name] is None else f"{row.data[column.name]:}" for row in shown.records]
+        longest = max((len(word) for cell in cells for word in re.split(r"[ -]", cell)), default=0)
+        width += 16 + max(8.4 * longest, 7.2 * len(column.name))
+    return width
+
+
 def test_pictures_are_recorded_with_the_figures(platform: Platform) -> None:
     for path, names in ((["master_events"], PICTURES), (["core", "manifest"], {*PICTURES, "funnel"})):
         (metadata,) = metadata_of(platform.stages["tables"], *path).values()
         found = {str(name): value for name, value in metadata.items() if str(name).startswith("picture/")}
         assert set(found) == {f"picture/{name}" for name in names}
+        # one is small enough to be shown without a click
+        assert len(str(metadata["clock"].value)) < INLINE_CHARACTERS
+        order = list(metadata)
+        assert order.index("clock") < min(order.index(name) for name in found)
         for value in found.values():
             assert isinstance(value, dg.MarkdownMetadataValue)
             image = re.fullmatch(r"!\[[^]]+\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", str(value.value))
@@ -604,7 +686,7 @@ def test_empty_windows_that_bars_contradict_are_shown_and_asked_for_again_only_w
     planned.run(["premium", "tape_quotes"], **WHOLE_RTH)
     spent = len(planned.gate.requests)
     (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
-    assert (ledger["contradicted/trades"].value, ledger["contradicted/quotes"].value) == (windows, windows)
+    assert (ledger["contradicted trades"].value, ledger["contradicted quotes"].value) == (windows, windows)
     report = planned.run(["premium", "capture_report"])
     checks = {check.check_name: check for check in report.get_asset_check_evaluations()}
     assert (checks[EMPTY_WINDOWS].passed, checks[EMPTY_WINDOWS].severity) == (False, dg.AssetCheckSeverity.WARN)

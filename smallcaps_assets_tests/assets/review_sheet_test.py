@@ -79,7 +79,7 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
     with dg.DagsterInstance.ephemeral() as instance:
         metadata, check = metadata_and_check(materialize(instance, home.lake))
         assert metadata["page"] == str(home.lake.review_sheet("core", MANIFEST_ID))
-        assert (metadata["dagster/row_count"], metadata["marked"], metadata["events_without_bars"]) == (3, 0, 1)
+        assert (metadata["dagster/row_count"], metadata["marked"], metadata["events without bars"]) == (3, 0, 1)
         assert (check.check_name, check.passed, check.severity) == ("precision", False, dg.AssetCheckSeverity.WARN)
         assert metadata["review"] == "not judged: none of 3 events is labeled yet. Required: at least 70 %."
         published = files_below(home.lake.root)

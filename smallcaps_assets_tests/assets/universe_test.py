@@ -8,7 +8,7 @@ import pytest
 
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import Platform, failure, metadata_of, opened
+from smallcaps_assets_tests.assets.platform_test import Platform, failure, metadata_of, opened, rows_of
 from smallcaps_assets_tests.listings import Listings, ticker
 
 SMALL = [f"S{number:02}" for number in range(19)]
@@ -41,24 +41,25 @@ def test_partitions_are_the_followed_symbols(fresh: Platform, listings: Listings
         "dagster/row_count": 4,
         "symbols_active": 2,
         "symbols_inactive": 2,
-        "excluded/type": 1,
-        "excluded/market_cap": 1,
         "added": 2,
         "left": 0,
         "symbols_added": "CRVO, DRFT",
         "symbols_left": "none",
-        "market_cap_unknown": 2,
         # the list, three market caps, floats and short interest
         "requests": 6,
     }
     assert {name: figures[name].value for name in expected} == expected
+    assert rows_of(figures["excluded"]) == [("market_cap", 1), ("type", 1)]
+    # floats and short interest of both are unknown as well
+    assert rows_of(figures["unknown"])[:2] == [("type", 0, 0.0), ("market cap", 2, 100.0)]
     # a symbol that left keeps its partition, new ones are appended, and one that returns keeps its place
     fresh.overrides["history"] = {"first_session": "2025-11-24", "last_session": "2025-11-28"}
     listings.rows = [ticker("AVLO"), ticker("DRFT")]
     (figures,) = metadata_of(fresh.run("universe"), "universe").values()
     assert partitions(fresh) == ["CRVO", "DRFT", "AVLO"]
-    names = ("symbols_added", "symbols_left", "excluded/gone", "symbols_active")
-    assert [figures[name].value for name in names] == ["AVLO", "CRVO", 3, 2]
+    names = ("symbols_added", "symbols_left", "symbols_active")
+    assert [figures[name].value for name in names] == ["AVLO", "CRVO", 2]
+    assert rows_of(figures["excluded"]) == [("gone", 3)]
     fresh.overrides["history"] = {"first_session": "2025-11-24", "last_session": "2025-12-01"}
     listings.rows = [ticker("AVLO"), ticker("CRVO"), ticker("DRFT")]
     fresh.run("universe")
@@ -87,10 +88,10 @@ def test_large_caps_stop_all_paid_work_until_the_universe_is_fixed(fresh: Platfo
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed, check.severity) == ("small_caps", False, dg.AssetCheckSeverity.ERROR)
     assert check.metadata["large_caps"].value == "AAPL (3400 B), MSFT (3100 B)"
-    assert check.metadata["large_cap_share"].value == pytest.approx(2 / 21)
-    assert check.metadata["max_large_cap_share"].value == 0.05
-    assert check.metadata["unknown_market_cap_share"].value == 0
-    assert check.metadata["max_unknown_market_cap_share"].value == 0.5
+    assert check.metadata["large_cap_pct"].value == 9.524
+    assert check.metadata["max_large_cap_pct"].value == 5
+    assert check.metadata["unknown_market_cap_pct"].value == 0
+    assert check.metadata["max_unknown_market_cap_pct"].value == 50
     assert "2 of 21 symbols (9.5 %)" in str(check.metadata["problems"].value)
     assert set(partitions(fresh)) == {*SMALL, "AAPL", "MSFT"}, "the table is published all the same"
     # a later run without the check of the universe
@@ -111,10 +112,14 @@ def test_a_short_list_of_symbols_is_not_judged(fresh: Platform, listings: Listin
     fresh.overrides["history"] = {"first_session": "2025-12-01", "last_session": "2025-12-01"}
     result = fresh.run("universe")
     (check,) = result.get_asset_check_evaluations()
-    assert (check.passed, check.metadata["judged"].value, check.metadata["unknown_type_share"].value) == (
+    assert (check.passed, check.metadata["judged"].value, check.metadata["unknown_type_pct"].value) == (
         True,
         False,
-        1,
+        100,
+    )
+    assert check.description == (
+        "Passed without a look at shares: 2 symbols are too few, shares are judged from 20 on "
+        "(universe.limits.from_symbols)."
     )
     fresh.run("minute_bars", first="AVLO", last="CRVO")
     assert not listings.rows

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from smallcaps_assets.defs.asset_checks import EMPTY_WINDOWS, KPI_CHECKS
+from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import WAVES

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from smallcaps_assets.defs.registry import REGISTRY
-from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.bars import BarsStore
@@ -104,9 +103,9 @@ def test_a_failed_window_is_red_and_repaired_without_the_others(desk: Desk, prem
 def test_master_is_plotted_over_time(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.ui.url}/assets/master_events")
     page.get_by_role("button", name="Plots").click()
-    expect(page.get_by_text("dagster/row_count", exact=True)).to_be_visible()
-    for event_type in EVENT_TYPES:
-        expect(page.get_by_text(f"event_type/{event_type}", exact=True)).to_be_attached()
+    for name in ("dagster/row_count", "median_score", "symbols", "up_pct"):
+        expect(page.get_by_text(name, exact=True)).to_be_attached()
+    expect(page.locator("canvas")).to_have_count(4)
     plot = page.locator("canvas").first
     plot.scroll_into_view_if_needed()
     assert plot.evaluate(_PAINTED) > 1, "the plot is blank"
@@ -169,6 +168,30 @@ def test_charts_in_metadata_are_shown(desk: Desk, page: Page) -> None:
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 500
     screenshot(page, "ui-picture.png")
+
+
+@pytest.mark.usefixtures("premarket")
+@pytest.mark.parametrize("asset", ["core/capture_report", "core/capture_ledger", "core/manifest", "master_events"])
+def test_metadata_fits_a_screen_with_what_matters_first(desk: Desk, page: Page, asset: str) -> None:
+    first = {"core/capture_report": "verdict", "core/capture_ledger": "windows", "core/manifest": "manifest_id"}
+    if asset == "core/capture_report":
+        desk.ui.run(["core/capture_ledger", "core/capture_report"])
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{desk.ui.url}/assets/{asset}")
+    entries = page.locator("table").filter(has=page.get_by_text("Timestamp", exact=True)).first
+    expect(entries.locator("tbody > tr").first).to_contain_text(first.get(asset, "clock"))
+    # it scrolls sideways where it is wider than the box around it
+    width, room = entries.evaluate("table => [table.scrollWidth, table.parentElement.clientWidth]")
+    assert width <= room, f"{asset}: {width} pixels of metadata in {room}"
+    if asset in ("core/manifest", "master_events"):
+        sketch = entries.locator("img").first
+        expect(sketch).to_be_visible()
+        assert sketch.evaluate("image => image.naturalWidth") > 200
+    images = {"core/capture_report": "ui-report.png", "master_events": "ui-master.png"}
+    if asset in images:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        entries.evaluate("table => table.scrollIntoView({block: 'start'})")
+        screenshot(page, images[asset])
 
 
 @pytest.mark.usefixtures("premarket")

@@ -6,20 +6,34 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import COVERAGE_CHECKS, check_specs, report_findings
-from smallcaps_assets.defs.metadata import Metadata, column_schema, coverage_pictures, limit_lines, table
+from smallcaps_assets.defs.asset_checks import check_specs, report_findings
+from smallcaps_assets.defs.check_texts import COVERAGE_CHECKS
+from smallcaps_assets.defs.metadata import (
+    Metadata,
+    column_schema,
+    coverage_pictures,
+    in_words,
+    limit_lines,
+    new_york,
+    round_value,
+    table,
+)
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol
+from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol, describe_coverage
 from smallcaps_assets.domain.bars.suspect_prints import shown_prints
 from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
 from smallcaps_assets.settings.settings import Settings
 
 _SHOWN: Final = 50
-_WORST: Final = (
-    *("symbol", "state", "active", "sessions_expected", "sessions_missing", "first_missing", "last_missing"),
-    *("sessions_empty_between", "sessions_beyond", "sessions_doubled", "cause"),
-)
+# narrow enough for the page; the table has every figure
+_WORST: Final = {
+    "symbol": "symbol",
+    "state": "state",
+    "missing": "sessions_missing",
+    "first": "first_missing",
+    "doubled": "sessions_doubled",
+}
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -31,7 +45,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
     deps=["minute_bars"],
     io_manager_key="lake_tables",
     metadata=column_schema(COVERAGE),
-    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS),
+    check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS, independent=False),
 )
 def coverage(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
@@ -49,26 +63,40 @@ def coverage(
 
 
 def _figures(made: Coverage, partitions: list[str]) -> Metadata:
-    symbols = by_symbol(made.table)
+    symbols, counts = by_symbol(made.table), made.figures()
     # without expected and without published sessions
     idle = sorted(set(partitions) - set(symbols["symbol"]))
-    figures: Metadata = {
-        "dagster/row_count": made.table.height,
-        **made.figures(),
-        "partitions_idle": len(idle),
-        "idle_partitions": ", ".join(idle[:_SHOWN]) or "none",
-    }
-    worst = (
-        symbols.filter((pl.col("state") != "complete") | (pl.col("sessions_doubled") > 0)).select(_WORST).head(_SHOWN)
-    )
-    if made.first_bar:
-        figures["first_bar_before_history"] = str(made.first_bar)
+    expected, here = counts["symbol_sessions_expected"], counts["symbol_sessions_here"]
+    figures: Metadata = {"verdict": describe_coverage(made.table), **coverage_pictures(made.table)}
+    worst = symbols.filter((pl.col("state") != "complete") | (pl.col("sessions_doubled") > 0))
     if not worst.is_empty():
-        figures["worst"] = table(worst)
+        figures["worst"] = table(worst.select(**_WORST).head(_SHOWN))
     if made.causes:
         figures["unreadable"] = limit_lines([f"{symbol}: {cause}" for symbol, cause in made.causes.items()])
     if not made.prints.is_empty():
-        figures["suspect_prints"] = table(shown_prints(made.prints.head(_SHOWN)))
+        figures["suspect prints"] = table(_prints(made.prints.head(_SHOWN)))
     if not made.lost.is_empty():
-        figures["lost_minutes"] = table(made.lost.head(_SHOWN))
-    return figures | coverage_pictures(made.table)
+        figures["lost minutes"] = table(_lost(made.lost.head(_SHOWN)))
+    if expected:
+        figures["published_pct"] = round_value(100 * here / expected)
+    plotted = {"symbols": "symbols", "sessions missing": "symbol_sessions_missing", "bars": "bars"}
+    figures |= {name: counts[count] for name, count in plotted.items()}
+    if made.first_bar:
+        figures["first bar before history"] = str(made.first_bar)
+    others = {name: count for name, count in counts.items() if name not in plotted.values()}
+    rows = pl.DataFrame({"figure": list(others), "count": list(others.values())}).with_columns(in_words("figure"))
+    return figures | {
+        "counts": table(rows),
+        "idle partitions": ", ".join(idle[:_SHOWN]) or "none",
+        "dagster/row_count": made.table.height,
+    }
+
+
+def _prints(listed: pl.DataFrame) -> pl.DataFrame:
+    """Suspect prints, narrow enough for the page; the check names their events."""
+    return shown_prints(listed).select("symbol", new_york("timestamp"), "side", "value", "events")
+
+
+def _lost(runs: pl.DataFrame) -> pl.DataFrame:
+    """Lost minutes: the first of each run, how many, and how many active symbols have a bar in them."""
+    return runs.select(new_york("first"), "minutes", "active", pl.col("with_bar").alias("with bar"))

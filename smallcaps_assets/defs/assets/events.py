@@ -5,18 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import (
-    Metadata,
-    column_schema,
-    counts,
-    crossed_counts,
-    event_pictures,
-    score_quantiles,
-)
+from smallcaps_assets.defs.event_metadata import master_metadata
+from smallcaps_assets.defs.metadata import Metadata, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS, SHARD
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.outcome import add_versions
@@ -62,10 +55,5 @@ def make_master(settings: SettingsResource, lake: LakeResource) -> tuple[pl.Data
     loaded = settings.load()
     detector = lake.detector(loaded)
     events = publishable_master(detector, loaded)
-    figures: Metadata = {"dagster/row_count": events.height, "symbols": events["symbol"].n_unique()}
     tests = detector.test_symbols.among(detector.shards.symbols())
-    if tests:
-        figures["test_symbols_left_out"] = describe_test_symbols(tests)
-    figures |= counts(events, "event_type", "session", "direction", "tier")
-    figures |= crossed_counts(events, "session", "event_type") | score_quantiles(events)
-    return events, event_pictures(events) | figures
+    return events, master_metadata(events, tests)

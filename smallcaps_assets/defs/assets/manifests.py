@@ -3,7 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, manifest_pictures, score_quantiles, table
+from smallcaps_assets.defs.event_metadata import manifest_metadata
+from smallcaps_assets.defs.metadata import Metadata, column_schema
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
@@ -58,18 +59,5 @@ def make_manifest(
         master_sha256=sha256(lake.lake.master),
         now=settings.now(),
     )
-    rows = selection.manifest
-    figures: Metadata = {
-        "dagster/row_count": rows.height,
-        "manifest_id": sidecar["manifest_id"],
-        "unchanged": sidecar["manifest_id"] == before,
-        "config_hash": sidecar["config_hash"],
-        "sha256": sidecar["sha256"],
-        "symbols": sidecar["symbols"],
-        "funnel": table(pl.DataFrame(selection.funnel)),
-        **{f"funnel/{step['step']}": step["rows"] for step in selection.funnel},
-        **{f"extension/{name}": value for name, value in selection.extension.items() if value is not None},
-        **{f"session_pct/{name}": mix["percentage"] for name, mix in sidecar["session_distribution"].items()},
-    }
-    figures |= counts(rows, "event_type", "session", "direction", "tier", "time_bucket") | score_quantiles(rows)
-    return sidecar["sha256"], manifest_pictures(rows, selection.funnel) | figures
+    figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)
+    return sidecar["sha256"], figures

@@ -6,7 +6,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import Metadata, column_schema, limit_lines, table
+from smallcaps_assets.defs.metadata import Metadata, column_schema, in_words, limit_lines, round_value, table
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -51,8 +51,8 @@ def nightly_report(
         "symbols": len(followed),
         "symbols_behind": behind.height,
         "symbols_new": len(active) - len(followed),
-        "new_symbols_next_night": ", ".join([symbol for symbol in active if symbol not in in_run][:_SHOWN]) or "none",
-        "behind": table(behind.head(_SHOWN).with_columns(pl.col("first_missing").cast(pl.String))),
+        "new symbols next night": ", ".join([symbol for symbol in active if symbol not in in_run][:_SHOWN]) or "none",
+        "behind": table(_behind(behind)),
         **_totals(done),
         **_seconds(instance, run.run_id),
     }
@@ -61,6 +61,12 @@ def nightly_report(
         raise CaptureIncomplete(_behind_message(behind, len(followed)))
     if causes:  # of symbols that are no longer followed
         raise CaptureIncomplete(f"symbols that left the universe failed:\n{limit_lines(list(causes.values()))}")
+
+
+def _behind(behind: pl.DataFrame) -> pl.DataFrame:
+    """The first rows of BEHIND, narrow enough for the page."""
+    columns = {"missing": "sessions_missing", "since": "first_missing"}
+    return behind.head(_SHOWN).select("symbol", **columns, cause="cause")
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:
@@ -89,7 +95,7 @@ def _totals(done: list[dg.AssetMaterialization]) -> Metadata:
         "bars": total("minute_bars", "rows"),
         "bars_quarantined": total("minute_bars", "rows_quarantined"),
         "requests": total("minute_bars", "requests"),
-        "symbol_sessions_detected": total("event_shards", "sessions_detected"),
+        "symbol sessions detected": total("event_shards", "sessions_detected"),
         "events_detected": total("event_shards", "events_detected"),
         "master_rows": total("master_events", "dagster/row_count"),
     }
@@ -109,8 +115,14 @@ def _seconds(instance: dg.DagsterInstance, run_id: str) -> Metadata:
     first, last = (min(step.start_time or 0 for step in stats), max(step.end_time or 0 for step in stats))
     record = instance.get_run_record_by_id(run_id)
     began = (record.start_time if record else None) or first
-    figures: Metadata = {f"seconds/{step}": round(seconds, 2) for step, seconds in took.items()}
-    return figures | {"seconds/between_steps": round(max(0.0, last - began - sum(took.values())), 2)}
+    took["between steps"] = max(0.0, last - began - sum(took.values()))
+    steps = pl.DataFrame(
+        {
+            "step": [step.replace("__", "/") for step in took],
+            "seconds": [round(seconds, 1) for seconds in took.values()],
+        }
+    )
+    return {"steps": table(steps.with_columns(in_words("step"))), "minutes": round_value((last - began) / 60)}
 
 
 def _behind_message(behind: pl.DataFrame, followed: int) -> str:

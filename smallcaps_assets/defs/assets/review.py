@@ -6,7 +6,8 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import Metadata, table
+from smallcaps_assets.defs.check_texts import WITH_ITS_ASSET
+from smallcaps_assets.defs.metadata import Metadata, in_words, megabytes, round_value, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.review.review import Review, ReviewResult
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
@@ -28,7 +29,7 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
                 _PRECISION_CHECK,
                 asset=_key(profile),
                 description="Every event of the sheet is labeled, and the share of good events in the manifest is at "
-                "least review.min_precision_pct, as a wider profile requires.",
+                f"least review.min_precision_pct, as a wider profile requires.{WITH_ITS_ASSET}",
             )
         ],
         description=f"A page of events of the current manifest of {profile}, drawn by type, session and score, to be "
@@ -43,13 +44,13 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
         reviewed = review.assess(made.sheet)
         without_bars = made.charts.charts.filter(pl.col("trouble") == "no_bars").height
         figures: Metadata = {
-            "dagster/row_count": made.sheet.events.height,
             "page": dg.MetadataValue.path(str(made.path)),
-            "bytes": made.bytes,
+            "page_mb": megabytes(made.bytes),
             "sample_id": made.sheet.sample_id,
-            "events_without_bars": without_bars,
+            "events without bars": without_bars,
+            "dagster/row_count": made.sheet.events.height,
         }
-        yield dg.MaterializeResult(metadata=figures | review_metadata(reviewed))
+        yield dg.MaterializeResult(metadata=review_metadata(reviewed) | figures)
         yield dg.AssetCheckResult(**_check_result(reviewed))
 
     return review_sheet
@@ -74,12 +75,24 @@ def review_metadata(reviewed: ReviewResult) -> Metadata:
     """Metadata of a review: the precision with its interval, in total and by type and session, and the verdict."""
     (whole,) = reviewed.table.filter(pl.col("part") == "all").to_dicts() or [dict.fromkeys(reviewed.table.columns)]
     return {
-        "manifest_id": reviewed.sheet.manifest_id,
         "review": reviewed.verdict.words,
+        "precision": table(_precision(reviewed.table)),
         "marked": whole["marked"] or 0,
-        "precision": table(reviewed.table),
-        **{name: whole[name] for name in ("precision_pct", "low_pct", "high_pct") if whole[name] is not None},
+        **{
+            name: round_value(value)
+            for name in ("precision_pct", "low_pct", "high_pct")
+            if (value := whole[name]) is not None
+        },
+        "manifest_id": reviewed.sheet.manifest_id,
     }
+
+
+def _precision(rows: pl.DataFrame) -> pl.DataFrame:
+    """PRECISION, narrow: events, labels, good ones, precision and its interval in per cent."""
+    interval = pl.format("{} to {}", *(pl.col(name).round(0).cast(pl.Int64) for name in ("low_pct", "high_pct")))
+    return rows.select(
+        in_words("part"), "events", pl.col("marked").alias("labels"), "good", pct="precision_pct", interval=interval
+    )
 
 
 def _key(profile: Profile) -> dg.AssetKey:
@@ -94,6 +107,6 @@ def _check_result(reviewed: ReviewResult) -> dict[str, Any]:
         "metadata": {
             "manifest_id": reviewed.sheet.manifest_id,
             "review": dg.MetadataValue.text(reviewed.verdict.words),
-            "precision": table(reviewed.table),
+            "precision": table(_precision(reviewed.table)),
         },
     }

@@ -11,15 +11,15 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.defs.asset_checks import capture_checks, capture_specs
-from smallcaps_assets.defs.metadata import Metadata, column_schema, counts, table
+from smallcaps_assets.defs.capture_metadata import ledger_metadata, report_metadata
+from smallcaps_assets.defs.metadata import Metadata, column_schema
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.recording import PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
-from smallcaps_assets.domain.tape.contradictions import count_contradicted
-from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems, speed_figures, state_counts, verdict
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, describe_stale
+from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
@@ -175,17 +175,7 @@ def make_ledger(
     listing = published or tape.listing()
     ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
-    figures: Metadata = {
-        "dagster/row_count": ledger.height,
-        "manifest_id": manifest_id,
-        "windows": table(state_counts(ledger)),
-        "bytes": int(ledger["bytes"].sum()),
-        **_repeats(listing),
-        **_capture_figures(ledger),
-        **_stale_figures(ledger),
-        **_contradicted_figures(ledger),
-        **counts(ledger, "state"),
-    }
+    figures = ledger_metadata(ledger, manifest_id) | _repeats(listing)
     return ledger, figures
 
 
@@ -208,59 +198,10 @@ def make_report(
         raise LakeError(f"{file}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.", file)
     spent = capture_effort(lake.tape(profile, loaded), published)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
-    return kpis, _report_metadata(ledger, spent, kpis)
-
-
-def _report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFrame) -> Metadata:
-    """Metadata of a report: windows by state, figures with their targets, GO or NO-GO and the reasons."""
-    go, reasons = verdict(kpis, ledger)
-    return {
-        "dagster/row_count": kpis.height,
-        "windows": table(state_counts(ledger)),
-        "kpis": table(kpis),
-        "go": go,
-        "why_not": "\n".join(reasons),
-        "requests": int(spent["requests"].sum()),
-        "retries": int(spent["retries"].sum()),
-        "throttled": int(spent["throttled"].sum()),
-        **_contradicted_figures(ledger),
-        **_capture_figures(ledger),
-        **{
-            f"{figure}/{wave}": value
-            for wave, figure, value in kpis.select("wave", "figure", "value").iter_rows()
-            if value is not None
-        },
-    }
-
-
-def _stale_figures(ledger: pl.DataFrame) -> Metadata:
-    """How many windows are stale and why, by kind; empty if none is."""
-    stale = {kind: describe_stale(ledger[f"{kind}_missing_columns"]) for kind in TAPE_KINDS}
-    return {f"stale/{kind}": words for kind, words in stale.items() if words}
-
-
-def _contradicted_figures(ledger: pl.DataFrame) -> Metadata:
-    """How many windows are empty although there was trading, by kind; empty if none is."""
-    return {f"contradicted/{kind}": count for kind, count in count_contradicted(ledger).items() if count}
+    return kpis, report_metadata(ledger, spent, kpis)
 
 
 def _repeats(published: TapeListing) -> Metadata:
     """How many rows were removed because they repeat another exactly, by kind; empty if none was."""
     removed = {kind: int(spans["repeats"].sum()) for kind, spans in published.items()}
-    return {f"repeats_removed/{kind}": rows for kind, rows in removed.items() if rows}
-
-
-def _capture_figures(ledger: pl.DataFrame) -> Metadata:
-    """Figures to plot over time: share of complete windows, bytes per window, windows per minute, windows left.
-
-    The speed is that of the last hour with captured windows. Unknown figures are left out.
-    """
-    complete = ledger.filter(state="complete")
-    (per_hour, left) = ledger.select(speed_figures()).row(0)
-    known = {
-        "complete_pct": 100 * complete.height / ledger.height if ledger.height else None,
-        "bytes_per_window": complete["bytes"].mean(),
-        "windows_per_minute": None if per_hour is None else per_hour / 60,
-        "windows_left": left,
-    }
-    return {name: value for name, value in known.items() if isinstance(value, int | float)}
+    return {f"repeats removed, {kind}": rows for kind, rows in removed.items() if rows}

@@ -7,7 +7,8 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.asset_checks import SMALL_CAPS, small_caps_result
-from smallcaps_assets.defs.metadata import Metadata, column_schema
+from smallcaps_assets.defs.check_texts import WITH_ITS_ASSET
+from smallcaps_assets.defs.metadata import Metadata, column_schema, round_value, table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
@@ -33,7 +34,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
             asset="universe",
             blocking=True,
             description="Few of the symbols are large caps or of unknown type, not too many of unknown market cap "
-            "(universe.limits). While it fails, no paid asset can be materialized.",
+            f"(universe.limits). While it fails, no paid asset can be materialized.{WITH_ITS_ASSET}",
         )
     ],
 )
@@ -70,24 +71,33 @@ def universe(
 
 def _figures(built: Universe, composition: Composition) -> Metadata:
     active = built.rows.filter("active")
-    excluded = built.rows.filter(~pl.col("active")).group_by("excluded_by").len().sort("excluded_by")
+    others = built.rows.filter(~pl.col("active")).with_columns(pl.col("excluded_by").fill_null("unknown"))
+    excluded = others.group_by(by="excluded_by").agg(symbols=pl.len().cast(pl.Int64)).sort("by")
     return {
         "dagster/row_count": built.rows.height,
         "symbols_active": active.height,
         "symbols_inactive": built.rows.height - active.height,
-        **{f"excluded/{by or 'unknown'}": rows for by, rows in excluded.iter_rows()},
+        **({} if excluded.is_empty() else {"excluded": table(excluded)}),
         "symbols_delisted": active["delisted"].count(),
         "added": len(built.added),
         "left": len(built.left),
         "symbols_added": _list_symbols(built.added),
         "symbols_left": _list_symbols(built.left),
-        "large_cap_share": composition.large_cap_share,
-        "unknown_type_share": composition.unknown_type_share,
-        "unknown_market_cap_share": composition.unknown_market_cap_share,
-        "market_cap_unknown": composition.unknown_market_caps,
-        "float_unknown": active["float_shares"].null_count(),
-        "short_interest_unknown": active["short_interest_shares"].null_count(),
+        "large_cap_pct": round_value(100 * composition.large_cap_share),
+        "unknown": table(_unknown(active, composition)),
     }
+
+
+def _unknown(active: pl.DataFrame, composition: Composition) -> pl.DataFrame:
+    """How many of the followed symbols lack a figure."""
+    counts = {
+        "type": composition.unknown_types,
+        "market cap": composition.unknown_market_caps,
+        "float": active["float_shares"].null_count(),
+        "short interest": active["short_interest_shares"].null_count(),
+    }
+    rows = pl.DataFrame({"figure": list(counts), "symbols": list(counts.values())})
+    return rows.with_columns(pct=100 * pl.col("symbols") / max(composition.symbols, 1))
 
 
 def _list_symbols(symbols: Sequence[str]) -> str:

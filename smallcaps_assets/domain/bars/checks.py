@@ -76,7 +76,8 @@ def session_coverage(here: pl.DataFrame, expected: pl.DataFrame, params: BarChec
         "present_pct": 100.0 if checked.is_empty() else float(checked["pct"].mean()),  # type: ignore[arg-type]
         "at_least_pct": params.min_coverage_pct,
     }
-    return finding("session_coverage", incomplete.sort("pct", "symbol"), figures, severe=False)
+    found = finding("session_coverage", incomplete.sort("pct", "symbol"), figures, severe=False)
+    return found.unjudged_if(expected.is_empty(), "no session is expected of any followed symbol")
 
 
 def empty_sessions(here: pl.DataFrame, params: BarCheckParams) -> Finding:
@@ -94,7 +95,8 @@ def empty_sessions(here: pl.DataFrame, params: BarCheckParams) -> Finding:
     checked = by_day.with_columns(empty_pct=100 * pl.col("empty") / pl.col("symbols"))
     many = (pl.col("symbols") >= params.min_symbols) & (pl.col("empty_pct") > params.max_empty_pct)
     figures = {"sessions": checked.height, "at_most_pct": params.max_empty_pct}
-    return finding("empty_sessions", checked.filter(many).sort("day"), figures)
+    found = finding("empty_sessions", checked.filter(many).sort("day"), figures)
+    return found.unjudged_if(alive.is_empty(), "no session with bars is published")
 
 
 def minute_counts(bars: pl.DataFrame, sessions: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:
@@ -154,7 +156,10 @@ def missing_minutes(counts: pl.DataFrame, params: BarCheckParams) -> Finding:
         "worst_missing_pct": float(checked["missing_pct"].max() or 0.0),  # type: ignore[arg-type]
         "at_most_pct": params.max_missing_pct,
     }
-    return finding("missing_minutes", lost.select("minute", "active", "with_bar", "missing_pct"), figures, severe=False)
+    found = finding(
+        "missing_minutes", lost.select("minute", "active", "with_bar", "missing_pct"), figures, severe=False
+    )
+    return found.unjudged_if(counts.is_empty(), "no bars of regular hours are published")
 
 
 def lost_runs(counts: pl.DataFrame, params: BarCheckParams) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.checks import EXPECTED, BarCheckParams, expected_sessions
-from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.sessions import new_york_date
 
 # whether a symbol is followed, and its listing dates; null if unknown, or still listed
@@ -212,7 +212,8 @@ def doubled_volumes(table: pl.DataFrame, params: BarCheckParams) -> Finding:
         "sessions_doubled": int(table["sessions_doubled"].sum()),
         "at_most_odd_pct": params.max_odd_pct,
     }
-    return finding("doubled_volumes", doubled_months(table), figures, severe=False)
+    found = finding("doubled_volumes", doubled_months(table), figures, severe=False)
+    return found.unjudged_if(not table["bars"].sum(), "no bars are published")
 
 
 def doubled_months(table: pl.DataFrame) -> pl.DataFrame:
@@ -239,3 +240,26 @@ def by_symbol(table: pl.DataFrame) -> pl.DataFrame:
         .with_columns(sessions_lost=missing, state=state.otherwise(pl.lit("complete")))
         .sort("sessions_lost", "symbol", descending=[True, False])
     )
+
+
+def all_published(table: pl.DataFrame) -> Finding:
+    """Symbols of COVERAGE whose expected sessions are not all published; a warning that says how many are."""
+    symbols = by_symbol(table).filter(pl.col("sessions_missing") > 0)
+    expected = int(table["sessions_expected"].sum())
+    figures: dict[str, Figure] = {
+        "verdict": describe_coverage(table),
+        "sessions_expected": expected,
+        "sessions_here": int(table["sessions_here"].sum()),
+    }
+    shown = symbols.select("symbol", "sessions_expected", "sessions_missing", "first_missing", "cause")
+    found = finding("all_published", shown, figures, severe=False)
+    return found.unjudged_if(not expected, "no session is expected of any symbol")
+
+
+def describe_coverage(table: pl.DataFrame) -> str:
+    """COVERAGE in one sentence: the expected sessions that are published, over all symbols."""
+    expected, here = int(table["sessions_expected"].sum()), int(table["sessions_here"].sum())
+    if not expected:
+        return "No session is expected of any symbol yet, so there is nothing to judge."
+    missing = f"{expected - here:,} are missing" if here < expected else "none is missing"
+    return f"{here:,} of {expected:,} expected sessions of all symbols are published; {missing}."

@@ -158,7 +158,8 @@ def suspect_print(listed: pl.DataFrame, bars: int) -> Finding:
     """
     touched = count_touched(listed)
     figures = {"bars": bars, "bars_with_a_suspect_print": touched.bars, "events_touched": touched.events}
-    return Finding("suspect_print", listed.is_empty(), figures, shown_prints(listed.head(_SHOWN)), severe=False)
+    found = Finding("suspect_print", listed.is_empty(), figures, shown_prints(listed.head(_SHOWN)), severe=False)
+    return found.unjudged_if(not bars, "no bars are published")
 
 
 def shown_prints(listed: pl.DataFrame) -> pl.DataFrame:

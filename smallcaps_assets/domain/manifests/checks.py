@@ -28,7 +28,7 @@ def caps(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
         rows=pl.lit(manifest.height, pl.Int64)
     )
     breaking = pl.concat([whole.filter(pl.col("rows") > pl.col("at_most")), *beyond]).sort("limit", "of")
-    return finding("caps", breaking, {"events": manifest.height, "max_events": profile.max_events})
+    return finding("profile_limits", breaking, {"events": manifest.height, "max_events": profile.max_events})
 
 
 def ranks(manifest: pl.DataFrame, ranking: RankingParams) -> Finding:
@@ -85,7 +85,7 @@ def buckets(manifest: pl.DataFrame, sidecar: dict[str, Any], profile: ProfilePar
         if counts.get(bucket.name, 0) < guaranteed:
             short.append(f"{bucket.name}: {counts.get(bucket.name, 0)} of {guaranteed}")
     figures = {f"events/{bucket.name}": counts.get(bucket.name, 0) for bucket in ranking.time_buckets}
-    found = finding("buckets", misplaced, {"too_few_of": "; ".join(short) or "none", **figures})
+    found = finding("time_buckets", misplaced, {"too_few_of": "; ".join(short) or "none", **figures})
     return found._replace(holds=found.holds and not short)
 
 
@@ -114,7 +114,7 @@ def unchanged(sidecar: dict[str, Any], found_sha256: str, rows: int) -> Finding:
             "file": [found_sha256, str(rows)],
         }
     )
-    return finding("unchanged", facts.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
+    return finding("file_unchanged", facts.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
 
 
 def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str, stale_symbols: int = 0) -> Finding:

@@ -1,13 +1,15 @@
 """Checks of MASTER, before and after it is published."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.events import checks as master_checks
 from smallcaps_assets.domain.events.master import build_master
+from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.errors import InputError, LakeError
@@ -52,7 +54,8 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
         raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
     master = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), EVENTS, str(path))
     params, survey = settings.checks.master, cache(detector.survey)
-    return {
+    empty = cache(lambda: not int(master.select(pl.len()).collect().item()))
+    checks: Checks = {
         "unique_events": lambda: master_checks.unique_events(master),
         "complete_rows": lambda: master_checks.complete_rows(master),
         "session_clock": lambda: master_checks.session_clock(master, _sessions_of(master, settings.sessions)),
@@ -61,6 +64,12 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
         "cooldown": lambda: master_checks.cooldown(master, settings.cooldown),
         "shards_current": lambda: shards_current(survey(), newer_shards(detector.shards)),
     }
+    return {name: partial(_judged_on_rows, check, empty) for name, check in checks.items()}
+
+
+def _judged_on_rows(check: Callable[[], Finding], empty: Callable[[], bool]) -> Finding:
+    """The finding of a check of MASTER; without events there is nothing that could break it."""
+    return check().unjudged_if(empty(), "MASTER has no events")
 
 
 def _sessions_of(events: pl.LazyFrame, params: SessionParams) -> pl.DataFrame:

@@ -37,7 +37,8 @@ def current_settings(survey: pl.DataFrame) -> Finding:
         if stale.height
         else f"All {survey.height:,} symbols were detected with the settings in force."
     )
-    return finding("current_settings", stale, {"verdict": verdict, "symbols": survey.height}, severe=False)
+    found = finding("current_settings", stale, {"verdict": verdict, "symbols": survey.height}, severe=False)
+    return found.unjudged_if(survey.is_empty(), "no events are detected")
 
 
 def shards_current(survey: pl.DataFrame, newer: Sequence[str]) -> Finding:

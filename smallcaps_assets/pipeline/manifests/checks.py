@@ -57,14 +57,15 @@ def checks_of_manifest(
         rows = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), MANIFEST, str(path)).collect()
 
     def grade(finding: Finding) -> Finding:
-        return finding._replace(severe=sidecar["config_hash"] == config_hash)
+        graded = finding._replace(severe=sidecar["config_hash"] == config_hash)
+        return graded.unjudged_if(rows.is_empty(), "the manifest has no events")
 
     return {
-        "caps": lambda: grade(manifest_checks.caps(rows, params)),
-        "buckets": lambda: grade(manifest_checks.buckets(rows, sidecar, params, ranking)),
+        "profile_limits": lambda: grade(manifest_checks.caps(rows, params)),
+        "time_buckets": lambda: grade(manifest_checks.buckets(rows, sidecar, params, ranking)),
         "ranks": lambda: grade(manifest_checks.ranks(rows, ranking)),
         "windows": lambda: grade(manifest_checks.windows(rows, params)),
-        "unchanged": lambda: manifest_checks.unchanged(sidecar, sha256(path), rows.height),
+        "file_unchanged": lambda: manifest_checks.unchanged(sidecar, sha256(path), rows.height),
         "up_to_date": lambda: manifest_checks.up_to_date(
             sidecar, master_sha256 or "no MASTER", config_hash, stale_symbols()
         ),

@@ -97,7 +97,7 @@ def test_more_than_the_profile_allows_breaks_the_caps(changes: dict[str, Any], o
     found = caps(CHOSEN.manifest, limits)
     assert not found.holds
     assert found.examples["of"].to_list() == [of]
-    with pytest.raises(LakeError, match="breaks its own limits: caps"):
+    with pytest.raises(LakeError, match="breaks its own limits: profile_limits"):
         require_sound_manifest(CHOSEN.manifest, limits, RANKING)
 
 
@@ -105,7 +105,7 @@ def test_more_than_the_profile_allows_breaks_the_caps(changes: dict[str, Any], o
 def test_two_events_of_a_day_or_group_break_the_caps(name: str) -> None:
     # the first two rows of A are its events of two days: rank 1 and 3
     other = CHOSEN.manifest.filter(pl.col("rank") == 3)[name][0]
-    assert broken(with_first(CHOSEN.manifest, **{name: other})) == ["caps"]
+    assert broken(with_first(CHOSEN.manifest, **{name: other})) == ["profile_limits"]
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_two_events_of_a_day_or_group_break_the_caps(name: str) -> None:
         ({"window_after_min": None}, "windows"),
         ({"window_after_min": 21}, "windows"),
         ({"extended": not CHOSEN.manifest["extended"][0]}, "windows"),
-        ({"time_bucket": "1015-1400"}, "buckets"),
-        ({"time_bucket": None}, "buckets"),
-        ({"session": "PM"}, "buckets"),
+        ({"time_bucket": "1015-1400"}, "time_buckets"),
+        ({"time_bucket": None}, "time_buckets"),
+        ({"session": "PM"}, "time_buckets"),
     ],
 )
 def test_a_row_that_is_wrong_in_one_way_breaks_one_check(values: dict[str, Any], check: str) -> None:
