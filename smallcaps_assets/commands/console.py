@@ -27,6 +27,7 @@ Style = Literal["", "heading", "good", "bad", "note"]
 _STYLES: Final = {"heading": "bold cyan", "good": "green", "bad": "bold red", "note": "yellow"}
 _GAP: Final = "  "
 _DRAW_EVERY_S: Final = 0.1
+_DRAW_AFTER_S: Final = 0.5
 
 
 class Line(NamedTuple):
@@ -201,9 +202,11 @@ def progress_bars() -> Iterator[None]:
 class Bars:
     """One bar for each work in progress; what is printed meanwhile appears above them."""
 
-    def __init__(self, console: "Console | None" = None) -> None:
-        """Draw on `console`, by default on stderr."""
+    def __init__(self, console: "Console | None" = None, after_s: float = _DRAW_AFTER_S) -> None:
+        """Draw on `console`, by default on stderr; only work that takes longer than `after_s`."""
         self._console = console
+        self._after_s = after_s
+        self._seen: dict[int, float] = {}
         self._bars: ProgressBars | None = None
         self._tasks: dict[int, TaskID] = {}
         self._drawn = 0.0
@@ -216,7 +219,8 @@ class Bars:
             if progress.is_finished:
                 self._remove(progress)
             elif id(progress) not in self._tasks:
-                self._add(progress)
+                if now - self._seen.setdefault(id(progress), now) >= self._after_s:
+                    self._add(progress)
             elif now - self._drawn >= _DRAW_EVERY_S:
                 self._update(progress)
                 self._drawn = now
@@ -225,6 +229,7 @@ class Bars:
         """Remove all bars, also of work that ended early."""
         with self._lock:
             self._tasks.clear()
+            self._seen.clear()
             if self._bars is not None:
                 self._bars.stop()
                 self._bars = None
@@ -243,6 +248,7 @@ class Bars:
             self._bars.update(self._tasks[id(progress)], completed=progress.done, details=_details(progress))
 
     def _remove(self, progress: Progress) -> None:
+        self._seen.pop(id(progress), None)
         task = self._tasks.pop(id(progress), None)
         if task is not None and self._bars is not None:
             self._bars.remove_task(task)
