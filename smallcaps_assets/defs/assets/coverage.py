@@ -20,7 +20,7 @@ from smallcaps_assets.defs.metadata import (
 )
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.bars.coverage import COVERAGE, by_symbol, describe_coverage
+from smallcaps_assets.domain.bars.coverage import COVERAGE, all_published, by_symbol, describe_coverage
 from smallcaps_assets.domain.bars.suspect_prints import shown_prints
 from smallcaps_assets.pipeline.bars.coverage import Coverage, Inventory
 from smallcaps_assets.settings.settings import Settings
@@ -59,7 +59,7 @@ def coverage(
     made = Inventory(lake.bars(), lake.universe(), settings.load(), context.log.info).run(settings.now())
     partitions = context.instance.get_dynamic_partitions(SYMBOLS.name or "")
     yield dg.MaterializeResult(value=made.table, metadata=_figures(made, partitions))
-    yield from report_findings(context.asset_key, made.findings)
+    yield from report_findings(context.asset_key, [all_published(made.table), *made.findings])
 
 
 def _figures(made: Coverage, partitions: list[str]) -> Metadata:

@@ -17,7 +17,6 @@ from smallcaps_assets.domain.bars.checks import (
 from smallcaps_assets.domain.bars.coverage import (
     STATES_OF_SYMBOLS,
     VOLUMES,
-    all_published,
     by_symbol,
     coverage_table,
     doubled_volumes,
@@ -133,7 +132,7 @@ class Inventory:
             first_bar=before["day"].min(),  # type: ignore[arg-type]
             symbols_before=before["symbol"].n_unique(),
             causes=causes,
-            findings=(*findings, all_published(table)) if read_bars else (),
+            findings=tuple(findings),
         )
 
     def _calendar(self, due: Sequence[date], here: pl.DataFrame) -> list[date]:
