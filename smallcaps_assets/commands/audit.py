@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import vendor_slot
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
@@ -50,9 +52,9 @@ def run(arguments: Namespace) -> int:
     lake = Lake(lake_path(settings))
     require_payable(UniverseStore(lake), settings)
     seed = random.randrange(SEEDS) if arguments.sample_seed is None else arguments.sample_seed  # noqa: S311 -- no secret
-    report = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    report = partial(show, file=sys.stderr if arguments.json else sys.stdout)
     tape = TapeStore(lake, profile, settings.profiles[profile])
-    report(f"profile {profile}:")
+    report(Line(f"profile {profile}:", "heading"))
     with open_state(settings) as instance:
         client = client_of(settings.source, instance)
         before = client.totals().requests_sent
@@ -64,7 +66,7 @@ def run(arguments: Namespace) -> int:
         document = {"profile": profile, "sample_seed": seed, **figures, "spans": found.to_dicts()}
         print(json.dumps(document, default=datetime.isoformat))
     else:
-        print("\n".join(_text(found, figures)))
+        show(*_text(found, figures))
     return 0
 
 
@@ -87,15 +89,12 @@ def _figures(found: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[str]:
-    lines = []
+def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[Printable]:
+    lines: list[Printable] = []
     changed = found.filter(_has_changes()).to_dicts()
     if changed:
-        lines.append(
-            f"  {'kind':<7}{'symbol':<8}{'wave':<5}{'span, UTC':<26}{'fetched at, UTC':<20}{'rows':>9}"
-            + "".join(f"{name:>9}" for name in _CHANGES)
-        )
-    lines += [_row(row) for row in changed]
+        columns = ("kind", "symbol", "wave", "span, UTC", "fetched at, UTC", "rows", *_CHANGES)
+        lines.append(TextTable(columns, [_row(row) for row in changed], left=5))
     lines += [
         f"  not compared: {row['kind']} {row['symbol']} {row['wave']} {row['start']:%Y-%m-%d %H:%M}: {row['cause']}"
         for row in found.filter(pl.col("cause").is_not_null()).to_dicts()
@@ -104,16 +103,16 @@ def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[str]:
     of_rows = ", ".join(f"{figures[name]:,} {name}" for name in _CHANGES)
     return [
         *lines,
-        f"  {figures['changed']:,} of {figures['compared']:,} spans compared changed ({share})",
+        f"  {figures['changed']:,} of {count_noun(figures['compared'], 'span')} compared changed ({share})",
         f"  of {figures['rows']:,} stored rows: {of_rows}; {figures['requests']:,} requests",
         f"  fetched between {_minute(figures['oldest_fetched_at'])} and {_minute(figures['newest_fetched_at'])} UTC",
     ]
 
 
-def _row(row: dict[str, Any]) -> str:
+def _row(row: dict[str, Any]) -> list[str]:
     span = f"{row['start']:%Y-%m-%d %H:%M} - {row['end']:%H:%M}"
-    counts = "".join(f"{row[name]:>9,}" for name in ("rows", *_CHANGES))
-    return f"  {row['kind']:<7}{row['symbol']:<8}{row['wave']:<5}{span:<26}{_minute(row['fetched_at']):<20}{counts}"
+    counts = [f"{row[name]:,}" for name in ("rows", *_CHANGES)]
+    return [row["kind"], row["symbol"], row["wave"], span, _minute(row["fetched_at"]), *counts]
 
 
 def _minute(moment: datetime | None) -> str:

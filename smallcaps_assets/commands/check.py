@@ -3,13 +3,14 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from smallcaps_assets.commands.console import Line, Style, show
 from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.commands.services.processes import (
@@ -44,6 +45,7 @@ NEEDS: Final = "nothing; it works on an empty lake."
 EXAMPLE: Final = "smallcaps check --offline"
 
 _PROBLEMS: Final = 1
+_STYLES: Final[Mapping[str, Style]] = {"ok": "good", "note": "note", "problem": "bad"}
 _SECONDS_PER_MINUTE: Final = 60
 
 
@@ -66,12 +68,12 @@ def run(arguments: Namespace) -> int:
     for check in _checks(arguments):
         found.append(check)
         if not arguments.json:
-            print(_line(check), flush=True)
+            show(Line(_line(check), _STYLES[check.verdict]))
     problems = [check.name for check in found if check.verdict == "problem"]
     if arguments.json:
         print(json.dumps({"ready": not problems, "checks": [check._asdict() for check in found]}))
     else:
-        print(f"not ready: {', '.join(problems)}" if problems else "ready")
+        show(f"not ready: {', '.join(problems)}" if problems else "ready")
     return _PROBLEMS if problems else 0
 
 
@@ -105,7 +107,7 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
     elif wrong:
         yield ReadinessCheck("endpoints", "note", f"no request was sent: correct {', '.join(wrong)} first")
     else:
-        yield from _check_endpoints(settings, lake, now, report=partial(print, file=sys.stderr, flush=True))
+        yield from _check_endpoints(settings, lake, now, report=partial(show, file=sys.stderr))
 
 
 def _source(source: SourceParams) -> str:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
 
 from smallcaps_assets.pipeline.progress import Progress, show_progress
+from smallcaps_assets.runtime.terminal import wrap_for
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,6 +27,7 @@ Style = Literal["", "heading", "good", "bad", "note"]
 _STYLES: Final = {"heading": "bold cyan", "good": "green", "bad": "bold red", "note": "yellow"}
 _GAP: Final = "  "
 _DRAW_EVERY_S: Final = 0.1
+_DRAW_AFTER_S: Final = 0.5
 
 
 class Line(NamedTuple):
@@ -137,14 +139,16 @@ def _redraw(console: "Console", items: Sequence[Printable]) -> None:
 
 
 def show_error(command: str, message: object) -> None:
-    """Print the error that a command ends with to stderr."""
+    """Print the error that a command ends with to stderr, on a terminal wrapped between words."""
+    subject = f"smallcaps {command}:"
     if is_terminal(sys.stderr):
         from rich.text import Text  # noqa: PLC0415 -- takes 0.1 s
 
-        text = Text.assemble((f"smallcaps {command}:", _STYLES["bad"]), f" {message}")
+        text = Text(wrap_for(sys.stderr, f"{subject} {message}"))
+        text.stylize(_STYLES["bad"], 0, len(subject))
         terminal(sys.stderr).print(text, soft_wrap=True)
     else:
-        print(f"smallcaps {command}: {message}", file=sys.stderr)
+        print(f"{subject} {message}", file=sys.stderr)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -198,9 +202,11 @@ def progress_bars() -> Iterator[None]:
 class Bars:
     """One bar for each work in progress; what is printed meanwhile appears above them."""
 
-    def __init__(self, console: "Console | None" = None) -> None:
-        """Draw on `console`, by default on stderr."""
+    def __init__(self, console: "Console | None" = None, after_s: float = _DRAW_AFTER_S) -> None:
+        """Draw on `console`, by default on stderr; only work that takes longer than `after_s`."""
         self._console = console
+        self._after_s = after_s
+        self._seen: dict[int, float] = {}
         self._bars: ProgressBars | None = None
         self._tasks: dict[int, TaskID] = {}
         self._drawn = 0.0
@@ -213,7 +219,8 @@ class Bars:
             if progress.is_finished:
                 self._remove(progress)
             elif id(progress) not in self._tasks:
-                self._add(progress)
+                if now - self._seen.setdefault(id(progress), now) >= self._after_s:
+                    self._add(progress)
             elif now - self._drawn >= _DRAW_EVERY_S:
                 self._update(progress)
                 self._drawn = now
@@ -222,6 +229,7 @@ class Bars:
         """Remove all bars, also of work that ended early."""
         with self._lock:
             self._tasks.clear()
+            self._seen.clear()
             if self._bars is not None:
                 self._bars.stop()
                 self._bars = None
@@ -240,6 +248,7 @@ class Bars:
             self._bars.update(self._tasks[id(progress)], completed=progress.done, details=_details(progress))
 
     def _remove(self, progress: Progress) -> None:
+        self._seen.pop(id(progress), None)
         task = self._tasks.pop(id(progress), None)
         if task is not None and self._bars is not None:
             self._bars.remove_task(task)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints, print_lines
@@ -46,15 +47,15 @@ def run(arguments: Namespace) -> int:
     """
     settings = enter(arguments)
     lake = existing_lake(arguments, settings)
-    log = partial(print, file=sys.stderr, flush=True)
+    log = partial(show, file=sys.stderr)
     inventory = Inventory(BarsStore(lake), UniverseStore(lake), settings, log)
     found = inventory.run(datetime.now(UTC), arguments.symbol, read_bars=not arguments.fast)
     figures = found.figures()
     if arguments.json:
         print(json.dumps(_document(found, figures, lake), default=_iso))
     else:
-        print(f"lake {lake.root}")
-        print("\n".join([*_summary(found, figures, settings), *_details(found, arguments, settings)]))
+        show(f"lake {lake.root}")
+        show("\n".join([*_summary(found, figures, settings), *_details(found, arguments, settings)]))
     return _INCOMPLETE if arguments.strict and figures["symbol_sessions_missing"] else 0
 
 

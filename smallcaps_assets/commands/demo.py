@@ -8,10 +8,11 @@ from typing import Final
 
 import dagster as dg
 
+from smallcaps_assets.commands.console import Line, show
 from smallcaps_assets.commands.demonstrating.failed_window import choose_partition, spoiled_exchange
 from smallcaps_assets.commands.demonstrating.first_clicks import first_clicks, tape_snippet
 from smallcaps_assets.commands.demonstrating.stages import LEFT_PROFILE, UNIVERSE, Stage, stages, tape_assets
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.report import report_items
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
@@ -52,10 +53,10 @@ def run(arguments: Namespace) -> int:
         spoiled = 0 if everything or failed else demo.spoil_one_window()
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file() and (everything or profile != LEFT_PROFILE):
-            print("\n" + profile_report(lake, profile, settings, datetime.now(UTC)))
+            show("", *report_items(lake, profile, settings, datetime.now(UTC)))
     after = client.totals()
     requests, retries = after.requests_sent - before.requests_sent + spoiled, after.retries - before.retries
-    print(f"\nlake {lake.root}: {requests:,} requests, {retries:,} retries in {time.monotonic() - began:.0f} s")
+    show(f"\nlake {lake.root}: {requests:,} requests, {retries:,} retries in {time.monotonic() - began:.0f} s")
     if failed:
         raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to continue.")
     _print_next_steps(lake, settings, arguments)
@@ -64,12 +65,12 @@ def run(arguments: Namespace) -> int:
 
 def _print_next_steps(lake: Lake, settings: Settings, arguments: Namespace) -> None:
     clicks = first_clicks(lake, settings)
-    print(f"open it in the web UI: smallcaps ui{flags_of(arguments)}")
+    show(f"open it in the web UI: smallcaps ui{flags_of(arguments)}")
     if clicks:
-        print("\n".join(["left to do there:", *clicks]))
+        show("\n".join(["left to do there:", *clicks]))
     snippet = tape_snippet(lake, "core", arguments.config)
     if snippet:
-        print(f"\nread the tape of one event in Python:\n\n{snippet}")
+        show(f"\nread the tape of one event in Python:\n\n{snippet}")
 
 
 class _Demo:
@@ -101,7 +102,7 @@ class _Demo:
             return market_data.vendor.totals().requests_sent
 
     def _succeeds(self, stage: Stage) -> bool:
-        print(f"-- {stage.title}", flush=True)
+        show(Line(f"-- {stage.title}", "heading"))
         tags = range_tags(stage.first, stage.last) if stage.first and stage.last else {}
         symbols = self.instance.get_dynamic_partitions(SYMBOLS.name or "")
         shown = {DEMO_TAG: stage.title, **describe_run(tags, stage.assets, symbols)}

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Experiment, sample
 from smallcaps_assets.commands.detecting.result import BESIDE, NAMED_BY, DetectionResult
@@ -40,7 +41,7 @@ _INCOMPLETE: Final = 1
 
 def _log(line: str) -> None:
     """Print a line to stderr, so that stdout holds nothing but the result."""
-    print(line, file=sys.stderr, flush=True)
+    show(line, file=sys.stderr)
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -126,7 +127,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(result.document()))
     else:
-        print("\n".join(result.text()))
+        show(*result.text())
     problems = [*dict.fromkeys(files.problems), *result.problems(source)]
     for problem in problems:
         _log(problem)
@@ -177,7 +178,7 @@ def _name(arguments: Namespace) -> str:
 
 
 def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
-    log = _log if arguments.json else print
+    log = _log if arguments.json else show
     if arguments.bars:
         reader = BarReader(BarForm(names=arguments.columns, scale=arguments.price_scale))
         return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))

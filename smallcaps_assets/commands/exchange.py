@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import port_number, positive_number, seed_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.errors import InputError
@@ -89,11 +90,11 @@ def run(arguments: Namespace) -> int:
     with _served(exchange, arguments) as server:
         what = Path(params.replay).resolve() if params.replay else f"{params.symbols} symbols, seed {params.seed}"
         key = "any key" if arguments.require_key is None else f"only the key in {arguments.require_key}"
-        print(f"serving {what} at {server.base_url}; {key} is accepted; Ctrl-C ends it", flush=True)
+        show(f"serving {what} at {server.base_url}; {key} is accepted; Ctrl-C ends it")
         if arguments.denied:
-            print(f"not in the plan, answered with 403: {', '.join(arguments.denied)}", flush=True)
+            show(f"not in the plan, answered with 403: {', '.join(arguments.denied)}")
         if faults:
-            print(f"faults, seed {arguments.fault_seed}: {'; '.join(str(fault) for fault in faults)}", flush=True)
+            show(f"faults, seed {arguments.fault_seed}: {'; '.join(str(fault) for fault in faults)}")
         while True:
             time.sleep(3600)
 

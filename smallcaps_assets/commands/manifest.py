@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -37,7 +38,7 @@ def run(arguments: Namespace) -> int:
     _print_funnel(selection, master_table.height)
     require_sound_manifest(selection.manifest, profile, settings.ranking)
     if arguments.dry_run:
-        print("dry run: nothing written")
+        show("dry run: nothing written")
         return 0
     require_writable(Path(arguments.out))
     sidecar = ManifestStore(Path(arguments.out), arguments.profile).freeze(
@@ -46,12 +47,12 @@ def run(arguments: Namespace) -> int:
         master_sha256=sha256(master),
         now=datetime.now(UTC),
     )
-    print(f"{sidecar['manifest_id']}.parquet, its .json and current.json are in {arguments.out}")
+    show(f"{sidecar['manifest_id']}.parquet, its .json and current.json are in {arguments.out}")
     return 0
 
 
 def _print_funnel(selection: Selection, before: int) -> None:
-    print(f"{'MASTER':<20} {before:>10,}")
+    show(f"{'MASTER':<20} {before:>10,}")
     for step in selection.funnel:
         rows = int(step["rows"])
         unknown = "".join(
@@ -59,9 +60,9 @@ def _print_funnel(selection: Selection, before: int) -> None:
             for name, count in step.items()
             if name.endswith("_unknown") and count
         )
-        print(f"{step['step']:<20} {rows:>10,}  (-{before - rows:,}{unknown})")
+        show(f"{step['step']:<20} {rows:>10,}  (-{before - rows:,}{unknown})")
         before = rows
     for session, figures in session_distribution(selection.manifest).items():
-        print(f"  {session:<4} {figures['count']:>9,}  {figures['percentage']:5.1f} %")
+        show(f"  {session:<4} {figures['count']:>9,}  {figures['percentage']:5.1f} %")
     extension = selection.extension
-    print(f"extended windows: {extension['extended']:,} of {extension['triggered']:,} triggered")
+    show(f"extended windows: {extension['extended']:,} of {extension['triggered']:,} triggered")

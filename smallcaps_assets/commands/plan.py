@@ -3,11 +3,15 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
@@ -19,12 +23,14 @@ from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.operations.readiness import request_tick
+from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, CapturePlan, Planner, require_room
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
@@ -83,7 +89,7 @@ def run(arguments: Namespace) -> int:
     if arguments.wave:
         manifest = manifest.filter(pl.col("session") == arguments.wave)
     capture = settings.capture
-    tape = profile_tape(lake, profile, settings)
+    tape = replace(profile_tape(lake, profile, settings), watched=_watched)
     planner = Planner(tape, capture.assumptions, settings.source.requests_per_minute)
     plan = planner.plan(manifest, upgrade=arguments.upgrade, retry_empty=arguments.retry_empty)
     contradicted = {} if arguments.retry_empty else planner.count_contradicted(plan)
@@ -96,20 +102,26 @@ def run(arguments: Namespace) -> int:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted}
         print(json.dumps(document | {"manifest_id": manifest_id, "next": next_step}))
     else:
-        title = f"profile {profile}: {_selected(arguments)}{manifest.height:,} events of "
-        print(f"{title}{manifest['symbol'].n_unique():,} symbols in {manifest_id}")
-        print("\n".join(_text(plan, settings, check, arguments)))
+        title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
+        symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
+        show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
         if words := describe_contradicted(contradicted):
-            print(f"  not in this plan: {words}; --retry-empty plans them as well")
-        print(f"  next: {next_step}")
+            show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
+        show(Line(f"  next: {next_step}", "note"))
     require_room(plan, capture.free_disk)
     return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
+
+
+def _watched(files: Sequence[Path]) -> Iterable[Path]:
+    """Shows how many footers are read, which takes most of the time of planning."""
+    log = log_if_long(lambda line: show(line, file=sys.stderr))
+    return with_progress(files, len(files), "footers read", log)
 
 
 def _check(settings: Settings, span: Span) -> dict[str, str]:
     """The vendor's answer to one request of each kind."""
     answers: dict[str, str] = {}
-    with open_state(settings) as instance, vendor_slot(instance, partial(print, file=sys.stderr)):
+    with open_state(settings) as instance, vendor_slot(instance, partial(show, file=sys.stderr)):
         for kind in TAPE_KINDS:
             try:
                 request_tick(client_of(settings.source, instance), kind, span.symbol, span.start)
@@ -147,11 +159,11 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     )
 
 
-def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[str]:
+def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[Printable]:
     disk = settings.capture.free_disk
     limit = settings.source.requests_per_minute
     rate_limit = f"at {limit:,g} requests a minute" if limit else "no rate limit set"
-    lines = [
+    lines: list[Printable] = [
         _table(plan.table),
         f"  hours: {rate_limit}; bytes: parquet",
         *_basis(plan),
@@ -173,18 +185,20 @@ def _stale(plan: CapturePlan) -> list[str]:
     return [f"  stale, not in this plan: {'; '.join(parts)}; --upgrade plans them as well"] if parts else []
 
 
-def _table(table: pl.DataFrame) -> str:
-    head = (
-        f"  {'wave':<5}{'events':>9}{'missing':>9}{'trades spans':>14}{'quotes spans':>14}{'requests':>11}{'hours':>22}"
-        f"{'MB':>12}{'MB/event p50':>14}{'p90':>9}"
-    )
+def _table(table: pl.DataFrame) -> TextTable:
+    columns = ("wave", "events", "missing", "trades spans", "quotes spans", "requests", "hours", "MB")
     rows = [
-        f"  {row['wave']:<5}{row['events']:>9,}{row['events_due']:>9,}{row['trades_spans']:>14,}"
-        f"{row['quotes_spans']:>14,}{row['requests']:>11,}{_hours(row['hours']):>22}"
-        f"{row['bytes'] / BYTES_PER_MB:>12,.2f}{_megabytes(row['bytes_p50']):>14}{_megabytes(row['bytes_p90']):>9}"
+        (
+            row["wave"],
+            *(f"{row[name]:,}" for name in ("events", "events_due", "trades_spans", "quotes_spans", "requests")),
+            _hours(row["hours"]),
+            f"{row['bytes'] / BYTES_PER_MB:,.2f}",
+            _megabytes(row["bytes_p50"]),
+            _megabytes(row["bytes_p90"]),
+        )
         for row in table.to_dicts()
     ]
-    return "\n".join([head, *rows])
+    return TextTable((*columns, "MB/event p50", "p90"), rows)
 
 
 def _hours(hours: float | None) -> str:

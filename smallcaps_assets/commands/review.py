@@ -4,10 +4,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from smallcaps_assets.commands.console import Printable, TextTable, show
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.assets.review import report_review
 from smallcaps_assets.domain.review.labels import LabelFile, parse_labels, require_sample
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -39,29 +41,26 @@ def run(arguments: Namespace) -> int:
     sheet = _sheet(review, labels, file)
     path = review.store.add(labels)
     reviewed = review.assess(sheet)
-    print(f"{file}: {len(labels.marks):,} labels stored in {path}")
-    print(review_text(reviewed))
+    show(f"{file}: {count_noun(len(labels.marks), 'label')} stored in {path}", *review_items(reviewed))
     current = ManifestStore.in_lake(review.lake, review.profile).current_id()
     with open_state(settings) as instance:
         report_review(instance, review.profile, reviewed, current=sheet.manifest_id == current)
     return 0
 
 
-def review_text(reviewed: ReviewResult) -> str:
+def review_items(reviewed: ReviewResult) -> list[Printable]:
     """The precision of all events, of each type and of each session, and whether it is sufficient."""
-    head = f"  {'':<22}{'events':>7}{'labeled':>8}{'good':>6}{'of labels':>10}{'precision':>11}  95 % interval"
-    rows = [_row(row) for row in reviewed.table.to_dicts()]
-    return "\n".join([f"review of {reviewed.sheet.manifest_id}: {reviewed.verdict.words}", head, *rows])
+    columns = ("", "events", "labeled", "good", "of labels", "precision", "95 % interval")
+    title = f"review of {reviewed.sheet.manifest_id}: {reviewed.verdict.words}"
+    return [title, TextTable(columns, [_row(row) for row in reviewed.table.to_dicts()])]
 
 
-def _row(row: dict[str, Any]) -> str:
-    counts = f"  {row['part']:<22}{row['events']:>7,}{row['marked']:>8,}{row['good']:>6,}"
+def _row(row: dict[str, Any]) -> list[str]:
+    counts = [row["part"], *(f"{row[name]:,}" for name in ("events", "marked", "good"))]
     if not row["marked"]:
-        return counts
-    return (
-        f"{counts}{row['of_marks_pct']:>8.1f} %{row['precision_pct']:>9.1f} %  "
-        f"{row['low_pct']:.1f} to {row['high_pct']:.1f}"
-    )
+        return [*counts, "", "", ""]
+    shares = [f"{row['of_marks_pct']:.1f} %", f"{row['precision_pct']:.1f} %"]
+    return [*counts, *shares, f"{row['low_pct']:.1f} to {row['high_pct']:.1f}"]
 
 
 def _text_of(file: Path) -> str:

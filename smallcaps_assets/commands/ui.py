@@ -11,6 +11,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.ports import end_orphaned_services, require_port
 from smallcaps_assets.commands.services.processes import (
@@ -58,17 +59,16 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     key = check_key(settings.source)
     if key.verdict == "problem":
-        print(
+        show(
             f"smallcaps ui: {key.message} Then start it again: until then, whatever requests data from the vendor "
             "fails. `smallcaps check` shows what else is missing.",
             file=sys.stderr,
-            flush=True,
         )
     folder = state_folder(settings)
     with nullcontext() if arguments.read_only else _only_daemon(folder):
         require_port(arguments.host, arguments.port)
         _prepare_state(settings, daemon=not arguments.read_only)
-        print(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...", flush=True)
+        show(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...")
         services = Services()
         interrupted = False
         # also where a shell started this process in the background, which then ignores SIGINT
@@ -78,13 +78,12 @@ def run(arguments: Namespace) -> int:
             services.wait_until_one_ends()
         except KeyboardInterrupt:
             interrupted = True
-            print("ending ...", flush=True)
+            show("ending ...")
         except ServiceEnded as error:
-            print(
+            show(
                 f"smallcaps ui: {error}; its output is above. The other services are ended too; runs under way "
                 "continue. Start `smallcaps ui` again.",
                 file=sys.stderr,
-                flush=True,
             )
         finally:
             _on_end_signals(signal.SIG_IGN)
@@ -111,7 +110,7 @@ def _start(services: Services, arguments: Namespace, folder: Path) -> None:
     services.start("web server", WEB_SERVER, *workspace, *listen, address=(arguments.host, arguments.port))
     if not arguments.read_only:
         services.start("daemon", "dagster._daemon", "run", *workspace, "--log-level", "warning")
-    print(f"web UI at {url}{', read-only' * arguments.read_only}; Ctrl-C ends it", flush=True)
+    show(f"web UI at {url}{', read-only' * arguments.read_only}; Ctrl-C ends it")
 
 
 @contextmanager

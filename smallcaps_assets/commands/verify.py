@@ -1,19 +1,22 @@
 """`smallcaps verify`: compare every file of the tape with its certificate."""
 
 import json
+import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from smallcaps_assets.commands.console import Line, Printable, show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import Discrepancy
-from smallcaps_assets.lake.verification.verify import Verification, verify
+from smallcaps_assets.lake.verification.verify import CheckedFile, Verification, Watched, verify
+from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = "a lake with a ledger."
@@ -44,16 +47,27 @@ def run(arguments: Namespace) -> int:
     holds = True
     for profile in _profiles(lake, settings, arguments):
         began = time.monotonic()
-        result = verify(TapeStore(lake, profile, settings.profiles[profile]))
+        tape = TapeStore(lake, profile, settings.profiles[profile])
+        result = verify(tape, watched=_watched(profile))
         seconds = time.monotonic() - began
         holds = holds and not result.findings
         if arguments.json:
             documents.append(_document(result, seconds))
         else:
-            print("\n".join(_text(result, seconds, flags_of(arguments))))
+            show(*_text(result, seconds, flags_of(arguments)))
     if arguments.json:
         print(json.dumps({"lake": str(lake.root), "holds": holds, "profiles": documents}))
     return 0 if holds else _DOES_NOT_HOLD
+
+
+def _watched(profile: Profile) -> Watched:
+    """Shows how many files are checked while that takes long."""
+
+    def watched(checked: Iterable[CheckedFile], files: int) -> Iterable[CheckedFile]:
+        log = log_if_long(lambda line: show(line, file=sys.stderr))
+        return with_progress(checked, files, f"{profile}: files checked", log)
+
+    return watched
 
 
 def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[Profile]:
@@ -69,13 +83,13 @@ def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[
     return found
 
 
-def _text(result: Verification, seconds: float, flags: str) -> list[str]:
+def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
     ledger = f"{result.profile}/capture_ledger"
     megabytes = result.bytes / BYTES_PER_MB
     states = ", ".join(f"{count:,} {state}" for state, count in result.states.items())
     read = f"{result.files:,} files, {megabytes:,.2f} MB, {result.rows:,} rows checked in {seconds:,.1f} s"
     rate = f"{megabytes / max(seconds, 1e-9):,.1f} MB/s"
-    lines = [
+    lines: list[Printable] = [
         f"profile {result.profile}: {read} ({rate}) against the ledger of {result.manifest_id}",
         f"  {sum(result.states.values()):,} events: {states or 'none'}",
     ]
@@ -104,8 +118,8 @@ def _text(result: Verification, seconds: float, flags: str) -> list[str]:
             "the next publication of the same file"
         )
     if not result.findings:
-        return [*lines, "  every file is as certified"]
-    lines += [f"  {_finding_text(finding)}" for finding in result.findings[:_MOST_SHOWN]]
+        return [*lines, Line("  every file is as certified", "good")]
+    lines += [Line(f"  {_finding_text(finding)}", "bad") for finding in result.findings[:_MOST_SHOWN]]
     more = len(result.findings) - _MOST_SHOWN
     if more > 0:
         lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")

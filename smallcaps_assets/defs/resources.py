@@ -1,16 +1,14 @@
 """Resources: configuration only. They build plain objects, independent of Dagster, that do the work."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import PrivateAttr
 
 from smallcaps_assets.defs.runs.pool import vendor_slots
-from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -25,37 +23,33 @@ from smallcaps_assets.pipeline.source import market_data_client, profile_tape, r
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings
 
-# of runs in a night of a simulated market: the ISO time that it is there
-CLOCK_TAG: Final = "smallcaps/clock"
+# of runs in a night of a simulated market: the last session of their history
+LAST_SESSION_TAG: Final = "smallcaps/last_session"
 
 
 class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
     """The settings in force, as JSON of the validated model, and the clock.
 
-    `at` is an ISO time that replaces the clock, to rehearse another night. The tag CLOCK_TAG of a run does the same,
-    and extends the history to the day of that time.
+    `at` is an ISO time that replaces the clock, to rehearse another night. The tag LAST_SESSION_TAG of a run extends
+    the history.
     """
 
     document: str
     at: str | None = None
-    _simulated: datetime | None = PrivateAttr(default=None)
+    _last_session: date | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Take the clock from the tag of the run, if it has one."""
-        tagged = context.run.tags.get(CLOCK_TAG) if context.run else None
-        self._simulated = datetime.fromisoformat(tagged) if tagged else None
+        """Take the last session from the tag of the run, if it has one."""
+        tagged = context.run.tags.get(LAST_SESSION_TAG) if context.run else None
+        self._last_session = date.fromisoformat(tagged) if tagged else None
 
     def load(self) -> Settings:
         """The settings."""
         settings = _settings(self.document)
-        if self._simulated is None:
-            return settings
-        return extend_history(settings, self._simulated.astimezone(ZoneInfo(NEW_YORK)).date())
+        return settings if self._last_session is None else extend_history(settings, self._last_session)
 
     def now(self) -> datetime:
         """The present time in UTC. Assets read the clock nowhere else."""
-        if self._simulated is not None:
-            return self._simulated.astimezone(UTC)
         return datetime.now(UTC) if self.at is None else datetime.fromisoformat(self.at).astimezone(UTC)
 
 

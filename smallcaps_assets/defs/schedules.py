@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -11,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_CONFIG, NIGHTLY_TAGS, UNFINISHED
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
-from smallcaps_assets.defs.resources import CLOCK_TAG, LakeResource, SettingsResource
+from smallcaps_assets.defs.resources import LAST_SESSION_TAG, LakeResource, SettingsResource
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.pipeline.operations.nightly import Night, has_simulated_nights, night_of, simulated_night
 from smallcaps_assets.settings.settings import Settings
@@ -47,11 +46,11 @@ def night_request(
     """The run of the night that `at` falls in, one per session; or the reason why there is none."""
     active = set(lake.universe().read().filter("active")["symbol"])
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
-    if not followed:
-        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
     night, tags = _night(settings, lake, followed, at)
     if night.session is None:
         return dg.SkipReason(night.reason)
+    if not followed:
+        return dg.SkipReason("There are no symbols yet: materialize the asset universe first.")
     unfinished = instance.get_runs(dg.RunsFilter(job_name=NIGHTLY, statuses=UNFINISHED), limit=1)
     if unfinished:
         return dg.SkipReason(f"The run {unfinished[0].run_id} of an earlier night is not finished yet.")
@@ -69,7 +68,4 @@ def _night(
     if not has_simulated_nights(settings):
         return night_of(at, settings.history, settings.sessions), {}
     night = simulated_night(lake.bars(), followed, settings, at)
-    if night.session is None:
-        return night, {}
-    evening = datetime.combine(night.session, settings.nightly.start, ZoneInfo(NEW_YORK))
-    return night, {CLOCK_TAG: evening.isoformat()}
+    return night, {} if night.session is None else {LAST_SESSION_TAG: f"{night.session}"}

@@ -45,9 +45,14 @@ class Lake:
         """Event shard of one symbol."""
         return self._of_symbol(self.shards, symbol, _PARQUET)
 
+    @cached_property
+    def shard_coverages(self) -> Path:
+        """Folder of what the shards cover beyond their footers."""
+        return self.root / "events" / "coverage"
+
     def shard_coverage(self, symbol: str) -> Path:
         """What the shards of all symbols with the same initial cover beyond their footers."""
-        return self.root / "events" / "coverage" / f"{check_symbol(symbol)[0].upper()}.json"
+        return self.shard_coverages / f"{check_symbol(symbol)[0].upper()}.json"
 
     @property
     def master(self) -> Path:

@@ -305,8 +305,8 @@ class ShardStore:
 
     def last_change(self) -> int:
         """When a shard or a coverage last changed, in nanoseconds; 0 without any. No file is opened."""
-        files = [*self.lake.shards.glob("symbol=*.parquet"), *self.lake.shards.glob("coverage=*.json")]
-        return max((file.stat().st_mtime_ns for file in files), default=0)
+        tables = [*self.lake.shard_coverages.glob("*.json"), *self.lake.shards.glob("coverage=*.json")]
+        return max((file.stat().st_mtime_ns for file in (*self.files(), *tables)), default=0)
 
     def scan(self) -> pl.LazyFrame:
         """Events of all symbols (SHARD)."""

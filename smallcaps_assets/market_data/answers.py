@@ -80,19 +80,19 @@ def classify_failure(raw: RawAnswer, route: str, what: str, key: BearerKey) -> R
         RequestRejected: any other 4xx, or a redirect.
         BadPage: another status below 300 than 200.
     """
-    said, request_id = _vendor_text(raw, key)
-    text = f" (the vendor says: {said}; request id: {request_id})"
+    message, request_id = _vendor_text(raw, key)
+    text = f" (the vendor says: {message}; request id: {request_id})"
     throttled = raw.status == HTTPStatus.TOO_MANY_REQUESTS
     if throttled or raw.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return RetryableFailure(
             reason=f"HTTP {raw.status}{text}",
             status=raw.status,
-            cause=f"HTTP {raw.status}, the vendor says: {said}",
+            cause=f"HTTP {raw.status}, the vendor says: {message}",
             retry_after_s=_retry_after_s(raw.headers),
             throttled=throttled,
         )
     error = _final_error(raw.status, f"GET {route} for {what} was answered with HTTP {raw.status}{text}", what)
-    raise error.with_facts(f"HTTP {raw.status}, the vendor says: {said}", http_status=raw.status, endpoint=route)
+    raise error.with_facts(f"HTTP {raw.status}, the vendor says: {message}", http_status=raw.status, endpoint=route)
 
 
 def required_plan(what: str) -> str:

@@ -32,10 +32,17 @@ class Problem(str):  # noqa: SLOT000 -- few exist
     kind: type[SmallcapsError] = SmallcapsError
 
     @classmethod
+    def about(cls, unit: str, message: str, *, symbol: str, cause: str = "") -> Self:
+        """A problem of which the message is known."""
+        made = cls(f"{unit}: {message}")
+        made.symbol, made.message, made.cause = symbol, message, cause
+        return made
+
+    @classmethod
     def of(cls, unit: str, error: Exception, *, symbol: str = "", windows: int = 0, advice: str = "") -> Self:
         """The problem of a unit that failed with an error; `advice` follows the message of the error."""
-        made = cls(f"{unit}: {error}{advice}")
-        made.symbol, made.windows, made.message = symbol, windows, f"{error}{advice}"
+        made = cls.about(unit, f"{error}{advice}", symbol=symbol)
+        made.windows = windows
         if isinstance(error, SmallcapsError):
             made.cause, made.facts, made.kind = error.cause or "", dict(error.facts), type(error)
         return made
@@ -80,7 +87,8 @@ def _describe(group: Sequence[Problem]) -> str:
         return str(first)
     windows, symbols = sum(problem.windows for problem in group), sorted({problem.symbol for problem in group} - {""})
     named = f"{len(symbols)} symbols ({_list(symbols)})" if len(symbols) > 1 else "".join(symbols)
-    units = f"{windows} windows" if windows else f"{len(group)} failures"
+    one_each = len(symbols) == len(group) and not windows
+    units = f"{windows} windows" if windows else f"{len(group)} failures" * (not one_each)
     what = " of ".join(part for part in (units, named) if part)
     return f"{what}: {first.message or first}"
 

@@ -10,10 +10,13 @@ _NARROWEST: Final = 40
 
 
 def wrap_for(stream: TextIO, text: str) -> str:
-    """Lines of `text` wrapped between words to the width of a terminal; unchanged where `stream` is none."""
+    """Lines of `text` wrapped between words to the width of a terminal; unchanged where `stream` has none."""
     if not stream.isatty():
         return text
-    width = max(_NARROWEST, os.get_terminal_size(stream.fileno()).columns)
+    try:
+        width = max(_NARROWEST, os.get_terminal_size(stream.fileno()).columns)
+    except OSError:
+        return text
     wrapped = (
         textwrap.wrap(line, width, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
         for line in text.splitlines()

@@ -200,6 +200,10 @@ def test_failed_windows_are_grouped_by_cause_and_named_on_the_page_of_their_part
         symbols_failed=len(symbols),
         http_status=503,
     )
+    run = captured.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    # by which the daemon decides whether to repeat a run
+    assert run.tags["dagster/failure_reason"] == "STEP_FAILURE"
     # what happened, the cause, and nothing twice
     assert len(text.splitlines()) == 2
     assert text.count("HTTP 503") == 1
@@ -252,6 +256,8 @@ def test_every_step_sensor_and_schedule_explains_its_failures(captured: Platform
     functions += [getattr(sensor, "_run_status_sensor_fn", None) or sensor._raw_fn for sensor in sensors]
     functions += [schedule._execution_fn.decorated_fn for schedule in repository.schedule_defs]  # type: ignore[union-attr]
     assert [function.__name__ for function in functions if not _is_explained(function)] == []
+    # such failures pass by the retry policy of a step
+    assert [step.name for step in steps if step.retry_policy] == []  # type: ignore[attr-defined]
 
 
 def _is_explained(function: Any) -> bool:

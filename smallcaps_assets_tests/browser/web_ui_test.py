@@ -89,14 +89,45 @@ def test_a_failed_window_is_red_and_repaired_without_the_others(desk: Desk, prem
         expect(shown.dots(symbol, RED)).to_have_count(int(symbol == ill))
     expect(shown.dots("PM", RED)).to_have_count(1)
     assert ui.materialized("core/tape_quotes", failed=1) == {f"{symbol}|PM" for symbol in symbols if symbol != ill}
+    # its page says what failed, why and what to do
+    page.get_by_placeholder("Filter by symbol").fill("")
+    for key in (ill, "PM"):
+        page.locator(f'[data-tooltip="{key}"]').click()
+    for name in ("problems", "windows_failed", "http_status", "endpoint", "what_to_do"):
+        expect(page.get_by_text(name, exact=True)).to_be_visible()
+    expect(
+        page.get_by_text(f"GET /v3/quotes/{ill} for quotes failed 1 times, the last time with HTTP 500")
+    ).to_be_visible()
+    expect(page.get_by_text("only what is missing is requested")).to_be_visible()
     screenshot(page, "ui-failed-window.png")
 
+    # without the partition that is selected
+    shown = AssetPage(page, ui, "core/tape_quotes")
     desk.gate.rule = lambda path, query: None  # noqa: ARG005
     requests_before = len(desk.gate.requests)
     shown.materialize_partitions(None, ["PM"], failed_and_missing=True)
     shown.expect_counts(materialized=len(symbols), missing=2 * len(symbols))
     expect(shown.dots(ill)).to_have_count(1)
     assert {path for path, _ in desk.gate.requests[requests_before:]} == {f"/v3/quotes/{ill}"}
+
+
+def test_a_wrong_setting_is_one_sentence(desk: Desk, page: Page) -> None:
+    sound = desk.config.read_text(encoding="utf-8")
+    lines = sound.splitlines()
+    number = next(number for number, line in enumerate(lines, start=1) if "min_spike_x" in line)
+    logged = len(desk.ui.log.read_text(encoding="utf-8"))
+    desk.config.write_text(sound.replace("min_spike_x", "min_spik_x", 1), encoding="utf-8")
+    page.goto(f"{desk.ui.url}/deployment/locations")
+    page.get_by_role("button").filter(has_text=re.compile("^Reload$")).click()
+    page.get_by_text("View error").click(timeout=RUNS_S * 1000)
+    dialog = page.get_by_role("dialog").filter(has_text="Code location error")
+    expect(dialog).to_contain_text(f"{desk.config}, line {number}: detectors.")
+    expect(dialog).to_contain_text("no such setting: did you mean min_spike_x?")
+    expect(dialog).not_to_contain_text("Stack Trace")
+    assert "Traceback" not in desk.ui.log.read_text(encoding="utf-8")[logged:]
+    screenshot(page, "ui-wrong-setting.png")
+    desk.config.write_text(sound, encoding="utf-8")
+    desk.change_settings(page)
 
 
 @pytest.mark.usefixtures("premarket")

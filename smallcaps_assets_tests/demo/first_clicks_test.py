@@ -207,8 +207,8 @@ def test_a_night_brings_the_next_session_and_its_events(desk: Desk) -> None:
         assert grown.filter(pl.col("date") == f"{session}").height > 0
         assert grown.join(master, on="event_id", how="anti").height == grown.height - master.height > 0
         master = grown
-        manifest = ManifestStore.in_lake(desk.lake, "premium").sidecar()
-        assert f"{session:%Y%m}" in manifest["manifest_id"]
+        frozen = sorted(path.stem for path in desk.lake.manifests("premium").glob("premium_*.json"))
+        assert ManifestStore.in_lake(desk.lake, "premium").current_id() == frozen[-1]
     assert "missing" in desk.ledger("core")["state"].to_list()
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import dagster as dg
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.commands.flag_types import column_names, price_scale
 from smallcaps_assets.commands.services.state import open_state
@@ -122,7 +123,7 @@ def run(arguments: Namespace) -> int:
     """
     settings = enter(arguments)
     form = _form(arguments)
-    paths = table_files(arguments.path, SUFFIXES, print)
+    paths = table_files(arguments.path, SUFFIXES, show)
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "bars")
@@ -143,7 +144,7 @@ def run(arguments: Namespace) -> int:
     figures = Counter[str]()
     with open_state(settings) as instance:
         recorder = _Recorder(instance, settings, work.store, str(Path(arguments.path).resolve()))
-        outcomes = work.run(sources, lambda line: print(line, flush=True))
+        outcomes = work.run(sources, show)
         while some := list(islice(outcomes, RECORDED_AT_ONCE)):
             recorder.record(some)
             problems += [problem for outcome in some for problem in outcome.problems]
@@ -155,7 +156,7 @@ def run(arguments: Namespace) -> int:
     _report(paths, figures, recorder.symbols, work, notes)
     first = recorder.first
     if first and first < settings.history.first_session:
-        print(
+        show(
             f"bars from {first} on lie before history.first_session {settings.history.first_session}: nothing so "
             f"early is fetched by itself; set it to {first} to have holes filled, which `smallcaps coverage` shows"
         )
@@ -179,11 +180,11 @@ def _describe_symbols(symbols: set[str], followed: Collection[str], test_symbols
 def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], symbols: set[str], work: BarImport) -> int:
     """Report problems; returns the exit code."""
     if problems:
-        print(limit_lines(problems), file=sys.stderr)
+        show(limit_lines(problems), file=sys.stderr)
         many = f"{path}: {len(problems):,} problems with files or symbols, named above"
         if not symbols:
             raise InputError(f"{many}; not a bar was imported. Mend what they say, then run again.")
-        print(
+        show(
             f"{many}: what they name was not imported whole, everything else is in the lake. Mend or remove it, then "
             "run the same again: what is imported and unchanged is not read again.",
             file=sys.stderr,
@@ -192,7 +193,7 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
     bad_rows, rows = work.rejected.bad + work.before.bad, figures["rows_read"] + work.before.rows
     bad = describe_bad_rows(path, bad_rows, rows)
     if bad:
-        print(
+        show(
             f"{bad[0]} If they were read wrongly, say how they are to be read and run again: those that come right "
             "leave the quarantine.",
             file=sys.stderr,
@@ -274,30 +275,30 @@ def _report(
 ) -> None:
     kept = figures["bars_differing"] - figures["bars_replaced"]
     if figures["before"]:
-        print("files that were imported before, and whose bars are all there, were not read again")
+        show("files that were imported before, and whose bars are all there, were not read again")
         for line in work.before.lines():
-            print(line)
-    print(
+            show(line)
+    show(
         f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
         f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
     )
     if figures["bars_filled"]:
-        print(f"{figures['bars_filled']:,} bars that lacked vwap or transactions have them now")
-    print(
+        show(f"{figures['bars_filled']:,} bars that lacked vwap or transactions have them now")
+    show(
         f"left out: {figures['rows_on_other_days']:,} bars on days without a session, {figures['rows_not_over']:,} of "
         "sessions that are not over"
     )
     if figures["bars_off_hours"]:
-        print(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
+        show(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
     if figures["rows_repeated"]:
-        print(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
+        show(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
     if figures["rows_quarantined"]:
         copies = f" ({figures['rows_copies']:,} exact copies of them)" if figures["rows_copies"] else ""
-        print(f"{figures['rows_quarantined']:,} bad rows quarantined in {work.store.lake.quarantine}{copies}:")
-        print("\n".join(work.rejected.lines()))
+        show(f"{figures['rows_quarantined']:,} bad rows quarantined in {work.store.lake.quarantine}{copies}:")
+        show(*work.rejected.lines())
     if work.files.extra:
-        print(f"ignored columns: {', '.join(sorted(work.files.extra))}")
+        show(f"ignored columns: {', '.join(sorted(work.files.extra))}")
     for note in notes:
-        print(note)
+        show(note)
     if any(figures[name] for name in CHANGES):
-        print("next: materialize event_shards of these symbols, then master_events and the manifests")
+        show("next: materialize event_shards of these symbols, then master_events and the manifests")

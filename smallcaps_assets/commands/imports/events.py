@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.flag_types import price_scale
 from smallcaps_assets.commands.imports.command import choose_from
@@ -74,7 +75,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     lake = Lake(lake_path(settings))
     out, quarantine = _places(lake, arguments.out)
-    files = parquet_files(arguments.path, [out, quarantine], _log if arguments.json else print)
+    files = parquet_files(arguments.path, [out, quarantine], _log if arguments.json else show)
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "events")
     require_writable(lake.root if arguments.out is None else out.parent)
@@ -93,18 +94,18 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        print(
+        show(
             "\n".join(
                 [*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
             )
         )
     for problem in done.problems:
-        print(f"not imported: {problem}", file=sys.stderr)
+        show(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr)
+    show(line, file=sys.stderr)
 
 
 def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import positive_number, price_scale
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.services.state import open_state_as_is
@@ -91,7 +92,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
-    files = tape_files(arguments.path, _log if arguments.json else print)
+    files = tape_files(arguments.path, _log if arguments.json else show)
     if not files:
         raise InputError(
             f"{arguments.path}: no files of events there. Expected names: symbol=X/event=ID/trades.parquet and "
@@ -129,16 +130,16 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(_document(done, ledger, recorded)))
     else:
-        print("\n".join(_text(done, ledger, recorded, aside)))
+        show(*_text(done, ledger, recorded, aside))
     for row in done.rejected.head(MOST_SHOWN).to_dicts():
-        print(f"rejected: {row['file']}: {row['reason']}", file=sys.stderr)
+        show(f"rejected: {row['file']}: {row['reason']}", file=sys.stderr)
     if done.stopped is not None:
         raise done.stopped
     return _INCOMPLETE if done.rejected.height else 0
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr)
+    show(line, file=sys.stderr)
 
 
 def _covered(arguments: Namespace, manifest: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from typing import Final
 
 import psutil
 
+from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.services.processes import LAKE_FILE, DagsterProcess, web_servers_at
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.processes import POLL_S, kill, wait_until_gone
@@ -47,7 +48,7 @@ def end_orphaned_services(services: Sequence[DagsterProcess], within_s: float = 
     """Wait until services of a `smallcaps ui` that was killed have ended; kill those that do not end."""
     if services:
         named = ", ".join(str(service.process.pid) for service in services)
-        print(f"waiting for the services of a killed web UI to end (process {named}) ...", flush=True)
+        show(f"waiting for the services of a killed web UI to end (process {named}) ...")
     kill(wait_until_gone([service.process for service in services], within_s))
 
 

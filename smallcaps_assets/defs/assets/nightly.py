@@ -13,6 +13,7 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.nightly import BEHIND, find_symbols_behind
+from smallcaps_assets.pipeline.problems import Problem, group_problems
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
 _SHOWN: Final = 100
@@ -60,7 +61,9 @@ def nightly_report(
     if not behind.is_empty():
         raise CaptureIncomplete(_behind_message(behind, len(followed)))
     if causes:  # of symbols that are no longer followed
-        raise CaptureIncomplete(f"symbols that left the universe failed:\n{limit_lines(list(causes.values()))}")
+        raise CaptureIncomplete(
+            f"symbols that left the universe failed:\n{limit_lines(group_problems(causes.values()))}"
+        )
 
 
 def _behind(behind: pl.DataFrame) -> pl.DataFrame:
@@ -126,12 +129,17 @@ def _seconds(instance: dg.DagsterInstance, run_id: str) -> Metadata:
 
 
 def _behind_message(behind: pl.DataFrame, followed: int) -> str:
-    lines = [
-        f"{row['symbol']}: {row['sessions_missing']} sessions missing, {row['sessions_undetected']} not detected: "
-        f"{row['cause']}"
+    problems = [
+        Problem.about(
+            f"{row['symbol']}: {row['sessions_missing']} sessions missing, {row['sessions_undetected']} not detected",
+            row["cause"],
+            symbol=row["symbol"],
+            # what differs between symbols is left out
+            cause=row["cause"].replace(row["symbol"], ""),
+        )
         for row in behind.to_dicts()
     ]
     return (
         f"{behind.height} of {followed} symbols are behind; MASTER and the manifests are built from everything else. "
-        f"The next night fetches what is missing.\n{limit_lines(lines)}"
+        f"The next night fetches what is missing.\n{limit_lines(group_problems(problems))}"
     )

@@ -1,6 +1,6 @@
 """Tape files: one per span and kind, named by what it covers, described by its footer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[
 
 
 def read_footers(
-    paths: Sequence[Path],
+    paths: Iterable[Path],
     is_usable: Callable[[Mapping[str, Any]], bool],
     missing_columns: Callable[[Mapping[str, Any]], list[str]],
 ) -> pl.DataFrame:

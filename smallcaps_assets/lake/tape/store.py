@@ -1,6 +1,6 @@
 """The tape of one profile: publish spans, tell what is published, stale or missing, read the windows of events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -67,6 +67,8 @@ class TapeStore:
     params: ProfileParams
     budget: SizeBudget | None = None
     quotes_without_trades: bool = False
+    # passes on the files whose footers are read, for a display of progress
+    watched: Callable[[Sequence[Path]], Iterable[Path]] = tuple
 
     def schema(self, kind: TapeKind) -> pl.Schema:
         """The columns that this profile requires."""
@@ -81,7 +83,7 @@ class TapeStore:
 
     def published(self, kind: TapeKind, symbols: Sequence[str] | None = None) -> pl.DataFrame:
         """Spans (PUBLISHED) of all waves at no less than the profile's thinning, including stale ones."""
-        return self._footers(kind, list_tape_files(self.lake, self.profile, kind, symbols))
+        return self._footers(kind, self.watched(list_tape_files(self.lake, self.profile, kind, symbols)))
 
     def listing(self) -> dict[TapeKind, pl.DataFrame]:
         """All published spans (PUBLISHED) of each kind: reads every footer once, for the functions that share it."""
@@ -277,7 +279,7 @@ class TapeStore:
     def _failure(self, path: Path) -> Path:
         return self.lake.quarantine_path(path).with_suffix(".json")
 
-    def _footers(self, kind: TapeKind, paths: Sequence[Path]) -> pl.DataFrame:
+    def _footers(self, kind: TapeKind, paths: Iterable[Path]) -> pl.DataFrame:
         required = self.schema(kind).names()
         return read_footers(
             paths,

@@ -3,7 +3,7 @@
 Every file is read completely, one per thread; nothing in the lake is changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,7 +76,7 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class CheckedFile:
     """One file; `sound` if its bytes are as certified and it has the columns of its footer."""
 
     file: str
@@ -89,12 +89,21 @@ class _Checked:
     missing_columns: Sequence[str] = ()
 
 
-def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
+# passes checked files on, of so many in all, as they are checked
+Watched = Callable[[Iterable[CheckedFile], int], Iterable[CheckedFile]]
+
+
+def verify(
+    tape: TapeStore,
+    threads: int = _THREADS,
+    watched: Watched = lambda checked, files: checked,  # noqa: ARG005
+) -> Verification:
     """Read every file of a profile's tape and compare it with its certificate.
 
     Args:
         tape: the tape.
         threads: how many files are read at once.
+        watched: receives the files of each part as they are checked, and how many they are.
 
     Raises:
         InputError: there is no ledger, it belongs to another profile, or it is no ledger.
@@ -112,8 +121,8 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
     uncertified = [file for file in (_relative(lake, path) for path in files) if file not in known]
     twins = {row["sha256"]: row["file"] for row in certified.to_dicts()}
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
-        checked = list(pool.map(partial(_check, tape, twins), certified.to_dicts()))
-        read = list(pool.map(partial(_read, lake), uncertified))
+        checked = list(watched(pool.map(partial(_check, tape, twins), certified.to_dicts()), certified.height))
+        read = list(watched(pool.map(partial(_read, lake), uncertified), len(uncertified)))
     sound = certified.filter(pl.col("file").is_in([one.file for one in checked if one.sound]))
     return Verification(
         profile=profile,
@@ -135,7 +144,7 @@ def verify(tape: TapeStore, threads: int = _THREADS) -> Verification:
     )
 
 
-def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any]) -> _Checked:
+def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any]) -> CheckedFile:
     """Compare one file with its certificate (CERTIFIED); `twins` has the file certified for each hash."""
     file, events = certified["file"], tuple(certified["events"])
     path = tape.lake.root / file
@@ -149,9 +158,9 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
     folder = path.parent.name if symbol_of(path.parent.name) == symbol else symbol_name(symbol)
     place = f"tape/{tape.profile}/{certified['kind']}/{wave}/{folder}/{span}.parquet"
     if file != place:
-        return _Checked(file, [finding("is not named as its certificate says", place, file)], exists=False)
+        return CheckedFile(file, [finding("is not named as its certificate says", place, file)], exists=False)
     if not path.is_file():
-        return _Checked(file, [finding("is missing", "a file", "nothing")], exists=False)
+        return CheckedFile(file, [finding("is missing", "a file", "nothing")], exists=False)
     size = path.stat().st_size
     findings: list[Discrepancy] = []
     rows, anew, sound = 0, False, False
@@ -170,7 +179,7 @@ def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any])
         lacks = missing_columns(certified["kind"], tape.schema(certified["kind"]).names(), footer)
     except _UNREADABLE as error:
         findings.append(finding("cannot be read", "a parquet file", _first_line(error)))
-    return _Checked(file, findings, size, rows, sound=sound, anew=anew, missing_columns=lacks)
+    return CheckedFile(file, findings, size, rows, sound=sound, anew=anew, missing_columns=lacks)
 
 
 _COLUMNS: Final = "columns are not those of its footer"
@@ -228,13 +237,13 @@ def _is_later(footer: Mapping[str, Any], certified_at: datetime | None) -> bool:
     return fetched_at > certified_at
 
 
-def _read(lake: Lake, file: str) -> _Checked:
+def _read(lake: Lake, file: str) -> CheckedFile:
     """Check a file without a certificate: it must be readable, nothing more is known."""
     try:
         pl.read_parquet(lake.root / file, hive_partitioning=False, glob=False)
     except _UNREADABLE as error:
-        return _Checked(file, [Discrepancy(file, "cannot be read", "a parquet file", _first_line(error))])
-    return _Checked(file)
+        return CheckedFile(file, [Discrepancy(file, "cannot be read", "a parquet file", _first_line(error))])
+    return CheckedFile(file)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import polars as pl
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
 
@@ -59,7 +60,7 @@ def newer_shards(shards: ShardStore) -> list[str]:
     if not master.is_file():
         return []
     built = master.stat().st_mtime_ns
-    return [path.stem.removeprefix("symbol=") for path in shards.files() if path.stat().st_mtime_ns > built]
+    return [symbol_of(path.stem) for path in shards.files() if path.stat().st_mtime_ns > built]
 
 
 def _is_behind(detector: Detector, symbol: str) -> bool:

@@ -14,12 +14,14 @@ from smallcaps_assets.domain.tape.differences import Differences, compare_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.progress import Progress, log_if_long
 
 WINDOWS_UNKNOWN: Final = (
     "its quotes were thinned to the size budget around events whose windows are not in the current manifest"
@@ -82,13 +84,16 @@ class Audit:
         chosen = self.sample(sample, seed)
         self.log(
             f"{chosen.spans.height:,} of {chosen.of:,} published spans are fetched again (sample seed {seed}): about "
-            f"{chosen.requests:,} requests"
+            f"{count_noun(chosen.requests, 'request')}"
         )
         stop = Event()
         work = _Work(self.tape, self.client.until(stop), self._windows())
         rows = []
-        for row, found in in_threads(work.compare, chosen.spans.to_dicts(), self.threads, stop=stop):
+        progress = Progress(chosen.spans.height, "spans fetched again", log_if_long(self.log), self.client)
+        spans = chosen.spans.to_dicts()
+        for row, found in in_threads(work.compare, spans, self.threads, tick=progress.tick, stop=stop):
             rows.append(row)
+            progress.add(failed=row["cause"] is not None)
             if found is not None:
                 self._log_examples(row, found)
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")

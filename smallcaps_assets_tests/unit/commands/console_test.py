@@ -133,7 +133,7 @@ def test_watching_refreshes_a_terminal_in_place(monkeypatch: pytest.MonkeyPatch)
 
 def test_bars_show_what_is_done_and_left_and_vanish_at_the_end() -> None:
     now, stream = [0.0], Terminal()
-    bars = Bars(Console(file=stream, force_terminal=True, width=120, color_system=None))
+    bars = Bars(Console(file=stream, force_terminal=True, width=120, color_system=None), after_s=0)
     with show_progress(bars):
         progress = Progress(40, "windows", lambda line: None, clock=lambda: now[0])  # noqa: ARG005
         progress.tick()
@@ -157,8 +157,18 @@ def test_bars_show_what_is_done_and_left_and_vanish_at_the_end() -> None:
 
 def test_work_without_units_has_no_bar() -> None:
     stream = Terminal()
-    bars = Bars(Console(file=stream, force_terminal=True))
+    bars = Bars(Console(file=stream, force_terminal=True), after_s=0)
     bars.show(Progress(0, "windows", print))
+    assert stream.getvalue() == ""
+
+
+def test_short_work_has_no_bar() -> None:
+    stream = Terminal()
+    bars = Bars(Console(file=stream, force_terminal=True), after_s=3600)
+    progress = Progress(2, "windows", lambda line: None)  # noqa: ARG005
+    bars.show(progress)
+    progress.add()
+    bars.show(progress)
     assert stream.getvalue() == ""
 
 

@@ -1,5 +1,6 @@
 """Folders and files of symbols: no two meet where case is ignored, and those of earlier releases are found again."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import list_tape_files
+from smallcaps_assets.pipeline.events.staleness import newer_shards
 
 # of few letters, so that many differ only in case
 symbols = st.from_regex("[aAbB7][aAbB.]{0,2}", fullmatch=True) | st.from_regex(SYMBOL_PATTERN[1:-1], fullmatch=True)
@@ -71,6 +73,16 @@ def test_a_folder_of_an_earlier_release_stays_in_use(tmp_path: Path) -> None:
     assert lake.shard("BCpC") == shard
     assert (BarsStore(lake).symbols(), ShardStore(lake).symbols()) == (["BCpC"], ["BCpC"])
     assert list_tape_files(lake, "core", "trades", ["BCpC"]) == list_tape_files(lake, "core", "trades") == [span]
+
+
+def test_symbols_of_newer_shards_are_those_of_their_names(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for symbol in ("BCPC", "BCpC"):
+        lake.shards.mkdir(parents=True, exist_ok=True)
+        lake.shard(symbol).touch()
+    lake.master.touch()
+    os.utime(lake.master, (1, 1))
+    assert newer_shards(ShardStore(lake)) == ["BCPC", "BCpC"]
 
 
 def test_beside_a_name_of_an_earlier_release_the_other_symbol_has_a_name_apart(tmp_path: Path) -> None:

@@ -66,3 +66,14 @@ def test_a_problem_keeps_what_is_known_of_it_between_processes() -> None:
     assert (copied.symbol, copied.windows, copied.cause, copied.kind) == ("A", 2, "HTTP 403", NotEntitled)
     assert copied.facts == {"http_status": 403}
     assert pickle.loads(pickle.dumps(Problem.of("A", BadPage("pages without end."), symbol="A"))).facts == {}  # noqa: S301
+
+
+def test_symbols_that_are_behind_for_one_reason_are_one_line() -> None:
+    behind = [
+        Problem.about(
+            f"{symbol}: 1 sessions missing", f"{symbol}, 2025-12: HTTP 503", symbol=symbol, cause=", 2025-12: HTTP 503"
+        )
+        for symbol in ("A", "B", "C")
+    ]
+    assert group_problems(behind) == ["3 symbols (A, B, C): A, 2025-12: HTTP 503"]
+    assert group_problems(behind[:1]) == ["A: 1 sessions missing: A, 2025-12: HTTP 503"]
