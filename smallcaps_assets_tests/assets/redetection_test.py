@@ -187,6 +187,19 @@ def test_the_sensor_reports_only_what_changed(made: Platform) -> None:
     assert reported() == count + 1
 
 
+def test_the_sensor_notices_a_detection_that_changes_no_event(made: Platform) -> None:
+    # no bar of the market rises so much
+    made.overrides["detectors"] = {"price_momentum": {"up_min_return": 9.0}}
+    made.run("event_shards", **ALL)
+    made.overrides["detectors"] = {"price_momentum": {"up_min_return": 9.5}}
+    cursor, _ = tick(made)
+    assert colours(made)[0] == "yellow"
+    before = files_below(made.lake.shards)
+    made.run("event_shards", **ALL)
+    assert files_below(made.lake.shards) == before, "with other events this shows nothing"
+    assert tick(made, cursor)[1] != "Nothing changed."
+
+
 def test_on_an_empty_lake_the_sensor_reports_nothing(tmp_path: Path, small_market: SimulatedMarket) -> None:
     for platform in opened(tmp_path, small_market, tmp_path / "state"):
         assert tick(platform)[1] == "Made with the settings in force."
