@@ -11,7 +11,7 @@ import dagster as dg
 from smallcaps_assets.commands.console import Line, show
 from smallcaps_assets.commands.demonstrating.failed_window import choose_partition, spoiled_exchange
 from smallcaps_assets.commands.demonstrating.first_clicks import first_clicks, tape_snippet
-from smallcaps_assets.commands.demonstrating.stages import LEFT_PROFILE, UNIVERSE, Stage, stages, tape_assets
+from smallcaps_assets.commands.demonstrating.stages import LEFT_PROFILE, UNIVERSE_STAGE, Stage, stages, tape_assets
 from smallcaps_assets.commands.report import report_items
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
@@ -82,8 +82,8 @@ class _Demo:
 
     def materialize(self, *, everything: bool) -> list[str]:
         """Run the stages in order; returns the titles of those that failed."""
-        if not self._succeeds(UNIVERSE):
-            return [UNIVERSE.title]
+        if not self._succeeds(UNIVERSE_STAGE):
+            return [UNIVERSE_STAGE.title]
         active = UniverseStore(self.lake).followed()
         followed = [key for key in self.instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
         return [stage.title for stage in stages(followed, everything=everything) if not self._succeeds(stage)]

@@ -11,6 +11,7 @@ from typing import Any, Final
 from smallcaps_assets.commands.console import Line, Printable, show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -87,11 +88,12 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
     ledger = f"{result.profile}/capture_ledger"
     megabytes = result.bytes / BYTES_PER_MB
     states = ", ".join(f"{count:,} {state}" for state, count in result.states.items())
-    read = f"{result.files:,} files, {megabytes:,.2f} MB, {result.rows:,} rows checked in {seconds:,.1f} s"
+    rows = count_noun(result.rows, "row")
+    read = f"{count_noun(result.files, 'file')}, {megabytes:,.2f} MB, {rows} checked in {seconds:,.1f} s"
     rate = f"{megabytes / max(seconds, 1e-9):,.1f} MB/s"
     lines: list[Printable] = [
         f"profile {result.profile}: {read} ({rate}) against the ledger of {result.manifest_id}",
-        f"  {sum(result.states.values()):,} events: {states or 'none'}",
+        f"  {count_noun(sum(result.states.values()), 'event')}: {states or 'none'}",
     ]
     if result.contradicted:
         lines.append(
@@ -124,7 +126,7 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
     if more > 0:
         lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")
     named = {finding.file for finding in result.findings}
-    lines.append(f"  {len(result.findings):,} findings in {len(named):,} files")
+    lines.append(f"  {count_noun(len(result.findings), 'finding')} in {count_noun(len(named), 'file')}")
     files = named - {f"tape/{result.profile}/ledger.parquet"}
     if files:
         lines.append(

@@ -32,7 +32,7 @@ _WORDS: Final = {
     "requests_per_window": "requests per window",
     "hours_left": "hours left",
 }
-# values from here on are shown with one decimal in the table of figures, to keep it narrow
+# values from here on are shown with one decimal, to keep tables narrow
 _ONE_DECIMAL: Final = 10.0
 
 
@@ -73,9 +73,7 @@ def kpi_table(kpis: pl.DataFrame) -> pl.DataFrame:
 
     A value that misses its target is marked ✗; - stands where a wave has no such figure or it is not known.
     """
-    value = pl.col("value")
-    short = pl.when(value.abs() < _ONE_DECIMAL).then(value.round(2)).otherwise(value.round(1))
-    shown = round_figure(short).cast(pl.String).str.strip_suffix(".0").fill_null("-")
+    shown = _shorten(pl.col("value")).cast(pl.String).str.strip_suffix(".0").fill_null("-")
     marked = pl.when("holds").then(shown).otherwise(pl.concat_str(shown, pl.lit(" ✗")))
     values = [marked.filter(pl.col("wave") == wave).first().fill_null("-").alias(wave) for wave in _WAVES]
     target = pl.col("target").str.replace("within ", "").str.replace(">=", "≥").unique(maintain_order=True)
@@ -89,12 +87,17 @@ def kpi_table(kpis: pl.DataFrame) -> pl.DataFrame:
 
 def windows_table(ledger: pl.DataFrame) -> pl.DataFrame:
     """Windows with one row per state that occurs, one column per wave and `all`; the last row is their tape in MB."""
-    counts = state_counts(ledger).with_columns(pl.col("bytes") / 1e6)
+    counts = state_counts(ledger).with_columns(_shorten(pl.col("bytes") / 1e6))
     counts = counts.rename({"contradicted": "empty despite trading", "bytes": "tape, MB"})
     columns = counts["wave"].to_list()
     turned = counts.drop("wave").transpose(include_header=True, header_name="state", column_names=columns)
     always = pl.col("state").is_in(["windows", "complete", "missing", "tape, MB"])
     return turned.filter(always | (pl.col("all") > 0)).select(in_words("state"), *columns)
+
+
+def _shorten(value: pl.Expr) -> pl.Expr:
+    """Values of at most two decimals, from 10 on one, from 1,000 on none."""
+    return round_figure(pl.when(value.abs() < _ONE_DECIMAL).then(value.round(2)).otherwise(value.round(1)))
 
 
 def _verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> dg.MarkdownMetadataValue:

@@ -101,3 +101,17 @@ def test_an_empty_lake_has_no_coverage(tmp_path: Path, small_market: SimulatedMa
         assert figures["symbols"].value == 0
         assert "picture/coverage" not in figures
         assert pl.read_parquet(platform.lake.coverage).schema == COVERAGE
+
+
+def test_sessions_of_which_none_is_published_are_not_green(tmp_path: Path, small_market: SimulatedMarket) -> None:
+    for platform in opened(tmp_path, small_market):
+        platform.run("universe")
+        result = platform.run("coverage")
+        checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+        assert {(check.passed, check.severity) for check in checks.values()} == {(False, dg.AssetCheckSeverity.WARN)}
+        words = "0 of 20 expected sessions of all symbols are published; 20 are missing."
+        assert checks["all_published"].description == words
+        assert checks["doubled_volumes"].description == "Not judged yet: no bars are published."
+        figures = metadata_of(result, "coverage")[None]
+        assert next(iter(figures)) == "verdict"
+        assert (figures["verdict"].value, figures["published_pct"].value) == (words, 0)

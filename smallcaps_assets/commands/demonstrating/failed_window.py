@@ -23,7 +23,7 @@ from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.faults import Fault, FaultyExchange
 from smallcaps_assets.simulated.protocol.server import serve
 
-Pair = tuple[str, str]
+Partition = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def spoiled_exchange(settings: Settings, symbol: str) -> Iterator[SpoiledMarketD
         yield SpoiledMarketData(client)
 
 
-def choose_partition(lake: Lake, settings: Settings) -> Pair | None:
+def choose_partition(lake: Lake, settings: Settings) -> Partition | None:
     """Symbol and wave of the window to spoil.
 
     None where no partition has exactly one window, or a window failed before, or tape of other partitions is published:
@@ -64,14 +64,14 @@ def choose_partition(lake: Lake, settings: Settings) -> Pair | None:
     return pair if _is_untouched(tape, pair) else None
 
 
-def first_of_one_window(manifest: pl.DataFrame) -> Pair | None:
+def first_of_one_window(manifest: pl.DataFrame) -> Partition | None:
     """The first partition of exactly one event of a manifest, by wave and symbol; None if there is none."""
     counts = manifest.group_by("symbol", "session").len().filter(pl.col("len") == 1)
     pairs = counts.select("symbol", "session").iter_rows()
     return min(pairs, key=lambda pair: (WAVES.index(pair[1]), pair[0]), default=None)
 
 
-def _is_untouched(tape: TapeStore, pair: Pair) -> bool:
+def _is_untouched(tape: TapeStore, pair: Partition) -> bool:
     """Whether no tape is published; a killed demo may have published the trades of `pair`."""
     published = tape.listing()
     touched = {*published["trades"].select("symbol", "wave").iter_rows()}

@@ -24,7 +24,7 @@ class Stage(NamedTuple):
     last: str | None = None
 
 
-UNIVERSE: Final = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
+UNIVERSE_STAGE: Final = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
 
 
 def left_symbol(symbols: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.bars.suspect_prints import SuspectPrintParams
-from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import UTC_US
 
@@ -150,7 +150,9 @@ def missing_minutes(counts: pl.DataFrame, params: BarCheckParams) -> Finding:
     """
     checked = _counted_minutes(counts, params)
     lost = checked.filter(pl.col("missing_pct") > params.max_missing_pct)
-    figures = {
+    few = f"Passed without a judgement: fewer than {params.min_active_symbols} symbols trade continuously."
+    figures: dict[str, Figure] = {
+        **({"verdict": few} if checked.is_empty() else {}),
         "sessions": checked["minute"].dt.date().n_unique(),
         "minutes": checked.height,
         "worst_missing_pct": float(checked["missing_pct"].max() or 0.0),  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.bars.quality import bad_values
 from smallcaps_assets.domain.events.cooldown import CooldownParams
-from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 
@@ -79,7 +79,10 @@ def type_shares(master: pl.LazyFrame, params: MasterCheckParams) -> Finding:
         "pct", "event_type", descending=[True, False]
     )
     large = shares.filter(pl.col("pct") > params.max_type_share_pct)
-    figures = {f"pct/{row['event_type']}": round(row["pct"], 2) for row in shares.to_dicts()}
+    figures: dict[str, Figure] = {f"pct/{row['event_type']}": round(row["pct"], 2) for row in shares.to_dicts()}
+    if events < params.min_events_for_shares:
+        few = f"{events:,} events are fewer than checks.master.min_events_for_shares ({params.min_events_for_shares:,})"
+        figures = {"verdict": f"Passed without a judgement: {few}.", **figures}
     return finding(
         "type_shares",
         large if events >= params.min_events_for_shares else large.clear(),

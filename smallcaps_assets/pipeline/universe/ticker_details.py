@@ -9,6 +9,7 @@ from zlib import crc32
 
 import polars as pl
 
+from smallcaps_assets.domain.words import count_noun, describe_duration
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, NotFound, VendorUnavailable
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -126,8 +127,8 @@ class TickerDetails:
 
     def _announcement(self, symbols: int) -> str:
         budget = self.client.requests_per_minute
-        duration = f", about {timedelta(minutes=round(symbols / budget))} at {budget:g} per minute" if budget else ""
-        return f"requesting type and market cap of {symbols:,} symbols, one request each{duration}"
+        duration = f", in about {describe_duration(60 * symbols / budget)} at {budget:g} a minute" if budget else ""
+        return f"requesting type and market cap of {count_noun(symbols, 'symbol')}, one request each{duration}"
 
     def _publish(self, answered: list[dict[str, Any]]) -> None:
         """Publish answers and clear the list."""

@@ -218,6 +218,7 @@ def test_a_port_in_use_is_a_problem(check: Check) -> None:
 
 def test_a_disk_too_small_for_bars_and_reserve_is_a_problem(home: Path, check: Check) -> None:
     configure(home, "capture", free_disk={"check": True, "keep_gb": 1e6})
+    configure(home, "history", first_session="2025-10-20", last_session="2025-12-01")
     configure(home, "universe", symbols=[f"S{number:04}" for number in range(2_500)])
     found = check("--offline")
     assert found.verdicts["disk"] == "problem"
