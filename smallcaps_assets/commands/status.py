@@ -100,7 +100,9 @@ def describe_runs(runs: Sequence[ActiveRun], problem: str | None, now: datetime)
     if not runs:
         return ["runs:   nothing runs now"]
     running = sum(run.is_running for run in runs)
-    others = [state for state in ("queued", "its process is gone") if any(run.state == state for run in runs)]
+    others = [
+        state for state in ("queued", "not started", "its process is gone") if any(run.state == state for run in runs)
+    ]
     parts = [f"{running:,} running now", *(f"{sum(run.state == state for run in runs):,} {state}" for state in others)]
     table = TextTable(
         ("job", "profile", "wave", "symbols", "state", "since, UTC", "for", "run"),

@@ -10,7 +10,13 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import check_evaluation, manifest_checks_of, report_findings
+from smallcaps_assets.defs.asset_checks import (
+    check_evaluation,
+    lateness_check,
+    manifest_checks_of,
+    report_findings,
+    up_to_date_result,
+)
 from smallcaps_assets.defs.assets.events import make_master
 from smallcaps_assets.defs.assets.manifests import make_manifest
 from smallcaps_assets.defs.failures import explain_failures
@@ -76,6 +82,7 @@ def build_all(context: dg.OpExecutionContext, settings: SettingsResource, lake: 
     publish_table(context, lake, _MASTER, events, metadata, provenance)
     loaded = settings.load()
     _record_checks(context, _MASTER, checks_of_master(lake.detector(loaded), loaded))
+    _record_check(context, _MASTER, up_to_date_result(lateness_check(settings, lake).check_master()))
 
 
 @dg.op(name=f"{REDETECT}_manifests", ins=_AFTER, description="The manifest of each profile.")
@@ -95,5 +102,9 @@ def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake:
 
 def _record_checks(context: dg.OpExecutionContext, asset: dg.AssetKey, checks: Checks) -> None:
     for check in report_findings(asset, run_checks(checks, checks.keys())):
-        # works, although its annotation does not list it
-        context.log_event(check_evaluation(asset, check))  # type: ignore[arg-type]
+        _record_check(context, asset, check)
+
+
+def _record_check(context: dg.OpExecutionContext, asset: dg.AssetKey, check: dg.AssetCheckResult) -> None:
+    # works, although its annotation does not list it
+    context.log_event(check_evaluation(asset, check))  # type: ignore[arg-type]

@@ -11,13 +11,14 @@ import pytest
 
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.staleness import staleness
-from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE, load_settings
+from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE, PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, opened
 from smallcaps_assets_tests.assets.staleness_test import ALL, FIRST, HISTORY, SHARD_OF_ALL, stale
 from smallcaps_assets_tests.conftest import files_below
 
 SHARDS, MASTER, MANIFEST = dg.AssetKey("event_shards"), dg.AssetKey("master_events"), dg.AssetKey(["core", "manifest"])
+MANIFESTS = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
 OTHERS = [symbol for symbol in SYMBOLS_OF_MARKET if symbol != FIRST]
 LOWER = {"price_momentum": {"up_min_return": 0.005, "up_min_spike_x": 0.5}}
 # what the lineage shows: asset, check
@@ -67,6 +68,11 @@ def colours(platform: Platform) -> list[str]:
     return ["green" if one.passed else {"WARN": "yellow", "ERROR": "red"}[one.severity.value] for one in found]
 
 
+def keys_of_checks(platform: Platform) -> set[dg.AssetCheckKey]:
+    """All checks of the code location."""
+    return set(platform.definitions.resolve_asset_graph().asset_check_keys)
+
+
 def redetect(platform: Platform, *, fails: bool = False) -> dg.ExecuteInProcessResult:
     job = platform.definitions.resolve_job_def("redetect")
     result = job.execute_in_process(instance=platform.instance, raise_on_error=False)
@@ -106,6 +112,11 @@ def test_a_changed_threshold_turns_the_checks_yellow_and_redetect_turns_them_gre
     assert partitions(result, SHARDS) == dict.fromkeys(OTHERS, 1)
     assert files_below(made.lake.shard(FIRST).parent)[made.lake.shard(FIRST).name] == others
     assert partitions(result, MASTER) == partitions(result, MANIFEST) == {None: 1}
+    # every check of what the job makes, or the web UI would show it as not evaluated
+    recorded = {key for key in keys_of_checks(made) if key.asset_key in {SHARDS, MASTER, *MANIFESTS}}
+    assert {(one.asset_key, one.check_name) for one in result.get_asset_check_evaluations()} == {
+        (key.asset_key, key.name) for key in recorded
+    }
     assert not pl.read_parquet(made.lake.master).equals(before), "without other events this shows nothing"
     assert colours(made) == ["green"] * 3
     assert stale(made) == {}
@@ -174,6 +185,19 @@ def test_the_sensor_reports_only_what_changed(made: Platform) -> None:
     made.overrides["detectors"] = LOWER
     tick(made, cursor)
     assert reported() == count + 1
+
+
+def test_the_sensor_notices_a_detection_that_changes_no_event(made: Platform) -> None:
+    # no bar of the market rises so much
+    made.overrides["detectors"] = {"price_momentum": {"up_min_return": 9.0}}
+    made.run("event_shards", **ALL)
+    made.overrides["detectors"] = {"price_momentum": {"up_min_return": 9.5}}
+    cursor, _ = tick(made)
+    assert colours(made)[0] == "yellow"
+    before = files_below(made.lake.shards)
+    made.run("event_shards", **ALL)
+    assert files_below(made.lake.shards) == before, "with other events this shows nothing"
+    assert tick(made, cursor)[1] != "Nothing changed."
 
 
 def test_on_an_empty_lake_the_sensor_reports_nothing(tmp_path: Path, small_market: SimulatedMarket) -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from smallcaps_assets.commands.demonstrating.failed_window import choose_partition
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.jobs import NIGHTLY
@@ -159,6 +160,7 @@ def test_the_failed_window_is_mended_by_one_request(desk: Desk, copy_of_demo: Ho
     before = desk.ledger("premium").filter(symbol=symbol, wave=wave)
     assert before.select("state", "trades_rows").row(0) == ("failed", before["trades_rows"][0])
     assert "not a JSON object" in before["cause"][0]
+    assert choose_partition(desk.lake, desk.settings) is None, "one window is enough"
     files = files_below(desk.lake.root)
     assert desk.materialize("premium/tape_quotes", first=tape_key(symbol, wave))
     assert desk.failed("premium/tape_quotes") == []
@@ -168,6 +170,7 @@ def test_the_failed_window_is_mended_by_one_request(desk: Desk, copy_of_demo: Ho
     changed = {name for name, content in files_below(desk.lake.root).items() if files.get(name) != content}
     assert len(changed) == 1
     assert next(iter(changed)).startswith(f"tape/premium/quotes/wave={wave}/")
+    assert choose_partition(desk.lake, desk.settings) is None, "somebody works with it"
     assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
 
 

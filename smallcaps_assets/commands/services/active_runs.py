@@ -24,7 +24,7 @@ class ActiveRun(NamedTuple):
         profile: the profile it works on; empty if it is none in particular.
         wave: the wave; empty if it is none in particular.
         symbols: `first to last` of its partitions; empty if it has none.
-        state: `queued`, `starting`, `running`, `ending`, or `its process is gone`.
+        state: `queued`, `not started`, `starting`, `running`, `ending`, or `its process is gone`.
         since: when it reached that state, or when it was queued.
         log_line: the last line of its log; empty if there is none.
         logged_at: when that was logged.

@@ -37,7 +37,7 @@ def require_port(host: str, port: int, within_s: float = ORPHANS_END_WITHIN_S) -
         return
     end_orphaned_services([server for server in web_servers_at(port) if server.is_orphaned], within_s)
     end = time.monotonic() + _SOCKETS_CLOSE_WITHIN_S
-    while _problem(host, port) is not None and _holder(port) is None and time.monotonic() < end:
+    while _is_taken(host, port) and _holder(port) is None and time.monotonic() < end:
         time.sleep(POLL_S)
     problem = port_problem(host, port)
     if problem:
@@ -67,6 +67,11 @@ def port_problem(host: str, port: int) -> str | None:
 
 def _ports_above(port: int) -> range:
     return range(port + 1, min(port + _SUGGESTIONS, _HIGHEST_PORT) + 1)
+
+
+def _is_taken(host: str, port: int) -> bool:
+    error = _problem(host, port)
+    return error is not None and error.errno in _TAKEN
 
 
 def _problem(host: str, port: int) -> OSError | None:

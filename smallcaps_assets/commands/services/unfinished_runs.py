@@ -16,7 +16,7 @@ from smallcaps_assets.settings.settings import PROFILES
 
 _STATES: Final = {
     dg.DagsterRunStatus.QUEUED: "queued",
-    dg.DagsterRunStatus.NOT_STARTED: "queued",
+    dg.DagsterRunStatus.NOT_STARTED: "not started",
     dg.DagsterRunStatus.STARTING: "starting",
     dg.DagsterRunStatus.STARTED: "running",
     dg.DagsterRunStatus.CANCELING: "ending",

@@ -84,15 +84,15 @@ def test_finished_runs_are_not_shown(settings: Settings) -> None:
     assert active_runs(settings) == []
 
 
-def test_a_run_whose_process_is_gone_or_that_is_queued_does_not_run(settings: Settings) -> None:
+def test_a_run_whose_process_is_gone_or_that_has_not_started_does_not_run(settings: Settings) -> None:
     begin(settings, dg.DagsterRunStatus.STARTED, job_name="nightly", tags=GONE)
     begin(settings, dg.DagsterRunStatus.NOT_STARTED, job_name="nightly")
-    gone, queued = active_runs(settings)
-    assert [run.state for run in (gone, queued)] == ["its process is gone", "queued"]
+    gone, waiting = active_runs(settings)
+    assert [run.state for run in (gone, waiting)] == ["its process is gone", "not started"]
     assert not gone.is_running
-    assert not queued.is_running
-    text = plain_text(describe_runs([gone, queued], None, datetime.now(UTC)))
-    assert "runs:   0 running now, 1 queued, 1 its process is gone" in text
+    assert not waiting.is_running
+    text = plain_text(describe_runs([gone, waiting], None, datetime.now(UTC)))
+    assert "runs:   0 running now, 1 not started, 1 its process is gone" in text
     assert "is ended by the next `smallcaps ui`" in text
 
 
