@@ -137,7 +137,8 @@ def _next_step(lake: Lake, counts: Mapping[str, int], settings: Settings, flags:
     steps = (
         (not counts["followed"], f"{demo}`smallcaps check{flags}`, then materialize universe in {ui}"),
         (counts["published"] < counts["expected"], f"materialize minute_bars in {ui}"),
-        (counts["stale"] or incomplete, f"materialize event_shards, then master_events in {ui}"),
+        (counts["stale"], f"launch the job redetect in {ui}"),
+        (incomplete, f"materialize event_shards, then master_events in {ui}"),
         (not lake.master.is_file(), f"materialize master_events in {ui}"),
         (not (lake.manifests(profile) / "current.json").is_file(), f"materialize {profile}/manifest in {ui}"),
         (
@@ -222,7 +223,7 @@ def _stale(other_inputs: int, other_bars: int) -> str:
         return "none stale"
     return (
         f"{other_inputs + other_bars:,} stale ({other_inputs:,} detected with other settings, code or reference data, "
-        f"{other_bars:,} before bars were added or changed): materialize event_shards, then master_events"
+        f"{other_bars:,} before bars were added or changed): launch the job redetect"
     )
 
 
