@@ -140,7 +140,7 @@ def test_a_failed_run_is_one_line_and_one_post(instance: dg.DagsterInstance, hom
 
 def test_a_notice_in_the_lake_never_creates_the_lake(instance: dg.DagsterInstance, home: Path) -> None:
     result, file = failed(instance, broken, {}), "lake/notices/here.jsonl"
-    with pytest.raises(LakeError, match="lake: the folder is gone"):
+    with pytest.raises(ForeseenFailure, match="lake: the folder is gone"):
         notify(instance, result, file=file)
     assert not (home / "lake").exists()
     (home / "lake").mkdir()

@@ -114,4 +114,4 @@ def test_a_scale_is_of_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--price-scale is the unit of files: give --bars PATH as well" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["detect", "--bars", "in", "--out", "out.parquet", "--price-scale", "100"])
-    assert "argument --price-scale: invalid price_scale value: '100'" in capsys.readouterr().err
+    assert "argument --price-scale: '100' is not a number above 0 and up to 1, such as 1e-4" in capsys.readouterr().err
