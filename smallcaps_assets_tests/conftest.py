@@ -52,7 +52,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow suites, keep each of their modules on one worker, and begin with them: short tests fill up the end."""
+    """Mark slow suites and begin with them: short tests fill up the end.
+
+    Modules share expensive fixtures: `--dist loadfile` keeps each on one worker. The groups of pytest-xdist 3.8 have no
+    effect with pytest 9.2 and later.
+    """
 
     def order(item: pytest.Item) -> int:
         suite = item.path.relative_to(SUITES).parts[0]
@@ -62,7 +66,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if order(item) < len(SLOW_SUITES):
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(SUITES).as_posix()))
 
 
 def close_client(named: SourceParams) -> None:

@@ -35,6 +35,7 @@ WRONG = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(field=st.sampled_from(FIELDS), value=WRONG)
 def test_a_wrong_value_never_raises_and_never_adds_a_session(field: tuple[str, ...], value: object) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -65,6 +65,7 @@ def test_reference_data_filters_known_symbols(bars: pl.DataFrame, seed: int) -> 
     assert_same(master_of(bars, reference), slow_spec.master(bars, reference=reference))
 
 
+@pytest.mark.slow
 @SLOW
 @given(bars_frames())
 def test_quarantine_equals_the_specification(bars: pl.DataFrame) -> None:

@@ -41,6 +41,7 @@ def lively_bars(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lake [1]", "lake [a-z"])
 def test_a_lake_below_such_a_folder_is_imported_detected_frozen_captured_and_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str

@@ -290,6 +290,7 @@ def test_requests_are_forgotten_after_a_minute() -> None:
     assert bucket.sent_in_last_minute() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requests_per_minute", [None, 330, 6_000])
 def test_a_day_of_429s_keeps_the_target_of_throttled_requests(requests_per_minute: float | None) -> None:
     """The vendor allows 300 in any 60 s, which the settings do not know, and gives no `Retry-After`."""

@@ -222,6 +222,7 @@ def fields_of(model: type[BaseModel]) -> Iterator[str]:
                 yield from fields_of(part)
 
 
+@pytest.mark.slow
 def test_every_setting_is_read_by_something() -> None:
     root = Path(smallcaps_assets.__file__).parent
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in root.rglob("*.py")]

@@ -33,9 +33,6 @@ from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     tape_of,
 )
 
-# one worker runs them all, and imports once
-pytestmark = pytest.mark.xdist_group("windows of a lake")
-
 PARAMS = default_settings().profiles["core"]
 PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH"), ("AVLO", "PM")]
 

@@ -65,6 +65,7 @@ def altered(**changes: object) -> Settings:
     return load_settings(overrides=changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
