@@ -29,6 +29,7 @@ from smallcaps_assets.lake.month_files import (
     count_bars,
     fingerprint_sessions,
     is_of_earlier_release,
+    month_footer,
     month_provenance,
     parse_sessions,
     publish_month,
@@ -37,7 +38,7 @@ from smallcaps_assets.lake.month_files import (
     scan_months,
 )
 from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.publish import disk_errors, provenance_of
+from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.quarantine import BarQuarantine
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -99,7 +100,7 @@ class BarsStore:
 
     def renew(self, symbol: str) -> dict[date, str]:
         """Rewrite the files of earlier releases as they are written now; returns the `fingerprints`, which stay."""
-        footers = {path: provenance_of(path) for path in self._files(symbol)}
+        footers = {path: month_footer(path) for path in self._files(symbol)}
         older = [path for path, footer in footers.items() if is_of_earlier_release(footer)]
         found = {
             day: mark

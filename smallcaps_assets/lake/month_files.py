@@ -86,14 +86,36 @@ def is_of_earlier_release(provenance: Mapping[str, Any] | None) -> bool:
     return provenance is None or SYMBOL_OF_MONTH not in provenance
 
 
+def month_footer(path: Path) -> dict[str, Any] | None:
+    """The provenance in the footer of a month file of any release; None if it has none.
+
+    Raises:
+        LakeError: it cannot be read, or has bars of another symbol than its folder.
+    """
+    provenance = provenance_of(path)
+    symbol = symbol_of(path.parent.name)
+    recorded = _symbol_of_rows(path) if provenance is None else provenance.get(SYMBOL_OF_MONTH) or _symbol_of_rows(path)
+    if recorded not in (None, symbol):
+        raise LakeError(
+            f"{path}: has bars of {recorded}, not of {symbol}. Move it back to the folder of {recorded}, or remove it; "
+            "its sessions are then fetched again.",
+            path,
+        )
+    return provenance
+
+
 def month_provenance(path: Path) -> dict[str, Any]:
-    """Provenance in the footer of a month file, without sessions where a file has none."""
-    return provenance_of(path) or {"sessions": {}}
+    """Provenance in the footer of a month file, without sessions where a file has none; see `month_footer`."""
+    return month_footer(path) or {"sessions": {}}
 
 
 def read_fingerprints(path: Path) -> dict[date, str]:
-    """Covered sessions of a month file and their fingerprints; without provenance, the dates of its bars."""
-    provenance = provenance_of(path)
+    """Covered sessions of a month file and their fingerprints; without provenance, the dates of its bars.
+
+    Raises:
+        LakeError: see `month_footer`.
+    """
+    provenance = month_footer(path)
     if provenance is not None:
         return parse_sessions(provenance["sessions"])
     return fingerprint_sessions(_read_bars(path))
@@ -124,6 +146,16 @@ def fingerprint_sessions(bars: pl.DataFrame) -> dict[date, str]:
     digest = (pl.sum_horizontal(*bits, pl.col("transactions").fill_null(-1)) * minute).sum()
     marks = bars.group_by(day=DAY).agg(rows=pl.len(), digest=digest.reinterpret(signed=False))
     return {day: f"{rows}-{digest:016x}" for day, rows, digest in marks.iter_rows()}
+
+
+def _symbol_of_rows(path: Path) -> str | None:
+    """The symbol of the first row of a file of an earlier release; None without a row or without the column."""
+    with disk_errors("read", path):
+        rows = pl.scan_parquet(path, hive_partitioning=False, glob=False)
+        if "symbol" not in rows.collect_schema():
+            return None
+        symbols: list[str | None] = rows.select("symbol").head(1).collect().to_series().to_list()
+    return symbols[0] if symbols else None
 
 
 def _read_bars(path: Path) -> pl.DataFrame:

@@ -157,11 +157,21 @@ def test_a_file_of_several_symbols_is_an_error(lake: Lake) -> None:
             read(ONE)
 
 
-def test_a_folder_says_the_symbol(lake: Lake) -> None:
-    """As after a ticker was renamed and its folder moved."""
-    put(lake, ONE, OCT)
-    put_old(lake, ONE, NOV)
-    lake.bars(ONE).rename(lake.bars("NEWER"))
-    assert BarsStore(lake).read("NEWER")["symbol"].unique().to_list() == ["NEWER"]
-    BarsStore(lake).renew("NEWER")
-    assert BarsStore(lake).read("NEWER")["symbol"].unique().to_list() == ["NEWER"]
+@pytest.mark.parametrize("publish", [put, put_old])
+def test_a_file_in_the_folder_of_another_symbol_is_an_error(
+    lake: Lake, publish: Callable[[Lake, str, date], Path]
+) -> None:
+    path = publish(lake, TWO, NOV)
+    moved = lake.bars(ONE) / path.name
+    moved.parent.mkdir()
+    path.rename(moved)
+    store = BarsStore(lake)
+    for read in (
+        store.fingerprints,
+        store.renew,
+        store.covered,
+        store.imports,
+        lambda symbol: store.months(symbol, {}),
+    ):
+        with pytest.raises(LakeError, match=r"2025-11\.parquet: has bars of BCpC, not of AEMD\. Move it back"):
+            read(ONE)

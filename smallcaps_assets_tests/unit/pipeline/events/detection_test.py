@@ -356,16 +356,18 @@ def test_lost_shard_is_rebuilt_byte_for_byte(detected: Lake) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_moved_folder_says_the_symbol_of_its_bars(lake: Lake) -> None:
-    """As after a ticker was renamed."""
+def test_bars_of_another_symbol_are_reported_within_a_batch(lake: Lake) -> None:
+    """As after a ticker was renamed and its folder moved; the bars would count for another company."""
     bars = lively_bars(11, 4, DAYS).filter(DAY.is_in(DAYS))
     moved, *others = bars["symbol"].unique().sort().to_list()
     store(lake, bars, DAYS)
     lake.bars(moved).rename(lake.bars("NEWER"))
     outcomes = {outcome.partition[0]: outcome for outcome in run(lake, ["NEWER", *others])}
-    assert [outcome.problems for outcome in outcomes.values()] == [()] * 4
+    (problem,) = outcomes.pop("NEWER").problems
+    assert f"has bars of {moved}, not of NEWER" in problem
+    assert not lake.shard("NEWER").exists()
+    assert [outcome.problems for outcome in outcomes.values()] == [()] * 3
     assert all(outcome.figures["events"] for outcome in outcomes.values())
-    assert ShardStore(lake).read("NEWER")["symbol"].unique().to_list() == ["NEWER"]
 
 
 def test_bars_rewritten_without_the_column_symbol_are_not_detected_again(lake: Lake) -> None:
