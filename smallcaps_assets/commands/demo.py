@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
     settings = enter(arguments, embedded=True)
     lake = Lake(lake_path(settings))
     require_writable(lake.root)
-    # whoever replays files came for all of their events
+    # a replay of a user's files captures all of their events
     everything = arguments.all or not is_simulated(settings.source)
     with open_state(settings) as instance:
         client = client_of(settings.source, instance)

@@ -51,7 +51,7 @@ def report_items(
         *(_time_left(ledger, published, now) if is_running else []),
         *(Line(text, "note") for text in (*_stale(ledger, profile), *_contradicted(ledger, profile))),
         *(Line(text, "bad") for text in _causes(ledger)),
-        # hours left are those of a capture that goes on
+        # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
         _review(Review(lake, profile, settings)),
         Line(f"  {judgement}", style),

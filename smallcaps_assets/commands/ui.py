@@ -60,8 +60,8 @@ def run(arguments: Namespace) -> int:
     key = check_key(settings.source)
     if key.verdict == "problem":
         show(
-            f"smallcaps ui: {key.message} Then start it again: until then, whatever requests data from the vendor "
-            "fails. `smallcaps check` shows what else is missing.",
+            f"smallcaps ui: {key.message} Then start it again: until then, all requests to the vendor "
+            "fail. `smallcaps check` shows what else is missing.",
             file=sys.stderr,
         )
     folder = state_folder(settings)
@@ -115,7 +115,7 @@ def _start(services: Services, arguments: Namespace, folder: Path) -> None:
 
 @contextmanager
 def _only_daemon(folder: Path) -> Iterator[None]:
-    """Hold the lock of a state's daemon; it is released when this process ends, in whatever way."""
+    """Hold the lock of a state's daemon; it is released when this process ends, even if it is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "ui.lock", timeout=0):

@@ -40,7 +40,7 @@ def enter(arguments: Namespace, *, embedded: bool = False) -> Settings:
 
     Args:
         arguments: the parsed flags of `add_data_flags`.
-        embedded: use the simulated exchange, whatever the settings are.
+        embedded: use the simulated exchange, regardless of the settings.
 
     Raises:
         InputError: simulated data would enter the lake of the vendor's data, or a flag's value cannot be used.

@@ -187,7 +187,7 @@ def _outcome_of(error: Exception) -> Outcome:
 
 
 def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:
-    """Have partitions shown as failed once the run has failed, whatever was recorded of them before.
+    """Have partitions shown as failed once the run has failed, regardless of earlier records.
 
     Dagster shows a partition as failed when its last event is the plan of a run to materialize it, and that run failed.
     """

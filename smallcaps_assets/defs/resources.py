@@ -116,7 +116,7 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
         return client_of(settings.source, instance)
 
     def reference_client(self, lake: LakeResource, instance: dg.DagsterInstance) -> MarketDataClient:
-        """The same client, to build the universe of `lake`, whatever is wrong with the present one.
+        """The same client, to build the universe of `lake`, even if the present one is invalid.
 
         Raises:
             InputError: the lake holds data of another source.

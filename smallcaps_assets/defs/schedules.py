@@ -29,7 +29,7 @@ def nightly_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> d
         execution_timezone=NEW_YORK,
         description=f"At {start:%H:%M} New York time after each session: everything from the universe to the "
         "manifests. Missed nights are caught up by the next. In the simulated market each night brings the next "
-        "session of its calendar, whatever day it is.",
+        "session of its calendar, regardless of today's date.",
     )
     @explain_failures
     def nightly(

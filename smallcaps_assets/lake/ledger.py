@@ -161,7 +161,7 @@ def _published_windows(
 
 
 def _too_large(tape: TapeStore) -> pl.Expr:
-    """Whether the files of an event exceed the budget, whatever was known when its quotes were published."""
+    """Whether the files of an event exceed the budget, regardless of what was known when its quotes were published."""
     bytes_of_event = pl.sum_horizontal("trades_bytes", "quotes_bytes")
     return pl.lit(value=False) if tape.budget is None else bytes_of_event > tape.budget.event_mb * BYTES_PER_MB
 

@@ -40,7 +40,7 @@ class Progress:
     """Counts finished units and logs a line every `LOG_EVERY_S` seconds and at the end.
 
     Retries, answers with 429 and failures are those of finished units: what is published, and what the lake records of
-    failures, says the same at any time. Requests are those that were sent in the last minute, for whatever unit.
+    failures, says the same at any time. Requests are those of all units that were sent in the last minute.
     """
 
     def __init__(
@@ -136,11 +136,13 @@ class Progress:
 
     def _describe_requests(self, client: MarketDataClient) -> list[str]:
         budget = client.requests_per_minute
-        limit = f" of {budget:,.0f}" if budget else ""
         totals = client.totals()
+        sent = count_noun(totals.last_minute, "request")
+        if budget:
+            sent = f"{totals.last_minute:,} of {count_noun(round(budget), 'request')}"
         waiting = totals.throttled - self._before - self._throttled
         return [
-            f"{totals.last_minute:,}{limit} requests in the last minute",
+            f"{sent} in the last minute",
             "1 retry" if self._retries == 1 else f"{self._retries:,} retries",
             f"{count_noun(self._throttled, 'answer')} with 429{f' (+{waiting:,} under way)' if waiting > 0 else ''}",
             f"{self.failed:,} failed",

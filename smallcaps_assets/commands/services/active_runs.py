@@ -42,7 +42,7 @@ class ActiveRun(NamedTuple):
 
     @property
     def is_running(self) -> bool:
-        """Whether work goes on in it."""
+        """Whether its process is at work."""
         return self.state in {"running", "starting", "ending"}
 
 

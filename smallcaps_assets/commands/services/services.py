@@ -38,7 +38,7 @@ _RUNS_END_WITHIN_S: Final = 40.0
 
 
 class Services:
-    """Child processes that end when this process ends, in whatever way."""
+    """Child processes that end when this process ends, even if it is killed."""
 
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

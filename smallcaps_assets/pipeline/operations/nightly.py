@@ -53,7 +53,7 @@ def night_of(at: datetime, history: HistoryParams, sessions: SessionParams) -> N
 
 
 def has_simulated_nights(settings: Settings) -> bool:
-    """Whether nights are those of a simulated market whose history ends on a fixed day, whatever day it is today."""
+    """Whether nights are those of a simulated market whose history ends on a fixed day, regardless of today's date."""
     return is_simulated(settings.source) and settings.history.last_session is not None
 
 

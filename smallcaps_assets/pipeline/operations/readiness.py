@@ -41,7 +41,7 @@ BAR_BYTES_PER_SESSION: Final = 16_000
 # answers for this symbol show what a plan includes, until the lake follows symbols
 KNOWN_SYMBOL: Final = "AAPL"
 # trades and quotes are requested of a window of this length
-_ASKED: Final = timedelta(seconds=1)
+_PROBED: Final = timedelta(seconds=1)
 _AHEAD: Final = timedelta(days=14)
 _SHOWN_SESSIONS: Final = 3
 
@@ -171,7 +171,7 @@ def request_tick(client: MarketDataClient, kind: TapeKind, symbol: str, start: d
         MarketDataError: they do not, or the vendor did not deliver.
     """
     download = client.trades if kind == "trades" else client.quotes
-    download(symbol, start, start + _ASKED)
+    download(symbol, start, start + _PROBED)
 
 
 def ask_endpoints(checks: Sequence[EndpointCheck]) -> Iterator[ReadinessCheck]:
