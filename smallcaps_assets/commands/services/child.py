@@ -2,8 +2,8 @@
 
     python -m smallcaps_assets.commands.services.child PARENT MODULE ARGUMENTS...
 
-The parent keeps our stdin open. When it closes it, ends or is killed, the service is interrupted. That works in the same
-way on every system. PARENT is its `process_identity`, by which others find out whether the service is ending.
+The parent keeps our stdin open. When it closes it, ends or is killed, the service is interrupted. That works on every
+system. PARENT is its `process_identity`, by which others find out whether the service is ending.
 """
 
 import _thread
