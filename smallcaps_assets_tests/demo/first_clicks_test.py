@@ -234,3 +234,8 @@ def test_a_demo_with_all_leaves_nothing(copy_of_demo: Home) -> None:
     for flags in (["--all"], []):
         assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *flags, *FLAGS)
         assert copy_of_demo.bytes_of_lake() == before
+    # what is left by default is kept up to date once it was done
+    copy_of_demo.lake.shard(LEFT).unlink()
+    copy_of_demo.lake.ledger("premium").with_name("report.parquet").unlink()
+    assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
+    assert copy_of_demo.bytes_of_lake() == before

@@ -32,14 +32,17 @@ def left_symbol(symbols: Sequence[str]) -> str | None:
     return symbols[len(symbols) // 2] if len(symbols) >= _MIN_SYMBOLS else None
 
 
-def stages(symbols: Sequence[str], *, everything: bool) -> Iterator[Stage]:
+def stages(
+    symbols: Sequence[str], left: str | None, *, captures_all: bool = False, certifies_all: bool = False
+) -> Iterator[Stage]:
     """Everything below the universe, in order.
 
     Args:
         symbols: the followed symbols, in the order of their partitions.
-        everything: leave nothing to do by hand.
+        left: the symbol whose bars and events are left to do by hand.
+        captures_all: capture the tape of LEFT_PROFILE as well.
+        certifies_all: build its ledger and report as well.
     """
-    left = None if everything else left_symbol(symbols)
     for asset, what in (("minute_bars", "minute bars"), ("event_shards", "events")):
         for first, last in _ranges(symbols, left):
             yield Stage(f"{what} of {first} to {last}", [dg.AssetKey(asset)], first, last)
@@ -48,13 +51,13 @@ def stages(symbols: Sequence[str], *, everything: bool) -> Iterator[Stage]:
     yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
-        if profile == LEFT_PROFILE and not everything:
-            continue
-        for wave in WAVES:
+        is_left = profile == LEFT_PROFILE
+        for wave in () if is_left and not captures_all else WAVES:
             keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
             yield Stage(f"{profile}: tape of wave {wave}", tape_assets(profile), *keys)
         tables = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
-        yield Stage(f"{profile}: ledger and report", tables)
+        if certifies_all or not is_left:
+            yield Stage(f"{profile}: ledger and report", tables)
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:
