@@ -8,7 +8,7 @@ nulls in required fields and in lists, several documents, invalid UTF-8, and a b
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -32,6 +32,13 @@ _AGGREGATES: Final[Fields] = {
 }
 
 
+class BadRow(NamedTuple):
+    """A row of an answer that was left out: its symbol, if it names one, and the reason."""
+
+    symbol: str | None
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParsedPage:
     """One accepted answer."""
@@ -39,6 +46,7 @@ class ParsedPage:
     frame: pl.DataFrame
     next_url: str | None  # None only where the answer has none (absent or null)
     request_id: str | None
+    bad_rows: tuple[BadRow, ...] = ()
 
 
 def parse_answer(

@@ -25,6 +25,7 @@ import urllib3
 from smallcaps_assets.errors import SettingsError, Stopped, VendorUnavailable
 from smallcaps_assets.market_data.answers import Answer, RawAnswer, RetryableFailure, classify_failure, parse_success
 from smallcaps_assets.market_data.api_key import BearerKey
+from smallcaps_assets.market_data.envelope import BadRow
 from smallcaps_assets.market_data.pacing import Ticket, TokenBucket
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
@@ -63,6 +64,7 @@ class RequestCounts:
     waited_s: float = 0.0  # for the rate limit and before retries
     pages: int = 0
     request_ids: list[str] = field(default_factory=list)
+    bad_rows: list[BadRow] = field(default_factory=list)
 
 
 class Transport:

@@ -23,6 +23,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import provenance_of, sha256
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
+from smallcaps_assets.lake.tape.rejected import read_rejected
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     Discrepancy,
@@ -211,11 +212,14 @@ def _contents(
         for rule, count in zip(rules, bad, strict=True)
         if count
     ]
-    received = footer.get("received", rows)
+    received, rejected = footer.get("received", rows), footer.get("rejected") or 0
     if footer.get("rows") != rows:
         broken.append(("the footer says another number of rows", footer.get("rows"), rows))
-    elif received < rows or (kind == "trades" and received != rows):
-        broken.append(("the footer says another number of rows received", rows, received))
+    elif received < rows + rejected or (kind == "trades" and received != rows + rejected):
+        broken.append(("the footer says another number of rows received", rows + rejected, received))
+    aside = read_rejected(tape.lake, [path], tape.schema(kind)).height if rejected else 0
+    if aside != rejected:
+        broken.append(("its rejected rows are not in the quarantine", rejected, aside))
     return broken, rows
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.impossible import find_impossible_sessions
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
@@ -184,11 +185,13 @@ class _Ingest:
         conflicting = fetched.conflicting.with_columns(reason=pl.lit(CONFLICT)).match_to_schema(QUARANTINED_BARS)
         rejected = pl.concat([clean.quarantined, conflicting])
         of_other_length = rejected.filter(is_of_other_length()).select(DAY.alias("day"), "reason").unique()
-        lengths = dict(of_other_length.sort("day").iter_rows())
-        stored = [day for day in sessions if day not in lengths]
-        for day in (day for day in sessions if day in lengths):
-            bad = BadPage(f"the vendor answered with {lengths[day]}. Nothing of this session was kept.")
-            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {lengths[day]}"))
+        impossible = find_impossible_sessions(clean.good, clean.quarantined)
+        # the other rows of a session that is wrong as a whole are not to be believed
+        faults = {**impossible, **dict(of_other_length.sort("day").iter_rows())}
+        stored = [day for day in sessions if day not in faults]
+        for day in (day for day in sessions if day in faults):
+            bad = BadPage(f"the vendor answered with {faults[day]}. Nothing of this session was kept.")
+            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {faults[day]}"))
         wanted, aside = clean.good.filter(DAY.is_in(stored)), rejected.filter(DAY.is_in(stored).fill_null(value=True))
         if stored:
             self._store.add(self._symbol, month, stored, wanted, rejected)
