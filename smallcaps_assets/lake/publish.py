@@ -20,6 +20,7 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, LakeError
+from smallcaps_assets.lake.content_hash import seal, unsealed_metadata
 from smallcaps_assets.runtime.processes import is_alive, process_identity
 
 # Key of the footer metadata of a parquet file that holds its provenance as JSON.
@@ -177,7 +178,9 @@ def publish_frame(
     sweeps: bool = True,
     below: Path | None = None,
 ) -> None:
-    """Publish `frame` as parquet (zstd, statistics) with `provenance` in its footer; schema and row count are verified.
+    """Publish `frame` as parquet (zstd, statistics), with `provenance` and its content hash in its footer.
+
+    Schema and row count of what was written are verified.
 
     See `publish` for `sweeps` and `below`.
 
@@ -187,8 +190,10 @@ def publish_frame(
 
     def write(part: Path) -> None:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
+        metadata |= unsealed_metadata()
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.schema, frame.height)
+        seal(part)
 
     publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps, below=below)
 
@@ -220,8 +225,10 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
     """
 
     def write(part: Path) -> None:
-        frame.sink_parquet(part, compression="zstd", statistics=True, mkdir=False)
+        metadata = unsealed_metadata()
+        frame.sink_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.collect_schema(), rows)
+        seal(part)
 
     publish(path, write)
 
