@@ -35,17 +35,17 @@ def judge_tape(rows: pl.DataFrame, kind: TapeKind) -> JudgedTape:
         kind: which of them.
     """
     rules = row_rules(kind)
-    gates = [rule.breaks.sum() if rule.gate is None else rule.gate for rule in rules]
+    gates = [rule.suspects() for rule in rules]
     if not any(rows.select(gate.alias(str(place)) for place, gate in enumerate(gates)).row(0)):
         return JudgedTape(rows, no_rejected(rows))
-    alone, together = ([rule for rule in rules if rule.alone is wanted] for wanted in (True, False))
-    reason = pl.coalesce(pl.when(rule.breaks).then(pl.lit(rule.what)) for rule in alone).alias(REASON)
+    single, together = ([rule for rule in rules if rule.by_itself is wanted] for wanted in (True, False))
+    reason = pl.coalesce(pl.when(rule.breaks).then(pl.lit(rule.what)) for rule in single).alias(REASON)
     judged = rows.with_columns(reason)
     possible = judged.filter(pl.col(REASON).is_null()).drop(REASON)
     rejected = judged.filter(pl.col(REASON).is_not_null())
-    fault = _find_fault(rows, alone, kind) or _find_fault(possible, together, kind)
+    fault = _find_fault(rows, single, kind) or _find_fault(possible, together, kind)
     if fault is None and possible.is_empty() and rejected.height:
-        fault = _describe(rows, next(rule for rule in alone if rule.what == rejected[REASON][0]), kind)
+        fault = _describe(rows, next(rule for rule in single if rule.what == rejected[REASON][0]), kind)
     return JudgedTape(possible, rejected, fault)
 
 

@@ -54,7 +54,7 @@ class RowRule(NamedTuple):
         most: up to this share of the rows may break it,
         few: and always so many.
         of: number of rows that it is about.
-        alone: whether such a row is impossible by itself; otherwise it is wrong only together with others.
+        by_itself: whether such a row is impossible by itself; otherwise it is wrong only together with others.
         gate: a cheaper expression that is above 0 wherever rows break the rule; None: their number.
     """
 
@@ -64,13 +64,19 @@ class RowRule(NamedTuple):
     most: float = MOST_IMPOSSIBLE
     few: int = 1
     of: pl.Expr = pl.len()
-    alone: bool = True
+    by_itself: bool = True
     gate: pl.Expr | None = None
 
     def excess(self) -> pl.Expr:
         """The number of rows that break the rule if it is more than the rule allows, otherwise 0."""
         count = self.breaks.sum()
         return pl.when(count > pl.max_horizontal(pl.lit(float(self.few)), self.most * self.of)).then(count).otherwise(0)
+
+    def suspects(self) -> pl.Expr:
+        """A number above 0 wherever the rule sets rows aside or rejects an answer; cheap."""
+        if self.gate is not None:
+            return self.gate
+        return self.breaks.sum() if self.by_itself else self.excess()
 
 
 def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
@@ -86,7 +92,7 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
             twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()
         ),
         TapeRule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
-        *(TapeRule(rule.what, rule.expected, rule.breaks.sum() if rule.alone else rule.excess()) for rule in others),
+        *(TapeRule(rule.what, rule.expected, rule.suspects()) for rule in others),
     ]
 
 
@@ -136,14 +142,14 @@ def _number_rules() -> list[RowRule]:
             has_number & is_one.fill_null(value=False),
             most=0,
             few=0,
-            alone=False,
+            by_itself=False,
         ),
         RowRule(
             "sequence_number contradicts the order of time",
             f"numbers that rise with the time in {1 - MOST_UNORDERED:.0%} of the rows",
             stands.fill_null(value=False),
             most=MOST_UNORDERED,
-            alone=False,
+            by_itself=False,
         ),
     ]
 
@@ -157,14 +163,14 @@ def _book_rules() -> list[RowRule]:
             bid & ask & (pl.col("ask_price") < pl.col("bid_price")),
             most=MOST_CROSSED,
             of=(bid & ask).sum(),
-            alone=False,
+            by_itself=False,
         ),
         RowRule(
             "the book is empty",
             f"a bid or an ask in {1 - MOST_EMPTY:.0%} of the rows",
             ~(bid | ask),
             most=MOST_EMPTY,
-            alone=False,
+            by_itself=False,
         ),
     ]
 

@@ -232,7 +232,8 @@ def _of_bad_rows(bad: Sequence[BadRow], before: pl.DataFrame) -> list[pl.DataFra
     """The symbols of bad rows (LISTED and SOURCE_REJECTION): those followed `before` as they were, others rejected."""
     named = {row.symbol: f"the vendor's row is bad, {row.reason}" for row in bad if row.symbol is not None}
     kept = before.filter(pl.col("active") & pl.col("symbol").is_in(list(named)))
-    rejected = pl.DataFrame(list(named.items()), schema={"symbol": pl.String, SOURCE_REJECTION: pl.String}, orient="row")
+    schema = {"symbol": pl.String, SOURCE_REJECTION: pl.String}
+    rejected = pl.DataFrame(list(named.items()), schema=schema, orient="row")
     return [
         rows.match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore") for rows in (kept, rejected)
     ]
