@@ -59,10 +59,11 @@ def _compare_neighbours(rows: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.Ser
     which a query takes longer than the comparison.
     """
     size = max(rows.height - 1, 0)
-    is_greater, is_equal = pl.repeat(value=False, n=size, eager=True), pl.repeat(value=True, n=size, eager=True)
-    for key in keys:
-        column = rows[key].fill_null(-1) if rows[key].has_nulls() else rows[key]
-        before, after = column.slice(0, size), column.slice(1)
+    columns = [rows[key].fill_null(-1) if rows[key].has_nulls() else rows[key] for key in keys]
+    neighbours = [(column.slice(0, size), column.slice(1)) for column in columns]
+    (before, after), *others = neighbours
+    is_greater, is_equal = after > before, after == before
+    for before, after in others:
         is_greater |= is_equal & (after > before)
         is_equal &= after == before
     return is_greater, is_equal
