@@ -21,7 +21,8 @@ from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets_tests.conftest import Gate
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.unit.lake.verification.verify_test import freeze
-from smallcaps_assets_tests.unit.pipeline.tape.repeats_test import MANIFEST, Row, answer_with, quote, trade
+from smallcaps_assets_tests.unit.pipeline.tape.repeats_test import MANIFEST, Row, answer_with, trade
+from smallcaps_assets_tests.unit.pipeline.tape.repeats_test import quote as quote_at
 
 PROFILES = default_settings().profiles
 SECONDS = range(200)
@@ -47,6 +48,10 @@ def certified(lake: Lake) -> list[str]:
     manifest_id = manifest_id or str(ManifestStore.in_lake(lake, "core").sidecar()["manifest_id"])
     publish_frame(lake.ledger("core"), build_ledger(MANIFEST, store(lake), manifest_id), below=lake.root)
     return [found.what for found in verify(store(lake)).findings]
+
+
+def quote(second: int, **changed: object) -> Row:
+    return quote_at(second, **{"ask_price": 9.0, **changed})
 
 
 def sideless(second: int) -> Row:
@@ -75,7 +80,7 @@ WHOLE: list[tuple[TapeKind, Callable[[int], Row], str]] = [
 
 @pytest.mark.parametrize(("kind", "make", "words"), WHOLE, ids=[words for *_, words in WHOLE])
 def test_an_impossible_answer_fails_and_is_asked_for_again(
-    lake: Lake, client: MarketDataClient, gate: Gate, kind: TapeKind, make: Callable[[int], Row], words: str
+    lake: Lake, client: MarketDataClient, gate: Gate, *, kind: TapeKind, make: Callable[[int], Row], words: str
 ) -> None:
     answer_with(gate, kind, [make(second) for second in SECONDS])
     (problem,) = captured(lake, client, kind).problems

@@ -88,9 +88,7 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     twice, *others = row_rules(kind)
     return [
         TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
-        TapeRule(
-            twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()
-        ),
+        TapeRule(twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()),
         TapeRule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
         *(TapeRule(rule.what, rule.expected, rule.suspects()) for rule in others),
     ]

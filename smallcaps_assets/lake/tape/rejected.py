@@ -1,4 +1,4 @@
-"""Rows of tape that were set aside, each with the rule that it breaks: in the quarantine, in the place of their file."""
+"""Rows of tape that were set aside, each with the rule that it breaks: in the quarantine, in place of their file."""
 
 from collections.abc import Iterable
 from pathlib import Path

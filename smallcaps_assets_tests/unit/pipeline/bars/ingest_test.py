@@ -160,7 +160,9 @@ def test_a_session_of_impossible_bars_is_named_and_stays_missing(
     vendor.days[few] = [bar(few, minute, **(values if minute < 5 else {})) for minute in range(10)]
     outcome, _ = ingest(lake, client)
     (problem,) = outcome.problems
-    assert problem.startswith(f"ABCD, {DAY}: the vendor answered with impossible bars: {words}, such as {DAY} 14:30 UTC")
+    assert problem.startswith(
+        f"ABCD, {DAY}: the vendor answered with impossible bars: {words}, such as {DAY} 14:30 UTC"
+    )
     assert "open " in problem
     assert BarsStore(lake).covered("ABCD") == set(MONTH) - {DAY}
     assert (BarsStore(lake).read("ABCD", few, few).height, aside(lake).height) == (5, 5)
