@@ -22,11 +22,13 @@ from smallcaps_assets.domain.bars.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, match_columns
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import ProofState, document_proof
+from smallcaps_assets.lake.documents import parse_document, publish_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file, old_table
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
@@ -259,7 +261,7 @@ class ShardStore:
         with exclusive_lock(self.lake.locks / f"coverage={path.stem}.lock", below=self.lake.root):
             old = old_table(path)
             table = {**_read_differences(old), **_read_differences(path), **changed}
-            publish_text(path, json.dumps(table), below=self.lake.root)
+            publish_document(path, table, below=self.lake.root)
             old.unlink(missing_ok=True)
 
     def _known_differences(self, symbol: str) -> dict[str, Any]:
@@ -361,15 +363,14 @@ def _read_differences(path: Path) -> dict[str, Any]:
         return {}
     with disk_errors("read", path):
         content = path.read_bytes()
-    try:
-        table = json.loads(content)
-    except (ValueError, RecursionError):
+    table = parse_document(content)
+    if table is None or document_proof(table).state is ProofState.DAMAGED:
         return {}
-    entries = table.items() if isinstance(table, dict) else ()
-    return {symbol: entry for symbol, entry in entries if _is_difference(entry)}
+    return {symbol: entry for symbol, entry in table.items() if is_difference(entry)}
 
 
-def _is_difference(entry: object) -> bool:
+def is_difference(entry: object) -> bool:
+    """Whether a value of a table of differences, which a disk may have damaged, is one."""
     return (
         isinstance(entry, dict)
         and entry.keys() >= _DIFFERENCE_KEYS
