@@ -1,5 +1,6 @@
 """A small lake with a file of every kind, built by the stores."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -156,8 +157,13 @@ def _fill_review(lake: Lake, profile: str, manifest_id: str) -> None:
     store, sample_id = ReviewStore(lake, profile), "0123456789abcdef"
     store.publish(Sheet(manifest_id, sample_id, sample), f"<html><body>events of {profile}</body></html>\n")
     moment = "2025-12-03T10:00:00Z"
-    labels = (
-        f'{{"format": "smallcaps review marks", "version": 1, "profile": "{profile}", "manifest_id": "{manifest_id}", '
-        f'"sample_id": "{sample_id}", "exported_at": "{moment}", "marks": {{"one": {{"mark": "good", "at": "{moment}"}}}}}}'
-    )
-    store.add(parse_labels(labels, "labels.json"))
+    labels = {
+        "format": "smallcaps review marks",
+        "version": 1,
+        "profile": profile,
+        "manifest_id": manifest_id,
+        "sample_id": sample_id,
+        "exported_at": moment,
+        "marks": {"one": {"mark": "good", "at": moment}},
+    }
+    store.add(parse_labels(json.dumps(labels), "labels.json"))

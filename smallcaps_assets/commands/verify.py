@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
@@ -96,8 +96,8 @@ def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[
     ]
     if arguments.profile and not found:
         raise InputError(
-            f"{lake.root}: no ledger of profile {arguments.profile} yet. Materialize {arguments.profile}/capture_ledger "
-            "first."
+            f"{lake.root}: no ledger of profile {arguments.profile} yet. Materialize "
+            f"{arguments.profile}/capture_ledger first."
         )
     return found
 
@@ -137,6 +137,11 @@ def _files_text(lake: Lake, files: LakeVerification, seconds: float) -> list[Pri
             f"  {len(files.unknown):,} files are not of the lake, such as {files.unknown[0]}; they are ignored unless "
             "named below"
         )
+    if files.set_aside:
+        lines.append(
+            f"  {len(files.set_aside):,} files in the quarantine are damaged ones that were set aside, or records of "
+            "errors: delete them when they are no longer needed"
+        )
     if not files.findings:
         return [*lines, Line("  every file is as published" if not unproven else "  no file is damaged", "good")]
     lines += [
@@ -152,6 +157,7 @@ def _files_document(files: LakeVerification, seconds: float) -> dict[str, Any]:
         "kinds": [kind._asdict() for kind in files.kinds],
         "unknown": files.unknown,
         "parts": files.parts,
+        "set_aside": files.set_aside,
         "findings": [asdict(finding) for finding in files.findings],
         "seconds": seconds,
     }

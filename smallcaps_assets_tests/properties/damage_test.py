@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from smallcaps_assets.defs.registry import REGISTRY
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
@@ -331,3 +332,17 @@ def test_a_deleted_tape_file_is_in_the_backlog(lake: Lake) -> None:
     path.unlink()
     require_found(lake, path)
     assert tape.missing_spans("quotes", event_windows(MANIFEST)).height == before + 1
+
+
+# ------------------------------------------------------------------------------------------------ registry
+
+
+def test_the_files_of_every_asset_are_verified(whole: Path) -> None:
+    lake = Lake(whole)
+    names = [path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()]
+    for asset, facts in REGISTRY.items():
+        place = name_of(lake, facts.path(lake))
+        if place.split("/")[1] != "premium":
+            of_asset = [name for name in names if name == place or name.startswith(f"{place}/")]
+            assert of_asset, f"{asset}: fill_whole_lake publishes no file of it"
+            assert all(kind_of(name) for name in of_asset), asset

@@ -76,9 +76,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         coverage_faults,
         "delete it and materialize event_shards: what it covered is detected again, no request",
     ),
-    FileKind(
-        "MASTER", r"events/master\.parquet", parquet_state, table_faults, "materialize master_events: no request"
-    ),
+    FileKind("MASTER", r"events/master\.parquet", parquet_state, table_faults, "materialize master_events: no request"),
     FileKind(
         "imported events",
         r"events/adopted\.parquet",
@@ -182,7 +180,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     ),
     FileKind(
         "quarantine",
-        r"quarantine/.+\.parquet",
+        r"quarantine/(bars|events|tape)/.+\.parquet",
         parquet_state,
         table_faults,
         "delete it: rejected rows are evidence, nothing is made of them",
@@ -202,6 +200,11 @@ _PATTERNS: Final = [(re.compile(kind.pattern), kind) for kind in FILE_KINDS]
 def kind_of(file: str) -> FileKind | None:
     """The kind of a file, by its path below the lake; None where the lake does not know it."""
     return next((kind for pattern, kind in _PATTERNS if pattern.fullmatch(file)), None)
+
+
+def is_set_aside(file: str) -> bool:
+    """Whether a file is only evidence: a damaged file that was set aside, or the record of an error."""
+    return file.startswith(("quarantine/damaged/", "quarantine/unexpected/"))
 
 
 def is_read_as_folder(file: str) -> bool:

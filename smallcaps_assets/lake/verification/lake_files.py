@@ -23,6 +23,7 @@ from smallcaps_assets.lake.verification.file_kinds import (
     FileKind,
     is_of_profile,
     is_read_as_folder,
+    is_set_aside,
     kind_of,
 )
 from smallcaps_assets.lake.verification.file_rules import OTHER_DIGEST, Fault
@@ -66,6 +67,7 @@ class LakeVerification:
         kinds: the files by kind, in the order of their making; kinds without files are left out.
         unknown: files that no part of the lake publishes or reads.
         parts: hidden files left by killed writers.
+        set_aside: damaged files in the quarantine, and records of errors.
         states: the state of each file of a known kind.
         findings: the differences.
     """
@@ -73,6 +75,7 @@ class LakeVerification:
     kinds: tuple[KindSummary, ...]
     unknown: tuple[str, ...]
     parts: tuple[str, ...]
+    set_aside: tuple[str, ...]
     states: Mapping[str, ProofState]
     findings: tuple[Discrepancy, ...]
 
@@ -102,7 +105,8 @@ def verify_files(
     parts = tuple(file for file in listed if _is_hidden(file))
     kinds = {file: kind_of(file) for file in listed if not _is_hidden(file)}
     known = [(file, kind) for file, kind in kinds.items() if kind is not None]
-    unknown = tuple(file for file, kind in kinds.items() if kind is None)
+    aside = tuple(file for file in kinds if is_set_aside(file))
+    unknown = tuple(file for file, kind in kinds.items() if kind is None and file not in aside)
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         examined = list(watched(pool.map(partial(_examine, lake), known), len(known)))
     examined = _excuse_digests(lake, examined)
@@ -113,7 +117,7 @@ def verify_files(
         *map(_strange, filter(is_read_as_folder, unknown)),
     ]
     states = {one.file: one.state for one in examined}
-    return LakeVerification(tuple(_summarize(examined)), unknown, parts, states, tuple(findings))
+    return LakeVerification(tuple(_summarize(examined)), unknown, parts, aside, states, tuple(findings))
 
 
 def _list_files(lake: Lake, unlisted: list[Discrepancy]) -> Iterator[str]:

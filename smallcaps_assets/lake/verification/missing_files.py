@@ -80,7 +80,9 @@ def _of_reference(
         kinds += ["events"] * (relative_path(lake, lake.imported_events) in files)
         if kinds:
             yield _missing(imports, f"a record of imported {' and '.join(kinds)}")
-    elif relative_path(lake, lake.imported_events) not in files and "events" in _document(lake, imports).get("kinds", ()):
+    elif relative_path(lake, lake.imported_events) not in files and "events" in _document(lake, imports).get(
+        "kinds", ()
+    ):
         yield _missing(relative_path(lake, lake.imported_events), f"the events that {imports} names")
 
 
@@ -139,11 +141,17 @@ def _symbols_of_shards(files: Mapping[str, str]) -> list[str]:
 
 
 def _of_selections(lake: Lake, files: Mapping[str, str], sidecars: Collection[str]) -> Iterator[Discrepancy]:
-    """The table of events that manifests were selected from."""
+    """MASTER, if the newest manifest was selected from it. Tape and manifests may be copied without the events."""
     master, imported = (relative_path(lake, path) for path in (lake.master, lake.imported_events))
-    # tape and manifests may be copied without the events
-    if sidecars and _symbols_of_shards(files) and not {master, imported} & set(files):
-        yield _missing(master, f"the events that {max(sidecars)} was selected from")
+    if not sidecars or master in files or not _symbols_of_shards(files):
+        return
+    selected_from = _document(lake, max(sidecars, key=_time_of)).get("master_sha256")
+    if imported not in files or _sha256(lake, imported) != selected_from:
+        yield _missing(master, f"the events that {max(sidecars, key=_time_of)} was selected from")
+
+
+def _time_of(sidecar: str) -> str:
+    return sidecar.partition("_")[2]
 
 
 def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str]) -> Iterator[Discrepancy]:

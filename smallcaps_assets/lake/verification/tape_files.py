@@ -81,8 +81,12 @@ class TapeFileChecks:
                 findings = [finding(*_DAMAGED)]
             footer = provenance_of(path) or {}
             broken, rows = self._contents(path, certified, footer)
-            sound = as_certified and state is not ProofState.DAMAGED and not any(what == _COLUMNS for what, *_ in broken)
-            replaced = not (as_certified or broken or hashed in self.twins) and _is_later(footer, certified["fetched_at"])
+            sound = (
+                as_certified and state is not ProofState.DAMAGED and not any(what == _COLUMNS for what, *_ in broken)
+            )
+            replaced = not (as_certified or broken or hashed in self.twins) and _is_later(
+                footer, certified["fetched_at"]
+            )
             # every file that is fetched now carries a hash; whoever changes one of an earlier release can date it anew
             anew = replaced and state is ProofState.INTACT
             if replaced and state is ProofState.NOT_PROVABLE:
