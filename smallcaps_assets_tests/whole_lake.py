@@ -27,7 +27,6 @@ from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
-from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
@@ -35,7 +34,7 @@ from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars
 
 NOW: Final = datetime(2025, 12, 3, tzinfo=UTC)
-DAYS: Final = sessions_between(date(2025, 11, 24), date(2025, 12, 1))["date"].to_list()
+DAYS: Final = [date(2025, 11, day) for day in (24, 25, 26, 28)] + [date(2025, 12, 1)]
 QUIET: Final = date(2025, 12, 2)
 BARS: Final = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))
 SYMBOLS: Final = BARS["symbol"].unique().sort().to_list()
@@ -122,9 +121,11 @@ def _fill_bars(lake: Lake) -> None:
 
 def _fill_profile(lake: Lake, profile: str) -> None:
     manifests = ManifestStore.in_lake(lake, profile)
-    funnel: list[dict[str, Any]] = [{"step": "max_events", "rows": MANIFEST.height}]
+    # the events of both profiles are the same, but not their files
+    manifest = MANIFEST.with_columns(score=pl.lit(0.5 + PROFILES.index(profile) / 10))
+    funnel: list[dict[str, Any]] = [{"step": "max_events", "rows": manifest.height}]
     sidecar = manifests.freeze(
-        Selection(MANIFEST, funnel, {}), config_hash="c", master_sha256=sha256(lake.master), now=NOW
+        Selection(manifest, funnel, {}), config_hash="c", master_sha256=sha256(lake.master), now=NOW
     )
     tape = tape_of(lake, profile)
     for kind, rows_at in zip(TAPE_KINDS, (trades_at, quotes_at), strict=True):

@@ -186,7 +186,8 @@ def _excuse_digests(lake: Lake, examined: list[ExaminedFile]) -> list[ExaminedFi
 
 
 def _has_rows(path: Path) -> bool:
-    return pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.len()).collect().item() > 0
+    rows: int = pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.len()).collect().item()
+    return rows > 0
 
 
 def _without_digest(one: ExaminedFile) -> ExaminedFile:

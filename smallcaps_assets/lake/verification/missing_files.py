@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY
+from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.documents import parse_document
 from smallcaps_assets.lake.import_records import IMPORTS
 from smallcaps_assets.lake.layout import Lake
@@ -49,14 +49,15 @@ def _missing(file: str, expected: str, what: str = "is missing", found: str = _N
 
 
 def _document(lake: Lake, file: str) -> Mapping[str, Any]:
-    """The entries of a document; none where it cannot be read."""
+    """The entries of a document; none where it is damaged or cannot be read."""
     try:
-        return parse_document((lake.root / file).read_bytes()) or {}
+        document = parse_document((lake.root / file).read_bytes()) or {}
     except OSError:
         return {}
+    return {} if document_proof(document).state is ProofState.DAMAGED else document
 
 
-def _month_footers(lake: Lake, files: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+def _month_footers(lake: Lake, files: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
     """The provenance of each month of bars that can be read."""
     found = {}
     for file in sorted(files):
@@ -163,12 +164,18 @@ def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str
             yield _missing(manifest, f"the manifest that {file} describes")
         elif recorded and (found := _sha256(lake, manifest)) != recorded:
             yield _missing(manifest, f"SHA-256 {recorded}", "is not the one that its sidecar describes", found)
-    for folder in sorted({file.rpartition("/")[0] for file in sidecars}):
+    of_manifests = {"manifests", "sidecars", "pointers"}
+    for folder in sorted({file.rpartition("/")[0] for file, kind in files.items() if kind in of_manifests}):
         pointer = f"{folder}/current.json"
-        if pointer not in files:
+        if pointer in files:
+            current, profile = _document(lake, pointer).get("manifest_id"), folder.rpartition("/")[2]
+            sidecar = f"{folder}/{current}.json"
+            if current and not f"{current}".startswith(f"{profile}_"):
+                yield _missing(pointer, f"a manifest of {profile}", "names the manifest of another profile", current)
+            elif current and sidecar not in files:
+                yield _missing(sidecar, f"the sidecar of the manifest that {pointer} names")
+        elif any(file.startswith(f"{folder}/") for file in sidecars):
             yield _missing(pointer, "the name of the current manifest")
-        elif (current := _document(lake, pointer).get("manifest_id")) and f"{folder}/{current}.json" not in sidecars:
-            yield _missing(f"{folder}/{current}.json", f"the sidecar that {pointer} names")
 
 
 def _sha256(lake: Lake, file: str) -> str:

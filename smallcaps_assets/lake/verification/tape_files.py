@@ -132,7 +132,7 @@ class TapeFileChecks:
         symbol = symbol_of(path.parent.name)
         wave, kind = path.parent.parent.name.removeprefix("wave="), path.parent.parent.parent.name
         place = {"kind": kind, "profile": self.tape.profile, "symbol": symbol, "wave": wave}
-        expected = required or {name: value for name, value in place.items() if name in footer}
+        expected = dict(required) or {name: value for name, value in place.items() if name in footer}
         expected |= {name: place[name] for name in ("symbol", "wave") if name in footer}
         broken: list[tuple[str, object, object]] = [
             (f"the footer says another {name}", value, footer.get(name))

@@ -197,7 +197,9 @@ def test_a_file_in_the_place_of_another(lake: Lake) -> None:
     other.write_bytes(mine)
     found = findings(lake)
     assert {(one.file, one.what) for one in found} == {
-        (file, what) for file in (A_TRADES, C_TRADES) for what in ("SHA-256 differs", "rows outside its span")
+        (file, what)
+        for file in (A_TRADES, C_TRADES)
+        for what in ("SHA-256 differs", "the footer says another symbol", "rows outside its span")
     }
     assert f"which is that of {C_TRADES}" in found[0].found
 
@@ -586,7 +588,7 @@ def test_the_command_reports_an_intact_lake(command: Callable[..., int], capsys:
     assert "profile core: 6 files" in output
     assert "against the ledger of core_20260105_120000" in output
     assert "4 events: 3 complete, 1 empty" in output
-    assert "9 files" in output
+    assert "10 files" in output
     assert "  every file is as published\n" in output
     assert output.endswith("  every file is as certified\n")
 
