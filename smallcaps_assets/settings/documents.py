@@ -57,7 +57,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 -- PyYAML's
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) not in (None, "!"):
             raise DocumentError(f"line {line}: {_tag(event.tag)} is a YAML tag, and settings have none. Remove it.")
@@ -71,7 +71,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if node not in self._sizes:
                 raise DocumentError(
-                    f"line {line}: *{_shorten(event.anchor)} stands inside of what it repeats. Remove it."
+                    f"line {line}: *{_shorten(str(event.anchor))} stands inside of what it repeats. Remove it."
                 )
         else:
             self._sizes[node] = 1 + sum(self._sizes[child] for child in _children(node))
