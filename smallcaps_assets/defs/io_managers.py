@@ -57,7 +57,7 @@ class LakeTableIOManager(PolarsParquetIOManager):
     def make_directory(self, path: "UPath") -> None:
         """Create nothing: publishing creates folders, but never the lake."""
 
-    def dump_to_path(self, context: dg.OutputContext, obj: object, path: "UPath") -> None:
+    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: "UPath") -> None:  # noqa: ANN401 -- any table
         """Publish a table; one that was derived from other files with what it was made from in its footer."""
         if isinstance(obj, DerivedTable):
             self._publish(context, obj.rows, path, obj.provenance)

@@ -23,7 +23,7 @@ from smallcaps_assets.defs.jobs import provenance_of_asset, publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.lake.master import read_master
+from smallcaps_assets.lake.master import load_master
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
 from smallcaps_assets.pipeline.events.staleness import checks_of_shards, current_settings, symbols_to_detect
@@ -93,7 +93,7 @@ def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake:
     for profile in PROFILES:
         asset = dg.AssetKey([profile, "manifest"])
         provenance = provenance_of_asset(context, settings, asset, [_MASTER.path])
-        events = read_master(lake.lake)
+        events = load_master(lake.lake)
         version, metadata = make_manifest(profile, events, settings, lake)
         tags = provenance | data_version_tags(version)
         context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))

@@ -47,4 +47,3 @@ def is_damaged(path: Path) -> bool:
     """
     with disk_errors("read", path):
         return proof_of(path).state is ProofState.DAMAGED
-

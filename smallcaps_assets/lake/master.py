@@ -15,7 +15,7 @@ from smallcaps_assets.lake.symbol_paths import symbol_of
 SHARDS_OF_MASTER: Final = "shards"
 
 
-def read_master(lake: Lake, schema: pl.Schema = EVENTS) -> pl.DataFrame:
+def load_master(lake: Lake, schema: pl.Schema = EVENTS) -> pl.DataFrame:
     """Columns of MASTER, after proving that it is not damaged.
 
     Raises:

@@ -134,7 +134,9 @@ def month_footer(path: Path) -> dict[str, Any] | None:
         ).with_facts(f"has bars of {recorded}")
     if provenance is not None and (fault := _fault_of_sessions(provenance.get("sessions"), path.stem)):
         prove(path)
-        raise LakeError(f"{path}: {fault}. Give it the name of its month again if it was renamed. {how_to_restore(path)}", path).with_facts(fault)
+        raise LakeError(
+            f"{path}: {fault}. Give it the name of its month again if it was renamed. {how_to_restore(path)}", path
+        ).with_facts(fault)
     return provenance
 
 
@@ -228,4 +230,3 @@ def _fault_of_sessions(sessions: object, month: str) -> str | None:
         return "its footer names sessions that are none"
     others = [day for day in days if not day.startswith(month)]
     return f"has sessions of another month, such as {others[0]}" if others else None
-

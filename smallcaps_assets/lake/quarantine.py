@@ -82,11 +82,10 @@ class BarQuarantine:
         return self.lake.quarantine_path(folder / name)
 
     def _read(self, path: Path) -> pl.DataFrame:
-        """The rejected rows in a file; none where there is no file. A damaged file is set aside: nothing is made of it."""
+        """The rejected rows in a file; none where there is none. A damaged file is set aside: nothing is made of it."""
         if path.is_file() and is_damaged(path):
             set_aside(self.lake, path, DAMAGE)
         if not path.is_file():
             return QUARANTINED_BARS.to_frame()
         with disk_errors("read", path):
             return pl.read_parquet(path, hive_partitioning=False, glob=False)
-

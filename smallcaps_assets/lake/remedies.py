@@ -17,8 +17,10 @@ _PROFILE: Final = "(?P<profile>[^/]+)"
 _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"quarantine/tape/.*\.json",
-        "Remove it: it only records why a window could not be fetched, and the next capture requests that window "
-        "again.",
+        (
+            "Remove it: it only records why a window could not be fetched, and the next capture requests that window "
+            "again."
+        ),
     ),
     (r"quarantine/unexpected/.*", "Remove it: it only records an error."),
     (
@@ -27,13 +29,17 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         r"reference/universe\.parquet",
-        "Restore it, or remove it and materialize universe, which costs the requests of its lists; the days when "
-        "symbols were first seen, and the symbols that are gone from the lists, are then lost.",
+        (
+            "Restore it, or remove it and materialize universe, which costs the requests of its lists; the days when "
+            "symbols were first seen, and the symbols that are gone from the lists, are then lost."
+        ),
     ),
     (
         r"reference/ticker_details\.parquet",
-        "Restore it, or remove it and materialize universe, which costs one request for each symbol whose details it "
-        "needs.",
+        (
+            "Restore it, or remove it and materialize universe, which costs one request for each symbol whose details "
+            "it needs."
+        ),
     ),
     (
         r"reference/imports\.json",
@@ -41,23 +47,31 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         rf"bars/minute/{_SYMBOL}/(?P<month>[^/]+)\.parquet",
-        "Restore it, or materialize minute_bars of {symbol} with the run config {{refetch_damaged: true}}, which sets it "
-        "aside in the quarantine and costs about one request (bars of an import: run `smallcaps import bars` afterwards).",
+        (
+            "Restore it, or materialize minute_bars of {symbol} with the run config {{refetch_damaged: true}}, which "
+            "sets it aside in the quarantine and costs about one request (imported bars: `smallcaps import bars`)."
+        ),
     ),
     (
         r"bars/minute(/symbol=[^/]+)?",
-        "Restore it, or materialize minute_bars with the run config {{refetch_damaged: true}}, which sets aside what is "
-        "damaged in it and costs about one request for each month of a symbol.",
+        (
+            "Restore it, or materialize minute_bars with the run config {{refetch_damaged: true}}, which sets aside "
+            "what is damaged in it and costs about one request for each month of a symbol."
+        ),
     ),
     (
         rf"events/shards/{_SYMBOL}\.parquet",
-        f"Materialize event_shards of {{symbol}}, which sets it aside in the quarantine and detects its events again "
-        f"{_FREE}; then master_events.",
+        (
+            f"Materialize event_shards of {{symbol}}, which sets it aside in the quarantine and detects its events "
+            f"again {_FREE}; then master_events."
+        ),
     ),
     (
         r"events/shards",
-        f"Materialize event_shards, which sets aside what is damaged in it and detects the events again {_FREE}; then "
-        "master_events.",
+        (
+            f"Materialize event_shards, which sets aside what is damaged in it and detects the events again {_FREE}; "
+            "then master_events."
+        ),
     ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
@@ -68,8 +82,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         rf"manifests/{_PROFILE}/[^/]+",
-        f"Restore it, or remove it and current.json beside it and materialize {{profile}}/manifest, which selects the "
-        f"events from MASTER again {_FREE}.",
+        (
+            f"Restore it, or remove it and current.json beside it and materialize {{profile}}/manifest, which selects "
+            f"the events from MASTER again {_FREE}."
+        ),
     ),
     (
         rf"tape/{_PROFILE}/ledger\.parquet",
@@ -81,13 +97,17 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         rf"tape/{_PROFILE}/(?P<kind>trades|quotes)/wave=(?P<wave>[^/]+)/{_SYMBOL}/[^/]+\.parquet",
-        "Restore it, or remove it and materialize {profile}/tape_{kind} of {symbol} and {wave}, which costs one "
-        "request for each page of its window.",
+        (
+            "Restore it, or remove it and materialize {profile}/tape_{kind} of {symbol} and {wave}, which costs one "
+            "request for each page of its window."
+        ),
     ),
     (
         rf"tape/{_PROFILE}/(?P<kind>trades|quotes)",
-        "Restore what is damaged in it, which `smallcaps verify --profile {profile}` names, or remove that and "
-        "materialize {profile}/tape_{kind}, which costs one request for each page of its windows.",
+        (
+            "Restore what is damaged in it, which `smallcaps verify --profile {profile}` names, or remove that and "
+            "materialize {profile}/tape_{kind}, which costs one request for each page of its windows."
+        ),
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
     (

@@ -21,7 +21,7 @@ _NAMED: Final = 5
 
 
 class ProvenShard(NamedTuple):
-    """What a shard covers, None where there is none or it is not usable; and why it was set aside, None if it was not."""
+    """What a shard covers, None where no shard is usable; and why it was set aside, None where it was not."""
 
     coverage: ShardCoverage | None
     set_aside: str | None = None
@@ -61,8 +61,8 @@ def prove_shards(store: ShardStore) -> dict[str, str]:
     shards = f"the shards of {names} are" if len(faulty) > 1 else f"the shard of {names} is"
     path = store.lake.shard(faulty[0]) if len(faulty) == 1 else store.lake.shards
     raise LakeError(
-        f"{path}: {shards} damaged. Materialize event_shards of {names}: what is damaged is set aside in the quarantine "
-        "and its events are detected again from the bars, without a request; then materialize master_events.",
+        f"{path}: {shards} damaged. Materialize event_shards of {names}: what is damaged is set aside in the "
+        "quarantine, and its events are detected again from the bars, without a request; then master_events.",
         path,
     )
 

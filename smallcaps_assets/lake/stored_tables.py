@@ -25,7 +25,7 @@ def is_stored(path: Path) -> bool:
 
 
 def read_table(path: Path, schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.DataFrame:
-    """A table of the lake, with the columns of `schema`; null in those of `added` that an earlier release did not write.
+    """A table of the lake, with the columns of `schema`; null in those of `added` that earlier releases did not write.
 
     Raises:
         LakeError: it is damaged or cannot be read, or has other columns.

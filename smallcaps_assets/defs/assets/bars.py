@@ -22,7 +22,7 @@ class BarsConfig(ContinueOnFailure):
 
     refetch_damaged: bool = Field(
         default=False,
-        description="Set month files aside in the quarantine that are damaged, and fetch their sessions again. It reads "
+        description="Set damaged month files aside in the quarantine, and fetch their sessions again. It reads "
         "all files of the symbols and spends about one request for each such file.",
     )
 
@@ -52,7 +52,9 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         symbols = context.partition_keys
         recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
         step = context.op_execution_context
-        outcomes = _ingest(symbols, step, settings, lake, market_data, recorder.tick, refetch_damaged=config.refetch_damaged)
+        outcomes = _ingest(
+            symbols, step, settings, lake, market_data, recorder.tick, refetch_damaged=config.refetch_damaged
+        )
         yield from recorder.run(outcomes, continue_on_failure=config.go_on)
 
     return [minute_bars]

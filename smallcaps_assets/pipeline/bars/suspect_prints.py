@@ -17,7 +17,7 @@ from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import read_master
+from smallcaps_assets.lake.master import load_master
 from smallcaps_assets.lake.publish import disk_errors
 
 # month files read together: bounds memory
@@ -35,7 +35,7 @@ def list_prints(prints: Sequence[pl.DataFrame], lake: Lake) -> pl.DataFrame:
     if found.is_empty() or not lake.master.is_file():
         return with_events(found, schema.to_frame())
     symbols = found["symbol"].unique().implode()
-    return with_events(found, read_master(lake, schema).filter(pl.col("symbol").is_in(symbols)))
+    return with_events(found, load_master(lake, schema).filter(pl.col("symbol").is_in(symbols)))
 
 
 def recent_suspect_prints(bars: BarsStore, params: SuspectPrintParams) -> Finding:

@@ -12,7 +12,7 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.master import SHARDS_OF_MASTER, read_master, symbols_to_rebuild
+from smallcaps_assets.lake.master import SHARDS_OF_MASTER, load_master, symbols_to_rebuild
 from smallcaps_assets.lake.publish import DerivedTable
 from smallcaps_assets.lake.shard_proofs import prove_shards
 from smallcaps_assets.pipeline.calendar import sessions_between
@@ -56,7 +56,7 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
     path = detector.shards.lake.master
     if not path.is_file():
         raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
-    master = read_master(detector.shards.lake).lazy()
+    master = load_master(detector.shards.lake).lazy()
     params, survey = settings.checks.master, cache(detector.survey)
     empty = cache(lambda: not int(master.select(pl.len()).collect().item()))
     checks: Checks = {

@@ -31,11 +31,10 @@ from smallcaps_assets.domain.imports.events import (
 from smallcaps_assets.domain.imports.prices import PriceScale, scale_problems
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
-from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
+from smallcaps_assets.lake.publish import provenance_of, publish_changed
 from smallcaps_assets.lake.stored_tables import read_table
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path

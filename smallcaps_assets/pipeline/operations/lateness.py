@@ -100,7 +100,9 @@ class LatenessCheck:
             return Lateness(session, followed, stale="there is no MASTER yet. Materialize master_events.")
         if symbols_to_rebuild(self.shards):
             return Lateness(
-                session, followed, stale="MASTER was built from other events than the shards have. Materialize master_events."
+                session,
+                followed,
+                stale="MASTER was built from other events than the shards have. Materialize master_events.",
             )
         return Lateness(session, followed, [symbol for symbol in self.symbols if not self._detected(symbol, session)])
 

@@ -1,4 +1,4 @@
-"""Damage is noticed by whoever reads a file, never published again as sound, and set aside where files are made again."""
+"""Damage is noticed by whoever reads a file, never published again as sound, and set aside for a new file."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.content_hash import DAMAGE, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.damaged_files import set_aside
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import read_master
+from smallcaps_assets.lake.master import load_master
 from smallcaps_assets.lake.month_files import fingerprint_sessions
 from smallcaps_assets.lake.publish import publish_changed, publish_frame
 from smallcaps_assets.lake.tape.bar_minutes import read_minutes
@@ -44,7 +44,7 @@ READERS: dict[str, Callable[[BarsStore], object]] = {
     "bars of several symbols": lambda store: store.read_together([ONE, "OTHR"], DAY),
     "some columns": lambda store: store.scan([ONE], ["timestamp", "close"]),
     "minutes of all symbols": lambda store: store.regular_minutes(sessions_of(f"{DAY}")),
-    "minutes of windows": lambda store: read_minutes(store.lake, MINUTES.select("symbol", "timestamp"), ["symbol"]),
+    "minutes of windows": lambda store: read_minutes(store.lake, MINUTES, ["symbol", "timestamp"]),
     "one more session": lambda store: store.add(ONE, MONTH, [NEXT], BARS.to_frame(), NOTHING),
     "imported bars": lambda store: store.merge(ONE, MONTH, MINUTES.head(3)),
     "bars to compare": lambda store: store.agreement(ONE, MINUTES),
@@ -151,10 +151,12 @@ def test_a_damaged_universe_is_named_with_what_it_costs(lake: Lake) -> None:
 
 def test_a_damaged_master_is_named(lake: Lake) -> None:
     publish_frame(lake.master, EVENTS.to_frame(), below=lake.root)
-    assert read_master(lake).is_empty()
+    assert load_master(lake).is_empty()
     flip_bit(lake.master, -60)
-    with pytest.raises(LakeError, match=r"master\.parquet: is damaged: .* Materialize master_events.*without a request"):
-        read_master(lake)
+    with pytest.raises(
+        LakeError, match=r"master\.parquet: is damaged: .* Materialize master_events.*without a request"
+    ):
+        load_master(lake)
 
 
 @pytest.mark.parametrize("spoil", [flip_bit, without_hash], ids=["damaged", "of an earlier release"])

@@ -16,7 +16,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.content_hash import ProofState, proof_of
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import read_master, symbols_to_rebuild
+from smallcaps_assets.lake.master import load_master, symbols_to_rebuild
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.shards import ShardStore
@@ -76,14 +76,14 @@ def copied(made: Lake, tmp_path: Path) -> Lake:
 
 
 def test_a_lake_copied_without_its_times_is_up_to_date(copied: Lake) -> None:
-    before = read_master(copied)
+    before = load_master(copied)
     for number, path in enumerate(sorted(copied.root.rglob("*.parquet"), reverse=True)):  # MASTER before the shards
         os.utime(path, (10**9 + number, 10**9 + number))
     assert symbols_to_rebuild(ShardStore(copied)) == []
     assert symbols_to_detect(detector(copied), detector(copied).survey(), SYMBOLS) == []
     assert {outcome.figures["sessions_detected"] for outcome in detect(copied).values()} == {0}
     build(copied)
-    assert_frame_equal(read_master(copied), before)
+    assert_frame_equal(load_master(copied), before)
 
 
 def test_master_built_again_from_equal_shards_is_the_same_file(copied: Lake) -> None:
@@ -100,7 +100,7 @@ def test_an_older_copy_of_one_table_is_noticed(what: str, copied: Lake, tmp_path
     detect(old)
     build(old)
     path = copied.shard(ONE) if what == "shard" else copied.master
-    before = read_master(copied)
+    before = load_master(copied)
     for symbol in SYMBOLS:  # there were events since
         assert ShardStore(old).version(symbol) != ShardStore(copied).version(symbol)
     shutil.copy2(old.root / path.relative_to(copied.root), path)
@@ -109,19 +109,19 @@ def test_an_older_copy_of_one_table_is_noticed(what: str, copied: Lake, tmp_path
     detect(copied)
     build(copied)
     assert symbols_to_rebuild(ShardStore(copied)) == []
-    assert_frame_equal(read_master(copied), before)
+    assert_frame_equal(load_master(copied), before)
 
 
 def test_an_older_copy_of_a_month_of_bars_lacks_sessions_that_are_fetched_again(copied: Lake, tmp_path: Path) -> None:
     old, name = new_lake(tmp_path / "old"), "2025-11.parquet"
     store(old, DAYS[:-3])
-    before = read_master(copied)
+    before = load_master(copied)
     shutil.copy2(old.bars(ONE) / name, copied.bars(ONE) / name)
     assert set(DAYS) - BarsStore(copied).covered(ONE) == set(DAYS[-3:])
     store(copied, DAYS[-3:])
     detect(copied)
     build(copied)
-    assert_frame_equal(read_master(copied), before)
+    assert_frame_equal(load_master(copied), before)
 
 
 # ------------------------------------------------------------------------------------------------- swapped files
@@ -149,15 +149,17 @@ def test_two_months_of_a_symbol_that_are_swapped_fail_it(copied: Lake) -> None:
 
 
 def test_shards_of_two_symbols_that_are_swapped_are_made_again(copied: Lake) -> None:
-    before = read_master(copied)
+    before = load_master(copied)
     swap(*(copied.shard(symbol) for symbol in SYMBOLS))
-    with pytest.raises(LakeError, match=rf"shards of {ONE}, {TWO} are damaged.*Materialize event_shards of {ONE}, {TWO}"):
+    with pytest.raises(
+        LakeError, match=rf"shards of {ONE}, {TWO} are damaged.*Materialize event_shards of {ONE}, {TWO}"
+    ):
         build(copied)
     assert symbols_to_rebuild(ShardStore(copied)) == SYMBOLS
     for outcome in detect(copied).values():
         assert (outcome.problems, outcome.figures["damaged_shard_set_aside"]) == ((), 1)
     build(copied)
-    assert_frame_equal(read_master(copied), before)
+    assert_frame_equal(load_master(copied), before)
 
 
 # ------------------------------------------------------------------------------------------------- damage
@@ -165,17 +167,20 @@ def test_shards_of_two_symbols_that_are_swapped_are_made_again(copied: Lake) -> 
 
 @pytest.mark.parametrize("place", [60, -300], ids=["rows", "footer"])
 def test_a_damaged_shard_is_set_aside_and_made_again_from_the_bars(place: int, copied: Lake) -> None:
-    before = read_master(copied)
+    before = load_master(copied)
     flip_bit(copied.shard(ONE), place)
     with pytest.raises(LakeError, match=rf"symbol={ONE}\.parquet: the shard of {ONE} is damaged.*without a request"):
         build(copied)
     assert symbols_to_detect(detector(copied), detector(copied).survey(), []) == [ONE]
     outcomes = detect(copied)
-    assert (outcomes[ONE].figures["damaged_shard_set_aside"], outcomes[ONE].figures["sessions_detected"]) == (1, len(DAYS))
+    assert (outcomes[ONE].figures["damaged_shard_set_aside"], outcomes[ONE].figures["sessions_detected"]) == (
+        1,
+        len(DAYS),
+    )
     assert outcomes[TWO].figures["sessions_detected"] == 0
     assert len(list(copied.quarantine.rglob("*.damaged"))) == 1
     build(copied)
-    assert_frame_equal(read_master(copied), before)
+    assert_frame_equal(load_master(copied), before)
 
 
 def test_nothing_is_detected_from_damaged_bars(copied: Lake) -> None:

@@ -408,7 +408,10 @@ def test_damaged_file_of_any_kind_fails_only_its_symbol(lake: Lake) -> None:
     outcomes = {symbol: outcome.problems for symbol, outcome in figures.items()}
     assert (outcomes.pop(sound), outcomes.pop(odd)) == ((), ())
     # what is damaged of a shard is detected again, from the bars
-    assert (figures[odd].figures["damaged_shard_set_aside"], figures[odd].figures["sessions_detected"]) == (1, len(DAYS))
+    assert (figures[odd].figures["damaged_shard_set_aside"], figures[odd].figures["sessions_detected"]) == (
+        1,
+        len(DAYS),
+    )
     reported = {symbol: problems[0] for symbol, problems in outcomes.items()}
     assert all(problem.startswith(f"{symbol}: ") for symbol, problem in reported.items())
 
