@@ -22,10 +22,14 @@ HASH_KEY: Final = "smallcaps_sha256"
 ALGORITHM_KEY: Final = "smallcaps_hash"
 # Key of a JSON document.
 DOCUMENT_KEY: Final = "content_sha256"
+# what is said of a damaged file
+DAMAGE: Final = "damaged: its content is not what was published (SHA-256)"
 
 _ALGORITHM: Final = "sha256"
 _DIGITS: Final = 64
 _ZEROS: Final = "0" * _DIGITS
+# how every parquet file begins and ends
+_MAGIC: Final = b"PAR1"
 # How Thrift's compact protocol writes these entries: type and length before each string.
 _MARKER: Final = b"\x18%c%s\x18%c" % (len(HASH_KEY), HASH_KEY.encode(), _DIGITS)
 _ALGORITHM_ENTRY: Final = b"%s\x18%c%s" % (ALGORITHM_KEY.encode(), len(_ALGORITHM), _ALGORITHM.encode())
@@ -103,8 +107,7 @@ def require_intact(path: Path, remedy: str) -> str | None:
     """
     proof = proof_of(path)
     if proof.state is ProofState.DAMAGED:
-        failure = LakeError(f"{path}: is damaged: its content is not what was published (SHA-256). {remedy}", path)
-        raise failure.with_facts("damaged: its content is not what was published (SHA-256)")
+        raise LakeError(f"{path}: is {DAMAGE}. {remedy}", path).with_facts(DAMAGE)
     return proof.sha256
 
 
@@ -136,9 +139,11 @@ def _mapped(file: BinaryIO) -> mmap.mmap:
 
 
 def _proof(file: BinaryIO) -> Proof:
-    if not file.seek(0, 2):  # an empty file cannot be mapped
+    if file.seek(0, 2) < 2 * len(_MAGIC):  # an empty file cannot be mapped
         return Proof(ProofState.DAMAGED)
     with _mapped(file) as content:
+        if content[: len(_MAGIC)] != _MAGIC or content[-len(_MAGIC) :] != _MAGIC:
+            return Proof(ProofState.DAMAGED)
         place = content.rfind(_MARKER)
         if place < 0:
             hidden = content.rfind(_ALGORITHM_ENTRY) >= 0

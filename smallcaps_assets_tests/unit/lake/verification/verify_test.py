@@ -84,7 +84,7 @@ def whole(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPathFactor
     freeze(lake, MANIFEST)
     with (
         serve(Exchange(small_market)) as server,
-        MarketDataClient(Transport(server.base_url, "a-key", bucket=TokenBucket(None))) as client,
+        MarketDataClient(Transport(server.base_url, "a-key-of-tests", bucket=TokenBucket(None))) as client,
     ):
         fill(lake, client)
     certify(lake)
