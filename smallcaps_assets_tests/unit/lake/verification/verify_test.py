@@ -496,7 +496,7 @@ def test_uncertified_files_are_reported_and_unreadable_ones_are_findings(lake: L
     assert (result.files, len(result.uncertified), len(result.parts)) == (2, 4, 1)
     (lake.root / C_TRADES).write_bytes(b"PAR1")
     (found,) = findings(lake)
-    assert (found.file, found.what) == (C_TRADES, "cannot be read")
+    assert (found.file, found.what) == (C_TRADES, "is damaged")
 
 
 def test_a_file_fetched_anew_is_not_certified_yet(lake: Lake, client: MarketDataClient) -> None:
