@@ -12,6 +12,7 @@ from smallcaps_assets.commands.flag_types import port_number, positive_number, s
 from smallcaps_assets.commands.services.exposure import add_consent_flag, require_consent
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.market_data.api_key import SHORTEST_KEY
 from smallcaps_assets.pipeline.source import build_market
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -105,6 +106,10 @@ def _key_in(variable: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
         raise InputError(f"--require-key {variable}: this environment variable is not set. Set it to any key.")
+    if len(key) < SHORTEST_KEY:
+        raise InputError(
+            f"--require-key {variable}: give a key of {SHORTEST_KEY} characters or more, as the vendor's are."
+        )
     return key
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +13,8 @@ import pytest
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.month_files import DAY, fingerprint_sessions
+from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
 
@@ -257,7 +259,7 @@ def test_an_unreadable_file_fails_its_checks(damaged: Platform) -> None:
     (damaged.lake.bars(FIRST) / "2025-11.parquet").write_bytes(b"PAR1 no more")
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == BARS - {"up_to_date"}  # which reads the newest month only
-    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "minute: cannot be read")):
+    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "2025-11.parquet: is damaged")):
         assert place in verdicts[name].metadata["cannot_be_read"].value
 
 
@@ -299,9 +301,10 @@ def test_an_invalid_shard_does_not_enter_master(damaged: Platform) -> None:
 def test_damaged_bars_are_not_published_again(damaged: Platform) -> None:
     path = Lake(damaged.root).bars(FIRST) / "2025-11.parquet"
     footer = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
-    del footer["sessions"]["2025-11-25"]
-    bars = pl.read_parquet(path, hive_partitioning=False)
-    bars.with_columns(close=pl.lit(float("nan"))).write_parquet(path, metadata={"smallcaps": json.dumps(footer)})
+    bars = pl.read_parquet(path, hive_partitioning=False).with_columns(close=pl.lit(float("nan")))
+    bars = bars.filter(date(2025, 11, 25) != DAY)
+    footer["sessions"] = {f"{day}": mark for day, mark in fingerprint_sessions(bars).items()}
+    publish_frame(path, bars, footer)  # intact, but not what we publish
     before = path.read_bytes()
     error = failure(damaged.run("minute_bars", first=FIRST, last=FIRST, fails=True))
     for words in ("missing or not positive", f"materialize minute_bars of {FIRST} again"):

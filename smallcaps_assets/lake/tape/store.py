@@ -201,6 +201,8 @@ class TapeStore:
             **effort,
             **self.resolution(kind),
             **schema_record(schema),
+            "symbol": span.symbol,
+            "wave": span.wave,
             "events_merged": span.events_merged,
             "rows": rows.height,
         }

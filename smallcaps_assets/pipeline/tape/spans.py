@@ -19,6 +19,7 @@ from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
 from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.stored_tables import prove
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.pages import Download
@@ -109,6 +110,8 @@ class SpanPublisher:
     def publish_copy(self, span: Span, in_other_profiles: pl.DataFrame) -> SpanResult:
         """Publish trades cut out of the files of other profiles (PUBLISHED), without a request."""
         where = cut_pieces(span_windows([span]), in_other_profiles)
+        for path in map(Path, where["path"].unique().sort()):
+            prove(path)
         rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
         with disk_errors("read", self.tape.lake.root / "tape"):
             kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
