@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from dagster_webserver import cli
+from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.applications import Starlette
 
 from smallcaps_assets.commands.services.request_guard import RequestGuard
@@ -19,15 +20,14 @@ def serve_guarded() -> None:
     """Serve until interrupted."""
     end = sys.argv.index("--")
     addresses, sys.argv = sys.argv[1:end], ["dagster-webserver", *sys.argv[end + 1 :]]
-    build = cli.create_app_from_workspace_process_context
 
     def build_guarded(*arguments: Any, **named: Any) -> Starlette:  # noqa: ANN401 -- Dagster's own
-        app = build(*arguments, **named)
+        app = create_app_from_workspace_process_context(*arguments, **named)
         app.add_middleware(RequestGuard, addresses=addresses)
         return app
 
-    cli.create_app_from_workspace_process_context = build_guarded
-    cli.main()
+    setattr(cli, create_app_from_workspace_process_context.__name__, build_guarded)
+    cli.main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
