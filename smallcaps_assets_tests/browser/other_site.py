@@ -24,8 +24,8 @@ WAYS: Final = {
         const it = document.createElement("iframe"); it.onload = done; it.src = TARGET; document.body.append(it) })""",
     "form": """new Promise(done => {
         const frame = document.createElement("iframe"), it = document.createElement("form");
-        frame.name = "answer"; document.body.append(frame, it);
-        Object.assign(it, {method: "POST", action: TARGET, target: "answer"}); frame.onload = done; it.submit() })""",
+        frame.name = `answer${document.forms.length}`; document.body.append(frame, it);
+        Object.assign(it, {method: "POST", action: TARGET, target: frame.name}); frame.onload = done; it.submit() })""",
     "get": "fetch(TARGET, {mode: 'no-cors'}).catch(() => 0)",
     "post": "fetch(TARGET, {mode: 'no-cors', method: 'POST', body: BODY}).catch(() => 0)",
     "post as text": """fetch(TARGET, {mode: "no-cors", method: "POST", body: BODY,
@@ -36,9 +36,6 @@ WAYS: Final = {
         const it = new WebSocket(SOCKET, "graphql-ws"); it.onerror = () => done("closed");
         it.onopen = () => it.send(START); it.onmessage = () => done("answered") })""",
 }
-
-# when no answer to a form is shown
-LATEST_MS: Final = 10_000
 
 
 @dataclass
@@ -60,10 +57,7 @@ class OtherSite:
             "START": json.dumps({"id": "1", "type": "start", "payload": mutation}),
         }
         named = "".join(f"const {name} = {json.dumps(value)}; " for name, value in values.items())
-        late = f"new Promise(done => setTimeout(done, {LATEST_MS}, 'late'))"
-        result: str = page.evaluate(
-            f"async () => {{ {named} return String(await Promise.race([{WAYS[way]}, {late}])) }}"
-        )
+        result: str = page.evaluate(f"async () => {{ {named} return String(await {WAYS[way]}) }}")
         return result
 
 

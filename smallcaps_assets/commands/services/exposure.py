@@ -17,7 +17,8 @@ CONNECT_TO: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # no
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ADDRESS: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.IGNORECASE)
-_NOBODY: Final = "unknown.invalid"
+# the name under which `require_guarded` asks
+UNKNOWN_NAME: Final = "unknown.invalid"
 _ANSWERS_WITHIN_S: Final = 30.0
 
 
@@ -96,7 +97,7 @@ def require_guarded(host: str, port: int) -> None:
     """
     connection = http.client.HTTPConnection(CONNECT_TO.get(host, host), port, timeout=_ANSWERS_WITHIN_S)
     try:
-        connection.request("GET", "/server_info", headers={"Host": _NOBODY})
+        connection.request("GET", "/server_info", headers={"Host": UNKNOWN_NAME})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         raise ServiceEnded(f"the web server did not answer a first request ({error})") from error
@@ -104,6 +105,6 @@ def require_guarded(host: str, port: int) -> None:
         connection.close()
     if status != HTTPStatus.MISDIRECTED_REQUEST:
         raise InputError(
-            f"the web server answers to every name (status {status} for {_NOBODY}), so other web sites could use it: "
+            f"the web server answers to every name (status {status} for {UNKNOWN_NAME}), so other sites could use it: "
             "smallcaps cannot guard the installed dagster-webserver. Install the release that pyproject.toml names."
         )

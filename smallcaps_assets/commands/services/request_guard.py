@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from smallcaps_assets.commands.services.exposure import DEFAULT_PORTS
+from smallcaps_assets.commands.services.exposure import DEFAULT_PORTS, UNKNOWN_NAME
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class RequestGuard:
         self._first = addresses[0]
         self._origins = frozenset(addresses)
         self._hosts = frozenset(host for address in addresses for host in _hosts(address))
-        self._logged: set[str] = set()
+        # what `require_guarded` causes at every start is not news
+        self._logged = {self._of_host(UNKNOWN_NAME)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or a WebSocket handshake, or pass it on."""
@@ -93,7 +94,7 @@ class RequestGuard:
 
     def _log_once(self, reason: str) -> None:
         """Log a reason the first time; what a page sends cannot fill the log."""
-        if reason not in self._logged and len(self._logged) < _LOGGED_REASONS:
+        if reason not in self._logged and len(self._logged) <= _LOGGED_REASONS:
             self._logged.add(reason)
             _log.warning("web UI: a request was rejected: %s", reason)
 

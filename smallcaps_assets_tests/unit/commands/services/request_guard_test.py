@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
+from smallcaps_assets.commands.services.exposure import UNKNOWN_NAME
 from smallcaps_assets.commands.services.request_guard import RequestGuard
 
 OURS = "http://127.0.0.1:3000"
@@ -167,6 +168,7 @@ def test_no_other_site_shows_our_pages_in_a_frame() -> None:
 def test_each_reason_is_logged_once_and_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
     guard = RequestGuard(PlainTextResponse("app", PASSED), ADDRESSES)
     with caplog.at_level(logging.WARNING):
+        ask("GET", "/", {"host": UNKNOWN_NAME}, guard)  # the check at the start
         for number in range(100):
             for _ in range(2):
                 ask("GET", "/", {"host": f"name-{number}\r\n"}, guard)
