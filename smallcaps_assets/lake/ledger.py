@@ -16,6 +16,8 @@ from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.store import TapeStore
 
+# key of the footer of a report: the content hash of the ledger that it was made from
+LEDGER_OF_REPORT: Final = "ledger_sha256"
 _HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": pl.String()})
 _SUMS: Final = ("received", "pages", "requests")
 # files of earlier releases did not count them

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3
 
+from smallcaps_assets.domain.addresses import check_base_url, is_loopback
 from smallcaps_assets.errors import SettingsError, Stopped, VendorUnavailable
 from smallcaps_assets.market_data.answers import Answer, RawAnswer, RetryableFailure, classify_failure, parse_success
 from smallcaps_assets.market_data.api_key import BearerKey
@@ -29,12 +30,17 @@ from smallcaps_assets.market_data.envelope import BadRow
 from smallcaps_assets.market_data.pacing import Ticket, TokenBucket
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
-_LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 _BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random share of it
 _THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts per minute
 _BACKOFF_CAP_S: Final = 60.0
 _MAX_RESERVATIONS: Final = 1_000  # per request
 _CHUNK_BYTES: Final = 1 << 20
+_BAD_ADDRESSES: Final = (
+    requests.exceptions.InvalidURL,
+    urllib3.exceptions.LocationValueError,
+    urllib3.exceptions.ProxySchemeUnknown,
+)
+_BAD_PROXY: Final = "source.base_url, or the proxy in HTTPS_PROXY or ALL_PROXY, is no address that can be used"
 _CONNECTION: Final = re.compile(r"^.*?(object at 0x[0-9a-f]+>|port=\d+\)): ")
 # Bodies decompressed and parsed at the same time; the others wait compressed, which bounds memory.
 _MAX_PARSERS: Final = min(4, os.cpu_count() or 1)
@@ -85,7 +91,7 @@ class Transport:
         """Prepare to send requests; nothing is sent yet.
 
         Args:
-            base_url: http or https, host, optionally a port and a path prefix; no user, query or fragment.
+            base_url: https, host, optionally a port and a path prefix; http only for this machine.
             api_key: letters, digits and `._~+/=-`; sent as a header with every request, to no other host.
             bucket: the rate limit; every attempt takes one reservation from it.
             timeout_s: longest silence while connecting and between two chunks of an answer, positive.
@@ -99,13 +105,11 @@ class Transport:
             SettingsError: the key or the address cannot be used.
         """
         self._key = BearerKey(api_key)
-        parts = urlsplit(base_url)
-        is_usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-        if not is_usable or parts.query or parts.fragment:
-            raise SettingsError(
-                f"base_url {self.clean(base_url)!r} is not the address of a vendor: "
-                "give http:// or https://, a host and no user, query or fragment."
-            )
+        try:
+            parts = urlsplit(check_base_url(base_url))
+        except ValueError as error:
+            shown = "" if "@" in base_url else f" {self.clean(base_url)!r}"
+            raise SettingsError(f"base_url{shown} {error}.") from None
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path.rstrip("/")
         self._bucket = bucket
@@ -153,9 +157,11 @@ class Transport:
         """Path and query of `next_url` unchanged, without what the transport adds itself: host, path prefix, key.
 
         Raises:
-            ValueError: it is not a URL.
+            ValueError: it is not a URL, or its path is relative.
         """
         parts = urlsplit(next_url)
+        if parts.path and not parts.path.startswith("/"):
+            raise ValueError("no absolute path")  # it would become part of the host
         path = parts.path.removeprefix(self._prefix) if parts.path.startswith(self._prefix + "/") else parts.path
         query = "&".join(pair for pair in parts.query.split("&") if pair.partition("=")[0].lower() != "apikey")
         return f"{path}?{query}"
@@ -257,7 +263,9 @@ class Transport:
                         return RetryableFailure(reason=reason, cause=reason)
                 return RawAnswer(status=response.status_code, headers=response.headers, body=b"".join(chunks))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            reason = f"{type(error).__name__}: {_first_reason(error)}"
+            # their texts quote the address of a proxy, whose password may have any form
+            is_address = isinstance(error, _BAD_ADDRESSES)
+            reason = f"{type(error).__name__}: {_BAD_PROXY if is_address else _first_reason(error)}"
             return RetryableFailure(reason=reason, cause=reason)
 
     @contextmanager
@@ -268,7 +276,7 @@ class Transport:
         except Empty:
             session = requests.Session()
             # A proxy named in the environment cannot reach a server on this machine.
-            session.trust_env = urlsplit(self._origin).hostname not in _LOOPBACK_HOSTS
+            session.trust_env = not is_loopback(urlsplit(self._origin).hostname or "")
             session.headers.update(_HEADERS)
             session.auth = self._key
         try:

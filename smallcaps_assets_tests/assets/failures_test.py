@@ -164,7 +164,7 @@ def test_a_changed_manifest_is_a_sentence(captured: Platform) -> None:
 def test_a_damaged_and_a_missing_table_are_a_sentence(captured: Platform) -> None:
     path = captured.lake.master
     sound = path.read_bytes()
-    for content, words in ((b"PAR1 and nothing", "cannot be read"), (None, "is missing. Materialize master_events")):
+    for content, words in ((b"PAR1 and nothing", "is damaged"), (None, "is missing. Materialize master_events")):
         path.write_bytes(content) if content else path.unlink()
         result = captured.run(["premium", "manifest"], fails=True)
         path.write_bytes(sound)

@@ -204,6 +204,8 @@ class TapeStore:
             **effort,
             **self.resolution(kind),
             **schema_record(schema),
+            "symbol": span.symbol,
+            "wave": span.wave,
             "events_merged": span.events_merged,
             "rows": rows.height,
             "rejected": 0 if rejected is None else rejected.height,

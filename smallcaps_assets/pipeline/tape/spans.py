@@ -20,6 +20,7 @@ from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
 from smallcaps_assets.errors import BadPage, LakeError, MarketDataError
 from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.stored_tables import prove
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.rejected import read_rejected
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -116,6 +117,9 @@ class SpanPublisher:
         None if these are wrong as a whole, as an earlier release may have published them: nothing was published.
         """
         where = cut_pieces(span_windows([span]), in_other_profiles)
+        paths = [Path(path) for path in where["path"].unique().sort()]
+        for path in paths:
+            prove(path)
         schema, root = self.tape.schema("trades"), self.tape.lake.root
         rows = self.tape.scan_pieces("trades", where).select(*schema)
         with disk_errors("read", root / "tape"):
@@ -123,7 +127,6 @@ class SpanPublisher:
         judged = judge_tape(copied, "trades")
         if judged.fault is not None:
             return None
-        paths = [Path(path) for path in where["path"].unique().sort()]
         inside = pl.col("timestamp").is_between(span.start, span.end, closed="left")
         before = read_rejected(self.tape.lake, paths, schema).filter(inside)
         rejected = pl.concat([judged.rejected, before]).unique(maintain_order=True).sort("timestamp")

@@ -19,7 +19,7 @@ from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, refusal
-from smallcaps_assets_tests.scenarios import new_york, sessions_of
+from smallcaps_assets_tests.scenarios import flip_bit, new_york, sessions_of
 
 MONTH = sessions_of("2025-11-03", "2025-11-28")["date"].to_list()
 DAY = MONTH[5]
@@ -241,3 +241,27 @@ def test_files_of_an_earlier_release_are_rewritten_without_a_request(
     assert "symbol" not in pl.read_parquet_schema(path)
     assert_frame_equal(BarsStore(lake).read("ABCD"), bars)
     assert outcome.version == BarsStore(lake).version("ABCD")
+
+
+# ------------------------------------------------------------------------------------------------- damaged files
+
+
+def test_a_damaged_month_spends_no_request_unless_it_is_to_be_fetched_again(
+    lake: Lake, client: MarketDataClient, vendor: Vendor
+) -> None:
+    ingest(lake, client, MONTH[:-1])
+    store = BarsStore(lake)
+    before, path = store.read("ABCD"), lake.bars("ABCD") / "2025-11.parquet"
+    flip_bit(path)
+    vendor.asked.clear()
+    outcome, _ = ingest(lake, client)
+    assert "2025-11.parquet: is damaged" in outcome.problems[0]
+    assert "refetch_damaged: true" in outcome.problems[0]
+    assert vendor.asked == []
+    (again,) = ingest_bars(["ABCD"], MONTH[:-1], client, store, 1, refetch_damaged=True)
+    assert (again.problems, again.figures["files_set_aside"], again.figures["requests"]) == ((), 1, 1)
+    assert_frame_equal(store.read("ABCD"), before)
+    assert len(list((lake.quarantine / "damaged").rglob("*.damaged"))) == 1
+    vendor.asked.clear()
+    (nothing,) = ingest_bars(["ABCD"], MONTH[:-1], client, store, 1, refetch_damaged=True)
+    assert (nothing.figures["requests"], vendor.asked) == (0, [])
