@@ -247,7 +247,7 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
 def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:
     with part.open("rb") as written:
         written_rows = parquet.read_metadata(written).num_rows
-    if pl.read_parquet_schema(part) != schema or written_rows != rows:
+    if pl.scan_parquet(part, hive_partitioning=False, glob=False).collect_schema() != schema or written_rows != rows:
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.", path)
 
 

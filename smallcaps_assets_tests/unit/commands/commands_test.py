@@ -743,4 +743,4 @@ def test_an_unreadable_nightly_report_is_named(home: Path, error_of: ErrorOf) ->
     report = Lake(home / "lake").nightly_report
     report.parent.mkdir(parents=True)
     report.write_bytes(b"PAR1 no more")
-    assert "nightly.parquet: cannot be read" in error_of("status")
+    assert "nightly.parquet: is damaged" in error_of("status")
