@@ -38,11 +38,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TapeRule(NamedTuple):
-    """What is wrong with rows that break the rule, what is expected, and an expression that counts them."""
+    """What is wrong with rows that break the rule, what is expected, and an expression that counts them.
+
+    `of_span`: whether it is about the order and the bounds of a span, not about the rows of an answer.
+    """
 
     what: str
     expected: str
     broken: pl.Expr
+    of_span: bool = False
 
 
 class RowRule(NamedTuple):
@@ -88,15 +92,29 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     inside = time.to_physical().is_between(_ns(start), _ns(end), closed="left").fill_null(value=False)
     twice, *others = row_rules(kind)
     return [
-        TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
+        TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum(), of_span=True),
         TapeRule(twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()),
-        TapeRule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
+        TapeRule(
+            "rows outside its span",
+            f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC",
+            (~inside).sum(),
+            of_span=True,
+        ),
         *(TapeRule(rule.what, rule.expected, rule.suspects()) for rule in others),
     ]
 
 
+def list_broken_rules(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[tuple[TapeRule, int]]:
+    """The rules that rows of a span [start, end) break, each with the number of rows that do."""
+    rules = tape_rules(kind, start, end)
+    if is_plainly_sound(rows, kind):
+        rules = [rule for rule in rules if rule.of_span]
+    counts = rows.select(rule.broken.alias(str(place)) for place, rule in enumerate(rules)).row(0)
+    return [(rule, count) for rule, count in zip(rules, counts, strict=True) if count]
+
+
 def is_plainly_sound(rows: pl.DataFrame, kind: str) -> bool:
-    """Whether sorted rows break no rule, as far as columns tell without a query; if not, the rules must be asked.
+    """Whether rows break no rule of answers, as far as columns tell without a query; if not, the rules must be asked.
 
     A query of the rules takes a millisecond, more than the rest of a small span; nearly all spans need none.
     """
