@@ -13,7 +13,7 @@ from smallcaps_assets.lake.documents import parse_document, read_document
 from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
 from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.review import PAGE_KEY, label_digest
-from smallcaps_assets.lake.shards import CONTENT, is_difference
+from smallcaps_assets.lake.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 OTHER_DIGEST: Final = "has events other than its footer records"
@@ -114,7 +114,9 @@ def shard_faults(path: Path, state: ProofState) -> Iterator[Fault]:
         return
     events = pl.read_parquet(path, hive_partitioning=False, glob=False)
     symbol = symbol_of(path.stem)
-    if others := sorted(map(str, set(events["symbol"].unique()) - {symbol})):
+    # a shard without events is told apart by its footer
+    symbols = {footer.get(SYMBOL_OF_SHARD, symbol), *events["symbol"].unique()}
+    if others := sorted(map(str, symbols - {symbol})):
         yield Fault("has events of another symbol", symbol, ", ".join(others))
     if state is ProofState.NOT_PROVABLE and footer.get(CONTENT) != (found := rows_digest(events)):
         yield Fault(OTHER_DIGEST, str(footer.get(CONTENT)), found)

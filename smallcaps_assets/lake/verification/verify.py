@@ -17,6 +17,7 @@ from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     compare_windows,
@@ -121,7 +122,7 @@ def verify(
 def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame, list[Discrepancy]]:
     """The ledger (LEDGER) and how it differs from its manifest; none where it is missing or cannot be used, and why."""
     lake, profile = tape.lake, tape.profile
-    remedy = f"materialize {profile}/capture_ledger: no request"
+    remedy = how_to_restore(lake.ledger(profile))
     if not lake.ledger(profile).is_file():
         expected = f"certificates of {count_noun(files, 'tape file')}"
         return LEDGER.to_frame(), [Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)] if files else []

@@ -344,7 +344,8 @@ def unusable(lake: Lake) -> Discrepancy:
     """The only finding: no certificate can be used. The tape is checked all the same."""
     result = checked(lake)
     (found,) = result.findings
-    assert (found.file, found.remedy) == (LEDGER_FILE, "materialize core/capture_ledger: no request")
+    assert found.file == LEDGER_FILE
+    assert found.remedy.startswith("Materialize core/capture_ledger")
     assert (result.files, len(result.uncertified), result.states) == (0, 6, {})
     (lake.root / A_TRADES).write_bytes(b"PAR1")
     assert [one.file for one in findings(lake)] == [LEDGER_FILE, A_TRADES]
