@@ -358,6 +358,16 @@ def test_a_missing_ledger_is_a_finding_where_there_is_tape(lake: Lake) -> None:
     assert (found.what, found.expected, found.found) == ("is missing", "certificates of 6 tape files", "nothing")
 
 
+def test_a_capture_that_is_not_done_needs_no_ledger_yet(lake: Lake) -> None:
+    lake.ledger("core").unlink()
+    (lake.root / C_QUOTES).unlink()
+    result = checked(lake)
+    assert (result.findings, result.manifest_id, len(result.uncertified)) == ((), None, 5)
+    # but a report was made from one
+    publish_frame(lake.ledger("core").with_name("report.parquet"), pl.DataFrame({"value": [1.0]}))
+    assert [one.what for one in findings(lake)] == ["is missing"]
+
+
 def test_a_profile_without_tape_needs_no_ledger(lake: Lake) -> None:
     assert verify(TapeStore(lake, "plus", PARAMS)).findings == ()
 
