@@ -134,7 +134,9 @@ def settings() -> Settings:
 
 
 def client_of(base_url: str, limit: float | None) -> MarketDataClient:
-    return MarketDataClient(Transport(base_url, "key", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None)))
+    return MarketDataClient(
+        Transport(base_url, "a-key-of-benchmarks", bucket=TokenBucket(limit, late_s=LATE_S, fresh=limit is None))
+    )
 
 
 def captured(client: MarketDataClient, rows: pl.DataFrame, kind: TapeKind, threads: int, root: str) -> None:

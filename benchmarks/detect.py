@@ -309,12 +309,12 @@ def changes(night: Night, symbols: int, repeats: int) -> dict[str, float]:
 
 def quickest_night(folder: Path, symbols: int, repeats: int) -> dict[str, float]:
     """The fastest of some detections of the one session missing from the shards, which are restored each time."""
-    shards, runs = Lake(folder).shards, []
+    events, runs = Lake(folder).shards.parent, []  # the shards, and what they cover beyond their footers
     with tempfile.TemporaryDirectory() as aside:
-        before = shutil.copytree(shards, Path(aside) / "shards")
+        before = shutil.copytree(events, Path(aside) / "events")
         for _ in range(repeats):
-            shutil.rmtree(shards)
-            shutil.copytree(before, shards)
+            shutil.rmtree(events)
+            shutil.copytree(before, events)
             runs.append(measure("detect", folder, symbols))
             require(runs[-1]["sessions_detected"] == symbols, runs[-1])
     return min(runs, key=lambda figures: figures["wall_s"])

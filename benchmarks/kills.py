@@ -108,7 +108,9 @@ def capture(root: Path, base_url: str) -> list[str]:
     pairs = manifest.select("symbol", "session").unique(maintain_order=True).rows()
     problems: list[str] = []
     print("ready", flush=True)
-    with MarketDataClient(Transport(base_url, "key", bucket=TokenBucket(None), jitter=lambda: 0.05)) as client:
+    with MarketDataClient(
+        Transport(base_url, "a-key-of-benchmarks", bucket=TokenBucket(None), jitter=lambda: 0.05)
+    ) as client:
         for kind in TAPE_KINDS:
             work = Capture(kind, tape, client, 8, "kills", log=lambda line: None)  # noqa: ARG005
             for outcome in work.run(manifest, pairs):

@@ -17,7 +17,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),
     "manifest": ("manifest", "Choose the events of a profile from a MASTER file."),
     "plan": ("plan", "Estimate what a capture costs before it is paid for: requests, hours, bytes."),
-    "verify": ("verify", "Check every tape file against its certificate in the ledger."),
+    "verify": ("verify", "Check every file of the lake, and the tape against its certificates."),
     "audit": ("audit", "Fetch some published windows again and report what the vendor changed since."),
     "review": ("review", "Import the labels of a review sheet and report the share of good events."),
     "coverage": ("coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),

@@ -1,6 +1,7 @@
 """Shared by tests of several packages: rows of MASTER and manifests, empty lakes, an exchange behind a gate."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,11 @@ SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
 
 def _is_fast_lane(config: pytest.Config) -> bool:
     return bool(config.option.markexpr == "not slow")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: for a third of their time the slow suites wait for processes they start."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,13 +1,16 @@
 """Named frames for tests. Bars are defined minute by minute; comments explain unusual values."""
 
+import os
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.publish import PROVENANCE
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import Settings, load_settings
 
@@ -47,3 +50,17 @@ def sessions_of(*days: str) -> pl.DataFrame:
     """Session bounds that cover some dates."""
     dates = [date.fromisoformat(day) for day in days]
     return sessions_between(min(dates), max(dates), default_settings().sessions)
+
+
+def flip_bit(path: Path, place: int = 60) -> None:
+    """Change one bit of a file in its place; its size and its modification time stay, as where a disk fails."""
+    state, content = path.stat(), bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def without_hash(path: Path) -> None:
+    """Write a parquet file as earlier releases did: the same rows and provenance, no hash."""
+    provenance = {name: text for name, text in pl.read_parquet_metadata(path).items() if name == PROVENANCE}
+    pl.read_parquet(path, hive_partitioning=False, glob=False).write_parquet(path, metadata=provenance)

@@ -4,6 +4,7 @@
 """
 
 import re
+import sys
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = "smallcaps_assets.commands"
 _WIDTH: Final = 100
+# the home folder, not the name of another file
+_HOME: Final = re.compile(r"~($|[/\\])")
 # where the flag --no-color is kept
 NO_COLOR: Final = "no_color"
 # argparse's words for a value that is none of the choices of a flag or of the commands
@@ -52,11 +55,26 @@ class CommandParser(ArgumentParser):
             module.add_flags(self)
             if hasattr(module, "run"):
                 self.set_defaults(run=module.run)
+        if self._is_command:
+            self._require_values(sys.argv[1:] if args is None else args)
         parsed, unknown = super().parse_known_args(args, namespace)
         flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
         if flags and self._is_command:
             self.error(f"unknown flag {flags[0]}{self._intended(flags[0], self._option_string_actions)}")
         return parsed, unknown
+
+    def _require_values(self, args: Sequence[str]) -> None:
+        """Reject values that a path or address is made of by mistake: blank ones, and a ~ that no shell replaced."""
+        for before, word in zip(["", *args], args, strict=False):
+            flag, separator, value = word.partition("=") if word.startswith("-") else (before, "=", word)
+            subject = f"{flag} {value!r}" if flag.startswith("-") else repr(value)
+            if separator and not value.strip():
+                self.error(f"{subject} is empty, which no flag allows: give a value or leave the flag out")
+            if _HOME.match(value):
+                self.error(
+                    f"{subject} begins with ~, which a shell replaces by the home folder only where it begins a word "
+                    "without quotes: write the folder in full"
+                )
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, with the choice that was probably meant, and exit with 2."""

@@ -15,13 +15,12 @@ from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.report import report_items
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
-from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.domain.words import count_noun, describe_duration
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.stored_tables import read_table
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -151,12 +150,7 @@ def _next_step(lake: Lake, counts: Mapping[str, int], settings: Settings, flags:
 
 def _night(report: Path) -> str:
     """The symbols that were behind after the last night, from its report."""
-    with disk_errors("read", report):
-        rows = (
-            match_columns(pl.scan_parquet(report, hive_partitioning=False, glob=False), BEHIND, str(report))
-            .sort("symbol")
-            .collect()
-        )
+    rows = read_table(report, BEHIND).sort("symbol")
     if rows.is_empty():
         return "night:  no symbol is behind"
     oldest: date | None = rows.select(pl.col("first_missing").min()).item()

@@ -23,11 +23,12 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import has_begun
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
+from smallcaps_assets.lake.master import symbols_to_rebuild
 from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
-from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards, newer_shards, shards_current
+from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards, shards_current
 from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -129,7 +130,7 @@ def manifest_checks_of(
     surveyed = survey or lake.detector(loaded).survey
 
     def stale_symbols() -> int:
-        return shards_current(surveyed(), newer_shards(lake.shards())).breaking
+        return shards_current(surveyed(), symbols_to_rebuild(lake.shards())).breaking
 
     hashed = sha256(master) if master.is_file() else None
     return checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)

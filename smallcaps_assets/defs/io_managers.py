@@ -3,6 +3,7 @@
 dagster-polars 0.27.12 passes options that Polars 2 has dropped, and writes in place; this module replaces both.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, publish_frame, sha256
+from smallcaps_assets.lake.publish import DerivedTable, disk_errors, publish_frame, sha256
+from smallcaps_assets.lake.stored_tables import prove
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,15 +26,16 @@ class LakeTableIOManager(PolarsParquetIOManager):
     """Reads and writes tables below `base_dir`, the lake, each at the path in its asset's row of the registry."""
 
     def load_input(self, context: dg.InputContext) -> object:
-        """Read a table; a missing or damaged file is named.
+        """Read a table, after proving that it is not damaged; a missing or damaged file is named.
 
         Raises:
-            ForeseenFailure: the file is missing or cannot be read.
+            ForeseenFailure: the file is missing, damaged or cannot be read.
         """
         path = Path(str(self._get_path(context)))
         with foreseen_errors():
             if not path.is_file():
                 raise LakeError(f"{path}: is missing. Materialize {context.asset_key.to_user_string()} first.", path)
+            prove(path)
             with disk_errors("read", path):
                 return super().load_input(context)
 
@@ -54,9 +57,22 @@ class LakeTableIOManager(PolarsParquetIOManager):
     def make_directory(self, path: "UPath") -> None:
         """Create nothing: publishing creates folders, but never the lake."""
 
+    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: "UPath") -> None:  # noqa: ANN401 -- any table
+        """Publish a table; one that was derived from other files with what it was made from in its footer."""
+        if isinstance(obj, DerivedTable):
+            self._publish(context, obj.rows, path, obj.provenance)
+        else:
+            super().dump_to_path(context, obj, path)
+
     def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath") -> None:
+        """Publish a table by rename."""
+        self._publish(context, df, path)
+
+    def _publish(
+        self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath", provenance: Mapping[str, Any] | None = None
+    ) -> None:
         """Publish a table by rename; the hash of its file is its data version."""
-        publish_frame(Path(str(path)), df, below=Path(str(self.base_dir)))
+        publish_frame(Path(str(path)), df, provenance, below=Path(str(self.base_dir)))
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(sha256(Path(str(path)))))
 
     def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: "UPath") -> None:
@@ -64,14 +80,15 @@ class LakeTableIOManager(PolarsParquetIOManager):
         self.write_df_to_path(context, df.collect(), path)
 
     def get_metadata(
-        self, context: dg.OutputContext, obj: pl.DataFrame | pl.LazyFrame | None
+        self, context: dg.OutputContext, obj: DerivedTable | pl.DataFrame | pl.LazyFrame | None
     ) -> dict[str, dg.MetadataValue[Any]]:
         """The columns of a table, without the random rows and column statistics that dagster-polars adds.
 
         They take as long as writing the table and swell the event log; the assets record figures that matter. The path
         is that below the lake: a long one would make the metadata wider than the page, which shows it as storage.
         """
-        found = super().get_metadata(context, None if obj is None else obj.lazy())
+        table = obj.rows if isinstance(obj, DerivedTable) else obj
+        found = super().get_metadata(context, None if table is None else table.lazy())
         return {**found, "path": dg.MetadataValue.path(str(facts_of(context.asset_key).path(Lake(Path()))))}
 
     def scan_df_from_path(

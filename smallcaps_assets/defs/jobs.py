@@ -33,7 +33,7 @@ from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.lake.publish import publish_frame, sha256
+from smallcaps_assets.lake.publish import DerivedTable, publish_frame, sha256
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -160,9 +160,9 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         ledger, metadata = make_ledger(profile, settings, lake, published)
         publish_table(context, lake, ledger_key, ledger, metadata, provenance)
         provenance = provenance_of_asset(context, settings, report_key, [ledger_key.path])
-        kpis, metadata = make_report(profile, ledger, settings, lake, published)
-        publish_table(context, lake, report_key, kpis, metadata | _tally_metadata(totals), provenance)
-        for check in capture_checks(kpis, ledger):
+        made, metadata = make_report(profile, ledger, settings, lake, published)
+        publish_table(context, lake, report_key, made, metadata | _tally_metadata(totals), provenance)
+        for check in capture_checks(made.rows, ledger):
             # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
         require_complete(
@@ -186,13 +186,14 @@ def publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
     context: dg.OpExecutionContext,
     lake: LakeResource,
     asset: dg.AssetKey,
-    table: pl.DataFrame,
+    table: pl.DataFrame | DerivedTable,
     metadata: Metadata,
     provenance: Tags,
 ) -> None:
     """Publish the table of an asset and record it as its asset would."""
     path = facts_of(asset).path(lake.lake)
-    publish_frame(path, table, below=lake.lake.root)
+    rows, made_from = (table.rows, table.provenance) if isinstance(table, DerivedTable) else (table, None)
+    publish_frame(path, rows, made_from, below=lake.lake.root)
     tags = provenance | data_version_tags(sha256(path))
     context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
 

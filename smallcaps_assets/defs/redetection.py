@@ -8,7 +8,6 @@ from functools import cache
 from typing import Final
 
 import dagster as dg
-import polars as pl
 
 from smallcaps_assets.defs.asset_checks import (
     check_evaluation,
@@ -24,6 +23,7 @@ from smallcaps_assets.defs.jobs import provenance_of_asset, publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.lake.master import load_master
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
 from smallcaps_assets.pipeline.events.staleness import checks_of_shards, current_settings, symbols_to_detect
@@ -78,8 +78,8 @@ def detect_stale(context: dg.OpExecutionContext, settings: SettingsResource, lak
 def build_all(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeResource) -> None:
     """Build MASTER and record its checks."""
     provenance = provenance_of_asset(context, settings, _MASTER, [_SHARDS.path])
-    events, metadata = make_master(settings, lake)
-    publish_table(context, lake, _MASTER, events, metadata, provenance)
+    master, metadata = make_master(settings, lake)
+    publish_table(context, lake, _MASTER, master, metadata, provenance)
     loaded = settings.load()
     _record_checks(context, _MASTER, checks_of_master(lake.detector(loaded), loaded))
     _record_check(context, _MASTER, up_to_date_result(lateness_check(settings, lake).check_master()))
@@ -93,7 +93,7 @@ def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake:
     for profile in PROFILES:
         asset = dg.AssetKey([profile, "manifest"])
         provenance = provenance_of_asset(context, settings, asset, [_MASTER.path])
-        events = pl.read_parquet(lake.lake.master, hive_partitioning=False)
+        events = load_master(lake.lake)
         version, metadata = make_manifest(profile, events, settings, lake)
         tags = provenance | data_version_tags(version)
         context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))

@@ -12,8 +12,9 @@ from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.lake.master import symbols_to_rebuild
 from smallcaps_assets.pipeline.checks import Checks, run_checks
-from smallcaps_assets.pipeline.events.staleness import checks_of_shards, newer_shards, shards_current
+from smallcaps_assets.pipeline.events.staleness import checks_of_shards, shards_current
 from smallcaps_assets.settings.settings import PROFILES
 
 _INTERVAL_S: Final = 60
@@ -51,8 +52,8 @@ def staleness(
     return dg.SensorResult(cursor=json.dumps({"state": state, "results": results}), skip_reason=words)
 
 
-def _state(settings: SettingsResource, lake: LakeResource) -> list[str | int | None]:
-    """What decides the results, without opening a file: settings, and when the files last changed."""
+def _state(settings: SettingsResource, lake: LakeResource) -> list[str | None]:
+    """What decides the results, without opening a file: settings, and what changes with the files."""
     versions = [facts_of(asset).code_version(settings.load()) for asset in (_SHARDS, _MASTER, *_MANIFESTS.values())]
     files = [
         lake.lake.universe,
@@ -60,8 +61,9 @@ def _state(settings: SettingsResource, lake: LakeResource) -> list[str | int | N
         lake.lake.master,
         *(lake.manifests(profile).pointer for profile in PROFILES),
     ]
-    changes = [path.stat().st_mtime_ns if path.is_file() else 0 for path in files]
-    return [*versions, lake.shards().last_change(), *changes]
+    states = [path.stat() if path.is_file() else None for path in files]
+    changes = [f"{state.st_size} {state.st_mtime_ns}" if state else None for state in states]
+    return [*versions, lake.shards().state(), *changes]
 
 
 def _results(settings: SettingsResource, lake: LakeResource) -> Iterator[tuple[dg.AssetKey, Finding]]:
@@ -71,7 +73,7 @@ def _results(settings: SettingsResource, lake: LakeResource) -> Iterator[tuple[d
     if lake.shards().symbols():
         checks[_SHARDS] = checks_of_shards(survey)
     if lake.lake.master.is_file():
-        checks[_MASTER] = {"shards_current": lambda: shards_current(survey(), newer_shards(lake.shards()))}
+        checks[_MASTER] = {"shards_current": lambda: shards_current(survey(), symbols_to_rebuild(lake.shards()))}
     for profile, asset in _MANIFESTS.items():
         if lake.manifests(profile).pointer.is_file():
             checks[asset] = manifest_checks_of(profile, settings, lake, survey)

@@ -46,7 +46,7 @@ class SessionParams(Params):
     regular_open: NewYorkTime
     regular_close: NewYorkTime
     afterhours_close: NewYorkTime
-    afterhours_after_early_close_min: int = Field(gt=0)
+    afterhours_after_early_close_min: int = Field(gt=0, le=1_440)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

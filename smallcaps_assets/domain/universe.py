@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.params import Params, PathText
 from smallcaps_assets.domain.symbols import KNOWN_TEST_SYMBOLS, ExchangeTestSymbols, check_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import InputError
@@ -68,7 +68,7 @@ class UniverseLimits(Params):
 class UniverseParams(Params):
     """Source of the symbols, and filters of the vendor's list."""
 
-    file: str | None = Field(min_length=1)
+    file: PathText | None
     symbols: list[str] | None = Field(min_length=1)
     ticker_types: list[str] | None = Field(min_length=1)
     exchanges: list[str] | None = Field(min_length=1)
@@ -77,7 +77,7 @@ class UniverseParams(Params):
     max_price_usd: float | None = Field(gt=0)
     max_market_cap_usd: float | None = Field(gt=0)
     unknown_market_cap: Literal["pass", "exclude"]
-    market_cap_max_age_days: int = Field(ge=0)
+    market_cap_max_age_days: int = Field(ge=0, le=36_500)
     reference_data: bool
     # of configurations that were written before this setting
     test_symbols: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=lambda: list(KNOWN_TEST_SYMBOLS))

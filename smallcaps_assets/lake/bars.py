@@ -18,6 +18,8 @@ from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import content_sha256
+from smallcaps_assets.lake.damaged_files import set_aside
 from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import symbol_lock
@@ -27,6 +29,7 @@ from smallcaps_assets.lake.month_files import (
     PublishedMonth,
     combine_fingerprints,
     count_bars,
+    fault_of_month,
     fingerprint_sessions,
     is_of_earlier_release,
     month_footer,
@@ -40,6 +43,7 @@ from smallcaps_assets.lake.month_files import (
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.quarantine import BarQuarantine
+from smallcaps_assets.lake.stored_tables import prove
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 _SUFFIX: Final = ".parquet"
@@ -99,9 +103,13 @@ class BarsStore:
         return path.is_file() and session in read_fingerprints(path)
 
     def renew(self, symbol: str) -> dict[date, str]:
-        """Rewrite the files of earlier releases as they are written now; returns the `fingerprints`, which stay."""
+        """Rewrite the files of earlier releases as they are written now; returns the `fingerprints`, which stay.
+
+        Raises:
+            LakeError: a file cannot be read, or one of an earlier release is damaged.
+        """
         footers = {path: month_footer(path) for path in self._files(symbol)}
-        older = [path for path, footer in footers.items() if is_of_earlier_release(footer)]
+        older = [path for path, footer in footers.items() if is_of_earlier_release(footer) or not _is_hashed(path)]
         found = {
             day: mark
             for path, footer in footers.items()
@@ -114,6 +122,33 @@ class BarsStore:
                 publish_month(path, symbol, month, below=self.lake.root)
             found |= month.sessions
         return found
+
+    def prove(self, symbol: str, month: date) -> None:
+        """Make sure that the file of an ET month, if there is one, is not damaged.
+
+        Raises:
+            LakeError: it is, or it cannot be read.
+        """
+        path = self.lake.bars(symbol) / f"{month:%Y-%m}{_SUFFIX}"
+        if path.is_file():
+            prove(path)
+
+    def set_aside_damaged(self, symbol: str) -> dict[str, str]:
+        """Move month files that cannot be used to the quarantine, so that their sessions are no longer published.
+
+        Returns the reason for each, by its name (`YYYY-MM`). Reads all files of the symbol.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        reasons = {}
+        with symbol_lock(self.lake, symbol):
+            for path in self._files(symbol):
+                reason = fault_of_month(path)
+                if reason is not None:
+                    set_aside(self.lake, path, reason)
+                    reasons[path.stem] = reason
+        return reasons
 
     def fingerprints(self, symbol: str) -> dict[date, str]:
         """Fingerprint of the bars of each published session."""
@@ -356,6 +391,12 @@ class BarsStore:
                     return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
             except FileNotFoundError:
                 return []
+
+
+def _is_hashed(path: Path) -> bool:
+    """Whether a file carries the hash of its content."""
+    with disk_errors("read", path):
+        return content_sha256(path) is not None
 
 
 def _in_order(bars: pl.DataFrame) -> pl.DataFrame:

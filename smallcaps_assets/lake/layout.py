@@ -130,6 +130,10 @@ class Lake:
             place = self._of_symbol(place, symbol_of(part)) if is_folder else place / part
         return place
 
+    def damaged_path(self, path: Path) -> Path:
+        """Path beside which the file `path` of the lake is set aside where it is damaged."""
+        return self.quarantine / "damaged" / self.quarantine_path(path).relative_to(self.quarantine)
+
     def _of_symbol(self, folder: Path, symbol: str, suffix: str = "") -> Path:
         """The path of a symbol's folder in `folder`, or of its file with `suffix`."""
         unusual = self._unusual.get((folder, suffix))

@@ -13,6 +13,8 @@ from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.import_records import IMPORTS, Imports
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import prove
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 DAY: Final = new_york_date(pl.col("timestamp"))
@@ -34,6 +36,8 @@ class PublishedMonth(NamedTuple):
 def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> pl.LazyFrame:
     """`columns` (of BARS) of month files of any release, in their order; `symbol` is that of the folder.
 
+    Every file is read once, to prove that it is not damaged.
+
     Args:
         files: one at least.
         columns: what to read.
@@ -41,7 +45,10 @@ def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> p
 
     Raises:
         InputError: the first file lacks a column, or has one of another type.
+        LakeError: a file is damaged or cannot be read.
     """
+    for file in files:
+        prove(file)
     wanted = {name: BARS[name] for name in columns}
     stored = {name: dtype for name, dtype in wanted.items() if name != "symbol"}
     match_columns(pl.scan_parquet(files[0], hive_partitioning=False, glob=False), stored, what)
@@ -62,10 +69,33 @@ def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> p
 
 
 def read_month(path: Path) -> PublishedMonth:
-    """Read a month file; empty if there is none."""
+    """Read a month file; empty if there is none.
+
+    Raises:
+        LakeError: it is damaged or cannot be read, or see `month_footer`.
+    """
     if not path.is_file():
         return PublishedMonth(BARS.to_frame(), {}, {})
-    return PublishedMonth(_read_bars(path), read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))
+    proven = prove(path)
+    month = PublishedMonth(_read_bars(path), read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))
+    if proven is None:
+        _require_fingerprints(path, month)
+    return month
+
+
+def fault_of_month(path: Path) -> str | None:
+    """Why a month file cannot be used; None if it can be. Reads all of it.
+
+    Raises:
+        LakeError: the disk refuses.
+    """
+    try:
+        read_month(path)
+    except LakeError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return error.cause or f"{error}"
+    return None
 
 
 def publish_month(path: Path, symbol: str, month: PublishedMonth, below: Path) -> None:
@@ -90,17 +120,23 @@ def month_footer(path: Path) -> dict[str, Any] | None:
     """The provenance in the footer of a month file of any release; None if it has none.
 
     Raises:
-        LakeError: it cannot be read, or has bars of another symbol than its folder.
+        LakeError: it cannot be read, or has bars of another symbol than its folder or sessions of another month.
     """
     provenance = provenance_of(path)
     symbol = symbol_of(path.parent.name)
     recorded = _symbol_of_rows(path) if provenance is None else provenance.get(SYMBOL_OF_MONTH) or _symbol_of_rows(path)
     if recorded not in (None, symbol):
+        prove(path)
         raise LakeError(
             f"{path}: has bars of {recorded}, not of {symbol}. Move it back to the folder of {recorded}, or remove it; "
             "its sessions are then fetched again.",
             path,
-        )
+        ).with_facts(f"has bars of {recorded}")
+    if provenance is not None and (fault := _fault_of_sessions(provenance.get("sessions"), path.stem)):
+        prove(path)
+        raise LakeError(
+            f"{path}: {fault}. Give it the name of its month again if it was renamed. {how_to_restore(path)}", path
+        ).with_facts(fault)
     return provenance
 
 
@@ -172,3 +208,25 @@ def _read_bars(path: Path) -> pl.DataFrame:
                 "Remove it; its sessions are then fetched again."
             )
         return bars.with_columns(symbol=pl.lit(symbol_of(path.parent.name))).select(*BARS)
+
+
+def _require_fingerprints(path: Path, month: PublishedMonth) -> None:
+    """Require of a file without a hash that its bars have the fingerprints in its footer."""
+    published = {day: mark for day, mark in month.sessions.items() if mark != NO_BARS}
+    if fingerprint_sessions(month.bars) != published:
+        failure = LakeError(f"{path}: is damaged: has bars other than its footer records. {how_to_restore(path)}", path)
+        raise failure.with_facts("damaged: has bars other than its footer records")
+
+
+def _fault_of_sessions(sessions: object, month: str) -> str | None:
+    """What is wrong with the sessions of a footer, which a disk may have damaged; None if nothing is."""
+    if not isinstance(sessions, dict):
+        return "its footer names no sessions"
+    try:
+        days = [f"{date.fromisoformat(day):%Y-%m-%d}" for day in sessions]
+        for mark in sessions.values():
+            count_bars(mark)
+    except (ValueError, AttributeError):
+        return "its footer names sessions that are none"
+    others = [day for day in days if not day.startswith(month)]
+    return f"has sessions of another month, such as {others[0]}" if others else None

@@ -13,6 +13,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,6 +21,8 @@ import polars as pl
 from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, LakeError
+from smallcaps_assets.lake.content_hash import ProofState, proof_of, seal, unsealed_metadata
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.runtime.processes import is_alive, process_identity
 
 # Key of the footer metadata of a parquet file that holds its provenance as JSON.
@@ -29,11 +32,18 @@ Action = Literal["read", "written"]
 # No space left, quota exceeded, file too large; on POSIX and on Windows.
 _FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _FULL_ON_WINDOWS: Final = (39, 112)
-_REMEDIES: Final[dict[Action, str]] = {
-    "read": "Check that the file exists, is intact and readable by this user; restore it, or remove it and run again.",
-    "written": "Check that the folder exists, that this user may write to it and that the disk has space; then run "
-    "again: no incomplete file was left in place.",
-}
+_CHECK_THE_DISK: Final = (
+    "Check that the folder exists, that this user may write to it and that the disk has space; then run "
+    "again: no incomplete file was left in place."
+)
+
+
+@dataclass(frozen=True)
+class DerivedTable:
+    """A table, and the provenance in its footer: what it was made from."""
+
+    rows: pl.DataFrame
+    provenance: Mapping[str, Any]
 
 
 @contextmanager
@@ -56,7 +66,8 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         if action == "written" and _is_full(error):
             full = DiskFull(f"{path}: cannot be written ({reason}). {_space_message(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
-        failure = LakeError(f"{path}: cannot be {action} ({reason}). {_REMEDIES[action]}", path)
+        remedy = _CHECK_THE_DISK if action == "written" else how_to_restore(path)
+        failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
 
 
@@ -177,7 +188,9 @@ def publish_frame(
     sweeps: bool = True,
     below: Path | None = None,
 ) -> None:
-    """Publish `frame` as parquet (zstd, statistics) with `provenance` in its footer; schema and row count are verified.
+    """Publish `frame` as parquet (zstd, statistics), with `provenance` and its content hash in its footer.
+
+    Schema and row count of what was written are verified.
 
     See `publish` for `sweeps` and `below`.
 
@@ -187,8 +200,10 @@ def publish_frame(
 
     def write(part: Path) -> None:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
+        metadata |= unsealed_metadata()
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.schema, frame.height)
+        seal(part)
 
     publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps, below=below)
 
@@ -196,18 +211,19 @@ def publish_frame(
 def publish_changed(
     path: Path, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None, *, below: Path | None = None
 ) -> bool:
-    """Publish `frame` unless the file already holds the same rows and provenance; returns whether it was written.
+    """Publish `frame` unless the file is intact and holds the same rows and provenance; returns whether it was written.
 
     See `publish` for `below`.
 
     Raises:
         LakeError: see `publish_frame`.
     """
-    if path.is_file() and provenance_of(path) == json.loads(json.dumps(provenance)):
-        with disk_errors("read", path):
+    with disk_errors("read", path):
+        intact = path.is_file() and proof_of(path).state is ProofState.INTACT
+        if intact and provenance_of(path) == json.loads(json.dumps(provenance)):
             before = pl.read_parquet(path, hive_partitioning=False, glob=False)
-        if before.schema == frame.schema and before.equals(frame):
-            return False
+            if before.schema == frame.schema and before.equals(frame):
+                return False
     publish_frame(path, frame, provenance, below=below)
     return True
 
@@ -220,8 +236,10 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
     """
 
     def write(part: Path) -> None:
-        frame.sink_parquet(part, compression="zstd", statistics=True, mkdir=False)
+        metadata = unsealed_metadata()
+        frame.sink_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.collect_schema(), rows)
+        seal(part)
 
     publish(path, write)
 

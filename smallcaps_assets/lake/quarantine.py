@@ -12,6 +12,8 @@ from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, REPE
 from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.content_hash import DAMAGE
+from smallcaps_assets.lake.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_frame
 
@@ -32,7 +34,7 @@ class BarQuarantine:
     def add(self, symbol: str | None, month: date | None, rejected: pl.DataFrame) -> None:
         """Add rows (QUARANTINED_BARS) of a month; `month` and `symbol` are None where the rows have none."""
         path = self._path(symbol, month)
-        present = _read(path)
+        present = self._read(path)
         rows = pl.concat([present, rejected.match_to_schema(QUARANTINED_BARS)]).unique(maintain_order=True)
         if rows.height > present.height:
             publish_frame(path, rows.sort("timestamp", maintain_order=True), below=self.lake.root)
@@ -43,7 +45,7 @@ class BarQuarantine:
         new = new_york_date(pl.col("timestamp")).is_in(list(sessions))
         rows = rejected.filter(new.fill_null(value=True))
         if path.is_file():
-            kept = _read(path).filter(~new.fill_null(value=False))
+            kept = self._read(path).filter(~new.fill_null(value=False))
             rows = pl.concat([kept, rows]).unique(maintain_order=True)
         elif rows.is_empty():
             return
@@ -58,7 +60,7 @@ class BarQuarantine:
         if not path.is_file():
             return
         by = list(_VALUES) if month is None else ["timestamp"]
-        present = _read(path)
+        present = self._read(path)
         repeats = pl.col("reason").is_in([REPEATED, ANOTHER])
         # values that mean "not known" are null in good bars, and as given here
         known = present.with_columns(all_known()).with_row_index(_PLACE).filter(~repeats)
@@ -79,11 +81,11 @@ class BarQuarantine:
         name = UNNAMED if symbol is None else UNDATED if month is None else f"{month:%Y-%m}.parquet"
         return self.lake.quarantine_path(folder / name)
 
-
-def _read(path: Path) -> pl.DataFrame:
-    with disk_errors("read", path):
-        return (
-            pl.read_parquet(path, hive_partitioning=False, glob=False)
-            if path.is_file()
-            else QUARANTINED_BARS.to_frame()
-        )
+    def _read(self, path: Path) -> pl.DataFrame:
+        """The rejected rows in a file; none where there is none. A damaged file is set aside: nothing is made of it."""
+        if path.is_file() and is_damaged(path):
+            set_aside(self.lake, path, DAMAGE)
+        if not path.is_file():
+            return QUARANTINED_BARS.to_frame()
+        with disk_errors("read", path):
+            return pl.read_parquet(path, hive_partitioning=False, glob=False)

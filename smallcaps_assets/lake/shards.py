@@ -9,6 +9,7 @@ the shard does not hold. Coverage that is lost is detected again.
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -22,17 +23,22 @@ from smallcaps_assets.domain.bars.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, match_columns
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import ProofState, document_proof
+from smallcaps_assets.lake.documents import parse_document, publish_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file, old_table
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, sweep_below
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
 _COVERAGE: Final = "coverage"
 COVERAGE_ID: Final = "coverage_id"
+# Key of the symbol of a shard; earlier releases did not record it.
+SYMBOL_OF_SHARD: Final = "symbol"
 # Key of a difference: the `coverage_id` of the footer that it belongs to.
 BELONGS_TO: Final = "of"
 # A difference of more months is not recorded: the shard is published again with its whole coverage. Tables of
@@ -251,7 +257,7 @@ class ShardStore:
         """Publish events with their whole coverage in the footer."""
         document = _as_json(coverage, coverage.months)
         coverage_id = digest([content, json.dumps(document, sort_keys=True)])
-        provenance = {CONTENT: content, COVERAGE_ID: coverage_id, _COVERAGE: document}
+        provenance = {SYMBOL_OF_SHARD: symbol, CONTENT: content, COVERAGE_ID: coverage_id, _COVERAGE: document}
         publish_frame(self.lake.shard(symbol), events, provenance, sweeps=False, below=self.lake.root)
 
     def _merge(self, path: Path, changed: Mapping[str, Any]) -> None:
@@ -259,7 +265,7 @@ class ShardStore:
         with exclusive_lock(self.lake.locks / f"coverage={path.stem}.lock", below=self.lake.root):
             old = old_table(path)
             table = {**_read_differences(old), **_read_differences(path), **changed}
-            publish_text(path, json.dumps(table), below=self.lake.root)
+            publish_document(path, table, below=self.lake.root)
             old.unlink(missing_ok=True)
 
     def _known_differences(self, symbol: str) -> dict[str, Any]:
@@ -285,6 +291,11 @@ class ShardStore:
                 "are then detected again.",
                 path,
             )
+        if (recorded := provenance.get(SYMBOL_OF_SHARD, symbol)) != symbol:
+            raise LakeError(
+                f"{path}: is the shard of {recorded}, not of {symbol}. {how_to_restore(path)}",
+                path,
+            ).with_facts(f"is the shard of {recorded}")
         return provenance
 
     def _require_sound(self, symbol: str, events: pl.DataFrame) -> None:
@@ -303,10 +314,24 @@ class ShardStore:
         """Symbols with a shard, sorted."""
         return [symbol_of(path.stem) for path in self.files()]
 
-    def last_change(self) -> int:
-        """When a shard or a coverage last changed, in nanoseconds; 0 without any. No file is opened."""
+    def contents(self) -> dict[str, str]:
+        """The digest of the events of each symbol, see `version`: empty where its shard records none.
+
+        Shards that cannot be read are left out.
+        """
+        found = {}
+        for symbol in self.symbols():
+            with suppress(LakeError):
+                found[symbol] = self.version(symbol) or ""
+        return found
+
+    def state(self) -> str:
+        """A digest of the names, sizes and times of all shards and coverages: another one after any change.
+
+        No file is opened.
+        """
         tables = [*self.lake.shard_coverages.glob("*.json"), *self.lake.shards.glob("coverage=*.json")]
-        return max((file.stat().st_mtime_ns for file in (*self.files(), *tables)), default=0)
+        return digest(f"{path.name} {_state_of(path)}" for path in (*self.files(), *sorted(tables)))
 
     def scan(self) -> pl.LazyFrame:
         """Events of all symbols (SHARD)."""
@@ -361,15 +386,14 @@ def _read_differences(path: Path) -> dict[str, Any]:
         return {}
     with disk_errors("read", path):
         content = path.read_bytes()
-    try:
-        table = json.loads(content)
-    except (ValueError, RecursionError):
+    table = parse_document(content)
+    if table is None or document_proof(table).state is ProofState.DAMAGED:
         return {}
-    entries = table.items() if isinstance(table, dict) else ()
-    return {symbol: entry for symbol, entry in entries if _is_difference(entry)}
+    return {symbol: entry for symbol, entry in table.items() if is_difference(entry)}
 
 
-def _is_difference(entry: object) -> bool:
+def is_difference(entry: object) -> bool:
+    """Whether a value of a table of differences, which a disk may have damaged, is one."""
     return (
         isinstance(entry, dict)
         and entry.keys() >= _DIFFERENCE_KEYS

@@ -9,11 +9,12 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.coverage import LISTINGS
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name
-from smallcaps_assets.domain.tables import REFERENCE, match_columns
+from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.stored_tables import read_table
 
 # One row per symbol whose details were requested: null where the vendor has none; `asked_for` is the requested day.
 STORED_DETAILS: Final = pl.Schema(
@@ -93,10 +94,11 @@ class UniverseStore:
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A stored table, with nulls in columns that an earlier version did not write; empty where there is none."""
+    """A stored table, with nulls in columns that an earlier version did not write; empty where there is none.
+
+    Raises:
+        LakeError: it is damaged or cannot be read.
+    """
     if not path.is_file():
         return schema.to_frame()
-    rows = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-    absent = [name for name in _ADDED_COLUMNS if name in schema and name not in rows.collect_schema()]
-    rows = rows.with_columns(pl.lit(None, dtype=schema[name]).alias(name) for name in absent)
-    return match_columns(rows, schema, str(path)).collect()
+    return read_table(path, schema, [name for name in _ADDED_COLUMNS if name in schema])

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, IncompleteRead
@@ -272,13 +272,15 @@ class Connections:
         named = requests.utils.select_proxy(self._origin, self._environment["proxies"])
         if not named:
             return None
-        proxy = parse_url(named if "://" in named else f"http://{named}")
-        if proxy.scheme not in ("http", "https") or not proxy.host:
-            raise SettingsError(
-                f"the environment names the proxy {proxy._replace(auth=None).url}: only proxies with http:// or "
-                "https:// can be used. Correct or remove HTTPS_PROXY (or ALL_PROXY)."
-            )
-        return proxy
+        with suppress(HTTPError):
+            proxy = parse_url(named if "://" in named else f"http://{named}")
+            if proxy.scheme in ("http", "https") and proxy.host:
+                return proxy
+        # not quoted, since a password may be anywhere in it
+        raise SettingsError(
+            "the proxy in HTTPS_PROXY (or ALL_PROXY) is no address that can be used: give http:// or https:// and a "
+            "host, or remove it."
+        )
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

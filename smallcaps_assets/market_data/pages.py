@@ -19,7 +19,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats
 from smallcaps_assets.errors import BadPage, MarketDataError
-from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
+from smallcaps_assets.market_data.envelope import MS_PER_S, BadRow, ParsedPage
 from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
 from smallcaps_assets.market_data.transport import RequestCounts, Transport
 
@@ -41,6 +41,7 @@ class Download:
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
     repeats: int = 0  # rows removed because they repeat another exactly
     unserved: tuple[str, ...] = ()  # requested symbols whose answer is bad
+    bad_rows: tuple[BadRow, ...] = ()  # left out of lists of reference data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,7 @@ class Downloads:
             self._check(request, partial(check_progress, frames, page.frame, is_last=page.next_url is None))
             frames.append(page.frame)
             counts.pages += 1
+            counts.bad_rows += [row._replace(reason=self._transport.clean(row.reason)) for row in page.bad_rows]
             if request_id := page.request_id or answer.request_id:
                 counts.request_ids.append(self._transport.clean(request_id))
             if page.next_url is None:
@@ -160,6 +162,7 @@ def complete_download(frame: pl.DataFrame, counts: RequestCounts, repeats: int =
         pages=counts.pages,
         request_ids=tuple(counts.request_ids),
         repeats=repeats,
+        bad_rows=tuple(counts.bad_rows),
     )
 
 

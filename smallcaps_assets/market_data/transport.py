@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from smallcaps_assets.domain.addresses import check_base_url, is_loopback
 from smallcaps_assets.errors import SettingsError, Stopped, VendorUnavailable
 from smallcaps_assets.market_data.answers import (
     MAX_BODY_BYTES,
@@ -23,10 +24,10 @@ from smallcaps_assets.market_data.answers import (
 )
 from smallcaps_assets.market_data.api_key import BearerKey
 from smallcaps_assets.market_data.connections import Connections
+from smallcaps_assets.market_data.envelope import BadRow
 from smallcaps_assets.market_data.pacing import Ticket, TokenBucket
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
-_LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 _BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random share of it
 _THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts per minute
 _BACKOFF_CAP_S: Final = 60.0
@@ -59,6 +60,7 @@ class RequestCounts:
     waited_s: float = 0.0  # for the rate limit and before retries
     pages: int = 0
     request_ids: list[str] = field(default_factory=list)
+    bad_rows: list[BadRow] = field(default_factory=list)
 
 
 class Transport:
@@ -80,7 +82,7 @@ class Transport:
         """Prepare to send requests; nothing is sent yet.
 
         Args:
-            base_url: http or https, host, optionally a port and a path prefix; no user, query or fragment.
+            base_url: https, host, optionally a port and a path prefix; http only for this machine.
             api_key: letters, digits and `._~+/=-`; sent as a header with every request, to no other host.
             bucket: the rate limit; every attempt takes one reservation from it.
             timeout_s: longest silence while connecting and between two chunks of an answer, positive.
@@ -95,12 +97,11 @@ class Transport:
             SettingsError: the key or the address cannot be used.
         """
         self._key = BearerKey(api_key)
-        parts = _split_address(base_url)
-        if parts is None or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-            raise SettingsError(
-                f"base_url {self.clean(base_url)!r} is not the address of a vendor: "
-                "give http:// or https://, a host and no user, query or fragment."
-            )
+        try:
+            parts = urlsplit(check_base_url(base_url))
+        except ValueError as error:
+            shown = "" if "@" in base_url else f" {self.clean(base_url)!r}"
+            raise SettingsError(f"base_url{shown} {error}.") from None
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path.rstrip("/")
         self._bucket = bucket
@@ -115,7 +116,7 @@ class Transport:
             deadline_s=deadline_s,
             max_body_bytes=max_body_bytes,
             # A proxy named in the environment cannot reach a server on this machine.
-            trust_env=parts.hostname not in _LOOPBACK_HOSTS,
+            trust_env=not is_loopback(parts.hostname or ""),
         )
         self._max_body_bytes = max_body_bytes
         self._totals = RequestCounts()
@@ -154,9 +155,11 @@ class Transport:
         """Path and query of `next_url` unchanged, without what the transport adds itself: host, path prefix, key.
 
         Raises:
-            ValueError: it is not a URL.
+            ValueError: it is not a URL, or its path is relative.
         """
         parts = urlsplit(next_url)
+        if parts.path and not parts.path.startswith("/"):
+            raise ValueError("no absolute path")  # it would become part of the host
         path = parts.path.removeprefix(self._prefix) if parts.path.startswith(self._prefix + "/") else parts.path
         query = "&".join(pair for pair in parts.query.split("&") if pair.partition("=")[0].lower() != "apikey")
         return f"{path}?{query}"
@@ -265,13 +268,3 @@ class Transport:
                 each.requests += requests
                 each.retries += retries
                 each.throttled += throttled
-
-
-def _split_address(base_url: str) -> SplitResult | None:
-    """The parts of an address of HTTP or HTTPS; None where it is none, or its port is no port."""
-    try:
-        parts = urlsplit(base_url)
-        is_address = parts.scheme in ("http", "https") and parts.port != 0
-    except ValueError:
-        return None
-    return parts if is_address else None

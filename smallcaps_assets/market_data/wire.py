@@ -71,7 +71,7 @@ def parse_bars_page(body: bytes, symbol: str, window: tuple[int, int]) -> Parsed
     frame = frame_rows(rows, required=("t",))
     check_sent(frame, body, ("o", "h", "l", "c", "v"))
     _check_window(frame, "t", MS_PER_S, window)
-    frame = _in_order(frame, "t", frame["t"])
+    frame = _in_order(frame, "t", pl.col("t"))
     bars = frame.select(
         pl.lit(symbol).alias("symbol"),
         (pl.col("t") * 1_000).cast(BARS["timestamp"]).alias("timestamp"),
@@ -97,16 +97,17 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     fields = _select_fields(_TRADE, schema, "decimal_size")
     frame, head = _parse_ticks(body, fields, required, window)
     _check_identity(frame, "sequence_number", "id")
-    if not frame["decimal_size"].str.contains(r"^[0-9]+(\.[0-9]+)?$").all():
+    if not frame["decimal_size"].str.contains(r"^-?[0-9]+(\.[0-9]+)?$").all():
         raise BadPage("`decimal_size` has text that is not a decimal number")
     exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
-    # 0 is how the vendor's files record that no reporting facility was involved.
-    reported = pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp")
-    frame = frame.with_columns(size=exact, **{"trf_timestamp": reported} if "trf_timestamp" in fields else {})
-    check_filled(frame, ("size",))
+    if "trf_timestamp" in fields:
+        # 0 is how the vendor's files record that no reporting facility was involved.
+        frame = frame.with_columns(trf_timestamp=pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp"))
     for name in fields.keys() & {"participant_timestamp", "trf_timestamp"}:
         _check_plausible(frame, name, NS_PER_S)
-    return make_page(_rename_columns(frame, schema), head)
+    trades = _rename_columns(frame, schema, size=exact)
+    check_filled(trades, ("size",))
+    return make_page(trades, head)
 
 
 def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = QUOTES_ALL) -> ParsedPage:
@@ -135,11 +136,13 @@ def _parse_ticks(
     _check_window(frame, "sip_timestamp", NS_PER_S, window)
     # rows without a number are never repeats
     unnumbered = pl.when(pl.col("sequence_number").is_null()).then(pl.int_range(pl.len())).alias(" row")
-    return _in_order(frame, "sip_timestamp", *frame.get_columns(), frame.select(unnumbered).to_series()), head
+    return _in_order(frame, "sip_timestamp", pl.all(), unnumbered), head
 
 
 def _check_identity(frame: pl.DataFrame, *names: str) -> None:
     """Make sure that each row has all of `names` or none of them."""
+    if not any(frame[name].has_nulls() for name in names):
+        return
     some = pl.any_horizontal(pl.col(names).is_not_null())
     for name in names:
         incomplete = frame.select(some & pl.col(name).is_null()).to_series()
@@ -155,8 +158,9 @@ def _select_fields(fields: Fields, schema: pl.Schema, *others: str) -> dict[str,
     return {name: dtype for name, dtype in fields.items() if name in names}
 
 
-def _rename_columns(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    return frame.select(pl.col(_TICK_NAMES.get(name, name)).cast(dtype).alias(name) for name, dtype in schema.items())
+def _rename_columns(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], **computed: pl.Expr) -> pl.DataFrame:
+    columns = {name: computed.get(name, pl.col(_TICK_NAMES.get(name, name))) for name in schema}
+    return frame.select(columns[name].cast(dtype).alias(name) for name, dtype in schema.items())
 
 
 def _bounds(frame: pl.DataFrame, name: str) -> tuple[int, int] | None:
@@ -182,10 +186,10 @@ def _check_window(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int,
         )
 
 
-def _in_order(frame: pl.DataFrame, name: str, *identity: pl.Series) -> pl.DataFrame:
+def _in_order(frame: pl.DataFrame, name: str, *identity: pl.Expr) -> pl.DataFrame:
     """Rows in order of time. Only rows that repeat an earlier one in all columns of `identity` may be out of order."""
     if frame[name].is_sorted():
         return frame
-    if not pl.DataFrame(identity).unique(maintain_order=True)[name].is_sorted():
+    if not frame.select(identity).unique(maintain_order=True)[name].is_sorted():
         raise BadPage(f"`{name}` is not in ascending order")
     return frame.sort(name, maintain_order=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.settings.documents import DocumentError, Place, parse_document
+from smallcaps_assets.settings.documents import DocumentError, Place, parse_document, read_text
 
 
 class Layer(NamedTuple):
@@ -26,15 +26,13 @@ def file_layer(file: Path) -> Layer:
         SettingsError: the file cannot be read, or does not hold settings.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        content, lines = parse_document(read_text(file))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror}). Give the path of a config.yaml.") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{file}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
-    try:
-        content, lines = parse_document(text)
     except DocumentError as error:
-        raise SettingsError(f"{file}: is not valid YAML. {error}") from error
+        raise SettingsError(f"{file}: is not usable YAML. {error}") from error
+    if content is None:
+        raise SettingsError(f"{file}: is empty. Give the path of a config.yaml.")
     if not isinstance(content, dict):
         raise SettingsError(f"{file}: must hold settings as `key: value` lines, found {type(content).__name__}.")
     return Layer(str(file), content, lines)
@@ -48,12 +46,12 @@ def argument_layer(text: str) -> Layer:
     """
     key, separator, value = text.partition("=")
     names = key.strip().split(".")
-    if not separator or not all(names):
+    if not separator or not all(name.strip() for name in names):
         raise SettingsError(f"--set {text}: give KEY=VALUE, such as detectors.volume_spike.regular.min_spike_x=5.")
     try:
         settings = parse_document(value).content
     except DocumentError as error:
-        raise SettingsError(f"--set {text}: the value is not valid YAML. {error}") from error
+        raise SettingsError(f"--set {text}: the value is not usable YAML. {error}") from error
     for name in reversed(names):
         settings = {name: settings}
     return Layer(f"--set {text}", settings)

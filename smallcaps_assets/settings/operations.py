@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.params import Params, PathText, VariableName
 from smallcaps_assets.domain.sessions import NewYorkTime
 
 
@@ -27,6 +27,6 @@ class NightlyParams(Params):
 class NoticeParams(Params):
     """Where notices of failed runs go."""
 
-    file: str = Field(min_length=1)
-    url_variable: str = Field(min_length=1)
+    file: PathText
+    url_variable: VariableName
     timeout_s: float = Field(gt=0, le=30)

@@ -1,5 +1,6 @@
 """Messages about wrong settings: file, line, key, value and remedy."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, get_args
@@ -7,6 +8,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from smallcaps_assets.domain.addresses import hide_users
 from smallcaps_assets.settings.documents import Place
 from smallcaps_assets.settings.layers import Layer
 
@@ -14,6 +16,9 @@ _UNKNOWN, _MISSING = "extra_forbidden", "missing"
 _NUMBERS: Final = frozenset({"float_type", "float_parsing", "int_type", "int_parsing"})
 # More missing settings than these are not listed one by one.
 _MOST_LISTED: Final = 4
+_MOST_SHOWN: Final = 200
+# names of unknown settings
+_SECRET: Final = re.compile("key|token|secret|password|auth", re.IGNORECASE)
 _SHOWN_BY: Final = "config/config.yaml of the repository shows"
 
 
@@ -73,8 +78,24 @@ def _subject(layers: Sequence[Layer], item: ErrorDetails) -> str:
     layer = _origin(layers, item["loc"])
     key = ".".join(map(str, item["loc"])) or "the settings together"
     value = item["input"]
-    shown = "" if isinstance(value, dict | BaseModel) else f" = {value!r}"
+    shown = "" if isinstance(value, dict | BaseModel) or _may_be_secret(item) else f" = {_show(value)}"
     return f"{_place(layer, item['loc'])}: {key}{shown}"
+
+
+def _may_be_secret(item: ErrorDetails) -> bool:
+    """Whether a value may be a key or password, written where none belongs."""
+    *above, name = map(str, item["loc"])
+    return (
+        "key_variables" in above
+        or "@" in str(item["input"])
+        or name == "url_variable"
+        or bool(_SECRET.search(name) and item["type"] == _UNKNOWN)
+    )
+
+
+def _show(value: object) -> str:
+    text = hide_users(repr(value))
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _place(layer: Layer, place: Place) -> str:

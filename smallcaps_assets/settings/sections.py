@@ -1,12 +1,13 @@
 """Sections of the settings that belong to no single domain module: source, paths, history, capture, checks."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from smallcaps_assets.domain.addresses import check_base_url
 from smallcaps_assets.domain.bars.checks import BarCheckParams
 from smallcaps_assets.domain.events.checks import MasterCheckParams
-from smallcaps_assets.domain.params import CalendarDay, Params
+from smallcaps_assets.domain.params import CalendarDay, Params, PathText, VariableName
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
 
@@ -16,19 +17,19 @@ class EmbeddedParams(Params):
 
     seed: int = Field(ge=0)
     symbols: int = Field(gt=0, le=20_000)
-    replay: str | None
+    replay: PathText | None
 
 
 class SourceParams(Params):
     """Where market data comes from."""
 
     kind: Literal["embedded", "vendor"]
-    base_url: str = Field(pattern=r"^https?://[^\s/]+")
-    key_variables: list[str] = Field(min_length=1)
+    base_url: Annotated[str, AfterValidator(check_base_url)]
+    key_variables: list[VariableName] = Field(min_length=1)
     requests_per_minute: float | None = Field(gt=0)
     burst: int = Field(ge=1, le=1_000)
-    timeout_s: float = Field(gt=0)
-    deadline_s: float = Field(gt=0)
+    timeout_s: float = Field(gt=0, le=3_600)
+    deadline_s: float = Field(gt=0, le=86_400)
     max_retries: int = Field(ge=0, le=20)
     embedded: EmbeddedParams
 
@@ -44,13 +45,13 @@ class SourceParams(Params):
 class LakeParams(Params):
     """The folder of the lake; relative to the folder that holds `config/`."""
 
-    path: str = Field(min_length=1)
+    path: PathText
 
 
 class DagsterParams(Params):
     """Where Dagster keeps its state: a file whose sections override dagster.yaml, or null."""
 
-    laid_over: str | None
+    laid_over: PathText | None
 
 
 class HistoryParams(Params):
@@ -58,7 +59,7 @@ class HistoryParams(Params):
 
     first_session: CalendarDay
     last_session: CalendarDay | None
-    publication_delay_min: int = Field(ge=0)
+    publication_delay_min: int = Field(ge=0, le=1_440)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

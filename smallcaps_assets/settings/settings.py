@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -23,6 +24,7 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.kpis import KpiParams
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.settings.documents import DocumentError, parse_document, read_text
 from smallcaps_assets.settings.layers import Layer, argument_layer, file_layer, override_settings
 from smallcaps_assets.settings.operations import NightlyParams, NoticeParams
 from smallcaps_assets.settings.problems import explain_errors
@@ -42,6 +44,7 @@ PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
 CONFIG_VARIABLE: Final = "SMALLCAPS_CONFIG"
 OVERRIDES_VARIABLE: Final = "SMALLCAPS_OVERRIDES"
+_UNSET_OVERRIDES: Final = "Commands set this variable for the processes they start: unset it."
 # The address of the web UI that started a process; identifies the web UI's services and runs.
 UI_VARIABLE: Final = "SMALLCAPS_UI"
 
@@ -127,7 +130,7 @@ def home() -> Path:
     Raises:
         SettingsError: none of them has a `config/config.yaml`.
     """
-    named = os.environ.get(HOME_VARIABLE)
+    named = os.environ.get(HOME_VARIABLE, "").strip()
     places = [Path(named)] if named else [Path.cwd(), Path(__file__).parents[2]]
     for place in places:
         if (place / "config" / "config.yaml").is_file():
@@ -140,13 +143,23 @@ def home() -> Path:
 
 def config_path() -> Path:
     """The configuration file in force: SMALLCAPS_CONFIG, else `config/config.yaml` of `home()`."""
-    named = os.environ.get(CONFIG_VARIABLE)
+    named = os.environ.get(CONFIG_VARIABLE, "").strip()
     return Path(named).resolve() if named else home() / "config" / "config.yaml"
 
 
 def environment_overrides() -> dict[str, Any]:
-    """Changes passed by a parent process, as nested mappings (empty if none)."""
-    overrides: dict[str, Any] = json.loads(os.environ.get(OVERRIDES_VARIABLE, "{}"))
+    """Changes passed by a parent process, as nested mappings (empty if none).
+
+    Raises:
+        SettingsError: the variable holds something else.
+    """
+    text = os.environ.get(OVERRIDES_VARIABLE, "").strip() or "{}"
+    try:
+        overrides = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{OVERRIDES_VARIABLE} is not JSON ({error}). {_UNSET_OVERRIDES}") from error
+    if not isinstance(overrides, dict):
+        raise SettingsError(f"{OVERRIDES_VARIABLE} holds no settings, but {text:.80}. {_UNSET_OVERRIDES}")
     return overrides
 
 
@@ -202,9 +215,12 @@ def instance_config(template: Path, folder: Path, override: Path | None = None) 
 def _sections(file: Path, remedy: str) -> dict[str, Any]:
     """The sections of a dagster.yaml; the environment variables that it names are set."""
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{file}: cannot be read ({' '.join(str(error).split())}). {remedy}") from error
+        # others read the parsed document as well
+        document = deepcopy(parse_document(read_text(file)).content)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror}). {remedy}") from error
+    except DocumentError as error:
+        raise SettingsError(f"{file}: cannot be read ({str(error).removesuffix('.')}). {remedy}") from error
     if not isinstance(document, dict):
         raise SettingsError(f"{file}: must hold sections of a dagster.yaml, found {type(document).__name__}. {remedy}")
     missing = [name for name in _variables(document) if not os.environ.get(name)]
@@ -284,7 +300,7 @@ def api_key(source: SourceParams) -> SecretStr:
 
 def key_variable(source: SourceParams) -> str | None:
     """The environment variable that the key is taken from; None if none is set."""
-    return next((name for name in source.key_variables if os.environ.get(name)), None)
+    return next((name for name in source.key_variables if os.environ.get(name, "").strip()), None)
 
 
 def notice_url(params: NoticeParams) -> SecretStr | None:

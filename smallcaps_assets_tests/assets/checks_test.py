@@ -3,18 +3,26 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.lake.content_hash import content_sha256
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.month_files import DAY, fingerprint_sessions
+from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
+from smallcaps_assets_tests.scenarios import flip_bit
 
 MASTER = {
     "up_to_date",
@@ -257,7 +265,7 @@ def test_an_unreadable_file_fails_its_checks(damaged: Platform) -> None:
     (damaged.lake.bars(FIRST) / "2025-11.parquet").write_bytes(b"PAR1 no more")
     verdicts = checked(damaged, "minute_bars")
     assert red(verdicts) == BARS - {"up_to_date"}  # which reads the newest month only
-    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "minute: cannot be read")):
+    for name, place in (("session_coverage", "2025-11.parquet"), ("missing_minutes", "2025-11.parquet: is damaged")):
         assert place in verdicts[name].metadata["cannot_be_read"].value
 
 
@@ -299,14 +307,31 @@ def test_an_invalid_shard_does_not_enter_master(damaged: Platform) -> None:
 def test_damaged_bars_are_not_published_again(damaged: Platform) -> None:
     path = Lake(damaged.root).bars(FIRST) / "2025-11.parquet"
     footer = json.loads(pl.read_parquet_metadata(path)["smallcaps"])
-    del footer["sessions"]["2025-11-25"]
-    bars = pl.read_parquet(path, hive_partitioning=False)
-    bars.with_columns(close=pl.lit(float("nan"))).write_parquet(path, metadata={"smallcaps": json.dumps(footer)})
+    bars = pl.read_parquet(path, hive_partitioning=False).with_columns(close=pl.lit(float("nan")))
+    bars = bars.filter(date(2025, 11, 25) != DAY)
+    footer["sessions"] = {f"{day}": mark for day, mark in fingerprint_sessions(bars).items()}
+    publish_frame(path, bars, footer)  # intact, but not what we publish
     before = path.read_bytes()
     error = failure(damaged.run("minute_bars", first=FIRST, last=FIRST, fails=True))
     for words in ("missing or not positive", f"materialize minute_bars of {FIRST} again"):
         assert words in error
     assert path.read_bytes() == before
+
+
+def test_master_records_its_shards_and_is_made_again_where_it_is_damaged(damaged: Platform) -> None:
+    path = damaged.lake.master
+    sound, recorded = path.read_bytes(), provenance_of(path)
+    assert recorded is not None
+    assert recorded["shards"] == {symbol: ShardStore(damaged.lake).version(symbol) for symbol in SYMBOLS_OF_MARKET}
+    assert recorded["code_version"] == facts_of(dg.AssetKey("master_events")).code_version(
+        load_settings(overrides=damaged.overrides)
+    )
+    flip_bit(path)
+    found = failure(damaged.run(["core", "manifest"], fails=True))
+    assert "master.parquet: is damaged" in found
+    assert "Materialize master_events" in found
+    damaged.run("master_events", ["core", "manifest"])
+    assert path.read_bytes() == sound
 
 
 # ------------------------------------------------------------------------------------------------- figures over time
@@ -333,6 +358,8 @@ def test_partitions_record_their_number_of_rows(made: Platform) -> None:
 
 def test_a_capture_that_has_not_started_is_a_warning(damaged: Platform) -> None:
     result = damaged.run(["core", "capture_ledger"], ["core", "capture_report"])
+    ledger = damaged.lake.ledger("core")
+    assert provenance_of(ledger.with_name("report.parquet")) == {LEDGER_OF_REPORT: content_sha256(ledger)}
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert not checks["success_rate"].passed
     assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}

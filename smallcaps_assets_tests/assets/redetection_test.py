@@ -159,7 +159,7 @@ def test_shards_that_are_newer_than_master_make_it_stale(made: Platform) -> None
     assert message == "Stale: master_events shards_current, core/manifest up_to_date. Launch the job redetect."
     examples = evaluation(made, *SHOWN[1]).metadata["examples"]
     assert isinstance(examples, dg.TableMetadataValue)
-    assert {record.data["reason"] for record in examples.records} == {"detected after MASTER was built"}
+    assert {record.data["reason"] for record in examples.records} == {"MASTER was built from other events"}
     made.run("master_events")
     tick(made, cursor)
     assert colours(made) == ["green", "green", "yellow"]

@@ -564,7 +564,7 @@ def test_a_netrc_does_not_replace_the_key(
     assert script.seen[0].authorization == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("key", [" k3y", "k3y\n", "k3ý", "a k3y"])
+@pytest.mark.parametrize("key", [" k3y-of-tests", "k3y-of-tests\n", "k3ý-of-tests", "a k3y-of-tests", "k3y", "k3y-of-"])
 def test_an_unusable_key_is_rejected_without_being_shown(key: str) -> None:
     with pytest.raises(SettingsError) as caught:
         MarketDataClient(Transport("http://127.0.0.1", key, bucket=TokenBucket(None)))
@@ -590,6 +590,42 @@ def test_an_invalid_base_url_is_rejected(base: str) -> None:
     with pytest.raises(SettingsError, match="base_url") as caught:
         MarketDataClient(Transport(base, KEY, bucket=TokenBucket(None)))
     assert KEY not in str(caught.value)
+
+
+def test_the_key_leaves_this_machine_only_encrypted() -> None:
+    for base in ("http://api.massive.com", "http://localhost.evil.com", "http://0.0.0.0"):
+        with pytest.raises(SettingsError, match="would send the API key unencrypted"):
+            Transport(base, KEY, bucket=TokenBucket(None))
+    transport = Transport("https://api.massive.com", KEY, bucket=TokenBucket(None))
+    assert transport.target_of("http://evil.com/v3/trades/AEMD?cursor=c") == "/v3/trades/AEMD?cursor=c"
+    for outside in ("@evil.com/v3/trades/AEMD", ".evil.com/v3", ":8080/v3", "%2Fv3/trades"):
+        with pytest.raises(ValueError, match="no absolute path"):
+            transport.target_of(outside)
+    transport.close()
+
+
+@pytest.mark.parametrize("proxy", ["http://user:{}@[proxy", "http://user:{}#@127.0.0.1:9", "ftp://user:{}@proxy"])
+def test_the_password_of_a_proxy_is_in_no_error_and_no_log(
+    proxy: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy.format("hunter2"))
+    transport = Transport("https://vendor.invalid", KEY, bucket=TokenBucket(None), max_retries=0)
+    with MarketDataClient(transport) as client, pytest.raises(SettingsError, match="HTTPS_PROXY") as caught:
+        client.trades("AEMD", START, END)
+    shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "[::1]"])
+def test_no_proxy_is_used_on_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://no-proxy")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    transport = Transport(f"https://{host}:9", KEY, bucket=TokenBucket(None), max_retries=0)
+    with MarketDataClient(transport) as client, pytest.raises(VendorUnavailable, match="while connecting"):
+        client.trades("AEMD", START, END)
 
 
 def test_a_request_with_invalid_arguments_is_not_sent(script: Script, rig: Rig) -> None:

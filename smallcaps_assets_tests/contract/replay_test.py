@@ -74,7 +74,9 @@ def replayed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replaye
     exchange = Exchange(ReplayMarket(folder, clock=clock), clock=clock)
     with (
         serve(exchange) as server,
-        MarketDataClient(Transport(server.base_url, "any-key", bucket=TokenBucket(None), max_retries=1)) as client,
+        MarketDataClient(
+            Transport(server.base_url, "any-key-of-tests", bucket=TokenBucket(None), max_retries=1)
+        ) as client,
     ):
         yield Replayed(day, opening, bars, trades, quotes, client, exchange)
 

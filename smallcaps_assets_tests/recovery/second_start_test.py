@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smallcaps_assets.commands.services.processes import SERVICES, daemons_of_state, processes_of_state
+from smallcaps_assets.commands.services.processes import SERVICES, WEB_SERVER, daemons_of_state, processes_of_state
 from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
@@ -57,7 +57,7 @@ def test_a_read_only_web_ui_may_run_next_to_it(platform: Platform) -> None:
         second.process.terminate()
         second.process.wait(60)
     assert platform.ui.process.poll() is None
-    assert len(platform.services("dagster_webserver")) == 1
+    assert len(platform.services(WEB_SERVER)) == 1
     assert platform.ui.symbols()
 
 

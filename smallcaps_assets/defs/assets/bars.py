@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
+from pydantic import Field
 
 from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
@@ -14,6 +15,16 @@ from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import Settings
+
+
+class BarsConfig(ContinueOnFailure):
+    """What a step does with damaged files, and when some of its partitions fail."""
+
+    refetch_damaged: bool = Field(
+        default=False,
+        description="Set damaged month files aside in the quarantine, and fetch their sessions again. It reads "
+        "all files of the symbols and spends about one request for each such file.",
+    )
 
 
 def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -29,7 +40,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def minute_bars(
         context: dg.AssetExecutionContext,
-        config: ContinueOnFailure,
+        config: BarsConfig,
         settings: SettingsResource,
         lake: LakeResource,
         market_data: MarketDataResource,
@@ -41,7 +52,9 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         symbols = context.partition_keys
         recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
         step = context.op_execution_context
-        outcomes = _ingest(symbols, step, settings, lake, market_data, recorder.tick)
+        outcomes = _ingest(
+            symbols, step, settings, lake, market_data, recorder.tick, refetch_damaged=config.refetch_damaged
+        )
         yield from recorder.run(outcomes, continue_on_failure=config.go_on)
 
     return [minute_bars]
@@ -54,6 +67,8 @@ def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
     lake: LakeResource,
     market_data: MarketDataResource,
     tick: Callable[[], None],
+    *,
+    refetch_damaged: bool,
 ) -> Iterator[Outcome]:
     """Fetch the sessions that are expected of `symbols` and missing; `tick` is called at least once a second."""
     loaded = settings.load()
@@ -61,4 +76,14 @@ def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
     followed = lake.universe().followed()
     client = market_data.client(lake, step.instance)
     threads, log = loaded.fetch_threads, step.log.info
-    yield from ingest_bars(symbols, expected, client, lake.bars(), threads, followed=followed, log=log, tick=tick)
+    yield from ingest_bars(
+        symbols,
+        expected,
+        client,
+        lake.bars(),
+        threads,
+        followed=followed,
+        refetch_damaged=refetch_damaged,
+        log=log,
+        tick=tick,
+    )

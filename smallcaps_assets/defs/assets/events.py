@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import polars as pl
 
 from smallcaps_assets.defs.event_metadata import master_metadata
 from smallcaps_assets.defs.metadata import Metadata, column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
+from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD
+from smallcaps_assets.lake.publish import DerivedTable
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.outcome import add_versions
 from smallcaps_assets.pipeline.progress import with_progress
@@ -46,14 +47,16 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 @dg.asset(deps=["event_shards"], io_manager_key="lake_tables", metadata=column_schema(EVENTS))
 def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
     """MASTER: the events of all symbols, one row per event; near events of one symbol share an event_group_id."""
-    events, figures = make_master(settings, lake)
-    yield dg.MaterializeResult(value=events, metadata=figures)
+    master, figures = make_master(settings, lake)
+    yield dg.MaterializeResult(value=master, metadata=figures)
 
 
-def make_master(settings: SettingsResource, lake: LakeResource) -> tuple[pl.DataFrame, Metadata]:
-    """MASTER (EVENTS) of all shards, and its metadata."""
+def make_master(settings: SettingsResource, lake: LakeResource) -> tuple[DerivedTable, Metadata]:
+    """MASTER (EVENTS) of all shards, with what it was made from, and its metadata."""
     loaded = settings.load()
     detector = lake.detector(loaded)
-    events = publishable_master(detector, loaded)
+    master = publishable_master(detector, loaded)
     tests = detector.test_symbols.among(detector.shards.symbols())
-    return events, master_metadata(events, tests)
+    version = facts_of(dg.AssetKey("master_events")).code_version(loaded)
+    made_from = {**master.provenance, "code_version": version}
+    return DerivedTable(master.rows, made_from), master_metadata(master.rows, tests)

@@ -22,7 +22,9 @@ from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.ledger import build_ledger, capture_effort
+from smallcaps_assets.lake.content_hash import content_sha256
+from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger, capture_effort
+from smallcaps_assets.lake.publish import DerivedTable
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
@@ -158,9 +160,9 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
     def capture_report(
         ledger: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
-        kpis, figures = make_report(profile, ledger, settings, lake)
-        yield dg.MaterializeResult(value=kpis, metadata=figures)
-        yield from capture_checks(kpis, ledger)
+        made, figures = make_report(profile, ledger, settings, lake)
+        yield dg.MaterializeResult(value=made, metadata=figures)
+        yield from capture_checks(made.rows, ledger)
 
     return capture_report
 
@@ -175,7 +177,7 @@ def make_ledger(
     listing = published or tape.listing()
     ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
-    figures = ledger_metadata(ledger, manifest_id) | _repeats(listing)
+    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing)
     return ledger, figures
 
 
@@ -185,8 +187,10 @@ def make_report(
     settings: SettingsResource,
     lake: LakeResource,
     published: TapeListing | None = None,
-) -> tuple[pl.DataFrame, Metadata]:
-    """The figures of a capture (KPIS), and their metadata; `published` as `TapeStore.listing` returned it.
+) -> tuple[DerivedTable, Metadata]:
+    """The figures of a capture (KPIS) with the hash of their ledger, and their metadata.
+
+    `published` is what `TapeStore.listing` returned.
 
     Raises:
         LakeError: the ledger belongs to another manifest than the current one.
@@ -196,12 +200,19 @@ def make_report(
     if problems:
         file = lake.lake.ledger(profile)
         raise LakeError(f"{file}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.", file)
-    spent = capture_effort(lake.tape(profile, loaded), published)
+    tape = lake.tape(profile, loaded)
+    listing = published or tape.listing()
+    spent = capture_effort(tape, listing)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
-    return kpis, report_metadata(ledger, spent, kpis)
+    made_from = {LEDGER_OF_REPORT: content_sha256(lake.lake.ledger(profile))}
+    return DerivedTable(kpis, made_from), report_metadata(ledger, spent, kpis) | _counted_rows(listing)
 
 
-def _repeats(published: TapeListing) -> Metadata:
-    """How many rows were removed because they repeat another exactly, by kind; empty if none was."""
-    removed = {kind: int(spans["repeats"].sum()) for kind, spans in published.items()}
-    return {f"repeats removed, {kind}": rows for kind, rows in removed.items() if rows}
+def _counted_rows(published: TapeListing) -> Metadata:
+    """How many rows were removed because they repeat another exactly, and how many set aside; those that are not 0."""
+    counts = {
+        f"{words}, {kind}": int(spans[name].sum())
+        for name, words in {"repeats": "repeats removed", "rejected": "rows rejected"}.items()
+        for kind, spans in published.items()
+    }
+    return {words: rows for words, rows in counts.items() if rows}

@@ -24,8 +24,8 @@ _MAY_BE_UNKNOWN: Final = {"bar_liquidity": "vwap_at_event", "day_liquidity": "do
 class WindowParams(Params):
     """Minutes before and after the event."""
 
-    before_min: int = Field(gt=0)
-    after_min: int = Field(gt=0)
+    before_min: int = Field(gt=0, le=1_440)
+    after_min: int = Field(gt=0, le=1_440)
 
 
 class ExtensionParams(Params):

@@ -61,8 +61,8 @@ class ReviewParams(Params):
     events: int = Field(gt=0, le=1_000)
     seed: int = Field(ge=0)
     score_bands: int = Field(gt=0)
-    minutes_before: int = Field(gt=0)
-    minutes_after: int = Field(gt=0)
+    minutes_before: int = Field(gt=0, le=1_440)
+    minutes_after: int = Field(gt=0, le=1_440)
     min_precision_pct: float = Field(gt=0, le=100)
 
     @model_validator(mode="after")

@@ -32,21 +32,23 @@ def whole_minutes(windows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def windows_with_volume(windows: pl.DataFrame, bars: pl.DataFrame) -> set[str]:
-    """Events of windows in whose whole minutes `bars` (symbol, timestamp, volume) have volume."""
+def with_volume(minutes: pl.DataFrame, bars: pl.DataFrame) -> set[str]:
+    """Events of `minutes` (as of `whole_minutes`) in which `bars` (symbol, timestamp, volume) have volume."""
+    if bars.is_empty():
+        return set()
     traded = bars.filter(pl.col("volume") > 0)
-    return set(whole_minutes(windows).join(traded, on=["symbol", "timestamp"], how="semi")["event_id"])
+    return set(minutes.join(traded, on=["symbol", "timestamp"], how="semi")["event_id"])
 
 
-def contradiction(with_volume: Collection[str]) -> pl.Expr:
+def contradiction(traded: Collection[str]) -> pl.Expr:
     """The cause of the published windows of a ledger that are contradicted; null for all others.
 
     Args:
-        with_volume: events whose windows have volume according to bars; only those with empty trades or quotes matter.
+        traded: events whose windows have volume according to bars; only those with empty trades or quotes matter.
     """
     no_trades, no_quotes = (pl.col(f"{kind}_rows") == 0 for kind in TAPE_KINDS)
     published = pl.all_horizontal(pl.col(f"{kind}_rows").is_not_null() for kind in TAPE_KINDS)
-    has_volume = pl.col("event_id").is_in(list(with_volume))
+    has_volume = pl.col("event_id").is_in(list(traded))
     return (
         pl.when(published & (no_trades | no_quotes) & has_volume)
         .then(pl.lit(BY_BARS))

@@ -7,7 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.domain.tape.contradictions import whole_minutes, windows_with_volume
+from smallcaps_assets.domain.tape.contradictions import whole_minutes, with_volume
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import scan_months
 from smallcaps_assets.lake.publish import disk_errors
@@ -48,4 +48,5 @@ def events_with_volume(lake: Lake, windows: pl.DataFrame) -> set[str]:
     """
     if windows.is_empty():
         return set()
-    return windows_with_volume(windows, read_minutes(lake, whole_minutes(windows), _COUNTED))
+    minutes = whole_minutes(windows)
+    return with_volume(minutes, read_minutes(lake, minutes, _COUNTED))

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.impossible import find_impossible_sessions
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
@@ -53,6 +54,7 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     threads: int,
     *,
     followed: Mapping[str, date] | None = None,
+    refetch_damaged: bool = False,
     log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
@@ -61,7 +63,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. A
     symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
     the others. A bad answer is asked for again in parts: sessions whose own answer is bad, or has bars of another
-    length than a minute, are reported and stay missing. `log` receives lines of progress and of what was rejected;
+    length than a minute, are reported and stay missing. With `refetch_damaged`, month files that cannot be used are set
+    aside first, so that their sessions are missing. `log` receives lines of progress and of what was rejected;
     `tick` is called at least once a second.
 
     Raises:
@@ -75,7 +78,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     def ingest(symbol: str) -> Outcome:
         last = date.max if followed is None else followed.get(symbol, date.min)
-        return _Ingest(symbol, stoppable, store, plan, log).run([day for day in due if day <= last])
+        fetching = _Ingest(symbol, stoppable, store, plan, log)
+        return fetching.run([day for day in due if day <= last], refetch_damaged=refetch_damaged)
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
 
@@ -125,10 +129,12 @@ class _Ingest:
         # further requests for the parts of a bad answer; none once no part of many sessions was served
         self._further = MOST_FURTHER
 
-    def run(self, due: Sequence[date]) -> Outcome:
+    def run(self, due: Sequence[date], *, refetch_damaged: bool) -> Outcome:
         """Fetch and publish the missing sessions of `due`."""
         self._figures["sessions_due"] = len(due)
         try:
+            if refetch_damaged:
+                self._set_aside_damaged()
             published = self._store.renew(self._symbol)
         except LakeError as error:
             return Outcome(
@@ -158,8 +164,15 @@ class _Ingest:
         unit = f"{self._symbol}, {when}"
         self._problems.append(Problem.of(unit, error, symbol=self._symbol, advice=advice))
 
+    def _set_aside_damaged(self) -> None:
+        """Set month files aside that cannot be used."""
+        for name, reason in self._store.set_aside_damaged(self._symbol).items():
+            self._log(f"{self._symbol}, {name}: set aside in the quarantine, and fetched again: {reason}")
+            self._figures["files_set_aside"] += 1
+
     def _fetch_month(self, month: date, sessions: list[date]) -> None:
         """Fetch and publish sessions of one month; what cannot be served is reported."""
+        self._store.prove(self._symbol, month)  # before a request is spent
         is_served = False
 
         def fetch(some: list[date]) -> BarsDownload:
@@ -184,11 +197,13 @@ class _Ingest:
         conflicting = fetched.conflicting.with_columns(reason=pl.lit(CONFLICT)).match_to_schema(QUARANTINED_BARS)
         rejected = pl.concat([clean.quarantined, conflicting])
         of_other_length = rejected.filter(is_of_other_length()).select(DAY.alias("day"), "reason").unique()
-        lengths = dict(of_other_length.sort("day").iter_rows())
-        stored = [day for day in sessions if day not in lengths]
-        for day in (day for day in sessions if day in lengths):
-            bad = BadPage(f"the vendor answered with {lengths[day]}. Nothing of this session was kept.")
-            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {lengths[day]}"))
+        impossible = find_impossible_sessions(clean.good, clean.quarantined)
+        # the other rows of a session that is wrong as a whole are not to be believed
+        faults = {**impossible, **dict(of_other_length.sort("day").iter_rows())}
+        stored = [day for day in sessions if day not in faults]
+        for day in (day for day in sessions if day in faults):
+            bad = BadPage(f"the vendor answered with {faults[day]}. Nothing of this session was kept.")
+            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {faults[day]}"))
         wanted, aside = clean.good.filter(DAY.is_in(stored)), rejected.filter(DAY.is_in(stored).fill_null(value=True))
         if stored:
             self._store.add(self._symbol, month, stored, wanted, rejected)

@@ -14,9 +14,10 @@ from smallcaps_assets.domain.bars.suspect_prints import (
     with_events,
 )
 from smallcaps_assets.domain.findings import Finding
-from smallcaps_assets.domain.tables import EVENTS, match_columns
+from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.master import load_master
 from smallcaps_assets.lake.publish import disk_errors
 
 # month files read together: bounds memory
@@ -27,18 +28,14 @@ def list_prints(prints: Sequence[pl.DataFrame], lake: Lake) -> pl.DataFrame:
     """Suspect prints (SUSPECT_PRINTS) with the events of MASTER after them (LISTED_PRINTS); none before MASTER exists.
 
     Raises:
-        LakeError: MASTER cannot be read.
+        LakeError: MASTER is damaged or cannot be read.
     """
     found = pl.concat([SUSPECT_PRINTS.to_frame(), *prints])
     schema = pl.Schema({name: EVENTS[name] for name in ("symbol", "timestamp", "event_id")})
     if found.is_empty() or not lake.master.is_file():
         return with_events(found, schema.to_frame())
     symbols = found["symbol"].unique().implode()
-    with disk_errors("read", lake.master):
-        events = match_columns(
-            pl.scan_parquet(lake.master, hive_partitioning=False, glob=False), schema, str(lake.master)
-        )
-        return with_events(found, events.filter(pl.col("symbol").is_in(symbols)).collect())
+    return with_events(found, load_master(lake, schema).filter(pl.col("symbol").is_in(symbols)))
 
 
 def recent_suspect_prints(bars: BarsStore, params: SuspectPrintParams) -> Finding:

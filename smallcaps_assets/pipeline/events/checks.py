@@ -11,25 +11,28 @@ from smallcaps_assets.domain.events import checks as master_checks
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.master import SHARDS_OF_MASTER, load_master, symbols_to_rebuild
+from smallcaps_assets.lake.publish import DerivedTable
+from smallcaps_assets.lake.shard_proofs import prove_shards
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
-from smallcaps_assets.pipeline.events.staleness import newer_shards, shards_current
+from smallcaps_assets.pipeline.events.staleness import shards_current
 from smallcaps_assets.settings.settings import Settings
 
 # timestamps outside of these are in no session; no calendar is computed for them
 _FIRST, _LAST = datetime(2000, 1, 1, 12, tzinfo=UTC), datetime(2099, 12, 31, 12, tzinfo=UTC)
 
 
-def publishable_master(detector: Detector, settings: Settings) -> pl.DataFrame:
-    """MASTER of all shards, after its checks.
+def publishable_master(detector: Detector, settings: Settings) -> DerivedTable:
+    """MASTER of all shards, after its checks; its provenance has the digest of the events of each shard.
 
     Raises:
-        LakeError: MASTER would be invalid; names the problems of the shards.
+        LakeError: a shard is damaged, or MASTER would be invalid; names the problems of the shards.
     """
     shards = detector.shards
+    contents = prove_shards(shards)
     # shards of earlier versions may have events of test symbols
     tests = detector.test_symbols.among(shards.symbols())
     events = build_master(shards.scan().filter(~pl.col("symbol").is_in(tests)).collect(), settings.cooldown)
@@ -40,7 +43,7 @@ def publishable_master(detector: Detector, settings: Settings) -> pl.DataFrame:
         raise LakeError(
             f"{shards.lake.shards}: {reasons}. Remove these shards and materialize event_shards of their symbols again."
         )
-    return events
+    return DerivedTable(events, {SHARDS_OF_MASTER: contents})
 
 
 def checks_of_master(detector: Detector, settings: Settings) -> Checks:
@@ -48,11 +51,12 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
 
     Raises:
         InputError: there is no MASTER yet.
+        LakeError: it is damaged.
     """
     path = detector.shards.lake.master
     if not path.is_file():
         raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
-    master = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), EVENTS, str(path))
+    master = load_master(detector.shards.lake).lazy()
     params, survey = settings.checks.master, cache(detector.survey)
     empty = cache(lambda: not int(master.select(pl.len()).collect().item()))
     checks: Checks = {
@@ -62,7 +66,7 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
         "type_shares": lambda: master_checks.type_shares(master, params),
         "events_per_session": lambda: master_checks.events_per_session(master, int(survey()["sessions"].sum()), params),
         "cooldown": lambda: master_checks.cooldown(master, settings.cooldown),
-        "shards_current": lambda: shards_current(survey(), newer_shards(detector.shards)),
+        "shards_current": lambda: shards_current(survey(), symbols_to_rebuild(detector.shards)),
     }
     return {name: partial(_judged_on_rows, check, empty) for name, check in checks.items()}
 

@@ -32,6 +32,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.shard_proofs import prove_shard
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
@@ -80,12 +81,19 @@ class Detector:
             yield from outcomes
 
     def survey(self) -> pl.DataFrame:
-        """Every shard: `symbol`, `sessions` (the number it covers), `current` (detected with these settings)."""
-        rows = [
-            (symbol, coverage.session_count, self.is_current(symbol, coverage))
-            for symbol in self.shards.symbols()
-            if (coverage := self.shards.coverage(symbol))
-        ]
+        """Every shard: `symbol`, `sessions` (the number it covers), `current` (detected with these settings).
+
+        One that cannot be read covers nothing and is not current.
+        """
+        rows = []
+        for symbol in self.shards.symbols():
+            try:
+                coverage = self.shards.coverage(symbol)
+            except LakeError:
+                rows.append((symbol, 0, False))
+                continue
+            if coverage:
+                rows.append((symbol, coverage.session_count, self.is_current(symbol, coverage)))
         schema = {"symbol": pl.String, "sessions": pl.Int64, "current": pl.Boolean}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -140,7 +148,7 @@ class Detector:
 
     def _plan(self, symbol: str) -> SymbolWork | Outcome:
         """The work of a symbol, or its outcome if there is nothing to detect."""
-        before = self.shards.coverage(symbol)
+        before, set_aside = prove_shard(self.shards, symbol)
         known = before.months if before else {}
         files = self.bars.months(symbol, known)
         stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
@@ -172,6 +180,7 @@ class Detector:
             days=tuple(sorted(detected)),
             bars=sum(map(count_bars, detected.values())),
             only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
+            set_aside=set_aside,
         )
 
     def _detect_batch(self, batch: DetectionBatch) -> list[Outcome]:
@@ -318,6 +327,8 @@ class _Renewed(NamedTuple):
             "events": events,
             "events_detected": self.new.get(work.symbol, 0),
         }
+        if work.set_aside is not None:
+            figures["damaged_shard_set_aside"] = 1
         if work.symbol in self.left_out:
             figures["events_of_test_symbol_left_out"] = self.left_out[work.symbol]
         return Outcome(

@@ -6,8 +6,7 @@ import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.shard_proofs import find_damaged_shards
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
 
@@ -18,11 +17,11 @@ Survey = Callable[[], pl.DataFrame]
 def symbols_to_detect(detector: Detector, survey: pl.DataFrame, symbols: Iterable[str]) -> list[str]:
     """Stale symbols of a survey (`Detector.survey`), and those of `symbols` with sessions that are not detected.
 
-    A symbol whose files cannot be read is one of them, so that its detection names the cause.
+    A symbol whose files cannot be read is one of them, so that its detection names the cause; so is one whose shard is
+    damaged, which its detection makes again.
     """
-    return sorted(
-        {*survey.filter(~pl.col("current"))["symbol"], *(one for one in symbols if _is_behind(detector, one))}
-    )
+    stale, damaged = survey.filter(~pl.col("current"))["symbol"], find_damaged_shards(detector.shards)
+    return sorted({*stale, *damaged, *(one for one in symbols if _is_behind(detector, one))})
 
 
 def checks_of_shards(survey: Survey) -> Checks:
@@ -42,25 +41,16 @@ def current_settings(survey: pl.DataFrame) -> Finding:
     return found.unjudged_if(survey.is_empty(), "no events are detected")
 
 
-def shards_current(survey: pl.DataFrame, newer: Sequence[str]) -> Finding:
+def shards_current(survey: pl.DataFrame, to_rebuild: Sequence[str]) -> Finding:
     """Whether MASTER has the events of shards (`Detector.survey`) that were all detected with the settings in force.
 
-    `newer` are the symbols whose shards were published after MASTER.
+    `to_rebuild` is what `symbols_to_rebuild` returns.
     """
     stale = survey.filter(~pl.col("current")).select("symbol", reason=pl.lit("detected with other settings"))
-    others = [symbol for symbol in newer if symbol not in set(stale["symbol"])]
+    others = [symbol for symbol in to_rebuild if symbol not in set(stale["symbol"])]
     later = pl.DataFrame({"symbol": others}, schema={"symbol": pl.String})
-    breaking = pl.concat([stale, later.with_columns(reason=pl.lit("detected after MASTER was built"))])
+    breaking = pl.concat([stale, later.with_columns(reason=pl.lit("MASTER was built from other events"))])
     return finding("shards_current", breaking, {"shards": survey.height}, severe=False)
-
-
-def newer_shards(shards: ShardStore) -> list[str]:
-    """Symbols whose shards were published after MASTER; none without a MASTER."""
-    master = shards.lake.master
-    if not master.is_file():
-        return []
-    built = master.stat().st_mtime_ns
-    return [symbol_of(path.stem) for path in shards.files() if path.stat().st_mtime_ns > built]
 
 
 def _is_behind(detector: Detector, symbol: str) -> bool:

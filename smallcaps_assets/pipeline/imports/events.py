@@ -31,11 +31,11 @@ from smallcaps_assets.domain.imports.events import (
 from smallcaps_assets.domain.imports.prices import PriceScale, scale_problems
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
-from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_changed
+from smallcaps_assets.lake.publish import provenance_of, publish_changed
+from smallcaps_assets.lake.stored_tables import read_table
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
@@ -338,8 +338,7 @@ def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
     """Read what an earlier import published; empty if there is no file."""
     if not path.is_file():
         return schema.to_frame()
-    with disk_errors("read", path):
-        return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path)).collect()
+    return read_table(path, schema)
 
 
 def _require_replaceable(out: Path) -> None:

@@ -14,6 +14,7 @@ from smallcaps_assets.domain.imports.tape import merge_tape, require_dollars, ta
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tape.judging import JudgedTape, judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
@@ -38,7 +39,7 @@ REJECTED_FILES: Final = pl.Schema(
 )
 FIGURES: Final = (
     *("files", "not_in_manifest", "there_already", "shorter_than_the_window"),
-    *("adopted", "refused", "rows", "repeats"),
+    *("adopted", "refused", "rows", "repeats", "rows_rejected"),
 )
 _EVENT: Final = "event="
 # columns that say the symbol
@@ -221,12 +222,14 @@ class _Work:
     def _publish(self, part: Span, sound: Sequence["_Sound"], trades: pl.DataFrame | None) -> None:
         inside = pl.col("timestamp").is_between(part.start, part.end, closed="left")
         rows = merge_tape([one.rows.filter(inside) for one in sound], self.kind)
+        rejected = pl.concat(one.judged.rejected.filter(inside) for one in sound).unique(maintain_order=True)
         sources = [one.file.path.relative_to(self.plan.folder).as_posix() for one in sound]
         repeats = sum(one.repeats for one in sound)
-        result = self.publisher.publish_imported(part, rows, sources, trades, repeats)
+        result = self.publisher.publish_imported(part, JudgedTape(rows, rejected), sources, trades, repeats)
         self.figures["adopted"] += len(sound)
         self.figures["rows"] += result.rows
         self.figures["repeats"] += repeats
+        self.figures["rows_rejected"] += result.rejected
 
     def _sound(self, event: str) -> "_Sound | None":
         """The rows of the first sound file of an event; faulty files before it are rejected."""
@@ -262,14 +265,15 @@ class _Work:
         # a request up to the end returns rows at the end as well
         rows = rows.filter(pl.col("timestamp") != end)
         require_dollars(rows, self.kind, window["close"])
-        faults = tape_faults(rows, self.kind, start, end)
+        judged = judge_tape(rows, self.kind)
+        faults = [judged.fault.sentence] if judged.fault else tape_faults(judged.rows, self.kind, start, end)
         if faults:
             times = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M:%S").drop_nulls()
             seen = f" (it goes from {times[0]} to {times[-1]} UTC)" if times.len() else ""
             raise InputError("; ".join(faults) + seen)
         if self.kind == "trades":
-            require_trades(rows, window, BarsStore(self.tape.lake))
-        return _Sound(file, rows, repeats)
+            require_trades(judged.rows, window, BarsStore(self.tape.lake))
+        return _Sound(file, judged, repeats)
 
     def _reject_gaps(self, sound: dict[str, "_Sound"]) -> None:
         """Reject files that lack rows which an overlapping file has in minutes that both cover."""
@@ -302,11 +306,16 @@ def _require_symbol(frame: pl.DataFrame, symbol: str) -> None:
 
 
 class _Sound(NamedTuple):
-    """A file, its rows, and how many of it were removed because they repeat another exactly."""
+    """A file, its tape, which has no fault, and how many rows were removed because they repeat another exactly."""
 
     file: TapeFile
-    rows: pl.DataFrame
+    judged: JudgedTape
     repeats: int
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """Its possible rows."""
+        return self.judged.rows
 
 
 def still_rejected_files(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.master import symbols_to_rebuild
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.sections import HistoryParams
@@ -90,17 +91,18 @@ class LatenessCheck:
         return Lateness(session, len(self.symbols), missing)
 
     def check_master(self) -> Lateness:
-        """Of MASTER: symbols in whose session events were not detected; stale where a shard is newer than MASTER."""
+        """Of MASTER: symbols in whose session events were not detected; stale where it was built from other shards."""
         session, followed = self.session, len(self.symbols)
         if session is None or not self.symbols:
             return Lateness(session, followed)
         master = self.shards.lake.master
         if not master.is_file():
             return Lateness(session, followed, stale="there is no MASTER yet. Materialize master_events.")
-        newest = max((path.stat().st_mtime_ns for path in self.shards.files()), default=0)
-        if newest > master.stat().st_mtime_ns:
+        if symbols_to_rebuild(self.shards):
             return Lateness(
-                session, followed, stale="events were detected after MASTER was built. Materialize master_events."
+                session,
+                followed,
+                stale="MASTER was built from other events than the shards have. Materialize master_events.",
             )
         return Lateness(session, followed, [symbol for symbol in self.symbols if not self._detected(symbol, session)])
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tape.budget import thin_after
 from smallcaps_assets.domain.tape.differences import Differences, compare_tape
+from smallcaps_assets.domain.tape.judging import judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
@@ -139,7 +140,12 @@ class _Work:
             raise
         except (MarketDataError, LakeError) as error:
             return row | {"cause": str(error)}, None
-        found = compare_tape(before, _thin_like(fetched.frame, published, windows), published["kind"])
+        # impossible rows are not published; earlier releases did
+        stored, now = (judge_tape(frame, published["kind"]) for frame in (before, fetched.frame))
+        if now.fault is not None:
+            return row | {"cause": f"the vendor's {published['kind']} are impossible: {now.fault.sentence}"}, None
+        after = _thin_like(now.rows, published, windows)
+        found = compare_tape(stored.rows, after, published["kind"])
         counts = {"added": found.added, "removed": found.removed, "altered": found.altered}
         return row | {"rows": before.height, **counts, "cause": None}, found if any(counts.values()) else None
 

@@ -162,9 +162,12 @@ class _Work:
         skipped, copied = self._without_trades(spans), spans_within(spans, self.in_other_profiles)
         for span in skipped:
             yield self._count(self.publisher.publish_skipped(span))
+        done = set(skipped)
         for span in copied:
-            yield self._count(self.publisher.publish_copy(span, self.in_other_profiles))
-        done = skipped | copied
+            copy = self.publisher.publish_copy(span, self.in_other_profiles)
+            if copy is not None:
+                done.add(span)
+                yield self._count(copy)
         spans = _in_order([span for span in self.spans if span not in done])
         # the first one alone: its answer shows whether the key and the plan allow any of them
         for some in (spans[:1], spans[1:]):
@@ -283,6 +286,7 @@ def _outcome(
     }
     found = {
         "repeats_removed": sum(result.repeats for result in results),
+        "rows_rejected": sum(result.rejected for result in results),
         "contradicted_windows": sum(result.contradicted for result in results),
     }
     figures |= {name: count for name, count in {**found, **extra}.items() if count}

@@ -14,6 +14,7 @@ from smallcaps_assets.simulated.market.noise import Ints
 from smallcaps_assets.simulated.market.tape import MICROS_PER_SHARE, NO_VALUE, PIPS_PER_DOLLAR, Tape
 
 _CENTS_PER_DOLLAR: Final = 100
+_CONDITIONS: Final = pl.Series("conditions", [list(ids) for ids in CONDITION_SETS], dtype=pl.List(pl.Int64))
 
 
 def bars_frame(symbol: str, days: list[tuple[int, Candles]]) -> pl.DataFrame:
@@ -98,5 +99,4 @@ def quotes_frame(book: Book, rows: slice, primary_tape: int) -> pl.DataFrame:
 
 
 def _condition_lists(kind: Ints) -> pl.Series:
-    lists = pl.Series("conditions", [list(ids) for ids in CONDITION_SETS], dtype=pl.List(pl.Int64))
-    return lists.gather(pl.Series(kind, dtype=pl.UInt32))
+    return _CONDITIONS.gather(pl.Series(kind, dtype=pl.UInt32))

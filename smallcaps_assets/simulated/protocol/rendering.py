@@ -18,54 +18,28 @@ def bars_json(bars: pl.DataFrame, stamps_ms: pl.Expr | None = None, *, with_symb
     stamps = pl.col("timestamp").dt.epoch("ms") if stamps_ms is None else stamps_ms
     parts.append(_keyed(stamps.cast(pl.String), "t"))
     parts.append(_keyed(pl.col("transactions").cast(pl.String), "n"))
-    return _rows(bars, parts)
+    return _rows(bars, _row(*parts))
 
 
 def trades_json(trades: pl.DataFrame) -> str:
     """Trade rows, comma separated; timestamps are exact nanoseconds, keys in the vendor's order."""
-    parts = [
-        _ids("conditions", "conditions"),
-        _number("correction"),
-        _keyed(_quoted(_finite("size")), "decimal_size"),
-        _number("exchange"),
-        _text("trade_id", "id"),
-        _nanoseconds("participant_timestamp"),
-        _keyed(_finite("price"), "price"),
-        _number("sequence_number"),
-        _nanoseconds("timestamp", "sip_timestamp"),
-        _keyed(_finite("size"), "size"),
-        _number("tape"),
-        _number("trf_id"),
-        _nanoseconds("trf_timestamp"),
-    ]
-    return _rows(trades, parts)
+    return _rows(trades, _TRADE)
 
 
 def quotes_json(quotes: pl.DataFrame) -> str:
     """Quote rows, comma separated; timestamps are exact nanoseconds, keys in the vendor's order."""
-    parts = [
-        _number("ask_exchange"),
-        _keyed(_finite("ask_price"), "ask_price"),
-        _keyed(_finite("ask_size"), "ask_size"),
-        _number("bid_exchange"),
-        _keyed(_finite("bid_price"), "bid_price"),
-        _keyed(_finite("bid_size"), "bid_size"),
-        _ids("conditions", "conditions"),
-        _ids("indicators", "indicators"),
-        _nanoseconds("participant_timestamp"),
-        _number("sequence_number"),
-        _nanoseconds("timestamp", "sip_timestamp"),
-        _number("tape"),
-    ]
-    return _rows(quotes, parts)
+    return _rows(quotes, _QUOTE)
 
 
-def _rows(frame: pl.DataFrame, parts: list[pl.Expr]) -> str:
+def _row(*parts: pl.Expr) -> pl.Expr:
+    """The text of each row; every part begins with a comma, so that any of them may be null, which leaves it out."""
+    return pl.concat_str(pl.lit("{"), pl.concat_str(parts, ignore_nulls=True).str.slice(1), pl.lit("}"))
+
+
+def _rows(frame: pl.DataFrame, row: pl.Expr) -> str:
     if frame.is_empty():
         return ""
-    # Every part begins with a comma, so that any of them may be absent.
-    row = pl.concat_str(parts, ignore_nulls=True).str.slice(1)
-    joined: str = frame.select(pl.concat_str(pl.lit("{"), row, pl.lit("}")).str.join(",")).item()
+    joined: str = frame.select(row.str.join(",")).item()
     return joined
 
 
@@ -99,3 +73,35 @@ def _ids(name: str, key: str) -> pl.Expr:
     ids = pl.col(name).cast(pl.List(pl.String)).list.join(",")
     text = pl.concat_str(pl.lit("["), ids, pl.lit("]"))
     return _keyed(pl.when(pl.col(name).list.len() > 0).then(text), key)
+
+
+# Built once: making the expressions takes as long as rendering a small page.
+_TRADE: Final = _row(
+    _ids("conditions", "conditions"),
+    _number("correction"),
+    _keyed(_quoted(_finite("size")), "decimal_size"),
+    _number("exchange"),
+    _text("trade_id", "id"),
+    _nanoseconds("participant_timestamp"),
+    _keyed(_finite("price"), "price"),
+    _number("sequence_number"),
+    _nanoseconds("timestamp", "sip_timestamp"),
+    _keyed(_finite("size"), "size"),
+    _number("tape"),
+    _number("trf_id"),
+    _nanoseconds("trf_timestamp"),
+)
+_QUOTE: Final = _row(
+    _number("ask_exchange"),
+    _keyed(_finite("ask_price"), "ask_price"),
+    _keyed(_finite("ask_size"), "ask_size"),
+    _number("bid_exchange"),
+    _keyed(_finite("bid_price"), "bid_price"),
+    _keyed(_finite("bid_size"), "bid_size"),
+    _ids("conditions", "conditions"),
+    _ids("indicators", "indicators"),
+    _nanoseconds("participant_timestamp"),
+    _number("sequence_number"),
+    _nanoseconds("timestamp", "sip_timestamp"),
+    _number("tape"),
+)

@@ -98,11 +98,10 @@ def _moment(name: str, raw: str) -> tuple[int, int]:
 
 def _collect(market: Market, symbol: str, fetch: Fetch, walk: _Walk) -> pl.DataFrame:
     """At least `wanted` rows, if available; read day by day, so that memory stays bounded."""
-    found = [fetch(symbol, 0, 0)]
+    found: list[pl.DataFrame] = []
     have = 0
-    if walk.start_ns >= walk.end_ns:
-        return found[0]
-    days = market.days(symbol, date_at_ns(walk.start_ns), date_at_ns(walk.end_ns - 1))
+    is_empty = walk.start_ns >= walk.end_ns
+    days = [] if is_empty else market.days(symbol, date_at_ns(walk.start_ns), date_at_ns(walk.end_ns - 1))
     for day in reversed(days) if walk.descending else days:
         first, after = midnight_ns(day), midnight_ns(day + timedelta(days=1))
         rows = fetch(symbol, max(walk.start_ns, first), min(walk.end_ns, after))
@@ -111,7 +110,7 @@ def _collect(market: Market, symbol: str, fetch: Fetch, walk: _Walk) -> pl.DataF
         have += len(rows)
         if have >= walk.wanted:
             break
-    return pl.concat(found)
+    return pl.concat(found) if found else fetch(symbol, 0, 0)
 
 
 def _after(rows: pl.DataFrame, place: _Place | None, *, descending: bool) -> pl.DataFrame:

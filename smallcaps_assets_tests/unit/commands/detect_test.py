@@ -250,7 +250,7 @@ def test_a_complete_configuration_replaces_the_default(figures: Figures, home: P
         (["--set", "detectors.flush=4"], "--set detectors.flush=4: detectors.flush = 4"),
         (["--set", "detectors.flush.min_spike_x"], "give KEY=VALUE"),
         (["--set", "=4"], "give KEY=VALUE"),
-        (["--set", "active_profile=[core"], "the value is not valid YAML"),
+        (["--set", "active_profile=[core"], "the value is not usable YAML"),
         (["--set", "profiles.plus.min_event_score=0.9"], "min_event_score must not rise"),
         (["--compare", "bad.yaml"], "bad.yaml, line 1: detectors.flush.min_spik_x"),
     ],

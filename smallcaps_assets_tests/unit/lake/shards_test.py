@@ -14,6 +14,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
@@ -55,6 +56,8 @@ def grow(store: ShardStore, symbol: str = ONE, **months: MonthCoverage) -> None:
 
 def table(store: ShardStore) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(store.lake.shard_coverage(ONE).read_text(encoding="utf-8"))
+    assert document_proof(content).state is ProofState.INTACT
+    del content[DOCUMENT_KEY]
     return content
 
 
@@ -225,13 +228,15 @@ def test_a_table_beside_the_shards_is_read_and_moved(store: ShardStore) -> None:
 @pytest.mark.parametrize(
     "place", [lambda lake: lake.shard(ONE), lambda lake: lake.shard_coverage(ONE), beside_the_shards]
 )
-def test_the_last_change_is_that_of_a_shard_or_of_a_table(place: Callable[[Lake], Path], store: ShardStore) -> None:
+def test_the_state_changes_with_every_shard_and_table(place: Callable[[Lake], Path], store: ShardStore) -> None:
     grow(store, **{"2025-01": month("1-a", "2-b")})
     beside_the_shards(store.lake).touch()
     for path in (store.lake.shard(ONE), store.lake.shard_coverage(ONE), beside_the_shards(store.lake)):
-        os.utime(path, ns=(1_000, 1_000))
-    os.utime(place(store.lake), ns=(2_000, 2_000))
-    assert store.last_change() == 2_000
+        os.utime(path, ns=(2_000, 2_000))
+    before = store.state()
+    assert ShardStore(store.lake).state() == before
+    os.utime(place(store.lake), ns=(1_000, 1_000))  # an older copy was restored
+    assert store.state() != before
 
 
 def test_a_newer_table_wins_over_one_beside_the_shards(store: ShardStore) -> None:

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.symbols import SYMBOL_PATTERN
+from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.master import symbols_to_rebuild
+from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import list_tape_files
-from smallcaps_assets.pipeline.events.staleness import newer_shards
 
 # of few letters, so that many differ only in case
 symbols = st.from_regex("[aAbB7][aAbB.]{0,2}", fullmatch=True) | st.from_regex(SYMBOL_PATTERN[1:-1], fullmatch=True)
@@ -75,14 +77,14 @@ def test_a_folder_of_an_earlier_release_stays_in_use(tmp_path: Path) -> None:
     assert list_tape_files(lake, "core", "trades", ["BCpC"]) == list_tape_files(lake, "core", "trades") == [span]
 
 
-def test_symbols_of_newer_shards_are_those_of_their_names(tmp_path: Path) -> None:
+def test_symbols_to_rebuild_are_those_of_the_names_of_shards(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     for symbol in ("BCPC", "BCpC"):
         lake.shards.mkdir(parents=True, exist_ok=True)
         lake.shard(symbol).touch()
-    lake.master.touch()
+    publish_frame(lake.master, EVENTS.to_frame())  # of an earlier release: it records no shards
     os.utime(lake.master, (1, 1))
-    assert newer_shards(ShardStore(lake)) == ["BCPC", "BCpC"]
+    assert symbols_to_rebuild(ShardStore(lake)) == ["BCPC", "BCpC"]
 
 
 def test_beside_a_name_of_an_earlier_release_the_other_symbol_has_a_name_apart(tmp_path: Path) -> None:

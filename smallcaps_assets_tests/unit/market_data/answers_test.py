@@ -16,6 +16,22 @@ from smallcaps_assets.market_data.answers import (
 BODY = b'{"results":[' + b"1," * 400 + b"2]}"
 ZIP = gzip.compress(BODY)
 
+CUT, TRAILING = "a body cut short", "a compressed body with other bytes behind its end"
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "no last byte": (ZIP[:-1], CUT),
+    "only a beginning": (ZIP[:30], CUT),
+    "nothing": (b"", CUT),
+    "nothing compressed": (gzip.compress(b""), CUT),
+    "no closing brace": (gzip.compress(BODY[:-1]), CUT),
+    "another byte": (ZIP + b"\0", TRAILING),
+    "another stream": (ZIP + ZIP, TRAILING),
+    "no gzip": (BODY, "a damaged body (Error -3 while decompressing data: incorrect header check)"),
+    "a wrong checksum": (
+        ZIP[:-8] + bytes(4) + ZIP[-4:],
+        "a damaged body (Error -3 while decompressing data: incorrect data check)",
+    ),
+}
+
 
 def parsed(body: bytes, limit: int, *, is_cut: bool = False, encoding: str = "gzip") -> bytes | str:
     """The body that is parsed, or the cause of a failure that is worth a retry."""
@@ -49,21 +65,9 @@ def test_a_long_body_is_the_same_as_the_sum_of_its_pieces() -> None:
     assert parsed(compressed, len(body)) == body
 
 
-@pytest.mark.parametrize(
-    ("body", "cause"),
-    [
-        (ZIP[:-1], "a body cut short"),
-        (ZIP[:30], "a body cut short"),
-        (b"", "a body cut short"),
-        (gzip.compress(b""), "a body cut short"),
-        (gzip.compress(BODY[:-1]), "a body cut short"),
-        (ZIP + b"\0", "a compressed body with other bytes behind its end"),
-        (ZIP + ZIP, "a compressed body with other bytes behind its end"),
-        (BODY, "a damaged body (Error -3 while decompressing data: incorrect header check)"),
-        (ZIP[:-8] + bytes(4) + ZIP[-4:], "a damaged body (Error -3 while decompressing data: incorrect data check)"),
-    ],
-)
-def test_a_damaged_body_is_worth_a_retry(body: bytes, cause: str) -> None:
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_body_is_worth_a_retry(name: str) -> None:
+    body, cause = DAMAGED[name]
     assert parsed(body, 10_000) == cause
 
 

@@ -104,20 +104,20 @@ def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: lis
             WHOLE.replace("group_window_min: 5", "group_window_min: 5\n  windows: 3\n  window_min: 10"),
             [
                 (
-                    f"is not valid YAML. line {GROUP_WINDOW + 2}: cooldown.window_min is set again, after line "
+                    f"is not usable YAML. line {GROUP_WINDOW + 2}: cooldown.window_min is set again, after line "
                     f"{GROUP_WINDOW - 2}. Remove one of the two."
                 )
             ],
         ),
         (
             WHOLE.replace("  group_window_min", "\tgroup_window_min"),
-            [f"is not valid YAML. line {GROUP_WINDOW}: a line begins with a tab: indent with spaces."],
+            [f"is not usable YAML. line {GROUP_WINDOW}: a line begins with a tab: indent with spaces."],
         ),
         (
             WHOLE + "\nextra: [1,",
             [
                 (
-                    f"is not valid YAML. line {WHOLE.count(chr(10)) + 2}, column 11: expected the node content, but "
+                    f"is not usable YAML. line {WHOLE.count(chr(10)) + 2}, column 11: expected the node content, but "
                     "found '<stream end>'; check the brackets, quotes and indentation there and in the line before."
                 )
             ],
@@ -164,7 +164,7 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("a: [1")
-    with pytest.raises(SettingsError, match=r"config\.yaml: is not valid YAML"):
+    with pytest.raises(SettingsError, match=r"config\.yaml: is not usable YAML"):
         load_settings(file, {})
     file.write_text("just words")
     with pytest.raises(SettingsError, match="key: value"):

@@ -12,7 +12,7 @@ from smallcaps_assets.domain.params import Params
 class OpeningRangeBreakParams(Params):
     """Specification, section 3.5. Shares are fractions of the edge of the range."""
 
-    range_min: int = Field(gt=0)
+    range_min: int = Field(gt=0, le=1_440)
     min_range_bars: int = Field(gt=0)
     min_spike_x: float = Field(ge=0)
     up_min_above_share: float = Field(ge=0)

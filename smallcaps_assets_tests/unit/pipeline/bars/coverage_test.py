@@ -416,16 +416,21 @@ def damage_bars(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "damage"), [("FULL", damage_footer), ("FULL", damage_bars), ("LEFT", damage_footer)]
+    ("symbol", "damage", "what"),
+    [
+        ("FULL", damage_footer, "cannot be read"),
+        ("FULL", damage_bars, "is damaged"),
+        ("LEFT", damage_footer, "cannot be read"),
+    ],
 )
 def test_an_unreadable_file_is_named_and_stops_no_other(
-    mixed: Lake, symbol: str, damage: Callable[[Path], None]
+    mixed: Lake, symbol: str, damage: Callable[[Path], None], what: str
 ) -> None:
     before = inventory(mixed).run(NOW)
     damage(mixed.bars(symbol) / "2025-10.parquet")
     found = inventory(mixed).run(NOW)
     assert set(found.causes) == {symbol}
-    assert "cannot be read" in found.causes[symbol]
+    assert f"{symbol}/2025-10.parquet: {what}" in found.causes[symbol]
     assert found.figures()["symbols_unreadable"] == 1
     others = pl.col("symbol") != symbol
     assert found.table.filter(others).equals(before.table.filter(others))

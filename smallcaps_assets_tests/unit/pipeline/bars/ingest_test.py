@@ -19,7 +19,7 @@ from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, refusal
-from smallcaps_assets_tests.scenarios import new_york, sessions_of
+from smallcaps_assets_tests.scenarios import flip_bit, new_york, sessions_of
 
 MONTH = sessions_of("2025-11-03", "2025-11-28")["date"].to_list()
 DAY = MONTH[5]
@@ -143,6 +143,44 @@ def test_a_session_of_other_bars_than_asked_for_is_named_and_stays_missing(
     assert vendor.asked == [(DAY, DAY)]
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"o": -1.0, "h": -1.0, "l": -1.0, "c": -1.0}, "a price is missing or not positive in 8 of 10 bars"),
+        ({"h": 4.0}, "high or low contradicts open and close in 8 of 10 bars"),
+        ({"c": 1e308, "h": 1e308}, "a price is above 1,000,000 dollars in 8 of 10 bars"),
+    ],
+)
+def test_a_session_of_impossible_bars_is_named_and_stays_missing(
+    lake: Lake, client: MarketDataClient, vendor: Vendor, values: dict[str, float], words: str
+) -> None:
+    """A few of them are set aside."""
+    few = MONTH[7]
+    vendor.days[DAY] = [bar(DAY, minute, **(values if minute < 8 else {})) for minute in range(10)]
+    vendor.days[few] = [bar(few, minute, **(values if minute < 5 else {})) for minute in range(10)]
+    outcome, _ = ingest(lake, client)
+    (problem,) = outcome.problems
+    assert problem.startswith(
+        f"ABCD, {DAY}: the vendor answered with impossible bars: {words}, such as {DAY} 14:30 UTC"
+    )
+    assert "open " in problem
+    assert BarsStore(lake).covered("ABCD") == set(MONTH) - {DAY}
+    assert (BarsStore(lake).read("ABCD", few, few).height, aside(lake).height) == (5, 5)
+    vendor.asked.clear()
+    vendor.days[DAY] = [bar(DAY, minute) for minute in range(10)]
+    outcome, _ = ingest(lake, client)
+    assert (outcome.problems, vendor.asked) == ((), [(DAY, DAY)])
+
+
+def test_minutes_that_are_filled_up_without_volume_are_no_fault(
+    lake: Lake, client: MarketDataClient, vendor: Vendor
+) -> None:
+    vendor.days[DAY] = [bar(DAY, minute, **({"v": 0} if minute < 8 else {})) for minute in range(10)]
+    outcome, _ = ingest(lake, client)
+    assert outcome.problems == ()
+    assert (BarsStore(lake).read("ABCD", DAY, DAY).height, aside(lake).height) == (2, 8)
+
+
 def test_a_month_of_hours_is_rejected_session_by_session(lake: Lake, client: MarketDataClient, vendor: Vendor) -> None:
     vendor.days = {day: [bar(day, 60 * hour) for hour in range(7)] for day in MONTH}
     outcome, _ = ingest(lake, client)
@@ -203,3 +241,27 @@ def test_files_of_an_earlier_release_are_rewritten_without_a_request(
     assert "symbol" not in pl.read_parquet_schema(path)
     assert_frame_equal(BarsStore(lake).read("ABCD"), bars)
     assert outcome.version == BarsStore(lake).version("ABCD")
+
+
+# ------------------------------------------------------------------------------------------------- damaged files
+
+
+def test_a_damaged_month_spends_no_request_unless_it_is_to_be_fetched_again(
+    lake: Lake, client: MarketDataClient, vendor: Vendor
+) -> None:
+    ingest(lake, client, MONTH[:-1])
+    store = BarsStore(lake)
+    before, path = store.read("ABCD"), lake.bars("ABCD") / "2025-11.parquet"
+    flip_bit(path)
+    vendor.asked.clear()
+    outcome, _ = ingest(lake, client)
+    assert "2025-11.parquet: is damaged" in outcome.problems[0]
+    assert "refetch_damaged: true" in outcome.problems[0]
+    assert vendor.asked == []
+    (again,) = ingest_bars(["ABCD"], MONTH[:-1], client, store, 1, refetch_damaged=True)
+    assert (again.problems, again.figures["files_set_aside"], again.figures["requests"]) == ((), 1, 1)
+    assert_frame_equal(store.read("ABCD"), before)
+    assert len(list((lake.quarantine / "damaged").rglob("*.damaged"))) == 1
+    vendor.asked.clear()
+    (nothing,) = ingest_bars(["ABCD"], MONTH[:-1], client, store, 1, refetch_damaged=True)
+    assert (nothing.figures["requests"], vendor.asked) == (0, [])

@@ -404,11 +404,16 @@ def test_damaged_file_of_any_kind_fails_only_its_symbol(lake: Lake) -> None:
     )
     later = bars.filter(DAYS[-1] == DAY).with_columns(volume=pl.col("volume") + 1)
     store(lake, later.filter(pl.col("symbol").is_in([odd, sound])), [DAYS[-1]])
-    outcomes = {outcome.partition[0]: outcome.problems for outcome in run(lake, [thin, mixed, odd, sound])}
-    assert outcomes.pop(sound) == ()
+    figures = {outcome.partition[0]: outcome for outcome in run(lake, [thin, mixed, odd, sound])}
+    outcomes = {symbol: outcome.problems for symbol, outcome in figures.items()}
+    assert (outcomes.pop(sound), outcomes.pop(odd)) == ((), ())
+    # what is damaged of a shard is detected again, from the bars
+    assert (figures[odd].figures["damaged_shard_set_aside"], figures[odd].figures["sessions_detected"]) == (
+        1,
+        len(DAYS),
+    )
     reported = {symbol: problems[0] for symbol, problems in outcomes.items()}
     assert all(problem.startswith(f"{symbol}: ") for symbol, problem in reported.items())
-    assert f"holds events of {sound} under another symbol" in reported[odd]
 
 
 # ------------------------------------------------------------------------------------------------- completed sessions
@@ -497,11 +502,11 @@ def test_symbol_with_damaged_files_is_reported_and_the_others_continue(lake: Lak
     lake.shards.mkdir(parents=True)
     lake.shard(symbols[1]).write_bytes(b"nothing")
     outcomes = {outcome.partition[0]: outcome for outcome in run(lake, symbols)}
-    for symbol in symbols[:2]:
-        (problem,) = outcomes[symbol].problems
-        assert problem.startswith(f"{symbol}: ")
-        assert "cannot be read" in problem
-    assert outcomes[symbols[2]].figures["sessions_detected"] == len(DAYS)
+    (problem,) = outcomes[symbols[0]].problems
+    assert problem.startswith(f"{symbols[0]}: ")
+    assert "2025-11.parquet: cannot be read" in problem
+    for symbol in symbols[1:]:
+        assert (outcomes[symbol].problems, outcomes[symbol].figures["sessions_detected"]) == ((), len(DAYS))
     assert detector(lake).backlog(symbols[2]).undetected == set()
     changed = bars.filter(pl.col("symbol") == symbols[2]).with_columns(pl.col("volume") + 1)
     store(lake, changed, [DAYS[3], DAYS[5]])

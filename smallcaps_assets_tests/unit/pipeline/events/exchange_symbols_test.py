@@ -72,7 +72,7 @@ def test_shards_that_have_their_events_are_emptied_and_stay_out_of_master(stored
     run(stored, patterns=())
     settings = load_settings(overrides={})
     assert ShardStore(stored).scan().collect()["symbol"].n_unique() == 2
-    assert publishable_master(detector(stored), settings)["symbol"].unique().to_list() == ["AEMD"]
+    assert publishable_master(detector(stored), settings).rows["symbol"].unique().to_list() == ["AEMD"]
     found = run(stored)
     assert found["AEMD"].figures["sessions_detected"] == 0
     assert found["ZVZZT"].figures["sessions_detected"] == len(DAYS)

@@ -13,7 +13,7 @@ from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.domain.tape.contradictions import whole_minutes, windows_with_volume
+from smallcaps_assets.domain.tape.contradictions import whole_minutes, with_volume
 from smallcaps_assets.domain.tape.kpis import capture_kpis, state_counts
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.windows import event_windows
@@ -250,5 +250,5 @@ def test_only_minutes_that_lie_entirely_in_a_window_count() -> None:
     assert whole_minutes(windows).rows() == [("a", "X", ELEVEN + timedelta(minutes=1))]
     bars = pl.DataFrame({"symbol": ["X"] * 3, "timestamp": [ELEVEN + timedelta(minutes=minute) for minute in range(3)]})
     bars = bars.cast({"timestamp": BARS["timestamp"]})
-    assert windows_with_volume(windows, bars.with_columns(volume=pl.Series([9.0, 0.0, 9.0]))) == set()
-    assert windows_with_volume(windows, bars.with_columns(volume=pl.Series([0.0, 1.0, 0.0]))) == {"a"}
+    assert with_volume(whole_minutes(windows), bars.with_columns(volume=pl.Series([9.0, 0.0, 9.0]))) == set()
+    assert with_volume(whole_minutes(windows), bars.with_columns(volume=pl.Series([0.0, 1.0, 0.0]))) == {"a"}

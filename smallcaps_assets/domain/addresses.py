@@ -1,0 +1,56 @@
+"""Addresses that the vendor's key may be sent to: encrypted, or on this machine."""
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+# Nothing that programs read differently: no user, backslash, space, query or fragment.
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?)://(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
+)
+_LAST_PORT: Final = 65_535
+_USER: Final = re.compile(r"""(?<=//)[^\s"'<>]*@""")
+
+
+def check_base_url(url: str) -> str:
+    """Return `url` if the vendor's key may be sent to it.
+
+    Raises:
+        ValueError: it is no https or http address, or http beyond this machine; the message does not quote it.
+    """
+    found = _ADDRESS.fullmatch(url)
+    if found is None or int(found["port"] or 0) > _LAST_PORT or not _is_ipv6(found["ipv6"]):
+        raise ValueError("is not the address of a vendor: give https://, a host and no user, query or fragment")
+    if found["scheme"] == "http" and not is_loopback(found["ipv6"] or found["name"]):
+        raise ValueError(
+            "would send the API key unencrypted: give https://. http:// is for this machine only (127.0.0.1, "
+            "localhost, [::1]), where an SSH tunnel or a proxy that encrypts may listen"
+        )
+    return url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as in a URL without brackets, is this machine whatever the network says of it."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        return address.scope_id is None and (address.ipv4_mapped or address).is_loopback
+    return address.is_loopback
+
+
+def _is_ipv6(text: str | None) -> bool:
+    """Whether the text between brackets is an address; true where there are none."""
+    try:
+        return text is None or bool(IPv6Address(text))
+    except ValueError:
+        return False
+
+
+def hide_users(text: str) -> str:
+    """`text` without the users and passwords of its URLs."""
+    return _USER.sub("***@", text)

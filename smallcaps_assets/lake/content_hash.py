@@ -1,0 +1,190 @@
+"""Content hashes: every parquet file of the lake carries in its footer the SHA-256 of its bytes.
+
+The hash is that of the whole file with zeros in the place of the hash itself, so it covers rows, statistics, schema and
+provenance alike, and goes wherever the file goes. A second entry of the footer says that there is a hash: damage that
+hides the one does not hide the other. Small JSON documents carry the hash of their other entries.
+
+Files of earlier releases have no hash: they are neither intact nor damaged, until they are next published.
+"""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+from smallcaps_assets.errors import LakeError
+
+# Keys of the footer metadata: the hash, and which hash it is.
+HASH_KEY: Final = "smallcaps_sha256"
+ALGORITHM_KEY: Final = "smallcaps_hash"
+# Key of a JSON document.
+DOCUMENT_KEY: Final = "content_sha256"
+# what is said of a damaged file
+DAMAGE: Final = "damaged: its content is not what was published (SHA-256)"
+
+_ALGORITHM: Final = "sha256"
+_DIGITS: Final = 64
+_ZEROS: Final = "0" * _DIGITS
+# how every parquet file begins and ends
+_MAGIC: Final = b"PAR1"
+# How Thrift's compact protocol writes these entries: type and length before each string.
+_MARKER: Final = b"\x18%c%s\x18%c" % (len(HASH_KEY), HASH_KEY.encode(), _DIGITS)
+_ALGORITHM_ENTRY: Final = b"%s\x18%c%s" % (ALGORITHM_KEY.encode(), len(_ALGORITHM), _ALGORITHM.encode())
+
+
+class ProofState(StrEnum):
+    """Whether a file is what was published."""
+
+    INTACT = "intact"
+    DAMAGED = "damaged"
+    NOT_PROVABLE = "not provable"  # an earlier release published it, without a hash
+
+
+class Proof(NamedTuple):
+    """The state of a file, and the hash that it carries."""
+
+    state: ProofState
+    sha256: str | None = None
+
+
+def unsealed_metadata() -> dict[str, str]:
+    """Entries of the footer of a parquet file that `seal` completes."""
+    return {ALGORITHM_KEY: _ALGORITHM, HASH_KEY: _ZEROS}
+
+
+def seal(path: Path) -> str:
+    """Put its hash into a parquet file written with `unsealed_metadata`, in its place; returns the hash.
+
+    Raises:
+        OSError: the file cannot be read or written.
+        LakeError: it has no place for a hash, or several.
+    """
+    with path.open("r+b") as file:
+        content = file.read()
+        place = content.find(_MARKER)
+        if place < 0 or content.find(_MARKER, place + 1) >= 0 or not content.startswith(_ZEROS.encode(), _end(place)):
+            raise LakeError(f"{path}: has no place for the hash of its content.", path)
+        found = hashlib.sha256(content).hexdigest()
+        file.seek(_end(place))
+        file.write(found.encode())
+    return found
+
+
+def proof_of(path: Path) -> Proof:
+    """Whether a parquet file is what was published; reads every byte once.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        if _is_too_short(file):
+            return Proof(ProofState.DAMAGED)
+        with _mapped(file) as content:
+            return _proof(content)
+
+
+def proof_and_entry(path: Path, key: str) -> tuple[Proof, str | None]:
+    """What `proof_of` returns, and an entry of the footer's metadata, None where there is none; reads every byte once.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        if _is_too_short(file):
+            return Proof(ProofState.DAMAGED), None
+        with _mapped(file) as content:
+            proof = _proof(content)
+            return proof, None if proof.state is ProofState.DAMAGED else _entry(content, key)
+
+
+def content_sha256(path: Path) -> str | None:
+    """The hash that a parquet file carries, unchecked; None where it carries none. Reads the footer only.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file, _mapped(file) as content:
+        place = content.rfind(_MARKER)
+        return None if place < 0 else content[_end(place) : _end(place) + _DIGITS].decode("latin-1")
+
+
+def require_intact(path: Path, remedy: str) -> str | None:
+    """Make sure that a parquet file is not damaged; returns its hash, or None of a file of an earlier release.
+
+    Args:
+        path: the file.
+        remedy: how to get it back: a sentence.
+
+    Raises:
+        OSError: the file cannot be read.
+        LakeError: its content is not what was published.
+    """
+    proof = proof_of(path)
+    if proof.state is ProofState.DAMAGED:
+        raise LakeError(f"{path}: is {DAMAGE}. {remedy}", path).with_facts(DAMAGE)
+    return proof.sha256
+
+
+def seal_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON document with the hash of its other entries as the last one."""
+    rest = {name: value for name, value in document.items() if name != DOCUMENT_KEY}
+    return {**rest, DOCUMENT_KEY: _document_sha256(rest)}
+
+
+def document_proof(document: Mapping[str, Any]) -> Proof:
+    """Whether a JSON document is what was published."""
+    found = document.get(DOCUMENT_KEY)
+    if found is None:
+        return Proof(ProofState.NOT_PROVABLE)
+    rest = {name: value for name, value in document.items() if name != DOCUMENT_KEY}
+    return Proof(ProofState.INTACT if found == _document_sha256(rest) else ProofState.DAMAGED, str(found))
+
+
+def _document_sha256(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _end(place: int) -> int:
+    return place + len(_MARKER)
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _entry(content: mmap.mmap, key: str) -> str | None:
+    """The value of a key of a footer, as Thrift's compact protocol writes it."""
+    before = b"\x18%c%s\x18" % (len(key), key.encode())
+    place = content.rfind(before)
+    if place < 0:
+        return None
+    place, size, shift = place + len(before), 0, 0
+    while True:  # seven bits a byte, the lowest first
+        size |= (content[place] & 0x7F) << shift
+        shift += 7
+        place += 1
+        if content[place - 1] < 0x80:  # noqa: PLR2004
+            return content[place : place + size].decode()
+
+
+def _is_too_short(file: BinaryIO) -> bool:
+    """Whether a file is too short to be a parquet file; an empty one cannot be mapped."""
+    return file.seek(0, 2) < 2 * len(_MAGIC)
+
+
+def _proof(content: mmap.mmap) -> Proof:
+    if content[: len(_MAGIC)] != _MAGIC or content[-len(_MAGIC) :] != _MAGIC:
+        return Proof(ProofState.DAMAGED)
+    place = content.rfind(_MARKER)
+    if place < 0:
+        hidden = content.rfind(_ALGORITHM_ENTRY) >= 0
+        return Proof(ProofState.DAMAGED if hidden else ProofState.NOT_PROVABLE)
+    recorded = content[_end(place) : _end(place) + _DIGITS].decode("latin-1")
+    with memoryview(content) as view:
+        digest = hashlib.sha256(view[: _end(place)])
+        digest.update(_ZEROS.encode())
+        digest.update(view[_end(place) + _DIGITS :])
+    return Proof(ProofState.INTACT if digest.hexdigest() == recorded else ProofState.DAMAGED, recorded)

@@ -1,0 +1,136 @@
+"""How to get back a damaged file of the lake: what makes it again, and what that costs."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+_UNKNOWN: Final = (
+    "Check that the file exists, is intact and readable by this user; restore it, or remove it and run again."
+)
+_FREE: Final = "without a request"
+_SYMBOL: Final = "symbol=(?P<symbol>[^/]+)"
+_PROFILE: Final = "(?P<profile>[^/]+)"
+
+# the end of a path, and the remedy; the first one that fits counts
+_REMEDIES: Final[Sequence[tuple[str, str]]] = (
+    (
+        r"quarantine/tape/.*\.json",
+        (
+            "Remove it: it only records why a window could not be fetched, and the next capture requests that window "
+            "again."
+        ),
+    ),
+    (r"quarantine/unexpected/.*", "Remove it: it only records an error."),
+    (
+        r"quarantine/(?:bars|events|tape)/.*",
+        "Restore it, or remove it: it holds rejected rows only, and no published row is lost.",
+    ),
+    (
+        r"reference/universe\.parquet",
+        (
+            "Restore it, or remove it and materialize universe, which costs the requests of its lists; the days when "
+            "symbols were first seen, and the symbols that are gone from the lists, are then lost."
+        ),
+    ),
+    (
+        r"reference/ticker_details\.parquet",
+        (
+            "Restore it, or remove it and materialize universe, which costs one request for each symbol whose details "
+            "it needs."
+        ),
+    ),
+    (
+        r"reference/imports\.json",
+        'Restore it, or write into it which kinds of data were imported, such as {{"kinds": ["bars", "events"]}}.',
+    ),
+    (
+        rf"bars/minute/{_SYMBOL}/(?P<month>[^/]+)\.parquet",
+        (
+            "Restore it, or materialize minute_bars of {symbol} with the run config {{refetch_damaged: true}}, which "
+            "sets it aside in the quarantine and costs about one request (imported bars: `smallcaps import bars`)."
+        ),
+    ),
+    (
+        r"bars/minute(/symbol=[^/]+)?",
+        (
+            "Restore it, or materialize minute_bars with the run config {{refetch_damaged: true}}, which sets aside "
+            "what is damaged in it and costs about one request for each month of a symbol."
+        ),
+    ),
+    (
+        rf"events/shards/{_SYMBOL}\.parquet",
+        (
+            f"Materialize event_shards of {{symbol}}, which sets it aside in the quarantine and detects its events "
+            f"again {_FREE}; then master_events."
+        ),
+    ),
+    (
+        r"events/shards",
+        (
+            f"Materialize event_shards, which sets aside what is damaged in it and detects the events again {_FREE}; "
+            "then master_events."
+        ),
+    ),
+    (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
+    (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
+    (r"events/adopted\.parquet", f"Remove it and run `smallcaps import events` again, which makes it {_FREE}."),
+    (
+        rf"manifests/{_PROFILE}/current\.json",
+        f"Remove it and materialize {{profile}}/manifest, which selects the events from MASTER again {_FREE}.",
+    ),
+    (
+        rf"manifests/{_PROFILE}/[^/]+",
+        (
+            f"Restore it, or remove it and current.json beside it and materialize {{profile}}/manifest, which selects "
+            f"the events from MASTER again {_FREE}."
+        ),
+    ),
+    (
+        rf"tape/{_PROFILE}/ledger\.parquet",
+        f"Materialize {{profile}}/capture_ledger, which makes it from the tape {_FREE}.",
+    ),
+    (
+        rf"tape/{_PROFILE}/report\.parquet",
+        f"Materialize {{profile}}/capture_report, which makes it from the ledger {_FREE}.",
+    ),
+    (
+        rf"tape/{_PROFILE}/(?P<kind>trades|quotes)/wave=(?P<wave>[^/]+)/{_SYMBOL}/[^/]+\.parquet",
+        (
+            "Restore it, or remove it and materialize {profile}/tape_{kind} of {symbol} and {wave}, which costs one "
+            "request for each page of its window."
+        ),
+    ),
+    (
+        rf"tape/{_PROFILE}/(?P<kind>trades|quotes)",
+        (
+            "Restore what is damaged in it, which `smallcaps verify --profile {profile}` names, or remove that and "
+            "materialize {profile}/tape_{kind}, which costs one request for each page of its windows."
+        ),
+    ),
+    (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
+    (
+        rf"review/{_PROFILE}/marks/[^/]+(/[^/]+)?",
+        "Restore it, or remove it and run `smallcaps review` on the exported labels again.",
+    ),
+    (
+        rf"review/{_PROFILE}/[^/]+",
+        f"Materialize {{profile}}/review_sheet, which makes it from manifest and bars {_FREE}.",
+    ),
+    (r"reports/coverage\.parquet", f"Materialize coverage, which makes it {_FREE}."),
+    (
+        r"reports/nightly\.parquet",
+        "Remove it: the next run of the job nightly writes it again, and only the list of the last night is lost.",
+    ),
+)
+_COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words in _REMEDIES]
+
+
+def how_to_restore(path: Path) -> str:
+    """How to get back a damaged file or folder of a lake, in a sentence; what to check where it is none of a lake."""
+    name = path.as_posix()
+    for pattern, words in _COMPILED:
+        if found := pattern.search(name):
+            return words.format(**{key: unquote(part) for key, part in found.groupdict().items() if part})
+    return _UNKNOWN

@@ -1,0 +1,70 @@
+"""Tables of the lake as they are read: a damaged file is named, with how to get it back."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import DAMAGE, ProofState, proof_of
+from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.remedies import how_to_restore
+
+
+def is_stored(path: Path) -> bool:
+    """Whether there is a file.
+
+    Raises:
+        LakeError: a folder is in its place.
+    """
+    if path.is_dir():
+        raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
+    return path.is_file()
+
+
+def read_table(path: Path, schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.DataFrame:
+    """A table of the lake, with the columns of `schema`; null in those of `added` that earlier releases did not write.
+
+    Raises:
+        LakeError: it is damaged or cannot be read, or has other columns.
+    """
+    prove(path)
+    with disk_errors("read", path):
+        rows = pl.scan_parquet(path, hive_partitioning=False, glob=False)
+        return match_columns(rows, schema, str(path), added).collect()
+
+
+def prove(path: Path) -> str | None:
+    """Make sure that a table is not damaged; returns its hash, or None of a file of an earlier release.
+
+    Raises:
+        LakeError: it is damaged or cannot be read.
+    """
+    with disk_errors("read", path):
+        proof = proof_of(path)
+    if proof.state is ProofState.DAMAGED:
+        raise LakeError(f"{path}: is {DAMAGE}. {how_to_restore(path)}", path).with_facts(DAMAGE)
+    return proof.sha256
+
+
+@contextmanager
+def naming_damaged(files: Sequence[Path], folder: Path, schema: Mapping[str, pl.DataType]) -> Iterator[None]:
+    """`disk_errors` where many files are read at once: names the first one that is damaged, else their folder.
+
+    Args:
+        files: what is read.
+        folder: where they are.
+        schema: the columns that each must have.
+
+    Raises:
+        LakeError: a file cannot be read, or lacks columns.
+    """
+    try:
+        with disk_errors("read", files[0] if len(files) == 1 else folder):
+            yield
+    except LakeError:
+        for file in files if len(files) > 1 else ():
+            read_table(file, schema)
+        raise
