@@ -215,6 +215,6 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _parse_http_date(text: str) -> datetime | None:
     try:
         instant = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year that no date can have
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -333,6 +333,9 @@ def test_a_server_that_does_not_answer_is_unavailable() -> None:
         ({"Retry-After": "soon"}, 2.0),
         ({"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}, 300.0),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 2.0),
+        ({"Retry-After": "Wed, 21 Oct 99999999999 07:28:00 GMT"}, 2.0),
+        ({"Retry-After": "Wed, 21 Oct 2099 99:99:99 GMT"}, 2.0),
+        ({"Retry-After": "9" * 400}, 300.0),
     ],
 )
 def test_throttling_waits_as_long_as_requested_and_pauses_all_threads(
