@@ -50,6 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output closed it, as in `smallcaps status | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the interpreter's last flush
         return 0
+    except Exception as error:
+        from smallcaps_assets.runtime.system_errors import system_error  # noqa: PLC0415 -- rarely needed
+
+        known = system_error(error)
+        if known is None:
+            raise
+        show_error(arguments.command, known)
+        return USERS_MISTAKE
     return result
 
 

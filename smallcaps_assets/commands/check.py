@@ -14,12 +14,16 @@ from smallcaps_assets.commands.console import Line, Style, show
 from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.commands.services.processes import (
-    LAKE_FILE,
     daemons_of_state,
     processes_of_state,
     web_servers_at,
 )
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is, outdated_schemas
+from smallcaps_assets.commands.services.state import (
+    lake_of_state,
+    open_state,
+    open_state_as_is,
+    outdated_schemas,
+)
 from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
@@ -136,8 +140,7 @@ def _symbols(lake: Lake) -> list[str]:
 
 def _check_state(settings: Settings) -> ReadinessCheck:
     folder, lake = state_folder(settings), lake_path(settings)
-    file = folder / LAKE_FILE
-    before = Path(file.read_text(encoding="utf-8")) if file.is_file() else lake
+    before = lake_of_state(folder) or lake
     try:
         with open_state_as_is(settings) as instance:
             outdated = outdated_schemas(instance)

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import port_number
+from smallcaps_assets.commands.services.disk_watch import DiskWatch
 from smallcaps_assets.commands.services.exposure import (
     add_consent_flag,
     browser_address,
@@ -93,7 +94,7 @@ def run(arguments: Namespace) -> int:
         _on_end_signals(signal.default_int_handler)
         try:
             _start(services, arguments, folder)
-            services.wait_until_one_ends()
+            services.wait_until_one_ends(DiskWatch(folder, _warn).look)
         except KeyboardInterrupt:
             interrupted = True
             show("ending ...")
@@ -107,6 +108,10 @@ def run(arguments: Namespace) -> int:
             _on_end_signals(signal.SIG_IGN)
             services.end(runs=interrupted)
     return 0 if interrupted else _SERVICE_ENDED
+
+
+def _warn(line: str) -> None:
+    show(f"smallcaps ui: {line}", file=sys.stderr)
 
 
 def _prepare_state(settings: Settings, *, daemon: bool) -> None:

@@ -15,6 +15,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.stored_tables import is_stored
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
@@ -92,7 +93,7 @@ def _profiles(lake: Lake, settings: Settings, arguments: Namespace) -> Sequence[
     found = [
         profile
         for profile in sorted(PROFILES, key=settings.active_profile.__ne__)
-        if arguments.profile in {None, profile} and (lake.ledger(profile).is_file() or _has_tape(lake, profile))
+        if arguments.profile in {None, profile} and (is_stored(lake.ledger(profile)) or _has_tape(lake, profile))
     ]
     if arguments.profile and not found:
         raise InputError(
@@ -200,7 +201,10 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
             "the next publication of the same file"
         )
     if not result.findings:
-        return [*lines, Line("  every file is as certified", "good")]
+        certified = (
+            "every file is as certified" if result.manifest_id else "the capture is not done: no certificates yet"
+        )
+        return [*lines, Line(f"  {certified}", "good")]
     lines += [Line(f"  {_finding_text(finding)}", "bad") for finding in result.findings[:_MOST_SHOWN]]
     more = len(result.findings) - _MOST_SHOWN
     if more > 0:

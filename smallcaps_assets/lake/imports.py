@@ -5,6 +5,8 @@ from typing import Literal
 from smallcaps_assets.lake.documents import publish_document, read_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import symbol_lock
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored
 
 ImportKind = Literal["bars", "events", "windows"]
 
@@ -15,10 +17,10 @@ def imported_kinds(lake: Lake) -> list[str]:
     Raises:
         LakeError: their record is damaged.
     """
-    if not lake.imports.is_file():
+    if not is_stored(lake.imports):
         return []
-    remedy = 'Write what was imported into it, such as {"kinds": ["bars"]}; the kinds are bars, events and windows.'
-    return sorted(read_document(lake.imports, remedy, ["kinds"])["kinds"])
+    document = read_document(lake.imports, how_to_restore(lake.imports), ["kinds"])
+    return sorted(map(str, document["kinds"]))
 
 
 def record_import(lake: Lake, kind: ImportKind) -> None:

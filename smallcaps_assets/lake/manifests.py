@@ -16,6 +16,8 @@ from smallcaps_assets.lake.content_hash import seal_document
 from smallcaps_assets.lake.documents import document_text, publish_document, read_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, sha256
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored
 
 # entries of the pointer and of a sidecar that readers need
 _OF_POINTER: Final = ("manifest_id",)
@@ -121,16 +123,17 @@ class ManifestStore:
         if found != sidecar["sha256"]:
             raise LakeError(
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
-                "was frozen: put the original back, or remove current.json and materialize the manifest again.",
+                f"was frozen. {how_to_restore(path)}",
                 path,
             )
-        rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+        with disk_errors("read", path):
+            rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
 
     def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
             try:
-                sidecar, chosen = self._read_sidecar(path), path.with_suffix(".parquet")
+                sidecar, chosen = _read_sidecar(path), path.with_suffix(".parquet")
             except LakeError:
                 continue  # a damaged one stays as it is, and a new manifest comes beside it
             alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)
@@ -141,21 +144,21 @@ class ManifestStore:
     def _point_to(self, manifest_id: str) -> None:
         pointer = self.pointer
         text = document_text({"manifest_id": manifest_id})
-        if not pointer.is_file() or pointer.read_bytes() != text.encode():
+        if not is_stored(pointer) or pointer.read_bytes() != text.encode():
             publish_text(pointer, text, below=self.below)
 
     def _sidecar(self) -> dict[str, Any] | None:
         pointer = self.pointer
-        if not pointer.is_file():
+        if not is_stored(pointer):
             return None
-        current = read_document(pointer, f"Remove it, and materialize {self.profile}/manifest again.", _OF_POINTER)
-        sidecar = self._read_sidecar(self.folder / f"{current['manifest_id']}.json")
+        current = read_document(pointer, how_to_restore(pointer), _OF_POINTER)
+        sidecar = _read_sidecar(self.folder / f"{current['manifest_id']}.json")
         if sidecar["profile"] != self.profile:
             raise LakeError(
                 f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.", pointer
             )
         return sidecar
 
-    def _read_sidecar(self, path: Path) -> dict[str, Any]:
-        remedy = f"Put the original back, or remove current.json and materialize {self.profile}/manifest again."
-        return read_document(path, remedy, _OF_SIDECAR)
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    return read_document(path, how_to_restore(path), _OF_SIDECAR)

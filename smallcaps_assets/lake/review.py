@@ -14,6 +14,8 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.documents import publish_document, read_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import disk_errors, publish_text
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored
 
 # Key of a sample: the SHA-256 of its page.
 PAGE_KEY: Final = "page_sha256"
@@ -72,19 +74,20 @@ class ReviewStore:
             LakeError: its sample cannot be read.
         """
         path = self.lake.review_sheet(self.profile, manifest_id).with_suffix(".json")
-        if not path.is_file():
+        if not is_stored(path):
             known = ", ".join(self.sheets()) or "none"
             raise InputError(
                 f"{path.parent}: no review sheet of manifest {manifest_id}; found: {known}. Give the --lake that it "
                 f"came from, or materialize {self.profile}/review_sheet and label that one."
             )
-        document = read_document(path, f"Materialize {self.profile}/review_sheet again.")
+        document = read_document(path, how_to_restore(path), ["events", "sample_id"])
         try:
             events = pl.DataFrame(document["events"], schema=SAMPLED_EVENTS)
             return Sheet(manifest_id, str(document["sample_id"]), events)
-        except (KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise LakeError(
-                f"{path}: is not the sample of a review sheet ({error}). Materialize {self.profile}/review_sheet again."
+                f"{path}: is not the sample of a review sheet ({reason}). {how_to_restore(path)}", path
             ) from error
 
     def latest_sheet(self) -> Sheet | None:
@@ -102,10 +105,13 @@ class ReviewStore:
 
     def labels(self, sheet: Sheet) -> pl.DataFrame:
         """The labels of a sheet: `event_id` and `good`; see `latest_labels`."""
-        files = self._files(sheet)
-        with disk_errors("read", self.lake.review_labels(self.profile, sheet.manifest_id)):
-            texts = {path: path.read_text(encoding="utf-8") for path in files}
-        return latest_labels(parse_labels(text, str(path)).frame() for path, text in texts.items())
+        return latest_labels(map(_read_labels, self._files(sheet)))
 
     def _files(self, sheet: Sheet) -> list[Path]:
         return sorted(self.lake.review_labels(self.profile, sheet.manifest_id).glob(f"{sheet.sample_id}-*.json"))
+
+
+def _read_labels(path: Path) -> pl.DataFrame:
+    """The labels (LABELS) of a stored file."""
+    with disk_errors("read", path):
+        return parse_labels(path.read_text(encoding="utf-8"), str(path)).frame()

@@ -88,7 +88,9 @@ def _proven_content(store: ShardStore, symbol: str) -> str | None:
         proof, footer = proof_and_entry(path, PROVENANCE)
     if proof.state is ProofState.DAMAGED:
         return None
-    written = _FOOTER.fullmatch(footer or "")
+    if footer is None:
+        return ""  # of another program: nothing is known of it, and MASTER has rules of its own
+    written = _FOOTER.fullmatch(footer)
     if written and proof.state is ProofState.INTACT:
         return written["content"] if written["symbol"] == symbol else None
     try:

@@ -31,6 +31,7 @@ from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file, old_table
 from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
@@ -124,6 +125,8 @@ class ShardStore:
         if footer is None or CONTENT not in footer:
             return None
         content, document = footer[CONTENT], footer.get(_COVERAGE)
+        if document is not None and not _is_document(document):
+            return None
         base = FooterCoverage(footer.get(COVERAGE_ID, content), _months(document))
         months = base.months
         difference = self._known_differences(symbol).get(symbol)
@@ -158,7 +161,7 @@ class ShardStore:
         if not symbols:
             return SHARD.to_frame()
         files = [self.lake.shard(symbol) for symbol in symbols]
-        with disk_errors("read", files[0] if len(files) == 1 else self.lake.shards):
+        with naming_damaged(files, self.lake.shards, SHARD):
             events = self._scan(files).collect()
         if strangers := set(events["symbol"].unique()) - set(symbols):
             raise LakeError(
@@ -282,13 +285,12 @@ class ShardStore:
 
     def _footer(self, symbol: str) -> dict[str, Any] | None:
         path = self.lake.shard(symbol)
-        if not path.is_file():
+        if not is_stored(path):
             return None
         provenance = provenance_of(path)
         if provenance is None:
             raise LakeError(
-                f"{path}: its footer has no provenance, so it is not a shard of this program. Remove it; its sessions "
-                "are then detected again.",
+                f"{path}: its footer has no provenance, so it is not a shard of this program. {how_to_restore(path)}",
                 path,
             )
         if (recorded := provenance.get(SYMBOL_OF_SHARD, symbol)) != symbol:
@@ -337,6 +339,18 @@ class ShardStore:
         """Events of all symbols (SHARD)."""
         files = self.files()
         return self._scan(files) if files else SHARD.to_frame().lazy()
+
+    def load(self, but: Collection[str] = ()) -> pl.DataFrame:
+        """Events (SHARD) of all symbols except those of `but`.
+
+        Raises:
+            LakeError: a shard cannot be read; names it.
+        """
+        files = self.files()
+        if not files:
+            return SHARD.to_frame()
+        with naming_damaged(files, self.lake.shards, SHARD):
+            return self._scan(files).filter(~pl.col("symbol").is_in(list(but))).collect()
 
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
@@ -400,6 +414,11 @@ def is_difference(entry: object) -> bool:
         and isinstance(entry[BELONGS_TO], str)
         and _is_coverage(entry)
     )
+
+
+def _is_document(document: object) -> bool:
+    """Whether the coverage in a footer has its keys, each with a value of its type."""
+    return isinstance(document, dict) and {BELONGS_TO, *document} >= _DIFFERENCE_KEYS and _is_coverage(document)
 
 
 def _is_coverage(document: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ import polars as pl
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats
-from smallcaps_assets.errors import BadPage, MarketDataError
+from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.envelope import MS_PER_S, BadRow, ParsedPage
 from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
 from smallcaps_assets.market_data.transport import RequestCounts, Transport
@@ -74,13 +74,16 @@ class Downloads:
     ) -> list[pl.DataFrame]:
         """All pages that answer `request`, in the vendor's order.
 
+        Any error carries the requests that the download took until then.
+
         Raises:
-            MarketDataError: the vendor did not deliver; it carries the requests that the download took until then.
+            MarketDataError: the vendor did not deliver.
         """
         try:
             return self._follow(request, parse, counts)
-        except MarketDataError as error:
-            error.requests, error.retries, error.throttled = counts.requests, counts.retries, counts.throttled
+        except Exception as error:
+            effort = {"requests": counts.requests, "retries": counts.retries, "throttled": counts.throttled}
+            vars(error).update(effort)
             raise
 
     def merge(self, request: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> WithoutRepeats:

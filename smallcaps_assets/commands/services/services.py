@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -79,8 +80,8 @@ class Services:
         self.start(CODE_SERVER, "dagster", "code-server", "start", f"--{kind}", str(value), *named, address=address)
         return _workspace(state / "code_server.yaml", "grpc_server", {"host": "localhost", kind: value})
 
-    def wait_until_one_ends(self) -> None:
-        """Wait until a service ends.
+    def wait_until_one_ends(self, look: Callable[[], None] = lambda: None) -> None:
+        """Wait until a service ends; `look` is called about twice a second.
 
         Raises:
             ServiceEnded: always; names the service and how it ended.
@@ -89,6 +90,7 @@ class Services:
             time.sleep(_LOOK_EVERY_S)
             self._require_running()
             self._require_definitions()
+            look()
 
     def _require_running(self) -> None:
         for name, process in self._processes.items():

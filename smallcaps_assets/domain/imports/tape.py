@@ -18,7 +18,7 @@ from smallcaps_assets.domain.imports.columns import (
 from smallcaps_assets.domain.imports.prices import PriceScale, known_number, other_price_problem
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats, drop_repeats, merge_overlapping
-from smallcaps_assets.domain.tape.rules import TAPE_PRICES, UNIQUE_KEYS, list_broken_rules
+from smallcaps_assets.domain.tape.rules import TAPE_PRICES, UNIQUE_KEYS, tape_rules
 from smallcaps_assets.errors import InputError
 
 # names in the vendor's answers
@@ -119,9 +119,12 @@ def _sort(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 def tape_faults(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[str]:
     """Violations of the rules of tape in [start, end), one sentence each; empty if there are none."""
+    rules = tape_rules(kind, start, end)
+    counts = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules)).row(0)
     return [
         f"{rule.what}: {count:,} of {rows.height:,}, expected {rule.expected}"
-        for rule, count in list_broken_rules(rows, kind, start, end)
+        for rule, count in zip(rules, counts, strict=True)
+        if count
     ]
 
 

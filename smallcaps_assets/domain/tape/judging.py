@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tape.rules import TAPE_PRICES, TAPE_SIZES, RowRule, is_plainly_sound, row_rules
+from smallcaps_assets.domain.tape.rules import TAPE_PRICES, TAPE_SIZES, RowRule, row_rules
 from smallcaps_assets.domain.tape.schemas import TapeKind
 
 # Column of rejected rows: the rule that each of them breaks.
@@ -34,8 +34,6 @@ def judge_tape(rows: pl.DataFrame, kind: TapeKind) -> JudgedTape:
         rows: trades or quotes in the order of (timestamp, sequence_number), without exact repeats, not thinned.
         kind: which of them.
     """
-    if is_plainly_sound(rows, kind):
-        return JudgedTape(rows, no_rejected(rows))
     rules = row_rules(kind)
     gates = [rule.suspects() for rule in rules]
     if not any(rows.select(gate.alias(str(place)) for place, gate in enumerate(gates)).row(0)):

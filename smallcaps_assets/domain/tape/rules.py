@@ -11,8 +11,7 @@ of 0 is allowed, and so is any code of an exchange or a condition.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -38,15 +37,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TapeRule(NamedTuple):
-    """What is wrong with rows that break the rule, what is expected, and an expression that counts them.
-
-    `of_span`: whether it is about the order and the bounds of a span, not about the rows of an answer.
-    """
+    """What is wrong with rows that break the rule, what is expected, and an expression that counts them."""
 
     what: str
     expected: str
     broken: pl.Expr
-    of_span: bool = False
 
 
 class RowRule(NamedTuple):
@@ -92,47 +87,14 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     inside = time.to_physical().is_between(_ns(start), _ns(end), closed="left").fill_null(value=False)
     twice, *others = row_rules(kind)
     return [
-        TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum(), of_span=True),
+        TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
         TapeRule(twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()),
-        TapeRule(
-            "rows outside its span",
-            f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC",
-            (~inside).sum(),
-            of_span=True,
-        ),
+        TapeRule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
         *(TapeRule(rule.what, rule.expected, rule.suspects()) for rule in others),
     ]
 
 
-def list_broken_rules(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[tuple[TapeRule, int]]:
-    """The rules that rows of a span [start, end) break, each with the number of rows that do."""
-    rules = tape_rules(kind, start, end)
-    if is_plainly_sound(rows, kind):
-        rules = [rule for rule in rules if rule.of_span]
-    counts = rows.select(rule.broken.alias(str(place)) for place, rule in enumerate(rules)).row(0)
-    return [(rule, count) for rule, count in zip(rules, counts, strict=True) if count]
-
-
-def is_plainly_sound(rows: pl.DataFrame, kind: str) -> bool:
-    """Whether rows break no rule of answers, as far as columns tell without a query; if not, the rules must be asked.
-
-    A query of the rules takes a millisecond, more than the rest of a small span; nearly all spans need none.
-    """
-    number = rows["sequence_number"]
-    prices, sizes = ([rows[name] for name in names[kind]] for names in (TAPE_PRICES, TAPE_SIZES))
-    return (
-        rows.height > 0
-        and all(_is_within(price, MOST_PRICE_USD) and cast("float", price.min()) > 0 for price in prices)
-        and all(_is_within(size, TOO_LARGE) for size in sizes)
-        and not number.has_nulls()
-        and cast("int", number.min()) > 0
-        and bool((number.slice(1) > number.slice(0, rows.height - 1)).all())
-        and (kind == "trades" or bool((prices[1] >= prices[0]).all()))
-    )
-
-
-@cache
-def row_rules(kind: str) -> tuple[RowRule, ...]:
+def row_rules(kind: str) -> list[RowRule]:
     """The rules about the rows of trades or quotes, the first of them about rows of one identity."""
     keys = UNIQUE_KEYS[kind]
     time, number = pl.col("timestamp"), pl.col("sequence_number")
@@ -160,7 +122,7 @@ def row_rules(kind: str) -> tuple[RowRule, ...]:
     else:
         sideless = pl.col("bid_price").is_null() & pl.col("ask_price").is_null()
         rules.append(RowRule("both sides are missing", "bid_price or ask_price, 0 for an absent side", sideless))
-    return (*rules, *_number_rules(), *(_book_rules() if kind == "quotes" else ()))
+    return [*rules, *_number_rules(), *(_book_rules() if kind == "quotes" else ())]
 
 
 def _number_rules() -> list[RowRule]:
@@ -223,13 +185,6 @@ def _is_tied(kind: str) -> pl.Expr:
 
 def _is_positive(name: str) -> pl.Expr:
     return (pl.col(name) > 0).fill_null(value=False)
-
-
-def _is_within(values: pl.Series, most: float) -> bool:
-    """Whether there are no nulls and no NaN, and all values lie in [0, most]."""
-    if values.has_nulls() or values.is_nan().any():
-        return False
-    return cast("float", values.min()) >= 0 and cast("float", values.max()) <= most
 
 
 def _is_above(name: str, most: float) -> pl.Expr:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.documents import publish_document, read_document
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.tape.files import Span
 
 EFFORT_NAMES: Final = ("requests", "retries", "throttled")
@@ -56,4 +57,4 @@ def read_failures(folder: Path) -> list[dict[str, Any]]:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    return read_document(path, "Remove it: its window is asked for again by the next capture in any case.", _NEEDED)
+    return read_document(path, how_to_restore(path), _NEEDED)

@@ -4,15 +4,14 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, event_windows, uncovered_windows
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.content_hash import require_intact
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line
 
@@ -23,20 +22,13 @@ def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     """The ledger of a profile (LEDGER).
 
     Raises:
-        InputError: there is none, it belongs to another profile, or it is no ledger.
-        LakeError: it is damaged or cannot be read.
+        InputError: there is none, or it belongs to another profile.
+        LakeError: it is damaged, cannot be read, or is no ledger.
     """
     path, remedy = lake.ledger(profile), f"Materialize {profile}/capture_ledger."
-    if not path.is_file():
+    if not is_stored(path):
         raise InputError(f"{path}: no ledger of profile {profile} yet. {remedy}")
-    with disk_errors("read", path):
-        require_intact(path, remedy)
-        try:
-            ledger = match_columns(
-                pl.scan_parquet(path, hive_partitioning=False, glob=False), LEDGER, str(path), LEDGER_ADDED
-            ).collect()
-        except InputError as error:
-            raise InputError(f"{error} {remedy}") from error
+    ledger = read_table(path, LEDGER, LEDGER_ADDED)
     others = ledger["profile"].unique().drop_nulls().sort().to_list()
     if ledger["profile"].has_nulls() or others not in ([], [profile]):
         raise InputError(f"{path}: is the ledger of profile {', '.join(others) or 'none'}, not of {profile}. {remedy}")
@@ -59,9 +51,7 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
         if len(named) > 1 or not older.is_file():
             return found
         try:
-            manifest = match_columns(
-                pl.scan_parquet(older, hive_partitioning=False, glob=False), MANIFEST, str(older)
-            ).collect()
+            manifest = read_table(older, MANIFEST)
         except UNREADABLE as error:
             return [*found, _unusable(file, error)]
     facts = [*WINDOWS, "extended"]

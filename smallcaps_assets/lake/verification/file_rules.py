@@ -13,7 +13,7 @@ from smallcaps_assets.lake.documents import parse_document, read_document
 from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
 from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.review import PAGE_KEY, label_digest
-from smallcaps_assets.lake.shards import CONTENT, is_difference
+from smallcaps_assets.lake.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 OTHER_DIGEST: Final = "has events other than its footer records"
@@ -85,12 +85,12 @@ def table_faults(path: Path, state: ProofState) -> Iterator[Fault]:
     return iter(())
 
 
-def month_faults(path: Path, state: ProofState) -> Iterator[Fault]:  # noqa: ARG001
-    """A month of bars: symbol and month are those of its path, the bars those of its fingerprints."""
+def month_faults(path: Path, state: ProofState) -> Iterator[Fault]:
+    """A month of bars: symbol and month are those of its path; without a hash, the bars those of its fingerprints."""
     symbol, footer = symbol_of(path.parent.name), provenance_of(path)
-    bars = pl.read_parquet(path, hive_partitioning=False, glob=False)
     symbols = {footer.get(SYMBOL_OF_MONTH, symbol)} if footer else set()
-    if "symbol" in bars.columns:  # of an earlier release
+    bars = None if state is ProofState.INTACT else _rows_of(path)
+    if bars is not None and "symbol" in bars.columns:  # of an earlier release
         symbols |= set(bars["symbol"].unique().to_list())
     if others := sorted(map(str, symbols - {symbol})):
         yield Fault("has bars of another symbol", symbol, ", ".join(others))
@@ -100,7 +100,7 @@ def month_faults(path: Path, state: ProofState) -> Iterator[Fault]:  # noqa: ARG
     if outside := sorted(day for day in sessions if f"{day:%Y-%m}" != path.stem):
         yield Fault("has sessions of another month", path.stem, f"{outside[0]}")
     published = {day: mark for day, mark in sessions.items() if mark != NO_BARS}
-    found = fingerprint_sessions(bars)
+    found = published if bars is None else fingerprint_sessions(bars)
     if others := [f"{day}" for day in sorted(found | published) if found.get(day) != published.get(day)]:
         words = f"others in {len(others):,} of {len(sessions):,}, such as {others[0]}"
         yield Fault("has bars other than its footer records", "the fingerprints of its sessions", words)
@@ -112,12 +112,22 @@ def shard_faults(path: Path, state: ProofState) -> Iterator[Fault]:
     if footer is None:
         yield Fault("is no shard", "a digest of its events in the footer", "no provenance")
         return
-    events = pl.read_parquet(path, hive_partitioning=False, glob=False)
     symbol = symbol_of(path.stem)
-    if others := sorted(map(str, set(events["symbol"].unique()) - {symbol})):
+    # a shard without events is told apart by its footer
+    symbols = {footer.get(SYMBOL_OF_SHARD, symbol)}
+    events = None if state is ProofState.INTACT and SYMBOL_OF_SHARD in footer else _rows_of(path)
+    if events is not None:
+        symbols |= set(events["symbol"].unique())
+    if others := sorted(map(str, symbols - {symbol})):
         yield Fault("has events of another symbol", symbol, ", ".join(others))
-    if state is ProofState.NOT_PROVABLE and footer.get(CONTENT) != (found := rows_digest(events)):
+    if events is None or state is ProofState.INTACT:
+        return
+    if footer.get(CONTENT) != (found := rows_digest(events)):
         yield Fault(OTHER_DIGEST, str(footer.get(CONTENT)), found)
+
+
+def _rows_of(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path, hive_partitioning=False, glob=False)
 
 
 def coverage_faults(path: Path, state: ProofState) -> Iterator[Fault]:  # noqa: ARG001

@@ -16,6 +16,7 @@ import polars as pl
 
 from smallcaps_assets.lake.content_hash import ProofState
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.file_kinds import (
@@ -56,7 +57,7 @@ class ExaminedFile(NamedTuple):
 
     def discrepancies(self) -> list[Discrepancy]:
         """Its faults as findings."""
-        return [Discrepancy(self.file, *fault, remedy=self.kind.remedy_for(self.file)) for fault in self.faults]
+        return [Discrepancy(self.file, *fault, remedy=how_to_restore(Path(self.file))) for fault in self.faults]
 
 
 @dataclass(frozen=True)
@@ -212,5 +213,5 @@ def _strange(file: str) -> Discrepancy:
         "is no file of this lake",
         "only published files in a folder that is read as one table",
         "a file of another name",
-        remedy="move it out of the lake: readers of the folder count its rows",
+        remedy="Move it out of the lake: readers of the folder count its rows.",
     )

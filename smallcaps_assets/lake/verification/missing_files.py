@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -13,10 +14,10 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line, relative_path
-from smallcaps_assets.lake.verification.file_kinds import kind_of
 
 _NOTHING: Final = "nothing"
 
@@ -44,8 +45,7 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
 
 
 def _missing(file: str, expected: str, what: str = "is missing", found: str = _NOTHING) -> Discrepancy:
-    kind = kind_of(file)
-    return Discrepancy(file, what, expected, found, remedy=kind.remedy_for(file) if kind else "")
+    return Discrepancy(file, what, expected, found, remedy=how_to_restore(Path(file)))
 
 
 def _document(lake: Lake, file: str) -> Mapping[str, Any]:

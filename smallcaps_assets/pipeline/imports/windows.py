@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -19,7 +20,7 @@ from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered_windows
-from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -30,6 +31,7 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.spans import SpanPublisher, current_time
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 from smallcaps_assets.runtime.user_files import find_user_files
 
 # minutes around each event that the files cover, as the user declares
@@ -179,6 +181,9 @@ class _Work:
         self.by_event = {row["event_id"]: row for row in self.windows.to_dicts()}
         self.figures["not_in_manifest"] = len(self.files) - self.windows.height
         self.publisher = SpanPublisher(kind, plan.tape, windows, plan.config_hash, plan.clock)
+        # apart: files that can be read do not show that windows can be published
+        self.unread = UnexpectedErrors(plan.tape.lake, f"import {kind}")
+        self.unpublished = UnexpectedErrors(plan.tape.lake, f"import {kind} of window")
 
         symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
         # stale files are replaced, since an import is free
@@ -200,10 +205,19 @@ class _Work:
         """Publish all usable windows; yields the partitions with new ones."""
         progress = Progress(self.complete.height, f"{self.kind} windows imported", self.plan.log)
         for span in spans_of(merge_windows(self.complete.select(*WINDOWS))):
-            published = self._span(span)
+            published = self._attempt(span)
             progress.add(len(span.events_merged))
             if published:
                 yield span.symbol, span.wave
+
+    def _attempt(self, span: Span) -> int:
+        """Publish the rows of a span; where an error that nobody foresaw keeps it from that, its files are rejected."""
+        found = self.unpublished.attempt(f"{span.symbol} {span.wave} {span.name}", partial(self._span, span))
+        if not isinstance(found, UnexpectedError):
+            return found
+        for event in span.events_merged:
+            self._reject(self.files[event][0], str(found))
+        return 0
 
     def _span(self, span: Span) -> int:
         """Publish the rows of a span; returns the number of tape files."""
@@ -235,9 +249,13 @@ class _Work:
         """The rows of the first sound file of an event; faulty files before it are rejected."""
         for file in self.files[event]:
             try:
-                return self._read(file, self.by_event[event])
+                found = self.unread.attempt(str(file.path), partial(self._read, file, self.by_event[event]))
             except InputError as error:
                 self._reject(file, str(error))
+                continue
+            if not isinstance(found, UnexpectedError):
+                return found
+            self._reject(file, str(found))
         return None
 
     def _read(self, file: TapeFile, window: Mapping[str, Any]) -> "_Sound":

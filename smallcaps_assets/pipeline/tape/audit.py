@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, NamedTuple
@@ -16,13 +17,21 @@ from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.errors import (
+    InputError,
+    LakeError,
+    MarketDataError,
+    NotAuthenticated,
+    NotEntitled,
+    UnexpectedError,
+)
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress, log_if_long
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 WINDOWS_UNKNOWN: Final = (
     "its quotes were thinned to the size budget around events whose windows are not in the current manifest"
@@ -88,7 +97,8 @@ class Audit:
             f"{count_noun(chosen.requests, 'request')}"
         )
         stop = Event()
-        work = _Work(self.tape, self.client.until(stop), self._windows())
+        unexpected = UnexpectedErrors(self.tape.lake, f"audit of {self.tape.profile}", self.client.clean)
+        work = _Work(self.tape, self.client.until(stop), self._windows(), unexpected)
         rows = []
         progress = Progress(chosen.spans.height, "spans fetched again", log_if_long(self.log), self.client)
         spans = chosen.spans.to_dicts()
@@ -123,10 +133,16 @@ class _Work:
     tape: TapeStore
     client: MarketDataClient
     windows: pl.DataFrame
+    unexpected: UnexpectedErrors
 
     def compare(self, published: Published) -> tuple[dict[str, Any], Differences | None]:
         """The row (AUDIT) of one span, and its differences if there are any."""
         row = {name: published[name] for name in AUDIT if name in published}
+        unit = f"{published['kind']} {published['symbol']} {published['wave']} {Path(published['path']).stem}"
+        found = self.unexpected.attempt(unit, partial(self._compare, published, row))
+        return (row | {"cause": str(found)}, None) if isinstance(found, UnexpectedError) else found
+
+    def _compare(self, published: Published, row: dict[str, Any]) -> tuple[dict[str, Any], Differences | None]:
         windows = self._windows_of(published)
         if windows is None:
             return row | {"cause": WINDOWS_UNKNOWN}, None

@@ -18,7 +18,7 @@ from smallcaps_assets.domain.tape.nbbo import thin_frame
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
-from smallcaps_assets.errors import BadPage, LakeError, MarketDataError
+from smallcaps_assets.errors import BadPage, LakeError, MarketDataError, UnexpectedError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.stored_tables import prove
 from smallcaps_assets.lake.tape.files import Span
@@ -163,7 +163,7 @@ class SpanPublisher:
         certificate |= {"fetched_at": None, "adopted_from": sources}
         return self._publish_thinned(span, judged, _NOTHING | certificate, trades)
 
-    def record_failure(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
+    def record_failure(self, span: Span, state: str, error: MarketDataError | UnexpectedError) -> SpanResult:
         """Record why a span could not be fetched."""
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
         with self._naming_a_lost_lake():

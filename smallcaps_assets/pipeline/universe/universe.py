@@ -19,7 +19,7 @@ from smallcaps_assets.domain.universe import (
     judge_listings,
     known_reference,
 )
-from smallcaps_assets.errors import InputError, NotEntitled
+from smallcaps_assets.errors import InputError, NotEntitled, UnexpectedError
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.envelope import BadRow
@@ -55,6 +55,7 @@ class UniverseBuilder:
     threads: int
     log: Callable[[str], None]
     _unanswered: list[str] = field(default_factory=list, init=False)
+    _unexpected: list[UnexpectedError] = field(default_factory=list, init=False)
     _bad_rows: list[str] = field(default_factory=list, init=False)
 
     def run(self, as_of: date) -> Universe:
@@ -66,6 +67,8 @@ class UniverseBuilder:
         Raises:
             InputError: no symbol is usable; the file of symbols cannot be used; or the lake
                 holds data of another source.
+            UnexpectedError: the details of a symbol met an error that nobody foresaw; the universe is stored without
+                them, and the next run requests them again.
         """
         before, file = self.store.read(), None if self.file is None else read_symbols(self.file)
         inputs = {
@@ -77,6 +80,7 @@ class UniverseBuilder:
         if self.store.inputs() == inputs:
             return Universe(before, [], [])
         self._unanswered.clear()
+        self._unexpected.clear()
         self._bad_rows.clear()
         require_same_source(self.store, self.source)
         listed = self._with_details(self._listed(file, before, as_of), as_of)
@@ -89,6 +93,8 @@ class UniverseBuilder:
         universe = self._with_history(rows, before, as_of)
         missing = {"unanswered": sorted(self._unanswered)} if self._unanswered else {}
         self.store.replace(universe, inputs | missing)
+        if self._unexpected:
+            raise self._unexpected[0]
         return _compare(universe, before)._replace(bad_rows=tuple(self._bad_rows))
 
     def _settings_hash(self) -> str:
@@ -166,6 +172,7 @@ class UniverseBuilder:
             self.threads,
             self.log,
             self._unanswered.append,
+            self._unexpected.append,
         )
         dated = pl.when(pl.col("market_cap_usd").is_not_null()).then("asked_for")
         return _fill_nulls(listed, details.of(wanted).with_columns(market_cap_date=dated))

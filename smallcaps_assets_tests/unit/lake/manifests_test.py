@@ -183,7 +183,7 @@ def test_a_damaged_sidecar_does_not_stop_a_new_manifest(store: ManifestStore) ->
     first = frozen(store, ONE)
     sidecar = store.folder / f"{first['manifest_id']}.json"
     sidecar.write_text(sidecar.read_text(encoding="utf-8").replace('"m1"', '"m2"'), encoding="utf-8")
-    with pytest.raises(LakeError, match=r"core_20251106_084837\.json: is damaged.*remove current\.json"):
+    with pytest.raises(LakeError, match=r"core_20251106_084837\.json: is damaged.*remove it and current\.json"):
         store.load()
     store.pointer.unlink()
     assert frozen(store, ONE)["manifest_id"] == "core_20251106_084838"
