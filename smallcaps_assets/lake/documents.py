@@ -38,7 +38,7 @@ def read_document(path: Path, remedy: str, needs: Collection[str] = ()) -> dict[
         LakeError: it does not exist, cannot be read, is damaged, or lacks an entry.
     """
     with disk_errors("read", path):
-        document = parse_document(path.read_bytes())
+        document = parse_json_object(path.read_bytes())
     problem = None
     if document is None:
         problem = "is not a JSON document"
@@ -51,7 +51,7 @@ def read_document(path: Path, remedy: str, needs: Collection[str] = ()) -> dict[
     return document
 
 
-def parse_document(content: bytes) -> dict[str, Any] | None:
+def parse_json_object(content: bytes) -> dict[str, Any] | None:
     """The entries of a JSON document; None where the bytes are none."""
     try:
         document = json.loads(content)

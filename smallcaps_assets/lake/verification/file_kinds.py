@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from smallcaps_assets.lake.content_hash import ProofState
 from smallcaps_assets.lake.verification.file_rules import (
-    Fault,
+    FileFault,
     coverage_faults,
     document_state,
     failure_faults,
@@ -45,7 +45,7 @@ class FileKind(NamedTuple):
     name: str
     pattern: str
     state: Callable[[Path], ProofState]
-    faults: Callable[[Path, ProofState], Iterator[Fault]]
+    faults: Callable[[Path, ProofState], Iterator[FileFault]]
 
 
 FILE_KINDS: Final[tuple[FileKind, ...]] = (

@@ -30,7 +30,7 @@ from smallcaps_assets.lake.verification.certificates import (
     list_certified_files,
     read_ledger,
 )
-from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line, relative_path
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.tape_files import CheckedFile, Proofs, TapeFileChecks
 
 _THREADS: Final = 2
@@ -134,7 +134,7 @@ def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame
         return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
     try:
         ledger = read_ledger(lake, profile)
-    except UNREADABLE as error:
+    except DAMAGE_ERRORS as error:
         expected = f"the ledger of profile {profile}"
         return LEDGER.to_frame(), [Discrepancy(name, "cannot be used", expected, first_line(error), remedy=remedy)]
     return ledger, compare_with_manifest(ledger, ManifestStore.in_lake(lake, profile), name)
@@ -146,7 +146,7 @@ def _must_be_certified(tape: TapeStore) -> bool:
         return True
     try:
         windows = event_windows(ManifestStore.in_lake(tape.lake, tape.profile).load())
-    except UNREADABLE:
+    except DAMAGE_ERRORS:
         return True
     return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
 
@@ -165,6 +165,6 @@ def _contradicted(ledger: pl.DataFrame, lake: Lake) -> tuple[str, ...]:
     """Events without trades or quotes although there was trading; none where the bars cannot be read."""
     try:
         traded = traded_events(ledger, lake)
-    except UNREADABLE:  # the verification of the bars names the file
+    except DAMAGE_ERRORS:  # the verification of the bars names the file
         return ()
     return tuple(ledger.filter(contradiction(traded).is_not_null())["event_id"])

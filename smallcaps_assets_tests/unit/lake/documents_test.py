@@ -7,7 +7,7 @@ import pytest
 
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_document, publish_document, read_document
+from smallcaps_assets.lake.documents import parse_json_object, publish_document, read_document
 from smallcaps_assets.lake.imports import imported_kinds, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -35,7 +35,7 @@ def test_every_bit_of_a_document_counts(path: Path) -> None:
     unnoticed = 0
     for place in range(len(sound)):
         changed = sound[:place] + bytes([sound[place] ^ (1 << place % 8)]) + sound[place + 1 :]
-        document = parse_document(changed)
+        document = parse_json_object(changed)
         if document is not None and document_proof(document).state is not ProofState.DAMAGED:
             # a changed space, or the name of the hash: the values are the same
             unnoticed += 1
