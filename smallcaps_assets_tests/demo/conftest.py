@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
+from smallcaps_assets.lake.content_hash import DOCUMENT_KEY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -23,7 +24,7 @@ from smallcaps_assets_tests.repository import REPOSITORY
 TIMELY = ["manifest_id"]
 TIMELY += [f"{kind}_{name}" for kind in ("trades", "quotes") for name in ("fetched_at", "request_ids", "sha256")]
 SPEED = ["windows_per_hour", "hours_left"]
-_DATED = re.compile(rb"(core|plus|premium)_[0-9]{8}_[0-9]{6}|\"sample_id\": ?\"[0-9a-f]{16}\"")
+_DATED = re.compile(rb"(core|plus|premium)_[0-9]{8}_[0-9]{6}|\"(sample_id|[a-z]+_sha256)\": ?\"[0-9a-f]+\"")
 FLAGS = ("--symbols", "6", "--sessions", "12")
 
 
@@ -89,19 +90,11 @@ class Home:
             elif folder.startswith("review"):
                 # the ids of the manifest and of its sample contain the time as well
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
-            elif folder == "events/shards":
-                head, *lines = map(json.loads, content.splitlines())
-                for line in lines:
-                    head["files"] |= line["files"]
-                for month in head["files"].values():
-                    del month["stamp"]  # when the bars were written
-                del head["id"]  # a hash of that and of the rest
-                found[name] = head
             elif folder.startswith("quarantine"):
                 found[name] = json.loads(content)
             elif file != "current.json":
                 sidecar = json.loads(content)
-                del sidecar["manifest_id"]
+                del sidecar["manifest_id"], sidecar[DOCUMENT_KEY]
                 found[f"{folder}/manifest.json"] = sidecar
         return found
 
