@@ -1,6 +1,7 @@
 """A server on a raw socket that answers with whatever pieces of bytes a test gives it."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,9 +54,15 @@ def flood(before: bytes, drop: bytes) -> Answer:
 class HostileServer:
     """Gives the same answer to every request, on every connection; `heads` are the requests that came."""
 
-    def __init__(self, answer: Answer, *, greets: bool) -> None:
-        """Listen on a free port of loopback; one that `greets` does not wait for a request before it answers."""
-        self._answer, self._greets = answer, greets
+    def __init__(self, answer: Answer, *, greets: bool, tunnel: ssl.SSLContext | None) -> None:
+        """Listen on a free port of loopback.
+
+        Args:
+            answer: makes the pieces of an answer.
+            greets: answers without waiting for a request.
+            tunnel: first lets a client connect as through a proxy, then encrypts.
+        """
+        self._answer, self._greets, self._tunnel = answer, greets, tunnel
         self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -88,16 +95,24 @@ class HostileServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while self._greets or self._receive_head(connection):
-                for piece in self._answer():
-                    if piece is None:
-                        return
-                    if isinstance(piece, bytes):
-                        connection.sendall(piece)
-                    elif self._closing.wait(piece):
-                        return
-                if self._greets:
+            if self._tunnel is None:
+                self._answer_all(connection)
+            elif self._receive_head(connection):
+                connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                with self._tunnel.wrap_socket(connection, server_side=True) as encrypted:
+                    self._answer_all(encrypted)
+
+    def _answer_all(self, connection: socket.socket) -> None:
+        while self._greets or self._receive_head(connection):
+            for piece in self._answer():
+                if piece is None:
                     return
+                if isinstance(piece, bytes):
+                    connection.sendall(piece)
+                elif self._closing.wait(piece):
+                    return
+            if self._greets:
+                return
 
     def _receive_head(self, connection: socket.socket) -> bool:
         head = b""
@@ -111,9 +126,11 @@ class HostileServer:
 
 
 @contextmanager
-def hostile_server(answer: Answer, *, greets: bool = False) -> Iterator[HostileServer]:
+def hostile_server(
+    answer: Answer, *, greets: bool = False, tunnel: ssl.SSLContext | None = None
+) -> Iterator[HostileServer]:
     """A server that runs until the end of the block."""
-    server = HostileServer(answer, greets=greets)
+    server = HostileServer(answer, greets=greets, tunnel=tunnel)
     try:
         yield server
     finally:

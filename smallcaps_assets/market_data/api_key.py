@@ -51,5 +51,5 @@ class BearerKey:
         Users and passwords of URLs are removed too, such as those of a proxy named in the environment.
         """
         without_key = text.replace(self._api_key, "***").replace(quote(self._api_key, safe=""), "***")
-        line = hide_users(" ".join(re.sub(r"[^ -~\u00a0-\uffff]", " ", without_key).split()))
+        line = hide_users(" ".join(re.sub(r"[^ -~\u00a0-\ud7ff\ue000-\uffff]", " ", without_key).split()))
         return line if len(line) <= _MAX_TEXT_LENGTH else line[:_MAX_TEXT_LENGTH] + "..."

@@ -7,29 +7,24 @@ operating system has limits of its own.
 """
 
 import io
-import ssl
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from functools import cached_property
+from contextlib import ExitStack
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from pathlib import Path
 from socket import AF_UNSPEC, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote, unquote, urlsplit
 
-import requests
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.exceptions import HTTPError
-from urllib3.util import Url, make_headers, parse_url
-from urllib3.util.ssl_ import create_urllib3_context
+from urllib3.util import make_headers
 
-from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.market_data.answers import RawAnswer, RetryableFailure
+from smallcaps_assets.market_data.ways import Way
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -159,13 +154,13 @@ class Connections:
             trust_env: whether the environment may name a proxy and a file of certificates; a proxy only for https.
         """
         parts = urlsplit(origin)
-        self._origin, self._is_tls = origin, parts.scheme == "https"
+        self._is_tls = parts.scheme == "https"
+        self._way = Way(origin, trust_env=trust_env)
         self._host, self._port = parts.hostname or "", parts.port
         lines = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **headers}.items())
         self._head_end = f" HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._max_body_bytes = max_body_bytes
-        self._trust_env = trust_env
         self._idle: deque[_Limited] = deque()
         self._long_bodies = threading.BoundedSemaphore(_MAX_LONG_BODIES)
         weakref.finalize(self, _close_all, self._idle)
@@ -249,54 +244,19 @@ class Connections:
     def _new_connection(self) -> _Limited:
         if not self._is_tls:
             return _Limited(self._host, self._port)
-        proxy = self._proxy
+        proxy = self._way.proxy
         if proxy is None:
-            return _LimitedTls(self._host, self._port, ssl_context=self._tls)
-        config = ProxyConfig(self._tls, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None)
+            return _LimitedTls(self._host, self._port, ssl_context=self._way.tls)
+        config = ProxyConfig(
+            self._way.tls, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None
+        )
+        port = proxy.port or (443 if proxy.scheme == "https" else 80)
         connection = _LimitedTls(
-            cast("str", proxy.host), proxy.port, ssl_context=self._tls, proxy=proxy, proxy_config=config
+            cast("str", proxy.host), port, ssl_context=self._way.tls, proxy=proxy, proxy_config=config
         )
         headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else None
         connection.set_tunnel(self._host, self._port or 443, headers, proxy.scheme or "http")
         return connection
-
-    @cached_property
-    def _environment(self) -> dict[str, Any]:
-        """What the environment says of proxies and certificates."""
-        with requests.Session() as session:
-            session.trust_env = self._trust_env
-            return {**session.merge_environment_settings(self._origin, {}, stream=None, verify=None, cert=None)}
-
-    @cached_property
-    def _proxy(self) -> Url | None:
-        named = requests.utils.select_proxy(self._origin, self._environment["proxies"])
-        if not named:
-            return None
-        with suppress(HTTPError):
-            proxy = parse_url(named if "://" in named else f"http://{named}")
-            if proxy.scheme in ("http", "https") and proxy.host:
-                return proxy
-        # not quoted, since a password may be anywhere in it
-        raise SettingsError(
-            "the proxy in HTTPS_PROXY (or ALL_PROXY) is no address that can be used: give http:// or https:// and a "
-            "host, or remove it."
-        )
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        verify = self._environment["verify"]
-        certificates = Path(verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH)
-        context = create_urllib3_context()
-        try:
-            if certificates.is_dir():
-                context.load_verify_locations(capath=certificates)
-            else:
-                context.load_verify_locations(cafile=certificates)
-        except OSError as error:
-            problem = f"{certificates}: no certificates can be read ({error})."
-        else:
-            return context
-        raise SettingsError(f"{problem} Correct or remove REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE).")
 
 
 def _send(sock: socket, head: bytes, deadline: _Deadline) -> HTTPResponse:

@@ -209,6 +209,12 @@ HOSTILE: dict[str, tuple[Iterable[Piece], str]] = {
     "a part": ([reply(GOOD_BODY, "206 Partial Content")], "HTTP 206"),
     "a redirect to itself": ([reply(b"", "301 Moved", "Location: /v3/trades/AVLO")], "HTTP 301"),
     "an error of 5,000 brackets": ([reply(b"[" * 5_000, "418 Teapot")], "HTTP 418"),
+    "half a character in an error": ([reply(b'{"error":"\\ud800 no"}', "400 Bad")], "the vendor says: no;"),
+    "half a character in a header": ([reply(b"{}", "500 Bad", "X-Request-Id: \xff\xfe")], "HTTP 500"),
+    "a Retry-After of the year 99999999999": (
+        [reply(b"", "503 Busy", "Retry-After: Mon, 01 Jan 99999999999 00:00:00 GMT")],
+        "HTTP 503",
+    ),
     "a Retry-After before now": ([reply(b"", "503 Busy", "Retry-After: -9")], "HTTP 503"),
     # bodies that are no page
     "HTML": ([reply(b"<html>log in</html>", "200 OK", "Content-Type: text/html")], "not a JSON object"),
@@ -226,13 +232,15 @@ HOSTILE: dict[str, tuple[Iterable[Piece], str]] = {
     "status 1": ([reply(b'{"results":[],"status":1}')], "not the promised JSON"),
     "nesting in a row": ([page("[" * 5_000 + "]" * 5_000)], "not the promised JSON"),
     "NaN": ([page(trade(price="NaN"))], "not finite"),
-    "Infinity": ([page(trade(price="Infinity"))], ""),
-    "1e999": ([page(trade(price="1e999"))], ""),
+    "Infinity": ([page(trade(price="Infinity"))], "not finite"),
+    "1e308": ([page(trade(price="1e308"))], "price is above 1,000,000"),
+    "1e999": ([page(trade(price="1e999"))], "not the promised JSON"),
     "an integer of 400 digits": ([page(trade(sequence_number="9" * 400))], "not the promised JSON"),
     "a time of 20 digits": ([page(trade(sip_timestamp="99999999999999999999"))], "not the promised JSON"),
     "a time as a fraction": ([page(trade(sip_timestamp=f"{AT_NS}.5"))], "not the promised JSON"),
-    "a key twice": ([page(trade(price='1.5,"price":2.5'))], ""),
-    "results twice": ([reply(b'{"results":[],"results":[{}],"status":"OK"}')], ""),
+    "a key twice": ([page(trade(price='1.5,"price":2.5'))], "specified twice"),
+    "results twice": ([reply(b'{"results":[],"results":[{}],"status":"OK"}')], "specified twice"),
+    "half a character": ([page(trade(id='"\\ud800"'))], "surrogate pair"),
     "a next_url that is no URL": ([page("[]", ',"next_url":"http://[x"')], "is not a URL"),
     "a next_url of another path": ([page("[]", ',"next_url":"http://x/v2/snapshot"')], "leads away"),
     "a next_url of another scheme": ([page("[]", ',"next_url":"file:///etc/passwd"')], "leads away"),
@@ -247,6 +255,7 @@ def test_a_hostile_answer_fails_its_window_and_nothing_else(lake: Lake, name: st
         (problem,) = capture_from(server.address_of("http"), lake, deadline_s=5.0)
     assert problem.startswith("AVLO RTH 20251126T145700_20251126T150700: ")
     assert reason in problem
+    assert problem.encode()  # no half of a character, which no file could store
     assert len(server.heads) == 1
 
 

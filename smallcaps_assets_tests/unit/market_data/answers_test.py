@@ -12,6 +12,8 @@ from smallcaps_assets.market_data.answers import (
     RawAnswer,
     parse_success,
 )
+from smallcaps_assets.market_data.envelope import MAX_VALUES
+from smallcaps_assets.market_data.wire import parse_trades_page
 
 BODY = b'{"results":[' + b"1," * 400 + b"2]}"
 ZIP = gzip.compress(BODY)
@@ -79,22 +81,43 @@ def test_a_stream_that_ends_where_a_piece_ends_may_have_nothing_behind_it() -> N
     assert parsed(stored + b"\0", 20_000) == "a compressed body with other bytes behind its end"
 
 
+WIDEST_QUOTE = {
+    "ask_exchange": 999,
+    "ask_price": 99999.9999,
+    "ask_size": 9999999999,
+    "bid_exchange": 999,
+    "bid_price": 99999.9999,
+    "bid_size": 9999999999,
+    "conditions": [999, 999, 999, 999],
+    "indicators": [999, 999, 999, 999],
+    "participant_timestamp": 1760441340000000000,
+    "sequence_number": 9223372036854775807,
+    "sip_timestamp": 1760441340000000000,
+    "tape": 3,
+    "trf_timestamp": 1760441340000000000,
+}
+
+
 def test_the_limit_is_several_times_a_full_page_of_the_widest_rows() -> None:
-    quote = {
-        "ask_exchange": 999,
-        "ask_price": 99999.9999,
-        "ask_size": 9999999999,
-        "bid_exchange": 999,
-        "bid_price": 99999.9999,
-        "bid_size": 9999999999,
-        "conditions": [999, 999, 999, 999],
-        "indicators": [999, 999, 999, 999],
-        "participant_timestamp": 1760441340000000000,
-        "sequence_number": 9223372036854775807,
-        "sip_timestamp": 1760441340000000000,
-        "tape": 3,
-        "trf_timestamp": 1760441340000000000,
-    }
-    row = len(json.dumps(quote, separators=(",", ":"))) + 1
+    row = len(json.dumps(WIDEST_QUOTE, separators=(",", ":"))) + 1
     assert row == 355
     assert MAX_BODY_BYTES / (50_000 * row) == pytest.approx(3.6, abs=0.01)
+
+
+@pytest.mark.parametrize("filling", [b"{},", b"null,", b"0,"])
+def test_a_page_of_too_many_values_is_rejected_before_it_is_parsed(filling: bytes) -> None:
+    few, many = (b'{"results":[' + filling * count + b'0],"status":"OK"}' for count in (600_000, 2_100_000))
+    with pytest.raises(BadPage, match="not the promised JSON"):
+        parse_trades_page(few, (0, 1))
+    with pytest.raises(BadPage, match=r"about [24],[12]00,\d\d\d values, more than 2,000,000"):
+        parse_trades_page(many, (0, 1))
+
+
+def test_a_page_of_too_many_documents_is_rejected_before_it_is_parsed() -> None:
+    with pytest.raises(BadPage, match=r"about 2,100,000 values"):
+        parse_trades_page(b"{}" * 2_100_000, (0, 1))
+
+
+def test_a_full_page_of_the_widest_rows_has_half_of_the_values() -> None:
+    row = json.dumps(WIDEST_QUOTE)
+    assert 50_000 * (row.count(",") + 1 + row.count("{")) == MAX_VALUES / 2
