@@ -2,7 +2,6 @@
 
 import gzip
 import socket
-import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -284,48 +283,3 @@ def test_the_key_reaches_no_other_host(lake: Lake, name: str) -> None:
         assert head.count(b"\r\nHost: %b\r\n" % server.address.encode()) == 1
         assert head.count(b"\r\nHost: ") == 1
         assert head.endswith(b"\r\nAuthorization: Bearer %b\r\n\r\n" % KEY.encode())
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-PEAK: Final = """
-import resource, sys, threading
-from datetime import UTC, datetime
-from smallcaps_assets.errors import MarketDataError
-from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
-
-START, END = datetime(2025, 11, 26, 14, 57, tzinfo=UTC), datetime(2025, 11, 26, 15, 7, tzinfo=UTC)
-transport = Transport(sys.argv[1], "a-key-of-tests", bucket=TokenBucket(None), max_retries=0, max_body_bytes=4_000_000)
-client, failures = MarketDataClient(transport), []
-
-def download():
-    try:
-        client.trades("AVLO", START, END)
-    except MarketDataError as error:
-        failures.append(type(error).__name__)
-
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-threads = [threading.Thread(target=download) for _ in range(8)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, *failures)
-"""
-MEMORY: Final[dict[str, tuple[Iterable[Piece], str]]] = {
-    "BadPage": reply(zipped(1 << 26), "200 OK", GZIP),
-    "NotEntitled": reply(zipped(1 << 26), "403 Forbidden", GZIP),
-}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is measured in KB on Linux")
-@pytest.mark.parametrize("error", MEMORY)
-def test_bombs_that_arrive_together_stay_within_their_limit(error: str) -> None:
-    with hostile_server(once(MEMORY[error])) as server:
-        command = [sys.executable, "-c", PEAK, server.address_of("http")]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    grown_mb, *failures = shown.stdout.split()
-    assert failures == [error] * 8
-    # one bomb of the eight would take 64 MB, four of them 256 MB
-    assert int(grown_mb) < 64

@@ -148,7 +148,7 @@ def coverage_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # no
 
 def manifest_document_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
     """A sidecar, or the sample of a review sheet: it names its manifest and its profile."""
-    document = read_document(path, "", ("manifest_id", "profile"))
+    document = read_document(path, "", {"manifest_id": str, "profile": str})
     found, expected = (document["manifest_id"], document["profile"]), (path.stem, path.parent.name)
     if found != expected:
         yield FileFault("is not of this manifest", " of ".join(expected), " of ".join(map(str, found)))
@@ -156,14 +156,14 @@ def manifest_document_faults(path: Path, state: ProofState) -> Iterator[FileFaul
 
 def label_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
     """Labels: those of the manifest of their folder."""
-    found = read_document(path, "", ("manifest_id",))["manifest_id"]
+    found = read_document(path, "", {"manifest_id": str})["manifest_id"]
     if found != path.parent.name:
         yield FileFault("has labels of another manifest", path.parent.name, str(found))
 
 
 def failure_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
     """The record of a failure: it has a state and a cause, and is of the span of its path."""
-    record = read_document(path, "", ("state", "cause", "wave", "events"))
+    record = read_document(path, "", {"state": str, "cause": str, "wave": str, "events": list})
     wave, symbol = path.parent.parent.name.removeprefix("wave="), symbol_of(path.parent.name)
     place = {"wave": wave, "symbol": symbol, "span": path.stem}
     for name, expected in place.items():
@@ -173,6 +173,6 @@ def failure_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noq
 
 def imports_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
     """The record of imports: a list of kinds."""
-    kinds = read_document(path, "", ("kinds",))["kinds"]
-    if not isinstance(kinds, list) or set(kinds) - {"bars", "events", "windows"}:
+    kinds = read_document(path, "", {"kinds": list})["kinds"]
+    if set(map(str, kinds)) - {"bars", "events", "windows"}:
         yield FileFault("names other kinds", "bars, events, windows", str(kinds))

@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_document_is_read_as_it_was_published(path: Path) -> None:
-    read = read_document(path, "Nothing.", ["state", "count"])
+    read = read_document(path, "Nothing.", {"state": str, "count": int})
     assert document_proof(read).state is ProofState.INTACT
     assert {name: value for name, value in read.items() if name != DOCUMENT_KEY} == {**DOCUMENT, "span": ["a", 0.1]}
 
@@ -45,7 +45,7 @@ def test_every_bit_of_a_document_counts(path: Path) -> None:
 
 def test_documents_of_earlier_releases_are_read(path: Path) -> None:
     path.write_text('{"state": "failed"}', encoding="utf-8")
-    assert read_document(path, "Nothing.", ["state"]) == {"state": "failed"}
+    assert read_document(path, "Nothing.", {"state": str}) == {"state": "failed"}
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,15 @@ def test_documents_of_earlier_releases_are_read(path: Path) -> None:
         ("", "is not a JSON document"),
         ("[1]", "is not a JSON document"),
         ("[" * 200_000, "is not a JSON document"),
-        ('{"count": 1}', "lacks state"),
+        ('{"count": 1}', "has no usable state"),
+        ('{"state": 1}', "has no usable state"),
         (json.dumps({"state": "failed", DOCUMENT_KEY: "0"}), "is damaged: its content is not what was published"),
     ],
 )
 def test_a_damaged_document_is_named_with_its_remedy(path: Path, content: str, problem: str) -> None:
     path.write_text(content, encoding="utf-8")
     with pytest.raises(LakeError) as caught:
-        read_document(path, "Remove it.", ["state"])
+        read_document(path, "Remove it.", {"state": str})
     assert str(caught.value).startswith(f"{path}: {problem}")
     assert str(caught.value).endswith(". Remove it.")
 
