@@ -216,7 +216,6 @@ def test_an_import_without_bars_leaves_no_files(home: Path, capsys: pytest.Captu
         (["../minute", "--followed-only"], ["--followed-only: the universe of", "follows no symbol"]),
         (["nowhere"], ["nowhere: no csv.gz or csv or parquet file there"]),
         (["../minute", "--timezone", "New York"], ["--timezone New York: there is no such time zone"]),
-        (["../minute", "--timezone", ""], ["--timezone '': there is no such time zone"]),
         (["../minute", "--timezone", "localtime"], ["--timezone localtime: there is no such time zone"]),
         (["../minute", "--timezone", "EST"], ["--timezone EST: is without summer time", "America/New_York"]),
     ],

@@ -18,10 +18,12 @@ from smallcaps_assets.defs.failures import ForeseenFailure
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.sensors import failure_notice, lateness
-from smallcaps_assets.domain.tables import BARS, SHARD
+from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.master import SHARDS_OF_MASTER
+from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
@@ -209,7 +211,7 @@ def followed(tmp_path: Path) -> Lake:
 def brought(lake: Lake, session: date) -> None:
     BarsStore(lake).add("AAA", session.replace(day=1), [session], BARS.to_frame(), BARS.to_frame())
     ShardStore(lake).replace("AAA", SHARD.to_frame(), ShardCoverage.of({}, [], {session: "0-0"}, {}, 0))
-    lake.master.write_bytes(b"a table")
+    publish_frame(lake.master, EVENTS.to_frame(), {SHARDS_OF_MASTER: ShardStore(lake).contents()})
 
 
 def resources_at(lake: Lake, at: datetime) -> dict[str, object]:
