@@ -201,7 +201,10 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
             "the next publication of the same file"
         )
     if not result.findings:
-        return [*lines, Line("  every file is as certified", "good")]
+        certified = (
+            "every file is as certified" if result.manifest_id else "the capture is not done: no certificates yet"
+        )
+        return [*lines, Line(f"  {certified}", "good")]
     lines += [Line(f"  {_finding_text(finding)}", "bad") for finding in result.findings[:_MOST_SHOWN]]
     more = len(result.findings) - _MOST_SHOWN
     if more > 0:

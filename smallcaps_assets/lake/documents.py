@@ -1,8 +1,9 @@
 """Small JSON documents of the lake, each with the hash of its other entries, so that damage can be proved."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from smallcaps_assets.errors import LakeError
@@ -26,32 +27,32 @@ def publish_document(
     publish_text(path, document_text(document, indent=indent), below=below)
 
 
-def read_document(path: Path, remedy: str, needs: Collection[str] = ()) -> dict[str, Any]:
+def read_document(path: Path, remedy: str, needs: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
     """The entries of a document, with its hash if it has one; earlier releases wrote none.
 
     Args:
         path: the file.
         remedy: how to get it back: a sentence.
-        needs: entries that it must have.
+        needs: entries that it must have, and their types.
 
     Raises:
-        LakeError: it does not exist, cannot be read, is damaged, or lacks an entry.
+        LakeError: it does not exist, cannot be read, is damaged, or lacks an entry of its type.
     """
     with disk_errors("read", path):
-        document = parse_document(path.read_bytes())
+        document = parse_json_object(path.read_bytes())
     problem = None
     if document is None:
         problem = "is not a JSON document"
     elif document_proof(document).state is ProofState.DAMAGED:
         problem = "is damaged: its content is not what was published (SHA-256)"
-    elif absent := [name for name in needs if name not in document]:
-        problem = f"lacks {', '.join(absent)}"
+    elif others := [name for name, kind in needs.items() if not isinstance(document.get(name), kind)]:
+        problem = f"has no usable {', '.join(others)}"
     if document is None or problem is not None:
         raise LakeError(f"{path}: {problem}. {remedy}", path).with_facts(problem)
     return document
 
 
-def parse_document(content: bytes) -> dict[str, Any] | None:
+def parse_json_object(content: bytes) -> dict[str, Any] | None:
     """The entries of a JSON document; None where the bytes are none."""
     try:
         document = json.loads(content)

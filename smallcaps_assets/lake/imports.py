@@ -19,7 +19,7 @@ def imported_kinds(lake: Lake) -> list[str]:
     """
     if not is_stored(lake.imports):
         return []
-    document = read_document(lake.imports, how_to_restore(lake.imports), ["kinds"])
+    document = read_document(lake.imports, how_to_restore(lake.imports), {"kinds": list})
     return sorted(map(str, document["kinds"]))
 
 

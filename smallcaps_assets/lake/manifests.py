@@ -1,6 +1,7 @@
 """Manifests: frozen selections. A new one never overwrites an old one; `current.json` points to one of them."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -20,8 +21,12 @@ from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.stored_tables import is_stored
 
 # entries of the pointer and of a sidecar that readers need
-_OF_POINTER: Final = ("manifest_id",)
-_OF_SIDECAR: Final = ("manifest_id", "profile", "config_hash", "sha256", "master_sha256", "rows", "symbols", "funnel")
+_OF_POINTER: Final[Mapping[str, type]] = {"manifest_id": str}
+_OF_SIDECAR: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("manifest_id", "profile", "config_hash", "sha256", "master_sha256"), str),
+    **dict.fromkeys(("rows", "symbols"), int),
+    "funnel": list,
+}
 
 
 class Current(NamedTuple):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import polars as pl
@@ -267,20 +266,6 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
         text = pl.read_parquet_metadata(path, credential_provider=None).get(PROVENANCE)
         found = None if text is None else json.loads(text)
     return None if found is None else _require_object(path, found)
-
-
-def read_json(path: Path, required: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
-    """A small JSON file of the lake: an object with at least the keys `required`, whose values have these types.
-
-    Raises:
-        LakeError: it does not exist, cannot be read or is something else.
-    """
-    with disk_errors("read", path):
-        found = _require_object(path, json.loads(path.read_text(encoding="utf-8")))
-    for name, kind in required.items():
-        if not isinstance(found.get(name), kind):
-            raise LakeError(f"{path}: `{name}` is missing, or no {kind.__name__}. {how_to_restore(path)}", path)
-    return found
 
 
 def _require_object(path: Path, document: object) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class ReviewStore:
                 f"{path.parent}: no review sheet of manifest {manifest_id}; found: {known}. Give the --lake that it "
                 f"came from, or materialize {self.profile}/review_sheet and label that one."
             )
-        document = read_document(path, how_to_restore(path), ["events", "sample_id"])
+        document = read_document(path, how_to_restore(path), {"events": list, "sample_id": str})
         try:
             events = pl.DataFrame(document["events"], schema=SAMPLED_EVENTS)
             return Sheet(manifest_id, str(document["sample_id"]), events)

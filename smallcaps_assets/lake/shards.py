@@ -24,7 +24,7 @@ from smallcaps_assets.domain.tables import SHARD, match_columns
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.content_hash import ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_document, publish_document
+from smallcaps_assets.lake.documents import parse_json_object, publish_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
@@ -400,7 +400,7 @@ def _read_differences(path: Path) -> dict[str, Any]:
         return {}
     with disk_errors("read", path):
         content = path.read_bytes()
-    table = parse_document(content)
+    table = parse_json_object(content)
     if table is None or document_proof(table).state is ProofState.DAMAGED:
         return {}
     return {symbol: entry for symbol, entry in table.items() if is_difference(entry)}

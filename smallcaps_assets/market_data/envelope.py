@@ -21,6 +21,11 @@ ACCEPTED_STATUS: Final = ("OK", "DELAYED")
 NS_PER_S: Final = 1_000_000_000
 MS_PER_S: Final = 1_000
 
+# Most values of a long answer: twice those of a full page of the widest rows.
+# Arrow reserves up to 150 bytes for a row of two, so that 64 MB of empty rows would take 3 GB.
+MAX_VALUES: Final = 2_000_000
+_MAY_HAVE_TOO_MANY: Final = 2 * MAX_VALUES  # bytes
+
 Fields = Mapping[str, pa.DataType]
 
 _TEXT, _INTS = pa.string(), pa.list_(pa.int64())
@@ -62,10 +67,12 @@ def parse_answer(
         single: `results` is one object instead of a list.
 
     Raises:
-        BadPage: not JSON under this schema, or a status that is not accepted.
+        BadPage: not JSON under this schema, too many values, or a status that is not accepted.
     """
     if not body.lstrip().startswith(b"{"):
         raise BadPage(f"{len(body)} bytes that are not a JSON object")
+    if len(body) > _MAY_HAVE_TOO_MANY and (values := body.count(b",") + body.count(b"{")) > MAX_VALUES:
+        raise BadPage(f"about {values:,} values, more than {MAX_VALUES:,}, which no page of data has")
     row = pa.struct(list(fields.items()))
     schema = pa.schema([("results", row if single else pa.list_(row)), *envelope.items()])
     try:

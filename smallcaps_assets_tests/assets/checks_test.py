@@ -334,6 +334,18 @@ def test_master_records_its_shards_and_is_made_again_where_it_is_damaged(damaged
     assert path.read_bytes() == sound
 
 
+def test_damaged_bars_are_fetched_again_on_request(damaged: Platform) -> None:
+    path = damaged.lake.bars(FIRST) / "2025-11.parquet"
+    sound = path.read_bytes()
+    flip_bit(path)
+    damaged.run("minute_bars", first=FIRST, last=FIRST)  # nothing is missing, so no bars are read
+    config = {"minute_bars": {"refetch_damaged": True}}
+    result = damaged.run("minute_bars", first=FIRST, last=FIRST, config=config)
+    (figures,) = metadata_of(result, "minute_bars").values()
+    assert (figures["files_set_aside"].value, figures["requests"].value) == (1, 1)
+    assert path.read_bytes() == sound
+
+
 # ------------------------------------------------------------------------------------------------- figures over time
 
 

@@ -17,7 +17,7 @@ from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState
-from smallcaps_assets.lake.documents import parse_document
+from smallcaps_assets.lake.documents import parse_json_object
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -221,7 +221,7 @@ def test_no_flipped_bit_is_read_as_another_value(lake: Lake, kind: str) -> None:
             continue
         # of a document, white space or the name of the hash may have changed: its values are the same
         assert path.suffix == ".json", f"byte {place}, bit {bit}"
-        before, after = parse_document(sound) or {}, parse_document(path.read_bytes()) or {}
+        before, after = parse_json_object(sound) or {}, parse_json_object(path.read_bytes()) or {}
         assert {name: after.get(name) for name in before if name != DOCUMENT_KEY} == {
             name: value for name, value in before.items() if name != DOCUMENT_KEY
         }, f"byte {place}, bit {bit}"

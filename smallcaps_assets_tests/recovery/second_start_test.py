@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from smallcaps_assets.commands.services.processes import SERVICES, WEB_SERVER, daemons_of_state, processes_of_state
 from smallcaps_assets.commands.services.state_folder import state_folder
@@ -53,6 +54,11 @@ def test_a_read_only_web_ui_may_run_next_to_it(platform: Platform) -> None:
         assert len(granted) > 5
         assert not [entry["permission"] for entry in granted if entry["value"]]
         assert len(platform.services("dagster._daemon")) == there == 1
+        from_elsewhere = {"Origin": "http://other.example"}
+        answer = requests.post(
+            f"{second.url}/graphql", json={"query": "{ version }"}, headers=from_elsewhere, timeout=60
+        )
+        assert answer.status_code == 403
     finally:
         second.process.terminate()
         second.process.wait(60)

@@ -10,7 +10,7 @@ from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.tape.files import Span
 
 EFFORT_NAMES: Final = ("requests", "retries", "throttled")
-_NEEDED: Final = ("state", "cause", "wave", "events")
+_NEEDED: Final[Mapping[str, type]] = {**dict.fromkeys(("state", "cause", "wave"), str), "events": list}
 
 
 def effort_so_far(path: Path) -> dict[str, int]:

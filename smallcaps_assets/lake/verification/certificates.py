@@ -13,7 +13,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line
 
 _ABSENT: Final = ("failed", "denied", "missing")
 
@@ -40,7 +40,7 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
     try:
         current = manifests.sidecar()["manifest_id"]
         manifest = manifests.load()
-    except UNREADABLE as error:
+    except DAMAGE_ERRORS as error:
         return [_unusable(file, error)]
     found = []
     named = ledger["manifest_id"].unique().sort().to_list()
@@ -52,7 +52,7 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
             return found
         try:
             manifest = read_table(older, MANIFEST)
-        except UNREADABLE as error:
+        except DAMAGE_ERRORS as error:
             return [*found, _unusable(file, error)]
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])

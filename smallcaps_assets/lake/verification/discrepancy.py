@@ -10,7 +10,7 @@ from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 
 # whatever a damaged file makes the system, Polars, JSON or datetime raise
-UNREADABLE: Final = (
+DAMAGE_ERRORS: Final = (
     SmallcapsError,
     OSError,
     ValueError,

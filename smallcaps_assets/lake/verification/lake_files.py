@@ -16,8 +16,9 @@ import polars as pl
 
 from smallcaps_assets.lake.content_hash import ProofState
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.symbol_paths import symbol_of
-from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line, relative_path
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.file_kinds import (
     FILE_KINDS,
     FileKind,
@@ -26,11 +27,11 @@ from smallcaps_assets.lake.verification.file_kinds import (
     is_set_aside,
     kind_of,
 )
-from smallcaps_assets.lake.verification.file_rules import OTHER_DIGEST, Fault
+from smallcaps_assets.lake.verification.file_rules import OTHER_DIGEST, FileFault
 from smallcaps_assets.lake.verification.missing_files import find_missing_files
 
 _THREADS: Final = 2
-_DAMAGED: Final = Fault("is damaged", "the content that was published (SHA-256)", "another")
+_DAMAGED: Final = FileFault("is damaged", "the content that was published (SHA-256)", "another")
 _DIGESTS_TO_JUDGE: Final = 2
 
 
@@ -52,11 +53,11 @@ class ExaminedFile(NamedTuple):
     kind: FileKind
     bytes: int
     state: ProofState
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FileFault, ...] = ()
 
     def discrepancies(self) -> list[Discrepancy]:
         """Its faults as findings."""
-        return [Discrepancy(self.file, *fault, remedy=self.kind.remedy_for(self.file)) for fault in self.faults]
+        return [Discrepancy(self.file, *fault, remedy=how_to_restore(Path(self.file))) for fault in self.faults]
 
 
 @dataclass(frozen=True)
@@ -151,14 +152,14 @@ def _examine(lake: Lake, named: tuple[str, FileKind]) -> ExaminedFile:
         size = path.stat().st_size
         state = kind.state(path)
         faults = [_DAMAGED] if state is ProofState.DAMAGED else [*kind.faults(path, state), *_place_faults(lake, path)]
-    except UNREADABLE as error:
-        faults = [Fault("cannot be read", "a file of this kind", first_line(error))]
+    except DAMAGE_ERRORS as error:
+        faults = [FileFault("cannot be read", "a file of this kind", first_line(error))]
     if faults:
         state = ProofState.DAMAGED
     return ExaminedFile(file, kind, size, state, tuple(faults))
 
 
-def _place_faults(lake: Lake, path: Path) -> Iterator[Fault]:
+def _place_faults(lake: Lake, path: Path) -> Iterator[FileFault]:
     """A file of a symbol lies where it is read: a second folder of the same symbol is not."""
     if path.parent.parent == lake.minute_bars:
         place = lake.bars(symbol_of(path.parent.name)) / path.name
@@ -167,7 +168,7 @@ def _place_faults(lake: Lake, path: Path) -> Iterator[Fault]:
     else:
         return
     if place != path:
-        yield Fault("is not read", relative_path(lake, place), relative_path(lake, path))
+        yield FileFault("is not read", relative_path(lake, place), relative_path(lake, path))
 
 
 def _excuse_digests(lake: Lake, examined: list[ExaminedFile]) -> list[ExaminedFile]:
@@ -212,5 +213,5 @@ def _strange(file: str) -> Discrepancy:
         "is no file of this lake",
         "only published files in a folder that is read as one table",
         "a file of another name",
-        remedy="move it out of the lake: readers of the folder count its rows",
+        remedy="Move it out of the lake: readers of the folder count its rows.",
     )

@@ -2,21 +2,22 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_document
+from smallcaps_assets.lake.documents import parse_json_object
 from smallcaps_assets.lake.import_records import IMPORTS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
-from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line, relative_path
-from smallcaps_assets.lake.verification.file_kinds import kind_of
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 
 _NOTHING: Final = "nothing"
 
@@ -44,14 +45,13 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
 
 
 def _missing(file: str, expected: str, what: str = "is missing", found: str = _NOTHING) -> Discrepancy:
-    kind = kind_of(file)
-    return Discrepancy(file, what, expected, found, remedy=kind.remedy_for(file) if kind else "")
+    return Discrepancy(file, what, expected, found, remedy=how_to_restore(Path(file)))
 
 
 def _document(lake: Lake, file: str) -> Mapping[str, Any]:
     """The entries of a document; none where it is damaged or cannot be read."""
     try:
-        document = parse_document((lake.root / file).read_bytes()) or {}
+        document = parse_json_object((lake.root / file).read_bytes()) or {}
     except OSError:
         return {}
     return {} if document_proof(document).state is ProofState.DAMAGED else document
@@ -64,7 +64,7 @@ def _month_footers(lake: Lake, files: Mapping[str, str]) -> Mapping[str, Mapping
         if file.startswith("bars/minute/"):
             try:
                 found[file] = provenance_of(lake.root / file) or {}
-            except UNREADABLE:
+            except DAMAGE_ERRORS:
                 continue
     return found
 
@@ -94,7 +94,7 @@ def _of_bars(lake: Lake, files: Mapping[str, str], footers: Mapping[str, Mapping
         try:
             coverage = store.coverage(symbol)
             folder = relative_path(lake, lake.bars(symbol))
-        except UNREADABLE:
+        except DAMAGE_ERRORS:
             continue
         for month, detected in sorted(coverage.months.items() if coverage else ()):
             file = f"{folder}/{month}.parquet"
@@ -126,13 +126,13 @@ def _of_shards(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
         try:
             rows = pl.scan_parquet(lake.master, hive_partitioning=False, glob=False)
             counts = rows.group_by("symbol").len().collect()
-        except UNREADABLE:
+        except DAMAGE_ERRORS:
             counts = pl.DataFrame(schema={"symbol": pl.String, "len": pl.UInt32})
         named |= {symbol: f"{count:,} events that {master} has" for symbol, count in counts.iter_rows()}
     for symbol in sorted(named.keys() - set(_symbols_of_shards(files))):
         try:
             yield _missing(relative_path(lake, lake.shard(symbol)), named[symbol])
-        except UNREADABLE:
+        except DAMAGE_ERRORS:
             continue
 
 
@@ -181,7 +181,7 @@ def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str
 def _sha256(lake: Lake, file: str) -> str:
     try:
         return sha256(lake.root / file)
-    except UNREADABLE as error:
+    except DAMAGE_ERRORS as error:
         return first_line(error)
 
 

@@ -16,7 +16,7 @@ from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
 from smallcaps_assets.lake.tape.rejected import read_rejected
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line
 
 # Whether files, by their paths below the lake, are what was published.
 Proofs = Mapping[str, ProofState]
@@ -94,7 +94,7 @@ class TapeFileChecks:
                 findings = [finding("was replaced, and carries no hash of its own", certified["sha256"], hashed)]
             findings = [] if anew else findings + [finding(*one) for one in broken]
             lacks = missing_columns(certified["kind"], self.tape.schema(certified["kind"]).names(), footer)
-        except UNREADABLE as error:
+        except DAMAGE_ERRORS as error:
             findings.append(finding("cannot be read", "a parquet file", first_line(error)))
         return CheckedFile(file, findings, size, rows, sound=sound, anew=anew, missing_columns=lacks)
 
@@ -106,7 +106,7 @@ class TapeFileChecks:
             if state is ProofState.NOT_PROVABLE:
                 pl.read_parquet(path, hive_partitioning=False, glob=False)
             faults = [_DAMAGED] if state is ProofState.DAMAGED else self._origin(path, provenance_of(path) or {}, {})
-        except UNREADABLE as error:
+        except DAMAGE_ERRORS as error:
             faults = [("cannot be read", "a parquet file", first_line(error))]
         return CheckedFile(file, [Discrepancy(file, what, str(rule), str(found)) for what, rule, found in faults])
 

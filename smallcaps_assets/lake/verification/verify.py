@@ -5,18 +5,24 @@ Every file is read completely, one per thread; nothing in the lake is changed.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import polars as pl
 
 from smallcaps_assets.domain.tape.contradictions import contradiction
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
-from smallcaps_assets.domain.tape.tables import LEDGER
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
+from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT, list_tape_files
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     compare_windows,
@@ -24,7 +30,7 @@ from smallcaps_assets.lake.verification.certificates import (
     list_certified_files,
     read_ledger,
 )
-from smallcaps_assets.lake.verification.discrepancy import UNREADABLE, Discrepancy, first_line, relative_path
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.tape_files import CheckedFile, Proofs, TapeFileChecks
 
 _THREADS: Final = 2
@@ -121,22 +127,44 @@ def verify(
 def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame, list[Discrepancy]]:
     """The ledger (LEDGER) and how it differs from its manifest; none where it is missing or cannot be used, and why."""
     lake, profile = tape.lake, tape.profile
-    remedy = f"materialize {profile}/capture_ledger: no request"
+    remedy = how_to_restore(lake.ledger(profile))
     if not lake.ledger(profile).is_file():
         expected = f"certificates of {count_noun(files, 'tape file')}"
-        return LEDGER.to_frame(), [Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)] if files else []
+        missing = Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)
+        return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
     try:
         ledger = read_ledger(lake, profile)
-    except UNREADABLE as error:
+    except DAMAGE_ERRORS as error:
         expected = f"the ledger of profile {profile}"
         return LEDGER.to_frame(), [Discrepancy(name, "cannot be used", expected, first_line(error), remedy=remedy)]
     return ledger, compare_with_manifest(ledger, ManifestStore.in_lake(lake, profile), name)
+
+
+def _must_be_certified(tape: TapeStore) -> bool:
+    """Whether a capture is done: it was reported, or every window of the manifest has files. Until then none is due."""
+    if tape.lake.ledger(tape.profile).with_name("report.parquet").is_file():
+        return True
+    try:
+        windows = event_windows(ManifestStore.in_lake(tape.lake, tape.profile).load())
+    except DAMAGE_ERRORS:
+        return True
+    return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
+
+
+def _named_spans(tape: TapeStore, kind: TapeKind) -> pl.DataFrame:
+    """What the names of tape files say that they cover, whether or not they can be read."""
+    rows = []
+    for path in list_tape_files(tape.lake, tape.profile, kind):
+        with suppress(ValueError):
+            start, end = (datetime.strptime(f"{part}+0000", f"{SPAN_TIME_FORMAT}%z") for part in path.stem.split("_"))
+            rows.append((symbol_of(path.parent.name), start, end))
+    return pl.DataFrame(rows, schema={name: WINDOWS[name] for name in ("symbol", "start", "end")}, orient="row")
 
 
 def _contradicted(ledger: pl.DataFrame, lake: Lake) -> tuple[str, ...]:
     """Events without trades or quotes although there was trading; none where the bars cannot be read."""
     try:
         traded = traded_events(ledger, lake)
-    except UNREADABLE:  # the verification of the bars names the file
+    except DAMAGE_ERRORS:  # the verification of the bars names the file
         return ()
     return tuple(ledger.filter(contradiction(traded).is_not_null())["event_id"])

@@ -7,7 +7,7 @@ import pytest
 
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_document, publish_document, read_document
+from smallcaps_assets.lake.documents import parse_json_object, publish_document, read_document
 from smallcaps_assets.lake.imports import imported_kinds, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_document_is_read_as_it_was_published(path: Path) -> None:
-    read = read_document(path, "Nothing.", ["state", "count"])
+    read = read_document(path, "Nothing.", {"state": str, "count": int})
     assert document_proof(read).state is ProofState.INTACT
     assert {name: value for name, value in read.items() if name != DOCUMENT_KEY} == {**DOCUMENT, "span": ["a", 0.1]}
 
@@ -35,7 +35,7 @@ def test_every_bit_of_a_document_counts(path: Path) -> None:
     unnoticed = 0
     for place in range(len(sound)):
         changed = sound[:place] + bytes([sound[place] ^ (1 << place % 8)]) + sound[place + 1 :]
-        document = parse_document(changed)
+        document = parse_json_object(changed)
         if document is not None and document_proof(document).state is not ProofState.DAMAGED:
             # a changed space, or the name of the hash: the values are the same
             unnoticed += 1
@@ -45,7 +45,7 @@ def test_every_bit_of_a_document_counts(path: Path) -> None:
 
 def test_documents_of_earlier_releases_are_read(path: Path) -> None:
     path.write_text('{"state": "failed"}', encoding="utf-8")
-    assert read_document(path, "Nothing.", ["state"]) == {"state": "failed"}
+    assert read_document(path, "Nothing.", {"state": str}) == {"state": "failed"}
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,15 @@ def test_documents_of_earlier_releases_are_read(path: Path) -> None:
         ("", "is not a JSON document"),
         ("[1]", "is not a JSON document"),
         ("[" * 200_000, "is not a JSON document"),
-        ('{"count": 1}', "lacks state"),
+        ('{"count": 1}', "has no usable state"),
+        ('{"state": 1}', "has no usable state"),
         (json.dumps({"state": "failed", DOCUMENT_KEY: "0"}), "is damaged: its content is not what was published"),
     ],
 )
 def test_a_damaged_document_is_named_with_its_remedy(path: Path, content: str, problem: str) -> None:
     path.write_text(content, encoding="utf-8")
     with pytest.raises(LakeError) as caught:
-        read_document(path, "Remove it.", ["state"])
+        read_document(path, "Remove it.", {"state": str})
     assert str(caught.value).startswith(f"{path}: {problem}")
     assert str(caught.value).endswith(". Remove it.")
 

@@ -109,8 +109,8 @@ def test_bars_of_an_old_lake_are_proved_by_their_fingerprints(lake: Lake) -> Non
         "has bars other than its footer records",
     )
     assert found.found.startswith("others in 1 of ")
-    assert f"materialize minute_bars of {ONE}" in found.remedy
-    assert "about 1 request" in found.remedy
+    assert f"materialize minute_bars of {ONE} " in found.remedy
+    assert "about one request" in found.remedy
 
 
 def edit_events(lake: Lake, symbol: str) -> None:
@@ -156,7 +156,7 @@ def test_unknown_files_are_named_and_are_findings_where_readers_count_them(lake:
     assert set(result.unknown) == {"notes.txt", name}
     assert len(result.parts) == 2
     assert found_in(result) == [(name, "is no file of this lake")]
-    assert "move it out of the lake" in result.findings[0].remedy
+    assert "Move it out of the lake" in result.findings[0].remedy
 
 
 def test_a_second_folder_of_a_symbol_is_not_read(lake: Lake) -> None:
@@ -222,7 +222,7 @@ def test_the_command_names_file_fault_and_remedy(
     output = capsys.readouterr().out
     file = f"events/shards/symbol={ONE}.parquet"
     assert f"  {file}: is damaged; expected the content that was published (SHA-256), found another; remedy: " in output
-    assert f"materialize event_shards of {ONE}, then master_events: no request" in output
+    assert f"Materialize event_shards of {ONE}, which sets it aside" in output
     assert command("--json") == 1
     document = json.loads(capsys.readouterr().out)
     assert document["holds"] is False
