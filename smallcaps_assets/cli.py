@@ -17,7 +17,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),
     "manifest": ("manifest", "Choose the events of a profile from a MASTER file."),
     "plan": ("plan", "Estimate what a capture costs before it is paid for: requests, hours, bytes."),
-    "verify": ("verify", "Check every tape file against its certificate in the ledger."),
+    "verify": ("verify", "Check every file of the lake, and the tape against its certificates."),
     "audit": ("audit", "Fetch some published windows again and report what the vendor changed since."),
     "review": ("review", "Import the labels of a review sheet and report the share of good events."),
     "coverage": ("coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),
@@ -50,6 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output closed it, as in `smallcaps status | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the interpreter's last flush
         return 0
+    except Exception as error:
+        from smallcaps_assets.runtime.system_errors import system_error  # noqa: PLC0415 -- rarely needed
+
+        known = system_error(error)
+        if known is None:
+            raise
+        show_error(arguments.command, known)
+        return USERS_MISTAKE
     return result
 
 

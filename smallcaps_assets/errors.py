@@ -8,6 +8,7 @@ SmallcapsError
 ├── Stopped                 the work was stopped before it was done
 ├── CaptureIncomplete       some windows or sessions could not be fetched; the rest is published
 ├── NoticeError             a failure notice could not be posted
+├── UnexpectedError         a unit of work met an error that nobody foresaw; its stack trace is in a file
 └── MarketDataError         the vendor did not deliver the requested data
     ├── NotAuthenticated    the key is missing or unknown (401)
     ├── NotEntitled         the plan does not include this data (403)
@@ -78,6 +79,14 @@ class CaptureIncomplete(SmallcapsError):  # noqa: N818 -- the name says a state,
 
 class NoticeError(SmallcapsError):
     """A failure notice could not be posted."""
+
+
+class UnexpectedError(SmallcapsError):
+    """A unit of work met an error that nobody foresaw; counts the requests that the attempt took."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
 
 
 class MarketDataError(SmallcapsError):

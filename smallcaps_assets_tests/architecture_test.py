@@ -18,7 +18,10 @@ MAY_IMPORT = {
     "market_data": {"market_data", "domain"},
     "lake": {"lake", "runtime", "domain"},
     "simulated": {"simulated", "domain.tables", "runtime.user_files", "runtime.json_texts"},
-    "pipeline": {"pipeline", "lake", "market_data", "domain", "settings", "simulated", "runtime.user_files"},
+    "pipeline": {
+        *("pipeline", "lake", "market_data", "domain", "settings", "simulated"),
+        *("runtime.user_files", "runtime.system_errors"),
+    },
     "defs": {"defs", "pipeline", "lake", "runtime", "domain", "settings", "market_data.client"},
     "definitions": {"defs", "settings"},
     "commands": {
@@ -33,7 +36,7 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "cli": {"commands.command_parser", "commands.console"},
+    "cli": {"commands.command_parser", "commands.console", "runtime.system_errors"},
     "errors": set(),
 }
 # NumPy for arithmetic only

@@ -164,6 +164,11 @@ class WebUI:
         nodes: list[Any] = found["repositoriesOrError"].get("nodes", [])
         return nodes
 
+    def run_ids(self) -> list[str]:
+        """The runs that were launched."""
+        found = self.ask("{ runsOrError { ... on Runs { results { runId } } } }")["runsOrError"]["results"]
+        return [run["runId"] for run in found]
+
     def last_run(self) -> str | None:
         """The status of the run that was launched last."""
         runs = self.ask("{ runsOrError(limit: 1) { ... on Runs { results { status } } } }")["runsOrError"]["results"]

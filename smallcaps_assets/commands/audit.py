@@ -22,12 +22,14 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import require_payable
 from smallcaps_assets.pipeline.tape.audit import Audit
+from smallcaps_assets.pipeline.unexpected import is_unexpected
 from smallcaps_assets.settings.settings import PROFILES, Profile, lake_path
 
 NEEDS: Final = "a lake with tape, and the source it came from."
 EXAMPLE: Final = "smallcaps audit --profile core --sample 20"
 
 SEEDS: Final = 1_000_000
+_UNEXPECTED: Final = 1
 _CHANGES: Final = ("added", "removed", "altered")
 
 
@@ -42,6 +44,8 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print which of the sampled spans changed, and how. Changes are no error: the exit code is 0.
+
+    It is 1 where a span met an error that nobody foresaw.
 
     Raises:
         InputError: there is no tape, the lake holds data of another source, or its universe is above the limits.
@@ -67,7 +71,7 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(document, default=datetime.isoformat))
     else:
         show(*_text(found, figures))
-    return 0
+    return _UNEXPECTED if any(map(is_unexpected, found["cause"].drop_nulls())) else 0
 
 
 def _has_changes() -> pl.Expr:

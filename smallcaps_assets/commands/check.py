@@ -14,12 +14,16 @@ from smallcaps_assets.commands.console import Line, Style, show
 from smallcaps_assets.commands.flag_types import port_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.commands.services.processes import (
-    LAKE_FILE,
     daemons_of_state,
     processes_of_state,
     web_servers_at,
 )
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is, outdated_schemas
+from smallcaps_assets.commands.services.state import (
+    lake_of_state,
+    open_state,
+    open_state_as_is,
+    outdated_schemas,
+)
 from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
@@ -38,6 +42,7 @@ from smallcaps_assets.pipeline.operations.readiness import (
     check_lake,
     endpoint_checks,
 )
+from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Settings, config_path, lake_path
 
@@ -136,13 +141,16 @@ def _symbols(lake: Lake) -> list[str]:
 
 def _check_state(settings: Settings) -> ReadinessCheck:
     folder, lake = state_folder(settings), lake_path(settings)
-    file = folder / LAKE_FILE
-    before = Path(file.read_text(encoding="utf-8")) if file.is_file() else lake
+    before = lake_of_state(folder) or lake
     try:
         with open_state_as_is(settings) as instance:
             outdated = outdated_schemas(instance)
     except SmallcapsError as error:
         return ReadinessCheck("state", "problem", str(error))
+    except Exception as error:  # a storage is a plug-in: its errors have no common root
+        if (known := system_error(error)) is None:
+            raise
+        return ReadinessCheck("state", "problem", str(known))
     if outdated:
         message = f"{folder}: the tables of Dagster's state have another version ({'; '.join(outdated)})"
         remedy = (

@@ -84,7 +84,8 @@ def plain_text(items: Sequence[Printable]) -> str:
     lines: list[str] = []
     for item in items:
         lines += item.lines() if isinstance(item, TextTable) else [item.text if isinstance(item, Line) else item]
-    return "\n".join(lines)
+    # names of files may have bytes that are no text
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def show(*items: Printable, file: TextIO | None = None) -> None:
@@ -148,7 +149,7 @@ def show_error(command: str, message: object) -> None:
         text.stylize(_STYLES["bad"], 0, len(subject))
         terminal(sys.stderr).print(text, soft_wrap=True)
     else:
-        print(f"{subject} {message}", file=sys.stderr)
+        print(plain_text([f"{subject} {message}"]), file=sys.stderr)
 
 
 def is_terminal(stream: TextIO) -> bool:

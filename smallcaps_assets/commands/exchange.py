@@ -9,6 +9,7 @@ from typing import Final
 
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import port_number, positive_number, seed_number
+from smallcaps_assets.commands.services.exposure import add_consent_flag, require_consent
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.market_data.api_key import SHORTEST_KEY
@@ -29,6 +30,7 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
+    add_consent_flag(parser)
     parser.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")
     parser.add_argument("--seed", type=seed_number, metavar="N", help="seed of the simulated market")
     parser.add_argument("--replay", metavar="DIR", help="serve the parquet files of a folder instead")
@@ -126,6 +128,7 @@ def _faults(given: str) -> tuple[Fault, ...]:
 
 
 def _served(exchange: Answering, arguments: Namespace) -> ExchangeServer:
+    require_consent("the exchange", "read its data", arguments.host, consented=arguments.open_to_network)
     problem = port_problem(arguments.host, arguments.port)
     if problem:
         raise InputError(problem)

@@ -49,7 +49,10 @@ def report_items(
         _states(ledger),
         _kinds(ledger, tape, published, now),
         *(_time_left(ledger, published, now) if is_running else []),
-        *(Line(text, "note") for text in (*_stale(ledger, profile), *_contradicted(ledger, profile))),
+        *(
+            Line(text, "note")
+            for text in (*_stale(ledger, profile), *_contradicted(ledger, profile), *_rejected(published))
+        ),
         *(Line(text, "bad") for text in _causes(ledger)),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
@@ -127,6 +130,13 @@ def _time_left(ledger: pl.DataFrame, published: Mapping[TapeKind, pl.DataFrame],
     left = describe_duration(missing * elapsed_s / windows)
     rate = describe_rate(60 * windows / elapsed_s)
     return [f"  about {left} left for {count_noun(missing, 'window')} of trades or quotes, at {rate} of late"]
+
+
+def _rejected(published: Mapping[TapeKind, pl.DataFrame]) -> list[str]:
+    """Rows of published spans that were set aside, by kind."""
+    counts = {kind: int(spans["rejected"].sum()) for kind, spans in published.items()}
+    parts = [f"{count:,} of {kind}" for kind, count in counts.items() if count]
+    return [f"  impossible rows in the quarantine: {', '.join(parts)}"] if parts else []
 
 
 def _stale(ledger: pl.DataFrame, profile: Profile) -> list[str]:

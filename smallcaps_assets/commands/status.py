@@ -20,7 +20,7 @@ from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.lake.stored_tables import read_table
+from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -69,12 +69,12 @@ def status_items(lake: Lake, settings: Settings, arguments: Namespace, now: date
     counts = count_history(lake, settings, now)
     runs, problem = _runs(settings)
     items: list[Printable] = [*_history(lake, counts), *describe_runs(runs, problem, now)]
-    if lake.nightly_report.is_file():
+    if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
         if arguments.profile not in (None, profile):
             continue
-        if (lake.manifests(profile) / "current.json").is_file():
+        if is_stored(lake.manifests(profile) / "current.json"):
             is_running = any(run.is_running and run.profile in {"", profile} for run in runs)
             items += report_items(lake, profile, settings, now, is_running=is_running)
         else:

@@ -13,6 +13,14 @@ from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import port_number
+from smallcaps_assets.commands.services.disk_watch import DiskWatch
+from smallcaps_assets.commands.services.exposure import (
+    add_consent_flag,
+    browser_address,
+    browser_addresses,
+    require_consent,
+    require_guarded,
+)
 from smallcaps_assets.commands.services.ports import end_orphaned_services, require_port
 from smallcaps_assets.commands.services.processes import (
     WEB_SERVER,
@@ -43,6 +51,14 @@ def add_flags(parser: ArgumentParser) -> None:
     add_data_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port_number, default=3000, help="port to listen on (default: 3000)")
+    add_consent_flag(parser)
+    parser.add_argument(
+        "--url",
+        action="append",
+        default=[],
+        type=browser_address,
+        help="another address at which browsers reach it, through a proxy or a forwarded port (may be repeated)",
+    )
     parser.add_argument(
         "--read-only",
         action="store_true",
@@ -54,8 +70,11 @@ def run(arguments: Namespace) -> int:
     """Run the services until interrupted (0) or until one of them ends (1).
 
     Raises:
-        InputError: the port is taken, or another daemon uses this lake's state.
+        InputError: the port is taken, or another daemon uses this lake's state, or other machines can reach the web UI
+            without the user's consent.
     """
+    danger = "read its logs" if arguments.read_only else "launch runs, wipe assets and read its logs"
+    require_consent("the web UI", danger, arguments.host, consented=arguments.open_to_network)
     settings = enter(arguments)
     key = check_key(settings.source)
     if key.verdict == "problem":
@@ -75,7 +94,7 @@ def run(arguments: Namespace) -> int:
         _on_end_signals(signal.default_int_handler)
         try:
             _start(services, arguments, folder)
-            services.wait_until_one_ends()
+            services.wait_until_one_ends(DiskWatch(folder, _warn).look)
         except KeyboardInterrupt:
             interrupted = True
             show("ending ...")
@@ -91,6 +110,10 @@ def run(arguments: Namespace) -> int:
     return 0 if interrupted else _SERVICE_ENDED
 
 
+def _warn(line: str) -> None:
+    show(f"smallcaps ui: {line}", file=sys.stderr)
+
+
 def _prepare_state(settings: Settings, *, daemon: bool) -> None:
     """Make the state ready for services; before a daemon starts, fail the runs whose process is gone."""
     with open_state_as_is(settings) as instance:
@@ -101,16 +124,19 @@ def _prepare_state(settings: Settings, *, daemon: bool) -> None:
 
 
 def _start(services: Services, arguments: Namespace, folder: Path) -> None:
-    url = f"http://{arguments.host}:{arguments.port}"
-    use_ui_address(url)
+    addresses = [*browser_addresses(arguments.host, arguments.port), *arguments.url]
+    use_ui_address(addresses[0])
     file = definitions_workspace(folder) if arguments.read_only else services.start_code_server(folder)
     workspace = ["--workspace", str(file)]
     listen = ["--host", arguments.host, "--port", str(arguments.port), "--dagster-log-level", "warning"]
     listen += ["--read-only"] * arguments.read_only
-    services.start("web server", WEB_SERVER, *workspace, *listen, address=(arguments.host, arguments.port))
+    listens_at = (arguments.host, arguments.port)
+    services.start("web server", WEB_SERVER, *addresses, "--", *workspace, *listen, address=listens_at)
+    require_guarded(*listens_at)
     if not arguments.read_only:
         services.start("daemon", "dagster._daemon", "run", *workspace, "--log-level", "warning")
-    show(f"web UI at {url}{', read-only' * arguments.read_only}; Ctrl-C ends it")
+    shown = " and ".join([addresses[0], *arguments.url])
+    show(f"web UI at {shown}{', read-only' * arguments.read_only}; Ctrl-C ends it")
 
 
 @contextmanager

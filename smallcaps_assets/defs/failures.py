@@ -11,13 +11,11 @@ requests are retried by the client and runs by Dagster's `run_retries`.
 """
 
 import copy
-import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from inspect import isgeneratorfunction
-from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import dagster as dg
@@ -27,13 +25,9 @@ from dagster_shared.error import SerializableErrorInfo
 
 from smallcaps_assets import errors
 from smallcaps_assets.defs.metadata import Metadata
-from smallcaps_assets.errors import LakeError, SmallcapsError
+from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.runtime.system_errors import system_error
 
-# what a disk that is full, read-only, unreadable to this user, defective or gone refuses with
-_OF_THE_DISK: Final = frozenset(
-    getattr(errno, name, errno.EIO) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE")
-)
-_CHECK_THE_DISK: Final = "Check that its disk is there, has space and lets this user read and write."
 # the logger of Dagster's code server
 _CODE_SERVER: Final = "dagster.code_server"
 _P = ParamSpec("_P")
@@ -48,12 +42,15 @@ REMEDIES: Final[Mapping[type[SmallcapsError], str]] = {
     errors.VendorUnavailable: "Launch again when the vendor answers: only what is missing is requested.",
     errors.BadPage: "Launch again. If it fails in the same way, the vendor has changed its answers: report it.",
     errors.RequestRejected: "Correct what the message names, then launch again.",
-    errors.DiskFull: "Free space on the disk of the lake, then launch again: nothing published is fetched again.",
+    errors.DiskFull: "Free space on the disk that the message names, then launch again: nothing published is fetched "
+    "again.",
     errors.LakeError: "Repair what the message names, then launch again: nothing published is fetched again.",
     errors.SettingsError: "Correct the setting, reload the code location (Deployment, Reload), then launch again.",
     errors.InputError: "Correct what the message names, then launch again.",
     errors.NoticeError: "Correct the address in the environment; the notice is in the notices file.",
     errors.Stopped: "Launch again: only what is missing is requested.",
+    errors.UnexpectedError: "Report the stack trace, whose file the message names, then launch again: only what is "
+    "missing is requested.",
 }
 
 
@@ -81,7 +78,7 @@ def what_to_do(kinds: Iterable[type[SmallcapsError]]) -> Metadata:
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Let Dagster show errors of this package, and what a disk refuses, without a stack trace.
+    """Let Dagster show errors of this package, and what a disk or its database refuses, without a stack trace.
 
     Raises:
         ForeseenFailure: instead of them.
@@ -90,11 +87,13 @@ def foreseen_errors() -> Iterator[None]:
         yield
     except SmallcapsError as error:
         raise ForeseenFailure(error) from error
-    except OSError as error:
-        if error.filename is None or error.errno not in _OF_THE_DISK:
+    except ForeseenFailure:
+        raise
+    except Exception as error:
+        known = system_error(error)
+        if known is None:
             raise
-        message = f"{error.filename}: cannot be read or written ({error.strerror}). {_CHECK_THE_DISK}"
-        raise ForeseenFailure(LakeError(message, Path(error.filename))) from error
+        raise ForeseenFailure(known) from error
 
 
 def log_without_stack_traces() -> None:

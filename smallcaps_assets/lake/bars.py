@@ -43,7 +43,7 @@ from smallcaps_assets.lake.month_files import (
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.quarantine import BarQuarantine
-from smallcaps_assets.lake.stored_tables import prove
+from smallcaps_assets.lake.stored_tables import naming_damaged, prove
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 _SUFFIX: Final = ".parquet"
@@ -188,8 +188,9 @@ class BarsStore:
     def regular_minutes(self, sessions: pl.DataFrame) -> pl.DataFrame:
         """`symbol` and `timestamp` of the bars of all symbols in regular hours of `sessions` (SESSION_TABLE)."""
         wanted = ("symbol", "timestamp")
-        with disk_errors("read", self.lake.minute_bars):
-            bars = self.scan(self.symbols(), wanted, sessions["date"].dt.strftime("%Y-%m").unique().to_list())
+        symbols, months = self.symbols(), sessions["date"].dt.strftime("%Y-%m").unique().to_list()
+        with naming_damaged(self._files_of(symbols, months), self.lake.minute_bars, _stored(wanted)):
+            bars = self.scan(symbols, wanted, months)
             inside = pl.col("timestamp").is_between(sessions["regular_open"].min(), sessions["regular_close"].max())
             bounds = sessions.lazy().select("date", "regular_open", "regular_close")
             regular = bars.filter(inside).join(bounds, left_on=DAY, right_on="date")
@@ -201,11 +202,22 @@ class BarsStore:
     ) -> pl.LazyFrame:
         """Some columns of the bars of `symbols`, of all months or of `months` (`YYYY-MM`)."""
         wanted = {name: BARS[name] for name in columns}
-        paths = (path for symbol in symbols for path in self._files(symbol))
-        files = [path for path in paths if months is None or path.stem in months]
+        files = self._files_of(symbols, months)
         if not files:
             return pl.LazyFrame(schema=wanted)
-        return scan_months(files, columns, str(self.lake.minute_bars)).with_columns(all_known(wanted))
+        return scan_months(files, columns, str(files[0])).with_columns(all_known(wanted))
+
+    def load(
+        self, symbols: Collection[str], columns: Collection[str], months: Collection[str] | None = None
+    ) -> pl.DataFrame:
+        """What `scan` returns, read.
+
+        Raises:
+            LakeError: a file cannot be read; names it.
+        """
+        files = self._files_of(symbols, months)
+        with naming_damaged(files, self.lake.minute_bars, _stored(columns)):
+            return self.scan(symbols, columns, months).collect()
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
@@ -242,13 +254,13 @@ class BarsStore:
         ]
         if not files:
             return pl.DataFrame(schema=wanted)
-        what = f"bars of {symbols[0] if len(symbols) == 1 else f'{len(symbols):,} symbols'} in {files[0].parent}"
-        bars = scan_months(files, columns, what).with_columns(all_known(wanted))
-        if first is not None:
-            bars = bars.filter(pl.col("timestamp") >= midnight(first))
-        if last is not None:
-            bars = bars.filter(pl.col("timestamp") < midnight(last + timedelta(days=1)))
-        with disk_errors("read", self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.minute_bars):
+        folder = self.lake.bars(symbols[0]) if len(symbols) == 1 else self.lake.minute_bars
+        with naming_damaged(files, folder, _stored(columns)):
+            bars = scan_months(files, columns, str(files[0])).with_columns(all_known(wanted))
+            if first is not None:
+                bars = bars.filter(pl.col("timestamp") >= midnight(first))
+            if last is not None:
+                bars = bars.filter(pl.col("timestamp") < midnight(last + timedelta(days=1)))
             # with one chunk per file every later operation would run once per file
             found = bars.collect().rechunk()
         return _in_order(found)
@@ -378,6 +390,10 @@ class BarsStore:
             )
         publish_month(path, symbol, PublishedMonth(stored, dict(marks), imports), below=self.lake.root)
 
+    def _files_of(self, symbols: Collection[str], months: Collection[str] | None) -> list[Path]:
+        paths = (path for symbol in symbols for path in self._files(symbol))
+        return [path for path in paths if months is None or path.stem in months]
+
     def _files(self, symbol: str) -> list[Path]:
         folder = self.lake.bars(symbol)
         return [folder / file.name for file in sorted(self._listed(symbol), key=attrgetter("name"))]
@@ -391,6 +407,11 @@ class BarsStore:
                     return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
             except FileNotFoundError:
                 return []
+
+
+def _stored(columns: Collection[str]) -> dict[str, pl.DataType]:
+    """Those of `columns` (of BARS) that are in month files, with their types."""
+    return {name: BARS[name] for name in columns if name != "symbol"}
 
 
 def _is_hashed(path: Path) -> bool:

@@ -80,7 +80,24 @@ def proof_of(path: Path) -> Proof:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        return _proof(file)
+        if _is_too_short(file):
+            return Proof(ProofState.DAMAGED)
+        with _mapped(file) as content:
+            return _proof(content)
+
+
+def proof_and_entry(path: Path, key: str) -> tuple[Proof, str | None]:
+    """What `proof_of` returns, and an entry of the footer's metadata, None where there is none; reads every byte once.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        if _is_too_short(file):
+            return Proof(ProofState.DAMAGED), None
+        with _mapped(file) as content:
+            proof = _proof(content)
+            return proof, None if proof.state is ProofState.DAMAGED else _entry(content, key)
 
 
 def content_sha256(path: Path) -> str | None:
@@ -138,19 +155,36 @@ def _mapped(file: BinaryIO) -> mmap.mmap:
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _proof(file: BinaryIO) -> Proof:
-    if file.seek(0, 2) < 2 * len(_MAGIC):  # an empty file cannot be mapped
+def _entry(content: mmap.mmap, key: str) -> str | None:
+    """The value of a key of a footer, as Thrift's compact protocol writes it."""
+    before = b"\x18%c%s\x18" % (len(key), key.encode())
+    place = content.rfind(before)
+    if place < 0:
+        return None
+    place, size, shift = place + len(before), 0, 0
+    while True:  # seven bits a byte, the lowest first
+        size |= (content[place] & 0x7F) << shift
+        shift += 7
+        place += 1
+        if content[place - 1] < 0x80:  # noqa: PLR2004
+            return content[place : place + size].decode()
+
+
+def _is_too_short(file: BinaryIO) -> bool:
+    """Whether a file is too short to be a parquet file; an empty one cannot be mapped."""
+    return file.seek(0, 2) < 2 * len(_MAGIC)
+
+
+def _proof(content: mmap.mmap) -> Proof:
+    if content[: len(_MAGIC)] != _MAGIC or content[-len(_MAGIC) :] != _MAGIC:
         return Proof(ProofState.DAMAGED)
-    with _mapped(file) as content:
-        if content[: len(_MAGIC)] != _MAGIC or content[-len(_MAGIC) :] != _MAGIC:
-            return Proof(ProofState.DAMAGED)
-        place = content.rfind(_MARKER)
-        if place < 0:
-            hidden = content.rfind(_ALGORITHM_ENTRY) >= 0
-            return Proof(ProofState.DAMAGED if hidden else ProofState.NOT_PROVABLE)
-        recorded = content[_end(place) : _end(place) + _DIGITS].decode("latin-1")
-        with memoryview(content) as view:
-            digest = hashlib.sha256(view[: _end(place)])
-            digest.update(_ZEROS.encode())
-            digest.update(view[_end(place) + _DIGITS :])
+    place = content.rfind(_MARKER)
+    if place < 0:
+        hidden = content.rfind(_ALGORITHM_ENTRY) >= 0
+        return Proof(ProofState.DAMAGED if hidden else ProofState.NOT_PROVABLE)
+    recorded = content[_end(place) : _end(place) + _DIGITS].decode("latin-1")
+    with memoryview(content) as view:
+        digest = hashlib.sha256(view[: _end(place)])
+        digest.update(_ZEROS.encode())
+        digest.update(view[_end(place) + _DIGITS :])
     return Proof(ProofState.INTACT if digest.hexdigest() == recorded else ProofState.DAMAGED, recorded)

@@ -1,18 +1,26 @@
 """Which kinds of real market data were imported into a lake, so that simulated data never mix with them."""
 
-import json
 from typing import Literal
 
+from smallcaps_assets.lake.documents import publish_document, read_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import symbol_lock
-from smallcaps_assets.lake.publish import publish_text, read_json
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored
 
 ImportKind = Literal["bars", "events", "windows"]
 
 
 def imported_kinds(lake: Lake) -> list[str]:
-    """The kinds of data that were imported, sorted."""
-    return sorted(read_json(lake.imports)["kinds"]) if lake.imports.is_file() else []
+    """The kinds of data that were imported, sorted.
+
+    Raises:
+        LakeError: their record is damaged.
+    """
+    if not is_stored(lake.imports):
+        return []
+    document = read_document(lake.imports, how_to_restore(lake.imports), {"kinds": list})
+    return sorted(map(str, document["kinds"]))
 
 
 def record_import(lake: Lake, kind: ImportKind) -> None:
@@ -21,4 +29,4 @@ def record_import(lake: Lake, kind: ImportKind) -> None:
         return
     with symbol_lock(lake, lake.imports.name):
         known = {*imported_kinds(lake), kind}
-        publish_text(lake.imports, json.dumps({"kinds": sorted(known)}) + "\n", below=lake.root)
+        publish_document(lake.imports, {"kinds": sorted(known)}, below=lake.root)

@@ -122,6 +122,11 @@ class Lake:
         """Folder of rejected rows and answers with their reasons; its layout repeats the lake's."""
         return self.root / "quarantine"
 
+    @property
+    def unexpected(self) -> Path:
+        """Folder of the stack traces of errors that nobody foresaw, one text file per unit of work."""
+        return self.quarantine / "unexpected"
+
     def quarantine_path(self, path: Path) -> Path:
         """Path of the rejected rows that belong to the file `path` of the lake."""
         place = self.quarantine

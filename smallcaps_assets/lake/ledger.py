@@ -20,6 +20,8 @@ from smallcaps_assets.lake.tape.store import TapeStore
 LEDGER_OF_REPORT: Final = "ledger_sha256"
 _HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": pl.String()})
 _SUMS: Final = ("received", "pages", "requests")
+# files of earlier releases did not count them
+_COUNTED: Final = ("repeats", "rejected")
 
 
 def build_ledger(
@@ -139,8 +141,7 @@ def _published_windows(
             pl.col("sha256"),
             pl.struct(start="start_span", end="end_span").alias("spans"),
             *(pl.col(name).sum() for name in _SUMS),
-            # files of earlier releases did not count them
-            pl.when(pl.col("repeats").count() > 0).then(pl.col("repeats").sum()),
+            *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in _COUNTED),
             pl.col("request_ids").list.explode(),
             pl.col("fetched_at").max(),
             pl.col("skipped").drop_nulls().first(),

@@ -1,20 +1,32 @@
 """Manifests: frozen selections. A new one never overwrites an old one; `current.json` points to one of them."""
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.content_hash import seal_document
+from smallcaps_assets.lake.documents import document_text, publish_document, read_document
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, read_json, sha256
+from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, sha256
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored
+
+# entries of the pointer and of a sidecar that readers need
+_OF_POINTER: Final[Mapping[str, type]] = {"manifest_id": str}
+_OF_SIDECAR: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("manifest_id", "profile", "config_hash", "sha256", "master_sha256"), str),
+    **dict.fromkeys(("rows", "symbols"), int),
+    "funnel": list,
+}
 
 
 class Current(NamedTuple):
@@ -63,7 +75,7 @@ class ManifestStore:
         manifest_id = f"{self.profile}_{now:%Y%m%d_%H%M%S}"
         path = self.folder / f"{manifest_id}.parquet"
         publish_frame(path, selection.manifest, below=self.below)
-        sidecar = {
+        facts = {
             "manifest_id": manifest_id,
             "profile": self.profile,
             "config_hash": config_hash,
@@ -75,9 +87,9 @@ class ManifestStore:
             "session_distribution": session_distribution(selection.manifest),
             "extension": selection.extension,
         }
-        publish_text(path.with_suffix(".json"), json.dumps(sidecar, indent=2) + "\n", below=self.below)
+        publish_document(path.with_suffix(".json"), facts, indent=2, below=self.below)
         self._point_to(manifest_id)
-        return sidecar
+        return seal_document(facts)
 
     def sidecar(self) -> dict[str, Any]:
         """The sidecar of the current manifest.
@@ -116,15 +128,19 @@ class ManifestStore:
         if found != sidecar["sha256"]:
             raise LakeError(
                 f"{path}: SHA-256 is {found}, its sidecar says {sidecar['sha256']}. The manifest was changed after it "
-                "was frozen: put the original back, or remove current.json and materialize the manifest again.",
+                f"was frozen. {how_to_restore(path)}",
                 path,
             )
-        rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+        with disk_errors("read", path):
+            rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
 
     def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
-            sidecar, chosen = read_json(path), path.with_suffix(".parquet")
+            try:
+                sidecar, chosen = _read_sidecar(path), path.with_suffix(".parquet")
+            except LakeError:
+                continue  # a damaged one stays as it is, and a new manifest comes beside it
             alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)
             if alike and chosen.is_file() and sha256(chosen) == sidecar["sha256"]:
                 return sidecar
@@ -132,17 +148,22 @@ class ManifestStore:
 
     def _point_to(self, manifest_id: str) -> None:
         pointer = self.pointer
-        text = json.dumps({"manifest_id": manifest_id}) + "\n"
-        if not pointer.is_file() or pointer.read_text(encoding="utf-8") != text:
+        text = document_text({"manifest_id": manifest_id})
+        if not is_stored(pointer) or pointer.read_bytes() != text.encode():
             publish_text(pointer, text, below=self.below)
 
     def _sidecar(self) -> dict[str, Any] | None:
         pointer = self.pointer
-        if not pointer.is_file():
+        if not is_stored(pointer):
             return None
-        sidecar = read_json(self.folder / f"{read_json(pointer)['manifest_id']}.json")
+        current = read_document(pointer, how_to_restore(pointer), _OF_POINTER)
+        sidecar = _read_sidecar(self.folder / f"{current['manifest_id']}.json")
         if sidecar["profile"] != self.profile:
             raise LakeError(
                 f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.", pointer
             )
         return sidecar
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    return read_document(path, how_to_restore(path), _OF_SIDECAR)

@@ -4,12 +4,9 @@ A file at its final path is complete by definition. A killed process leaves at m
 next publication of the same file removes.
 """
 
-import errno
 import hashlib
 import json
 import os
-import re
-import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,23 +15,32 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import polars as pl
+import pyarrow as pa
 from pyarrow import parquet
 
-from smallcaps_assets.errors import DiskFull, LakeError
+from smallcaps_assets.errors import DiskFull, InputError, LakeError
 from smallcaps_assets.lake.content_hash import ProofState, proof_of, seal, unsealed_metadata
 from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.runtime.disk_space import describe_room, is_full, probe_room
 from smallcaps_assets.runtime.processes import is_alive, process_identity
 
 # Key of the footer metadata of a parquet file that holds its provenance as JSON.
 PROVENANCE: Final = "smallcaps"
 
 Action = Literal["read", "written"]
-# No space left, quota exceeded, file too large; on POSIX and on Windows.
-_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
-_FULL_ON_WINDOWS: Final = (39, 112)
 _CHECK_THE_DISK: Final = (
-    "Check that the folder exists, that this user may write to it and that the disk has space; then run "
-    "again: no incomplete file was left in place."
+    "Check that the folder exists, that this user may write to it and that the disk has space; then run again: no "
+    "incomplete file was left in place."
+)
+# what damaged files and disks make the system, Polars, Arrow and JSON raise
+UNREADABLE_FILE: Final = (
+    OSError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    pa.ArrowException,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    RecursionError,
 )
 
 
@@ -48,7 +54,7 @@ class DerivedTable:
 
 @contextmanager
 def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterator[None]:
-    """Convert errors of the operating system, Polars or JSON into a LakeError that names the file.
+    """Convert errors of the operating system, Polars, Arrow or JSON into a LakeError that names the file.
 
     Args:
         action: the attempted action.
@@ -57,35 +63,24 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
 
     Raises:
         DiskFull: there is no room for the file.
-        LakeError: any other failure.
+        LakeError: any other failure; a file that is read lacks columns.
     """
     try:
         yield
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, json.JSONDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        if action == "written" and _is_full(error):
-            full = DiskFull(f"{path}: cannot be written ({reason}). {_space_message(path, needs)}", path)
+    except MemoryError:
+        raise
+    except InputError as error:
+        if action == "written":
+            raise
+        raise LakeError(f"{error} {how_to_restore(path)}", path).with_facts("has other columns") from error
+    except UNREADABLE_FILE as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        if action == "written" and is_full(error):
+            full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
         remedy = _CHECK_THE_DISK if action == "written" else how_to_restore(path)
         failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
-
-
-def _is_full(error: BaseException) -> bool:
-    """Whether the disk was full; errors of Polars carry the error number in their text only."""
-    in_text = re.search(r"os error (\d+)", str(error))
-    number = getattr(error, "errno", None) or (int(in_text[1]) if in_text else None)
-    return number in _FULL or getattr(error, "winerror", None) in _FULL_ON_WINDOWS
-
-
-def _space_message(path: Path, needs: int | None) -> str:
-    folder = next(folder for folder in path.parents if folder.exists())
-    free = shutil.disk_usage(folder).free
-    disk = "The disk" if needs is None else f"The file needs up to {needs / 1e6:,.2f} MB and the disk"
-    return (
-        f"{disk} has {free / 1e6:,.2f} MB free (less where a quota or a file size limit applies). Free "
-        "space and run again: no incomplete file was left in place, and published data is not fetched again."
-    )
 
 
 def make_folders(folder: Path, below: Path) -> None:
@@ -147,6 +142,11 @@ def publish(
             write(part)
             _flush(part)
             os.replace(part, path)  # noqa: PTH105 -- replaces an existing file on every system
+        except (Exception, pl.exceptions.PanicException) as error:
+            refusal = None if is_full(error) else probe_room(part)
+            if refusal is not None:
+                raise refusal from error
+            raise
         finally:
             part.unlink(missing_ok=True)
         if sweeps:
@@ -247,7 +247,7 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
 def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:
     with part.open("rb") as written:
         written_rows = parquet.read_metadata(written).num_rows
-    if pl.read_parquet_schema(part) != schema or written_rows != rows:
+    if pl.scan_parquet(part, hive_partitioning=False, glob=False).collect_schema() != schema or written_rows != rows:
         raise LakeError(f"{path}: what was written does not read back. Check the disk, then run again.", path)
 
 
@@ -264,19 +264,14 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
     """The provenance in the footer of a parquet file of the lake, or None; reads the footer only."""
     with disk_errors("read", path):
         text = pl.read_parquet_metadata(path, credential_provider=None).get(PROVENANCE)
-        result: dict[str, Any] | None = None if text is None else json.loads(text)
-    return result
+        found = None if text is None else json.loads(text)
+    return None if found is None else _require_object(path, found)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A small JSON file of the lake.
-
-    Raises:
-        LakeError: it does not exist, cannot be read or is not JSON.
-    """
-    with disk_errors("read", path):
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result
+def _require_object(path: Path, document: object) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise LakeError(f"{path}: holds {type(document).__name__}, not an object of JSON. {how_to_restore(path)}", path)
+    return document
 
 
 def sha256(path: Path) -> str:

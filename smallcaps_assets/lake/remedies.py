@@ -43,7 +43,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         r"reference/imports\.json",
-        'Restore it, or write into it which kinds of data were imported, such as {{"kinds": ["bars", "events"]}}.',
+        (
+            'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '
+            "and windows."
+        ),
     ),
     (
         rf"bars/minute/{_SYMBOL}/(?P<month>[^/]+)\.parquet",

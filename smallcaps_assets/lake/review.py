@@ -1,7 +1,6 @@
 """Review sheets: the page, its sample, and the imported label files."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,14 @@ import polars as pl
 from smallcaps_assets.domain.review.labels import LabelFile, latest_labels, parse_labels
 from smallcaps_assets.domain.review.sample import SAMPLE, STRATUM
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.documents import publish_document, read_document
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, publish_text, read_json
+from smallcaps_assets.lake.publish import disk_errors, publish_text
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored
+
+# Key of a sample: the SHA-256 of its page.
+PAGE_KEY: Final = "page_sha256"
 
 # Columns of a sampled event that the precision of its label is estimated from.
 SAMPLED_EVENTS: Final = pl.Schema({name: SAMPLE[name] for name in ("event_id", *STRATUM, "stratum_events")})
@@ -25,6 +30,11 @@ class Sheet(NamedTuple):
     manifest_id: str
     sample_id: str
     events: pl.DataFrame
+
+
+def label_digest(content: bytes) -> str:
+    """The digest of a label file that ends its name."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,9 @@ class ReviewStore:
             "profile": self.profile,
             "sample_id": sheet.sample_id,
             "events": sheet.events.select(*SAMPLED_EVENTS).to_dicts(),
+            PAGE_KEY: hashlib.sha256(page.encode()).hexdigest(),
         }
-        publish_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n", below=self.lake.root)
+        publish_document(path.with_suffix(".json"), document, indent=1, below=self.lake.root)
         return path
 
     def sheets(self) -> Sequence[str]:
@@ -63,19 +74,20 @@ class ReviewStore:
             LakeError: its sample cannot be read.
         """
         path = self.lake.review_sheet(self.profile, manifest_id).with_suffix(".json")
-        if not path.is_file():
+        if not is_stored(path):
             known = ", ".join(self.sheets()) or "none"
             raise InputError(
                 f"{path.parent}: no review sheet of manifest {manifest_id}; found: {known}. Give the --lake that it "
                 f"came from, or materialize {self.profile}/review_sheet and label that one."
             )
-        document = read_json(path)
+        document = read_document(path, how_to_restore(path), {"events": list, "sample_id": str})
         try:
             events = pl.DataFrame(document["events"], schema=SAMPLED_EVENTS)
             return Sheet(manifest_id, str(document["sample_id"]), events)
-        except (KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise LakeError(
-                f"{path}: is not the sample of a review sheet ({error}). Materialize {self.profile}/review_sheet again."
+                f"{path}: is not the sample of a review sheet ({reason}). {how_to_restore(path)}", path
             ) from error
 
     def latest_sheet(self) -> Sheet | None:
@@ -86,17 +98,20 @@ class ReviewStore:
     def add(self, labels: LabelFile) -> Path:
         """Store a label file; returns its path."""
         text = labels.model_dump_json(indent=1) + "\n"
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        digest = label_digest(text.encode())
         path = self.lake.review_labels(self.profile, labels.manifest_id) / f"{labels.sample_id}-{digest}.json"
         publish_text(path, text, below=self.lake.root)
         return path
 
     def labels(self, sheet: Sheet) -> pl.DataFrame:
         """The labels of a sheet: `event_id` and `good`; see `latest_labels`."""
-        files = self._files(sheet)
-        with disk_errors("read", self.lake.review_labels(self.profile, sheet.manifest_id)):
-            texts = {path: path.read_text(encoding="utf-8") for path in files}
-        return latest_labels(parse_labels(text, str(path)).frame() for path, text in texts.items())
+        return latest_labels(map(_read_labels, self._files(sheet)))
 
     def _files(self, sheet: Sheet) -> list[Path]:
         return sorted(self.lake.review_labels(self.profile, sheet.manifest_id).glob(f"{sheet.sample_id}-*.json"))
+
+
+def _read_labels(path: Path) -> pl.DataFrame:
+    """The labels (LABELS) of a stored file."""
+    with disk_errors("read", path):
+        return parse_labels(path.read_text(encoding="utf-8"), str(path)).frame()

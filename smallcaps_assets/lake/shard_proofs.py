@@ -3,6 +3,7 @@
 A shard of an earlier release gets its hash when it is first proved, if its events have the digest in its footer.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,12 +13,15 @@ import polars as pl
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.content_hash import ProofState, proof_and_entry
 from smallcaps_assets.lake.damaged_files import set_aside
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.publish import PROVENANCE, disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.shards import CONTENT, SYMBOL_OF_SHARD, ShardCoverage, ShardStore
 from smallcaps_assets.lake.stored_tables import prove, read_table
 
 _NAMED: Final = 5
+# the JSON of a footer as shards are published, whose coverage is long: parsing it takes longer than the proof
+_FOOTER: Final = re.compile(r'\{"content": "(?P<content>[0-9a-f]+)", .*"symbol": "(?P<symbol>[^"\\]+)"\}', re.DOTALL)
 
 
 class ProvenShard(NamedTuple):
@@ -53,9 +57,10 @@ def prove_shards(store: ShardStore) -> dict[str, str]:
     Raises:
         LakeError: shards are damaged, or of other symbols; names the first and the remedy.
     """
-    faulty = find_damaged_shards(store)
+    contents = _proven_contents(store)
+    faulty = [symbol for symbol, content in contents.items() if content is None]
     if not faulty:
-        return store.contents()
+        return {symbol: content or "" for symbol, content in contents.items()}
     more = f" and {len(faulty) - _NAMED:,} more" if len(faulty) > _NAMED else ""
     names = f"{', '.join(faulty[:_NAMED])}{more}"
     shards = f"the shards of {names} are" if len(faulty) > 1 else f"the shard of {names} is"
@@ -69,18 +74,31 @@ def prove_shards(store: ShardStore) -> dict[str, str]:
 
 def find_damaged_shards(store: ShardStore) -> Sequence[str]:
     """Symbols whose shards are damaged, or are those of other symbols; reads every shard."""
-    return [symbol for symbol in store.symbols() if _is_faulty(store, symbol)]
+    return [symbol for symbol, content in _proven_contents(store).items() if content is None]
 
 
-def _is_faulty(store: ShardStore, symbol: str) -> bool:
+def _proven_contents(store: ShardStore) -> dict[str, str | None]:
+    """The digest of the events of each shard; None of those that are damaged, or of other symbols."""
+    return {symbol: _proven_content(store, symbol) for symbol in store.symbols()}
+
+
+def _proven_content(store: ShardStore, symbol: str) -> str | None:
+    path = store.lake.shard(symbol)
+    with disk_errors("read", path):
+        proof, footer = proof_and_entry(path, PROVENANCE)
+    if proof.state is ProofState.DAMAGED:
+        return None
+    if footer is None:
+        return ""  # of another program: nothing is known of it, and MASTER has rules of its own
+    written = _FOOTER.fullmatch(footer)
+    if written and proof.state is ProofState.INTACT:
+        return written["content"] if written["symbol"] == symbol else None
     try:
-        prove(store.lake.shard(symbol))
-        store.version(symbol)
+        return store.version(symbol) or ""
     except LakeError as error:
         if isinstance(error.__cause__, OSError):
             raise
-        return True
-    return False
+        return None
 
 
 def _prove(store: ShardStore, symbol: str) -> None:

@@ -23,12 +23,15 @@ from smallcaps_assets.domain.bars.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, match_columns
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import ProofState, document_proof
+from smallcaps_assets.lake.documents import parse_json_object, publish_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file, old_table
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, publish_text, sweep_below
+from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
@@ -122,6 +125,8 @@ class ShardStore:
         if footer is None or CONTENT not in footer:
             return None
         content, document = footer[CONTENT], footer.get(_COVERAGE)
+        if document is not None and not _is_document(document):
+            return None
         base = FooterCoverage(footer.get(COVERAGE_ID, content), _months(document))
         months = base.months
         difference = self._known_differences(symbol).get(symbol)
@@ -156,7 +161,7 @@ class ShardStore:
         if not symbols:
             return SHARD.to_frame()
         files = [self.lake.shard(symbol) for symbol in symbols]
-        with disk_errors("read", files[0] if len(files) == 1 else self.lake.shards):
+        with naming_damaged(files, self.lake.shards, SHARD):
             events = self._scan(files).collect()
         if strangers := set(events["symbol"].unique()) - set(symbols):
             raise LakeError(
@@ -263,7 +268,7 @@ class ShardStore:
         with exclusive_lock(self.lake.locks / f"coverage={path.stem}.lock", below=self.lake.root):
             old = old_table(path)
             table = {**_read_differences(old), **_read_differences(path), **changed}
-            publish_text(path, json.dumps(table), below=self.lake.root)
+            publish_document(path, table, below=self.lake.root)
             old.unlink(missing_ok=True)
 
     def _known_differences(self, symbol: str) -> dict[str, Any]:
@@ -280,13 +285,12 @@ class ShardStore:
 
     def _footer(self, symbol: str) -> dict[str, Any] | None:
         path = self.lake.shard(symbol)
-        if not path.is_file():
+        if not is_stored(path):
             return None
         provenance = provenance_of(path)
         if provenance is None:
             raise LakeError(
-                f"{path}: its footer has no provenance, so it is not a shard of this program. Remove it; its sessions "
-                "are then detected again.",
+                f"{path}: its footer has no provenance, so it is not a shard of this program. {how_to_restore(path)}",
                 path,
             )
         if (recorded := provenance.get(SYMBOL_OF_SHARD, symbol)) != symbol:
@@ -336,6 +340,18 @@ class ShardStore:
         files = self.files()
         return self._scan(files) if files else SHARD.to_frame().lazy()
 
+    def load(self, but: Collection[str] = ()) -> pl.DataFrame:
+        """Events (SHARD) of all symbols except those of `but`.
+
+        Raises:
+            LakeError: a shard cannot be read; names it.
+        """
+        files = self.files()
+        if not files:
+            return SHARD.to_frame()
+        with naming_damaged(files, self.lake.shards, SHARD):
+            return self._scan(files).filter(~pl.col("symbol").is_in(list(but))).collect()
+
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
         return match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), SHARD, what)
@@ -384,21 +400,25 @@ def _read_differences(path: Path) -> dict[str, Any]:
         return {}
     with disk_errors("read", path):
         content = path.read_bytes()
-    try:
-        table = json.loads(content)
-    except (ValueError, RecursionError):
+    table = parse_json_object(content)
+    if table is None or document_proof(table).state is ProofState.DAMAGED:
         return {}
-    entries = table.items() if isinstance(table, dict) else ()
-    return {symbol: entry for symbol, entry in entries if _is_difference(entry)}
+    return {symbol: entry for symbol, entry in table.items() if is_difference(entry)}
 
 
-def _is_difference(entry: object) -> bool:
+def is_difference(entry: object) -> bool:
+    """Whether a value of a table of differences, which a disk may have damaged, is one."""
     return (
         isinstance(entry, dict)
         and entry.keys() >= _DIFFERENCE_KEYS
         and isinstance(entry[BELONGS_TO], str)
         and _is_coverage(entry)
     )
+
+
+def _is_document(document: object) -> bool:
+    """Whether the coverage in a footer has its keys, each with a value of its type."""
+    return isinstance(document, dict) and {BELONGS_TO, *document} >= _DIFFERENCE_KEYS and _is_coverage(document)
 
 
 def _is_coverage(document: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import require_intact
+from smallcaps_assets.lake.content_hash import DAMAGE, ProofState, proof_of
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.remedies import how_to_restore
 
@@ -43,7 +43,10 @@ def prove(path: Path) -> str | None:
         LakeError: it is damaged or cannot be read.
     """
     with disk_errors("read", path):
-        return require_intact(path, how_to_restore(path))
+        proof = proof_of(path)
+    if proof.state is ProofState.DAMAGED:
+        raise LakeError(f"{path}: is {DAMAGE}. {how_to_restore(path)}", path).with_facts(DAMAGE)
+    return proof.sha256
 
 
 @contextmanager

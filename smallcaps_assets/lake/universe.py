@@ -14,7 +14,7 @@ from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
-from smallcaps_assets.lake.stored_tables import read_table
+from smallcaps_assets.lake.stored_tables import is_stored, read_table
 
 # One row per symbol whose details were requested: null where the vendor has none; `asked_for` is the requested day.
 STORED_DETAILS: Final = pl.Schema(
@@ -47,7 +47,7 @@ class UniverseStore:
 
     def inputs(self) -> dict[str, Any] | None:
         """The inputs that the stored universe was built from; None before the first materialization."""
-        return provenance_of(self.lake.universe) if self.lake.universe.is_file() else None
+        return provenance_of(self.lake.universe) if is_stored(self.lake.universe) else None
 
     def replace(self, universe: pl.DataFrame, inputs: dict[str, Any]) -> None:
         """Publish a new universe (UNIVERSE) with the inputs that it was built from."""
@@ -79,7 +79,7 @@ class UniverseStore:
 
     def source(self) -> str | None:
         """The source of the symbols in the lake; None where there are none."""
-        paths = [path for path in (self.lake.universe, self.lake.ticker_details) if path.is_file()]
+        paths = [path for path in (self.lake.universe, self.lake.ticker_details) if is_stored(path)]
         sources = [(provenance_of(path) or {}).get("source") for path in paths]
         return next((source for source in sources if source is not None), None)
 
@@ -94,11 +94,7 @@ class UniverseStore:
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A stored table, with nulls in columns that an earlier version did not write; empty where there is none.
-
-    Raises:
-        LakeError: it is damaged or cannot be read.
-    """
-    if not path.is_file():
+    """A stored table, with nulls in columns that an earlier version did not write; empty where there is none."""
+    if not is_stored(path):
         return schema.to_frame()
     return read_table(path, schema, [name for name in _ADDED_COLUMNS if name in schema])

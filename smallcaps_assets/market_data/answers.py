@@ -1,5 +1,6 @@
 """What an HTTP answer of the vendor means: a body to parse, a failure worth a retry, or a final error."""
 
+import io
 import json
 import re
 import zlib
@@ -20,8 +21,13 @@ _REQUIRED_PLANS: Final = {
 }
 _RETRY_AFTER_CAP_S: Final = 300.0
 _MAX_ERROR_BODY_BYTES: Final = 65_536
-_MAX_PREALLOCATED_BYTES: Final = 1 << 28
+_INFLATED_AT_ONCE: Final = 1 << 14  # compressed bytes, of which at most 17 MB are made
 _GZIP_WINDOW_BITS: Final = 31  # zlib's code for a gzip stream with a checksum
+_CUT_SHORT: Final = "a body cut short"
+
+# Longest body of an answer, as sent and decompressed: 3.6 times a full page of the widest rows, which are 50,000 quotes
+# with every field at its longest, 355 bytes each (17.8 MB).
+MAX_BODY_BYTES: Final = 64_000_000
 
 _T = TypeVar("_T")
 
@@ -47,20 +53,46 @@ class RetryableFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class RawAnswer:
-    """A complete HTTP answer, its body still compressed."""
+    """An HTTP answer, its body still compressed."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    is_cut: bool = False  # the body is too long, and only its beginning was received
 
 
-def parse_success(raw: RawAnswer, parse: Callable[[bytes], _T]) -> Answer[_T] | RetryableFailure:
-    """Decompress and parse the body of an answer with status 200; errors of `parse` propagate."""
-    body = _decompress(raw)
-    if body is None or _is_truncated(body):
-        return RetryableFailure(
-            reason=f"a body cut short after {len(raw.body)} bytes", cause="a body cut short", status=raw.status
+class _UnreadableBody(Exception):  # noqa: N818 -- never leaves this module
+    """A body is not one whole gzip stream; the text says what it is instead."""
+
+
+def parse_success(
+    raw: RawAnswer, parse: Callable[[bytes], _T], route: str, what: str, max_body_bytes: int = MAX_BODY_BYTES
+) -> Answer[_T] | RetryableFailure:
+    """Decompress and parse the body of an answer with status 200; errors of `parse` propagate.
+
+    Args:
+        raw: the answer.
+        parse: parses the decompressed body.
+        route: path of the request, for messages.
+        what: the requested data, for messages.
+        max_body_bytes: a body that becomes longer is not decompressed to its end.
+
+    Raises:
+        BadPage: the body is too long. A repetition would be too, so that nothing is retried.
+    """
+    try:
+        body = _decompress(raw, max_body_bytes)
+    except _UnreadableBody as error:
+        return RetryableFailure(reason=f"{error} after {len(raw.body)} bytes", cause=str(error), status=raw.status)
+    if body is None:
+        cause = f"a body of more than {max_body_bytes / 1e6:.0f} MB, which no page of data needs"
+        too_long = BadPage(
+            f"GET {route} for {what} was answered with {cause} ({len(raw.body):,} bytes arrived). It was not read "
+            "to its end, and nothing of it was kept; if it happens again, ask the vendor."
         )
+        raise too_long.with_facts(cause, http_status=raw.status, endpoint=route)
+    if _is_truncated(body):
+        return RetryableFailure(reason=f"{_CUT_SHORT} after {len(raw.body)} bytes", cause=_CUT_SHORT, status=raw.status)
     return Answer(content=parse(body), request_id=raw.headers.get("X-Request-Id"))
 
 
@@ -119,10 +151,9 @@ def _final_error(status: int, happened: str, what: str) -> MarketDataError:
 
 def _vendor_text(raw: RawAnswer, key: BearerKey) -> tuple[str, str]:
     """The vendor's error text and request id."""
-    body = _decompress(raw) or b""
     try:
-        document = json.loads(body[:_MAX_ERROR_BODY_BYTES])
-    except (ValueError, RecursionError):
+        document = json.loads(_decompress(raw, _MAX_ERROR_BODY_BYTES) or b"")
+    except (_UnreadableBody, ValueError, RecursionError):
         document = None
     document = document if isinstance(document, dict) else {}
     message = key.clean(str(document.get("error") or document.get("message") or "")) or "nothing"
@@ -130,16 +161,33 @@ def _vendor_text(raw: RawAnswer, key: BearerKey) -> tuple[str, str]:
     return message, request_id
 
 
-def _decompress(raw: RawAnswer) -> bytes | None:
-    """The decompressed body; None where the gzip stream is invalid or truncated."""
+def _decompress(raw: RawAnswer, max_bytes: int) -> bytes | None:
+    """The decompressed body; None where it is longer than `max_bytes`.
+
+    The length that a gzip stream states at its end is the sender's word and not used: memory grows with the content.
+
+    Raises:
+        _UnreadableBody: it is not one whole gzip stream.
+    """
+    if raw.is_cut or len(raw.body) > max_bytes:
+        return None
     if raw.headers.get("Content-Encoding", "").lower() not in ("gzip", "x-gzip"):
         return raw.body
-    # A gzip stream ends with the length of its content: the buffer is allocated once.
-    length = int.from_bytes(raw.body[-4:], "little")
-    try:
-        return zlib.decompress(raw.body, wbits=_GZIP_WINDOW_BITS, bufsize=max(1, min(length, _MAX_PREALLOCATED_BYTES)))
-    except zlib.error:
-        return None
+    stream = zlib.decompressobj(_GZIP_WINDOW_BITS)
+    content = io.BytesIO()
+    compressed = memoryview(raw.body)
+    for start in range(0, len(compressed), _INFLATED_AT_ONCE):
+        try:
+            content.write(stream.decompress(compressed[start : start + _INFLATED_AT_ONCE], max_bytes + 1))
+        except zlib.error as error:
+            raise _UnreadableBody(f"a damaged body ({error})") from error
+        if content.tell() > max_bytes:
+            return None
+        if stream.unused_data:
+            raise _UnreadableBody("a compressed body with other bytes behind its end")
+    if not stream.eof:
+        raise _UnreadableBody(_CUT_SHORT)
+    return content.getvalue()
 
 
 def _is_truncated(body: bytes) -> bool:
@@ -167,6 +215,6 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _parse_http_date(text: str) -> datetime | None:
     try:
         instant = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year that no date can have
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -4,9 +4,6 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-import requests
-from requests.auth import AuthBase
-
 from smallcaps_assets.domain.addresses import hide_users
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
 
@@ -18,8 +15,8 @@ SHORTEST_KEY: Final = 8
 _MAX_TEXT_LENGTH: Final = 300
 
 
-class BearerKey(AuthBase):
-    """Signs requests with the key and removes the key from text received from the vendor.
+class BearerKey:
+    """Authorizes requests by the key and removes the key from text received from the vendor.
 
     Raises:
         NotAuthenticated: the key is empty.
@@ -40,10 +37,10 @@ class BearerKey(AuthBase):
             )
         self._api_key = api_key
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header that authorizes a request."""
-        request.headers["Authorization"] = f"Bearer {self._api_key}"
-        return request
+    @property
+    def authorization(self) -> str:
+        """The value of the header that authorizes a request."""
+        return f"Bearer {self._api_key}"
 
     def __repr__(self) -> str:
         return "BearerKey(***)"
@@ -54,5 +51,5 @@ class BearerKey(AuthBase):
         Users and passwords of URLs are removed too, such as those of a proxy named in the environment.
         """
         without_key = text.replace(self._api_key, "***").replace(quote(self._api_key, safe=""), "***")
-        line = hide_users(" ".join(re.sub(r"[^ -~\u00a0-\uffff]", " ", without_key).split()))
+        line = hide_users(" ".join(re.sub(r"[^ -~\u00a0-\ud7ff\ue000-\uffff]", " ", without_key).split()))
         return line if len(line) <= _MAX_TEXT_LENGTH else line[:_MAX_TEXT_LENGTH] + "..."

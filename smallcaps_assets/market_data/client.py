@@ -60,6 +60,10 @@ class MarketDataClient:
         """The rate limit; None where there is none."""
         return self._transport.requests_per_minute
 
+    def clean(self, text: str) -> str:
+        """Text that may quote the vendor made safe for messages: on one line, without the key."""
+        return self._transport.clean(text)
+
     def totals(self) -> ClientTotals:
         """Requests sent, retries and answers with 429 so far, over all threads and failed downloads."""
         return self._transport.totals()

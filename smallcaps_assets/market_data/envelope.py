@@ -8,7 +8,7 @@ nulls in required fields and in lists, several documents, invalid UTF-8, and a b
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -20,6 +20,11 @@ from smallcaps_assets.errors import BadPage
 ACCEPTED_STATUS: Final = ("OK", "DELAYED")
 NS_PER_S: Final = 1_000_000_000
 MS_PER_S: Final = 1_000
+
+# Most values of a long answer: twice those of a full page of the widest rows.
+# Arrow reserves up to 150 bytes for a row of two, so that 64 MB of empty rows would take 3 GB.
+MAX_VALUES: Final = 2_000_000
+_MAY_HAVE_TOO_MANY: Final = 2 * MAX_VALUES  # bytes
 
 Fields = Mapping[str, pa.DataType]
 
@@ -33,6 +38,13 @@ _AGGREGATES: Final[Fields] = {
 }
 
 
+class BadRow(NamedTuple):
+    """A row of an answer that was left out: its symbol, if it names one, and the reason."""
+
+    symbol: str | None
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParsedPage:
     """One accepted answer."""
@@ -40,6 +52,7 @@ class ParsedPage:
     frame: pl.DataFrame
     next_url: str | None  # None only where the answer has none (absent or null)
     request_id: str | None
+    bad_rows: tuple[BadRow, ...] = ()
 
 
 def parse_answer(
@@ -54,10 +67,12 @@ def parse_answer(
         single: `results` is one object instead of a list.
 
     Raises:
-        BadPage: not JSON under this schema, or a status that is not accepted.
+        BadPage: not JSON under this schema, too many values, or a status that is not accepted.
     """
     if not body.lstrip().startswith(b"{"):
         raise BadPage(f"{len(body)} bytes that are not a JSON object")
+    if len(body) > _MAY_HAVE_TOO_MANY and (values := body.count(b",") + body.count(b"{")) > MAX_VALUES:
+        raise BadPage(f"about {values:,} values, more than {MAX_VALUES:,}, which no page of data has")
     row = pa.struct(list(fields.items()))
     schema = pa.schema([("results", row if single else pa.list_(row)), *envelope.items()])
     try:

@@ -18,8 +18,8 @@ import polars as pl
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats
-from smallcaps_assets.errors import BadPage, MarketDataError
-from smallcaps_assets.market_data.envelope import MS_PER_S, ParsedPage
+from smallcaps_assets.errors import BadPage
+from smallcaps_assets.market_data.envelope import MS_PER_S, BadRow, ParsedPage
 from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
 from smallcaps_assets.market_data.transport import RequestCounts, Transport
 
@@ -41,6 +41,7 @@ class Download:
     request_ids: tuple[str, ...]  # the vendor's, one per page that has one
     repeats: int = 0  # rows removed because they repeat another exactly
     unserved: tuple[str, ...] = ()  # requested symbols whose answer is bad
+    bad_rows: tuple[BadRow, ...] = ()  # left out of lists of reference data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +74,16 @@ class Downloads:
     ) -> list[pl.DataFrame]:
         """All pages that answer `request`, in the vendor's order.
 
+        Any error carries the requests that the download took until then.
+
         Raises:
-            MarketDataError: the vendor did not deliver; it carries the requests that the download took until then.
+            MarketDataError: the vendor did not deliver.
         """
         try:
             return self._follow(request, parse, counts)
-        except MarketDataError as error:
-            error.requests, error.retries, error.throttled = counts.requests, counts.retries, counts.throttled
+        except Exception as error:
+            effort = {"requests": counts.requests, "retries": counts.retries, "throttled": counts.throttled}
+            vars(error).update(effort)
             raise
 
     def merge(self, request: PagedRequest, pages: Sequence[pl.DataFrame], *keys: str) -> WithoutRepeats:
@@ -112,6 +116,7 @@ class Downloads:
             self._check(request, partial(check_progress, frames, page.frame, is_last=page.next_url is None))
             frames.append(page.frame)
             counts.pages += 1
+            counts.bad_rows += [row._replace(reason=self._transport.clean(row.reason)) for row in page.bad_rows]
             if request_id := page.request_id or answer.request_id:
                 counts.request_ids.append(self._transport.clean(request_id))
             if page.next_url is None:
@@ -160,6 +165,7 @@ def complete_download(frame: pl.DataFrame, counts: RequestCounts, repeats: int =
         pages=counts.pages,
         request_ids=tuple(counts.request_ids),
         repeats=repeats,
+        bad_rows=tuple(counts.bad_rows),
     )
 
 

@@ -1,12 +1,14 @@
 """Answers with reference data to frames; an answer that violates the contract is rejected."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
 
+from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD
 from smallcaps_assets.errors import BadPage
+from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_bad_rows
 from smallcaps_assets.market_data.envelope import (
     Fields,
     ParsedPage,
@@ -62,11 +64,18 @@ CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
 def parse_tickers_page(body: bytes) -> ParsedPage:
     """A page of reference tickers: symbol, active, and the text fields of _TICKER (null where absent).
 
+    A few bad rows are left out and named, see `bad_rows`.
+
     Raises:
         BadPage: not the promised shape.
     """
-    frame, head = parse_rows(body, _TICKER, ("ticker", "active"))
-    return make_page(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
+    required = ("ticker", "active")
+
+    def parse(body: bytes) -> ParsedPage:
+        frame, head = parse_rows(body, _TICKER, required)
+        return make_page(frame.select(pl.col("ticker").alias("symbol"), pl.exclude("ticker")), head)
+
+    return parse_without_bad_rows(body, parse, lambda row: find_row_fault(row, _TICKER, required), "ticker")
 
 
 def parse_float_page(body: bytes, symbols: Iterable[str]) -> ParsedPage:
@@ -114,6 +123,8 @@ def parse_details_page(body: bytes, symbol: str) -> ParsedPage:
 def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:
     """The last prices (CLOSES) of all symbols that traded on a day; a price sent as null is unknown.
 
+    A few bad rows are left out and named, see `bad_rows`; so is a price that is not positive, or too high.
+
     Args:
         body: the answer, decompressed.
         window: the day in New York, its end excluded, in Unix milliseconds.
@@ -121,13 +132,30 @@ def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:
     Raises:
         BadPage: not the promised shape, adjusted prices, or bars of another day.
     """
-    rows, head = parse_aggregates(body, _DAY_BAR)
-    frame = frame_rows(rows, ("T", "t"))
-    check_sent(frame, body, ("c",))
-    outside = frame["t"].filter(~frame["t"].is_between(*window, closed="left"))
-    if outside.len():
-        raise BadPage(f"{outside.len()} of {frame.height} bars are of another day, the first at {outside[0]}")
-    return make_page(frame.select(pl.col("T").alias("symbol"), pl.col("c").alias("price_usd")), head)
+
+    def parse(body: bytes) -> ParsedPage:
+        rows, head = parse_aggregates(body, _DAY_BAR)
+        frame = frame_rows(rows, ("T", "t"))
+        check_sent(frame, body, ("c",))
+        outside = frame["t"].filter(~frame["t"].is_between(*window, closed="left"))
+        if outside.len():
+            raise BadPage(f"{outside.len()} of {frame.height} bars are of another day, the first at {outside[0]}")
+        impossible = frame["c"].filter(~frame["c"].is_between(0, MOST_PRICE_USD, closed="right"))
+        if impossible.len():
+            raise BadPage(f"{impossible.len()} of {frame.height} prices are impossible, the first is {impossible[0]}")
+        return make_page(frame.select(pl.col("T").alias("symbol"), pl.col("c").alias("price_usd")), head)
+
+    def fault_of(row: Mapping[str, Any]) -> str | None:
+        fault = find_row_fault(row, _DAY_BAR, ("T", "t"))
+        if fault is not None:
+            return fault
+        if "c" not in row:
+            return "`c` is missing"
+        if not window[0] <= row["t"] < window[1]:
+            return f"`t` is {row['t']}, on another day"
+        return None if row["c"] is None or 0 < row["c"] <= MOST_PRICE_USD else f"`c` is {row['c']}"
+
+    return parse_without_bad_rows(body, parse, fault_of, "T")
 
 
 def _dates(frame: pl.DataFrame, name: str) -> pl.Series:

@@ -1,31 +1,30 @@
-"""One GET to the vendor: rate-limited, retried, classified by its status; the key is sent in a header only.
-
-Exceptions of `requests` carry the request and with it the key. Ours are therefore raised outside the `except` blocks,
-so that none has one of theirs as cause or context.
-"""
+"""One GET to the vendor: rate-limited, retried, classified by its status; the key is sent in a header only."""
 
 import logging
 import os
 import random
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import requests
-import urllib3
-
 from smallcaps_assets.domain.addresses import check_base_url, is_loopback
 from smallcaps_assets.errors import SettingsError, Stopped, VendorUnavailable
-from smallcaps_assets.market_data.answers import Answer, RawAnswer, RetryableFailure, classify_failure, parse_success
+from smallcaps_assets.market_data.answers import (
+    MAX_BODY_BYTES,
+    Answer,
+    RetryableFailure,
+    classify_failure,
+    parse_success,
+)
 from smallcaps_assets.market_data.api_key import BearerKey
+from smallcaps_assets.market_data.connections import Connections
+from smallcaps_assets.market_data.envelope import BadRow
 from smallcaps_assets.market_data.pacing import Ticket, TokenBucket
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
@@ -33,14 +32,6 @@ _BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random shar
 _THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts per minute
 _BACKOFF_CAP_S: Final = 60.0
 _MAX_RESERVATIONS: Final = 1_000  # per request
-_CHUNK_BYTES: Final = 1 << 20
-_BAD_ADDRESSES: Final = (
-    requests.exceptions.InvalidURL,
-    urllib3.exceptions.LocationValueError,
-    urllib3.exceptions.ProxySchemeUnknown,
-)
-_BAD_PROXY: Final = "source.base_url, or the proxy in HTTPS_PROXY or ALL_PROXY, is no address that can be used"
-_CONNECTION: Final = re.compile(r"^.*?(object at 0x[0-9a-f]+>|port=\d+\)): ")
 # Bodies decompressed and parsed at the same time; the others wait compressed, which bounds memory.
 _MAX_PARSERS: Final = min(4, os.cpu_count() or 1)
 
@@ -69,6 +60,7 @@ class RequestCounts:
     waited_s: float = 0.0  # for the rate limit and before retries
     pages: int = 0
     request_ids: list[str] = field(default_factory=list)
+    bad_rows: list[BadRow] = field(default_factory=list)
 
 
 class Transport:
@@ -83,6 +75,7 @@ class Transport:
         timeout_s: float = 30.0,
         deadline_s: float = 300.0,
         max_retries: int = 5,
+        max_body_bytes: int = MAX_BODY_BYTES,
         sleep: Callable[[float], None] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -93,8 +86,9 @@ class Transport:
             api_key: letters, digits and `._~+/=-`; sent as a header with every request, to no other host.
             bucket: the rate limit; every attempt takes one reservation from it.
             timeout_s: longest silence while connecting and between two chunks of an answer, positive.
-            deadline_s: longest time from a request to the end of its answer, positive.
+            deadline_s: longest time from a request to the end of its answer, positive; connecting is part of it.
             max_retries: attempts after the first, 0 or more; attempts that end in a 429 do not count.
+            max_body_bytes: longest body of an answer with status 200, as sent and decompressed.
             sleep: waits the given number of seconds; the default is interrupted by a stop event.
             jitter: a random number in [0, 1), the share of a backoff that is waited.
 
@@ -111,13 +105,20 @@ class Transport:
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path.rstrip("/")
         self._bucket = bucket
-        self._timeout_s = timeout_s
-        self._deadline_s = deadline_s
         self._max_retries = max_retries
         self._sleep = sleep
         self._jitter = jitter
         self._lock = threading.Lock()
-        self._sessions: SimpleQueue[requests.Session] = SimpleQueue()
+        self._connections = Connections(
+            self._origin,
+            {**_HEADERS, "Authorization": self._key.authorization},
+            timeout_s=timeout_s,
+            deadline_s=deadline_s,
+            max_body_bytes=max_body_bytes,
+            # A proxy named in the environment cannot reach a server on this machine.
+            trust_env=not is_loopback(parts.hostname or ""),
+        )
+        self._max_body_bytes = max_body_bytes
         self._totals = RequestCounts()
         # Dedicated threads: the memory that a thread once allocated for a body stays with the thread.
         self._parsers = ThreadPoolExecutor(_MAX_PARSERS, thread_name_prefix="parse")
@@ -144,8 +145,7 @@ class Transport:
     def close(self) -> None:
         """Close all connections and end all threads; no request may follow."""
         self._parsers.shutdown()
-        while not self._sessions.empty():
-            self._sessions.get().close()
+        self._connections.close()
 
     def clean(self, text: str) -> str:
         """Text from outside made safe for messages: on one line, without the key, at most 300 characters."""
@@ -188,7 +188,7 @@ class Transport:
             NotEntitled: 403.
             NotFound: 404.
             RequestRejected: any other 4xx, or a redirect: none is followed.
-            BadPage: another status below 300 than 200.
+            BadPage: another status below 300 than 200, or a body that is too long.
             VendorUnavailable: 5xx, a broken connection or a short body, at every attempt.
             Stopped: `stop` was set.
         """
@@ -236,51 +236,13 @@ class Transport:
     def _attempt(
         self, target: str, route: str, what: str, parse: Callable[[bytes], _T]
     ) -> Answer[_T] | RetryableFailure:
-        raw = self._send(target)
-        if isinstance(raw, RetryableFailure):
-            return raw
-        if raw.status == HTTPStatus.OK:
-            return self._parsers.submit(parse_success, raw, parse).result()
-        return classify_failure(raw, route, what, self._key)
-
-    def _send(self, target: str) -> RawAnswer | RetryableFailure:
-        """Send one request and receive its answer; no object of `requests` is returned, so none outlives the call."""
-        url = f"{self._origin}{self._prefix}{target}"
-        deadline = time.monotonic() + self._deadline_s
-        chunks = []
-        try:
-            with (
-                self._session() as session,
-                session.get(url, timeout=self._timeout_s, stream=True, allow_redirects=False) as response,
-            ):
-                # `read1` returns whatever has arrived, so that a trickling answer cannot outlast the deadline.
-                while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-                    chunks.append(chunk)
-                    if time.monotonic() > deadline:
-                        reason = f"an answer without end after {self._deadline_s:g} s"
-                        return RetryableFailure(reason=reason, cause=reason)
-                return RawAnswer(status=response.status_code, headers=response.headers, body=b"".join(chunks))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            # their texts quote the address of a proxy, whose password may have any form
-            is_address = isinstance(error, _BAD_ADDRESSES)
-            reason = f"{type(error).__name__}: {_BAD_PROXY if is_address else _first_reason(error)}"
-            return RetryableFailure(reason=reason, cause=reason)
-
-    @contextmanager
-    def _session(self) -> Iterator[requests.Session]:
-        """A session for exclusive use; there are as many as there were ever requests at once."""
-        try:
-            session = self._sessions.get_nowait()
-        except Empty:
-            session = requests.Session()
-            # A proxy named in the environment cannot reach a server on this machine.
-            session.trust_env = not is_loopback(urlsplit(self._origin).hostname or "")
-            session.headers.update(_HEADERS)
-            session.auth = self._key
-        try:
-            yield session
-        finally:
-            self._sessions.put(session)
+        with ExitStack() as body_lease:
+            raw = self._connections.get(f"{self._prefix}{target}", body_lease)
+            if isinstance(raw, RetryableFailure):
+                return raw
+            if raw.status == HTTPStatus.OK:
+                return self._parsers.submit(parse_success, raw, parse, route, what, self._max_body_bytes).result()
+            return classify_failure(raw, route, what, self._key)
 
     def _backoff_s(self, failure: RetryableFailure, attempt: int) -> float:
         if failure.retry_after_s is not None:
@@ -306,9 +268,3 @@ class Transport:
                 each.requests += requests
                 each.retries += retries
                 each.throttled += throttled
-
-
-def _first_reason(error: Exception) -> str:
-    """What a broken connection was first reported with, without the address of an object or of the server."""
-    below = getattr(error, "reason", None) or next(iter(error.args), None)
-    return _first_reason(below) if isinstance(below, Exception) else _CONNECTION.sub("", str(error))

@@ -97,7 +97,7 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     fields = _select_fields(_TRADE, schema, "decimal_size")
     frame, head = _parse_ticks(body, fields, required, window)
     _check_identity(frame, "sequence_number", "id")
-    if not frame["decimal_size"].str.contains(r"^[0-9]+(\.[0-9]+)?$").all():
+    if not frame["decimal_size"].str.contains(r"^-?[0-9]+(\.[0-9]+)?$").all():
         raise BadPage("`decimal_size` has text that is not a decimal number")
     exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
     if "trf_timestamp" in fields:

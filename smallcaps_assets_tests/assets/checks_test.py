@@ -10,13 +10,19 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.lake.content_hash import content_sha256
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY, fingerprint_sessions
-from smallcaps_assets.lake.publish import publish_frame
+from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
+from smallcaps_assets_tests.scenarios import flip_bit
 
 MASTER = {
     "up_to_date",
@@ -312,6 +318,34 @@ def test_damaged_bars_are_not_published_again(damaged: Platform) -> None:
     assert path.read_bytes() == before
 
 
+def test_master_records_its_shards_and_is_made_again_where_it_is_damaged(damaged: Platform) -> None:
+    path = damaged.lake.master
+    sound, recorded = path.read_bytes(), provenance_of(path)
+    assert recorded is not None
+    assert recorded["shards"] == {symbol: ShardStore(damaged.lake).version(symbol) for symbol in SYMBOLS_OF_MARKET}
+    assert recorded["code_version"] == facts_of(dg.AssetKey("master_events")).code_version(
+        load_settings(overrides=damaged.overrides)
+    )
+    flip_bit(path)
+    found = failure(damaged.run(["core", "manifest"], fails=True))
+    assert "master.parquet: is damaged" in found
+    assert "Materialize master_events" in found
+    damaged.run("master_events", ["core", "manifest"])
+    assert path.read_bytes() == sound
+
+
+def test_damaged_bars_are_fetched_again_on_request(damaged: Platform) -> None:
+    path = damaged.lake.bars(FIRST) / "2025-11.parquet"
+    sound = path.read_bytes()
+    flip_bit(path)
+    damaged.run("minute_bars", first=FIRST, last=FIRST)  # nothing is missing, so no bars are read
+    config = {"minute_bars": {"refetch_damaged": True}}
+    result = damaged.run("minute_bars", first=FIRST, last=FIRST, config=config)
+    (figures,) = metadata_of(result, "minute_bars").values()
+    assert (figures["files_set_aside"].value, figures["requests"].value) == (1, 1)
+    assert path.read_bytes() == sound
+
+
 # ------------------------------------------------------------------------------------------------- figures over time
 
 
@@ -336,6 +370,8 @@ def test_partitions_record_their_number_of_rows(made: Platform) -> None:
 
 def test_a_capture_that_has_not_started_is_a_warning(damaged: Platform) -> None:
     result = damaged.run(["core", "capture_ledger"], ["core", "capture_report"])
+    ledger = damaged.lake.ledger("core")
+    assert provenance_of(ledger.with_name("report.parquet")) == {LEDGER_OF_REPORT: content_sha256(ledger)}
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert not checks["success_rate"].passed
     assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}

@@ -1,9 +1,10 @@
 """Foreseeable failures: each is a sentence with its facts, without a stack trace, in the event log and the log."""
 
+import json
 import logging
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.errors import LakeError, SettingsError
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.assets.platform_test import Platform, by_path, opened
 from smallcaps_assets_tests.conftest import refusal
 
@@ -214,6 +216,30 @@ def test_failed_windows_are_grouped_by_cause_and_named_on_the_page_of_their_part
         assert (shown["windows_failed"], shown["http_status"], shown["endpoint"]) == (mine, 503, f"/v3/quotes/{symbol}")
         assert f"{symbol} RTH 2025" in shown["problems"]
         assert "only what is missing is requested" in shown["what_to_do"]
+
+
+def test_impossible_tape_is_named_with_its_rule_and_a_row_on_the_page_of_its_partition(captured: Platform) -> None:
+    def sell_for_nothing(path: str, query: Mapping[str, str]) -> Reply | None:
+        if not path.startswith("/v3/quotes/"):
+            return None
+        reply = captured.gate.exchange.reply(path, query, {"Authorization": "Bearer key"})
+        page = json.loads(reply.body)
+        page["results"] = [{**row, "ask_price": -1.0} for row in page["results"]]
+        return Reply(200, {}, json.dumps(page).encode())
+
+    captured.gate.rule = sell_for_nothing
+    result = captured.run(["premium", "tape_quotes"], **WHOLE_RTH, fails=True)
+    captured.gate.rule = lambda path, query: None  # noqa: ARG005
+    text = expect_sentence(result, "ask_price is below 0", error="CaptureIncomplete")
+    # one cause, whatever the rows
+    assert len(text.splitlines()) == 2
+    windows = ManifestStore(captured.lake.manifests("premium"), "premium").load().filter(session="RTH")
+    shown = of_partition(captured, QUOTES, str(tape_key(windows["symbol"][0], "RTH")))
+    assert "ask_price is below 0: " in shown["problems"]
+    assert ", expected 0 or more; such as 2025-11-2" in shown["problems"]
+    assert "ask_price -1.0" in shown["problems"]
+    assert "report it" in shown["what_to_do"]
+    assert not [*captured.root.glob("tape/premium/quotes/wave=RTH/symbol=*/*.parquet")]
 
 
 def test_a_partition_that_was_captured_before_shows_what_failed_since(captured: Platform) -> None:

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -19,11 +21,47 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.browser.conftest import Desk
+from smallcaps_assets_tests.browser.other_site import WAYS, other_site
 from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
 from smallcaps_assets_tests.conftest import refusal
 from smallcaps_assets_tests.web_server import RUNS_S, until
 
 pytestmark = pytest.mark.browser
+
+
+def test_another_web_site_launches_nothing(desk: Desk, page: Page) -> None:
+    """It sends what launches a run in every way of a browser; each arrives at a server that is open to all."""
+    ui, learned = desk.ui, {}
+    answers: list[tuple[str, int]] = []
+    page.on("response", lambda response: answers.append((response.url, response.status)))
+    before = ui.run_ids()
+    with other_site() as site:
+        for way in WAYS:
+            page.goto(site.url)
+            site.arrived.clear()
+            site.send(page, site.open_target, way)
+            assert {arrived.split()[1] for arrived in site.arrived} & {"/graphql", "websocket"}, way
+            learned[way] = site.send(page, ui.url, way)
+        # a link to the web UI works
+        page.goto(site.url)
+        page.evaluate("url => { document.body.innerHTML = `<a href='${url}'>web UI</a>` }", f"{ui.url}/assets/universe")
+        page.get_by_text("web UI", exact=True).click()
+        expect(page.get_by_role("button").filter(has_text=re.compile("^Materialize$"))).to_be_visible()
+    assert ui.run_ids() == before
+    assert {status for url, status in answers if "launchPipelineExecution" in url and url.startswith(ui.url)} == {403}
+    assert learned["websocket"] == "closed"
+    assert site.send(page, ui.url, "websocket") == "answered"
+
+
+def test_services_listen_on_this_machine_only(desk: Desk) -> None:
+    open_to = [
+        connection.laddr.ip
+        for process in desk.ui.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert open_to
+    assert [ip for ip in open_to if not ip_address(ip).is_loopback] == []
 
 
 @pytest.fixture(scope="module")

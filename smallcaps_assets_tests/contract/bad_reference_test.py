@@ -68,3 +68,74 @@ def test_of_two_closes_of_a_day_that_differ_neither_is_used(gate: Gate, client: 
     head = {"queryCount": len(rows), "resultsCount": len(rows), "adjusted": False}
     gate.rule = lambda path, query: answer(*rows, **head)  # noqa: ARG005
     assert client.reference.closes(date(2025, 10, 14)).frame.rows() == [("A", 1.5), ("C", 3.0)]
+
+
+CLOSE_MS = 1_760_472_000_000  # 16:00 New York on 2025-10-14
+
+
+def listed(number: int) -> dict[str, Any]:
+    return {"ticker": f"S{number:03}", "name": "A", "type": "CS", "primary_exchange": "XNAS", "active": True}
+
+
+def closed(number: int) -> dict[str, Any]:
+    return {"T": f"S{number:03}", "c": 1.0 + number, "t": CLOSE_MS}
+
+
+@pytest.mark.parametrize(
+    ("row", "symbol", "reason"),
+    [
+        (listed(7) | {"active": None}, "S007", "`active` is missing"),
+        (listed(7) | {"active": "yes"}, "S007", "`active` is 'yes'"),
+        (listed(7) | {"name": 5}, "S007", "`name` is 5"),
+        ({"name": "A", "active": True}, None, "`ticker` is missing"),
+        (listed(7) | {"ticker": 7}, None, "`ticker` is 7"),
+        (None, None, "is no object"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_bad_row_of_the_ticker_list_is_left_out_and_named(
+    gate: Gate, client: MarketDataClient, row: object, symbol: str | None, reason: str
+) -> None:
+    rows: list[Any] = [listed(number) for number in range(100)]
+    rows[7] = row
+    gate.rule = lambda path, query: answer(*rows)  # noqa: ARG005
+    found = client.reference.tickers()
+    assert found.frame["symbol"].to_list() == [one for one in SYMBOLS[:100] if one != "S007"]
+    assert found.bad_rows == ((symbol, f"row 8: {reason}"),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"c": "x"}, "`c` is 'x'"),
+        ({"c": -1}, "`c` is -1"),
+        ({"c": 0}, "`c` is 0"),
+        ({"c": 1e308}, "`c` is 1e+308"),
+        ({"c": float("nan")}, "`c` is nan"),
+        ({"t": CLOSE_MS + 86_400_000}, "`t` is 1760558400000, on another day"),
+        ({"t": None}, "`t` is missing"),
+    ],
+    ids=str,
+)
+def test_a_bad_row_of_the_closes_is_left_out_and_named(
+    gate: Gate, client: MarketDataClient, changed: dict[str, Any], reason: str
+) -> None:
+    rows = [closed(number) | (changed if number == 7 else {}) for number in range(100)]
+    head = dict.fromkeys(("queryCount", "resultsCount", "count"), 100)
+    gate.rule = lambda path, query: answer(*rows, **head, adjusted=False)  # noqa: ARG005
+    found = client.reference.closes(date(2025, 10, 14))
+    assert found.frame.rows() == [(f"S{number:03}", 1.0 + number) for number in range(100) if number != 7]
+    assert found.bad_rows == (("S007", f"row 8: {reason}"),)
+
+
+@pytest.mark.parametrize(("bad", "is_used"), [(3, True), (4, False)])
+def test_more_than_one_bad_row_in_a_hundred_is_another_answer(
+    gate: Gate, client: MarketDataClient, *, bad: int, is_used: bool
+) -> None:
+    rows = [listed(number) | ({"active": None} if number < bad else {}) for number in range(300)]
+    gate.rule = lambda path, query: answer(*rows)  # noqa: ARG005
+    if is_used:
+        assert client.reference.tickers().frame.height == 297
+    else:
+        with pytest.raises(BadPage, match="4 of 300 rows lack `active`"):
+            client.reference.tickers()

@@ -93,6 +93,7 @@ LASTING = {
     "no_results": ("failed", "no `results`, which is not the same as an empty list"),
     "loop": ("failed", "repeats the page before it"),
     "endless": ("failed", "repeats the page before it"),
+    "impossible": ("failed", "price is not above 0"),
     "403": ("denied", "Trades require the plan Stocks Developer or above"),
 }
 # faults that do not change what is published
@@ -108,7 +109,7 @@ def undisturbed(small_market: SimulatedMarket, tmp_path_factory: pytest.TempPath
 
 
 def test_every_fault_has_a_test_here() -> None:
-    assert {*PASSING, *LASTING, *HARMLESS, "republish"} == set(FAULT_KINDS)
+    assert {*PASSING, *LASTING, *HARMLESS, "republish", "bad_row"} == set(FAULT_KINDS)
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -170,3 +171,19 @@ def test_rows_that_the_vendor_republishes_are_stored_unchanged(
     assert not found.frames["trades"].equals(undisturbed.frames["trades"])
     keys = found.frames["trades"].select("timestamp", "sequence_number")
     assert_frame_equal(keys, keys.sort("timestamp", "sequence_number"))
+
+
+def test_an_impossible_row_is_set_aside_and_costs_nothing_else(
+    small_market: SimulatedMarket, lake: Lake, undisturbed: Shown
+) -> None:
+    found = shown(small_market, lake, {"fault": "bad_row", "rate": 1})
+    assert (found.ledger["state"], found.problems) == ("complete", [])
+    assert (found.ledger["trades_rejected"], found.ledger["quotes_rejected"]) == (1, 1)
+    trades = undisturbed.frames["trades"]
+    middle = trades.height // 2
+    assert_frame_equal(found.frames["trades"], pl.concat([trades[:middle], trades[middle + 1 :]]))
+    paths = sorted(lake.quarantine.rglob("*.parquet"))
+    quotes, rejected = (pl.read_parquet(path, hive_partitioning=False) for path in paths)
+    expected = trades[middle : middle + 1].with_columns(price=-1.0, reason=pl.lit("price is not above 0"))
+    assert_frame_equal(rejected, expected)
+    assert quotes["reason"].to_list() == ["bid_price is below 0"]

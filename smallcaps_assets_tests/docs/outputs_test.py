@@ -14,6 +14,9 @@ EXAMPLES = [
     ("docs/imports.md", "expected:", "smallcaps coverage"),
     ("docs/imports.md", "symbols:", "smallcaps coverage"),
     ("docs/imports.md", "sessions:", "smallcaps coverage"),
+    ("docs/lake.md", "  minute bars", "smallcaps verify"),
+    ("docs/lake.md", "  ledgers", "smallcaps verify"),
+    ("docs/lake.md", "profile core:", "smallcaps verify"),
     ("docs/review.md", "review of", "smallcaps review core_20251202_031500_labels.json"),
     (
         "docs/experiments.md",

@@ -14,13 +14,13 @@ import dagster as dg
 import psutil
 import pytest
 
+from smallcaps_assets.commands.services.processes import WEB_SERVER
 from smallcaps_assets.runtime.processes import is_running, wait_until_gone
 from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, UNDER_WAY, Platform
 from smallcaps_assets_tests.web_server import RUNS_S, until
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 DAEMON = "dagster._daemon"
-WEB_SERVER = "dagster_webserver"
 CODE = ("grpc", "code-server")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
-from smallcaps_assets.commands.services.processes import SERVICES, daemons_of_state, processes_of_state
+from smallcaps_assets.commands.services.processes import SERVICES, WEB_SERVER, daemons_of_state, processes_of_state
 from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
@@ -53,11 +54,16 @@ def test_a_read_only_web_ui_may_run_next_to_it(platform: Platform) -> None:
         assert len(granted) > 5
         assert not [entry["permission"] for entry in granted if entry["value"]]
         assert len(platform.services("dagster._daemon")) == there == 1
+        from_elsewhere = {"Origin": "http://other.example"}
+        answer = requests.post(
+            f"{second.url}/graphql", json={"query": "{ version }"}, headers=from_elsewhere, timeout=60
+        )
+        assert answer.status_code == 403
     finally:
         second.process.terminate()
         second.process.wait(60)
     assert platform.ui.process.poll() is None
-    assert len(platform.services("dagster_webserver")) == 1
+    assert len(platform.services(WEB_SERVER)) == 1
     assert platform.ui.symbols()
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from smallcaps_assets.commands.services.ports import require_port
-from smallcaps_assets.commands.services.processes import LAKE_FILE
+from smallcaps_assets.commands.services.processes import LAKE_FILE, WEB_SERVER
 from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.processes import is_running, kill, wait_until_gone
@@ -23,7 +23,7 @@ from smallcaps_assets_tests.web_server import STARTS_S, until
 
 HOST = "127.0.0.1"
 # a web server without Dagster, which records that it ended by itself
-WEB_SERVER = """
+UNGUARDED = """
 import http.server, pathlib, sys
 port = int(sys.argv[sys.argv.index("--port") + 1])
 try:
@@ -56,7 +56,7 @@ class StartedUI(NamedTuple):
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[StartedUI]:
-    (tmp_path / "dagster_webserver.py").write_text(WEB_SERVER)
+    (tmp_path / "dagster_webserver.py").write_text(UNGUARDED)
     (tmp_path / LAKE_FILE).write_text("/data/a lake")
     # the module of this test comes before the one that is installed
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
@@ -126,7 +126,7 @@ def test_the_web_ui_takes_over_after_kill_9(tmp_path: Path) -> None:
     """Even where its web server does not end by itself: here it is suspended."""
     with Platform.running(tmp_path) as platform:
         killed = platform.ui
-        (web_server,) = platform.services("dagster_webserver")
+        (web_server,) = platform.services(WEB_SERVER)
         (daemon,) = platform.services("dagster._daemon")
         web_server.suspend()
         killed.process.kill()

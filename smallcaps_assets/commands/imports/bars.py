@@ -37,6 +37,7 @@ from smallcaps_assets.pipeline.imports.bars import BarImport
 from smallcaps_assets.pipeline.imports.symbol_names import SUFFIXES
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.source import require_real
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 from smallcaps_assets.settings.settings import Settings, lake_path
 
 NEEDS: Final = """parquet, csv or csv.gz files: symbol=X/date=Y.parquet, one file per symbol (X.parquet in capitals,
@@ -127,7 +128,11 @@ def run(arguments: Namespace) -> int:
     lake = Lake(lake_path(settings))
     universe = UniverseStore(lake)
     require_real(universe, settings.source, "bars")
-    files = BarReader(form, only=_followed(universe) if arguments.followed_only else None)
+    files = BarReader(
+        form,
+        only=_followed(universe) if arguments.followed_only else None,
+        unexpected=UnexpectedErrors(lake, "read bars"),
+    )
     require_writable(lake.root)
     work = BarImport(
         store=BarsStore(lake),

@@ -269,6 +269,8 @@ def _text(done: WindowsOutcome, ledger: pl.DataFrame, recorded: dict[str, int], 
         )
         if figures["repeats"]:
             lines.append(f"  {figures['repeats']:,} rows repeat another of the same file exactly, and count once")
+        if figures["rows_rejected"]:
+            lines.append(f"  {figures['rows_rejected']:,} impossible rows are in the quarantine, each with its reason")
         lines.append(
             f"  left out: {figures['not_in_manifest']:,} events that are not in the manifest, "
             f"{figures['shorter_than_the_window']:,} whose files cover less than the window; the capture fetches it"

@@ -13,8 +13,10 @@ from smallcaps_assets.runtime.processes import is_alive, is_running
 from smallcaps_assets.settings.settings import UI_VARIABLE
 
 DAEMON: Final = frozenset({"dagster._daemon", "dagster-daemon", "dagster-daemon.exe"})
-WEB_SERVER: Final = "dagster_webserver"
-SERVICES: Final = DAEMON | {WEB_SERVER, "code-server", "grpc"}
+WEB_SERVER: Final = "smallcaps_assets.commands.services.web_server"
+# Dagster's own, of earlier releases or started by hand
+UNGUARDED_WEB_SERVER: Final = "dagster_webserver"
+SERVICES: Final = DAEMON | {WEB_SERVER, UNGUARDED_WEB_SERVER, "code-server", "grpc"}
 # names the lake of a state, in its folder
 LAKE_FILE: Final = "lake.txt"
 
@@ -54,10 +56,14 @@ def web_servers_at(port: int) -> list[DagsterProcess]:
         with suppress(psutil.Error, OSError):
             command = process.cmdline()
             parent = _parent_of(command)
-            if parent and WEB_SERVER in command and _follows(command, "--port") == str(port) and is_running(process):
+            if parent and _serves_web_ui(command) and _follows(command, "--port") == str(port) and is_running(process):
                 address = process.environ().get(UI_VARIABLE, "")
                 found.append(DagsterProcess(process, frozenset(command), address, parent))
     return found
+
+
+def _serves_web_ui(command: Sequence[str]) -> bool:
+    return not {WEB_SERVER, UNGUARDED_WEB_SERVER}.isdisjoint(command)
 
 
 def _parent_of(command: Sequence[str]) -> str:

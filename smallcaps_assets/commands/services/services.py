@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 import psutil
 
 from smallcaps_assets.commands.services import child
+from smallcaps_assets.commands.services.exposure import CONNECT_TO
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.runtime.processes import is_running, kill, process_identity, wait_until_gone
@@ -27,8 +29,6 @@ CODE_SERVER: Final = "code server"
 LOCATION: Final = "smallcaps_assets"
 MODULE: Final = "smallcaps_assets.definitions"
 _LOCALHOST: Final = "127.0.0.1"
-# where to connect to a server that listens on every address
-_CONNECT_TO: Final = {"0.0.0.0": _LOCALHOST, "::": "::1"}  # noqa: S104
 # in bytes; macOS allows 104
 _LONGEST_SOCKET_PATH: Final = 100
 _ANSWERS_WITHIN_S: Final = 180.0
@@ -80,8 +80,8 @@ class Services:
         self.start(CODE_SERVER, "dagster", "code-server", "start", f"--{kind}", str(value), *named, address=address)
         return _workspace(state / "code_server.yaml", "grpc_server", {"host": "localhost", kind: value})
 
-    def wait_until_one_ends(self) -> None:
-        """Wait until a service ends.
+    def wait_until_one_ends(self, look: Callable[[], None] = lambda: None) -> None:
+        """Wait until a service ends; `look` is called about twice a second.
 
         Raises:
             ServiceEnded: always; names the service and how it ended.
@@ -90,6 +90,7 @@ class Services:
             time.sleep(_LOOK_EVERY_S)
             self._require_running()
             self._require_definitions()
+            look()
 
     def _require_running(self) -> None:
         for name, process in self._processes.items():
@@ -156,7 +157,7 @@ def _answers(address: Address) -> bool:
     try:
         if isinstance(address, tuple):
             host, port = address
-            socket.create_connection((_CONNECT_TO.get(host, host), port), timeout=1).close()
+            socket.create_connection((CONNECT_TO.get(host, host), port), timeout=1).close()
         else:
             with socket.socket(getattr(socket, "AF_UNIX")) as client:  # noqa: B009 -- Windows has none
                 client.connect(address)

@@ -14,6 +14,7 @@ from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.publish import publish_text, require_writable
+from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 # names it in the storage as well, which may be a database that other lakes could use by mistake
@@ -82,8 +83,18 @@ def remove_states_of_missing_lakes(now: float | None = None) -> list[Path]:
 
 def _lake_is_gone(folder: Path) -> bool:
     """False if the state does not name its lake."""
-    file = folder / LAKE_FILE
-    return file.is_file() and not Path(file.read_text(encoding="utf-8")).exists()
+    lake = lake_of_state(folder)
+    return lake is not None and not lake.exists()
+
+
+def lake_of_state(folder: Path) -> Path | None:
+    """The lake that a state names as its own; None where it names none or its file is damaged."""
+    try:
+        lake = Path((folder / LAKE_FILE).read_text(encoding="utf-8"))
+        lake.exists()  # a name that no system allows
+    except (OSError, ValueError):
+        return None
+    return lake
 
 
 def _last_change(folder: Path) -> float:
@@ -94,6 +105,8 @@ def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
     try:
         return dg.DagsterInstance.get()
     except Exception as error:  # a storage is a plug-in: its errors have no common root
+        if known := system_error(error):
+            raise known from error
         cause = " ".join(str(error).split())
         if override is None:
             raise SettingsError(

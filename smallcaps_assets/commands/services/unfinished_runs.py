@@ -12,6 +12,7 @@ from smallcaps_assets.defs.partitions import partition_ends
 from smallcaps_assets.defs.runs.workers import worker_is_gone
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import SettingsError
+from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import PROFILES
 
 _STATES: Final = {
@@ -37,6 +38,8 @@ def read_unfinished(folder: Path) -> list[ActiveRun]:
             records = instance.get_run_records(dg.RunsFilter(statuses=list(_STATES)))
             return [_describe_run(instance, record) for record in reversed(records)]
     except Exception as error:  # a storage is a plug-in: its errors have no common root
+        if known := system_error(error):
+            raise SettingsError(str(known)) from error
         cause = " ".join(str(error).split())
         raise SettingsError(
             f"{folder}: Dagster's state cannot be read ({cause}). `smallcaps check` says more."

@@ -177,7 +177,7 @@ def make_ledger(
     listing = published or tape.listing()
     ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
-    figures = ledger_metadata(ledger, manifest_id) | _repeats(listing)
+    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing)
     return ledger, figures
 
 
@@ -200,13 +200,19 @@ def make_report(
     if problems:
         file = lake.lake.ledger(profile)
         raise LakeError(f"{file}: {'; '.join(problems)}. Materialize {profile}/capture_ledger.", file)
-    spent = capture_effort(lake.tape(profile, loaded), published)
+    tape = lake.tape(profile, loaded)
+    listing = published or tape.listing()
+    spent = capture_effort(tape, listing)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
     made_from = {LEDGER_OF_REPORT: content_sha256(lake.lake.ledger(profile))}
-    return DerivedTable(kpis, made_from), report_metadata(ledger, spent, kpis)
+    return DerivedTable(kpis, made_from), report_metadata(ledger, spent, kpis) | _counted_rows(listing)
 
 
-def _repeats(published: TapeListing) -> Metadata:
-    """How many rows were removed because they repeat another exactly, by kind; empty if none was."""
-    removed = {kind: int(spans["repeats"].sum()) for kind, spans in published.items()}
-    return {f"repeats removed, {kind}": rows for kind, rows in removed.items() if rows}
+def _counted_rows(published: TapeListing) -> Metadata:
+    """How many rows were removed because they repeat another exactly, and how many set aside; those that are not 0."""
+    counts = {
+        f"{words}, {kind}": int(spans[name].sum())
+        for name, words in {"repeats": "repeats removed", "rejected": "rows rejected"}.items()
+        for kind, spans in published.items()
+    }
+    return {words: rows for words, rows in counts.items() if rows}

@@ -83,6 +83,7 @@ def _figures(built: Universe, composition: Composition) -> Metadata:
         "left": len(built.left),
         "symbols_added": _list_symbols(built.added),
         "symbols_left": _list_symbols(built.left),
+        **({"bad rows of the vendor": len(built.bad_rows), "such as": built.bad_rows[0]} if built.bad_rows else {}),
         "large_cap_pct": round_value(100 * composition.large_cap_share),
         "unknown": table(_unknown(active, composition)),
     }

@@ -1,4 +1,13 @@
-"""Rules that the rows of every tape file must meet."""
+"""Rules that tape must meet: before it is published, and whenever `verify` reads it again.
+
+Some rows are impossible by themselves, such as a trade at a price of -1: they are set aside, and the others stay. The
+vendor's numbers are increasing but not gapless, so a row that is left out contradicts none. Other rules are about rows
+together, such as a book that is crossed most of the time. An answer with more rows that break a rule than the rule
+allows is wrong as a whole: a column is lost, shifted or in another unit, and its other rows are not to be believed.
+
+A quote may be one-sided, and the book may be empty: an absent side has a price and a size of 0, or none of both. A size
+of 0 is allowed, and so is any code of an exchange or a condition.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,6 +15,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE
 from smallcaps_assets.domain.tape.repeats import is_identified
 
 UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -13,9 +24,15 @@ UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "quotes": ("timestamp", "sequence_number"),
 }
 TAPE_PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes": ("bid_price", "ask_price")}
-_SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
+TAPE_SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
+# Bad prints pass the consolidated tape a few times in a million rows; a faulty column is wrong in nearly all of them.
+MOST_IMPOSSIBLE: Final = 0.01
 # A book may be crossed for moments while exchanges lag each other; with bid and ask mixed up it nearly always is.
 MOST_CROSSED: Final = 0.1
+# Numbers rise with the time, but a late row may have a number from before; at random, half of them fall.
+MOST_UNORDERED: Final = 0.1
+# The book of a thin stock may be empty for long before the open; without its columns it always is.
+MOST_EMPTY: Final = 0.9
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,40 +44,151 @@ class TapeRule(NamedTuple):
     broken: pl.Expr
 
 
+class RowRule(NamedTuple):
+    """A rule about the rows of an answer, in the order of (timestamp, sequence_number).
+
+    Attributes:
+        what: what is wrong with rows that break it.
+        expected: what is expected instead.
+        breaks: whether a row breaks it (Boolean, never null).
+        most: up to this share of the rows may break it,
+        few: and always so many.
+        of: number of rows that it is about.
+        by_itself: whether such a row is impossible by itself; otherwise it is wrong only together with others.
+        gate: a cheaper expression that is above 0 wherever rows break the rule; None: their number.
+    """
+
+    what: str
+    expected: str
+    breaks: pl.Expr
+    most: float = MOST_IMPOSSIBLE
+    few: int = 1
+    of: pl.Expr = pl.len()
+    by_itself: bool = True
+    gate: pl.Expr | None = None
+
+    def excess(self) -> pl.Expr:
+        """The number of rows that break the rule if it is more than the rule allows, otherwise 0."""
+        count = self.breaks.sum()
+        return pl.when(count > pl.max_horizontal(pl.lit(float(self.few)), self.most * self.of)).then(count).otherwise(0)
+
+    def suspects(self) -> pl.Expr:
+        """A number above 0 wherever the rule sets rows aside or rejects an answer; cheap."""
+        if self.gate is not None:
+            return self.gate
+        return self.breaks.sum() if self.by_itself else self.excess()
+
+
 def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
     """The rules for the trades or quotes of a span [start, end); expressions apply to a frame with their columns."""
     time, number = pl.col("timestamp"), pl.col("sequence_number")
-    same_time = time == time.shift()
-    falls = (time < time.shift()) | (same_time & (number < number.shift()))
-    tied = (same_time & (number == number.shift())).fill_null(value=False)
-    # only rows with the time and number of a neighbour can have the same key; rows without identity have none
-    tied = (tied | tied.shift(-1, fill_value=False)) & is_identified(UNIQUE_KEYS[kind])
+    falls = (time < time.shift()) | ((time == time.shift()) & (number < number.shift()))
     # as integers: a literal with a time zone costs Polars an extra query
     inside = time.to_physical().is_between(_ns(start), _ns(end), closed="left").fill_null(value=False)
-    rules = [
+    twice, *others = row_rules(kind)
+    return [
         TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
-        TapeRule(
-            "rows more than once",
-            f"no ({', '.join(UNIQUE_KEYS[kind])}) twice",
-            pl.struct(UNIQUE_KEYS[kind]).filter(tied).is_duplicated().sum(),
-        ),
+        TapeRule(twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()),
         TapeRule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
+        *(TapeRule(rule.what, rule.expected, rule.suspects()) for rule in others),
     ]
+
+
+def row_rules(kind: str) -> list[RowRule]:
+    """The rules about the rows of trades or quotes, the first of them about rows of one identity."""
+    keys = UNIQUE_KEYS[kind]
+    time, number = pl.col("timestamp"), pl.col("sequence_number")
+    same_key = ((time == time.shift()) & (number == number.shift())).fill_null(value=False)
+    twice = _is_tied(kind) & pl.struct(keys).is_duplicated()
+    rules = [
+        # one row of an identity is right, but nothing says which: none is kept
+        RowRule("rows more than once", f"no ({', '.join(keys)}) twice", twice, few=2, gate=same_key.sum())
+    ]
+    for name in (*TAPE_PRICES[kind], *TAPE_SIZES[kind]):
+        infinite = (~pl.col(name).is_finite()).fill_null(value=False)
+        rules.append(RowRule(f"{name} is not a finite number", "no NaN, no infinity", infinite))
+    below = (*TAPE_SIZES[kind], *(TAPE_PRICES[kind] if kind == "quotes" else ()))
+    rules += [RowRule(f"{name} is below 0", "0 or more", (pl.col(name) < 0).fill_null(value=False)) for name in below]
     rules += [
-        TapeRule(f"{name} is not a finite number", "no NaN, no infinity", (~pl.col(name).is_finite()).sum())
-        for name in (*TAPE_PRICES[kind], *_SIZES[kind])
+        RowRule(f"{name} is above {most:,.0f}", f"at most {most:,.0f} {unit}", _is_above(name, most))
+        for names, most, unit in (
+            (TAPE_PRICES[kind], MOST_PRICE_USD, "dollars"),
+            (TAPE_SIZES[kind], TOO_LARGE, "shares"),
+        )
+        for name in names
     ]
-    rules += [TapeRule(f"{name} is below 0", "0 or more", (pl.col(name) < 0).sum()) for name in _SIZES[kind]]
     if kind == "trades":
-        positive = (pl.col("price") > 0).fill_null(value=False)
-        return [*rules, TapeRule("price is not above 0", "more than 0", (~positive).sum())]
-    bid, ask = pl.col("bid_price"), pl.col("ask_price")
-    both = (bid > 0) & (ask > 0)
-    crossed = (both & (ask < bid)).sum()
-    # one crossed row is allowed in a span of any length
-    most = pl.max_horizontal(pl.lit(1.0), MOST_CROSSED * both.sum())
-    least = f"ask_price >= bid_price in {1 - MOST_CROSSED:.0%} of the rows with both"
-    return [*rules, TapeRule("the book is crossed", least, pl.when(crossed > most).then(crossed).otherwise(0))]
+        rules.append(RowRule("price is not above 0", "more than 0", ~_is_positive("price")))
+    else:
+        sideless = pl.col("bid_price").is_null() & pl.col("ask_price").is_null()
+        rules.append(RowRule("both sides are missing", "bid_price or ask_price, 0 for an absent side", sideless))
+    return [*rules, *_number_rules(), *(_book_rules() if kind == "quotes" else ())]
+
+
+def _number_rules() -> list[RowRule]:
+    """Numbers are unique within a symbol's day and rise with the time; rows without one have no place in that order."""
+    time, number = pl.col("timestamp"), pl.col("sequence_number")
+    has_number = _is_positive("sequence_number")
+    is_one = (number.filter(has_number).min() == number.filter(has_number).max()) & (
+        time.filter(has_number).min() < time.filter(has_number).max()
+    )
+    stands = has_number & has_number.shift() & (time > time.shift()) & (number <= number.shift())
+    return [
+        RowRule(
+            "all rows have one sequence_number",
+            "a number of its own for each row",
+            has_number & is_one.fill_null(value=False),
+            most=0,
+            few=0,
+            by_itself=False,
+        ),
+        RowRule(
+            "sequence_number contradicts the order of time",
+            f"numbers that rise with the time in {1 - MOST_UNORDERED:.0%} of the rows",
+            stands.fill_null(value=False),
+            most=MOST_UNORDERED,
+            by_itself=False,
+        ),
+    ]
+
+
+def _book_rules() -> list[RowRule]:
+    bid, ask = _is_positive("bid_price"), _is_positive("ask_price")
+    return [
+        RowRule(
+            "the book is crossed",
+            f"ask_price >= bid_price in {1 - MOST_CROSSED:.0%} of the rows with both",
+            bid & ask & (pl.col("ask_price") < pl.col("bid_price")),
+            most=MOST_CROSSED,
+            of=(bid & ask).sum(),
+            by_itself=False,
+        ),
+        RowRule(
+            "the book is empty",
+            f"a bid or an ask in {1 - MOST_EMPTY:.0%} of the rows",
+            ~(bid | ask),
+            most=MOST_EMPTY,
+            by_itself=False,
+        ),
+    ]
+
+
+def _is_tied(kind: str) -> pl.Expr:
+    """Whether a row has the time and number of a neighbour: only then its key can be repeated.
+
+    Rows without identity are never repeats.
+    """
+    time, number = pl.col("timestamp"), pl.col("sequence_number")
+    tied = ((time == time.shift()) & (number == number.shift())).fill_null(value=False)
+    return (tied | tied.shift(-1, fill_value=False)) & is_identified(UNIQUE_KEYS[kind])
+
+
+def _is_positive(name: str) -> pl.Expr:
+    return (pl.col(name) > 0).fill_null(value=False)
+
+
+def _is_above(name: str, most: float) -> pl.Expr:
+    return (pl.col(name).is_finite() & (pl.col(name) > most)).fill_null(value=False)
 
 
 def _ns(instant: datetime) -> int:

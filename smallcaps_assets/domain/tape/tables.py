@@ -27,7 +27,8 @@ STALE: Final = pl.Schema({**WINDOWS, "missing_columns": pl.List(pl.String())})
 # What the footer of a tape file records of its origin. `skipped`: why the vendor was not asked; `taken_from`: files of
 # other profiles that the rows were copied from instead; `adopted_from`: imported files of a user. `budget_events`
 # had their later quotes thinned to `budget_hz` because their tape was too large; `over_budget` are too large even so.
-# `repeats`: rows removed because they repeat another exactly, besides those `received`; null where it was not counted.
+# `repeats`: rows removed because they repeat another exactly, besides those `received`; `rejected`: rows among those
+# received that were set aside because they are impossible. Both are null where they were not counted.
 CERTIFICATE: Final = pl.Schema(
     {
         "events_merged": pl.List(pl.String()),
@@ -37,6 +38,7 @@ CERTIFICATE: Final = pl.Schema(
         "throttled": pl.Int64(),
         "received": pl.Int64(),
         "repeats": pl.Int64(),
+        "rejected": pl.Int64(),
         "rows": pl.Int64(),
         "request_ids": pl.List(pl.String()),
         "fetched_at": UTC_US,
@@ -106,6 +108,7 @@ LEDGER: Final = pl.Schema(
                 "spans": pl.List(pl.Struct({"start": UTC_US, "end": UTC_US})),
                 "received": pl.Int64(),
                 "repeats": pl.Int64(),
+                "rejected": pl.Int64(),
                 "pages": pl.Int64(),
                 "requests": pl.Int64(),
                 "request_ids": pl.List(pl.String()),
@@ -118,7 +121,9 @@ LEDGER: Final = pl.Schema(
 )
 
 # Columns that release 0.1 did not write.
-LEDGER_ADDED: Final = tuple(f"{kind}_{name}" for kind in TAPE_KINDS for name in ("missing_columns", "repeats"))
+LEDGER_ADDED: Final = tuple(
+    f"{kind}_{name}" for kind in TAPE_KINDS for name in ("missing_columns", "repeats", "rejected")
+)
 
 # Requests behind published and failed spans.
 EFFORT: Final = pl.Schema({"wave": pl.String(), "requests": pl.Int64(), "retries": pl.Int64(), "throttled": pl.Int64()})

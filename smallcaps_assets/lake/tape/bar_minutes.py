@@ -10,7 +10,7 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.tape.contradictions import whole_minutes, with_volume
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import scan_months
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.stored_tables import is_stored, naming_damaged
 
 _COUNTED: Final = ("symbol", "timestamp", "volume")
 
@@ -26,14 +26,15 @@ def read_minutes(lake: Lake, minutes: pl.DataFrame, columns: Collection[str]) ->
     months = wanted.select("symbol", month=new_york_date(pl.col("timestamp")).dt.strftime("%Y-%m")).unique()
     folders = {symbol: lake.bars(symbol) for symbol in months["symbol"].unique()}
     files = [folders[symbol] / f"{month}.parquet" for symbol, month in months.sort("symbol", "month").iter_rows()]
-    files = [file for file in files if file.is_file()]
+    files = [file for file in files if is_stored(file)]
     if not files:
         return schema.to_frame()
     folder = lake.minute_bars
     first, last = wanted.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
-    with disk_errors("read", folder):
+    stored = {name: dtype for name, dtype in schema.items() if name != "symbol"}
+    with naming_damaged(files, folder, stored):
         return (
-            scan_months(files, columns, f"bars in {folder}")
+            scan_months(files, columns, str(files[0]))
             .filter(pl.col("timestamp").is_between(first, last))
             .join(wanted.lazy(), on=["symbol", "timestamp"], how="semi")
             .collect(engine="streaming")

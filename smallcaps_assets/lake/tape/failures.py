@@ -1,21 +1,29 @@
 """Why spans could not be fetched, kept in the quarantine until they are published."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from smallcaps_assets.lake.publish import publish_text, read_json
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.documents import publish_document, read_document
+from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.tape.files import Span
 
 EFFORT_NAMES: Final = ("requests", "retries", "throttled")
+_NEEDED: Final[Mapping[str, type]] = {**dict.fromkeys(("state", "cause", "wave"), str), "events": list}
 
 
 def effort_so_far(path: Path) -> dict[str, int]:
-    """Requests, retries and answers with 429 of the failed attempts recorded at `path`; empty if there were none."""
+    """Requests, retries and answers with 429 of the failed attempts recorded at `path`; empty if there were none.
+
+    A damaged record counts as none: it must not keep what was fetched since from being published.
+    """
     if not path.is_file():
         return {}
-    record = read_json(path)
+    try:
+        record = _read_record(path)
+    except LakeError:
+        return {}
     return {name: int(record.get(name, 0)) for name in EFFORT_NAMES}
 
 
@@ -34,10 +42,19 @@ def record_failure(  # noqa: PLR0913, PLR0917 -- the fields of the record
     """
     before = effort_so_far(path)
     total = {name: before.get(name, 0) + effort.get(name, 0) for name in EFFORT_NAMES}
-    record = {"state": state, "cause": cause, "wave": span.wave, "events": span.events_merged, **total}
-    publish_text(path, json.dumps(record, indent=2) + "\n", below=below)
+    place = {"wave": span.wave, "symbol": span.symbol, "span": span.name}
+    record = {"state": state, "cause": cause, **place, "events": span.events_merged, **total}
+    publish_document(path, record, indent=2, below=below)
 
 
 def read_failures(folder: Path) -> list[dict[str, Any]]:
-    """The records (state, cause, wave, events, effort) below the quarantine of one profile and kind."""
-    return [read_json(path) for path in sorted(folder.glob("wave=*/symbol=*/*.json"))]
+    """The records (state, cause, wave, events, effort) below the quarantine of one profile and kind.
+
+    Raises:
+        LakeError: a record is damaged; names it.
+    """
+    return [_read_record(path) for path in sorted(folder.glob("wave=*/symbol=*/*.json"))]
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    return read_document(path, how_to_restore(path), _NEEDED)

@@ -76,7 +76,7 @@ def _footer_row(
         if provenance is None or not is_usable(provenance):
             return None
         missing = missing_columns(provenance)
-    except (LakeError, ValueError):
+    except (LakeError, ValueError, KeyError, TypeError, AttributeError):  # what no footer of ours makes
         return None
     fetched_at = provenance.get("fetched_at")
     return {

@@ -168,12 +168,13 @@ class TapeStore:
             make_folders(place, self.lake.root)
             sweep_below(place, "wave=*/symbol=*/.*.part")
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- the parts of a tape file
         self,
         kind: TapeKind,
         span: Span,
         rows: pl.DataFrame,
         certificate: Mapping[str, Any],
+        rejected: pl.DataFrame | None = None,
         *,
         below: Path | None = None,
     ) -> Path:
@@ -184,13 +185,15 @@ class TapeStore:
             span: the span.
             rows: its rows, with the profile's columns.
             certificate: further entries of the footer.
+            rejected: rows that were set aside, with their `reason`; they go to the quarantine first.
             below: the folder that must exist, by default the lake's; only folders below it are created.
 
         Raises:
             LakeError: `below` does not exist, or the disk refuses.
         """
         path = self._path(kind, span)
-        failure = self._failure(path)
+        aside = self.lake.quarantine_path(path)
+        failure = aside.with_suffix(".json")
         # what failed attempts took counts towards the file
         effort = {name: certificate.get(name, 0) + count for name, count in effort_so_far(failure).items()}
         schema = self.schema(kind)
@@ -201,10 +204,18 @@ class TapeStore:
             **effort,
             **self.resolution(kind),
             **schema_record(schema),
+            "symbol": span.symbol,
+            "wave": span.wave,
             "events_merged": span.events_merged,
             "rows": rows.height,
+            "rejected": 0 if rejected is None else rejected.height,
         }
+        if rejected is not None and rejected.height:
+            place = self.lake.quarantine_path(below) if below else self.lake.root
+            publish_frame(aside, rejected, below=place)
         publish_frame(path, rows, provenance, below=below or self.lake.root)
+        if rejected is None or rejected.is_empty():
+            aside.unlink(missing_ok=True)
         failure.unlink(missing_ok=True)
         return path
 

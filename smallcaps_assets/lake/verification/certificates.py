@@ -1,51 +1,34 @@
 """The ledger as certificates: whether it is complete, which files it names, whether each window is as certified."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, event_windows, uncovered_windows
-from smallcaps_assets.errors import InputError, SmallcapsError
+from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line
 
 _ABSENT: Final = ("failed", "denied", "missing")
-
-
-@dataclass(frozen=True)
-class Discrepancy:
-    """A difference between the tape and its certificates: the file (relative to the lake), what, and which events."""
-
-    file: str
-    what: str
-    expected: str
-    found: str
-    event_ids: tuple[str, ...] = ()
 
 
 def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
     """The ledger of a profile (LEDGER).
 
     Raises:
-        InputError: there is none, it belongs to another profile, or it is no ledger.
-        LakeError: it cannot be read.
+        InputError: there is none, or it belongs to another profile.
+        LakeError: it is damaged, cannot be read, or is no ledger.
     """
     path, remedy = lake.ledger(profile), f"Materialize {profile}/capture_ledger."
-    if not path.is_file():
+    if not is_stored(path):
         raise InputError(f"{path}: no ledger of profile {profile} yet. {remedy}")
-    with disk_errors("read", path):
-        try:
-            ledger = match_columns(
-                pl.scan_parquet(path, hive_partitioning=False, glob=False), LEDGER, str(path), LEDGER_ADDED
-            ).collect()
-        except InputError as error:
-            raise InputError(f"{error} {remedy}") from error
+    ledger = read_table(path, LEDGER, LEDGER_ADDED)
     others = ledger["profile"].unique().drop_nulls().sort().to_list()
     if ledger["profile"].has_nulls() or others not in ([], [profile]):
         raise InputError(f"{path}: is the ledger of profile {', '.join(others) or 'none'}, not of {profile}. {remedy}")
@@ -57,8 +40,8 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
     try:
         current = manifests.sidecar()["manifest_id"]
         manifest = manifests.load()
-    except SmallcapsError as error:
-        return [Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", str(error))]
+    except DAMAGE_ERRORS as error:
+        return [_unusable(file, error)]
     found = []
     named = ledger["manifest_id"].unique().sort().to_list()
     if ledger.height and named != [current]:
@@ -67,10 +50,10 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
         older = manifests.folder / f"{named[0]}.parquet"
         if len(named) > 1 or not older.is_file():
             return found
-        with disk_errors("read", older):
-            manifest = match_columns(
-                pl.scan_parquet(older, hive_partitioning=False, glob=False), MANIFEST, str(older)
-            ).collect()
+        try:
+            manifest = read_table(older, MANIFEST)
+        except DAMAGE_ERRORS as error:
+            return [*found, _unusable(file, error)]
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])
     twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()
@@ -88,6 +71,10 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
             events = tuple(rows["event_id"].to_list())
             found.append(Discrepancy(file, what, rule, f"{rows.height:,} of {manifest.height:,} events", events))
     return found
+
+
+def _unusable(file: str, error: BaseException) -> Discrepancy:
+    return Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", first_line(error))
 
 
 def list_certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Discrepancy]]:

@@ -5,42 +5,36 @@ Every file is read completely, one per thread; nothing in the lake is changed.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from smallcaps_assets.domain.tape.contradictions import contradiction
-from smallcaps_assets.domain.tape.rules import tape_rules
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, missing_columns, recorded_schema
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
+from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import provenance_of, sha256
-from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
-from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
+from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT, list_tape_files
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
-    Discrepancy,
     compare_windows,
     compare_with_manifest,
     list_certified_files,
     read_ledger,
 )
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
+from smallcaps_assets.lake.verification.tape_files import CheckedFile, Proofs, TapeFileChecks
 
 _THREADS: Final = 2
-# whatever a damaged file makes the system, Polars, JSON or datetime raise
-_UNREADABLE: Final = (
-    LakeError,
-    OSError,
-    ValueError,
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-)
+_NO_PROOFS: Final[Proofs] = {}
 
 
 @dataclass(frozen=True)
@@ -75,20 +69,6 @@ class Verification:
     findings: tuple[Discrepancy, ...]
 
 
-@dataclass(frozen=True)
-class CheckedFile:
-    """One file; `sound` if its bytes are as certified and it has the columns of its footer."""
-
-    file: str
-    findings: Sequence[Discrepancy] = ()
-    bytes: int = 0
-    rows: int = 0
-    exists: bool = True
-    sound: bool = False
-    anew: bool = False
-    missing_columns: Sequence[str] = ()
-
-
 # passes checked files on, of so many in all, as they are checked
 Watched = Callable[[Iterable[CheckedFile], int], Iterable[CheckedFile]]
 
@@ -96,6 +76,7 @@ Watched = Callable[[Iterable[CheckedFile], int], Iterable[CheckedFile]]
 def verify(
     tape: TapeStore,
     threads: int = _THREADS,
+    proofs: Proofs = _NO_PROOFS,
     watched: Watched = lambda checked, files: checked,  # noqa: ARG005
 ) -> Verification:
     """Read every file of a profile's tape and compare it with its certificate.
@@ -103,26 +84,25 @@ def verify(
     Args:
         tape: the tape.
         threads: how many files are read at once.
+        proofs: whether files are what was published, where that is known.
         watched: receives the files of each part as they are checked, and how many they are.
-
-    Raises:
-        InputError: there is no ledger, it belongs to another profile, or it is no ledger.
-        LakeError: the ledger cannot be read.
     """
     lake, profile = tape.lake, tape.profile
-    ledger = read_ledger(lake, profile)
-    name = _relative(lake, lake.ledger(profile))
-    findings = compare_with_manifest(ledger, ManifestStore.in_lake(lake, profile), name)
+    name = relative_path(lake, lake.ledger(profile))
+    folders = [lake.tape(profile, kind) for kind in TAPE_KINDS]
+    files = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+    ledger, findings = _usable_ledger(tape, name, len(files))
     ledger = ledger.unique("event_id", keep="first", maintain_order=True)
     certified, contradictions = list_certified_files(ledger, name)
     known = set(certified["file"])
-    folders = [lake.tape(profile, kind) for kind in TAPE_KINDS]
-    files = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
-    uncertified = [file for file in (_relative(lake, path) for path in files) if file not in known]
+    uncertified = [file for file in (relative_path(lake, path) for path in files) if file not in known]
     twins = {row["sha256"]: row["file"] for row in certified.to_dicts()}
+    symbols = dict(ledger.select("event_id", "symbol").iter_rows())
+    checks = TapeFileChecks(tape, proofs, twins, symbols)
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
-        checked = list(watched(pool.map(partial(_check, tape, twins), certified.to_dicts()), certified.height))
-        read = list(watched(pool.map(partial(_read, lake), uncertified), len(uncertified)))
+        results = pool.map(checks.check_certified, certified.to_dicts())
+        checked = list(watched(results, certified.height))
+        read = list(watched(pool.map(checks.check_uncertified, uncertified), len(uncertified)))
     sound = certified.filter(pl.col("file").is_in([one.file for one in checked if one.sound]))
     return Verification(
         profile=profile,
@@ -131,9 +111,9 @@ def verify(
         bytes=sum(one.bytes for one in checked),
         rows=sum(one.rows for one in checked),
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
-        contradicted=tuple(ledger.filter(contradiction(traded_events(ledger, lake)).is_not_null())["event_id"]),
+        contradicted=_contradicted(ledger, lake),
         uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
-        parts=tuple(_relative(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
+        parts=tuple(relative_path(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},
         findings=(
             *findings,
@@ -144,111 +124,47 @@ def verify(
     )
 
 
-def _check(tape: TapeStore, twins: Mapping[str, str], certified: dict[str, Any]) -> CheckedFile:
-    """Compare one file with its certificate (CERTIFIED); `twins` has the file certified for each hash."""
-    file, events = certified["file"], tuple(certified["events"])
-    path = tape.lake.root / file
-
-    def finding(what: str, expected: object, found: object) -> Discrepancy:
-        return Discrepancy(file, what, str(expected), str(found), events)
-
-    wave = path.parent.parent.name
-    span = f"{certified['start']:{SPAN_TIME_FORMAT}}_{certified['end']:{SPAN_TIME_FORMAT}}"
-    symbol = certified["symbol"]
-    folder = path.parent.name if symbol_of(path.parent.name) == symbol else symbol_name(symbol)
-    place = f"tape/{tape.profile}/{certified['kind']}/{wave}/{folder}/{span}.parquet"
-    if file != place:
-        return CheckedFile(file, [finding("is not named as its certificate says", place, file)], exists=False)
-    if not path.is_file():
-        return CheckedFile(file, [finding("is missing", "a file", "nothing")], exists=False)
-    size = path.stat().st_size
-    findings: list[Discrepancy] = []
-    rows, anew, sound = 0, False, False
-    lacks: Sequence[str] = ()
+def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame, list[Discrepancy]]:
+    """The ledger (LEDGER) and how it differs from its manifest; none where it is missing or cannot be used, and why."""
+    lake, profile = tape.lake, tape.profile
+    remedy = how_to_restore(lake.ledger(profile))
+    if not lake.ledger(profile).is_file():
+        expected = f"certificates of {count_noun(files, 'tape file')}"
+        missing = Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)
+        return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
     try:
-        hashed = sha256(path)
-        as_certified = hashed == certified["sha256"]
-        if not as_certified:
-            twin = f", which is that of {twins[hashed]}" if hashed in twins else ""
-            findings = [finding("SHA-256 differs", certified["sha256"], hashed + twin)]
-        footer = provenance_of(path) or {}
-        broken, rows = _contents(tape, path, certified, footer)
-        sound = as_certified and not any(what == _COLUMNS for what, *_ in broken)
-        anew = not as_certified and not broken and hashed not in twins and _is_later(footer, certified["fetched_at"])
-        findings = [] if anew else findings + [finding(*one) for one in broken]
-        lacks = missing_columns(certified["kind"], tape.schema(certified["kind"]).names(), footer)
-    except _UNREADABLE as error:
-        findings.append(finding("cannot be read", "a parquet file", _first_line(error)))
-    return CheckedFile(file, findings, size, rows, sound=sound, anew=anew, missing_columns=lacks)
+        ledger = read_ledger(lake, profile)
+    except DAMAGE_ERRORS as error:
+        expected = f"the ledger of profile {profile}"
+        return LEDGER.to_frame(), [Discrepancy(name, "cannot be used", expected, first_line(error), remedy=remedy)]
+    return ledger, compare_with_manifest(ledger, ManifestStore.in_lake(lake, profile), name)
 
 
-_COLUMNS: Final = "columns are not those of its footer"
-
-
-def _contents(
-    tape: TapeStore, path: Path, certified: Mapping[str, Any], footer: Mapping[str, Any]
-) -> tuple[list[tuple[str, object, object]], int]:
-    """Differences in footer and rows (what, expected, found), and the number of rows."""
-    kind = certified["kind"]
-    broken: list[tuple[str, object, object]] = [
-        (f"the footer says another {name}", expected, footer.get(name))
-        for name, expected in {"kind": kind, "profile": tape.profile}.items()
-        if footer.get(name) != expected
-    ]
-    # a file of the other kind agrees with its own footer, but not with its place
-    recorded = recorded_schema(kind, footer if footer.get("kind", kind) == kind else tape.resolution(kind))
-    lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-    columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
-    if list(columns.items()) != list(recorded.items()):
-        return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
-    rules = tape_rules(kind, certified["start"], certified["end"])
-    counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
-    # all columns are read: on small files the rules are far faster on a frame than in a query of the file
-    frame = lazy.collect()
-    rows, bad = frame.height, frame.select(counts).row(0)
-    broken += [
-        (rule.what, rule.expected, f"{count:,} of {rows:,} rows")
-        for rule, count in zip(rules, bad, strict=True)
-        if count
-    ]
-    received = footer.get("received", rows)
-    if footer.get("rows") != rows:
-        broken.append(("the footer says another number of rows", footer.get("rows"), rows))
-    elif received < rows or (kind == "trades" and received != rows):
-        broken.append(("the footer says another number of rows received", rows, received))
-    return broken, rows
-
-
-def _unlike(expected: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str]:
-    """The columns in which two schemas differ, as text; all names where only their order differs."""
-    names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
-
-    def words(schema: Mapping[str, str]) -> str:
-        return ", ".join(f"{name} {schema.get(name, 'absent')}" for name in names) or ", ".join(schema)
-
-    return words(expected), words(found)
-
-
-def _is_later(footer: Mapping[str, Any], certified_at: datetime | None) -> bool:
-    """Whether the file of this footer was fetched after the certified one."""
-    fetched_at = datetime.fromisoformat(footer["fetched_at"]) if footer.get("fetched_at") else None
-    if fetched_at is None or fetched_at.tzinfo is None or certified_at is None:
-        return False
-    return fetched_at > certified_at
-
-
-def _read(lake: Lake, file: str) -> CheckedFile:
-    """Check a file without a certificate: it must be readable, nothing more is known."""
+def _must_be_certified(tape: TapeStore) -> bool:
+    """Whether a capture is done: it was reported, or every window of the manifest has files. Until then none is due."""
+    if tape.lake.ledger(tape.profile).with_name("report.parquet").is_file():
+        return True
     try:
-        pl.read_parquet(lake.root / file, hive_partitioning=False, glob=False)
-    except _UNREADABLE as error:
-        return CheckedFile(file, [Discrepancy(file, "cannot be read", "a parquet file", _first_line(error))])
-    return CheckedFile(file)
+        windows = event_windows(ManifestStore.in_lake(tape.lake, tape.profile).load())
+    except DAMAGE_ERRORS:
+        return True
+    return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _named_spans(tape: TapeStore, kind: TapeKind) -> pl.DataFrame:
+    """What the names of tape files say that they cover, whether or not they can be read."""
+    rows = []
+    for path in list_tape_files(tape.lake, tape.profile, kind):
+        with suppress(ValueError):
+            start, end = (datetime.strptime(f"{part}+0000", f"{SPAN_TIME_FORMAT}%z") for part in path.stem.split("_"))
+            rows.append((symbol_of(path.parent.name), start, end))
+    return pl.DataFrame(rows, schema={name: WINDOWS[name] for name in ("symbol", "start", "end")}, orient="row")
 
 
-def _relative(lake: Lake, path: Path) -> str:
-    return path.relative_to(lake.root).as_posix()
+def _contradicted(ledger: pl.DataFrame, lake: Lake) -> tuple[str, ...]:
+    """Events without trades or quotes although there was trading; none where the bars cannot be read."""
+    try:
+        traded = traded_events(ledger, lake)
+    except DAMAGE_ERRORS:  # the verification of the bars names the file
+        return ()
+    return tuple(ledger.filter(contradiction(traded).is_not_null())["event_id"])

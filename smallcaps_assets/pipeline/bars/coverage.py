@@ -36,7 +36,6 @@ from smallcaps_assets.domain.bars.suspect_prints import (
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.suspect_prints import list_prints
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
@@ -169,8 +168,7 @@ class Inventory:
     def _readable(self, symbols: Sequence[str], causes: dict[str, str]) -> Iterator[pl.DataFrame]:
         """The bars of `symbols`, in one frame if they can be read, else of each that can."""
         try:
-            with disk_errors("read", self.bars.lake.minute_bars):
-                yield self.bars.scan(symbols, (*COLUMNS_READ, "volume")).collect()
+            yield self.bars.load(symbols, (*COLUMNS_READ, "volume"))
         except LakeError as error:
             if len(symbols) == 1:
                 causes[symbols[0]] = str(error)

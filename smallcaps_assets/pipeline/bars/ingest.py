@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from itertools import groupby
 from threading import Event, Lock
 from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.impossible import find_impossible_sessions
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
@@ -22,6 +24,7 @@ from smallcaps_assets.errors import (
     NotEntitled,
     SmallcapsError,
     Stopped,
+    UnexpectedError,
     VendorUnavailable,
 )
 from smallcaps_assets.lake.bars import BarsStore
@@ -33,6 +36,7 @@ from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 # after so many denials and no served request, the plan has no minute bars at all
 DENIALS: Final = 3
@@ -61,24 +65,30 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. A
     symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
-    the others. A bad answer is asked for again in parts: sessions whose own answer is bad, or has bars of another
-    length than a minute, are reported and stay missing. With `refetch_damaged`, month files that cannot be used are set
-    aside first, so that their sessions are missing. `log` receives lines of progress and of what was rejected;
-    `tick` is called at least once a second.
+    the others; nor does one that meets an error that nobody foresaw. A bad answer is asked for again in parts: sessions
+    whose own answer is bad, or has bars of another length than a minute, are reported and stay missing. With
+    `refetch_damaged`, month files that cannot be used are set aside first, so that their sessions are missing. `log`
+    receives lines of progress and of what was rejected; `tick` is called at least once a second.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
         NotEntitled: the plan does not include minute bars.
+        UnexpectedError: many symbols in a row met errors that nobody foresaw.
     """
     stop = Event()
     stoppable = client.until(stop)
 
     plan = _Plan()
+    of_months = UnexpectedErrors(store.lake, "minute_bars", client.clean)
+    # apart: a symbol without anything to fetch does not show that months can be fetched
+    of_symbols = UnexpectedErrors(store.lake, "minute_bars of symbol", client.clean)
 
     def ingest(symbol: str) -> Outcome:
         last = date.max if followed is None else followed.get(symbol, date.min)
-        fetching = _Ingest(symbol, stoppable, store, plan, log)
-        return fetching.run([day for day in due if day <= last], refetch_damaged=refetch_damaged)
+        work = _Ingest(symbol, stoppable, store, plan, log, of_months)
+        fetch = partial(work.run, [day for day in due if day <= last], refetch_damaged=refetch_damaged)
+        found = of_symbols.attempt(symbol, fetch)
+        return work.failed(found) if isinstance(found, UnexpectedError) else found
 
     progress = Progress(len(symbols), "symbols with bars", log, client)
 
@@ -119,9 +129,16 @@ class _Plan:
 class _Ingest:
     """The fetching of one symbol."""
 
-    def __init__(
-        self, symbol: str, client: MarketDataClient, store: BarsStore, plan: _Plan, log: Callable[[str], None]
+    def __init__(  # noqa: PLR0913, PLR0917 -- what all symbols share
+        self,
+        symbol: str,
+        client: MarketDataClient,
+        store: BarsStore,
+        plan: _Plan,
+        log: Callable[[str], None],
+        unexpected: UnexpectedErrors,
     ) -> None:
+        self._unexpected = unexpected
         self._symbol, self._client, self._store, self._plan, self._log = symbol, client, store, plan, log
         self._figures = Counter[str](dict.fromkeys(_FIGURES, 0))
         self._problems: list[str] = []
@@ -143,7 +160,7 @@ class _Ingest:
         # newest first: a plan with limited history denies older months
         for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
             try:
-                self._fetch_month(month, sorted(days))
+                self._attempt_month(month, sorted(days))
             except NotEntitled as error:
                 self._plan.denied(error)
                 self._fail(f"{month:%Y-%m} and before", error, " Or set a later history.first_session.")
@@ -159,9 +176,22 @@ class _Ingest:
         rows = bars + self._figures["rows"]
         return Outcome((self._symbol,), dict(self._figures), tuple(self._problems), rows=rows, version=version)
 
+    def failed(self, error: UnexpectedError) -> Outcome:
+        """The outcome if `run` ended with an error."""
+        problem = Problem.of(self._symbol, error, symbol=self._symbol)
+        return Outcome((self._symbol,), dict(self._figures), (*self._problems, problem))
+
     def _fail(self, when: str, error: SmallcapsError, advice: str = "") -> None:
         unit = f"{self._symbol}, {when}"
         self._problems.append(Problem.of(unit, error, symbol=self._symbol, advice=advice))
+
+    def _attempt_month(self, month: date, sessions: list[date]) -> None:
+        """Fetch and publish sessions of one month; an error that nobody foresaw is reported."""
+        work = partial(self._fetch_month, month, sessions)
+        found = self._unexpected.attempt(f"{self._symbol} {month:%Y-%m}", work)
+        if isinstance(found, UnexpectedError):
+            self._figures.update(requests=found.requests, retries=found.retries, throttled=found.throttled)
+            self._fail(f"{month:%Y-%m}", found)
 
     def _set_aside_damaged(self) -> None:
         """Set month files aside that cannot be used."""
@@ -196,11 +226,13 @@ class _Ingest:
         conflicting = fetched.conflicting.with_columns(reason=pl.lit(CONFLICT)).match_to_schema(QUARANTINED_BARS)
         rejected = pl.concat([clean.quarantined, conflicting])
         of_other_length = rejected.filter(is_of_other_length()).select(DAY.alias("day"), "reason").unique()
-        lengths = dict(of_other_length.sort("day").iter_rows())
-        stored = [day for day in sessions if day not in lengths]
-        for day in (day for day in sessions if day in lengths):
-            bad = BadPage(f"the vendor answered with {lengths[day]}. Nothing of this session was kept.")
-            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {lengths[day]}"))
+        impossible = find_impossible_sessions(clean.good, clean.quarantined)
+        # the other rows of a session that is wrong as a whole are not to be believed
+        faults = {**impossible, **dict(of_other_length.sort("day").iter_rows())}
+        stored = [day for day in sessions if day not in faults]
+        for day in (day for day in sessions if day in faults):
+            bad = BadPage(f"the vendor answered with {faults[day]}. Nothing of this session was kept.")
+            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {faults[day]}"))
         wanted, aside = clean.good.filter(DAY.is_in(stored)), rejected.filter(DAY.is_in(stored).fill_null(value=True))
         if stored:
             self._store.add(self._symbol, month, stored, wanted, rejected)

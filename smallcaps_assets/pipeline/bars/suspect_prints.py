@@ -19,6 +19,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.master import load_master
 from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.stored_tables import is_stored
 
 # month files read together: bounds memory
 _FILES_AT_ONCE: Final = 200
@@ -32,7 +33,7 @@ def list_prints(prints: Sequence[pl.DataFrame], lake: Lake) -> pl.DataFrame:
     """
     found = pl.concat([SUSPECT_PRINTS.to_frame(), *prints])
     schema = pl.Schema({name: EVENTS[name] for name in ("symbol", "timestamp", "event_id")})
-    if found.is_empty() or not lake.master.is_file():
+    if found.is_empty() or not is_stored(lake.master):
         return with_events(found, schema.to_frame())
     symbols = found["symbol"].unique().implode()
     return with_events(found, load_master(lake, schema).filter(pl.col("symbol").is_in(symbols)))
@@ -66,5 +67,4 @@ def _recent_bars(bars: BarsStore, months: int) -> Iterator[pl.DataFrame]:
 
 
 def _read(bars: BarsStore, symbols: Sequence[str], months: set[str]) -> pl.DataFrame:
-    with disk_errors("read", bars.lake.minute_bars):
-        return bars.scan(symbols, COLUMNS_READ, months).collect()
+    return bars.load(symbols, COLUMNS_READ, months)

@@ -15,6 +15,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.master import SHARDS_OF_MASTER, load_master, symbols_to_rebuild
 from smallcaps_assets.lake.publish import DerivedTable
 from smallcaps_assets.lake.shard_proofs import prove_shards
+from smallcaps_assets.lake.stored_tables import is_stored
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -35,7 +36,7 @@ def publishable_master(detector: Detector, settings: Settings) -> DerivedTable:
     contents = prove_shards(shards)
     # shards of earlier versions may have events of test symbols
     tests = detector.test_symbols.among(shards.symbols())
-    events = build_master(shards.scan().filter(~pl.col("symbol").is_in(tests)).collect(), settings.cooldown)
+    events = build_master(shards.load(tests), settings.cooldown)
     problems = master_problems(events)
     session_clock = master_checks.session_clock(events.lazy(), _sessions_of(events.lazy(), settings.sessions))
     if problems or not session_clock.holds:
@@ -54,7 +55,7 @@ def checks_of_master(detector: Detector, settings: Settings) -> Checks:
         LakeError: it is damaged.
     """
     path = detector.shards.lake.master
-    if not path.is_file():
+    if not is_stored(path):
         raise InputError(f"{path}: no MASTER yet. Materialize master_events first.")
     master = load_master(detector.shards.lake).lazy()
     params, survey = settings.checks.master, cache(detector.survey)

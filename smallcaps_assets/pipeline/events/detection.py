@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -28,7 +28,7 @@ from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import SHARD
-from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
@@ -39,6 +39,7 @@ from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
+from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
 # Raised with every code change that changes events: shards of an earlier version are detected again.
 CODE_VERSION: Final = "2"
@@ -73,8 +74,11 @@ class Detector:
         """Bring the shards of `symbols` up to date; one outcome per symbol, in order of completion.
 
         Symbols with little to detect are detected together, which takes no more time than one symbol. A symbol whose
-        files cannot be read or written is reported with the cause; the others continue. `tick` is called at least once
-        a second.
+        files cannot be read or written, or that meets an error that nobody foresaw, is reported with the cause; the
+        others continue. `tick` is called at least once a second.
+
+        Raises:
+            UnexpectedError: many symbols in a row met errors that nobody foresaw.
         """
         self.shards.move_differences()
         for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS, tick=tick):
@@ -136,9 +140,11 @@ class Detector:
         batch = DetectionBatch()
         for symbol in symbols:
             try:
-                found = self._plan(symbol)
-            except (LakeError, pl.exceptions.PolarsError) as error:
+                found = self._unplanned.attempt(symbol, partial(self._plan, symbol))
+            except LakeError as error:
                 found = _failed(symbol, error)
+            if isinstance(found, UnexpectedError):
+                found = _failed(symbol, found)
             if not batch.has_room(found):
                 yield batch
                 batch = DetectionBatch()
@@ -187,20 +193,45 @@ class Detector:
         """Detect the symbols of a batch together and publish their shards; one by one if a symbol cannot be read."""
         if not batch.works:
             return batch.settled
+        if len(batch.works) == 1:
+            return [*batch.settled, self._detect_one(batch.works[0])]
+        together = self._detect_together(batch.works)
+        return [*batch.settled, *(map(self._detect_one, batch.works) if together is None else together)]
+
+    def _detect_together(self, works: Sequence[SymbolWork]) -> list[Outcome] | None:
+        """Detect several symbols and publish their shards; None where they have to be detected one by one."""
         try:
-            renewed = self._renew(batch.works)
-        except (LakeError, InputError, pl.exceptions.PolarsError) as error:
-            if len(batch.works) == 1:
-                return [*batch.settled, _failed(batch.works[0].symbol, error)]
-            one_by_one = [outcome for work in batch.works for outcome in self._detect_batch(DetectionBatch([work]))]
-            return [*batch.settled, *one_by_one]
+            try:
+                renewed = self._renew(works)
+            except (LakeError, InputError):
+                return None
+            return self._publish(works, renewed)
+        except SmallcapsError:
+            raise
+        except UNFORESEEN:
+            return None
+
+    def _detect_one(self, work: SymbolWork) -> Outcome:
+        """Detect one symbol and publish its shard."""
+
+        def renew_and_publish() -> Outcome:
+            try:
+                renewed = self._renew([work])
+            except (LakeError, InputError) as error:
+                return _failed(work.symbol, error)
+            return self._publish([work], renewed)[0]
+
+        found = self._unexpected.attempt(work.symbol, renew_and_publish)
+        return _failed(work.symbol, found) if isinstance(found, UnexpectedError) else found
+
+    def _publish(self, works: Sequence[SymbolWork], renewed: "_Renewed") -> list[Outcome]:
+        """Publish the new shards of several symbols."""
         failed = self.shards.replace_together(renewed.events, renewed.coverages)
+        for work in works:
+            self._unexpected.succeeded(work.symbol)
         return [
-            *batch.settled,
-            *(
-                _failed(work.symbol, failed[work.symbol]) if work.symbol in failed else renewed.outcome(work)
-                for work in batch.works
-            ),
+            _failed(work.symbol, failed[work.symbol]) if work.symbol in failed else renewed.outcome(work)
+            for work in works
         ]
 
     def _renew(self, works: Sequence[SymbolWork]) -> "_Renewed":
@@ -288,6 +319,15 @@ class Detector:
                 name: _digest(f"{text}\n{verdict}") for name, text in self._params_by_type.items()
             }
         return self._identities[verdict]
+
+    @cached_property
+    def _unexpected(self) -> UnexpectedErrors:
+        return UnexpectedErrors(self.bars.lake, "event_shards")
+
+    @cached_property
+    def _unplanned(self) -> UnexpectedErrors:
+        # apart: symbols that can be planned do not show that they can be detected
+        return UnexpectedErrors(self.bars.lake, "plan of event_shards")
 
     @cached_property
     def _identities(self) -> dict[str, dict[str, str]]:

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from smallcaps_assets.domain.imports.bars import (
 from smallcaps_assets.domain.imports.columns import needs_unit
 from smallcaps_assets.domain.symbols import canonical_name, check_symbol
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, SmallcapsError, UnexpectedError
 from smallcaps_assets.pipeline.imports.bar_tables import (
     AMBIGUOUS_TIME,
     FILE,
@@ -40,6 +41,7 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
 )
 from smallcaps_assets.pipeline.imports.symbol_names import suffix_of, symbol_of_name, symbol_of_path
 from smallcaps_assets.pipeline.imports.symbol_partitions import SymbolPartitions, count_symbols
+from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
 # a low estimate of the bytes of a row of text, so that the number of rows is never underestimated
 BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
@@ -105,6 +107,7 @@ class BarReader:
         only: symbols to read; None for all.
         rows_at_once: most rows in memory; a single symbol may have more.
         optional: columns of bars that may be missing.
+        unexpected: keeps the stack traces of errors that nobody foresaw.
         extra: ignored columns of the files read so far.
         absent: by column of bars, the files read so far that lack it; it is null in their bars.
     """
@@ -113,6 +116,7 @@ class BarReader:
     only: Collection[str] | None = None
     rows_at_once: int = ROWS_AT_ONCE
     optional: Sequence[str] = OPTIONAL
+    unexpected: UnexpectedErrors = field(default_factory=partial(UnexpectedErrors, None, "read bars"))
     extra: set[str] = field(default_factory=set)
     absent: dict[str, set[Path]] = field(default_factory=dict)
 
@@ -128,13 +132,15 @@ class BarReader:
         mixed: list[Path] = []
         for file in files:
             try:
-                symbol = symbol_of_path(file) or self._symbol_of_name(file)
-                listed = None if symbol is None else canonical_name(check_symbol(symbol))
+                listed = self.unexpected.attempt(str(file), partial(self._symbol_of, file), UNREADABLE)
             except InputError as error:
                 problems.append(f"{file}: {error}")
                 continue
             except UNREADABLE as error:
                 problems.append(str(unreadable(file, error)))
+                continue
+            if isinstance(listed, UnexpectedError):
+                problems.append(f"{file}: {listed}")
                 continue
             if listed is None:
                 mixed.append(file)
@@ -179,6 +185,11 @@ class BarReader:
                 return f"{stored} in {file}"
         return f"{as_example(row)} in {source.name}"
 
+    def _symbol_of(self, file: Path) -> str | None:
+        """The symbol that the path of a file says; None where a column holds symbols."""
+        symbol = symbol_of_path(file) or self._symbol_of_name(file)
+        return None if symbol is None else canonical_name(check_symbol(symbol))
+
     def _symbol_of_name(self, file: Path) -> str | None:
         """The symbol that a file name is; None where a column holds symbols."""
         suffix = suffix_of(file)
@@ -203,8 +214,9 @@ class BarReader:
         self, files: Sequence[Path], symbol: str | None, faults: Faults, *, alike: bool = False
     ) -> Iterator[pl.DataFrame]:
         """Read files as one table if they have the same columns; a damaged file is found by bisection."""
+        work = partial(self._read_together, files, symbol, faults)
         try:
-            yield self._collect(self._open(files, symbol), faults)
+            found = work() if len(files) > 1 else self.unexpected.attempt(str(files[0]), work, UNREADABLE)
         except (*UNREADABLE, InputError) as error:
             if len(files) == 1 or (alike and isinstance(error, InputError)):
                 faults.add(files, _message(files[0], error))
@@ -212,6 +224,20 @@ class BarReader:
             groups = [files[: len(files) // 2], files[len(files) // 2 :]] if alike else _by_schema(files)
             for group in groups:
                 yield from self._read(group, symbol, faults, alike=True)
+            return
+        except SmallcapsError:
+            raise
+        except UNFORESEEN:
+            for group in (files[: len(files) // 2], files[len(files) // 2 :]):
+                yield from self._read(group, symbol, faults, alike=True)
+            return
+        if isinstance(found, UnexpectedError):
+            faults.add(files, f"{files[0]}: {found}")
+        else:
+            yield found
+
+    def _read_together(self, files: Sequence[Path], symbol: str | None, faults: Faults) -> pl.DataFrame:
+        return self._collect(self._open(files, symbol), faults)
 
     def _open(self, files: Sequence[Path], symbol: str | None) -> Table:
         table = open_bars(files, self.form, symbol, self.optional)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property, partial
 from typing import Final
 
 import polars as pl
@@ -12,7 +13,7 @@ from smallcaps_assets.domain.bars.quality import reasons
 from smallcaps_assets.domain.bars.unknown import count_unknown
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.domain.imports.prices import scale_problems
-from smallcaps_assets.errors import DiskFull, LakeError
+from smallcaps_assets.errors import DiskFull, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.import_records import NOTHING_REJECTED, CompleteImport, ImportRecord, Rejections
 from smallcaps_assets.lake.month_files import DAY
@@ -31,6 +32,7 @@ from smallcaps_assets.pipeline.imports.bar_rules import (
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 # symbols with their own files that are imported concurrently; Polars itself uses every core
 SYMBOLS_AT_ONCE: Final = 2
@@ -131,6 +133,15 @@ class BarImport:
         return source, list(self._import(source, lambda size: None))  # noqa: ARG005 -- reported when the whole source is done
 
     def _import(self, source: Source, progress: Callable[[int], None]) -> Iterator[Outcome]:
+        """Merge a source; an error that nobody foresaw ends it, and the others continue."""
+        outcomes = self._import_source(source, progress)
+        while (found := self._unread.attempt(source.name, partial(next, outcomes, None))) is not None:
+            if isinstance(found, UnexpectedError):
+                yield Outcome((), {}, (f"{source.name}: {found}",))
+                return
+            yield found
+
+    def _import_source(self, source: Source, progress: Callable[[int], None]) -> Iterator[Outcome]:
         """Merge a source; the last symbol with bars is merged last and records the number of symbols.
 
         `progress` receives the bytes that were done.
@@ -220,12 +231,23 @@ class BarImport:
         record = None if signature is None or one.not_over else ImportRecord(signature, of, {}, left, rejections)
         try:
             self.begin()
-            figures = self._merged(one, record)
+            figures = self._unmerged.attempt(one.symbol, partial(self._merged, one, record))
         except DiskFull:
             raise
         except LakeError as error:
             return Outcome((one.symbol,), {}, (f"{one.symbol}: {error}",))
+        if isinstance(figures, UnexpectedError):
+            return Outcome((one.symbol,), {}, (f"{one.symbol}: {figures}",))
         return Outcome((one.symbol,), dict(figures))
+
+    @cached_property
+    def _unread(self) -> UnexpectedErrors:
+        return UnexpectedErrors(self.store.lake, "import bars")
+
+    @cached_property
+    def _unmerged(self) -> UnexpectedErrors:
+        # apart: files that can be read do not show that bars can be merged
+        return UnexpectedErrors(self.store.lake, "import bars of symbol")
 
     def _merged(self, one: SymbolBars, record: ImportRecord | None) -> Counter[str]:
         figures = Counter(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,14 +32,16 @@ from smallcaps_assets.domain.imports.events import (
 from smallcaps_assets.domain.imports.prices import PriceScale, scale_problems
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
-from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.publish import provenance_of, publish_changed
-from smallcaps_assets.lake.stored_tables import read_table
+from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 EVENTS_PROVENANCE: Final = "adopted events"
 # rows read since copies were last removed, so that a table and its own shards need the memory of one of them
@@ -107,7 +110,7 @@ class EventsImport:
                 was written.
             LakeError: the disk refuses.
         """
-        _require_replaceable(out)
+        _require_replaceable(out, self.bars.lake)
         rows, problems = self._read(files)
         if not self.allow_outside:
             self._require_clock(rows)
@@ -152,11 +155,15 @@ class EventsImport:
     def _read(self, files: Sequence[Path]) -> tuple[pl.DataFrame, list[str]]:
         """The distinct rows of all files (ROWS), and messages about files that could not be read."""
         pieces, problems, waiting = [ROWS.to_frame()], [], 0
+        unexpected = UnexpectedErrors(self.bars.lake, "import events")
         for file in with_progress(files, len(files), "files of events", self.log):
             try:
-                piece = self._rows_of(file)
+                piece = unexpected.attempt(str(file), partial(self._rows_of, file))
             except InputError as error:
                 problems.append(str(error))
+                continue
+            if isinstance(piece, UnexpectedError):
+                problems.append(f"{file}: {piece}")
                 continue
             pieces.append(piece)
             waiting += piece.height
@@ -341,12 +348,15 @@ def _published(path: Path, schema: pl.Schema) -> pl.DataFrame:
     return read_table(path, schema)
 
 
-def _require_replaceable(out: Path) -> None:
+def _require_replaceable(out: Path, lake: Lake) -> None:
     """Require that only an earlier import of events is replaced.
 
     Raises:
         InputError: `out` is a folder or another file.
+        LakeError: the events that were imported into the lake are damaged.
     """
+    if out == lake.imported_events and is_stored(out):
+        read_table(out, IMPORTED_EVENTS)
     try:
         own = not out.exists() or (out.is_file() and (provenance_of(out) or {}).get("what") == EVENTS_PROVENANCE)
     except LakeError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -14,11 +15,12 @@ from smallcaps_assets.domain.imports.tape import merge_tape, require_dollars, ta
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import canonical_name, canonical_symbol
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tape.judging import JudgedTape, judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered_windows
-from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -29,6 +31,7 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.spans import SpanPublisher, current_time
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 from smallcaps_assets.runtime.user_files import find_user_files
 
 # minutes around each event that the files cover, as the user declares
@@ -38,7 +41,7 @@ REJECTED_FILES: Final = pl.Schema(
 )
 FIGURES: Final = (
     *("files", "not_in_manifest", "there_already", "shorter_than_the_window"),
-    *("adopted", "refused", "rows", "repeats"),
+    *("adopted", "refused", "rows", "repeats", "rows_rejected"),
 )
 _EVENT: Final = "event="
 # columns that say the symbol
@@ -178,6 +181,9 @@ class _Work:
         self.by_event = {row["event_id"]: row for row in self.windows.to_dicts()}
         self.figures["not_in_manifest"] = len(self.files) - self.windows.height
         self.publisher = SpanPublisher(kind, plan.tape, windows, plan.config_hash, plan.clock)
+        # apart: files that can be read do not show that windows can be published
+        self.unread = UnexpectedErrors(plan.tape.lake, f"import {kind}")
+        self.unpublished = UnexpectedErrors(plan.tape.lake, f"import {kind} of window")
 
         symbols = self.windows["symbol"].unique(maintain_order=True).to_list()
         # stale files are replaced, since an import is free
@@ -199,10 +205,19 @@ class _Work:
         """Publish all usable windows; yields the partitions with new ones."""
         progress = Progress(self.complete.height, f"{self.kind} windows imported", self.plan.log)
         for span in spans_of(merge_windows(self.complete.select(*WINDOWS))):
-            published = self._span(span)
+            published = self._attempt(span)
             progress.add(len(span.events_merged))
             if published:
                 yield span.symbol, span.wave
+
+    def _attempt(self, span: Span) -> int:
+        """Publish the rows of a span; where an error that nobody foresaw keeps it from that, its files are rejected."""
+        found = self.unpublished.attempt(f"{span.symbol} {span.wave} {span.name}", partial(self._span, span))
+        if not isinstance(found, UnexpectedError):
+            return found
+        for event in span.events_merged:
+            self._reject(self.files[event][0], str(found))
+        return 0
 
     def _span(self, span: Span) -> int:
         """Publish the rows of a span; returns the number of tape files."""
@@ -221,20 +236,26 @@ class _Work:
     def _publish(self, part: Span, sound: Sequence["_Sound"], trades: pl.DataFrame | None) -> None:
         inside = pl.col("timestamp").is_between(part.start, part.end, closed="left")
         rows = merge_tape([one.rows.filter(inside) for one in sound], self.kind)
+        rejected = pl.concat(one.judged.rejected.filter(inside) for one in sound).unique(maintain_order=True)
         sources = [one.file.path.relative_to(self.plan.folder).as_posix() for one in sound]
         repeats = sum(one.repeats for one in sound)
-        result = self.publisher.publish_imported(part, rows, sources, trades, repeats)
+        result = self.publisher.publish_imported(part, JudgedTape(rows, rejected), sources, trades, repeats)
         self.figures["adopted"] += len(sound)
         self.figures["rows"] += result.rows
         self.figures["repeats"] += repeats
+        self.figures["rows_rejected"] += result.rejected
 
     def _sound(self, event: str) -> "_Sound | None":
         """The rows of the first sound file of an event; faulty files before it are rejected."""
         for file in self.files[event]:
             try:
-                return self._read(file, self.by_event[event])
+                found = self.unread.attempt(str(file.path), partial(self._read, file, self.by_event[event]))
             except InputError as error:
                 self._reject(file, str(error))
+                continue
+            if not isinstance(found, UnexpectedError):
+                return found
+            self._reject(file, str(found))
         return None
 
     def _read(self, file: TapeFile, window: Mapping[str, Any]) -> "_Sound":
@@ -262,14 +283,15 @@ class _Work:
         # a request up to the end returns rows at the end as well
         rows = rows.filter(pl.col("timestamp") != end)
         require_dollars(rows, self.kind, window["close"])
-        faults = tape_faults(rows, self.kind, start, end)
+        judged = judge_tape(rows, self.kind)
+        faults = [judged.fault.sentence] if judged.fault else tape_faults(judged.rows, self.kind, start, end)
         if faults:
             times = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M:%S").drop_nulls()
             seen = f" (it goes from {times[0]} to {times[-1]} UTC)" if times.len() else ""
             raise InputError("; ".join(faults) + seen)
         if self.kind == "trades":
-            require_trades(rows, window, BarsStore(self.tape.lake))
-        return _Sound(file, rows, repeats)
+            require_trades(judged.rows, window, BarsStore(self.tape.lake))
+        return _Sound(file, judged, repeats)
 
     def _reject_gaps(self, sound: dict[str, "_Sound"]) -> None:
         """Reject files that lack rows which an overlapping file has in minutes that both cover."""
@@ -302,11 +324,16 @@ def _require_symbol(frame: pl.DataFrame, symbol: str) -> None:
 
 
 class _Sound(NamedTuple):
-    """A file, its rows, and how many of it were removed because they repeat another exactly."""
+    """A file, its tape, which has no fault, and how many rows were removed because they repeat another exactly."""
 
     file: TapeFile
-    rows: pl.DataFrame
+    judged: JudgedTape
     repeats: int
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """Its possible rows."""
+        return self.judged.rows
 
 
 def still_rejected_files(

@@ -29,7 +29,7 @@ from smallcaps_assets.market_data.api_key import BearerKey
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.source import require_payable
-from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB
+from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, describe_reserve
 from smallcaps_assets.settings.sections import FreeDiskParams, SourceParams
 from smallcaps_assets.settings.settings import Settings, api_key, key_variable
 
@@ -116,7 +116,10 @@ def check_disk(lake: Lake, settings: Settings, symbols: int | None, now: datetim
     )
     if free >= params.keep_gb + bars:
         return ReadinessCheck("disk", "ok", message)
-    remedy = "Free space, or put the lake on another disk (lake.path, --lake DIR)."
+    remedy = (
+        "Free space, keep less free (capture.free_disk.keep_gb), or put the lake on another disk (lake.path, --lake "
+        f"DIR).{describe_reserve(lake.root, params)}"
+    )
     return ReadinessCheck("disk", "problem" if params.check else "note", message, remedy)
 
 

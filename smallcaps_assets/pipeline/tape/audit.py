@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, NamedTuple
@@ -11,17 +12,26 @@ import polars as pl
 
 from smallcaps_assets.domain.tape.budget import thin_after
 from smallcaps_assets.domain.tape.differences import Differences, compare_tape
+from smallcaps_assets.domain.tape.judging import judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import InputError, LakeError, MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.errors import (
+    InputError,
+    LakeError,
+    MarketDataError,
+    NotAuthenticated,
+    NotEntitled,
+    UnexpectedError,
+)
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress, log_if_long
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 WINDOWS_UNKNOWN: Final = (
     "its quotes were thinned to the size budget around events whose windows are not in the current manifest"
@@ -87,7 +97,8 @@ class Audit:
             f"{count_noun(chosen.requests, 'request')}"
         )
         stop = Event()
-        work = _Work(self.tape, self.client.until(stop), self._windows())
+        unexpected = UnexpectedErrors(self.tape.lake, f"audit of {self.tape.profile}", self.client.clean)
+        work = _Work(self.tape, self.client.until(stop), self._windows(), unexpected)
         rows = []
         progress = Progress(chosen.spans.height, "spans fetched again", log_if_long(self.log), self.client)
         spans = chosen.spans.to_dicts()
@@ -122,10 +133,16 @@ class _Work:
     tape: TapeStore
     client: MarketDataClient
     windows: pl.DataFrame
+    unexpected: UnexpectedErrors
 
     def compare(self, published: Published) -> tuple[dict[str, Any], Differences | None]:
         """The row (AUDIT) of one span, and its differences if there are any."""
         row = {name: published[name] for name in AUDIT if name in published}
+        unit = f"{published['kind']} {published['symbol']} {published['wave']} {Path(published['path']).stem}"
+        found = self.unexpected.attempt(unit, partial(self._compare, published, row))
+        return (row | {"cause": str(found)}, None) if isinstance(found, UnexpectedError) else found
+
+    def _compare(self, published: Published, row: dict[str, Any]) -> tuple[dict[str, Any], Differences | None]:
         windows = self._windows_of(published)
         if windows is None:
             return row | {"cause": WINDOWS_UNKNOWN}, None
@@ -139,7 +156,12 @@ class _Work:
             raise
         except (MarketDataError, LakeError) as error:
             return row | {"cause": str(error)}, None
-        found = compare_tape(before, _thin_like(fetched.frame, published, windows), published["kind"])
+        # impossible rows are not published; earlier releases did
+        stored, now = (judge_tape(frame, published["kind"]) for frame in (before, fetched.frame))
+        if now.fault is not None:
+            return row | {"cause": f"the vendor's {published['kind']} are impossible: {now.fault.sentence}"}, None
+        after = _thin_like(now.rows, published, windows)
+        found = compare_tape(stored.rows, after, published["kind"])
         counts = {"added": found.added, "removed": found.removed, "altered": found.altered}
         return row | {"rows": before.height, **counts, "cause": None}, found if any(counts.values()) else None
 

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from threading import Event, Lock
+from typing import TypeVar
 
 import polars as pl
 
@@ -15,7 +17,7 @@ from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled
+from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, UnexpectedError
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
@@ -25,8 +27,10 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.pipeline.tape.spans import SpanPublisher, SpanResult, current_time, spans_within
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 Pair = tuple[str, str]
+_Result = TypeVar("_Result", SpanResult, SpanResult | None)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ class Capture:
         """Publish every missing window of `manifest` in `pairs` of (symbol, wave); yields an outcome per finished pair.
 
         Waves are fetched in order. Published windows cost no request. A span that fails is recorded in the quarantine
-        with its cause and does not stop the others. Data not included in the vendor plan is requested only once: the
-        newest span comes first, and if a span is denied, all older ones are denied without a request.
+        with its cause and does not stop the others, even where the error is one that nobody foresaw. Data not included
+        in the vendor plan is requested only once: the newest span comes first, and if a span is denied, all older ones
+        are denied without a request.
 
         Args:
             manifest: the events (MANIFEST).
@@ -79,6 +84,7 @@ class Capture:
         Raises:
             NotAuthenticated: the key is unknown; one request was spent.
             LakeError: the disk refuses or the lake is gone; published files stay.
+            UnexpectedError: many spans in a row met errors that nobody foresaw.
         """
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         chosen = manifest.join(asked, left_on=["symbol", "session"], right_on=["symbol", "wave"], how="semi")
@@ -155,21 +161,25 @@ class _Work:
         self.windows = windows
         self.contradicted = 0
         self.tick = capture.tick
+        self.unexpected = UnexpectedErrors(self.tape.lake, f"{self.tape.profile} {self.kind}", self.client.clean)
 
     def results(self) -> Iterator[SpanResult]:
         """Yield the result of each span as soon as it is known."""
         spans = [span for span in self.spans if span not in self.retried]
         skipped, copied = self._without_trades(spans), spans_within(spans, self.in_other_profiles)
         for span in skipped:
-            yield self._count(self.publisher.publish_skipped(span))
+            yield self._count(self._attempt(self.publisher.publish_skipped, span))
+        done = set(skipped)
         for span in copied:
-            yield self._count(self.publisher.publish_copy(span, self.in_other_profiles))
-        done = skipped | copied
+            copy = self._attempt(self._copy, span)
+            if copy is not None:
+                done.add(span)
+                yield self._count(copy)
         spans = _in_order([span for span in self.spans if span not in done])
         # the first one alone: its answer shows whether the key and the plan allow any of them
         for some in (spans[:1], spans[1:]):
             for result in in_threads(
-                self._fetch,
+                partial(self._attempt, self._fetch),
                 self.allowance.admit(some),
                 self.threads,
                 width=self.width,
@@ -195,6 +205,14 @@ class _Work:
         if self.trades is None or self.tape.quotes_without_trades:
             return set()
         return spans_within([span for span in spans if span.wave != "RTH"], self.trades.filter(pl.col("rows") == 0))
+
+    def _attempt(self, work: Callable[[Span], _Result], span: Span) -> _Result | SpanResult:
+        """The result of work on a span; an error that nobody foresaw is recorded as its failure."""
+        found = self.unexpected.attempt(f"{span.symbol} {span.wave} {span.name}", partial(work, span))
+        return self.publisher.record_failure(span, "failed", found) if isinstance(found, UnexpectedError) else found
+
+    def _copy(self, span: Span) -> SpanResult | None:
+        return self.publisher.publish_copy(span, self.in_other_profiles)
 
     def _fetch(self, span: Span) -> SpanResult:
         if denial := self._denied(span):
@@ -283,6 +301,7 @@ def _outcome(
     }
     found = {
         "repeats_removed": sum(result.repeats for result in results),
+        "rows_rejected": sum(result.rejected for result in results),
         "contradicted_windows": sum(result.contradicted for result in results),
     }
     figures |= {name: count for name, count in {**found, **extra}.items() if count}

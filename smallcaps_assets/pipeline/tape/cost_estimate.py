@@ -188,7 +188,21 @@ def require_room(plan: CapturePlan, params: FreeDiskParams) -> None:
     if params.check and not plan.fits(params):
         raise LakeError(
             f"{plan.folder}: not enough disk. The plan needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps "
-            f"{params.keep_gb:,.1f} GB free, the disk has {plan.free_bytes / BYTES_PER_GB:,.2f} GB. Free space, choose "
-            "fewer events with a trial, or set capture.free_disk.check: false.",
+            f"{params.keep_gb:,.1f} GB free, the disk has {plan.free_bytes / BYTES_PER_GB:,.2f} GB. "
+            "Free space, choose fewer events with a trial, keep less free (capture.free_disk.keep_gb), or set "
+            f"capture.free_disk.check: false.{describe_reserve(plan.folder, params)}",
             plan.folder,
         )
+
+
+def describe_reserve(folder: Path, params: FreeDiskParams) -> str:
+    """A sentence, after a space, where the whole disk of `folder` is smaller than the space to be kept free."""
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    with disk_errors("read", place):
+        total = shutil.disk_usage(place).total / BYTES_PER_GB
+    if total >= params.keep_gb:
+        return ""
+    return (
+        f" The whole disk has {total:,.2f} GB, less than capture.free_disk.keep_gb ({params.keep_gb:,.1f} GB), so no "
+        "capture can ever begin on it."
+    )

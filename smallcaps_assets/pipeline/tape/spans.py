@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -13,14 +13,16 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit_budget
+from smallcaps_assets.domain.tape.judging import JudgedTape, TapeFault, judge_tape
 from smallcaps_assets.domain.tape.nbbo import thin_frame
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
-from smallcaps_assets.errors import LakeError, MarketDataError
+from smallcaps_assets.errors import BadPage, LakeError, MarketDataError, UnexpectedError
 from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.stored_tables import prove
 from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.rejected import read_rejected
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.problems import Problem
@@ -45,6 +47,7 @@ class SpanResult:
     retries: int = 0
     throttled: int = 0
     repeats: int = 0
+    rejected: int = 0
     contradicted: int = 0
     problem: str | None = None
 
@@ -76,13 +79,16 @@ class SpanPublisher:
         return self.tape.lake.tape(self.tape.profile, self.kind)
 
     def publish_download(self, span: Span, fetched: Download, trades: pl.DataFrame | None) -> SpanResult:
-        """Publish a download.
+        """Publish the possible rows of a download; of one that is wrong as a whole, record the failure.
 
         Args:
             span: the span.
             fetched: the download.
             trades: for quotes, the published trades (PUBLISHED) of the symbol, which count towards the size budget.
         """
+        judged = judge_tape(fetched.frame, self.kind)
+        if judged.fault is not None:
+            return self.record_failure(span, "failed", _impossible_tape(self.kind, fetched, judged.fault))
         certificate = {
             "pages": fetched.pages,
             "requests": fetched.requests,
@@ -92,14 +98,12 @@ class SpanPublisher:
             "repeats": fetched.repeats,
             "request_ids": fetched.request_ids,
         }
-        result = self._publish_thinned(span, fetched.frame, certificate, trades)
-        return SpanResult(
-            span,
-            result.rows,
-            result.bytes,
-            fetched.requests,
-            fetched.retries,
-            fetched.throttled,
+        result = self._publish_thinned(span, judged, certificate, trades)
+        return replace(
+            result,
+            requests=fetched.requests,
+            retries=fetched.retries,
+            throttled=fetched.throttled,
             repeats=fetched.repeats,
         )
 
@@ -107,43 +111,59 @@ class SpanPublisher:
         """Publish an empty file for a span that needs no request, since there is nothing to fetch."""
         return self._publish(span, self.tape.schema(self.kind).to_frame(), _NOTHING | {"skipped": SILENT})
 
-    def publish_copy(self, span: Span, in_other_profiles: pl.DataFrame) -> SpanResult:
-        """Publish trades cut out of the files of other profiles (PUBLISHED), without a request."""
+    def publish_copy(self, span: Span, in_other_profiles: pl.DataFrame) -> SpanResult | None:
+        """Publish trades cut out of the files of other profiles (PUBLISHED), without a request.
+
+        None if these are wrong as a whole, as an earlier release may have published them: nothing was published.
+        """
         where = cut_pieces(span_windows([span]), in_other_profiles)
-        for path in map(Path, where["path"].unique().sort()):
+        paths = [Path(path) for path in where["path"].unique().sort()]
+        for path in paths:
             prove(path)
-        rows = self.tape.scan_pieces("trades", where).select(*self.tape.schema("trades"))
-        with disk_errors("read", self.tape.lake.root / "tape"):
-            kept = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
+        schema, root = self.tape.schema("trades"), self.tape.lake.root
+        rows = self.tape.scan_pieces("trades", where).select(*schema)
+        with disk_errors("read", root / "tape"):
+            copied = rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
+        judged = judge_tape(copied, "trades")
+        if judged.fault is not None:
+            return None
+        inside = pl.col("timestamp").is_between(span.start, span.end, closed="left")
+        before = read_rejected(self.tape.lake, paths, schema).filter(inside)
+        rejected = pl.concat([judged.rejected, before]).unique(maintain_order=True).sort("timestamp")
         known = where["fetched_at"].drop_nulls()
-        files = [Path(path).relative_to(self.tape.lake.root).as_posix() for path in where["path"].unique().sort()]
         certificate = {
-            "received": kept.height,
-            "taken_from": files,
+            "received": judged.rows.height + rejected.height,
+            "taken_from": [path.relative_to(root).as_posix() for path in paths],
             "request_ids": where["request_ids"].explode().drop_nulls().unique(maintain_order=True).to_list(),
             # as old as the oldest of the files
             "fetched_at": min(known.to_list()).isoformat(timespec="microseconds") if known.len() else None,
             "adopted_from": where["adopted_from"].explode().drop_nulls().unique().sort().to_list(),
         }
-        return self._publish(span, kept, _NOTHING | certificate)
+        return self._publish(span, judged.rows, _NOTHING | certificate, rejected)
 
     def publish_imported(
-        self, span: Span, rows: pl.DataFrame, sources: Sequence[str], trades: pl.DataFrame | None, repeats: int = 0
+        self,
+        span: Span,
+        judged: JudgedTape,
+        sources: Sequence[str],
+        trades: pl.DataFrame | None,
+        repeats: int = 0,
     ) -> SpanResult:
         """Publish rows imported from a user's files; when they were fetched, and at what cost, is unknown.
 
         Args:
             span: the span that they cover.
-            rows: valid tape with the profile's columns; quotes of at least the profile's resolution.
+            judged: tape without a fault, with the profile's columns; quotes of at least the profile's resolution.
             sources: the files.
             trades: see `publish_download`.
             repeats: how many rows of the files were removed because they repeat another exactly.
         """
-        certificate = {"received": rows.height, "repeats": repeats, "request_ids": []}
+        received = judged.rows.height + judged.rejected.height
+        certificate = {"received": received, "repeats": repeats, "request_ids": []}
         certificate |= {"fetched_at": None, "adopted_from": sources}
-        return self._publish_thinned(span, rows, _NOTHING | certificate, trades)
+        return self._publish_thinned(span, judged, _NOTHING | certificate, trades)
 
-    def record_failure(self, span: Span, state: str, error: MarketDataError) -> SpanResult:
+    def record_failure(self, span: Span, state: str, error: MarketDataError | UnexpectedError) -> SpanResult:
         """Record why a span could not be fetched."""
         spent = {"requests": error.requests, "retries": error.retries, "throttled": error.throttled}
         with self._naming_a_lost_lake():
@@ -168,7 +188,9 @@ class SpanPublisher:
                 self.tape.lake.root,
             ) from error
 
-    def _publish(self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any]) -> SpanResult:
+    def _publish(
+        self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any], rejected: pl.DataFrame | None = None
+    ) -> SpanResult:
         origin = {
             "kind": self.kind,
             "profile": self.tape.profile,
@@ -177,21 +199,22 @@ class SpanPublisher:
             "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
         with self._naming_a_lost_lake():
-            path = self.tape.publish(self.kind, span, rows, origin | certificate, below=self._folder)
+            path = self.tape.publish(self.kind, span, rows, origin | certificate, rejected, below=self._folder)
             with disk_errors("read", path):
                 size = path.stat().st_size
-        return SpanResult(span, rows.height, size)
+        return SpanResult(span, rows.height, size, rejected=0 if rejected is None else rejected.height)
 
     def _publish_thinned(
-        self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any], trades: pl.DataFrame | None
+        self, span: Span, judged: JudgedTape, certificate: dict[str, Any], trades: pl.DataFrame | None
     ) -> SpanResult:
         """Publish rows as the profile keeps them: thinned, within the size budget."""
+        rows = judged.rows
         if self.kind == "quotes":
             rows = thin_frame(rows, self.tape.params.quotes)
         if trades is not None and self.tape.budget is not None:
             rows, budget = self._within_budget(span, rows, trades, self.tape.budget)
             certificate |= budget
-        return self._publish(span, rows, certificate)
+        return self._publish(span, rows, certificate, judged.rejected)
 
     def _within_budget(
         self, span: Span, quotes: pl.DataFrame, trades: pl.DataFrame, budget: SizeBudget
@@ -251,3 +274,12 @@ def _parquet_bytes(frame: pl.DataFrame) -> int:
     buffer = BytesIO()
     frame.write_parquet(buffer, compression="zstd", statistics=True)
     return buffer.tell()
+
+
+def _impossible_tape(kind: TapeKind, fetched: Download, fault: TapeFault) -> BadPage:
+    """The error about a download that is wrong as a whole, with the requests that it took."""
+    error = BadPage(
+        f"the vendor's {kind} are impossible: {fault.sentence}. Nothing of it was kept; the next run asks again."
+    )
+    error.requests, error.retries, error.throttled = fetched.requests, fetched.retries, fetched.throttled
+    return error.with_facts(f"impossible {kind}: {fault.what}")

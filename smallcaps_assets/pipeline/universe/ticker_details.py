@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from threading import Event, Lock
 from typing import Any, Final
 from zlib import crc32
@@ -10,12 +11,20 @@ from zlib import crc32
 import polars as pl
 
 from smallcaps_assets.domain.words import count_noun, describe_duration
-from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, NotFound, VendorUnavailable
+from smallcaps_assets.errors import (
+    MarketDataError,
+    NotAuthenticated,
+    NotEntitled,
+    NotFound,
+    UnexpectedError,
+    VendorUnavailable,
+)
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 # Answers published together: at most so many are requested again after a kill.
 BATCH: Final = 25
@@ -33,7 +42,7 @@ class _Unanswered:
     _unavailable: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def add(self, symbol: str, error: MarketDataError) -> str:
+    def add(self, symbol: str, error: MarketDataError | UnexpectedError) -> str:
         """Record a failed symbol, from any thread, and return a log line; raises `error` where too many failed."""
         with self._lock:
             self.symbols.append(symbol)
@@ -54,6 +63,7 @@ class TickerDetails:
     threads: int
     log: Callable[[str], None]
     unanswered: Callable[[str], None]  # receives what must be requested again
+    unexpected: Callable[[UnexpectedError], None]  # receives errors that nobody foresaw
 
     def of(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Details (STORED_DETAILS) of the symbols in `wanted`, each as of about the `day` beside it.
@@ -94,14 +104,7 @@ class TickerDetails:
 
         failed = _Unanswered(outdated.height)
 
-        def request(one: tuple[str, date]) -> tuple[dict[str, Any] | str, Download | MarketDataError]:
-            """An answer or what is logged instead, and what counts its requests."""
-            try:
-                return _answer(client, *one)
-            except (NotAuthenticated, NotEntitled):
-                raise
-            except MarketDataError as error:
-                return failed.add(one[0], error), error
+        request = partial(self._ask, client, failed, UnexpectedErrors(self.store.lake, "ticker details", client.clean))
 
         def width() -> int:
             # One request finds out whether the plan includes this data.
@@ -124,6 +127,21 @@ class TickerDetails:
             self._publish(answered)
         for symbol in failed.symbols:
             self.unanswered(f"type and market cap of {symbol}")
+
+    def _ask(
+        self, client: MarketDataClient, failed: _Unanswered, unexpected: UnexpectedErrors, one: tuple[str, date]
+    ) -> tuple[dict[str, Any] | str, Download | MarketDataError | UnexpectedError]:
+        """An answer or what is logged instead, and what counts its requests."""
+        try:
+            found = unexpected.attempt(one[0], partial(_answer, client, *one))
+        except (NotAuthenticated, NotEntitled):
+            raise
+        except MarketDataError as error:
+            return failed.add(one[0], error), error
+        if isinstance(found, UnexpectedError):
+            self.unexpected(found)
+            return failed.add(one[0], found), found
+        return found
 
     def _announcement(self, symbols: int) -> str:
         budget = self.client.requests_per_minute

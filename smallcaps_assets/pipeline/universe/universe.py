@@ -1,7 +1,7 @@
 """Building the universe: symbols of a file or of the settings, or of the vendor's list after filters."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -19,9 +19,10 @@ from smallcaps_assets.domain.universe import (
     judge_listings,
     known_reference,
 )
-from smallcaps_assets.errors import InputError, NotEntitled
+from smallcaps_assets.errors import InputError, NotEntitled, UnexpectedError
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.envelope import BadRow
 from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.source import require_same_source, source_identity
 from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, capitalize_symbols, read_symbols
@@ -38,6 +39,7 @@ class Universe(NamedTuple):
     rows: pl.DataFrame  # UNIVERSE
     added: list[str]
     left: list[str]
+    bad_rows: tuple[str, ...] = ()  # of lists of the vendor, left out, each with the reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class UniverseBuilder:
     threads: int
     log: Callable[[str], None]
     _unanswered: list[str] = field(default_factory=list, init=False)
+    _unexpected: list[UnexpectedError] = field(default_factory=list, init=False)
+    _bad_rows: list[str] = field(default_factory=list, init=False)
 
     def run(self, as_of: date) -> Universe:
         """The universe as of a session; requests are sent only where the inputs of the stored universe differ.
@@ -63,6 +67,8 @@ class UniverseBuilder:
         Raises:
             InputError: no symbol is usable; the file of symbols cannot be used; or the lake
                 holds data of another source.
+            UnexpectedError: the details of a symbol met an error that nobody foresaw; the universe is stored without
+                them, and the next run requests them again.
         """
         before, file = self.store.read(), None if self.file is None else read_symbols(self.file)
         inputs = {
@@ -74,8 +80,10 @@ class UniverseBuilder:
         if self.store.inputs() == inputs:
             return Universe(before, [], [])
         self._unanswered.clear()
+        self._unexpected.clear()
+        self._bad_rows.clear()
         require_same_source(self.store, self.source)
-        listed = self._with_details(self._listed(file, as_of), as_of)
+        listed = self._with_details(self._listed(file, before, as_of), as_of)
         rows = judge_listings(listed, self.params, self.first_session)
         rows = self._with_reference(rows)
         if not rows["active"].any():
@@ -85,14 +93,16 @@ class UniverseBuilder:
         universe = self._with_history(rows, before, as_of)
         missing = {"unanswered": sorted(self._unanswered)} if self._unanswered else {}
         self.store.replace(universe, inputs | missing)
-        return _compare(universe, before)
+        if self._unexpected:
+            raise self._unexpected[0]
+        return _compare(universe, before)._replace(bad_rows=tuple(self._bad_rows))
 
     def _settings_hash(self) -> str:
         wanted = self.params.model_dump_json(exclude=WITHOUT_EFFECT)
         text = f"{wanted}{self.source.embedded.model_dump_json()}{self.first_session}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _listed(self, file: SymbolFile | None, as_of: date) -> pl.DataFrame:
+    def _listed(self, file: SymbolFile | None, before: pl.DataFrame, as_of: date) -> pl.DataFrame:
         """The symbols as their source lists them (LISTED and SOURCE_REJECTION), one row each."""
         if file is not None:
             for note in file.notes:
@@ -106,34 +116,38 @@ class UniverseBuilder:
             for note in notes:
                 self.log(f"universe.symbols: {note}")
             return named.unique(maintain_order=True).match_to_schema(_SOURCED, missing_columns="insert")
-        listed = self._vendors_list()
+        listed = self._vendors_list(before)
         if not self.params.filters_price:
             return listed
         closes = self._unless_denied(partial(self.client.reference.closes, as_of), "prices")
         return listed if closes is None else _fill_nulls(listed, closes)
 
-    def _vendors_list(self) -> pl.DataFrame:
+    def _vendors_list(self, before: pl.DataFrame) -> pl.DataFrame:
         """The vendor's list; of a ticker that several companies used, the listed one or else the latest.
 
-        Of active rows of a ticker that differ the first counts, and they are logged.
+        Of active rows of a ticker that differ the first counts, and they are logged. A symbol whose row is bad stays as
+        it is in `before`, the universe so far, if it is followed; otherwise it is excluded with the reason.
         """
-        frames = [self.client.reference.tickers(market="stocks", active="true").frame]
+        lists = [self.client.reference.tickers(market="stocks", active="true")]
+        frames = [lists[0].frame]
         twice = frames[0].filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
         if twice:
             self.log(f"the vendor lists {', '.join(twice)} several times with different details; the first ones count")
         if self.params.include_delisted:
-            frames.append(self.client.reference.tickers(market="stocks", active="false").frame)
+            lists.append(self.client.reference.tickers(market="stocks", active="false"))
+            frames.append(lists[1].frame)
         delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))
         undated = ~pl.col("active") & pl.col("delisted").is_null()
-        return (
+        listed = (
             pl.concat(frames)
             .rename({"type": "ticker_type"})
             .with_columns(delisted=delisted)
             .with_columns(pl.when(undated).then(pl.lit("delisted, the vendor gives no date")).alias(SOURCE_REJECTION))
             .sort("active", "delisted", descending=True, nulls_last=True, maintain_order=True)
-            .unique("symbol", keep="first", maintain_order=True)
             .match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore")
         )
+        bad = [row for found in lists for row in self._note_bad_rows(found, "tickers")]
+        return pl.concat([listed, *_of_bad_rows(bad, before)]).unique("symbol", keep="first", maintain_order=True)
 
     def _with_details(self, listed: pl.DataFrame, as_of: date) -> pl.DataFrame:
         """`listed` with the vendor's details of single symbols, where a filter or the settings need them."""
@@ -158,6 +172,7 @@ class UniverseBuilder:
             self.threads,
             self.log,
             self._unanswered.append,
+            self._unexpected.append,
         )
         dated = pl.when(pl.col("market_cap_usd").is_not_null()).then("asked_for")
         return _fill_nulls(listed, details.of(wanted).with_columns(market_cap_date=dated))
@@ -188,7 +203,16 @@ class UniverseBuilder:
         if found.unserved:
             self.log(f"{what} of {', '.join(found.unserved)} count as unknown: the vendor's answer for them is bad")
             self._unanswered.extend(f"{what} of {symbol}" for symbol in found.unserved)
+        self._note_bad_rows(found, what)
         return found.frame
+
+    def _note_bad_rows(self, found: Download, what: str) -> Sequence[BadRow]:
+        """Log the rows that were left out of a list, which is requested again next time; returns them."""
+        for symbol, reason in found.bad_rows:
+            self._bad_rows.append(f"{what} of {symbol or 'an unnamed symbol'}, {reason}")
+            self._unanswered.append(f"{what} of {symbol or 'an unnamed symbol'}")
+            self.log(f"a bad row in the vendor's list is left out: {self._bad_rows[-1]}")
+        return found.bad_rows
 
     def _with_history(self, rows: pl.DataFrame, before: pl.DataFrame, as_of: date) -> pl.DataFrame:
         """`rows` and the symbols of `before` that are gone (UNIVERSE).
@@ -209,6 +233,17 @@ class UniverseBuilder:
         if self.file is not None:
             return f"no longer in {self.file.name}"
         return "no longer listed" if self.params.symbols is None else "no longer in universe.symbols"
+
+
+def _of_bad_rows(bad: Sequence[BadRow], before: pl.DataFrame) -> list[pl.DataFrame]:
+    """The symbols of bad rows (LISTED and SOURCE_REJECTION): those followed `before` as they were, others rejected."""
+    named = {row.symbol: f"the vendor's row is bad, {row.reason}" for row in bad if row.symbol is not None}
+    kept = before.filter(pl.col("active") & pl.col("symbol").is_in(list(named)))
+    schema = {"symbol": pl.String, SOURCE_REJECTION: pl.String}
+    rejected = pl.DataFrame(list(named.items()), schema=schema, orient="row")
+    return [
+        rows.match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore") for rows in (kept, rejected)
+    ]
 
 
 def _fill_nulls(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Faulty answers: rows missing, repeated or republished, cursors that never end."""
+"""Faulty answers: rows missing, repeated, republished or impossible, cursors that never end."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from smallcaps_assets.simulated.protocol.wire import OK, Refusal, Reply, cursor_url, with_cursor
 
-PAGE_FAULTS: Final = ("no_results", "loop", "endless", "repeat", "republish")
+PAGE_FAULTS: Final = ("no_results", "loop", "endless", "repeat", "republish", "bad_row", "impossible")
 # Parameters in the cursors that this module creates.
 _FAULT: Final = "fault"
 _TURN: Final = "turn"
@@ -77,6 +77,8 @@ def apply_page_fault(fault: str, reply: Reply, request: FaultRequest, seed: int)
 
     `republish` changes about one row in twenty of trades (`correction` 1) and quotes (a size 100 larger), removes one
     in forty and adds one in forty; the choice depends on `seed` and on the row.
+
+    `impossible` gives each trade, and the bid of each quote, a price of -1; `bad_row` only the middle one of a page.
     """
     page = json.loads(reply.body) if reply.status == OK else None
     if not isinstance(page, dict) or "results" not in page:
@@ -96,6 +98,9 @@ def apply_page_fault(fault: str, reply: Reply, request: FaultRequest, seed: int)
         changes = {"next_url": _back_url(rows, request)}
     elif fault == "republish" and request.path.startswith(_TICKS):
         changes = {"results": list(_later_rows(rows, f"{seed}|{request.path}"))}
+    elif fault in ("bad_row", "impossible") and request.path.startswith(_TICKS):
+        is_all, middle = fault == "impossible", len(rows) // 2
+        changes = {"results": [_spoil(row) if is_all or place == middle else row for place, row in enumerate(rows)]}
     changed = {**page, **changes}
     return None if changed == page else _rewrite(reply, changed)
 
@@ -151,6 +156,10 @@ def _change(row: _Row) -> _Row:
         return {**row, "correction": 1}
     side = "bid_size" if row.get("bid_size") else "ask_size"
     return {**row, side: row.get(side, 0) + _SIZE_STEP}
+
+
+def _spoil(row: _Row) -> _Row:
+    return {**row, "price" if "price" in row else "bid_price": -1}
 
 
 def _insert_between(row: _Row, following: _Row) -> _Row | None:

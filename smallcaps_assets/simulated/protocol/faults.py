@@ -42,6 +42,8 @@ FaultKind = Literal[
     "latency",
     "repeat",
     "republish",
+    "bad_row",
+    "impossible",
 ]
 FAULT_KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 SECONDS: Final[Mapping[str, float]] = {"429_retry_after": 1.0, "drip": 10.0, "latency": 0.04}

@@ -642,6 +642,28 @@ def test_status_counts_sessions_up_to_a_leap_day(home: Path, capsys: pytest.Capt
     assert "2 sessions expected" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "danger"),
+    [
+        ("ui", "the web UI has no login: whoever reaches it can launch runs, wipe assets and read its logs"),
+        ("ui --read-only", "the web UI has no login: whoever reaches it can read its logs"),
+        ("exchange", "the exchange has no login: whoever reaches it can read its data"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_other_machines_are_let_in_with_consent_only(
+    command: str, danger: str, error_of: ErrorOf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everywhere = [*command.split(), "--host", "0.0.0.0"]  # noqa: S104
+    assert danger in error_of(*everywhere)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main([*everywhere, "--open-to-network", "--port", str(taken.getsockname()[1])]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: --host 0.0.0.0: ")
+    assert danger in warning
+    assert "uses this port" in error
+
+
 @pytest.mark.parametrize("command", ["ui", "exchange"])
 def test_a_port_in_use_is_named(command: str, error_of: ErrorOf) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -721,4 +743,4 @@ def test_an_unreadable_nightly_report_is_named(home: Path, error_of: ErrorOf) ->
     report = Lake(home / "lake").nightly_report
     report.parent.mkdir(parents=True)
     report.write_bytes(b"PAR1 no more")
-    assert "nightly.parquet: cannot be read" in error_of("status")
+    assert "nightly.parquet: is damaged" in error_of("status")

@@ -163,7 +163,9 @@ def test_a_file_with_other_columns_is_rejected_by_name(store: BarsStore, lake: L
     folder = lake.bars("AEMD")
     folder.mkdir(parents=True)
     day(3).rename({"vwap": "vw"}).write_parquet(folder / "2025-11.parquet")
-    with pytest.raises(InputError, match=r"bars of AEMD .*no column vwap"):
+    with pytest.raises(
+        LakeError, match=r"symbol=AEMD/2025-11\.parquet: no column vwap.*materialize minute_bars of AEMD"
+    ):
         store.read("AEMD")
 
 

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, seal_document
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.publish import publish_frame, sha256
@@ -39,7 +40,8 @@ def pointer(store: ManifestStore) -> str:
 
 def test_a_manifest_and_its_sidecar(store: ManifestStore) -> None:
     sidecar = frozen(store, ONE)
-    assert sidecar == {
+    assert sidecar == seal_document(sidecar)
+    assert {name: value for name, value in sidecar.items() if name != DOCUMENT_KEY} == {
         "manifest_id": "core_20251106_084837",
         "profile": "core",
         "config_hash": "c1",
@@ -175,3 +177,14 @@ def test_a_pointer_that_is_not_json_is_a_lake_error(store: ManifestStore) -> Non
     (store.folder / "current.json").write_text("{")
     with pytest.raises(LakeError, match=r"current\.json"):
         store.load()
+
+
+def test_a_damaged_sidecar_does_not_stop_a_new_manifest(store: ManifestStore) -> None:
+    first = frozen(store, ONE)
+    sidecar = store.folder / f"{first['manifest_id']}.json"
+    sidecar.write_text(sidecar.read_text(encoding="utf-8").replace('"m1"', '"m2"'), encoding="utf-8")
+    with pytest.raises(LakeError, match=r"core_20251106_084837\.json: is damaged.*remove it and current\.json"):
+        store.load()
+    store.pointer.unlink()
+    assert frozen(store, ONE)["manifest_id"] == "core_20251106_084838"
+    assert_frame_equal(store.load(), ONE)

@@ -14,6 +14,7 @@ import pytest
 
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.publish import provenance_of, publish_frame
@@ -55,6 +56,8 @@ def grow(store: ShardStore, symbol: str = ONE, **months: MonthCoverage) -> None:
 
 def table(store: ShardStore) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(store.lake.shard_coverage(ONE).read_text(encoding="utf-8"))
+    assert document_proof(content).state is ProofState.INTACT
+    del content[DOCUMENT_KEY]
     return content
 
 

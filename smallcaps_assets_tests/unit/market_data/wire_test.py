@@ -180,7 +180,6 @@ def test_malformed_pages_are_rejected(name: str) -> None:
         {"decimal_size": "inf"},
         {"decimal_size": ""},
         {"decimal_size": "9" * 400},
-        {"decimal_size": "-1"},
         {"tape": 1.5},
     ],
     ids=str,
@@ -201,6 +200,11 @@ def test_a_missing_field_of_a_trade_is_named(name: str) -> None:
 def test_a_trade_without_any_size_is_rejected() -> None:
     with pytest.raises(BadPage, match="lack `size`"):
         read_trades(v3(without(TRADE, "size", "decimal_size")))
+
+
+def test_numbers_that_no_trade_has_are_left_to_the_rules_of_tape() -> None:
+    rows = [{**TRADE, "decimal_size": "-1.5"}, {**TRADE, "price": -1}, {**TRADE, "price": 1e308}]
+    assert read_trades(v3(*rows)).select("price", "size").rows() == [(3.4567, -1.5), (-1.0, 100.25), (1e308, 100.25)]
 
 
 def test_a_venue_without_reporting_facility_may_say_zero() -> None:

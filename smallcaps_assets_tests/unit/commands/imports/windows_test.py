@@ -133,6 +133,8 @@ def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
         ("trades", trades(0, 8), "rows outside its span: 1 of 2"),
         ("trades", trades(0, 1).with_columns(price=pl.lit(float("nan"))), "price is not a finite number: 2 of 2"),
         ("trades", trades(0, 1).with_columns(price=-pl.col("price")), "price is not above 0"),
+        ("trades", trades(0, 1).with_columns(sequence_number=pl.lit(5)), "all rows have one sequence_number: 2 of 2"),
+        ("trades", trades(0, 1).with_columns(size=pl.lit(1e308)), "size is above 1,000,000,000,000,000: 2 of 2"),
         ("trades", trades(0, 1).with_columns(size=pl.lit(None, pl.Float64)), "size is missing in 2 of 2"),
         ("trades", trades(0, 1).drop("price", "trade_id"), "no column price, trade_id"),
         ("trades", trades(0, 1).with_columns(price=pl.lit("10.2")), "column price is String, not a number"),
@@ -155,6 +157,7 @@ def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
             "the book is crossed: 3 of 3",
         ),
         ("quotes", quotes(0, 1).with_columns(bid_size=pl.lit(-1.0)), "bid_size is below 0"),
+        ("quotes", quotes(0, 1).with_columns(bid_price=None, ask_price=None), "both sides are missing: 2 of 2"),
     ],
 )  # fmt: skip
 def test_invalid_files_are_rejected_with_the_reason(
@@ -166,6 +169,23 @@ def test_invalid_files_are_rejected_with_the_reason(
     assert reason in output["refused"][0]["reason"]
     assert output["events"] == {"missing": 3}
     assert tape_of(lake) == {}
+
+
+def test_an_impossible_row_is_quarantined_and_its_file_is_imported(
+    lake: Lake, tmp_path: Path, import_windows: Import
+) -> None:
+    freeze(lake, HAND)
+    rows = trades(*(second / 60 for second in range(100)))
+    bad = pl.when(pl.int_range(pl.len()) == 7).then(-1.0).otherwise("price").alias("price")
+    write(tmp_path / "old", "trades", "one", rows.with_columns(bad))
+    figures = import_windows()["trades"]
+    assert (figures["rows"], figures["rows_rejected"], figures["refused"]) == (99, 1, 0)
+    (path,) = (lake.quarantine / "tape").rglob("2025*.parquet")
+    aside = pl.read_parquet(path, hive_partitioning=False)
+    assert aside.select("sequence_number", "price", "reason").rows() == [(8, -1.0, "price is not above 0")]
+    (found,) = tape_of(lake).values()
+    assert found["sequence_number"].to_list() == [number for number in range(1, 101) if number != 8]
+    assert (ledger(lake)["one"]["trades_received"], ledger(lake)["one"]["trades_rejected"]) == (100, 1)
 
 
 def unnamed(*minutes: float) -> pl.DataFrame:

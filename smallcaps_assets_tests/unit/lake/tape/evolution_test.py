@@ -116,7 +116,7 @@ def test_the_ledger_of_a_lake_of_release_0_1_is_unchanged(old: TapeStore) -> Non
     manifest_id = ManifestStore.in_lake(old.lake, "core").current_id()
     ledger = build_ledger(manifest_of_lake(old), old, manifest_id)
     assert_frame_equal(ledger.drop(LEDGER_ADDED), stored_ledger(old))
-    assert ledger.select(LEDGER_ADDED).rows() == [([], None, [], None)] * 10
+    assert ledger.select(LEDGER_ADDED).rows() == [([], None, None, [], None, None)] * 10
     assert "stale" not in profile_report(old.lake, "core", SETTINGS, NOW)
 
 

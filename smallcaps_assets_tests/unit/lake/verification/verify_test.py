@@ -9,18 +9,18 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pyarrow import parquet
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
-from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.publish import PROVENANCE, provenance_of, publish_frame
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.lake.verification.certificates import Discrepancy
+from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.verify import Verification, verify
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
@@ -197,7 +197,9 @@ def test_a_file_in_the_place_of_another(lake: Lake) -> None:
     other.write_bytes(mine)
     found = findings(lake)
     assert {(one.file, one.what) for one in found} == {
-        (file, what) for file in (A_TRADES, C_TRADES) for what in ("SHA-256 differs", "rows outside its span")
+        (file, what)
+        for file in (A_TRADES, C_TRADES)
+        for what in ("SHA-256 differs", "the footer says another symbol", "rows outside its span")
     }
     assert f"which is that of {C_TRADES}" in found[0].found
 
@@ -338,22 +340,83 @@ def test_a_file_that_is_not_named_by_what_it_covers(lake: Lake) -> None:
 # ---------------------------------------------------------------------------------------------- ledger
 
 
-def test_no_ledger_yet(lake: Lake) -> None:
+def unusable(lake: Lake) -> Discrepancy:
+    """The only finding: no certificate can be used. The tape is checked all the same."""
+    result = checked(lake)
+    (found,) = result.findings
+    assert found.file == LEDGER_FILE
+    assert found.remedy.startswith("Materialize core/capture_ledger")
+    assert (result.files, len(result.uncertified), result.states) == (0, 6, {})
+    (lake.root / A_TRADES).write_bytes(b"PAR1")
+    assert [one.file for one in findings(lake)] == [LEDGER_FILE, A_TRADES]
+    return found
+
+
+def test_a_missing_ledger_is_a_finding_where_there_is_tape(lake: Lake) -> None:
     lake.ledger("core").unlink()
-    with pytest.raises(InputError, match=r"no ledger of profile core yet\. Materialize core/capture_ledger"):
-        findings(lake)
+    found = unusable(lake)
+    assert (found.what, found.expected, found.found) == ("is missing", "certificates of 6 tape files", "nothing")
+
+
+def test_a_capture_that_is_not_done_needs_no_ledger_yet(lake: Lake) -> None:
+    lake.ledger("core").unlink()
+    (lake.root / C_QUOTES).unlink()
+    result = checked(lake)
+    assert (result.findings, result.manifest_id, len(result.uncertified)) == ((), None, 5)
+    # but a report was made from one
+    publish_frame(lake.ledger("core").with_name("report.parquet"), pl.DataFrame({"value": [1.0]}))
+    assert [one.what for one in findings(lake)] == ["is missing"]
+
+
+def test_a_profile_without_tape_needs_no_ledger(lake: Lake) -> None:
+    assert verify(TapeStore(lake, "plus", PARAMS)).findings == ()
+
+
+def test_a_damaged_ledger(lake: Lake) -> None:
+    content = bytearray(lake.ledger("core").read_bytes())
+    content[len(content) // 2] ^= 4
+    lake.ledger("core").write_bytes(content)
+    found = unusable(lake)
+    assert found.what == "cannot be used"
+    assert "is damaged: its content is not what was published (SHA-256)" in found.found
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet" * 100])
+def test_a_ledger_that_is_no_parquet(lake: Lake, content: bytes) -> None:
+    lake.ledger("core").write_bytes(content)
+    assert unusable(lake).what == "cannot be used"
 
 
 def test_the_ledger_of_another_profile(lake: Lake) -> None:
     relabel(lake, profile=pl.lit("plus"))
-    with pytest.raises(InputError, match="is the ledger of profile plus, not of core"):
-        findings(lake)
+    assert "is the ledger of profile plus, not of core" in unusable(lake).found
 
 
 def test_a_ledger_with_other_columns(lake: Lake) -> None:
     publish_frame(lake.ledger("core"), pl.read_parquet(lake.ledger("core")).drop("state"))
-    with pytest.raises(InputError, match=r"no column state.*Materialize core/capture_ledger"):
-        findings(lake)
+    assert "no column state" in unusable(lake).found
+
+
+@pytest.mark.parametrize(("event", "of"), [("a2", "c1"), ("c1", "a1"), ("s1", "a1"), ("a1", "a2")])
+def test_the_certificate_of_another_event(lake: Lake, event: str, of: str) -> None:
+    ledger = pl.read_parquet(lake.ledger("core"))
+    taken = ledger.filter(pl.col("event_id") == of).with_columns(event_id=pl.lit(event))
+    everything = pl.concat([ledger.filter(pl.col("event_id") != event), taken])
+    publish_frame(lake.ledger("core"), everything)
+    assert event in {name for found in findings(lake) for name in found.event_ids}
+
+
+@pytest.mark.parametrize("kind", TAPE_KINDS)
+@pytest.mark.parametrize(("event", "of"), [("a2", "c1"), ("c1", "a1"), ("s1", "a1")])
+def test_the_certified_files_of_another_event(lake: Lake, kind: str, event: str, of: str) -> None:
+    """Only what a certificate says of files is taken from the other event."""
+    ledger = pl.read_parquet(lake.ledger("core"))
+    names = [name for name in ledger.columns if name.startswith(f"{kind}_")]
+    (row,) = ledger.filter(pl.col("event_id") == of).select(names).to_dicts()
+    taken = pl.DataFrame([row], schema={name: ledger.schema[name] for name in names})
+    here = ledger.filter(pl.col("event_id") == event).drop(names).hstack(taken).select(ledger.columns)
+    publish_frame(lake.ledger("core"), pl.concat([ledger.filter(pl.col("event_id") != event), here]))
+    assert event in {name for found in findings(lake) for name in found.event_ids}
 
 
 def test_the_ledger_of_an_older_manifest(lake: Lake) -> None:
@@ -444,7 +507,7 @@ def test_uncertified_files_are_reported_and_unreadable_ones_are_findings(lake: L
     assert (result.files, len(result.uncertified), len(result.parts)) == (2, 4, 1)
     (lake.root / C_TRADES).write_bytes(b"PAR1")
     (found,) = findings(lake)
-    assert (found.file, found.what) == (C_TRADES, "cannot be read")
+    assert (found.file, found.what) == (C_TRADES, "is damaged")
 
 
 def test_a_file_fetched_anew_is_not_certified_yet(lake: Lake, client: MarketDataClient) -> None:
@@ -455,6 +518,68 @@ def test_a_file_fetched_anew_is_not_certified_yet(lake: Lake, client: MarketData
     assert result.uncertified == (A_TRADES,)
     certify(lake)
     assert checked(lake).uncertified == ()
+
+
+def change_without_a_hash(lake: Lake, fetched_at: str, **columns: pl.Expr) -> None:
+    """Change a tape file as an earlier release, or another tool, writes it."""
+    path = lake.root / A_TRADES
+    footer = (provenance_of(path) or {}) | {"fetched_at": fetched_at}
+    rows = pl.read_parquet(path, hive_partitioning=False).with_columns(**columns)
+    rows.write_parquet(path, metadata={PROVENANCE: json.dumps(footer)})
+
+
+def test_a_changed_file_that_is_dated_anew_carries_another_hash(lake: Lake) -> None:
+    path = lake.root / A_TRADES
+    footer = parquet.read_metadata(path).metadata
+    later = json.loads(footer[PROVENANCE.encode()]) | {"fetched_at": "2030-01-01T00:00:00+00:00"}
+    metadata = {name.decode(): text.decode() for name, text in footer.items() if name != b"ARROW:schema"}
+    rows = pl.read_parquet(path, hive_partitioning=False).with_columns(pl.col("price") + 1)
+    rows.write_parquet(path, metadata=metadata | {PROVENANCE: json.dumps(later)})
+    only(lake, A_TRADES, "SHA-256 differs")
+    certify(lake)
+    only(lake, A_TRADES, "is damaged")
+
+
+def test_a_replaced_file_without_a_hash(lake: Lake) -> None:
+    change_without_a_hash(lake, "2030-01-01T00:00:00+00:00", price=pl.col("price") + 1)
+    only(lake, A_TRADES, "was replaced, and carries no hash of its own")
+    change_without_a_hash(lake, "2020-01-01T00:00:00+00:00")
+    only(lake, A_TRADES, "SHA-256 differs")
+
+
+def test_a_damaged_file_without_a_certificate(lake: Lake) -> None:
+    lake.ledger("core").unlink()
+    path = lake.root / C_TRADES
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    assert [(one.file, one.what) for one in findings(lake)] == [(LEDGER_FILE, "is missing"), (C_TRADES, "is damaged")]
+
+
+@pytest.mark.parametrize("certified", [True, False])
+def test_files_of_two_symbols_that_were_swapped_and_certified_so(lake: Lake, *, certified: bool) -> None:
+    """Both cover the same time, so only their footers tell them apart."""
+    other = lake.root / A_TRADES.replace("AVLO", "ZETA")
+    other.parent.mkdir(parents=True)
+    shutil.copy(lake.root / A_TRADES, other)
+    if certified:
+        as_zeta = MANIFEST.with_columns(
+            symbol=pl.when(pl.col("event_id").is_in(["a1", "a2"])).then(pl.lit("ZETA")).otherwise("symbol")
+        )
+        freeze(lake, as_zeta, config_hash="z")
+        certify(lake, as_zeta)
+    found = {(one.file, one.what) for one in findings(lake)}
+    assert (other.relative_to(lake.root).as_posix(), "the footer says another symbol") in found
+
+
+def test_damaged_bars_do_not_abort(lake: Lake) -> None:
+    bars = lake.bars("AVLO") / "2025-11.parquet"
+    bars.parent.mkdir(parents=True)
+    bars.write_bytes(b"no parquet")
+    relabel(lake, trades_rows=pl.when(pl.col("event_id") == "c1").then(0).otherwise("trades_rows"))
+    result = checked(lake)
+    assert result.contradicted == ()
+    assert {one.file for one in result.findings} == {LEDGER_FILE}
 
 
 # --------------------------------------------------------------------------------------------- command
@@ -474,6 +599,8 @@ def test_the_command_reports_an_intact_lake(command: Callable[..., int], capsys:
     assert "profile core: 6 files" in output
     assert "against the ledger of core_20260105_120000" in output
     assert "4 events: 3 complete, 1 empty" in output
+    assert "10 files" in output
+    assert "  every file is as published\n" in output
     assert output.endswith("  every file is as certified\n")
 
 
@@ -512,5 +639,8 @@ def test_the_command_without_any_ledger(
     assert command("--profile", "plus") == 2
     assert "no ledger of profile plus yet" in capsys.readouterr().err
     lake.ledger("core").unlink()
-    assert command() == 2
-    assert "no ledger of any profile yet" in capsys.readouterr().err
+    assert command() == 1
+    output = capsys.readouterr().out
+    assert f"{LEDGER_FILE}: is missing; expected certificates of 6 tape files, found nothing" in output
+    assert "6 files not certified yet" in output
+    assert "remedy: materialize core/capture_ledger again" in output

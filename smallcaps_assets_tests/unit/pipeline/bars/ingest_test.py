@@ -143,6 +143,44 @@ def test_a_session_of_other_bars_than_asked_for_is_named_and_stays_missing(
     assert vendor.asked == [(DAY, DAY)]
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"o": -1.0, "h": -1.0, "l": -1.0, "c": -1.0}, "a price is missing or not positive in 8 of 10 bars"),
+        ({"h": 4.0}, "high or low contradicts open and close in 8 of 10 bars"),
+        ({"c": 1e308, "h": 1e308}, "a price is above 1,000,000 dollars in 8 of 10 bars"),
+    ],
+)
+def test_a_session_of_impossible_bars_is_named_and_stays_missing(
+    lake: Lake, client: MarketDataClient, vendor: Vendor, values: dict[str, float], words: str
+) -> None:
+    """A few of them are set aside."""
+    few = MONTH[7]
+    vendor.days[DAY] = [bar(DAY, minute, **(values if minute < 8 else {})) for minute in range(10)]
+    vendor.days[few] = [bar(few, minute, **(values if minute < 5 else {})) for minute in range(10)]
+    outcome, _ = ingest(lake, client)
+    (problem,) = outcome.problems
+    assert problem.startswith(
+        f"ABCD, {DAY}: the vendor answered with impossible bars: {words}, such as {DAY} 14:30 UTC"
+    )
+    assert "open " in problem
+    assert BarsStore(lake).covered("ABCD") == set(MONTH) - {DAY}
+    assert (BarsStore(lake).read("ABCD", few, few).height, aside(lake).height) == (5, 5)
+    vendor.asked.clear()
+    vendor.days[DAY] = [bar(DAY, minute) for minute in range(10)]
+    outcome, _ = ingest(lake, client)
+    assert (outcome.problems, vendor.asked) == ((), [(DAY, DAY)])
+
+
+def test_minutes_that_are_filled_up_without_volume_are_no_fault(
+    lake: Lake, client: MarketDataClient, vendor: Vendor
+) -> None:
+    vendor.days[DAY] = [bar(DAY, minute, **({"v": 0} if minute < 8 else {})) for minute in range(10)]
+    outcome, _ = ingest(lake, client)
+    assert outcome.problems == ()
+    assert (BarsStore(lake).read("ABCD", DAY, DAY).height, aside(lake).height) == (2, 8)
+
+
 def test_a_month_of_hours_is_rejected_session_by_session(lake: Lake, client: MarketDataClient, vendor: Vendor) -> None:
     vendor.days = {day: [bar(day, 60 * hour) for hour in range(7)] for day in MONTH}
     outcome, _ = ingest(lake, client)

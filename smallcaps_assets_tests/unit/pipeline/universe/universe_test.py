@@ -254,6 +254,14 @@ def test_symbols_that_differ_only_in_case_or_name_a_device_of_windows_are_follow
     assert list(UniverseStore(lake).followed()) == ["CON", "KIMPL", "KIMpL", "PRN"]
 
 
+def test_listed_symbols_that_differ_only_in_case_are_both_followed(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    listings.rows = [ticker("BRK.A"), ticker("brk.a")]
+    assert reasons_of(made(lake, client)) == {"BRK.A": None, "brk.a": None}
+    assert list(UniverseStore(lake).followed()) == ["BRK.A", "brk.a"]
+
+
 def test_an_empty_universe_is_rejected_with_the_reason(
     lake: Lake, client: MarketDataClient, listings: Listings
 ) -> None:
@@ -510,6 +518,25 @@ def test_an_active_ticker_with_two_different_rows_is_logged(
     rows = builder(lake, client, log).run(DAY).rows
     assert rows.filter(symbol="A")["ticker_type"].to_list() == ["CS"]
     assert "the vendor lists A several times with different details; the first ones count" in log
+
+
+def test_a_symbol_with_a_bad_row_in_the_list_is_named_and_one_that_is_followed_stays(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    listings.rows = [ticker("A"), ticker("B"), ticker("C")]
+    assert followed(made(lake, client)) == ["A", "B", "C"]
+    listings.rows = [ticker("A"), ticker("B", name=5), ticker("C")]
+    log: list[str] = []
+    later = date(2025, 12, 2)
+    built = builder(lake, client, log).run(later)
+    assert followed(built.rows) == ["A", "B", "C"]
+    assert built.bad_rows == ("tickers of B, row 2: `name` is 5",)
+    assert "a bad row in the vendor's list is left out: tickers of B, row 2: `name` is 5" in log
+    # it is asked for again, although nothing else changed
+    listings.rows = [ticker("A"), ticker("B"), ticker("C"), ticker("D", name=5)]
+    universe = made(lake, client, later)
+    assert reasons_of(universe) == {"A": None, "B": None, "C": None, "D": "the vendor's row is bad, row 4: `name` is 5"}
+    assert universe.filter(symbol="D")["excluded_by"].to_list() == ["source"]
 
 
 def test_a_failed_request_for_the_list_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:

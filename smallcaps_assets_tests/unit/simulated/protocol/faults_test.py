@@ -15,6 +15,7 @@ import pytest
 from smallcaps_assets.commands import exchange as command
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.protocol.exchange import Exchange
+from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS
 from smallcaps_assets.simulated.protocol.faults import FAULT_KINDS, SECONDS, Fault, FaultyExchange, fault_script
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.protocol.wire import Delivery, Reply
@@ -381,7 +382,7 @@ def test_results_are_missing(exchange):
         assert json.loads(body)["status"] == "OK"
 
 
-@pytest.mark.parametrize("fault", ["no_results", "loop", "endless", "repeat", "republish"])
+@pytest.mark.parametrize("fault", PAGE_FAULTS)
 def test_answers_without_rows_are_left_alone(exchange, fault):
     faulty = FaultyExchange(exchange, [always(fault)])
     for path, query in ((TRADES, {"limit": "0"}), (TRADES, {"cursor": "###"}), ("/v9", {}), ("/v3", {}), (STATUS, {})):
@@ -574,3 +575,15 @@ def test_a_row_is_added_wherever_there_is_room_and_nowhere_else():
     assert len(added([(7, 2 * number) for number in range(2000)])) > 20
     assert added([(7, number) for number in range(2000)]) == []
     assert added([(number, 2 * number) for number in range(2000)]) == []
+
+
+@pytest.mark.parametrize(("path", "name"), [(TRADES, "price"), (QUOTES, "bid_price")])
+def test_impossible_rows_differ_in_one_price_only(exchange, path, name):
+    query = {"limit": 9}
+    rows = get(exchange, path, **query)["results"]
+    spoiled = [{**row, name: -1} for row in rows]
+    assert get(FaultyExchange(exchange, [always("impossible")]), path, **query)["results"] == spoiled
+    one = get(FaultyExchange(exchange, [always("bad_row")]), path, **query)["results"]
+    assert one == [*rows[:4], spoiled[4], *rows[5:]]
+    bars = get(FaultyExchange(exchange, [always("impossible")]), BARS)["results"]
+    assert bars == get(exchange, BARS)["results"]

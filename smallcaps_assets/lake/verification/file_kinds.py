@@ -1,0 +1,107 @@
+"""The kinds of files of a lake: how each is named, what proves it, and what it says of itself."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from smallcaps_assets.lake.content_hash import ProofState
+from smallcaps_assets.lake.verification.file_rules import (
+    FileFault,
+    coverage_faults,
+    document_state,
+    failure_faults,
+    imports_faults,
+    label_faults,
+    label_state,
+    manifest_document_faults,
+    month_faults,
+    no_faults,
+    page_state,
+    parquet_state,
+    shard_faults,
+    table_faults,
+    unproven_state,
+)
+
+_SYMBOL: Final = r"symbol=[^/]+"
+_PROFILE: Final = r"(?P<profile>[a-z]+)"
+_MANIFEST: Final = r"(?P=profile)_\d{8}_\d{6}"
+_SPAN: Final = r"\d{8}T\d{6}_\d{8}T\d{6}"
+# where readers of a whole folder count the rows of every parquet file
+_READ_AS_FOLDERS: Final = re.compile(r"(bars/minute|events/shards|tape/[a-z]+/(trades|quotes))/.*\.parquet")
+
+
+class FileKind(NamedTuple):
+    """One kind of files.
+
+    Attributes:
+        name: of the kind, in the plural.
+        pattern: of their paths below the lake.
+        state: whether a file is what was published.
+        faults: what is wrong with a file by itself, given its state.
+    """
+
+    name: str
+    pattern: str
+    state: Callable[[Path], ProofState]
+    faults: Callable[[Path, ProofState], Iterator[FileFault]]
+
+
+FILE_KINDS: Final[tuple[FileKind, ...]] = (
+    FileKind("minute bars", rf"bars/minute/{_SYMBOL}/\d{{4}}-\d{{2}}\.parquet", parquet_state, month_faults),
+    FileKind("shards", rf"events/shards/{_SYMBOL}\.parquet", parquet_state, shard_faults),
+    FileKind(
+        "shard coverage",
+        r"events/coverage/[^/]+\.json|events/shards/(coverage=[^/]+\.json|symbol=[^/]+\.jsonl)",
+        lambda path: unproven_state(path) if path.suffix == ".jsonl" else document_state(path),
+        coverage_faults,
+    ),
+    FileKind("MASTER", r"events/master\.parquet", parquet_state, table_faults),
+    FileKind("imported events", r"events/adopted\.parquet", parquet_state, table_faults),
+    FileKind("universe", r"reference/universe\.parquet", parquet_state, table_faults),
+    FileKind("ticker details", r"reference/ticker_details\.parquet", parquet_state, table_faults),
+    FileKind("record of imports", r"reference/imports\.json", document_state, imports_faults),
+    FileKind("reports", r"reports/(?:nightly|coverage)\.parquet", parquet_state, table_faults),
+    FileKind("manifests", rf"manifests/{_PROFILE}/{_MANIFEST}\.parquet", parquet_state, table_faults),
+    FileKind("sidecars", rf"manifests/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
+    FileKind("pointers", rf"manifests/{_PROFILE}/current\.json", document_state, no_faults),
+    FileKind(
+        "tape", rf"tape/{_PROFILE}/(?:trades|quotes)/wave=[A-Z]+/{_SYMBOL}/{_SPAN}\.parquet", parquet_state, no_faults
+    ),
+    FileKind("ledgers", rf"tape/{_PROFILE}/ledger\.parquet", parquet_state, table_faults),
+    FileKind("capture reports", rf"tape/{_PROFILE}/report\.parquet", parquet_state, table_faults),
+    FileKind("review pages", rf"review/{_PROFILE}/{_MANIFEST}\.html", page_state, no_faults),
+    FileKind("review samples", rf"review/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
+    FileKind("labels", rf"review/{_PROFILE}/marks/{_MANIFEST}/[^/]+\.json", label_state, label_faults),
+    FileKind("quarantine", r"quarantine/(bars|events|tape)/.+\.parquet", parquet_state, table_faults),
+    FileKind(
+        "failed windows",
+        rf"quarantine/tape/{_PROFILE}/(?:trades|quotes)/wave=[A-Z]+/{_SYMBOL}/{_SPAN}\.json",
+        document_state,
+        failure_faults,
+    ),
+)
+
+_PATTERNS: Final = [(re.compile(kind.pattern), kind) for kind in FILE_KINDS]
+
+
+def kind_of(file: str) -> FileKind | None:
+    """The kind of a file, by its path below the lake; None where the lake does not know it."""
+    return next((kind for pattern, kind in _PATTERNS if pattern.fullmatch(file)), None)
+
+
+def is_set_aside(file: str) -> bool:
+    """Whether a file is only evidence: a damaged file that was set aside, or the record of an error."""
+    return file.startswith(("quarantine/damaged/", "quarantine/unexpected/"))
+
+
+def is_read_as_folder(file: str) -> bool:
+    """Whether readers of whole folders would count the rows of a file, whatever its name."""
+    return _READ_AS_FOLDERS.fullmatch(file) is not None
+
+
+def is_of_profile(file: str, profile: str) -> bool:
+    """Whether a file belongs to one profile."""
+    parts = file.removeprefix("quarantine/").split("/")
+    return parts[0] in {"manifests", "tape", "review"} and parts[1:2] == [profile]

@@ -1,0 +1,66 @@
+"""The way to the vendor that the environment names: a proxy, and the certificates that are trusted."""
+
+import ssl
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError
+from urllib3.util import Url, parse_url
+from urllib3.util.ssl_ import create_urllib3_context
+
+from smallcaps_assets.errors import SettingsError
+
+
+class Way:
+    """How one origin is reached; the environment is read when it is first needed.
+
+    Raises:
+        SettingsError: by a property, because the environment names what cannot be used.
+    """
+
+    def __init__(self, origin: str, *, trust_env: bool) -> None:
+        """Follow HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE if `trust_env`."""
+        self._origin, self._trust_env = origin, trust_env
+
+    @cached_property
+    def _environment(self) -> dict[str, Any]:
+        """What the environment says of proxies and certificates."""
+        with requests.Session() as session:
+            session.trust_env = self._trust_env
+            return {**session.merge_environment_settings(self._origin, {}, stream=None, verify=None, cert=None)}
+
+    @cached_property
+    def proxy(self) -> Url | None:
+        """The proxy, if there is one."""
+        named = requests.utils.select_proxy(self._origin, self._environment["proxies"])
+        if not named:
+            return None
+        with suppress(HTTPError):
+            proxy = parse_url(named if "://" in named else f"http://{named}")
+            if proxy.scheme in ("http", "https") and proxy.host:
+                return proxy
+        # not quoted, since a password may be anywhere in it
+        raise SettingsError(
+            "the proxy in HTTPS_PROXY (or ALL_PROXY) is no address that can be used: give http:// or https:// and a "
+            "host, or remove it."
+        )
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """The certificates that are trusted, shared by all connections."""
+        verify = self._environment["verify"]
+        certificates = Path(verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH)
+        context = create_urllib3_context()
+        try:
+            if certificates.is_dir():
+                context.load_verify_locations(capath=certificates)
+            else:
+                context.load_verify_locations(cafile=certificates)
+        except OSError as error:
+            problem = f"{certificates}: no certificates can be read ({error})."
+        else:
+            return context
+        raise SettingsError(f"{problem} Correct or remove REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE).")

@@ -1,0 +1,263 @@
+"""The walk over all files of a lake: old lakes, unknown files, two folders of one symbol, the output of the command."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pyarrow import parquet
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.lake.content_hash import DOCUMENT_KEY
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.publish import PROVENANCE, sha256
+from smallcaps_assets.lake.review import PAGE_KEY
+from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
+from smallcaps_assets.lake.verification.verify import verify
+from smallcaps_assets_tests.conftest import files_below, new_lake
+from smallcaps_assets_tests.whole_lake import ONE, OTHER, PROFILES, certify, fill_whole_lake, tape_of
+
+BY_ITSELF = {"labels"}  # a digest has ended their names since the first release
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lake = Lake(tmp_path_factory.mktemp("walked") / "lake")
+    fill_whole_lake(lake)
+    return lake.root
+
+
+@pytest.fixture
+def lake(whole: Path, tmp_path: Path) -> Lake:
+    shutil.copytree(whole, tmp_path / "lake")
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def command(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES"):
+        monkeypatch.setenv(name, "put back at the end")
+        monkeypatch.delenv(name)
+    return lambda *flags: main(["verify", "--lake", str(lake.root), *flags])
+
+
+def found_in(result: LakeVerification) -> list[tuple[str, str]]:
+    return [(one.file, one.what) for one in result.findings]
+
+
+# ------------------------------------------------------------------------------------------------ old lakes
+
+
+def without_hash(path: Path, changes: dict[str, Any] | None = None) -> None:
+    """Rewrite a file as releases wrote it that knew no hashes."""
+    if path.suffix == ".parquet":
+        footer = parquet.read_metadata(path).metadata
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        provenance = footer.get(PROVENANCE.encode())
+        rows.write_parquet(path, metadata={PROVENANCE: provenance.decode()} if provenance else None)
+    elif path.suffix == ".json":
+        document = json.loads(path.read_text(encoding="utf-8")) | (changes or {})
+        kept = {name: value for name, value in document.items() if name not in {DOCUMENT_KEY, PAGE_KEY}}
+        path.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def make_old(lake: Lake) -> None:
+    """Take all hashes out of a lake; sidecars and ledgers then are of the files of now."""
+    for path in sorted(lake.root.rglob("*.parquet")):
+        without_hash(path)
+    for path in sorted(lake.root.rglob("*.json")):
+        manifest = path.with_suffix(".parquet")
+        if "marks" not in path.parts:
+            without_hash(path, {"sha256": sha256(manifest)} if manifest.is_file() and "manifests" in path.parts else {})
+    for profile in PROFILES:
+        certify(lake, profile)
+        without_hash(lake.ledger(profile))
+
+
+def test_an_old_lake_is_not_provable_which_is_no_finding(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_old(lake)
+    before = files_below(lake.root)
+    result = verify_files(lake)
+    assert result.findings == ()
+    assert {kind.kind for kind in result.kinds if kind.not_provable != kind.files} == BY_ITSELF
+    for profile in PROFILES:
+        assert verify(tape_of(lake, profile), proofs=result.states).findings == ()
+    assert command() == 0
+    output = capsys.readouterr().out
+    unproven = sum(kind.not_provable for kind in result.kinds)
+    assert f"  {unproven:,} files carry no hash, since an earlier release published them: not provable" in output
+    assert "  no file is damaged\n" in output
+    assert files_below(lake.root) == before
+
+
+def test_bars_of_an_old_lake_are_proved_by_their_fingerprints(lake: Lake) -> None:
+    make_old(lake)
+    path = lake.bars(ONE) / "2025-11.parquet"
+    provenance = parquet.read_metadata(path).metadata[PROVENANCE.encode()].decode()
+    rows = pl.read_parquet(path, hive_partitioning=False)
+    dearer = pl.when(pl.int_range(pl.len()) == 3).then(pl.col("close") + 0.01).otherwise("close")
+    rows.with_columns(close=dearer).write_parquet(path, metadata={PROVENANCE: provenance})
+    (found,) = verify_files(lake).findings
+    assert (found.file, found.what) == (
+        f"bars/minute/symbol={ONE}/2025-11.parquet",
+        "has bars other than its footer records",
+    )
+    assert found.found.startswith("others in 1 of ")
+    assert f"materialize minute_bars of {ONE} " in found.remedy
+    assert "about one request" in found.remedy
+
+
+def edit_events(lake: Lake, symbol: str) -> None:
+    path = lake.shard(symbol)
+    provenance = parquet.read_metadata(path).metadata[PROVENANCE.encode()].decode()
+    rows = pl.read_parquet(path, hive_partitioning=False).with_columns(pl.col("score") + 0.001)
+    rows.write_parquet(path, metadata={PROVENANCE: provenance})
+
+
+def test_events_of_an_old_shard_are_proved_by_their_digest_where_those_of_others_hold(lake: Lake) -> None:
+    make_old(lake)
+    edit_events(lake, ONE)
+    assert found_in(verify_files(lake)) == [
+        (f"events/shards/symbol={ONE}.parquet", "has events other than its footer records")
+    ]
+    # another release of Polars computes other digests: then none holds, and nothing is known
+    edit_events(lake, OTHER)
+    result = verify_files(lake)
+    assert result.findings == ()
+    assert {kind.not_provable for kind in result.kinds if kind.kind == "shards"} == {2}
+
+
+@pytest.mark.parametrize(("end", "what"), [(b"", "is damaged"), (bytes(60) + b"PAR1", "cannot be read")])
+def test_a_file_of_an_old_lake_that_cannot_be_read_is_damaged(lake: Lake, end: bytes, what: str) -> None:
+    make_old(lake)
+    for path in (lake.universe, lake.master, lake.shard(ONE), lake.bars(ONE) / "2025-11.parquet"):
+        path.write_bytes(path.read_bytes()[:-64] + end)
+    result = verify_files(lake)
+    assert {words for _, words in found_in(result)} == {what}
+    assert sum(kind.damaged for kind in result.kinds) == len(result.findings) == 4
+
+
+# --------------------------------------------------------------------------------------- unknown and stray files
+
+
+def test_unknown_files_are_named_and_are_findings_where_readers_count_them(lake: Lake) -> None:
+    (lake.root / "notes.txt").write_text("mine", encoding="utf-8")
+    (lake.root / ".DS_Store").write_bytes(b"x")
+    (lake.bars(ONE) / ".2025-11.parquet.1.2.part").touch()
+    stray = shutil.copy(lake.bars(ONE) / "2025-11.parquet", lake.bars(ONE) / "2025-11 (copy).parquet")
+    result = verify_files(lake)
+    name = Path(stray).relative_to(lake.root).as_posix()
+    assert set(result.unknown) == {"notes.txt", name}
+    assert len(result.parts) == 2
+    assert found_in(result) == [(name, "is no file of this lake")]
+    assert "Move it out of the lake" in result.findings[0].remedy
+
+
+def test_a_second_folder_of_a_symbol_is_not_read(lake: Lake) -> None:
+    """Names of earlier releases stay in use; the name of now beside one is a copy."""
+    folder = lake.bars(OTHER)
+    shutil.copytree(folder, folder.with_name(f"symbol={OTHER}"))
+    assert folder.name != f"symbol={OTHER}"
+    found = verify_files(Lake(lake.root)).findings
+    assert {one.what for one in found} == {"is not read"}
+    assert len({one.file.split("/")[2] for one in found}) == 1
+
+
+def test_a_file_of_another_symbol_or_month_is_named(lake: Lake) -> None:
+    for month in ("2025-11", "2026-01"):
+        shutil.copy(lake.bars(OTHER) / "2025-11.parquet", lake.bars(ONE) / f"{month}.parquet")
+    shutil.copy(lake.shard(OTHER), lake.shard(ONE))
+    folder = f"bars/minute/symbol={ONE}"
+    found = found_in(verify_files(lake))
+    assert (f"{folder}/2025-11.parquet", "has bars of another symbol") in found
+    assert (f"{folder}/2026-01.parquet", "has sessions of another month") in found
+    assert (f"events/shards/symbol={ONE}.parquet", "has events of another symbol") in found
+
+
+def test_folders_may_be_links(lake: Lake, tmp_path: Path) -> None:
+    moved = shutil.move(lake.root / "tape", tmp_path / "other disk")
+    try:
+        (lake.root / "tape").symlink_to(moved, target_is_directory=True)
+        (tmp_path / "other disk" / "loop").symlink_to(lake.root, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    result = verify_files(lake)
+    assert result.findings == ()
+    assert {kind.kind: kind.files for kind in result.kinds}["ledgers"] == 2
+
+
+def test_a_lake_without_events_is_verified(tmp_path: Path, whole: Path) -> None:
+    for folder in ("tape", "manifests"):
+        shutil.copytree(whole / folder, tmp_path / "tape only" / folder)
+    assert verify_files(Lake(tmp_path / "tape only")).findings == ()
+
+
+# --------------------------------------------------------------------------------------------- command
+
+
+def test_the_command_reports_every_kind(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["kind", "files", "MB", "intact", "not", "provable", "damaged"]
+    months = len(list(lake.minute_bars.rglob("*.parquet")))
+    assert lines[2].split()[:3] == ["minute", "bars", f"{months}"]
+    assert lines[2].split()[4:] == [f"{months}", "0", "0"]
+    assert "  every file is as published" in lines
+    assert lines[-1] == "  every file is as certified"
+
+
+def test_the_command_names_file_fault_and_remedy(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake.shard(ONE).write_bytes(lake.shard(ONE).read_bytes()[:-1] + b"2")
+    assert command() == 1
+    output = capsys.readouterr().out
+    file = f"events/shards/symbol={ONE}.parquet"
+    assert f"  {file}: is damaged; expected the content that was published (SHA-256), found another; remedy: " in output
+    assert f"Materialize event_shards of {ONE}, which sets it aside" in output
+    assert command("--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["holds"] is False
+    assert [one["file"] for one in document["files"]["findings"]] == [file]
+    damaged = {kind["kind"]: kind["damaged"] for kind in document["files"]["kinds"]}
+    assert {kind for kind, count in damaged.items() if count} == {"shards"}
+
+
+def test_a_damaged_tape_file_is_reported_once_with_its_events(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next(lake.tape("plus", "quotes").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    assert command("--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["files"]["findings"] == []
+    named = {one["file"] for profile in document["profiles"] for one in profile["findings"]}
+    assert named == {path.relative_to(lake.root).as_posix()}
+
+
+def test_the_command_checks_one_profile_only(
+    lake: Lake, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake.master.unlink()
+    ManifestStore.in_lake(lake, "plus").pointer.unlink()
+    assert command("--profile", "core", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert "minute bars" not in {kind["kind"] for kind in document["files"]["kinds"]}
+    assert command("--profile", "plus") == 1
+
+
+def test_a_folder_that_is_no_lake_is_a_mistake(
+    tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = new_lake(tmp_path / "empty").root
+    (empty / "holiday.jpg").touch()
+    assert command("--lake", str(empty)) == 2
+    assert f"{empty}: has no file of a lake" in capsys.readouterr().err
