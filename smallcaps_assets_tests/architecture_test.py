@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "runtime": {"runtime"},
     "market_data": {"market_data", "domain"},
     "lake": {"lake", "runtime", "domain"},
-    "simulated": {"simulated", "domain.tables", "runtime.user_files"},
+    "simulated": {"simulated", "domain.tables", "runtime.user_files", "runtime.json_texts"},
     "pipeline": {
         *("pipeline", "lake", "market_data", "domain", "settings", "simulated"),
         *("runtime.user_files", "runtime.system_errors"),

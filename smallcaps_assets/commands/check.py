@@ -42,6 +42,7 @@ from smallcaps_assets.pipeline.operations.readiness import (
     check_lake,
     endpoint_checks,
 )
+from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Settings, config_path, lake_path
 
@@ -146,6 +147,10 @@ def _check_state(settings: Settings) -> ReadinessCheck:
             outdated = outdated_schemas(instance)
     except SmallcapsError as error:
         return ReadinessCheck("state", "problem", str(error))
+    except Exception as error:  # a storage is a plug-in: its errors have no common root
+        if (known := system_error(error)) is None:
+            raise
+        return ReadinessCheck("state", "problem", str(known))
     if outdated:
         message = f"{folder}: the tables of Dagster's state have another version ({'; '.join(outdated)})"
         remedy = (

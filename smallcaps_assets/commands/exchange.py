@@ -118,7 +118,7 @@ def _faults(given: str) -> tuple[Fault, ...]:
     if given.lstrip().startswith("["):
         return fault_script(given)
     try:
-        text = Path(given).read_text(encoding="utf-8")
+        text = Path(given).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the faults in {given} ({error}). Give a JSON file or a JSON list.") from error
     try:

@@ -15,6 +15,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import Sheet
 from smallcaps_assets.pipeline.review.review import Review, ReviewResult
+from smallcaps_assets.runtime.json_texts import parse_json
 from smallcaps_assets.settings.settings import PROFILES, Profile, lake_path
 
 NEEDS: Final = "the file that the page exported."
@@ -65,11 +66,15 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
+        parse_json(text)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}). Give the file that the page saved.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: is not UTF-8 text. Give the file that the page saved.") from error
+    except ValueError as error:
+        raise InputError(f"{file}: is not usable JSON ({error}). Give the file that the page saved.") from error
+    return text
 
 
 def _profile(labels: LabelFile, wanted: Profile | None, file: str) -> Profile:

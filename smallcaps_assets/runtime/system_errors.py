@@ -8,7 +8,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -55,8 +55,10 @@ def _of_the_database(error: sqlite3.Error) -> SmallcapsError | None:
     folder = None if home is None else Path(home)
     name = folder or "Dagster's folder"
     if code in {_DAMAGED, _NO_DATABASE}:
+        file = None if folder is None else _damaged_database(folder)
+        which = "one of its files" if file is None else str(file)
         return SettingsError(
-            f"{name}: Dagster's state cannot be read ({error}): one of its files is damaged. Restore it, or move this "
+            f"{name}: Dagster's state cannot be read ({error}): {which} is damaged. Restore it, or move this "
             "folder away to begin with an empty state: the lake stays as it is, and nothing is fetched again."
         )
     if code not in {_READ_ONLY, _IO_ERROR, _DATABASE_FULL, _CANNOT_OPEN}:
@@ -66,6 +68,18 @@ def _of_the_database(error: sqlite3.Error) -> SmallcapsError | None:
         room = describe_room(folder / "state", None) if folder else "Free space on its disk and run again."
         return DiskFull(f"{happened} {room}", folder)
     return LakeError(f"{happened} {_CHECK_THE_DISK}", folder)
+
+
+def _damaged_database(folder: Path) -> Path | None:
+    """The first file of a state whose tables SQLite cannot list; None where it can list all."""
+    for file in sorted(folder.rglob("*.db")):
+        try:
+            with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+                if opened.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+                    return file
+        except sqlite3.DatabaseError:
+            return file
+    return None
 
 
 def _has_no_room(folder: Path) -> bool:

@@ -1,7 +1,6 @@
 """Scripted faults: an exchange that fails deterministically."""
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from threading import Lock
 from typing import Final, Literal, TypeGuard, cast, get_args
 
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.runtime.json_texts import parse_json
 from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS, FaultRequest, apply_page_fault
 from smallcaps_assets.simulated.protocol.wire import (
     FORBIDDEN,
@@ -104,9 +104,9 @@ def fault_script(text: str) -> tuple[Fault, ...]:
         InputError: not such a list; it names the rule (the first one is 1), the field and its value.
     """
     try:
-        rules = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the faults are not JSON ({error}). Give a list such as {_EXAMPLE}.") from error
+        rules = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"the faults are not usable JSON ({error}). Give a list such as {_EXAMPLE}.") from error
     if not isinstance(rules, list):
         raise InputError(f"the faults are {rules!r:.80}. Give a list such as {_EXAMPLE}.")
     return tuple(_rule(f"fault rule {number} of {len(rules)}", rule) for number, rule in enumerate(rules, 1))

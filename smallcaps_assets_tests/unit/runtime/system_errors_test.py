@@ -58,7 +58,9 @@ def test_a_damaged_database_is_named_with_a_remedy(state: Path) -> None:
     (state / "runs.db").write_bytes(b"no database at all, but long enough for a header" * 50)
     error = system_error(refusal_of(state / "runs.db", "SELECT * FROM t"))
     assert isinstance(error, SettingsError)
-    assert str(error).startswith(f"{state}: Dagster's state cannot be read (file is not a database): one of its")
+    assert str(error).startswith(
+        f"{state}: Dagster's state cannot be read (file is not a database): {state / 'runs.db'} is"
+    )
 
 
 def test_a_database_that_cannot_be_written_is_named(state: Path) -> None:

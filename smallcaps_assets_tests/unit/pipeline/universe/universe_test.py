@@ -254,6 +254,14 @@ def test_symbols_that_differ_only_in_case_or_name_a_device_of_windows_are_follow
     assert list(UniverseStore(lake).followed()) == ["CON", "KIMPL", "KIMpL", "PRN"]
 
 
+def test_listed_symbols_that_differ_only_in_case_are_both_followed(
+    lake: Lake, client: MarketDataClient, listings: Listings
+) -> None:
+    listings.rows = [ticker("BRK.A"), ticker("brk.a")]
+    assert reasons_of(made(lake, client)) == {"BRK.A": None, "brk.a": None}
+    assert list(UniverseStore(lake).followed()) == ["BRK.A", "brk.a"]
+
+
 def test_an_empty_universe_is_rejected_with_the_reason(
     lake: Lake, client: MarketDataClient, listings: Listings
 ) -> None:

@@ -123,8 +123,8 @@ def test_every_kind_can_be_scripted():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nothing", ["not JSON", "list such as"]),
-        ("[" * 100_000, ["not JSON"]),
+        ("nothing", ["not usable JSON", "list such as"]),
+        ("[" * 100_000, ["not usable JSON"]),
         ('{"fault": "500"}', ["{'fault': '500'}", "Give a list"]),
         ('[{"fault": "500", "rate": 1}, 7]', ["rule 2 of 2", "7", "object"]),
         ('[{"fault": "teapot", "rate": 1}]', ["rule 1 of 1", "`fault`", "'teapot'", "'429'"]),
@@ -134,7 +134,7 @@ def test_every_kind_can_be_scripted():
         ('[{"fault": "500", "rat": 1}]', ["`rat`", "fault, rate, requests, path, seconds"]),
         ('[{"fault": "500"}]', ["`rate`", "never applies"]),
         ('[{"fault": "500", "rate": 1.5}]', ["`rate`", "1.5", "0 to 1"]),
-        ('[{"fault": "500", "rate": NaN}]', ["`rate`", "nan"]),
+        ('[{"fault": "500", "rate": NaN}]', ["NaN is no number of JSON"]),
         ('[{"fault": "500", "rate": true}]', ["`rate`", "True"]),
         ('[{"fault": "500", "rate": "1"}]', ["`rate`", "'1'"]),
         ('[{"fault": "500", "requests": 3}]', ["`requests`", "3", "from 1"]),
@@ -144,7 +144,7 @@ def test_every_kind_can_be_scripted():
         ('[{"fault": "500", "rate": 1, "path": 3}]', ["`path`", "3"]),
         ('[{"fault": "500", "rate": 1, "seconds": 3}]', ["`seconds`", "leave it out"]),
         ('[{"fault": "drip", "rate": 1, "seconds": -1}]', ["`seconds`", "-1"]),
-        ('[{"fault": "drip", "rate": 1, "seconds": Infinity}]', ["`seconds`", "inf"]),
+        ('[{"fault": "drip", "rate": 1, "seconds": Infinity}]', ["Infinity is no number of JSON"]),
         ('[{"fault": "drip", "rate": 1, "seconds": null}]', ["`seconds`", "None"]),
     ],
 )
