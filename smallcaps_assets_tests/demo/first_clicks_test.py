@@ -230,9 +230,7 @@ def test_a_demo_with_all_leaves_nothing(copy_of_demo: Home) -> None:
     clicks = [line for line in output.splitlines() if line.startswith("  one ")]
     assert [line.split()[1] for line in clicks] == ["night"]
     assert BarsStore(copy_of_demo.lake).covered(LEFT) == BarsStore(copy_of_demo.lake).covered("AVLO")
-    content, tables = copy_of_demo.bytes_of_lake(), copy_of_demo.tables_of_lake()
-    assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", "--all", *FLAGS)
-    assert copy_of_demo.bytes_of_lake() == content
+    tables = copy_of_demo.tables_of_lake()
     # what is left by default is kept up to date once it was done
     copy_of_demo.lake.shard(LEFT).unlink()
     copy_of_demo.lake.ledger("premium").with_name("report.parquet").unlink()
