@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -242,6 +243,22 @@ def client(gate: Gate) -> Iterator[MarketDataClient]:
     """A client that only this test uses."""
     with client_of(gate) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def _whole_lake_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from smallcaps_assets_tests.whole_lake import fill_whole_lake  # noqa: PLC0415 -- it imports this module
+
+    lake = Lake(tmp_path_factory.mktemp("whole") / "lake")
+    fill_whole_lake(lake)
+    return lake.root
+
+
+@pytest.fixture
+def whole_lake(_whole_lake_root: Path, tmp_path: Path) -> Lake:
+    """A small lake with a file of every kind, built once, which a test may change."""
+    shutil.copytree(_whole_lake_root, tmp_path / "lake")
+    return Lake(tmp_path / "lake")
 
 
 def new_lake(root: Path) -> Lake:

@@ -31,7 +31,7 @@ def check_base_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as in a URL without brackets, is this machine whatever the network says of it."""
+    """Whether a host, as in a URL without brackets, is this machine on every network."""
     if host.lower() == "localhost":
         return True
     try:
@@ -44,7 +44,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_ipv6(text: str | None) -> bool:
-    """Whether the text between brackets is an address; true where there are none."""
+    """Whether the text between brackets is an address; true without brackets."""
     try:
         return text is None or bool(IPv6Address(text))
     except ValueError:

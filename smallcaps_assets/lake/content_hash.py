@@ -106,26 +106,12 @@ def content_sha256(path: Path) -> str | None:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file, _mapped(file) as content:
-        place = content.rfind(_MARKER)
-        return None if place < 0 else content[_end(place) : _end(place) + _DIGITS].decode("latin-1")
-
-
-def require_intact(path: Path, remedy: str) -> str | None:
-    """Make sure that a parquet file is not damaged; returns its hash, or None of a file of an earlier release.
-
-    Args:
-        path: the file.
-        remedy: how to get it back: a sentence.
-
-    Raises:
-        OSError: the file cannot be read.
-        LakeError: its content is not what was published.
-    """
-    proof = proof_of(path)
-    if proof.state is ProofState.DAMAGED:
-        raise LakeError(f"{path}: is {DAMAGE}. {remedy}", path).with_facts(DAMAGE)
-    return proof.sha256
+    with path.open("rb") as file:
+        if _is_too_short(file):
+            return None
+        with _mapped(file) as content:
+            place = content.rfind(_MARKER)
+            return None if place < 0 else content[_end(place) : _end(place) + _DIGITS].decode("latin-1")
 
 
 def seal_document(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def read_document(path: Path, remedy: str, needs: Mapping[str, type] = MappingPr
 
 
 def parse_json_object(content: bytes) -> dict[str, Any] | None:
-    """The entries of a JSON document; None where the bytes are none."""
+    """The entries of a JSON document; None where the bytes are not one."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):

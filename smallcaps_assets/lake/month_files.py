@@ -227,6 +227,6 @@ def _fault_of_sessions(sessions: object, month: str) -> str | None:
         for mark in sessions.values():
             count_bars(mark)
     except (ValueError, AttributeError):
-        return "its footer names sessions that are none"
+        return "its footer has session dates that are not dates"
     others = [day for day in days if not day.startswith(month)]
     return f"has sessions of another month, such as {others[0]}" if others else None

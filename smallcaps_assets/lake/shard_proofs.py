@@ -115,7 +115,9 @@ def _prove(store: ShardStore, symbol: str) -> None:
     if CONTENT not in provenance:
         return  # it covers nothing, so all of it is detected again
     if events is None or provenance[CONTENT] != rows_digest(events) or set(events["symbol"]) - {symbol}:
-        raise LakeError(f"{path}: has events other than its footer records.", path)
+        # such a shard carries no hash, and another release of Polars computes another digest of the same events
+        what = "carries no hash, and its events do not have the digest that its footer records"
+        raise LakeError(f"{path}: {what}.", path).with_facts(what)
     publish_frame(path, events, provenance | {SYMBOL_OF_SHARD: symbol}, sweeps=False, below=store.lake.root)
 
 

@@ -141,7 +141,7 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_imported(
     assert main(["import", "bars", "../minute"]) == 1
     captured = capsys.readouterr()
     assert f"{bad.name}: is not a readable parquet file" in captured.err
-    assert "1 problems with files or symbols, named above: what they name was not imported whole" in captured.err
+    assert "1 problem with files or symbols, named above: what they name was not imported whole" in captured.err
     assert sum(BarsStore(lake_of(home)).read(symbol).height for symbol in NAMES) == BARS_OF_ALL.height
 
 

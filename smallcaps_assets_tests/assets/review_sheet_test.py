@@ -149,7 +149,7 @@ def test_status_shows_the_review(home: Home, tmp_path: Path) -> None:
     "case",
     [
         ({}, {}, "marks is empty. Label events in the page, export again"),
-        ({"nobody": "good"}, {}, "marks names 1 events that are not in sample"),
+        ({"nobody": "good"}, {}, "marks names 1 event outside sample"),
         ({EVENTS[0]: "fine"}, {}, f"marks.{EVENTS[0]}.mark = 'fine': Input should be 'good' or 'bad'"),
         ({EVENTS[0]: "good"}, {"profile": "gold"}, "profile = 'gold' is not one of core, plus, premium"),
         (

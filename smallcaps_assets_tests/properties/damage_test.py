@@ -33,7 +33,6 @@ from smallcaps_assets_tests.whole_lake import (
     PROFILES,
     certify,
     detect_all,
-    fill_whole_lake,
     make_master,
     tape_of,
 )
@@ -54,18 +53,10 @@ REGROWN = {
 NAMELESS = {"reports", "capture reports", "quarantine"}
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lake = Lake(tmp_path_factory.mktemp("damage") / "lake")
-    fill_whole_lake(lake)
-    return lake.root
-
-
 @pytest.fixture
-def lake(whole: Path, tmp_path: Path) -> Lake:
+def lake(whole_lake: Lake) -> Lake:
     """The lake to damage."""
-    shutil.copytree(whole, tmp_path / "lake")
-    return Lake(tmp_path / "lake")
+    return whole_lake
 
 
 def findings(lake: Lake) -> list[Discrepancy]:
@@ -144,8 +135,7 @@ def flip_in_the_middle(path: Path) -> None:
 # ---------------------------------------------------------------------------------------- every kind of file
 
 
-def test_the_lake_has_a_file_of_every_kind_and_is_as_published(whole: Path) -> None:
-    lake = Lake(whole)
+def test_the_lake_has_a_file_of_every_kind_and_is_as_published(lake: Lake) -> None:
     assert findings(lake) == []
     result = verify_files(lake)
     assert [kind.kind for kind in result.kinds] == KINDS
@@ -338,9 +328,8 @@ def test_a_deleted_tape_file_is_in_the_backlog(lake: Lake) -> None:
 # ------------------------------------------------------------------------------------------------ registry
 
 
-def test_the_files_of_every_asset_are_verified(whole: Path) -> None:
-    lake = Lake(whole)
-    names = [path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()]
+def test_the_files_of_every_asset_are_verified(lake: Lake) -> None:
+    names = [path.relative_to(lake.root).as_posix() for path in lake.root.rglob("*") if path.is_file()]
     for asset, facts in REGISTRY.items():
         place = name_of(lake, facts.path(lake))
         if place.split("/")[1] != "premium":

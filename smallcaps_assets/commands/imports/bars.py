@@ -23,6 +23,7 @@ from smallcaps_assets.domain.bars.unknown import describe_unknown
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import record_import
@@ -176,8 +177,8 @@ def _describe_symbols(symbols: set[str], followed: Collection[str], test_symbols
     if others:
         more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
         notes.append(
-            f"{len(others):,} symbols that the universe does not follow: {', '.join(others[:_MOST_NAMES])}{more}. "
-            "Their bars are used, but nothing is fetched for them"
+            f"{count_noun(len(others), 'symbol')} that the universe does not follow: "
+            f"{', '.join(others[:_MOST_NAMES])}{more}. Their bars are used, but nothing is fetched for them"
         )
     return notes
 
@@ -186,7 +187,7 @@ def _verdict(path: str, problems: Sequence[str], figures: Mapping[str, int], sym
     """Report problems; returns the exit code."""
     if problems:
         show(limit_lines(problems), file=sys.stderr)
-        many = f"{path}: {len(problems):,} problems with files or symbols, named above"
+        many = f"{path}: {count_noun(len(problems), 'problem')} with files or symbols, named above"
         if not symbols:
             raise InputError(f"{many}; not a bar was imported. Mend what they say, then run again.")
         show(

@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 
 EXPORT_FORMAT: Final = "smallcaps review marks"
@@ -85,7 +86,7 @@ def require_sample(labels: LabelFile, sample: pl.DataFrame, file: str) -> None:
     unknown = sorted(labels.marks.keys() - set(sample["event_id"]))
     if unknown:
         raise InputError(
-            f"{file}: marks names {len(unknown):,} events that are not in sample {labels.sample_id} of "
+            f"{file}: marks names {count_noun(len(unknown), 'event')} outside sample {labels.sample_id} of "
             f"{labels.manifest_id}, such as {unknown[0]!r}. {_REMEDY}"
         )
 

@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 
-# whatever a damaged file makes the system, Polars, JSON or datetime raise
+# what the system, Polars, JSON or datetime raise for a damaged file
 DAMAGE_ERRORS: Final = (
     SmallcapsError,
     OSError,

@@ -97,7 +97,7 @@ def is_set_aside(file: str) -> bool:
 
 
 def is_read_as_folder(file: str) -> bool:
-    """Whether readers of whole folders would count the rows of a file, whatever its name."""
+    """Whether readers of whole folders would count the rows of a file, under any name."""
     return _READ_AS_FOLDERS.fullmatch(file) is not None
 
 

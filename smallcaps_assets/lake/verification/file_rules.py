@@ -113,7 +113,7 @@ def shard_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
         yield FileFault("is no shard", "a digest of its events in the footer", "no provenance")
         return
     symbol = symbol_of(path.stem)
-    # a shard without events is told apart by its footer
+    # a shard without events is known by its footer
     symbols = {footer.get(SYMBOL_OF_SHARD, symbol)}
     events = None if state is ProofState.INTACT and SYMBOL_OF_SHARD in footer else _rows_of(path)
     if events is not None:

@@ -10,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION, known_reference
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 
 _SYMBOL: Final = "symbol"
@@ -203,7 +204,7 @@ def _drop_repeats(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         lines = ", ".join(str(row) for row in different.filter(pl.col(_SYMBOL) == symbol)[_ROW])
         raise InputError(f"rows {lines} contradict each other on {symbol}. Leave one of them.")
     repeated = rows.filter(pl.col(_SYMBOL).is_duplicated())[_SYMBOL].unique(maintain_order=True).to_list()
-    note = [f"{len(repeated):,} symbols appear more than once: {_list_some(repeated)}"] if repeated else []
+    note = [f"in more than one row: {count_noun(len(repeated), 'symbol')}, {_list_some(repeated)}"] if repeated else []
     return rows.unique(_SYMBOL, keep="first", maintain_order=True), note
 
 
@@ -211,7 +212,9 @@ def _without_unknown(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Rows with null in place of figures that mean "not known", such as a float of 0, and a note about each column."""
     known = rows.with_columns(known_reference(rows.columns))
     lost = {name: known[name].null_count() - rows[name].null_count() for name in NUMBERS if name in rows.columns}
-    return known, [f"{count:,} symbols have a {name} of 0, read as unknown" for name, count in lost.items() if count]
+    return known, [
+        f"a {name} of 0, read as unknown: {count_noun(count, 'symbol')}" for name, count in lost.items() if count
+    ]
 
 
 def _list_some(symbols: list[str]) -> str:

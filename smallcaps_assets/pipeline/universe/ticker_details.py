@@ -83,7 +83,7 @@ class TickerDetails:
         try:
             self._request(outdated.select("symbol", "day").sort("symbol"))
         except NotEntitled as error:
-            self.log(f"types and market caps of {outdated.height:,} symbols count as unknown: {error}")
+            self.log(f"types and market caps of {count_noun(outdated.height, 'symbol')} count as unknown: {error}")
             self.unanswered("types and market caps")
         return self.store.details().join(wanted, on="symbol", how="semi")
 

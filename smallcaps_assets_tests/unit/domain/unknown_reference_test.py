@@ -61,8 +61,8 @@ def test_zeros_of_a_file_of_symbols_are_unknown_and_said(tmp_path: Path) -> None
     columns = ("market_cap_usd", "float_shares", "short_interest_shares")
     assert found.rows.select(columns).rows() == [(None, None, 0.0), (5.0, None, 7.0)]
     assert found.notes == (
-        "1 symbols have a market_cap_usd of 0, read as unknown",
-        "2 symbols have a float_shares of 0, read as unknown",
+        "a market_cap_usd of 0, read as unknown: 1 symbol",
+        "a float_shares of 0, read as unknown: 2 symbols",
     )
 
 

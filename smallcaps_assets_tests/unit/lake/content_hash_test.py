@@ -1,4 +1,4 @@
-"""Content hashes: whatever is changed of a file is noticed; files of earlier releases are not called damaged."""
+"""Content hashes: any change of a file is noticed; files of earlier releases are not called damaged."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ from smallcaps_assets.lake.content_hash import (
     content_sha256,
     document_proof,
     proof_of,
-    require_intact,
     seal,
     seal_document,
 )
 from smallcaps_assets.lake.publish import publish_frame, publish_lazy
+from smallcaps_assets.lake.stored_tables import prove
 
 ROWS = pl.DataFrame({"name": ["a", "b", None], "price": [1.5, 2.25, None]})
 
@@ -37,7 +37,7 @@ def test_the_hash_is_that_of_the_file_with_zeros_in_its_place(path: Path) -> Non
     assert content.count(recorded.encode()) == 1
     assert hashlib.sha256(content.replace(recorded.encode(), b"0" * 64)).hexdigest() == recorded
     assert proof_of(path) == (ProofState.INTACT, recorded)
-    assert require_intact(path, "Nothing to do.") == recorded
+    assert prove(path) == recorded
 
 
 def test_every_bit_counts(path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_without_a_hash_is_not_provable(path: Path) -> None:
     ROWS.write_parquet(path)
     assert proof_of(path) == (ProofState.NOT_PROVABLE, None)
     assert content_sha256(path) is None
-    assert require_intact(path, "Nothing to do.") is None
+    assert prove(path) is None
 
 
 def test_only_files_with_a_place_for_the_hash_are_sealed(path: Path) -> None:
@@ -75,8 +75,14 @@ def test_damage_is_an_error_with_its_remedy(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[10] ^= 4
     path.write_bytes(content)
-    with pytest.raises(LakeError, match=r"table\.parquet: is damaged: .*SHA-256.* Remove it\.$"):
-        require_intact(path, "Remove it.")
+    with pytest.raises(LakeError, match=r"table\.parquet: is damaged: .*SHA-256.* restore it, or remove it"):
+        prove(path)
+
+
+def test_a_file_without_content_has_no_hash_and_is_damaged(path: Path) -> None:
+    path.write_bytes(b"")
+    assert content_sha256(path) is None
+    assert proof_of(path).state is ProofState.DAMAGED
 
 
 def test_frames_larger_than_memory_carry_a_hash_too(path: Path) -> None:

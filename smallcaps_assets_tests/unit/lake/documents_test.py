@@ -1,4 +1,4 @@
-"""JSON documents of the lake: whatever is changed of them is noticed; those of earlier releases are read."""
+"""JSON documents of the lake: any change of them is noticed; those of earlier releases are read."""
 
 import json
 from pathlib import Path

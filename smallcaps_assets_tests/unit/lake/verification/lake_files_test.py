@@ -19,22 +19,15 @@ from smallcaps_assets.lake.review import PAGE_KEY
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets_tests.conftest import files_below, new_lake
-from smallcaps_assets_tests.whole_lake import ONE, OTHER, PROFILES, certify, fill_whole_lake, tape_of
+from smallcaps_assets_tests.whole_lake import ONE, OTHER, PROFILES, certify, tape_of
 
 BY_ITSELF = {"labels"}  # a digest has ended their names since the first release
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lake = Lake(tmp_path_factory.mktemp("walked") / "lake")
-    fill_whole_lake(lake)
-    return lake.root
-
-
 @pytest.fixture
-def lake(whole: Path, tmp_path: Path) -> Lake:
-    shutil.copytree(whole, tmp_path / "lake")
-    return Lake(tmp_path / "lake")
+def lake(whole_lake: Lake) -> Lake:
+    """The lake to damage."""
+    return whole_lake
 
 
 @pytest.fixture
@@ -192,9 +185,9 @@ def test_folders_may_be_links(lake: Lake, tmp_path: Path) -> None:
     assert {kind.kind: kind.files for kind in result.kinds}["ledgers"] == 2
 
 
-def test_a_lake_without_events_is_verified(tmp_path: Path, whole: Path) -> None:
+def test_a_lake_without_events_is_verified(tmp_path: Path, lake: Lake) -> None:
     for folder in ("tape", "manifests"):
-        shutil.copytree(whole / folder, tmp_path / "tape only" / folder)
+        shutil.copytree(lake.root / folder, tmp_path / "tape only" / folder)
     assert verify_files(Lake(tmp_path / "tape only")).findings == ()
 
 

@@ -87,7 +87,7 @@ def test_ignored_columns_and_rows_are_reported(tmp_path: Path) -> None:
     unknown, small, repeated = file.notes
     assert unknown.startswith("ignored columns: ticker_typ; known columns are symbol, name, ticker_type")
     assert small == "1 lower-case symbols read as capitals: aemd"
-    assert repeated == "1 symbols appear more than once: AEMD"
+    assert repeated == "in more than one row: 1 symbol, AEMD"
 
 
 @pytest.mark.parametrize(
