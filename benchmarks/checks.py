@@ -24,10 +24,10 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import publish_frame, sha256
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_frame, sha256
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.calendar import sessions_between

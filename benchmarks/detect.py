@@ -27,8 +27,8 @@ from memory import peak_mb
 from smallcaps_assets.domain.events.detection import BARS_READ
 from smallcaps_assets.domain.tables import BARS, REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.progress import with_progress

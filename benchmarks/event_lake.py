@@ -13,9 +13,9 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, SHARD, UTC_US
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.files.publish import PROVENANCE
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import PROVENANCE
-from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector

@@ -45,9 +45,9 @@ from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.resources import LakeResource
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import select_events
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings, pass_to_children
 
 REPOSITORY: Final = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.lake.publish import PROVENANCE
+from smallcaps_assets.lake.files.publish import PROVENANCE
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import Settings, load_settings
 

@@ -16,14 +16,14 @@ from smallcaps_assets.domain.tape.tables import KPIS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import publish_frame, sha256
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore

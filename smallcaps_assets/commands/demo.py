@@ -29,8 +29,8 @@ from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import is_simulated
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path

@@ -19,8 +19,8 @@ from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol

@@ -8,8 +8,8 @@ from typing import Final
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
+from smallcaps_assets.lake.files.publish import require_writable, sha256
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import require_writable, sha256
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, trial_settings
 

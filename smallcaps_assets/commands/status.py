@@ -18,9 +18,9 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_
 from smallcaps_assets.domain.words import count_noun, describe_duration
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector

@@ -23,8 +23,8 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import has_begun
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
-from smallcaps_assets.lake.master import symbols_to_rebuild
-from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.lake.events.master import symbols_to_rebuild
+from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master

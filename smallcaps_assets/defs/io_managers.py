@@ -14,9 +14,9 @@ from dagster_polars import PolarsParquetIOManager
 from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.publish import DerivedTable, disk_errors, publish_frame, sha256
+from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import DerivedTable, disk_errors, publish_frame, sha256
-from smallcaps_assets.lake.stored_tables import prove
 
 if TYPE_CHECKING:
     from upath import UPath

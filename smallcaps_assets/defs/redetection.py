@@ -23,7 +23,7 @@ from smallcaps_assets.defs.jobs import provenance_of_asset, publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.lake.master import load_master
+from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
 from smallcaps_assets.pipeline.events.staleness import checks_of_shards, current_settings, symbols_to_detect

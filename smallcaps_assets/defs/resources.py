@@ -10,10 +10,10 @@ from pydantic import PrivateAttr
 
 from smallcaps_assets.defs.runs.pool import vendor_slots
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import require_writable
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient

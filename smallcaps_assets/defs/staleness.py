@@ -12,7 +12,7 @@ from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
-from smallcaps_assets.lake.master import symbols_to_rebuild
+from smallcaps_assets.lake.events.master import symbols_to_rebuild
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.staleness import checks_of_shards, shards_current
 from smallcaps_assets.settings.settings import PROFILES

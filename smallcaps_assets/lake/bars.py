@@ -18,11 +18,13 @@ from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import content_sha256
-from smallcaps_assets.lake.damaged_files import set_aside
+from smallcaps_assets.lake.files.content_hash import content_sha256
+from smallcaps_assets.lake.files.damaged_files import set_aside
+from smallcaps_assets.lake.files.locks import symbol_lock
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
 from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.locks import symbol_lock
 from smallcaps_assets.lake.month_files import (
     DAY,
     NO_BARS,
@@ -41,9 +43,7 @@ from smallcaps_assets.lake.month_files import (
     scan_months,
 )
 from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.quarantine import BarQuarantine
-from smallcaps_assets.lake.stored_tables import naming_damaged, prove
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 _SUFFIX: Final = ".parquet"

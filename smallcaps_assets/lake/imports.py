@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from smallcaps_assets.lake.documents import publish_document, read_document
+from smallcaps_assets.lake.files.documents import publish_document, read_document
+from smallcaps_assets.lake.files.locks import symbol_lock
+from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.locks import symbol_lock
-from smallcaps_assets.lake.remedies import how_to_restore
-from smallcaps_assets.lake.stored_tables import is_stored
 
 ImportKind = Literal["bars", "events", "windows"]
 

@@ -11,8 +11,8 @@ from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered_windows
+from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import sha256
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.store import TapeStore
 

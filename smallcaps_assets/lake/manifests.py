@@ -13,12 +13,12 @@ import polars as pl
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.content_hash import seal_document
-from smallcaps_assets.lake.documents import document_text, publish_document, read_document
+from smallcaps_assets.lake.files.content_hash import seal_document
+from smallcaps_assets.lake.files.documents import document_text, publish_document, read_document
+from smallcaps_assets.lake.files.publish import disk_errors, publish_frame, publish_text, sha256
+from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, publish_frame, publish_text, sha256
-from smallcaps_assets.lake.remedies import how_to_restore
-from smallcaps_assets.lake.stored_tables import is_stored
 
 # entries of the pointer and of a sidecar that readers need
 _OF_POINTER: Final[Mapping[str, type]] = {"manifest_id": str}

@@ -12,10 +12,10 @@ from smallcaps_assets.domain.bars.quality import ANOTHER, QUARANTINED_BARS, REPE
 from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.lake.content_hash import DAMAGE
-from smallcaps_assets.lake.damaged_files import is_damaged, set_aside
+from smallcaps_assets.lake.files.content_hash import DAMAGE
+from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
+from smallcaps_assets.lake.files.publish import disk_errors, publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, publish_frame
 
 # files of rows without a month, and of rows without a symbol
 UNDATED: Final = "undated.parquet"

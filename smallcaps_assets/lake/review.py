@@ -11,11 +11,11 @@ import polars as pl
 from smallcaps_assets.domain.review.labels import LabelFile, latest_labels, parse_labels
 from smallcaps_assets.domain.review.sample import SAMPLE, STRATUM
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.documents import publish_document, read_document
+from smallcaps_assets.lake.files.documents import publish_document, read_document
+from smallcaps_assets.lake.files.publish import disk_errors, publish_text
+from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, publish_text
-from smallcaps_assets.lake.remedies import how_to_restore
-from smallcaps_assets.lake.stored_tables import is_stored
 
 # Key of a sample: the SHA-256 of its page.
 PAGE_KEY: Final = "page_sha256"

@@ -12,9 +12,9 @@ from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.domain.versions import digest
+from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
-from smallcaps_assets.lake.stored_tables import is_stored, read_table
 
 # One row per symbol whose details were requested: null where the vendor has none; `asked_for` is the requested day.
 STORED_DETAILS: Final = pl.Schema(

@@ -20,8 +20,8 @@ import polars as pl
 
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import SmallcapsError, UnexpectedError
+from smallcaps_assets.lake.files.publish import publish_text
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import publish_text
 from smallcaps_assets.runtime.system_errors import system_error
 
 # More than the steps of this package run at once, so that one moment without memory, which all requests in flight may

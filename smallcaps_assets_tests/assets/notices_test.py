@@ -21,10 +21,10 @@ from smallcaps_assets.defs.sensors import failure_notice, lateness
 from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.master import SHARDS_OF_MASTER
+from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import SHARDS_OF_MASTER
-from smallcaps_assets.lake.publish import publish_frame
-from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
 from smallcaps_assets_tests.conftest import new_lake

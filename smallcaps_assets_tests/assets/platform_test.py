@@ -42,9 +42,9 @@ from smallcaps_assets.domain.tape.kpis import ledger_problems
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.operations.nightly import BEHIND

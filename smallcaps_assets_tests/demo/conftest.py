@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.repository import REPOSITORY

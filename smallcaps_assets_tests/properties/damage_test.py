@@ -16,12 +16,12 @@ from smallcaps_assets.defs.registry import REGISTRY
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState
-from smallcaps_assets.lake.documents import parse_json_object
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState
+from smallcaps_assets.lake.files.documents import parse_json_object
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.file_kinds import FILE_KINDS, kind_of
 from smallcaps_assets.lake.verification.lake_files import verify_files

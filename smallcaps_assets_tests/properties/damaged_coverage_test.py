@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.tables import SHARD
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY
+from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 
 COVERAGE = ShardCoverage({"flush": "f"}, [0.6], {"2025-01": MonthCoverage(FileState(1, 2), "2025-01-02 1-a 0.5")}, 0)
 GROWN = ShardCoverage(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.lake.publish import disk_errors, publish_lazy
+from smallcaps_assets.lake.files.publish import disk_errors, publish_lazy
 
 
 class Spool:

@@ -16,8 +16,8 @@ from smallcaps_assets.domain.imports.clocks import TimestampForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.events import EventsImport, EventsOutcome
 from smallcaps_assets.pipeline.source import require_real

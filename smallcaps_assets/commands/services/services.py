@@ -20,7 +20,7 @@ import psutil
 from smallcaps_assets.commands.services import child
 from smallcaps_assets.commands.services.exposure import CONNECT_TO
 from smallcaps_assets.errors import ServiceEnded
-from smallcaps_assets.lake.publish import publish_text
+from smallcaps_assets.lake.files.publish import publish_text
 from smallcaps_assets.runtime.processes import is_running, kill, process_identity, wait_until_gone
 from smallcaps_assets.settings.settings import home
 

@@ -12,8 +12,8 @@ from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
-from smallcaps_assets.lake.locks import exclusive_lock
-from smallcaps_assets.lake.publish import publish_text, require_writable
+from smallcaps_assets.lake.files.locks import exclusive_lock
+from smallcaps_assets.lake.files.publish import publish_text, require_writable
 from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 

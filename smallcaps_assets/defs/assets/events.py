@@ -11,7 +11,7 @@ from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD
-from smallcaps_assets.lake.publish import DerivedTable
+from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.outcome import add_versions
 from smallcaps_assets.pipeline.progress import with_progress

@@ -10,7 +10,7 @@ from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.publish import sha256
+from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 

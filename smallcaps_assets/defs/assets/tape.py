@@ -22,9 +22,9 @@ from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import content_sha256
+from smallcaps_assets.lake.files.content_hash import content_sha256
+from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger, capture_effort
-from smallcaps_assets.lake.publish import DerivedTable
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger

@@ -8,9 +8,9 @@ import polars as pl
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.tape.contradictions import whole_minutes, with_volume
+from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import scan_months
-from smallcaps_assets.lake.stored_tables import is_stored, naming_damaged
 
 _COUNTED: Final = ("symbol", "timestamp", "volume")
 

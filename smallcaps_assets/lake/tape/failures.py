@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.documents import publish_document, read_document
-from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.files.documents import publish_document, read_document
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.tape.files import Span
 
 EFFORT_NAMES: Final = ("requests", "retries", "throttled")

@@ -11,8 +11,8 @@ import polars as pl
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 SPAN_TIME_FORMAT: Final = "%Y%m%dT%H%M%S"

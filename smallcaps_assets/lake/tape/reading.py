@@ -8,7 +8,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import UTC_NS
 from smallcaps_assets.domain.tape.tables import PIECE_COUNTS
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.files.publish import disk_errors
 
 _BOUNDS: Final = ("piece_start", "piece_end")
 

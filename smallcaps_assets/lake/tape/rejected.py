@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from smallcaps_assets.domain.tape.judging import REASON
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.stored_tables import is_stored, read_table
 
 
 def read_rejected(lake: Lake, files: Iterable[Path], schema: pl.Schema) -> pl.DataFrame:

@@ -23,9 +23,9 @@ from smallcaps_assets.domain.tape.windows import (
 )
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.publish import make_folders, publish_frame, sweep_below
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import make_folders, publish_frame, sweep_below
 from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
 from smallcaps_assets.lake.tape.files import Span, list_tape_files, read_footers
 from smallcaps_assets.lake.tape.reading import count_pieces, scan_pieces

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from smallcaps_assets.lake.content_hash import ProofState
+from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.verification.file_rules import (
     FileFault,
     coverage_faults,

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.versions import rows_digest
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
-from smallcaps_assets.lake.documents import parse_json_object, read_document
+from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
+from smallcaps_assets.lake.files.documents import parse_json_object, read_document
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
-from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.review import PAGE_KEY, label_digest
-from smallcaps_assets.lake.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 OTHER_DIGEST: Final = "has events other than its footer records"

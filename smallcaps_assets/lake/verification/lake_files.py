@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.lake.content_hash import ProofState
+from smallcaps_assets.lake.files.content_hash import ProofState
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.file_kinds import (

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_json_object
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
+from smallcaps_assets.lake.files.documents import parse_json_object
+from smallcaps_assets.lake.files.publish import provenance_of, sha256
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.import_records import IMPORTS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
-from smallcaps_assets.lake.publish import provenance_of, sha256
-from smallcaps_assets.lake.remedies import how_to_restore
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 

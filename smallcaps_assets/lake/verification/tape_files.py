@@ -10,8 +10,8 @@ import polars as pl
 
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schema
-from smallcaps_assets.lake.content_hash import ProofState, proof_of
-from smallcaps_assets.lake.publish import provenance_of, sha256
+from smallcaps_assets.lake.files.content_hash import ProofState, proof_of
+from smallcaps_assets.lake.files.publish import provenance_of, sha256
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
 from smallcaps_assets.lake.tape.rejected import read_rejected

@@ -16,10 +16,10 @@ from smallcaps_assets.domain.bars.suspect_prints import (
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.master import load_master
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import load_master
-from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.stored_tables import is_stored
 
 # month files read together: bounds memory
 _FILES_AT_ONCE: Final = 200

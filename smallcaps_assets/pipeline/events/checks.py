@@ -12,10 +12,10 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.master import SHARDS_OF_MASTER, load_master, symbols_to_rebuild
-from smallcaps_assets.lake.publish import DerivedTable
-from smallcaps_assets.lake.shard_proofs import prove_shards
-from smallcaps_assets.lake.stored_tables import is_stored
+from smallcaps_assets.lake.events.master import SHARDS_OF_MASTER, load_master, symbols_to_rebuild
+from smallcaps_assets.lake.events.shard_proofs import prove_shards
+from smallcaps_assets.lake.files.publish import DerivedTable
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector

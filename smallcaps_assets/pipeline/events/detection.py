@@ -30,10 +30,10 @@ from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
+from smallcaps_assets.lake.events.shard_proofs import prove_shard
+from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
-from smallcaps_assets.lake.shard_proofs import prove_shard
-from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid

@@ -6,7 +6,7 @@ import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.shard_proofs import find_damaged_shards
+from smallcaps_assets.lake.events.shard_proofs import find_damaged_shards
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.events.detection import Detector
 

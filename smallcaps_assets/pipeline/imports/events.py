@@ -34,10 +34,10 @@ from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionPar
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.publish import provenance_of, publish_changed
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of, publish_changed
-from smallcaps_assets.lake.stored_tables import is_stored, read_table
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress

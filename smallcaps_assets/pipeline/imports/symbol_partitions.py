@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.errors import DiskFull, LakeError
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.files.publish import disk_errors
 
 # Each partition that is open while rows are written takes a few MB.
 MOST_PARTITIONS: Final = 64

@@ -9,8 +9,8 @@ from smallcaps_assets.domain.manifests import checks as manifest_checks
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, profile_hash
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.publish import disk_errors, sha256
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import disk_errors, sha256
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.settings.settings import Profile, Settings
 

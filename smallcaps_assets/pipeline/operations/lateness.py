@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.master import symbols_to_rebuild
-from smallcaps_assets.lake.shards import ShardStore
+from smallcaps_assets.lake.events.master import symbols_to_rebuild
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.sections import HistoryParams
 

@@ -9,7 +9,7 @@ import requests
 from pydantic import SecretStr
 
 from smallcaps_assets.errors import NoticeError
-from smallcaps_assets.lake.publish import disk_errors, make_folders
+from smallcaps_assets.lake.files.publish import disk_errors, make_folders
 
 Notice = Mapping[str, str | None]
 

@@ -21,8 +21,8 @@ from smallcaps_assets.errors import (
     SmallcapsError,
     VendorUnavailable,
 )
+from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import require_writable
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.answers import required_plan
 from smallcaps_assets.market_data.api_key import BearerKey

@@ -25,8 +25,8 @@ from smallcaps_assets.errors import (
     NotEntitled,
     UnexpectedError,
 )
+from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import disk_errors
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads

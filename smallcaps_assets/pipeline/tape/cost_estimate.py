@@ -23,7 +23,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.bar_minutes import read_minutes
 from smallcaps_assets.lake.tape.contradictions import add_contradicted, contradicted_windows

@@ -19,8 +19,8 @@ from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
 from smallcaps_assets.errors import BadPage, LakeError, MarketDataError, UnexpectedError
-from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.stored_tables import prove
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.rejected import read_rejected
 from smallcaps_assets.lake.tape.store import TapeStore

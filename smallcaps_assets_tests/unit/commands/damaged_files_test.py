@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.remedies import how_to_restore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.small_lake import fill_small_lake, fresh_clone
 

@@ -13,11 +13,11 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import publish_changed, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_changed, publish_frame
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore

@@ -12,8 +12,8 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.settings.settings import load_settings

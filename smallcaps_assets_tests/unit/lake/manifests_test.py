@@ -11,10 +11,10 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, seal_document
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, seal_document
+from smallcaps_assets.lake.files.publish import publish_frame, sha256
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_frame, sha256
 from smallcaps_assets_tests.conftest import event, files_below, manifest_of
 
 NOW = datetime(2025, 11, 6, 8, 48, 37, tzinfo=UTC)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from smallcaps_assets.domain.symbols import SYMBOL_PATTERN
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.master import symbols_to_rebuild
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import symbols_to_rebuild
-from smallcaps_assets.lake.publish import publish_frame
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import list_tape_files
 

@@ -14,9 +14,9 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
-from smallcaps_assets.lake.shards import ShardStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket

@@ -22,10 +22,10 @@ from smallcaps_assets.domain.tape.schemas import (
 from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import verify

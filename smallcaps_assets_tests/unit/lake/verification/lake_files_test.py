@@ -11,10 +11,10 @@ import pytest
 from pyarrow import parquet
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
+from smallcaps_assets.lake.files.publish import PROVENANCE, sha256
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import PROVENANCE, sha256
 from smallcaps_assets.lake.review import PAGE_KEY
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
 from smallcaps_assets.lake.verification.verify import verify

@@ -15,10 +15,10 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import PROVENANCE, provenance_of, publish_frame
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.verify import Verification, verify

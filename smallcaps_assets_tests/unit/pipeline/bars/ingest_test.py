@@ -12,8 +12,8 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, reasons
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import PROVENANCE, provenance_of
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.outcome import Outcome

@@ -7,10 +7,10 @@ import pytest
 
 from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.master import SHARDS_OF_MASTER
+from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.master import SHARDS_OF_MASTER
-from smallcaps_assets.lake.publish import publish_frame
-from smallcaps_assets.lake.shards import ShardCoverage, ShardStore
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
 from smallcaps_assets.settings.sections import HistoryParams
 from smallcaps_assets_tests.scenarios import default_settings, new_york

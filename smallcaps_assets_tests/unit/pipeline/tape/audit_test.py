@@ -14,9 +14,9 @@ from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.errors import InputError, NotAuthenticated, NotEntitled
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient

@@ -19,9 +19,9 @@ from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
-from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE, MarketDataClient
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -353,7 +353,7 @@ FULL_DISK = textwrap.dedent("""
     from pathlib import Path
     import polars as pl
     from smallcaps_assets.errors import LakeError
-    from smallcaps_assets.lake.publish import publish_frame
+    from smallcaps_assets.lake.files.publish import publish_frame
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

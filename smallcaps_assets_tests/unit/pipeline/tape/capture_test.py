@@ -14,9 +14,9 @@ from smallcaps_assets.domain.tape.nbbo import thin
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import LakeError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
-from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars

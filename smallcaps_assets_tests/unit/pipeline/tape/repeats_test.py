@@ -10,9 +10,9 @@ import pytest
 from smallcaps_assets.domain.tables import QUOTES, TRADES
 from smallcaps_assets.domain.tape.repeats import drop_repeats, merge_overlapping
 from smallcaps_assets.domain.tape.schemas import TapeKind
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
-from smallcaps_assets.lake.publish import provenance_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.market_data.client import MarketDataClient

@@ -13,9 +13,9 @@ import pytest
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.errors import InputError, MarketDataError, RequestRejected, VendorUnavailable
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import publish_frame
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.source import require_payable, require_real, require_same_source, source_identity

@@ -13,11 +13,11 @@ import polars as pl
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.content_hash import ProofState, proof_and_entry
-from smallcaps_assets.lake.damaged_files import set_aside
-from smallcaps_assets.lake.publish import PROVENANCE, disk_errors, provenance_of, publish_frame
-from smallcaps_assets.lake.shards import CONTENT, SYMBOL_OF_SHARD, ShardCoverage, ShardStore
-from smallcaps_assets.lake.stored_tables import prove, read_table
+from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, ShardCoverage, ShardStore
+from smallcaps_assets.lake.files.content_hash import ProofState, proof_and_entry
+from smallcaps_assets.lake.files.damaged_files import set_aside
+from smallcaps_assets.lake.files.publish import PROVENANCE, disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.files.stored_tables import prove, read_table
 
 _NAMED: Final = 5
 # the JSON of a footer as shards are published, whose coverage is long: parsing it takes longer than the proof

@@ -5,10 +5,10 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import provenance_of
+from smallcaps_assets.lake.files.stored_tables import read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import provenance_of
-from smallcaps_assets.lake.shards import ShardStore
-from smallcaps_assets.lake.stored_tables import read_table
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Key of the footer: the digest of the events of each symbol, as its shard records it.

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.errors import DiskFull
-from smallcaps_assets.lake.publish import publish_frame, publish_lazy, publish_text
+from smallcaps_assets.lake.files.publish import publish_frame, publish_lazy, publish_text
 
 FRAME = pl.DataFrame({f"column {number}": ["a", "b", None] for number in range(12)})
 REMEDY = "no incomplete file was left in place, and published data is not fetched again."

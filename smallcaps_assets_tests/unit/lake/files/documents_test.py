@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import DOCUMENT_KEY, ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_json_object, publish_document, read_document
+from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
+from smallcaps_assets.lake.files.documents import parse_json_object, publish_document, read_document
 from smallcaps_assets.lake.imports import imported_kinds, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore

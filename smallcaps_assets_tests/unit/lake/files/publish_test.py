@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.publish import (
+from smallcaps_assets.lake.files.publish import (
     provenance_of,
     publish,
     publish_changed,
@@ -198,7 +198,7 @@ def test_a_lake_that_can_be_written_to_is_left_clean(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from smallcaps_assets.lake.publish import publish
+from smallcaps_assets.lake.files.publish import publish
 
 def write(part):
     part.write_bytes(b"half a table")

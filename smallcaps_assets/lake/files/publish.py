@@ -19,8 +19,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, InputError, LakeError
-from smallcaps_assets.lake.content_hash import ProofState, proof_of, seal, unsealed_metadata
-from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.files.content_hash import ProofState, proof_of, seal, unsealed_metadata
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.runtime.disk_space import describe_room, is_full, probe_room
 from smallcaps_assets.runtime.processes import is_alive, process_identity
 

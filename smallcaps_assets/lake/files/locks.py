@@ -11,8 +11,8 @@ from typing import Final
 
 from filelock import FileLock
 
+from smallcaps_assets.lake.files.publish import disk_errors, make_folders
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, make_folders
 
 # Lock files for all symbols together, so that a lake has few of them; two symbols rarely share one.
 _LOCK_FILES: Final = 64

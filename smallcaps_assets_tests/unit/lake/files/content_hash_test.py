@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import (
+from smallcaps_assets.lake.files.content_hash import (
     DOCUMENT_KEY,
     ProofState,
     content_sha256,
@@ -17,8 +17,8 @@ from smallcaps_assets.lake.content_hash import (
     seal,
     seal_document,
 )
-from smallcaps_assets.lake.publish import publish_frame, publish_lazy
-from smallcaps_assets.lake.stored_tables import prove
+from smallcaps_assets.lake.files.publish import publish_frame, publish_lazy
+from smallcaps_assets.lake.files.stored_tables import prove
 
 ROWS = pl.DataFrame({"name": ["a", "b", None], "price": [1.5, 2.25, None]})
 

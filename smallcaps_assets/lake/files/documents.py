@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import ProofState, document_proof, seal_document
-from smallcaps_assets.lake.publish import disk_errors, publish_text
+from smallcaps_assets.lake.files.content_hash import ProofState, document_proof, seal_document
+from smallcaps_assets.lake.files.publish import disk_errors, publish_text
 
 
 def document_text(document: Mapping[str, Any], *, indent: int | None = None) -> str:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.lake.content_hash import ProofState, proof_of, seal_document
+from smallcaps_assets.lake.files.content_hash import ProofState, proof_of, seal_document
+from smallcaps_assets.lake.files.publish import disk_errors, make_folders, publish_text, sha256
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.publish import disk_errors, make_folders, publish_text, sha256
 
 _SUFFIX: Final = ".damaged"
 # digits of the hash of a damaged file in its name: a second one does not replace the first

@@ -23,15 +23,15 @@ from smallcaps_assets.domain.bars.quality import shard_problems
 from smallcaps_assets.domain.tables import SHARD, match_columns
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import ProofState, document_proof
-from smallcaps_assets.lake.documents import parse_json_object, publish_document
+from smallcaps_assets.lake.events.old_coverage import old_coverage, old_coverage_file, old_table
+from smallcaps_assets.lake.files.content_hash import ProofState, document_proof
+from smallcaps_assets.lake.files.documents import parse_json_object, publish_document
+from smallcaps_assets.lake.files.locks import exclusive_lock
+from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, sweep_below
+from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.locks import exclusive_lock
 from smallcaps_assets.lake.months import MonthCoverage
-from smallcaps_assets.lake.old_coverage import old_coverage, old_coverage_file, old_table
-from smallcaps_assets.lake.publish import disk_errors, provenance_of, publish_frame, sweep_below
-from smallcaps_assets.lake.remedies import how_to_restore
-from smallcaps_assets.lake.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.

@@ -1,4 +1,4 @@
-"""What earlier releases recorded beside the shards; `lake.shards` describes what replaces it.
+"""What earlier releases recorded beside the shards; `lake.events.shards` describes what replaces it.
 
 Up to 0.1 it was a text file per shard, to which a line was appended each night. It is only read: the next publication
 of a symbol removes it. Later versions wrote a table per initial into the folder of the shards.
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.lake.publish import disk_errors
+from smallcaps_assets.lake.files.publish import disk_errors
 
 
 def old_coverage_file(shard: Path) -> Path:

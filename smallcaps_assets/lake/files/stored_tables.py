@@ -8,9 +8,9 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.content_hash import DAMAGE, ProofState, proof_of
-from smallcaps_assets.lake.publish import disk_errors
-from smallcaps_assets.lake.remedies import how_to_restore
+from smallcaps_assets.lake.files.content_hash import DAMAGE, ProofState, proof_of
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.remedies import how_to_restore
 
 
 def is_stored(path: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Event shards and MASTER in the lake."""

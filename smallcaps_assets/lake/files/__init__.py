@@ -1,0 +1,1 @@
+"""Files of the lake, of any kind: how they are published, proved, read, locked and set aside."""
