@@ -31,8 +31,12 @@ MOST_IMPOSSIBLE: Final = 0.01
 MOST_CROSSED: Final = 0.1
 # Numbers rise with the time, but a late row may have a number from before; at random, half of them fall.
 MOST_UNORDERED: Final = 0.1
-# The book of a thin stock may be empty for long before the open; without its columns it always is.
+# Of a few rows a share says little: so many may break such a rule, unless they are more than half.
+FEW_TOGETHER: Final = 10
+# The book of a thin stock may be empty for long before the open, and throughout a short window; without its columns it
+# is empty in every row of a long one.
 MOST_EMPTY: Final = 0.9
+FEW_EMPTY: Final = 50
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,7 +56,7 @@ class RowRule(NamedTuple):
         expected: what is expected instead.
         breaks: whether a row breaks it (Boolean, never null).
         most: up to this share of the rows may break it,
-        few: and always so many.
+        few: and always so many (an expression).
         of: number of rows that it is about.
         by_itself: whether such a row is impossible by itself; otherwise it is wrong only together with others.
         gate: a cheaper expression that is above 0 wherever rows break the rule; None: their number.
@@ -62,7 +66,7 @@ class RowRule(NamedTuple):
     expected: str
     breaks: pl.Expr
     most: float = MOST_IMPOSSIBLE
-    few: int = 1
+    few: pl.Expr = pl.lit(1.0)
     of: pl.Expr = pl.len()
     by_itself: bool = True
     gate: pl.Expr | None = None
@@ -70,7 +74,7 @@ class RowRule(NamedTuple):
     def excess(self) -> pl.Expr:
         """The number of rows that break the rule if it is more than the rule allows, otherwise 0."""
         count = self.breaks.sum()
-        return pl.when(count > pl.max_horizontal(pl.lit(float(self.few)), self.most * self.of)).then(count).otherwise(0)
+        return pl.when(count > pl.max_horizontal(self.few, self.most * self.of)).then(count).otherwise(0)
 
     def suspects(self) -> pl.Expr:
         """A number above 0 wherever the rule sets rows aside or rejects an answer; cheap."""
@@ -102,7 +106,7 @@ def row_rules(kind: str) -> list[RowRule]:
     twice = _is_tied(kind) & pl.struct(keys).is_duplicated()
     rules = [
         # one row of an identity is right, but nothing says which: none is kept
-        RowRule("rows more than once", f"no ({', '.join(keys)}) twice", twice, few=2, gate=same_key.sum())
+        RowRule("rows more than once", f"no ({', '.join(keys)}) twice", twice, few=pl.lit(2.0), gate=same_key.sum())
     ]
     for name in (*TAPE_PRICES[kind], *TAPE_SIZES[kind]):
         infinite = (~pl.col(name).is_finite()).fill_null(value=False)
@@ -139,7 +143,7 @@ def _number_rules() -> list[RowRule]:
             "a number of its own for each row",
             has_number & is_one.fill_null(value=False),
             most=0,
-            few=0,
+            few=pl.lit(0.0),
             by_itself=False,
         ),
         RowRule(
@@ -147,6 +151,7 @@ def _number_rules() -> list[RowRule]:
             f"numbers that rise with the time in {1 - MOST_UNORDERED:.0%} of the rows",
             stands.fill_null(value=False),
             most=MOST_UNORDERED,
+            few=_few_of(pl.len()),
             by_itself=False,
         ),
     ]
@@ -160,6 +165,7 @@ def _book_rules() -> list[RowRule]:
             f"ask_price >= bid_price in {1 - MOST_CROSSED:.0%} of the rows with both",
             bid & ask & (pl.col("ask_price") < pl.col("bid_price")),
             most=MOST_CROSSED,
+            few=_few_of((bid & ask).sum()),
             of=(bid & ask).sum(),
             by_itself=False,
         ),
@@ -168,9 +174,14 @@ def _book_rules() -> list[RowRule]:
             f"a bid or an ask in {1 - MOST_EMPTY:.0%} of the rows",
             ~(bid | ask),
             most=MOST_EMPTY,
+            few=pl.lit(float(FEW_EMPTY)),
             by_itself=False,
         ),
     ]
+
+
+def _few_of(rows: pl.Expr) -> pl.Expr:
+    return pl.min_horizontal(pl.lit(float(FEW_TOGETHER)), rows / 2)
 
 
 def _is_tied(kind: str) -> pl.Expr:

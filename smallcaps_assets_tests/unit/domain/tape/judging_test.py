@@ -130,9 +130,11 @@ def test_what_the_vendor_sends_of_one_side_is_legal_in_every_row(values: dict[st
     assert_frame_equal(judged.rows, rows)
 
 
-@pytest.mark.parametrize(("empty", "is_fault"), [(36, False), (37, True), (40, True)])
-def test_a_book_may_be_empty_for_long_but_not_always(*, empty: int, is_fault: bool) -> None:
-    rows = spoil(quotes(40), range(empty), bid_price=0.0, bid_size=0.0, ask_price=0.0, ask_size=0.0)
+@pytest.mark.parametrize(
+    ("empty", "of", "is_fault"), [(90, 100, False), (91, 100, True), (50, 50, False), (51, 51, True), (3, 3, False)]
+)
+def test_a_book_may_be_empty_for_long_and_throughout_a_short_window(*, empty: int, of: int, is_fault: bool) -> None:
+    rows = spoil(quotes(of), range(empty), bid_price=0.0, bid_size=0.0, ask_price=0.0, ask_size=0.0)
     judged = judge_tape(rows, "quotes")
     assert (judged.fault is not None, judged.rejected.height) == (is_fault, 0)
     assert verified(rows, "quotes") == ["the book is empty"] * is_fault
@@ -190,6 +192,16 @@ def test_a_book_may_be_crossed_for_moments(*, crossed: int, is_fault: bool) -> N
     judged = judge_tape(rows, "quotes")
     assert judged.rejected["reason"].to_list() == ["ask_size is below 0"]
     assert (None if judged.fault is None else judged.fault.what) == ("the book is crossed" if is_fault else None)
+
+
+@pytest.mark.parametrize(
+    ("crossed", "of", "is_fault"),
+    [(2, 5, False), (3, 5, True), (10, 20, False), (11, 20, True), (10, 60, False), (11, 60, True)],
+)
+def test_of_a_few_rows_up_to_ten_but_not_most_may_be_crossed(*, crossed: int, of: int, is_fault: bool) -> None:
+    rows = spoil(quotes(of), range(crossed), bid_price=99.0)
+    assert (judge_tape(rows, "quotes").fault is not None) == is_fault
+    assert verified(rows, "quotes") == ["the book is crossed"] * is_fault
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
