@@ -112,11 +112,11 @@ class UnexpectedErrors:
     def _count(self, failure: UnexpectedError) -> None:
         with self._lock:
             self._in_a_row += 1
-            in_a_row = self._in_a_row
-        if in_a_row >= self._most:
+            are_too_many = self._in_a_row >= self._most
+        if are_too_many:
             raise UnexpectedError(
-                f"{in_a_row} units of {self._step} in a row ended with an error that is not foreseen, so it is not one "
-                f"of single units, and no further one was begun. The last: {failure}"
+                f"{self._most} units of {self._step} in a row ended with an error that is not foreseen, so it is not "
+                f"one of single units, and no further one was begun. The last: {failure}"
             ).with_facts(failure.cause, **failure.facts)
 
     def _describe(self, unit: str, error: BaseException) -> UnexpectedError:

@@ -155,17 +155,25 @@ def test_a_wrong_setting_is_one_sentence(desk: Desk, page: Page) -> None:
     number = next(number for number, line in enumerate(lines, start=1) if "min_spike_x" in line)
     logged = len(desk.ui.log.read_text(encoding="utf-8"))
     desk.config.write_text(sound.replace("min_spike_x", "min_spik_x", 1), encoding="utf-8")
-    page.goto(f"{desk.ui.url}/deployment/locations")
-    page.get_by_role("button").filter(has_text=re.compile("^Reload$")).click()
-    page.get_by_text("View error").click(timeout=RUNS_S * 1000)
-    dialog = page.get_by_role("dialog").filter(has_text="Code location error")
-    expect(dialog).to_contain_text(f"{desk.config}, line {number}: detectors.")
-    expect(dialog).to_contain_text("no such setting: did you mean min_spike_x?")
-    expect(dialog).not_to_contain_text("Stack Trace")
-    assert "Traceback" not in desk.ui.log.read_text(encoding="utf-8")[logged:]
-    screenshot(page, "ui-wrong-setting.png")
-    desk.config.write_text(sound, encoding="utf-8")
-    desk.change_settings(page)
+    try:
+        page.goto(f"{desk.ui.url}/deployment/locations")
+        page.get_by_role("button").filter(has_text=re.compile("^Reload$")).click()
+        page.get_by_text("View error").click(timeout=RUNS_S * 1000)
+        dialog = page.get_by_role("dialog").filter(has_text="Code location error")
+        expect(dialog).to_contain_text(f"{desk.config}, line {number}: detectors.")
+        expect(dialog).to_contain_text("no such setting: did you mean min_spike_x?")
+        expect(dialog).not_to_contain_text("Stack Trace")
+        entries = re.split(
+            r"^(?=\S*\d{4}-\d\d-\d\d )", desk.ui.log.read_text(encoding="utf-8")[logged:], flags=re.MULTILINE
+        )
+        # a tick that Dagster's sensor daemon begins between the reload and its own notice of it ends with its traceback
+        ours = [entry for entry in entries if " - dagster.daemon.SensorDaemon - " not in entry]
+        assert any("no such setting" in entry for entry in ours)
+        assert [entry for entry in ours if "Traceback" in entry] == []
+        screenshot(page, "ui-wrong-setting.png")
+    finally:  # the other tests share this web UI
+        desk.config.write_text(sound, encoding="utf-8")
+        desk.change_settings(page)
 
 
 @pytest.mark.usefixtures("premarket")
