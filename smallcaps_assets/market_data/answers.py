@@ -28,6 +28,7 @@ _CUT_SHORT: Final = "a body cut short"
 # Longest body of an answer, as sent and decompressed: 3.6 times a full page of the widest rows, which are 50,000 quotes
 # with every field at its longest, 355 bytes each (17.8 MB).
 MAX_BODY_BYTES: Final = 64_000_000
+_SHORT_BODY_BYTES: Final = 65_536
 
 _T = TypeVar("_T")
 
@@ -94,6 +95,14 @@ def parse_success(
     if _is_truncated(body):
         return RetryableFailure(reason=f"{_CUT_SHORT} after {len(raw.body)} bytes", cause=_CUT_SHORT, status=raw.status)
     return Answer(content=parse(body), request_id=raw.headers.get("X-Request-Id"))
+
+
+def is_short(raw: RawAnswer) -> bool:
+    """Whether the body is so short, decompressed, that reading many of them at once takes no memory worth bounding."""
+    try:
+        return len(raw.body) <= _SHORT_BODY_BYTES and _decompress(raw, _SHORT_BODY_BYTES) is not None
+    except _UnreadableBody:
+        return True
 
 
 def classify_failure(raw: RawAnswer, route: str, what: str, key: BearerKey) -> RetryableFailure:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ from smallcaps_assets.market_data.answers import (
     Answer,
     RetryableFailure,
     classify_failure,
+    is_short,
     parse_success,
 )
 from smallcaps_assets.market_data.api_key import BearerKey
@@ -32,7 +34,7 @@ _BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random shar
 _THROTTLED_BACKOFF_S: Final = 4.0  # the same after a 429: the vendor counts per minute
 _BACKOFF_CAP_S: Final = 60.0
 _MAX_RESERVATIONS: Final = 1_000  # per request
-# Bodies decompressed and parsed at the same time; the others wait compressed, which bounds memory.
+# Long bodies decompressed and parsed at the same time; the others wait compressed, which bounds memory.
 _MAX_PARSERS: Final = min(4, os.cpu_count() or 1)
 
 _T = TypeVar("_T")
@@ -241,7 +243,8 @@ class Transport:
             if isinstance(raw, RetryableFailure):
                 return raw
             if raw.status == HTTPStatus.OK:
-                return self._parsers.submit(parse_success, raw, parse, route, what, self._max_body_bytes).result()
+                read = partial(parse_success, raw, parse, route, what, self._max_body_bytes)
+                return read() if is_short(raw) else self._parsers.submit(read).result()
             return classify_failure(raw, route, what, self._key)
 
     def _backoff_s(self, failure: RetryableFailure, attempt: int) -> float:

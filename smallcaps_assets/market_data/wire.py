@@ -48,6 +48,7 @@ _QUOTE: Final[Fields] = {
     **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), _FLOAT),
     **dict.fromkeys(("indicators", "conditions"), _INTS),
 }
+_EXACT_SIZE: Final = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
 _TICK_NAMES: Final = {"timestamp": "sip_timestamp", "trade_id": "id"}
 
 
@@ -97,15 +98,15 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     fields = _select_fields(_TRADE, schema, "decimal_size")
     frame, head = _parse_ticks(body, fields, required, window)
     _check_identity(frame, "sequence_number", "id")
-    if not frame["decimal_size"].str.contains(r"^-?[0-9]+(\.[0-9]+)?$").all():
+    texts = frame["decimal_size"]
+    if texts.null_count() < texts.len() and not texts.str.contains(r"^-?[0-9]+(\.[0-9]+)?$").all():
         raise BadPage("`decimal_size` has text that is not a decimal number")
-    exact = pl.col("decimal_size").cast(pl.Float64).fill_null(pl.col("size"))
     if "trf_timestamp" in fields:
         # 0 is how the vendor's files record that no reporting facility was involved.
         frame = frame.with_columns(trf_timestamp=pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp"))
     for name in fields.keys() & {"participant_timestamp", "trf_timestamp"}:
         _check_plausible(frame, name, NS_PER_S)
-    trades = _rename_columns(frame, schema, size=exact)
+    trades = _rename_columns(frame, schema, size=_EXACT_SIZE)
     check_filled(trades, ("size",))
     return make_page(trades, head)
 
@@ -159,8 +160,16 @@ def _select_fields(fields: Fields, schema: pl.Schema, *others: str) -> dict[str,
 
 
 def _rename_columns(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], **computed: pl.Expr) -> pl.DataFrame:
-    columns = {name: computed.get(name, pl.col(_TICK_NAMES.get(name, name))) for name in schema}
-    return frame.select(columns[name].cast(dtype).alias(name) for name, dtype in schema.items())
+    columns: list[pl.Expr] = []
+    for name, dtype in schema.items():
+        sent = _TICK_NAMES.get(name, name)
+        if name in computed:
+            columns.append(computed[name].cast(dtype).alias(name))
+        else:
+            # building a cast takes longer than casting a short page
+            column = pl.col(sent) if frame.schema[sent] == dtype else pl.col(sent).cast(dtype)
+            columns.append(column if sent == name else column.alias(name))
+    return frame.select(columns)
 
 
 def _bounds(frame: pl.DataFrame, name: str) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ of 0 is allowed, and so is any code of an exchange or a condition.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -59,7 +60,7 @@ class RowRule(NamedTuple):
         few: and always so many (an expression).
         of: number of rows that it is about.
         by_itself: whether such a row is impossible by itself; otherwise it is wrong only together with others.
-        gate: a cheaper expression that is above 0 wherever rows break the rule; None: their number.
+        gate: a cheaper expression that is above 0 wherever rows break the rule; None: `broken`.
     """
 
     what: str
@@ -76,10 +77,8 @@ class RowRule(NamedTuple):
         count = self.breaks.sum()
         return pl.when(count > pl.max_horizontal(self.few, self.most * self.of)).then(count).otherwise(0)
 
-    def suspects(self) -> pl.Expr:
-        """A number above 0 wherever the rule sets rows aside or rejects an answer; cheap."""
-        if self.gate is not None:
-            return self.gate
+    def broken(self) -> pl.Expr:
+        """The number of rows that the rule sets aside, or for which it rejects an answer; otherwise 0."""
         return self.breaks.sum() if self.by_itself else self.excess()
 
 
@@ -94,11 +93,12 @@ def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
         TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
         TapeRule(twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()),
         TapeRule("rows outside its span", f"[{start:%Y-%m-%d %H:%M:%S}, {end:%Y-%m-%d %H:%M:%S}) UTC", (~inside).sum()),
-        *(TapeRule(rule.what, rule.expected, rule.suspects()) for rule in others),
+        *(TapeRule(rule.what, rule.expected, rule.broken()) for rule in others),
     ]
 
 
-def row_rules(kind: str) -> list[RowRule]:
+@cache  # building the expressions takes as long as applying them to a short window
+def row_rules(kind: str) -> tuple[RowRule, ...]:
     """The rules about the rows of trades or quotes, the first of them about rows of one identity."""
     keys = UNIQUE_KEYS[kind]
     time, number = pl.col("timestamp"), pl.col("sequence_number")
@@ -126,7 +126,7 @@ def row_rules(kind: str) -> list[RowRule]:
     else:
         sideless = pl.col("bid_price").is_null() & pl.col("ask_price").is_null()
         rules.append(RowRule("both sides are missing", "bid_price or ask_price, 0 for an absent side", sideless))
-    return [*rules, *_number_rules(), *(_book_rules() if kind == "quotes" else ())]
+    return (*rules, *_number_rules(), *(_book_rules() if kind == "quotes" else ()))
 
 
 def _number_rules() -> list[RowRule]:
@@ -136,6 +136,8 @@ def _number_rules() -> list[RowRule]:
     is_one = (number.filter(has_number).min() == number.filter(has_number).max()) & (
         time.filter(has_number).min() < time.filter(has_number).max()
     )
+    # neither rule can be broken where every row has a number above that of the row before
+    stalls = (number <= number.shift()).sum() + number.null_count()
     stands = has_number & has_number.shift() & (time > time.shift()) & (number <= number.shift())
     return [
         RowRule(
@@ -145,6 +147,7 @@ def _number_rules() -> list[RowRule]:
             most=0,
             few=pl.lit(0.0),
             by_itself=False,
+            gate=stalls,
         ),
         RowRule(
             "sequence_number contradicts the order of time",
@@ -153,6 +156,7 @@ def _number_rules() -> list[RowRule]:
             most=MOST_UNORDERED,
             few=_few_of(pl.len()),
             by_itself=False,
+            gate=stalls,
         ),
     ]
 

@@ -17,14 +17,19 @@ def document_text(document: Mapping[str, Any], *, indent: int | None = None) -> 
 
 
 def publish_document(
-    path: Path, document: Mapping[str, Any], *, indent: int | None = None, below: Path | None = None
+    path: Path,
+    document: Mapping[str, Any],
+    *,
+    indent: int | None = None,
+    sweeps: bool = True,
+    below: Path | None = None,
 ) -> None:
-    """Publish a document with its hash. See `publish` for `below`.
+    """Publish a document with its hash. See `publish` for `sweeps` and `below`.
 
     Raises:
         LakeError: the file cannot be written.
     """
-    publish_text(path, document_text(document, indent=indent), below=below)
+    publish_text(path, document_text(document, indent=indent), sweeps=sweeps, below=below)
 
 
 def read_document(path: Path, remedy: str, needs: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:

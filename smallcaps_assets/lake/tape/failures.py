@@ -44,7 +44,7 @@ def record_failure(  # noqa: PLR0913, PLR0917 -- the fields of the record
     total = {name: before.get(name, 0) + effort.get(name, 0) for name in EFFORT_NAMES}
     place = {"wave": span.wave, "symbol": span.symbol, "span": span.name}
     record = {"state": state, "cause": cause, **place, "events": span.events_merged, **total}
-    publish_document(path, record, indent=2, below=below)
+    publish_document(path, record, indent=2, sweeps=False, below=below)
 
 
 def read_failures(folder: Path) -> list[dict[str, Any]]:

@@ -212,8 +212,9 @@ class TapeStore:
         }
         if rejected is not None and rejected.height:
             place = self.lake.quarantine_path(below) if below else self.lake.root
-            publish_frame(aside, rejected, below=place)
-        publish_frame(path, rows, provenance, below=below or self.lake.root)
+            publish_frame(aside, rejected, sweeps=False, below=place)
+        # thousands of files share a folder, which `prepare` sweeps once
+        publish_frame(path, rows, provenance, sweeps=False, below=below or self.lake.root)
         if rejected is None or rejected.is_empty():
             aside.unlink(missing_ok=True)
         failure.unlink(missing_ok=True)

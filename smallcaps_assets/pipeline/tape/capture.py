@@ -17,7 +17,7 @@ from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, UnexpectedError
+from smallcaps_assets.errors import LakeError, MarketDataError, NotAuthenticated, NotEntitled, UnexpectedError
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeBacklog, TapeStore
@@ -105,7 +105,11 @@ class Capture:
         listed = set(windows["symbol"])
 
         def figures(pair: Pair, results: Sequence[SpanResult], spans_left: int = 0) -> Outcome:
-            extra = {"trial_leaves_out": left_out, "stale_windows": stale_counts[pair]}
+            extra = {
+                "trial_leaves_out": left_out,
+                "stale_windows": stale_counts[pair],
+                "contradicted_windows": self._count_contradicted(pair, windows, results),
+            }
             return _outcome(pair, counts[pair], results, extra, spans_left=spans_left)
 
         left: dict[Pair, int] = defaultdict(int)
@@ -116,20 +120,36 @@ class Capture:
                 known = backlog.published if pair[0] in listed else None
                 yield self._outcome(figures(pair, []), known)
         results: dict[Pair, list[SpanResult]] = defaultdict(list)
-        work = _Work(self, windows, backlog, allowance or Allowance(None))
+        contradicted = 0
+        work = _Work(self, windows, spans, backlog, allowance or Allowance(None))
         for result in work.results():
             pair = (result.span.symbol, result.span.wave)
             results[pair].append(result)
             left[pair] -= 1
             if not left[pair]:
-                yield self._outcome(figures(pair, results.pop(pair)))
+                outcome = figures(pair, results.pop(pair))
+                contradicted += int(outcome.figures.get("contradicted_windows", 0))
+                yield self._outcome(outcome)
         for pair in (pair for pair in pairs if left.get(pair)):
-            yield self._outcome(figures(pair, results[pair], spans_left=left[pair]))
-        if work.contradicted:
+            outcome = figures(pair, results[pair], spans_left=left[pair])
+            contradicted += int(outcome.figures.get("contradicted_windows", 0))
+            yield self._outcome(outcome)
+        if contradicted:
             self.log(
-                f"{self.kind}: {count_noun(work.contradicted, 'window')} came back empty although bars of the same "
+                f"{self.kind}: {count_noun(contradicted, 'window')} came back empty although bars of the same "
                 "minutes have volume; the run config `retry_empty: true` asks for such windows again"
             )
+
+    def _count_contradicted(self, pair: Pair, windows: pl.DataFrame, results: Sequence[SpanResult]) -> int:
+        """How many windows of the spans that came back empty have volume according to the bars of the lake."""
+        empty = [event for result in results if result.came_back_empty for event in result.span.events_merged]
+        if not empty:
+            return 0
+        try:
+            return len(events_with_volume(self.tape.lake, windows.filter(pl.col("event_id").is_in(empty))))
+        except LakeError as error:  # the tape is complete all the same
+            self.log(f"{self.kind} of {' '.join(pair)}: empty windows could not be compared with the bars. {error}")
+            return 0
 
     def _outcome(self, outcome: Outcome, published: pl.DataFrame | None = None) -> Outcome:
         """`outcome` with the rows and the version of its partition; `published` as `partition_version` takes it."""
@@ -141,8 +161,15 @@ class Capture:
 class _Work:
     """The spans of one run, and the state shared by its threads."""
 
-    def __init__(self, capture: Capture, windows: pl.DataFrame, backlog: TapeBacklog, allowance: Allowance) -> None:
-        self.kind, self.tape, self.spans = capture.kind, capture.tape, spans_of(backlog.spans)
+    def __init__(
+        self,
+        capture: Capture,
+        windows: pl.DataFrame,
+        spans: Sequence[Span],
+        backlog: TapeBacklog,
+        allowance: Allowance,
+    ) -> None:
+        self.kind, self.tape, self.spans = capture.kind, capture.tape, spans
         self.publisher = SpanPublisher(capture.kind, capture.tape, windows, capture.config_hash, capture.clock)
         self.allowance = allowance
         self.stop = Event()
@@ -158,8 +185,6 @@ class _Work:
         self.trades = self.tape.published("trades", symbols) if self.kind == "quotes" else None
         self.in_other_profiles = backlog.in_other_profiles
         self.retried = {span: self.tape.fetched_at(self.kind, span) for span in spans_of(backlog.retried)}
-        self.windows = windows
-        self.contradicted = 0
         self.tick = capture.tick
         self.unexpected = UnexpectedErrors(self.tape.lake, f"{self.tape.profile} {self.kind}", self.client.clean)
 
@@ -195,7 +220,6 @@ class _Work:
 
     def _count(self, result: SpanResult) -> SpanResult:
         events = len(result.span.events_merged)
-        self.contradicted += result.contradicted
         failed = events if result.problem else 0
         self.progress.add(events, failed=failed, size=result.bytes, retries=result.retries, throttled=result.throttled)
         return result
@@ -232,17 +256,12 @@ class _Work:
             return self.publisher.record_failure(span, "failed", error)
         result = self.publisher.publish_download(span, fetched, self._trades_of(span))
         self.width.record(fetched.requests, time.monotonic() - began - fetched.waited_s)
-        return result if fetched.frame.height else replace(result, contradicted=self._count_contradicted(span))
+        return result
 
     def _is_done(self, span: Span) -> bool:
         if span in self.retried:
             return self.tape.fetched_at(self.kind, span) != self.retried[span]
         return self.tape.is_published(self.kind, span)
-
-    def _count_contradicted(self, span: Span) -> int:
-        """How many of the windows of an empty span have volume according to the bars of the lake."""
-        windows = self.windows.filter(pl.col("event_id").is_in(span.events_merged))
-        return len(events_with_volume(self.tape.lake, windows))
 
     def _trades_of(self, span: Span) -> pl.DataFrame | None:
         """The published trades of the symbol of a quotes span; listed again if the span had none at the start."""
@@ -302,7 +321,6 @@ def _outcome(
     found = {
         "repeats_removed": sum(result.repeats for result in results),
         "rows_rejected": sum(result.rejected for result in results),
-        "contradicted_windows": sum(result.contradicted for result in results),
     }
     figures |= {name: count for name, count in {**found, **extra}.items() if count}
     if spans_left:

@@ -38,7 +38,7 @@ def current_time() -> datetime:
 
 @dataclass(frozen=True)
 class SpanResult:
-    """The result of one span; `contradicted` windows of it came back empty although bars have volume."""
+    """The result of one span."""
 
     span: Span
     rows: int = 0
@@ -48,8 +48,12 @@ class SpanResult:
     throttled: int = 0
     repeats: int = 0
     rejected: int = 0
-    contradicted: int = 0
     problem: str | None = None
+
+    @property
+    def came_back_empty(self) -> bool:
+        """Whether the vendor answered, and has no row of the span."""
+        return self.requests > 0 and self.problem is None and not self.rows and not self.rejected
 
 
 @dataclass(frozen=True)
@@ -260,6 +264,8 @@ def span_windows(spans: Sequence[Span]) -> pl.DataFrame:
 
 def spans_within(spans: Sequence[Span], published: pl.DataFrame) -> set[Span]:
     """The spans that are fully inside published ones (PUBLISHED)."""
+    if published.is_empty():
+        return set()
     windows = span_windows(spans)
     outside = set(uncovered_windows(windows, published)["event_id"])
     return {span for span, name in zip(spans, windows["event_id"], strict=True) if name not in outside}

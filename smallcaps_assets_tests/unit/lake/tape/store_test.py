@@ -313,6 +313,19 @@ def test_an_unreadable_tape_file_is_fetched_again_and_replaced(lake: Lake) -> No
     assert len(list(path.parent.glob("*.parquet"))) == 1
 
 
+def test_a_folder_is_searched_for_parts_once_and_not_for_each_span(lake: Lake) -> None:
+    store = tape(lake)
+    folder = lake.tape_wave("core", "trades", "RTH", "AEMD")
+    folder.mkdir(parents=True)
+    # of a killed writer of the very span that is published
+    part = folder / f".{span(0, 1).name}.parquet.999999999-1.abc.part"
+    part.touch()
+    put(store, 0, 1, 0)
+    assert part.exists()
+    store.prepare("trades")
+    assert not part.exists()
+
+
 def test_no_file_is_published_if_the_lake_is_gone(lake: Lake) -> None:
     store = tape(lake)
     lake.root.rmdir()

@@ -120,6 +120,18 @@ def test_the_ledger_names_what_contradicts_an_empty_window(  # noqa: PLR0917
     assert certified(lake, manifest) == [("one", *expected)]
 
 
+def test_damaged_bars_do_not_stop_a_capture_of_empty_windows(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    put_bars(lake, ELEVEN)
+    month = lake.bars("AVLO") / "2025-11.parquet"
+    month.write_bytes(month.read_bytes()[:-20])
+    gate.rule = empty("trades")
+    (outcome,), lines = captured(lake, client, "trades", manifest_of(ONE))
+    assert outcome.figures["spans_fetched"] == 1
+    (line,) = (line for line in lines if "could not be compared" in line)
+    assert line.startswith("trades of AVLO RTH: empty windows could not be compared with the bars.")
+    assert "2025-11.parquet" in line
+
+
 def test_an_empty_answer_is_asked_for_again_only_on_request_and_replaced_in_its_place(
     lake: Lake, client: MarketDataClient, gate: Gate
 ) -> None:
