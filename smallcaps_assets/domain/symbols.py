@@ -12,8 +12,8 @@ from smallcaps_assets.errors import InputError
 
 # Letters of either case: the vendor writes preferred shares as `KIMpL`.
 SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
-# How programs write that a text is missing. NAN, in capitals, is a listed company.
-_NO_SYMBOL: Final = frozenset({"nan", "NaN", "NaT", "None", "none", "null", "Null", "NULL", "<NA>"})
+# How programs write that a text is missing. In capitals they may be tickers, as NAN is.
+_NO_SYMBOL: Final = frozenset({"nan", "NaN", "NaT", "None", "none", "null", "Null", "<NA>"})
 # symbols that a sentence lists
 MOST_NAMED: Final = 10
 # Patterns of the symbols with which exchanges test their systems, unless the configuration lists others.

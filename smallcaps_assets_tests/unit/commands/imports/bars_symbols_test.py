@@ -132,7 +132,7 @@ def test_the_file_whose_column_contradicts_its_folder_is_named(lake: Lake, broug
     assert_frame_equal(stored(lake), ONE[:2])
 
 
-@pytest.mark.parametrize("none", ["nan", "NaN", "None", "none", "null", "NULL", "<NA>"])
+@pytest.mark.parametrize("none", ["nan", "NaN", "None", "none", "null", "<NA>"])
 def test_text_for_a_missing_symbol_is_no_symbol(none: str, lake: Lake, brought: Path) -> None:
     """As pandas writes missing values as text; in capitals NAN is a listed company."""
     first = pl.int_range(pl.len()) == 0
