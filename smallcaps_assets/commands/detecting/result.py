@@ -7,11 +7,13 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.comparison import Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch
+from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
-from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints, print_lines
+from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints
 from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown, describe_unknown
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.symbols import describe_test_symbols
@@ -106,29 +108,30 @@ class DetectionResult:
         rejected |= {"test_symbols_left_out": list(self._tests), _PRINTS: count_touched(self._prints)._asdict()}
         return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
 
-    def text(self) -> list[str]:
-        """All figures as lines of text."""
-        lines = [describe_test_symbols(self._tests, NAMED_BY)] if self._tests else []
+    def text(self) -> list[Printable]:
+        """All figures as lines and tables."""
+        lines: list[Printable] = [describe_test_symbols(self._tests, NAMED_BY)] if self._tests else []
         lines += [self._describe_rejected()] if self._rejected else []
         lines += describe_unknown(self._unknown) + describe_absent(self._absent)
         lines += [_OF_BARS.format(**self._counts), *self._describe_prints(), _OF_EVENTS.format(**self._counts)]
         if self._comparison:
             lines += self._comparison.text()
         else:
-            lines += [f"  {kind:<20} {way:<5} {rows:>9,}" for (kind, way), rows in sorted(self._kinds.items())]
+            rows = [(kind, way, f"{count:,}") for (kind, way), count in sorted(self._kinds.items())]
+            lines += [TextTable(("type", "direction", "events"), rows, left=2)] if rows else []
         for name in (name for name in self._spools if name not in BESIDE):
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
 
-    def _describe_prints(self) -> list[str]:
+    def _describe_prints(self) -> list[Printable]:
         if self._prints.is_empty():
             return []
         place = f"; listed in {self._outputs[_PRINTS]}" if _PRINTS in self._outputs else ""
         more = self._prints.height - _SHOWN
         return [
             f"suspect prints: {describe_prints(count_touched(self._prints))}{place}",
-            *print_lines(self._prints.head(_SHOWN)),
+            prints_table(self._prints.head(_SHOWN)),
             *([f"  and {more:,} more"] if more > 0 else []),
         ]
 

@@ -27,6 +27,7 @@ from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.source import require_same_source, source_identity
 from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, capitalize_symbols, read_symbols
 from smallcaps_assets.pipeline.universe.ticker_details import TickerDetails
+from smallcaps_assets.pipeline.universe.unclear_tickers import reject_unclear
 from smallcaps_assets.settings.sections import SourceParams
 
 _SOURCED: Final = pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
@@ -125,29 +126,32 @@ class UniverseBuilder:
     def _vendors_list(self, before: pl.DataFrame) -> pl.DataFrame:
         """The vendor's list; of a ticker that several companies used, the listed one or else the latest.
 
-        Of active rows of a ticker that differ the first counts, and they are logged. A symbol whose row is bad stays as
-        it is in `before`, the universe so far, if it is followed; otherwise it is excluded with the reason.
+        A ticker that has several such rows of another type or exchange is excluded with the reason, and so is one that
+        differs from another only in case and has no capital letter; of rows that differ in other columns the first
+        counts, and they are logged. A symbol whose row is bad stays as it is in `before`, the universe so far, if it is
+        followed; otherwise it is excluded with the reason.
         """
         lists = [self.client.reference.tickers(market="stocks", active="true")]
         frames = [lists[0].frame]
-        twice = frames[0].filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
-        if twice:
-            self.log(f"the vendor lists {', '.join(twice)} several times with different details; the first ones count")
         if self.params.include_delisted:
             lists.append(self.client.reference.tickers(market="stocks", active="false"))
             frames.append(lists[1].frame)
         delisted = pl.when(~pl.col("active")).then(pl.col("delisted_utc").str.slice(0, 10).str.to_date(strict=False))
         undated = ~pl.col("active") & pl.col("delisted").is_null()
-        listed = (
+        unclear = reject_unclear(
             pl.concat(frames)
             .rename({"type": "ticker_type"})
             .with_columns(delisted=delisted)
             .with_columns(pl.when(undated).then(pl.lit("delisted, the vendor gives no date")).alias(SOURCE_REJECTION))
             .sort("active", "delisted", descending=True, nulls_last=True, maintain_order=True)
-            .match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore")
         )
         bad = [row for found in lists for row in self._note_bad_rows(found, "tickers")]
-        return pl.concat([listed, *_of_bad_rows(bad, before)]).unique("symbol", keep="first", maintain_order=True)
+        for note in unclear.notes:
+            self.log(note)
+        self._bad_rows.extend(f"tickers of {symbol}, {reason}" for symbol, reason in unclear.rejected.items())
+        listed = unclear.rows.match_to_schema(_SOURCED, missing_columns="insert", extra_columns="ignore")
+        rows = pl.concat([listed, *_of_bad_rows(bad, before)])
+        return rows.unique("symbol", keep="first", maintain_order=True)
 
     def _with_details(self, listed: pl.DataFrame, as_of: date) -> pl.DataFrame:
         """`listed` with the vendor's details of single symbols, where a filter or the settings need them."""
