@@ -13,6 +13,7 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.resources import client_of
@@ -98,13 +99,18 @@ def run(arguments: Namespace) -> int:
         require_payable(UniverseStore(lake), settings)
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
+    symbols = manifest["symbol"].unique(maintain_order=True).to_list()
+    damaged = describe_damaged(
+        [error for kind, backlog in plan.backlogs.items() for error in tape.damaged(kind, backlog.published, symbols)]
+    )
     if arguments.json:
-        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted}
+        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         print(json.dumps(document | {"manifest_id": manifest_id, "next": next_step}))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
+        show(*(Line(text, "bad") for text in damaged))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))
