@@ -102,8 +102,11 @@ def _states(ledger: pl.DataFrame) -> TextTable:
 def _kinds(
     ledger: pl.DataFrame, tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame], now: datetime
 ) -> TextTable:
-    """Windows of each kind, and the requests behind published and failed spans, as the log of a run counts them."""
-    columns = ("kind", "windows", "published", "failed", "missing", "requests", "retries", "429", "MB", "last minute")
+    """Windows of each kind, and the requests behind published and failed spans, as the log of a run counts them.
+
+    The last column counts windows published in the last minute.
+    """
+    columns = ("kind", "published", "failed", "missing", "requests", "retries", "429", "MB", "last min")
     rows = []
     for kind in TAPE_KINDS:
         unpublished = set(ledger.filter(pl.col(f"{kind}_rows").is_null())["event_id"])
@@ -112,9 +115,9 @@ def _kinds(
         spans = published[kind]
         effort = [int(spans[name].sum()) + sum(record[name] for record in failures) for name in EFFORT_NAMES]
         recent = spans.filter(pl.col("fetched_at").is_between(now - _MINUTE, now))["events_merged"].list.len().sum()
-        counts = (ledger.height, ledger.height - len(unpublished), failed, len(unpublished) - failed, *effort)
+        counts = (ledger.height - len(unpublished), failed, len(unpublished) - failed, *effort)
         megabytes = f"{int(spans['bytes'].sum()) / BYTES_PER_MB:,.2f}"
-        rows.append((kind, *(f"{count:,}" for count in counts), megabytes, count_noun(int(recent), "window")))
+        rows.append((kind, *(f"{count:,}" for count in counts), megabytes, f"{int(recent):,}"))
     return TextTable(columns, rows)
 
 
@@ -192,11 +195,11 @@ def _kpis(kpis: pl.DataFrame) -> TextTable:
     waves = kpis["wave"].unique(maintain_order=True).to_list()
     wide = shown.pivot(on="wave", index="figure", values="text", aggregate_function="first")
     targets = shown.group_by("figure", maintain_order=True).agg(
-        pl.col("target").unique(maintain_order=True).str.join(", ").fill_null("")
+        pl.col("target").str.strip_prefix("within ").unique(maintain_order=True).str.join(", ").fill_null("")
     )
     rows = targets.join(wide, on="figure", how="left", maintain_order="left").to_dicts()
     cells = [(row["figure"], row["target"], *(row[wave] or "" for wave in waves)) for row in rows]
-    return TextTable(("figure (! misses its target)", "target", *waves), cells, left=2)
+    return TextTable(("figure", "target (! missed)", *waves), cells, left=2)
 
 
 def _figure_text(value: float | None, *, holds: bool) -> str:
