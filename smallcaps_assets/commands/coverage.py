@@ -16,6 +16,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints
 from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
@@ -114,7 +115,9 @@ def _expected(found: Coverage, figures: dict[str, int]) -> str:
     """The expected sessions; without followed symbols they follow from the bars."""
     if figures["symbols"] == figures["symbols_not_followed"] > 0:
         return "from the first bar to the last of each symbol, as none of them is followed"
-    return f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    return (
+        f"{count_noun(len(found.due), 'session')} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    )
 
 
 def _earlier(found: Coverage, settings: Settings) -> str:
