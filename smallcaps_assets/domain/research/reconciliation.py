@@ -128,10 +128,12 @@ def _minutes(spans: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         first=pl.col("start").dt.offset_by("59999999us").dt.truncate("1m"),
         end=pl.col("end").dt.truncate("1m"),
     )
-    counts = whole.select(((pl.col("end") - pl.col("first")).dt.total_minutes()).clip(lower_bound=0)).to_series()
-    number = np.arange(counts.sum()) - np.repeat((counts.cum_sum() - counts).to_numpy(), counts.to_numpy())
-    rows = whole.select("symbol", "span", "first")[np.repeat(np.arange(whole.height), counts.to_numpy())]
-    rows = rows.with_columns(timestamp=pl.col("first") + pl.duration(minutes=pl.Series(number, dtype=pl.Int64)))
+    lasting = (pl.col("end") - pl.col("first")).dt.total_minutes().clip(lower_bound=0)
+    counts = whole.select(lasting).to_series().to_numpy()
+    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    later = pl.Series("later", number * _US_PER_MIN, dtype=pl.Duration("us"))
+    rows = whole.select("symbol", "span", "first")[np.repeat(np.arange(whole.height), counts)].with_columns(later)
+    rows = rows.with_columns(timestamp=pl.col("first") + pl.col("later"))
     bounds = sessions.select("date", "premarket_open", "regular_open", "regular_close", "afterhours_close")
     minute, opened = pl.col("timestamp"), pl.col("premarket_open")
     return (
