@@ -8,7 +8,8 @@ from typing import Final
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
-from smallcaps_assets.lake.files.publish import require_writable, sha256
+from smallcaps_assets.lake.files.proven_files import prove_anew
+from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, trial_settings
@@ -34,6 +35,7 @@ def run(arguments: Namespace) -> int:
     master = Path(arguments.master)
     profile = settings.profiles[arguments.profile]
     master_table = read_master(master)
+    proven = prove_anew(master)
     selection = select_events(master_table, profile, settings.ranking)
     _print_funnel(selection, master_table.height)
     require_sound_manifest(selection.manifest, profile, settings.ranking)
@@ -44,7 +46,7 @@ def run(arguments: Namespace) -> int:
     sidecar = ManifestStore(Path(arguments.out), arguments.profile).freeze(
         selection,
         config_hash=profile_hash(profile, settings.ranking),
-        master_sha256=sha256(master),
+        master_sha256=proven,
         now=datetime.now(UTC),
     )
     show(f"{sidecar['manifest_id']}.parquet, its .json and current.json are in {arguments.out}")

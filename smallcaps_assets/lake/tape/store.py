@@ -23,6 +23,7 @@ from smallcaps_assets.domain.tape.windows import (
 )
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import make_folders, publish_frame, sweep_below
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -244,20 +245,22 @@ class TapeStore:
         """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number)."""
         return self._read("quotes", event_id)
 
-    def scan(self, kind: TapeKind, events: Iterable[str]) -> pl.LazyFrame:
+    def scan(self, kind: TapeKind, events: Iterable[str], *, prove: bool = True) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
-        them. Rows come in no particular order. Columns that a file lacks are null. Manifest and footers are read once,
-        when this is called; rows when the frame is collected.
+        them. Rows come in no particular order. Columns that a file lacks are null. Manifest, footers and hashes are
+        checked when this is called; rows are read when the frame is collected.
 
         Args:
             kind: trades or quotes.
             events: ids of events; repeated ids count once.
+            prove: make sure that no file is damaged, which reads each one whole, once in a process while it is
+                unchanged.
 
         Raises:
             InputError: an event is not in the manifest, or its tape is not published.
-            LakeError: the manifest cannot be read.
+            LakeError: the manifest cannot be read, or a file of tape is damaged; names it.
         """
         wanted = pl.Series("event_id", list(events), dtype=pl.String).unique(maintain_order=True).to_frame()
         manifest = ManifestStore.in_lake(self.lake, self.profile).load()
@@ -271,7 +274,11 @@ class TapeStore:
             raise InputError(
                 f"the {kind} of {_names(missing)} are not in the lake yet: materialize {self.profile}/tape_{kind}."
             )
-        return self.scan_pieces(kind, choose_pieces(windows, published)).select("event_id", *self.schema(kind))
+        pieces = choose_pieces(windows, published)
+        if prove:
+            for path in pieces["path"].unique().sort():
+                prove_once(Path(path))
+        return self.scan_pieces(kind, pieces).select("event_id", *self.schema(kind))
 
     def scan_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.LazyFrame:
         """Rows of pieces of windows; see `lake.tape.reading`."""
