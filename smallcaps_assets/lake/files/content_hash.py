@@ -36,6 +36,8 @@ _SHORT_BYTES: Final = 1 << 20
 _Content = bytes | mmap.mmap
 # how every parquet file begins and ends
 _MAGIC: Final = b"PAR1"
+# what ends it: the size of the footer, in four bytes, and that
+_FOOTER_TAIL: Final = 8
 # How Thrift's compact protocol writes these entries: type and length before each string.
 _MARKER: Final = b"\x18%c%s\x18%c" % (len(HASH_KEY), HASH_KEY.encode(), _DIGITS)
 _ALGORITHM_ENTRY: Final = b"%s\x18%c%s" % (ALGORITHM_KEY.encode(), len(_ALGORITHM), _ALGORITHM.encode())
@@ -82,6 +84,26 @@ def seal(path: Path) -> str:
         file.seek(_end(place))
         file.write(found)
     return whole.hexdigest()
+
+
+def is_altered(path: Path) -> bool:
+    """Whether a file, which may be any program's, is a parquet file that carries a hash and is not what was published.
+
+    Reads the footers of others only.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size < _FOOTER_TAIL:
+            return False
+        file.seek(size - _FOOTER_TAIL)
+        tail = file.read()
+        file.seek(max(0, size - _FOOTER_TAIL - int.from_bytes(tail[:-4], "little")))
+        footer = file.read()
+    is_sealed = tail.endswith(_MAGIC) and (_MARKER in footer or _ALGORITHM_ENTRY in footer)
+    return is_sealed and proof_of(path).state is ProofState.DAMAGED
 
 
 def proof_of(path: Path) -> Proof:

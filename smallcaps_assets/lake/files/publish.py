@@ -138,6 +138,8 @@ def publish(
     """
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
+        if path.is_dir():
+            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
         try:
             make_folders(path.parent, below or path.parent)
             written = write(part)
