@@ -23,6 +23,7 @@ from smallcaps_assets.domain.tape.windows import (
 )
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import make_folders, publish_frame, sweep_below
 from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.layout import Lake
@@ -250,7 +251,7 @@ class TapeStore:
     def trades(self, event_id: str) -> pl.DataFrame:
         """Trades in the window of one event of the current manifest, sorted by (timestamp, sequence_number).
 
-        Raises: see `scan`; LakeError as well where a file is damaged.
+        Raises: see `scan`.
         """
         return self._read("trades", event_id)
 
@@ -261,22 +262,28 @@ class TapeStore:
         """
         return self._read("quotes", event_id)
 
-    def scan(self, kind: TapeKind, events: Iterable[str]) -> pl.LazyFrame:
+    def scan(self, kind: TapeKind, events: Iterable[str], *, prove: bool = True) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
-        them. Rows come in no particular order. Columns that a file lacks are null. Manifest and footers are read once,
-        when this is called; rows when the frame is collected.
+        them. Rows come in no particular order. Columns that a file lacks are null. Manifest, footers and hashes are
+        checked when this is called; rows are read when the frame is collected.
 
         Args:
             kind: trades or quotes.
             events: ids of events; repeated ids count once.
+            prove: make sure that no file is damaged, which reads each one whole, once in a process while it is
+                unchanged.
 
         Raises:
             InputError: an event is not in the manifest, or its tape is not published.
-            LakeError: the manifest or the footer of a file cannot be read.
+            LakeError: the manifest or the footer of a file cannot be read, or a file is damaged; names it.
         """
-        return self.scan_pieces(kind, self._where(kind, events)).select("event_id", *self.schema(kind))
+        where = self._where(kind, events)
+        if prove:
+            for path in where["path"].unique().sort():
+                prove_once(Path(path))
+        return self.scan_pieces(kind, where).select("event_id", *self.schema(kind))
 
     def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
         """The pieces of the windows of events, each in its file; raises as `scan`."""
