@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from smallcaps_assets.commands.console import show
+from smallcaps_assets.commands.console import Printable, TextTable, show
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.flag_types import price_scale
 from smallcaps_assets.commands.imports.command import choose_from
@@ -94,11 +94,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        show(
-            "\n".join(
-                [*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
-            )
-        )
+        show(*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}")
     for problem in done.problems:
         show(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0
@@ -117,22 +113,26 @@ def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:
     return given, given.with_name(f"{given.stem}.quarantine.parquet")
 
 
-def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[str]:
+def _counts(what: str, unit: str, counts: Mapping[str, int]) -> list[Printable]:
+    return [TextTable((what, unit), [(name, f"{count:,}") for name, count in counts.items()])] if counts else []
+
+
+def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[Printable]:
     repairs = done.repairs
-    lines = [
+    lines: list[Printable] = [
         (
             f"{repairs['rows']:,} rows read: {repairs['events']:,} events, {repairs['copies_removed']:,} exact copies "
             f"and {repairs['differing_copies_removed']:,} copies with other values removed (up to "
             f"{repairs['most_rows_of_one_event']:,} rows of one event), {repairs['quarantined']:,} rows quarantined"
         )
     ]
-    lines += [f"  quarantined: {count:>9,}  {reason}" for reason, count in repairs["quarantined_because"].items()]
+    lines += _counts("quarantined because", "rows", repairs["quarantined_because"])
     lines.append(_union(repairs))
     share = 100 * repairs["sessions_changed"] / max(repairs["events"], 1)
     lines.append(
         f"{repairs['sessions_changed']:,} sessions changed ({share:.1f} %), by the New York clock and the calendar"
     )
-    lines += [f"  {move:<12} {count:>9,}" for move, count in repairs["sessions_changed_from_to"].items()]
+    lines += _counts("session changed", "events", repairs["sessions_changed_from_to"])
     lines += [
         (
             f"changed as well: {repairs['dates_changed']:,} dates, {repairs['event_biases_changed']:,} event_bias, "

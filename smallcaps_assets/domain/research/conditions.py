@@ -1,17 +1,16 @@
-"""What a trade counts for, by the vendor's conditions of it (the research specification, 0.5)."""
+"""What a trade counts for: the rules of its condition ids, and the sets that follow (research specification, 0.5)."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import Field
 
-from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.prices import BoolArray, zero_filled
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.domain.params import Params
 
-# The columns of the vendor's table of trade conditions that the rules use.
+# The columns of the vendor's table that are read here: one row per id. A rule that is null is true.
 CONDITION_RULES: Final = pl.Schema(
     {
         "id": pl.Int64(),
@@ -20,132 +19,125 @@ CONDITION_RULES: Final = pl.Schema(
         "updates_volume": pl.Boolean(),
     }
 )
-
-_FORM_T: Final = 12
-SWEEP: Final = 14
-# corrections that are messages about a trade, not trades
+# Form T: traded outside regular hours. Its high/low and open/close rules depend on the minute, not on the table.
+FORM_T_ID: Final = 12
+# Values of `correction`: messages about trades, which are no trades, and trades that the vendor marked as cancelled.
 MESSAGES: Final = (10, 11, 12)
+CANCELLED: Final = (7, 8)
+# The columns that `with_trade_sets` adds.
+TRADE_SETS: Final = ("in_v", "in_hl", "in_oc", "in_x", "in_g", "has_unknown")
 
-# Bits of a trade, each true where all of its condition ids allow it. Those of prices leave Form T out.
-_VOLUME, _HIGH_LOW, _OPEN_CLOSE, _KNOWN, _MARKET, _CONTINUOUS, _NOT_FORM_T, _NOT_SWEEP = (1 << bit for bit in range(8))
-_ALL: Final = 255
-_Bits = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class TradeSets:
-    """To which sets each trade belongs: one Boolean array per set.
-
-    Attributes:
-        volume: V, counted in volume.
-        high_low: HL, may set a high or low.
-        open_close: OC, may set an open or close.
-        executions: X, executed at a price of the market.
-        signable: G, executed outside auctions, so that one side was the aggressor.
-        unknown: not a message, and with an id that the table lacks.
-        sweep: intermarket sweep.
-    """
-
-    volume: BoolArray
-    high_low: BoolArray
-    open_close: BoolArray
-    executions: BoolArray
-    signable: BoolArray
-    unknown: BoolArray
-    sweep: BoolArray
+# What an id takes from a trade; a trade has the bits of all its ids.
+_NO_VOLUME, _NO_HIGH_LOW, _NO_OPEN_CLOSE, _UNKNOWN, _NO_MARKET_PRICE, _AUCTION, _FORM_T = (1 << bit for bit in range(7))
 
 
-def trade_sets(
-    trades: pl.DataFrame, rules: pl.DataFrame, regular_hours: pl.DataFrame, params: ResearchParams
-) -> TradeSets:
-    """The sets of `trades` (timestamp, price, size, conditions, optional correction), in their order.
+ConditionIds = Annotated[tuple[int, ...], Field(strict=False)]
+
+
+class TradeParams(Params):
+    """Ids that make a trade no execution or no signable one. Fields are keys of `research:`."""
+
+    not_a_market_price: ConditionIds = (2, 4, 5, 7, 10, 13, 20, 21, 22, 29, 30, 31, 32, 33, 52, 53)
+    auction: ConditionIds = (8, 9, 15, 16, 17, 18, 19, 25, 28, 38, 55)
+
+
+def is_regular(timestamp: pl.Expr, regular_open: pl.Expr, regular_close: pl.Expr) -> pl.Expr:
+    """Whether the whole minute of a timestamp lies in RTH, whose bounds are given (UTC)."""
+    minute = timestamp.dt.truncate("1m")
+    return (minute >= regular_open) & (minute < regular_close)
+
+
+def with_trade_sets(
+    trades: pl.DataFrame,
+    conditions: pl.DataFrame,
+    params: TradeParams,
+    *,
+    dropped: Collection[int] = MESSAGES,
+    exchange_form_t: bool = False,
+) -> pl.DataFrame:
+    """`trades` with the Boolean columns of TRADE_SETS, none of them null.
+
+    `in_v` counts for volume, `in_hl` for high and low, `in_oc` for open and close; `in_x` is an execution at a market
+    price, `in_g` one with an aggressor, which can be signed. `has_unknown`: an id is not in the table, and `correction`
+    is none of `dropped`.
 
     Args:
-        trades: rows of tape; null price or size counts as 0.
-        rules: CONDITION_RULES, one row per id; a rule that is null allows.
-        regular_hours: regular_open and regular_close (UTC) of the dates of the trades.
-        params: ids that are no price of the market, and those of auctions.
-
-    Raises:
-        InputError: an id of `rules` is null or repeated.
+        trades: price, size, conditions (List(Int64); null is no ids), Boolean `regular` (see `is_regular`), and
+            `correction` if it is known.
+        conditions: CONDITION_RULES; more columns are ignored.
+        params: ids that matter beyond the rules.
+        dropped: values of `correction` of rows that are in no set. Reconciliation drops CANCELLED too; features and
+            market state do not, because a cancellation is written into the old row later.
+        exchange_form_t: exchange the rules of Form T for RTH and for other minutes.
     """
-    bits = _bits_of(trades["conditions"], _bits_by_id(rules, params))
-
-    def allowed(bit: int) -> BoolArray:
-        return np.asarray((bits & bit) != 0)
-
-    corrections = trades["correction"] if "correction" in trades.columns else None
-    kept: BoolArray = np.ones(trades.height, np.bool_)
-    if corrections is not None and corrections.null_count() < trades.height:
-        kept = ~corrections.is_in(MESSAGES).fill_null(value=False).to_numpy()
-    prices, sizes = zero_filled(trades["price"]), zero_filled(trades["size"])
-    known, priced = allowed(_KNOWN), kept & (prices > 0)
-    form_t_in_regular_hours = ~allowed(_NOT_FORM_T)
-    late = np.flatnonzero(form_t_in_regular_hours)
-    form_t_in_regular_hours[late] = _in_regular_hours(trades["timestamp"].gather(late), regular_hours)
-    sets_price = priced & known & ~form_t_in_regular_hours
-    volume = allowed(_VOLUME) & known & priced & (sizes > 0)
-    executions = volume & allowed(_MARKET) & ~form_t_in_regular_hours
-    return TradeSets(
-        volume=volume,
-        high_low=sets_price & allowed(_HIGH_LOW),
-        open_close=sets_price & allowed(_OPEN_CLOSE),
-        executions=executions,
-        signable=executions & allowed(_CONTINUOUS),
-        unknown=kept & ~known,
-        sweep=~allowed(_NOT_SWEEP),
-    )
+    found = _bits_of_trades(trades["conditions"], conditions, params)
+    regular = trades["regular"].to_numpy()
+    form_t = (found & _FORM_T) != 0
+    silent = form_t & (~regular if exchange_form_t else regular)
+    is_trade = ~_is_in(trades, dropped)
+    has_price = is_trade & (trades["price"] > 0).fill_null(value=False).to_numpy()
+    in_v = has_price & (trades["size"] > 0).fill_null(value=False).to_numpy() & ((found & _NO_VOLUME) == 0)
+    in_x = in_v & ((found & _NO_MARKET_PRICE) == 0) & ~(form_t & regular)
+    columns = {
+        "in_v": in_v,
+        "in_hl": has_price & ((found & _NO_HIGH_LOW) == 0) & ~silent,
+        "in_oc": has_price & ((found & _NO_OPEN_CLOSE) == 0) & ~silent,
+        "in_x": in_x,
+        "in_g": in_x & ((found & _AUCTION) == 0),
+        "has_unknown": is_trade & ((found & _UNKNOWN) != 0),
+    }
+    return trades.with_columns(pl.Series(name, columns[name], dtype=pl.Boolean) for name in TRADE_SETS)
 
 
-def _bits_by_id(rules: pl.DataFrame, params: ResearchParams) -> _Bits:
-    """The bits of the ids 0, 1, ...; the last element is that of an id that the table lacks."""
-    ids = rules["id"]
-    repeated = ids.filter(ids.is_duplicated()).unique().to_list()
-    if ids.has_nulls() or repeated:
-        raise InputError(
-            f"trade conditions: column id must hold each id once, found {'a null' if ids.has_nulls() else repeated}; "
-            "remove the repeated rows."
+def carries(conditions: pl.Series, ids: Iterable[int]) -> pl.Series:
+    """Whether each list of ids holds one of `ids`; false where it is null."""
+    wanted = sorted(ids)
+    table = np.zeros(1 + max(wanted, default=0), dtype=np.uint8)
+    table[wanted] = 1
+    return pl.Series(conditions.name, _or_of_lists(conditions, table, other=0) != 0)
+
+
+def _bits_of_trades(ids: pl.Series, conditions: pl.DataFrame, params: TradeParams) -> npt.NDArray[np.uint8]:
+    """The bits of all ids of each trade."""
+    closed = _NO_VOLUME | _NO_HIGH_LOW | _NO_OPEN_CLOSE | _UNKNOWN
+    listed = conditions.filter(pl.col("id") >= 0)
+    named = [*listed["id"], *params.not_a_market_price, *params.auction, FORM_T_ID]
+    table = np.full(max(named) + 1, closed, dtype=np.uint8)
+    rules = listed.select(
+        (~pl.col(rule).fill_null(value=True)).cast(pl.UInt8) * bit
+        for rule, bit in (
+            ("updates_volume", _NO_VOLUME),
+            ("updates_high_low", _NO_HIGH_LOW),
+            ("updates_open_close", _NO_OPEN_CLOSE),
         )
-    highest = max([0, *ids])
-    table = np.full(highest + 2, _ALL ^ _KNOWN, np.uint8)
-    listed = rules.filter(pl.col("id") >= 0).with_columns(pl.col(pl.Boolean).fill_null(value=True))
-    at = listed["id"].to_numpy()
-    table[at] |= _KNOWN
-    form_t = at == _FORM_T
-    for name, bit in (
-        ("updates_volume", _VOLUME),
-        ("updates_high_low", _HIGH_LOW),
-        ("updates_open_close", _OPEN_CLOSE),
-    ):
-        allows = listed[name].to_numpy() | (form_t & (bit != _VOLUME))
-        table[at[~allows]] &= _ALL ^ bit
-    for ids_of_set, bit in (
-        (params.not_a_market_price, _MARKET),
-        (params.auction, _CONTINUOUS),
-        ((_FORM_T,), _NOT_FORM_T),
-        ((SWEEP,), _NOT_SWEEP),
-    ):
-        table[[one for one in ids_of_set if 0 <= one <= highest]] &= _ALL ^ bit
-    return table
+    )
+    table[listed["id"].to_numpy()] = rules.sum_horizontal().to_numpy() if listed.height else 0
+    if not table[FORM_T_ID] & _UNKNOWN:
+        table[FORM_T_ID] &= _NO_VOLUME
+    table[FORM_T_ID] |= _FORM_T
+    table[list(params.not_a_market_price)] |= _NO_MARKET_PRICE
+    table[list(params.auction)] |= _AUCTION
+    return _or_of_lists(ids, table, other=closed)
 
 
-def _bits_of(conditions: pl.Series, by_id: _Bits) -> _Bits:
-    """The bits that all ids of each trade allow; all bits without ids. A null id counts as unknown."""
-    counts = conditions.list.len().fill_null(0).to_numpy()
-    ids = conditions.explode(empty_as_null=False, keep_nulls=False).cast(pl.Int64).fill_null(-1).to_numpy()
-    unknown = len(by_id) - 1
-    allowed = by_id[np.where((ids < 0) | (ids > unknown), unknown, ids)]
-    bits = np.full(len(counts), _ALL, np.uint8)
-    has_ids = counts > 0
-    if len(ids):
-        firsts = np.cumsum(counts, dtype=np.int64) - counts
-        bits[has_ids] = np.bitwise_and.reduceat(allowed, firsts[has_ids])
-    return bits
+def _or_of_lists(lists: pl.Series, table: npt.NDArray[np.uint8], other: int) -> npt.NDArray[np.uint8]:
+    """The bits of `table` of all ids of each list; an id beyond the table has those of `other`. Nulls have none."""
+    known = lists.list.drop_nulls()
+    lengths = known.list.len().fill_null(0).to_numpy()
+    ids = known.filter(pl.Series(lengths > 0)).explode().to_numpy()
+    inside = (ids >= 0) & (ids < len(table))
+    bits = np.where(inside, table[np.where(inside, ids, 0)], np.uint8(other))
+    found: npt.NDArray[np.uint8] = np.zeros(len(lists), dtype=np.uint8)
+    filled = lengths > 0
+    if bits.size:
+        starts = np.cumsum(lengths[filled]) - lengths[filled]
+        found[filled] = np.bitwise_or.reduceat(bits, starts.astype(np.intp))
+    return found
 
 
-def _in_regular_hours(timestamps: pl.Series, regular_hours: pl.DataFrame) -> BoolArray:
-    """Whether the whole minute of each timestamp lies in regular hours."""
-    minutes = timestamps.dt.truncate("1m").cast(pl.Datetime("us", "UTC")).to_physical().to_numpy()
-    bounds = regular_hours.select("regular_open", "regular_close").sort("regular_open").unique(maintain_order=True)
-    moments = bounds.select(pl.all().cast(pl.Datetime("us", "UTC")).to_physical()).to_numpy().ravel()
-    return np.asarray(moments.searchsorted(minutes, side="right") % 2 == 1)
+def _is_in(trades: pl.DataFrame, corrections: Collection[int]) -> npt.NDArray[Any]:
+    """Whether `correction` is one of `corrections`; false where it is null or there is no such column."""
+    if "correction" not in trades.columns:
+        return np.zeros(trades.height, dtype=np.bool_)
+    values = pl.Series(sorted(corrections), dtype=pl.Int64)
+    return trades["correction"].is_in(values.implode()).fill_null(value=False).to_numpy()

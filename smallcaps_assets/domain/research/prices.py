@@ -1,23 +1,23 @@
-"""Prices as whole micro-dollars: comparisons of prices are comparisons of integers."""
+"""Prices in whole micro-dollars, so that comparisons of prices are exact (research specification, section 0.1)."""
 
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-MICROS_PER_USD: Final = 1e6
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+MICRO: Final = 1_000_000
+BPS: Final = 1e4
 
 
-def micro_dollars(prices: FloatArray) -> IntArray:
-    """Each price in whole micro-dollars, rounded half up; prices must be finite."""
-    return np.floor(MICROS_PER_USD * prices + 0.5).astype(np.int64)
+def micro(column: str | pl.Expr) -> pl.Expr:
+    """u(p): a price in USD (Float64) as Int64 micro-dollars, half of one rounded up; null where the price is null.
+
+    Prices are compared in these integers and with products of them. Comparisons of floats and of quotients fall
+    differently on the tick grid.
+    """
+    price = pl.col(column) if isinstance(column, str) else column
+    return (price * 1e6 + 0.5).floor().cast(pl.Int64)
 
 
-def zero_filled(values: pl.Series) -> FloatArray:
-    """A column of prices or sizes; null and NaN as 0."""
-    return values.cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
+def usd(micros: pl.Expr) -> pl.Expr:
+    """Float64 USD of a number of micro-dollars, such as the difference of two prices."""
+    return micros.cast(pl.Float64) / MICRO

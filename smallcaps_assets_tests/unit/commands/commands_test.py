@@ -496,7 +496,7 @@ def test_settings_of_a_manifest_may_be_only_those_that_differ(capsys: pytest.Cap
     Path("one.yaml").write_text("profiles: {core: {max_per_symbol: 1}}")
     run_manifest("--dry-run", "--config", "one.yaml")
     # of the three events of each of the two symbols
-    assert re.search(r"^max_per_symbol +2 +\(-4", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^  max_per_symbol +2 +4$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_a_manifest_is_frozen_and_its_funnel_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -507,8 +507,10 @@ def test_a_manifest_is_frozen_and_its_funnel_printed(capsys: pytest.CaptureFixtu
     assert manifest.height == 6
     printed = capsys.readouterr().out
     for step in ("MASTER", "range_and_sessions", "max_per_symbol_day", "max_events"):
-        assert re.search(rf"^{step} +6", printed, re.MULTILINE)
-    assert "RTH          6  100.0 %" in printed
+        assert re.search(rf"^  {step} +6\b", printed, re.MULTILINE)
+    assert "  session  events      %\n" in printed
+    assert "  RTH           6  100.0\n" in printed
+    assert all(len(line) <= 80 for line in printed.splitlines() if line.startswith("  "))
     sidecar = json.loads(next(Path("chosen").glob("core_*.json")).read_text())
     assert sidecar["manifest_id"] in printed
     before = files_below(Path("chosen"))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.domain.research.prices import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
 
 
 class Members(NamedTuple):

@@ -4,14 +4,14 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.axis import EventWindows
-from smallcaps_assets.domain.research.flow import Figures, bucket_firsts
-from smallcaps_assets.domain.research.params import SECOND_NS
-from smallcaps_assets.domain.research.prices import BoolArray, FloatArray, IntArray
-from smallcaps_assets.domain.research.quote_states import Grid, QuoteBook
-from smallcaps_assets.domain.research.ranges import expand, range_maxima, range_minima, range_sums, ratio
-from smallcaps_assets.domain.research.segments import M5, POST_ALL, PRE_ALL, SegmentRows
-from smallcaps_assets.domain.research.signs import SignedTrades
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.micro.axis import EventWindows
+from smallcaps_assets.domain.research.micro.flow import Figures, bucket_firsts
+from smallcaps_assets.domain.research.micro.params import SECOND_NS
+from smallcaps_assets.domain.research.micro.quote_states import Grid, QuoteBook
+from smallcaps_assets.domain.research.micro.ranges import expand, range_maxima, range_minima, range_sums, ratio
+from smallcaps_assets.domain.research.micro.segments import M5, POST_ALL, PRE_ALL, SegmentRows
+from smallcaps_assets.domain.research.micro.signs import SignedTrades
 
 _BPS: Final = 1e4
 _USD_PER_UNIT: Final = 10_000

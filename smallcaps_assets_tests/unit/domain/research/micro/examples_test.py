@@ -7,23 +7,28 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 
-from smallcaps_assets.domain.research.axis import EventWindows
-from smallcaps_assets.domain.research.book_columns import book_columns
-from smallcaps_assets.domain.research.conditions import CONDITION_RULES, TradeSets, trade_sets
-from smallcaps_assets.domain.research.flow import Figures, VolumeTrades, flow_columns
-from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.prices import micro_dollars
-from smallcaps_assets.domain.research.quote_states import QUOTE_STATES, Grid, QuoteBook, lay_grid, read_book
-from smallcaps_assets.domain.research.ranges import SortedGroups
-from smallcaps_assets.domain.research.segments import SegmentRows
-from smallcaps_assets.domain.research.signs import JoinClock, SignedTrades, TradeTape, sign_trades, signs_by_method
-from smallcaps_assets.domain.research.spreads import spread_columns
-from smallcaps_assets.domain.sessions import SESSION_TABLE
+from smallcaps_assets.domain.research.conditions import CONDITION_RULES, with_trade_sets
+from smallcaps_assets.domain.research.micro.arrays import micro_dollars
+from smallcaps_assets.domain.research.micro.axis import EventWindows
+from smallcaps_assets.domain.research.micro.book_columns import book_columns
+from smallcaps_assets.domain.research.micro.flow import Figures, VolumeTrades, flow_columns
+from smallcaps_assets.domain.research.micro.params import MicroParams
+from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, Grid, QuoteBook, lay_grid, read_book
+from smallcaps_assets.domain.research.micro.ranges import SortedGroups
+from smallcaps_assets.domain.research.micro.segments import SegmentRows
+from smallcaps_assets.domain.research.micro.signs import (
+    JoinClock,
+    SignedTrades,
+    TradeTape,
+    sign_trades,
+    signs_by_method,
+)
+from smallcaps_assets.domain.research.micro.spreads import spread_columns
 
 MS = 1_000_000
 HORIZONS = {"half": 500 * MS}
 RULES = pl.DataFrame([(2, False, False, True), (12, False, False, True)], schema=CONDITION_RULES, orient="row")
-PARAMS = ResearchParams()
+PARAMS = MicroParams()
 
 QUOTES = """
 -50 10.00 300 10.10 200
@@ -78,7 +83,7 @@ class Scene(NamedTuple):
 
     signed: SignedTrades
     volume: VolumeTrades
-    sets: TradeSets
+    unknown: int
     book: QuoteBook
     grid: Grid
     windows: EventWindows
@@ -113,7 +118,8 @@ def scene(quotes: str, trades: str, end_ms: int) -> Scene:
     segments = SegmentRows(zero, np.array([3]), zero, end, zero, zero)
     quote_time = quote_frame["ms"].to_numpy().astype(np.int64) * MS
     book = read_book(quote_frame, quote_time, np.ones(quote_frame.height))
-    sets = trade_sets(frame, RULES, SESSION_TABLE.to_frame(), PARAMS)
+    sets = with_trade_sets(frame.with_columns(regular=False), RULES, PARAMS)
+    in_v, in_x, in_g = (sets[name].to_numpy() for name in ("in_v", "in_x", "in_g"))
     price, size = frame["price"].to_numpy(), frame["size"].to_numpy()
     every = TradeTape(
         np.array([int(row[0]) * MS for row in rows]),
@@ -123,14 +129,9 @@ def scene(quotes: str, trades: str, end_ms: int) -> Scene:
         np.zeros(len(rows), np.bool_),
     )
     return Scene(
-        sign_trades(every.select(sets.signable), windows, book, zero, JoinClock(0, HORIZONS)),
-        VolumeTrades(
-            every.select(sets.volume),
-            sets.executions[sets.volume],
-            sets.signable[sets.volume],
-            sets.sweep[sets.volume],
-        ),
-        sets,
+        sign_trades(every.select(in_g), windows, book, zero, JoinClock(0, HORIZONS)),
+        VolumeTrades(every.select(in_v), in_x[in_v], in_g[in_v], np.zeros(int(in_v.sum()), np.bool_)),
+        sets["has_unknown"].sum(),
         book,
         lay_grid(book, (zero, np.array([len(quote_time)])), windows, 200 * MS),
         windows,
@@ -241,7 +242,7 @@ def test_i_boundaries(boundaries: Scene) -> None:
         },
         1e-12,
     )
-    assert int(boundaries.sets.unknown.sum()) == 1
+    assert boundaries.unknown == 1
 
 
 def test_i_quantile() -> None:

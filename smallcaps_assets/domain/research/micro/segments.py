@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.axis import EventWindows
-from smallcaps_assets.domain.research.params import SECOND_NS
-from smallcaps_assets.domain.research.prices import BoolArray, IntArray
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
+from smallcaps_assets.domain.research.micro.axis import EventWindows
+from smallcaps_assets.domain.research.micro.params import SECOND_NS
 
 # in the order of the rows of an event, with when their numbers are known
 SEGMENTS: Final = {"pre3": "pre", "pre_all": "pre", "bar": "pre", "m5": "seg", "post_all": "seg"}

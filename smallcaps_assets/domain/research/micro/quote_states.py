@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.axis import EventWindows
-from smallcaps_assets.domain.research.prices import BoolArray, FloatArray, IntArray, micro_dollars, zero_filled
-from smallcaps_assets.domain.research.ranges import expand
-from smallcaps_assets.domain.research.segments import SegmentRows
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray, micro_dollars, zero_filled
+from smallcaps_assets.domain.research.micro.axis import EventWindows
+from smallcaps_assets.domain.research.micro.ranges import expand
+from smallcaps_assets.domain.research.micro.segments import SegmentRows
 
 QUOTE_STATES: Final = ("normal", "locked", "crossed", "one_sided", "empty", "none")
 NORMAL, LOCKED, CROSSED, ONE_SIDED, EMPTY, NO_BOOK = range(6)

@@ -5,10 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.flow import Figures
-from smallcaps_assets.domain.research.params import SECOND_NS
-from smallcaps_assets.domain.research.prices import MICROS_PER_USD, BoolArray, FloatArray, IntArray
-from smallcaps_assets.domain.research.quote_states import (
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.micro.flow import Figures
+from smallcaps_assets.domain.research.micro.params import SECOND_NS
+from smallcaps_assets.domain.research.micro.quote_states import (
     NO_BOOK,
     NORMAL,
     QUOTE_STATES,
@@ -16,7 +16,7 @@ from smallcaps_assets.domain.research.quote_states import (
     QuoteBook,
     changed_points,
 )
-from smallcaps_assets.domain.research.ranges import (
+from smallcaps_assets.domain.research.micro.ranges import (
     SortedGroups,
     expand,
     last_where,
@@ -25,7 +25,8 @@ from smallcaps_assets.domain.research.ranges import (
     range_totals,
     ratio,
 )
-from smallcaps_assets.domain.research.segments import SegmentRows
+from smallcaps_assets.domain.research.micro.segments import SegmentRows
+from smallcaps_assets.domain.research.prices import MICRO
 
 _BPS: Final = 1e4
 _STALE_AFTER_NS: Final = 10 * SECOND_NS
@@ -105,7 +106,7 @@ def _spread_columns(points: _Points) -> Figures:
     by_bps = SortedGroups(owner, rank[rows], len(points.starts))
     columns: Figures = {
         "spread_usd_mean": ratio(
-            range_totals(np.where(points.normal, spread[at], 0), points.starts, points.ends) / MICROS_PER_USD,
+            range_totals(np.where(points.normal, spread[at], 0), points.starts, points.ends) / MICRO,
             points.count,
         ),
         "spread_bps_mean": points.mean(bps),
@@ -113,9 +114,7 @@ def _spread_columns(points: _Points) -> Figures:
     }
     for name, q in (("median", 0.5), ("p95", 0.95)):
         usd, some = by_usd.quantile(q)
-        columns[f"spread_usd_{name}"] = np.where(
-            some, (usd.low + (usd.high - usd.low) * usd.fraction) / MICROS_PER_USD, np.nan
-        )
+        columns[f"spread_usd_{name}"] = np.where(some, (usd.low + (usd.high - usd.low) * usd.fraction) / MICRO, np.nan)
         relative, some = by_bps.quantile(q)
         columns[f"spread_bps_{name}"] = np.where(some, relative.of(bps[order]), np.nan)
     return columns

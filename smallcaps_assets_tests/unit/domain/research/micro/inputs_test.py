@@ -6,16 +6,15 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from smallcaps_assets.domain.research.conditions import CONDITION_RULES
-from smallcaps_assets.domain.research.micro_columns import MICRO_COLUMNS, MICRO_FEATURES, MICRO_WINDOWS
-from smallcaps_assets.domain.research.micro_features import TapeReading, micro_features
-from smallcaps_assets.domain.research.params import ResearchParams, check_max_hz
+from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.params import MicroParams, check_max_hz
+from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS, MICRO_FEATURES, MICRO_WINDOWS
 from smallcaps_assets.errors import InputError
-from smallcaps_assets_tests.unit.domain.research.tapes import QUOTES, RULES, TRADES, frame_of, sessions
+from smallcaps_assets_tests.unit.domain.research.micro.tapes import QUOTES, RULES, TRADES, frame_of, sessions
 
 # ten minutes after the open
 AT = datetime(2025, 6, 2, 13, 40, tzinfo=UTC)
-READING = TapeReading(RULES, sessions().filter(pl.col("date") == AT.date()), ResearchParams())
+READING = TapeReading(RULES, sessions().filter(pl.col("date") == AT.date()), MicroParams())
 NO_TRADES, NO_QUOTES = frame_of({}, TRADES), frame_of({}, QUOTES)
 
 
@@ -119,22 +118,20 @@ def test_unsorted_tape_is_rejected() -> None:
         micro_features(window(), NO_TRADES, swapped, READING)
 
 
-def test_repeated_ids_of_conditions_are_rejected() -> None:
-    twice = pl.concat([RULES, RULES.head(1)]).match_to_schema(CONDITION_RULES)
-    with pytest.raises(InputError, match=r"id must hold each id once, found \[1\]"):
-        micro_features(window(), NO_TRADES, NO_QUOTES, READING._replace(rules=twice))
-
-
 def test_a_rate_that_is_no_multiple_of_the_grid_is_rejected_by_name() -> None:
-    check_max_hz("core", 20, ResearchParams())
-    check_max_hz("core", None, ResearchParams())
+    check_max_hz("core", 20, MicroParams())
+    check_max_hz("core", None, MicroParams())
     for rate in (12, 2.5):
         with pytest.raises(
             ValueError, match=f"profile core: quotes.max_hz {rate} is not a multiple of research.grid_hz 5"
         ):
-            check_max_hz("core", rate, ResearchParams())
+            check_max_hz("core", rate, MicroParams())
 
 
 def test_a_grid_whose_interval_is_no_whole_number_of_nanoseconds_is_rejected() -> None:
     with pytest.raises(ValidationError, match="whole number of nanoseconds"):
-        ResearchParams(grid_hz=3)
+        MicroParams(grid_hz=3)
+
+
+def test_settings_hold_lists_as_files_do() -> None:
+    assert MicroParams.model_validate({"auction": [8, 9]}).auction == (8, 9)

@@ -11,30 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.axis import EventWindows, TapeRows, place_on_axis
-from smallcaps_assets.domain.research.book_columns import book_columns
-from smallcaps_assets.domain.research.conditions import trade_sets
-from smallcaps_assets.domain.research.flow import Figures, VolumeTrades, flow_columns
-from smallcaps_assets.domain.research.kyle import kyle_columns
-from smallcaps_assets.domain.research.micro_columns import (
+from smallcaps_assets.domain.research.conditions import carries, with_trade_sets
+from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray, micro_dollars, zero_filled
+from smallcaps_assets.domain.research.micro.axis import EventWindows, TapeRows, place_on_axis
+from smallcaps_assets.domain.research.micro.book_columns import book_columns
+from smallcaps_assets.domain.research.micro.flow import Figures, VolumeTrades, flow_columns
+from smallcaps_assets.domain.research.micro.kyle import kyle_columns
+from smallcaps_assets.domain.research.micro.params import MicroParams
+from smallcaps_assets.domain.research.micro.quote_states import lay_grid, read_book
+from smallcaps_assets.domain.research.micro.ranges import covered, range_totals
+from smallcaps_assets.domain.research.micro.segments import M5, POST_ALL, SEGMENTS, SegmentRows, segment_rows
+from smallcaps_assets.domain.research.micro.signs import JoinClock, TradeTape, sign_trades
+from smallcaps_assets.domain.research.micro.slippage import book_cost_columns, fill_columns, find_orders
+from smallcaps_assets.domain.research.micro.spreads import HORIZONS, spread_columns
+from smallcaps_assets.domain.research.micro.tables import (
     CAPTURED_STATES,
     MICRO_COLUMNS,
     MICRO_FEATURES,
     MICRO_WINDOWS,
 )
-from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.prices import FloatArray, IntArray, micro_dollars, zero_filled
-from smallcaps_assets.domain.research.quote_states import lay_grid, read_book
-from smallcaps_assets.domain.research.ranges import covered, range_totals
-from smallcaps_assets.domain.research.segments import M5, POST_ALL, SEGMENTS, SegmentRows, segment_rows
-from smallcaps_assets.domain.research.signs import JoinClock, TradeTape, sign_trades
-from smallcaps_assets.domain.research.slippage import book_cost_columns, fill_columns, find_orders
-from smallcaps_assets.domain.research.spreads import HORIZONS, spread_columns
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US, match_columns
 
 SHARES_PER_LOT: Final = 100
 _NS_PER_MS: Final = 1_000_000
+_NS_PER_MIN: Final = 60_000_000_000
+_SWEEP_ID: Final = 14
 # trades, quotes and points of the grid that a batch holds at most; one window is never divided
 _BATCH_ROWS: Final = 1_500_000
 _BATCH_EVENTS: Final = 5_000
@@ -51,7 +53,7 @@ class TapeReading(NamedTuple):
 
     rules: pl.DataFrame
     sessions: pl.DataFrame
-    params: ResearchParams
+    params: MicroParams
 
 
 def micro_features(
@@ -72,7 +74,7 @@ def micro_features(
         reading: rules and settings.
 
     Raises:
-        InputError: tape is not sorted, or the rules repeat an id.
+        InputError: tape is not sorted.
     """
     windows = match_columns(windows.lazy(), MICRO_WINDOWS, "windows of events").collect()
     if windows.is_empty():
@@ -86,7 +88,7 @@ def micro_features(
 class _Tape:
     """All windows and their rows, from which batches are taken."""
 
-    def __init__(self, windows: EventWindows, trades: TapeRows, quotes: TapeRows, params: ResearchParams) -> None:
+    def __init__(self, windows: EventWindows, trades: TapeRows, quotes: TapeRows, params: MicroParams) -> None:
         self._windows = windows
         self._trades, self._quotes = trades, quotes
         self._trades_range = np.searchsorted(trades.time, windows.start), np.searchsorted(trades.time, windows.end)
@@ -171,13 +173,26 @@ def _batch(
 def _volume_trades(trades: _Rows, reading: TapeReading) -> tuple[VolumeTrades, npt.NDArray[np.bool_]]:
     """The trades that count in volume, and which of all trades have an unknown condition."""
     frame, time = trades[:2]
-    sets = trade_sets(frame, reading.rules, reading.sessions, reading.params)
+    regular = _in_regular_hours(frame["timestamp"], reading.sessions)
+    sets = with_trade_sets(frame.with_columns(regular=regular), reading.rules, reading.params)
+    in_volume, executions, signable, unknown = (
+        sets[name].to_numpy() for name in ("in_v", "in_x", "in_g", "has_unknown")
+    )
     prices, sizes = zero_filled(frame["price"]), zero_filled(frame["size"])
     off_exchange = (frame["exchange"] == reading.params.trf_exchange_id).fill_null(value=False).to_numpy()
     every = TradeTape(time, micro_dollars(prices), sizes, prices * sizes, off_exchange)
-    kept = sets.volume
-    volume = VolumeTrades(every.select(kept), sets.executions[kept], sets.signable[kept], sets.sweep[kept])
-    return volume, sets.unknown
+    sweep = carries(frame["conditions"], [_SWEEP_ID]).to_numpy()
+    volume = VolumeTrades(every.select(in_volume), executions[in_volume], signable[in_volume], sweep[in_volume])
+    return volume, unknown
+
+
+def _in_regular_hours(timestamps: pl.Series, sessions: pl.DataFrame) -> pl.Series:
+    """Whether the whole minute of each timestamp lies in regular hours."""
+    bounds = sessions.sort("regular_open").select(pl.col("regular_open", "regular_close").cast(UTC_NS).to_physical())
+    # a minute is inside where it begins at or after the first that begins then
+    moments = -(-bounds.to_numpy().ravel() // _NS_PER_MIN) * _NS_PER_MIN
+    times = timestamps.cast(UTC_NS).to_physical().to_numpy()
+    return pl.Series(moments.searchsorted(times, side="right") % 2 == 1)
 
 
 def _shares_per_unit(facts: pl.DataFrame, starts: IntArray, ends: IntArray, rows: int) -> FloatArray:

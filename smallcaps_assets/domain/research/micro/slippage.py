@@ -4,12 +4,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from smallcaps_assets.domain.research.flow import Figures, VolumeTrades
-from smallcaps_assets.domain.research.params import SECOND_NS, ResearchParams
-from smallcaps_assets.domain.research.prices import MICROS_PER_USD, IntArray
-from smallcaps_assets.domain.research.quote_states import Grid, QuoteBook
-from smallcaps_assets.domain.research.ranges import range_sums, ratio
-from smallcaps_assets.domain.research.segments import BAR, M5, POST_ALL, SegmentRows
+from smallcaps_assets.domain.research.micro.arrays import IntArray
+from smallcaps_assets.domain.research.micro.flow import Figures, VolumeTrades
+from smallcaps_assets.domain.research.micro.params import SECOND_NS, MicroParams
+from smallcaps_assets.domain.research.micro.quote_states import Grid, QuoteBook
+from smallcaps_assets.domain.research.micro.ranges import range_sums, ratio
+from smallcaps_assets.domain.research.micro.segments import BAR, M5, POST_ALL, SegmentRows
+from smallcaps_assets.domain.research.prices import MICRO
 
 ORDERS_USD: Final = (1_000, 5_000, 25_000)
 _BPS: Final = 1e4
@@ -44,7 +45,7 @@ def book_cost_columns(book: QuoteBook, orders: Orders, segments: SegmentRows) ->
     half_spread = _BPS * ratio(book.ask[at_known] - book.bid[at_known], total)
     columns: Figures = {}
     for usd in ORDERS_USD:
-        covers = price * size >= MICROS_PER_USD * usd
+        covers = price * size >= MICRO * usd
         columns[f"book_covers_{usd}"] = np.where(defined, covers, -1)
         columns[f"slippage_book_{usd}_bps"] = np.where(defined & covers, half_spread, np.nan)
     return columns
@@ -55,7 +56,7 @@ def fill_columns(
     book: QuoteBook,
     orders: Orders,
     segments: SegmentRows,
-    params: ResearchParams,
+    params: MicroParams,
 ) -> Figures:
     """`slippage_vwap_` and `fill_seconds_` of `m5` and `post_all`: an order that takes its share of what follows."""
     trades = volume.tape
@@ -69,12 +70,12 @@ def fill_columns(
     dollars = np.where(volume.executions, trades.dollars, 0.0)
     columns: Figures = {}
     for usd in ORDERS_USD:
-        needed = int(np.ceil(MICROS_PER_USD * (usd / params.participation)))
+        needed = int(np.ceil(MICRO * (usd / params.participation)))
         last = np.searchsorted(running, before + needed, side="left")
         filled = defined & (last < ends)
         until = np.where(filled, last + 1, starts)
         vwap = ratio(range_sums(dollars, starts, until), range_sums(shares, starts, until))
-        mid = np.where(filled, total / 2 / MICROS_PER_USD, 1.0)
+        mid = np.where(filled, total / 2 / MICRO, 1.0)
         columns[f"slippage_vwap_{usd}_bps"] = np.where(filled, orders.direction * (_BPS * (vwap / mid - 1)), np.nan)
         at_fill = np.append(trades.time, 0)[np.where(filled, last, len(trades.time))]
         columns[f"fill_seconds_{usd}"] = np.where(filled, (at_fill - segments.known) / SECOND_NS, np.nan)

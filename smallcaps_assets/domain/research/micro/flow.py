@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.domain.research.axis import EventWindows
-from smallcaps_assets.domain.research.params import SECOND_NS, ResearchParams
-from smallcaps_assets.domain.research.prices import MICROS_PER_USD, BoolArray, FloatArray, IntArray
-from smallcaps_assets.domain.research.ranges import (
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.micro.axis import EventWindows
+from smallcaps_assets.domain.research.micro.params import SECOND_NS, MicroParams
+from smallcaps_assets.domain.research.micro.ranges import (
     SortedGroups,
     expand,
     range_counts,
@@ -18,8 +18,9 @@ from smallcaps_assets.domain.research.ranges import (
     range_totals,
     ratio,
 )
-from smallcaps_assets.domain.research.segments import BAR, M5, PRE3, SegmentRows
-from smallcaps_assets.domain.research.signs import TradeTape
+from smallcaps_assets.domain.research.micro.segments import BAR, M5, PRE3, SegmentRows
+from smallcaps_assets.domain.research.micro.signs import TradeTape
+from smallcaps_assets.domain.research.prices import MICRO
 
 Figures = dict[str, npt.NDArray[Any]]
 _NS_PER_MS = 1e6
@@ -36,14 +37,14 @@ class VolumeTrades:
     sweep: BoolArray
 
 
-def flow_columns(volume: VolumeTrades, windows: EventWindows, segments: SegmentRows, params: ResearchParams) -> Figures:
+def flow_columns(volume: VolumeTrades, windows: EventWindows, segments: SegmentRows, params: MicroParams) -> Figures:
     """Figures of 1.7 to 1.10 of every segment."""
     trades = volume.tape
     starts, ends = trades.range_of(segments.start, segments.end)
     count = ends - starts
     shares = range_sums(trades.size, starts, ends)
     per_s = count / segments.seconds
-    large = volume.signable & (trades.micro * trades.size >= MICROS_PER_USD * params.large_print_usd)
+    large = volume.signable & (trades.micro * trades.size >= MICRO * params.large_print_usd)
 
     def volume_share(flags: BoolArray) -> FloatArray:
         return ratio(range_sums(np.where(flags, trades.size, 0.0), starts, ends), shares)

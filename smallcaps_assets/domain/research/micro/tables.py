@@ -4,11 +4,11 @@ from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.slippage import ORDERS_USD
-from smallcaps_assets.domain.research.spreads import HORIZONS
+from smallcaps_assets.domain.research.bar_tables import Availability
+from smallcaps_assets.domain.research.micro.slippage import ORDERS_USD
+from smallcaps_assets.domain.research.micro.spreads import HORIZONS
 from smallcaps_assets.domain.tables import UTC_US
 
-Availability = Literal["key", "pre", "seg", "post"]
 TapeHalf = Literal["trades", "quotes", "both", "none"]
 
 

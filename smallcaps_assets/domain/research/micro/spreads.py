@@ -5,13 +5,14 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.flow import Figures
-from smallcaps_assets.domain.research.params import SECOND_NS
-from smallcaps_assets.domain.research.prices import MICROS_PER_USD, FloatArray
-from smallcaps_assets.domain.research.quote_states import NO_ROW, QuoteBook
-from smallcaps_assets.domain.research.ranges import SortedGroups, expand, range_counts, range_sums, ratio
-from smallcaps_assets.domain.research.segments import SegmentRows
-from smallcaps_assets.domain.research.signs import SignedTrades
+from smallcaps_assets.domain.research.micro.arrays import FloatArray
+from smallcaps_assets.domain.research.micro.flow import Figures
+from smallcaps_assets.domain.research.micro.params import SECOND_NS
+from smallcaps_assets.domain.research.micro.quote_states import NO_ROW, QuoteBook
+from smallcaps_assets.domain.research.micro.ranges import SortedGroups, expand, range_counts, range_sums, ratio
+from smallcaps_assets.domain.research.micro.segments import SegmentRows
+from smallcaps_assets.domain.research.micro.signs import SignedTrades
+from smallcaps_assets.domain.research.prices import MICRO
 
 # seconds, as in the names of columns, and nanoseconds after a trade at which the mid is looked up again
 HORIZONS: Final[Mapping[str, int]] = {"5": 5 * SECOND_NS, "30": 30 * SECOND_NS}
@@ -90,7 +91,7 @@ def _effective_columns(signed: SignedTrades, book: QuoteBook, segments: SegmentR
     return {
         "effective_spread_bps": ratio(_BPS * range_sums(dollars * np.abs(relative), starts, ends), weight),
         "effective_spread_usd": ratio(
-            range_sums(shares * np.abs(twice), starts, ends) / MICROS_PER_USD, range_sums(shares, starts, ends)
+            range_sums(shares * np.abs(twice), starts, ends) / MICRO, range_sums(shares, starts, ends)
         ),
         "effective_spread_signed_bps": ratio(_BPS * range_sums(dollars * relative * signed.sign, starts, ends), weight),
         "n_effective": count,

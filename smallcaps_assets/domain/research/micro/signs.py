@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.domain.research.axis import EventWindows
-from smallcaps_assets.domain.research.prices import BoolArray, FloatArray, IntArray
-from smallcaps_assets.domain.research.quote_states import NO_ROW, NORMAL, QuoteBook
-from smallcaps_assets.domain.research.ranges import expand, last_where, rows_before
-from smallcaps_assets.domain.research.segments import SegmentRows
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.micro.axis import EventWindows
+from smallcaps_assets.domain.research.micro.quote_states import NO_ROW, NORMAL, QuoteBook
+from smallcaps_assets.domain.research.micro.ranges import expand, last_where, rows_before
+from smallcaps_assets.domain.research.micro.segments import SegmentRows
 
 _Signs = npt.NDArray[np.int8]
 

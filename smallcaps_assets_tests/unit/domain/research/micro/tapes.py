@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.research.conditions import CONDITION_RULES
-from smallcaps_assets.domain.research.micro_columns import MICRO_WINDOWS
-from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.micro.params import MicroParams
+from smallcaps_assets.domain.research.micro.tables import MICRO_WINDOWS
 from smallcaps_assets.domain.sessions import SESSION_TABLE
 from smallcaps_assets_tests.slow_spec import nanoseconds, xnys
 from smallcaps_assets_tests.slow_spec.micro import Market, Rules, S
@@ -105,7 +105,7 @@ class Scenario(NamedTuple):
     events: list[Row]
     trades: dict[int, list[Row]]
     quotes: dict[int, list[Row]]
-    params: ResearchParams
+    params: MicroParams
     market: Market
 
     def frames(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -137,7 +137,7 @@ def frame_of(by_span: dict[int, list[Row]], schema: pl.Schema) -> pl.DataFrame:
 def scenario(seed: int) -> Scenario:
     rng = random.Random(seed)  # noqa: S311 -- repeats what it made
     market = Market(rng.choice([0, 0, 0, 700_000_000]), lots=rng.random() < 0.2)
-    params = ResearchParams(
+    params = MicroParams(
         sip_trade_lag_ms=market.lag_ns // 1_000_000,
     )
     events: list[Row] = []
