@@ -32,14 +32,14 @@ _NO_VOLUME, _NO_HIGH_LOW, _NO_OPEN_CLOSE, _UNKNOWN, _NO_MARKET_PRICE, _AUCTION, 
 
 
 # ids, given as a list in YAML
-_Ids = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
+ConditionIds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
 
 
 class TradeParams(Params):
     """Ids that make a trade no execution or no signable one. Fields are keys of `research:`."""
 
-    not_a_market_price: _Ids = (2, 4, 5, 7, 10, 13, 20, 21, 22, 29, 30, 31, 32, 33, 52, 53)
-    auction: _Ids = (8, 9, 15, 16, 17, 18, 19, 25, 28, 38, 55)
+    not_a_market_price: ConditionIds = (2, 4, 5, 7, 10, 13, 20, 21, 22, 29, 30, 31, 32, 33, 52, 53)
+    auction: ConditionIds = (8, 9, 15, 16, 17, 18, 19, 25, 28, 38, 55)
 
 
 def is_regular(timestamp: pl.Expr, regular_open: pl.Expr, regular_close: pl.Expr) -> pl.Expr:
