@@ -31,7 +31,8 @@ TRADE_SETS: Final = ("in_v", "in_hl", "in_oc", "in_x", "in_g", "has_unknown")
 _NO_VOLUME, _NO_HIGH_LOW, _NO_OPEN_CLOSE, _UNKNOWN, _NO_MARKET_PRICE, _AUCTION, _FORM_T = (1 << bit for bit in range(7))
 
 
-ConditionIds = Annotated[tuple[int, ...], Field(strict=False)]
+# ids, given as a list in YAML
+ConditionIds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
 
 
 class TradeParams(Params):
