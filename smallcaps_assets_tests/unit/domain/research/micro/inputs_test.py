@@ -43,6 +43,50 @@ def quote(at_s: int, size: float = 3.0) -> dict[str, object]:
     return {"timestamp": time, "bid_price": 2.0, "bid_size": size, "ask_price": 2.01, "ask_size": size}
 
 
+def trade(at_s: float, size: float = 100.0) -> dict[str, object]:
+    time = int((AT.timestamp() + at_s) * 1000) * 1_000_000
+    return {"timestamp": time, "price": 2.0, "size": size, "exchange": 4, "conditions": [], "correction": None}
+
+
+def figure(
+    name: str, trades: list[dict[str, object]], quotes: list[dict[str, object]], lag_ms: int = 0
+) -> list[object]:
+    """A column of a window of three minutes before the event and seven after it."""
+    reading = READING._replace(params=MicroParams(sip_trade_lag_ms=lag_ms))
+    tape = frame_of({0: trades}, TRADES), frame_of({0: quotes}, QUOTES)
+    return micro_features(window(window_before_min=3), *tape, reading)[name].to_list()
+
+
+def test_an_empty_book_is_not_the_same_as_no_book_yet() -> None:
+    nothing = dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), 0.0)
+    # in force from 4.8 s before the event on: unchanged for ten seconds from 5.2 s after it on
+    stale = figure("stale_share", [], [{**quote(-5), **nothing}])
+    assert stale[2] == pytest.approx(275 / 300)
+
+
+def test_a_trade_executed_before_the_opening_book_has_no_quote() -> None:
+    quotes = [quote(-200), quote(-181)]
+    # reported half a second after the window's start
+    assert figure("n_effective", [trade(-179.5)], quotes)[0] == 1
+    assert figure("n_effective", [trade(-179.5)], quotes, lag_ms=1_000)[0] == 1
+    assert figure("n_effective", [trade(-179.5)], quotes, lag_ms=2_000)[0] == 0
+
+
+def test_an_order_filled_after_the_segment_is_not_filled_in_it() -> None:
+    trades, quotes = [trade(70), trade(370, 20_000)], [quote(-700)]
+    assert figure("fill_seconds_1000", trades, quotes) == [None, None, None, None, 310.0]
+    slippage = figure("slippage_vwap_1000_bps", trades, quotes)
+    # every trade is at 2.00 and the mid at 2.005
+    assert slippage == [None, None, None, None, pytest.approx(1e4 * (2 / 2.005 - 1))]
+
+
+def test_durations_vary_from_three_on() -> None:
+    three = [trade(10), trade(20), trade(30)]
+    assert figure("duration_cv", three, [])[2] is None
+    # 10, 10 and 15 s: deviation sqrt(50)/3, mean 35/3
+    assert figure("duration_cv", [*three, trade(45)], [])[2] == pytest.approx(50**0.5 / 35)
+
+
 def test_keys_of_a_row() -> None:
     features = micro_features(window(), NO_TRADES, NO_QUOTES, READING)
     assert features["segment"].to_list() == ["pre3", "pre_all", "bar", "m5", "post_all"]
