@@ -23,7 +23,7 @@ from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -216,10 +216,14 @@ def _basis(plan: CapturePlan) -> list[str]:
     """The basis of the figures: bars, measured ratios, assumptions."""
     rates = plan.rates._asdict()
     assumed = [_figure(name, rate) for name, rate in rates.items() if not rate.spans and name != "trades_per_bar"]
-    learned = [f"{_figure(name, rate)} (from {rate.spans:,} spans)" for name, rate in rates.items() if rate.spans]
+    learned = [
+        f"{_figure(name, rate)} (from {count_noun(rate.spans, 'span')})" for name, rate in rates.items() if rate.spans
+    ]
     bars = (
-        f"  trades: as counted by {plan.bars:,} minute bars; {plan.bars_without_transactions:,} bars have no count, "
-        f"{plan.windows_without_bars:,} windows no bars: {rates['trades_per_bar'].value:g} per minute assumed there"
+        f"  trades: as counted by {count_noun(plan.bars, 'minute bar')}; "
+        f"{count_clause(plan.bars_without_transactions, 'bar has', 'bars have')} no count, "
+        f"{count_noun(plan.windows_without_bars, 'window')} no bars: {rates['trades_per_bar'].value:g} per "
+        f"minute assumed there"
     )
     lines = [bars]
     if learned:

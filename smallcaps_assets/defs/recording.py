@@ -30,6 +30,7 @@ from pydantic import Field
 from smallcaps_assets.defs.failures import REMEDIES, what_to_do
 from smallcaps_assets.defs.metadata import Metadata, limit_lines, show_figures
 from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem, as_problem, facts_of_problems, group_problems
@@ -122,7 +123,7 @@ class PartitionRecorder:
             if not continue_on_failure:
                 require_complete(
                     [problem for outcome in done for problem in outcome.problems],
-                    f"{sum(bool(outcome.problems) for outcome in done)} of {len(done)} partitions",
+                    f"{sum(bool(outcome.problems) for outcome in done)} of {count_noun(len(done), 'partition')}",
                     REMEDIES[CaptureIncomplete],
                 )
         except Exception as error:

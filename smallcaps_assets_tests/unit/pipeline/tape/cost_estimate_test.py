@@ -410,7 +410,7 @@ def test_a_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^  PM +1 +1 +1 +1 +2 +- +0\.06 +0\.057 +0\.057$", output, re.MULTILINE)
     assert re.search(r"^  all +4 +4 +3 +3 +6 ", output, re.MULTILINE)
     assert "no rate limit set" in output
-    assert "as counted by 25 minute bars; 10 bars have no count, 1 windows no bars: 50 per minute assumed" in output
+    assert "as counted by 25 minute bars; 10 bars have no count, 1 window no bars: 50 per minute assumed" in output
     assert "assumed: 6.00 quotes per trade, 18.00 bytes per trade, 16.00 bytes per quote kept, 100.0 % of the" in output
     assert "learned" not in output
     assert re.search(r"disk: needs 0\.00 GB and keeps 2.0 GB free, has [0-9.,]+ GB: enough", output)
@@ -421,7 +421,7 @@ def test_a_plan_prints_measured_ratios_and_its_duration(home: Path, capsys: pyte
     put(new_lake(home / "lake"))
     assert main(["plan", "--config", config(home, SLOW)]) == 0
     output = capsys.readouterr().out
-    assert "measured: 2.00 quotes per trade (from 1 spans)" in output
+    assert "measured: 2.00 quotes per trade (from 1 span)" in output
     assert "assumed" not in output.partition("measured: ")[2]
     assert "at 0.001 requests a minute" in output
     assert re.search(r"^  PM .* 33\.33  ", output, re.MULTILINE)
