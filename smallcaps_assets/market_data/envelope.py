@@ -74,9 +74,9 @@ def parse_answer(
         BadPage: not JSON under this schema, too many values, or a status that is not accepted.
     """
     if not body.lstrip().startswith(b"{"):
-        raise BadPage(f"{count_noun(len(body), 'byte')} that are not a JSON object")
+        raise BadPage(count_clause(len(body), "byte that is not a JSON object", "bytes that are not a JSON object"))
     if len(body) > _MAY_HAVE_TOO_MANY and (values := _count_values(body)) > MAX_VALUES:
-        raise BadPage(f"about {count_noun(values, 'value')}, more than {MAX_VALUES:,}, which no page of data has")
+        raise BadPage(f"about {values:,} values, more than {MAX_VALUES:,}, which no page of data has")
     row = pa.struct(list(fields.items()))
     schema = pa.schema([("results", row if single else pa.list_(row)), *envelope.items()])
     try:
