@@ -121,7 +121,9 @@ def _expected(found: Coverage, figures: dict[str, int]) -> str:
     """The expected sessions; without followed symbols they follow from the bars."""
     if figures["symbols"] == figures["symbols_not_followed"] > 0:
         return "from the first bar to the last of each symbol, as none of them is followed"
-    return f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    return (
+        f"{count_noun(len(found.due), 'session')} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    )
 
 
 def _earlier(found: Coverage, settings: Settings) -> str:

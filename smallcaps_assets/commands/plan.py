@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
-from smallcaps_assets.domain.words import count_clause, count_noun
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -146,17 +146,22 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     flags = flags_of(arguments)
     if plan.spans == 0:
         return f"nothing is left to fetch; `smallcaps status --profile {profile}{flags}` shows what is published"
-    left = plan.table.filter(pl.col("trades_spans") + pl.col("quotes_spans") > 0)["wave"]
-    wave = next(wave for wave in WAVES if wave in left)
-    backfill = f"launch the backfill of wave {wave} of {profile} / tape_trades in `smallcaps ui{flags}`"
+    rows = {row["wave"]: row for row in plan.table.to_dicts()}
+    wave = next(wave for wave in WAVES if wave in rows and _missing_kinds(rows[wave]))
+    kind, *further = _missing_kinds(rows[wave])
+    backfill = f"launch the backfill of wave {wave} of {profile} / tape_{kind} in `smallcaps ui{flags}`"
+    then = "".join(f", then of tape_{other}" for other in further)
     asked = {name: getattr(arguments, name) for name in ("best", "one_per_symbol", "upgrade", "retry_empty")}
     if not any(asked.values()):
-        return f"{backfill}, then of tape_quotes"
+        return f"{backfill}{then}"
     config = ", ".join(f"{name}: {json.dumps(value)}" for name, value in asked.items() if value)
-    return (
-        f"{backfill} with the run config `ops: {{{profile}__tape_trades: {{config: {{{config}}}}}}}`, then of "
-        "tape_quotes with the same config"
-    )
+    same = f"{then} with the same config" if then else ""
+    return f"{backfill} with the run config `ops: {{{profile}__tape_{kind}: {{config: {{{config}}}}}}}`{same}"
+
+
+def _missing_kinds(row: Mapping[str, Any]) -> list[TapeKind]:
+    """The kinds of tape of which a wave has spans to fetch."""
+    return [kind for kind in TAPE_KINDS if row[f"{kind}_spans"]]
 
 
 def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[Printable]:
@@ -219,13 +224,13 @@ def _basis(plan: CapturePlan) -> list[str]:
     learned = [
         f"{_figure(name, rate)} (from {count_noun(rate.spans, 'span')})" for name, rate in rates.items() if rate.spans
     ]
-    bars = (
-        f"  trades: as counted by {count_noun(plan.bars, 'minute bar')}; "
-        f"{count_clause(plan.bars_without_transactions, 'bar has', 'bars have')} no count, "
-        f"{count_noun(plan.windows_without_bars, 'window')} no bars: {rates['trades_per_bar'].value:g} per "
-        f"minute assumed there"
-    )
-    lines = [bars]
+    unknown = [
+        f"{count_noun(plan.bars_without_transactions, 'bar')} without a count" * (plan.bars_without_transactions > 0),
+        f"{count_noun(plan.windows_without_bars, 'window')} without bars" * (plan.windows_without_bars > 0),
+    ]
+    where = " and ".join(filter(None, unknown))
+    there = f"; {rates['trades_per_bar'].value:g} per minute assumed in {where}" if where else ""
+    lines = [f"  trades: as counted by {count_noun(plan.bars, 'minute bar')}{there}"]
     if learned:
         lines.append(f"  measured: {', '.join(learned)}")
     if assumed:

@@ -11,7 +11,7 @@ from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
-from smallcaps_assets.domain.words import count_noun, describe_duration, describe_rate
+from smallcaps_assets.domain.words import count_noun, describe_rate, estimate_duration
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -130,9 +130,9 @@ def _time_left(ledger: pl.DataFrame, published: Mapping[TapeKind, pl.DataFrame],
     elapsed_s = (now - min(recent["fetched_at"].to_list(), default=now)).total_seconds()
     if not missing or not windows or elapsed_s < _MINUTE.total_seconds():
         return []
-    left = describe_duration(missing * elapsed_s / windows)
+    left = estimate_duration(missing * elapsed_s / windows)
     rate = describe_rate(60 * windows / elapsed_s)
-    return [f"  about {left} left for {count_noun(missing, 'window')} of trades or quotes, at {rate} of late"]
+    return [f"  {left} left for {count_noun(missing, 'window')} of trades or quotes, at {rate} of late"]
 
 
 def _rejected(published: Mapping[TapeKind, pl.DataFrame]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_bad_rows

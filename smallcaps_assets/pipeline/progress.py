@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
-from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration, describe_rate
+from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration, describe_rate, estimate_duration
 from smallcaps_assets.market_data.client import MarketDataClient
 
 _Item = TypeVar("_Item")
@@ -119,7 +119,7 @@ class Progress:
         if self.is_finished:
             return f"in {describe_duration(self._clock() - self._began)}"
         left_s = self.left_s()
-        return "time left unknown" if left_s is None else f"about {describe_duration(left_s)} left"
+        return "time left unknown" if left_s is None else f"{estimate_duration(left_s)} left"
 
     def left_s(self) -> float | None:
         """About how many seconds the rest takes; None where nothing was done of late."""

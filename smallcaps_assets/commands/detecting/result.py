@@ -12,7 +12,6 @@ from smallcaps_assets.commands.detecting.comparison import Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch
 from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.detecting.spool import Spool
-from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
 from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints
 from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown, describe_unknown
@@ -22,7 +21,7 @@ from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_files import describe_absent
-from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, other_lengths
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, describe_sessions, is_of_bad_session
 
 _QUARANTINE: Final = "quarantine"
 _PRINTS: Final = "suspect_prints"
@@ -55,7 +54,7 @@ class DetectionResult:
         self._unknown = Counter[str](dict.fromkeys((f"{name}_unknown" for name in OPTIONAL), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
         self._prints = LISTED_PRINTS.to_frame()
-        self._other_lengths = [QUARANTINED_BARS.to_frame()]
+        self._bad_sessions = [QUARANTINED_BARS.to_frame()]
 
     def add(self, batch: Batch) -> None:
         """Add the tables and figures of a batch."""
@@ -63,7 +62,7 @@ class DetectionResult:
         self._prints = pl.concat([self._prints, batch.prints])
         self._rejected.update(reasons(batch.rejected))
         self._unknown.update(count_unknown(batch.unknown))
-        self._other_lengths.append(batch.rejected.filter(is_of_other_length()))
+        self._bad_sessions.append(batch.rejected.filter(is_of_bad_session()))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
             detected = batch.found[0]
@@ -89,19 +88,19 @@ class DetectionResult:
                 self._outputs[name].unlink(missing_ok=True)
         if self._counts["bars"] == self._rejected.total():
             why = f" ({self._describe_rejected()})" if self._rejected else ""
-            lengths = "".join(f" {message}" for message in self._describe_lengths(source))
+            sessions = "".join(f" {message}" for message in self._describe_bad_sessions(source))
             raise InputError(
                 f"{source}: no usable bar in {count_noun(self._counts['bars'], 'requested row')}{why}. No "
                 f"events were written."
-                f"{lengths}"
+                f"{sessions}"
             )
         for name in (name for name in self._spools if name not in BESIDE):
             self._spools[name].publish(self._outputs[name])
 
     def problems(self, source: str) -> list[str]:
-        """Why the result is not that of all bars of `source`: bars of another length than a minute, many bad rows."""
+        """Why the result is not that of all bars of `source`: sessions that were rejected, many bad rows."""
         bad = self._rejected.total() - self._rejected[REPEATED]
-        return self._describe_lengths(source) + describe_bad_rows(source, bad, self._counts["bars"])
+        return self._describe_bad_sessions(source) + describe_bad_rows(source, bad, self._counts["bars"])
 
     def document(self) -> dict[str, object]:
         """All figures, for JSON."""
@@ -148,8 +147,8 @@ class DetectionResult:
             *([f"  and {more:,} more"] if more > 0 else []),
         ]
 
-    def _describe_lengths(self, source: str) -> list[str]:
-        return other_lengths(pl.concat(self._other_lengths), lambda rows: source)  # noqa: ARG005 -- all are its
+    def _describe_bad_sessions(self, source: str) -> list[str]:
+        return describe_sessions(pl.concat(self._bad_sessions), lambda rows: source)  # noqa: ARG005 -- all are its
 
     def _describe_rejected(self) -> str:
         place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""

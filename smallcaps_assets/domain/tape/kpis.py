@@ -150,8 +150,8 @@ def _share_pct(ledger: pl.DataFrame, session: str) -> float:
 def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
     """GO if every figure meets its target, and otherwise the reasons, one line per figure that misses it.
 
-    If the sessions are out of balance, the last line names the wave to repeat. A capture that has not begun has this as
-    its only reason: its figures say nothing yet.
+    If the sessions are out of balance, the last line names the wave to capture or to repeat. A capture that has not
+    begun has this as its only reason: its figures say nothing yet.
     """
     broken = kpis.filter(~pl.col("holds"))
     if ledger.height and not has_begun(ledger):
@@ -163,7 +163,7 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
         for row in broken.to_dicts()
     ]
     if "session_drift_pp" in broken["figure"]:
-        reasons.append(_wave_to_repeat(ledger))
+        reasons.append(_wave_to_capture(ledger))
     return broken.is_empty(), reasons
 
 
@@ -203,13 +203,15 @@ def _in_words(value: float | None) -> str:
     return "unknown" if value is None else format(value, ".4g")
 
 
-def _wave_to_repeat(ledger: pl.DataFrame) -> str:
+def _wave_to_capture(ledger: pl.DataFrame) -> str:
     """The wave with the largest share of missing windows."""
     missing = ~pl.col("state").is_in(PUBLISHED_STATES)
     waves = ledger.group_by("wave").agg(windows=pl.len(), missing=missing.sum()).filter(pl.col("missing") > 0)
     if waves.is_empty():
         return "no wave to repeat: the vendor has no more data for the windows that are not complete"
     worst = waves.sort(pl.col("missing") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
+    if not has_begun(ledger.filter(wave=worst["wave"])):
+        return f"capture wave {worst['wave']}: none of its {count_noun(worst['windows'], 'window')} has been requested"
     return (
         f"repeat wave {worst['wave']}: {worst['missing']:,} of its "
         f"{count_clause(worst['windows'], 'window is', 'windows are')} missing"

@@ -17,7 +17,7 @@ import polars as pl
 from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.file_kinds import (
     FILE_KINDS,
@@ -162,12 +162,16 @@ def _examine(lake: Lake, named: tuple[str, FileKind]) -> ExaminedFile:
 def _place_faults(lake: Lake, path: Path) -> Iterator[FileFault]:
     """A file of a symbol lies where it is read: a second folder of the same symbol is not."""
     if path.parent.parent == lake.minute_bars:
-        place = lake.bars(symbol_of(path.parent.name)) / path.name
+        name = path.parent.name
+        place = lake.bars(symbol_of(name)) / path.name if names_symbol(name) else None
     elif path.parent == lake.shards and path.suffix == ".parquet":
-        place = lake.shard(symbol_of(path.stem))
+        name = path.stem
+        place = lake.shard(symbol_of(name)) if names_symbol(name) else None
     else:
         return
-    if place != path:
+    if place is None:
+        yield FileFault("is not read", "symbol=X with a symbol", name)
+    elif place != path:
         yield FileFault("is not read", relative_path(lake, place), relative_path(lake, path))
 
 

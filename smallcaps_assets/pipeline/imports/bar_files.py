@@ -50,8 +50,11 @@ BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
 FileRule = Callable[[pl.LazyFrame], Mapping[str, str]]
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
-# a column that may hold symbols under an unknown name, such as stock_symbol
-_LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
+# a column that may hold symbols under an unknown name, such as stock_symbol, sym_root, or S or T of live streams
+_LIKE_SYMBOL: Final = re.compile(
+    r".*(symbol|ticker).*|(.*[_ -])?(sym|stock|instrument|security|underlying|asset|ric|code)([_ -].*)?|(?-i:[ST])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ class BarReader:
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
-        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
+        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.fullmatch(name)]
         return symbol_of_name(file, names, like)
 
     def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:

@@ -19,7 +19,7 @@ from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
-from smallcaps_assets.pipeline.imports.bar_messages import is_beyond, name_files, name_sessions, other_lengths
+from smallcaps_assets.pipeline.imports.bar_messages import describe_sessions, is_beyond, name_files, name_sessions
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 
 # values that identify a usable row
@@ -165,17 +165,23 @@ def _shares(found: pl.DataFrame, how: str) -> str:
     )
 
 
-def judge_batch(
-    batch: pl.DataFrame, source: Source, over: Sequence[date], problems: list[str], *, last: bool = False
+def judge_batch(  # noqa: PLR0913 -- what to judge, and how
+    batch: pl.DataFrame,
+    source: Source,
+    over: Sequence[date],
+    problems: list[str],
+    *,
+    last: bool = False,
+    in_dollars: bool = True,
 ) -> JudgedBatch:
     """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about rows, whatever the lake holds.
 
-    Of several bars of a minute the first in the order of files stays, or the `last`.
+    Of several bars of a minute the first in the order of files stays, or the `last`. `in_dollars`: see `clean_bars`.
     """
     own, of_others, _ = reject_misplaced(batch, source.symbol)
     problems += find_other_symbols(batch, source.symbol)
-    usable, bad_rows, unknown = usable_rows(own, [FILE])
-    problems += other_lengths(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
+    usable, bad_rows, unknown = usable_rows(own, [FILE], in_dollars=in_dollars)
+    problems += describe_sessions(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
     found = unique_bars(_in_order(usable, source), last=last)
     every = pl.concat([bad_rows, of_others])
     is_over = pl.col("day").is_in(list(over))

@@ -41,7 +41,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of how files are read or judged: files imported before are then read again
-_VERSION: Final = "5"
+_VERSION: Final = "6"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,8 @@ class BarImport:
         signature = None if source.left else source.signature
         rules = (self._with_other_prices, self._outside)
         for batch in self.files.batches(source, faults, rules):
-            found = judge_batch(batch, source, self.over, of_rows, last=self.replace)
+            in_dollars = self.files.form.scale is not None
+            found = judge_batch(batch, source, self.over, of_rows, last=self.replace, in_dollars=in_dollars)
             seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
             symbols = self._agreeing(found, batch, disputes)
             bad.update(self._quarantine(found, symbols, source))

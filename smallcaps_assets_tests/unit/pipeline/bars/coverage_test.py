@@ -512,7 +512,7 @@ def test_the_summary_is_followed_by_the_holes(command: Command) -> None:
     lines, between = output.splitlines(), "1 has no bar between sessions with bars"
     others = "expected of these are the sessions between the first bar and the last"
     assert lines[1:8] == [
-        "expected: 11 from 2025-10-27 to 2025-11-10",
+        "expected: 11 sessions from 2025-10-27 to 2025-11-10",
         f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 is not followed: {others}",
         f"sessions: 25 of 40 symbol-sessions are published (62.5 %), 15 missing; {between}",
         "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
