@@ -42,7 +42,9 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print counts of published and missing sessions, then details; returns 1 for missing sessions with `--strict`.
+    """Print counts of published and missing sessions, then details.
+
+    Returns 1 where bars cannot be read, and with `--strict` where sessions are missing.
 
     Raises:
         InputError: a symbol is neither followed nor has bars, or the given lake does not exist.
@@ -58,7 +60,8 @@ def run(arguments: Namespace) -> int:
     else:
         show(f"lake {lake.root}")
         show(*_summary(found, figures, settings), *_details(found, arguments, settings))
-    return _INCOMPLETE if arguments.strict and figures["symbol_sessions_missing"] else 0
+    is_short = arguments.strict and figures["symbol_sessions_missing"]
+    return _INCOMPLETE if found.causes or is_short else 0
 
 
 def _iso(moment: date) -> str:

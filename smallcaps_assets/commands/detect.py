@@ -21,6 +21,7 @@ from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_s
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.publish import require_writable
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
@@ -190,7 +191,8 @@ def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbo
             "--price-scale is the unit of files: give --bars PATH as well. The prices of a lake are dollars."
         )
     folder = lake.minute_bars
-    if next(folder.glob("*/*.parquet"), None) is None:
+    # a folder in the place of a file would be left out in silence
+    if not [path for path in folder.glob("*/*.parquet") if is_stored(path)]:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
     reader = BarReader(BarForm(scale=PriceScale("1")), optional=())
     return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))

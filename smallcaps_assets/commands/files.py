@@ -9,7 +9,7 @@ from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, unreadable
+from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, require_unaltered, unreadable
 from smallcaps_assets.runtime.user_files import find_user_files
 
 
@@ -71,8 +71,11 @@ def read_master(file: Path) -> pl.DataFrame:
         InputError: not parquet, not the columns of MASTER, or rows that would corrupt a ranking.
     """
     try:
+        require_unaltered(file)
         frame = pl.scan_parquet(file, hive_partitioning=False, glob=False)
         frame.collect_schema()
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     except UNREADABLE as error:
         raise unreadable(file, error) from error
     remedy = f"`smallcaps import events {file}` makes a MASTER of events that another program found."

@@ -34,7 +34,7 @@ from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame, sha256
+from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -194,8 +194,8 @@ def publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
     """Publish the table of an asset and record it as its asset would."""
     path = facts_of(asset).path(lake.lake)
     rows, made_from = (table.rows, table.provenance) if isinstance(table, DerivedTable) else (table, None)
-    publish_frame(path, rows, made_from, below=lake.lake.root)
-    tags = provenance | data_version_tags(sha256(path))
+    published = publish_frame(path, rows, made_from, below=lake.lake.root)
+    tags = provenance | data_version_tags(published)
     context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
 
 

@@ -36,6 +36,7 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
     first_lines,
     in_batches,
     open_bars,
+    require_unaltered,
     scanned,
     timeless,
     unreadable,
@@ -195,6 +196,7 @@ class BarReader:
 
     def _symbol_of(self, file: Path) -> str | None:
         """The symbol that the path of a file says; None where a column holds symbols."""
+        require_unaltered(file)
         symbol = symbol_of_path(file) or self._symbol_of_name(file)
         return None if symbol is None else canonical_name(check_symbol(symbol))
 

@@ -40,6 +40,7 @@ from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
+from smallcaps_assets.pipeline.imports.bar_tables import require_unaltered
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
@@ -327,6 +328,7 @@ def _scanned(file: Path) -> pl.LazyFrame:
             "is no parquet file, and events are read from parquet only. Convert it: "
             'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
         )
+    require_unaltered(file)
     frame, symbol = pl.scan_parquet(file, hive_partitioning=False, glob=False), symbol_of_path(file)
     if symbol is None:
         return frame

@@ -26,6 +26,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
+from smallcaps_assets.pipeline.imports.bar_tables import require_unaltered
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.imports.window_bounds import Claim, require_bounds, require_trades
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -269,6 +270,7 @@ class _Work:
         if symbol not in (None, window["symbol"]):
             raise InputError(f"is in the folder of {symbol}, but the event is of {window['symbol']}")
         try:
+            require_unaltered(file.path)
             frame = pl.read_parquet(file.path, hive_partitioning=False, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
