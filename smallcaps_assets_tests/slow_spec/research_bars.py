@@ -204,7 +204,7 @@ def _prior_day(symbol: Symbol, prior: tuple[date, float] | None) -> Row:
     high, low = max(bar["high"] for bar in regular), min(bar["low"] for bar in regular)
     return {
         "prior_day_return": close / one_before[1] - 1 if one_before else None,
-        "prior_day_range": (micro(high) - micro(low)) / micro(close),
+        "prior_day_range": (micro(high) - micro(low)) / 1e6 / close,
     }
 
 

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from smallcaps_assets.domain.research.edge_spread import edge_spreads
 
-Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float64]
 _Numbers = npt.NDArray[np.int64]
 
 # Events whose bars are in memory at a time.
@@ -101,7 +101,7 @@ def _slices(rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
     return ((start, rows.slice(start, _CHUNK)) for start in range(0, rows.height, _CHUNK))
 
 
-def _preceding(values: Floats, rows: pl.DataFrame, count: int) -> Floats:
+def _preceding(values: _Floats, rows: pl.DataFrame, count: int) -> _Floats:
     """The `count` values before each of `rows` on its day, NaN in place of those before the first bar."""
     bar = rows["bar"].to_numpy()
     earlier = np.minimum(bar - rows["day_start"].to_numpy(), count)
@@ -110,7 +110,7 @@ def _preceding(values: Floats, rows: pl.DataFrame, count: int) -> Floats:
     return np.where(np.arange(count) < count - earlier[:, None], np.nan, window)
 
 
-def _sum_and_count(values: Floats, rows: pl.DataFrame, count: int) -> tuple[Floats, npt.NDArray[Any]]:
+def _sum_and_count(values: _Floats, rows: pl.DataFrame, count: int) -> tuple[_Floats, npt.NDArray[Any]]:
     """Sum and number of the known values among the `count` bars before each of `rows`."""
     totals, known = [np.empty(0)], [np.empty(0)]
     for _, part in _slices(rows):
@@ -120,6 +120,6 @@ def _sum_and_count(values: Floats, rows: pl.DataFrame, count: int) -> tuple[Floa
     return np.concatenate(totals), np.concatenate(known)
 
 
-def _nullable(name: str, values: Floats, known: npt.NDArray[np.bool_]) -> pl.Series:
+def _nullable(name: str, values: _Floats, known: npt.NDArray[np.bool_]) -> pl.Series:
     """`values` with nulls where they are not known."""
     return pl.Series(name, values).set(pl.Series(~known), None)

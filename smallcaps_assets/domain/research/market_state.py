@@ -6,7 +6,7 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.research.prices import micro
+from smallcaps_assets.domain.research.prices import micro, usd
 
 # Splits by execution date; `split_to` new shares replace `split_from` old ones.
 SPLITS: Final = pl.Schema(
@@ -154,7 +154,7 @@ def _with_prior_close(days: pl.DataFrame) -> pl.DataFrame:
     day_range = micro("rth_high") - micro("rth_low")
     of_day = rows.select(
         prior_day_return=pl.col("rth_close") / pl.col("prior_close") - 1,
-        prior_day_range=day_range / micro("rth_close"),
+        prior_day_range=usd(day_range) / pl.col("rth_close"),
     )
     return rows.with_columns(series.gather(prior) for series in of_day).drop(
         "row", "prior_row", "since", "factor", "step"
