@@ -13,6 +13,7 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.resources import client_of
@@ -28,6 +29,7 @@ from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.operations.readiness import request_tick
 from smallcaps_assets.pipeline.progress import log_if_long, with_progress
@@ -98,18 +100,28 @@ def run(arguments: Namespace) -> int:
         require_payable(UniverseStore(lake), settings)
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
+    damaged = _damaged(plan, tape, manifest["symbol"].unique().to_list())
     if arguments.json:
-        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted}
+        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         print(json.dumps(document | {"manifest_id": manifest_id, "next": next_step}))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
+        for text in damaged:
+            show(Line(text, "bad"))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))
     require_room(plan, capture.free_disk)
     return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
+
+
+def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:
+    """The files of tape that cannot be read, so that the plan fetches their windows again."""
+    return describe_damaged(
+        [error for kind, backlog in plan.backlogs.items() for error in tape.damaged(kind, backlog.published, symbols)]
+    )
 
 
 def _watched(files: Sequence[Path]) -> Iterable[Path]:

@@ -1,6 +1,6 @@
 """The report of a capture in `smallcaps status` and after a demo: windows by state, KPIs, GO or NO-GO and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,6 +12,7 @@ from smallcaps_assets.domain.tape.contradictions import count_contradicted, desc
 from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun, describe_rate, estimate_duration
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -53,7 +54,7 @@ def report_items(
             Line(text, "note")
             for text in (*_stale(ledger, profile), *_contradicted(ledger, profile), *_rejected(published))
         ),
-        *(Line(text, "bad") for text in _causes(ledger)),
+        *(Line(text, "bad") for text in (*_damaged(tape, published), *_causes(ledger))),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
         _review(Review(lake, profile, settings)),
@@ -160,6 +161,18 @@ def _contradicted(ledger: pl.DataFrame, profile: Profile) -> list[str]:
     event_id, cause = ledger.filter(is_contradicted()).select("event_id", "cause").row(0)
     remedy = f"`smallcaps plan --profile {profile} --retry-empty` shows the cost of asking for them again"
     return [f"  contradicted: {words}, such as {event_id} ({cause}); {remedy}"]
+
+
+def _damaged(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame]) -> list[str]:
+    return describe_damaged([error for kind in TAPE_KINDS for error in tape.damaged(kind, published[kind])])
+
+
+def describe_damaged(errors: Sequence[LakeError]) -> list[str]:
+    """The files of tape that cannot be read, so that their windows count as missing: the first one with its remedy."""
+    if not errors:
+        return []
+    more = " `smallcaps verify` names all." if len(errors) > 1 else ""
+    return [f"  damaged: {count_noun(len(errors), 'file')}, whose windows count as missing: {errors[0]}{more}"]
 
 
 def _causes(ledger: pl.DataFrame) -> list[str]:

@@ -1,11 +1,12 @@
 """What a trade counts for: the rules of its condition ids, and the sets that follow (research specification, 0.5)."""
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
 
@@ -30,11 +31,15 @@ TRADE_SETS: Final = ("in_v", "in_hl", "in_oc", "in_x", "in_g", "has_unknown")
 _NO_VOLUME, _NO_HIGH_LOW, _NO_OPEN_CLOSE, _UNKNOWN, _NO_MARKET_PRICE, _AUCTION, _FORM_T = (1 << bit for bit in range(7))
 
 
+# ids, given as a list in YAML
+ConditionIds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
+
+
 class TradeParams(Params):
     """Ids that make a trade no execution or no signable one. Fields are keys of `research:`."""
 
-    not_a_market_price: tuple[int, ...] = (2, 4, 5, 7, 10, 13, 20, 21, 22, 29, 30, 31, 32, 33, 52, 53)
-    auction: tuple[int, ...] = (8, 9, 15, 16, 17, 18, 19, 25, 28, 38, 55)
+    not_a_market_price: ConditionIds = (2, 4, 5, 7, 10, 13, 20, 21, 22, 29, 30, 31, 32, 33, 52, 53)
+    auction: ConditionIds = (8, 9, 15, 16, 17, 18, 19, 25, 28, 38, 55)
 
 
 def is_regular(timestamp: pl.Expr, regular_open: pl.Expr, regular_close: pl.Expr) -> pl.Expr:
@@ -118,11 +123,13 @@ def _bits_of_trades(ids: pl.Series, conditions: pl.DataFrame, params: TradeParam
 
 def _or_of_lists(lists: pl.Series, table: npt.NDArray[np.uint8], other: int) -> npt.NDArray[np.uint8]:
     """The bits of `table` of all ids of each list; an id beyond the table has those of `other`. Nulls have none."""
-    known = lists.list.drop_nulls()
-    lengths = known.list.len().fill_null(0).to_numpy()
-    ids = known.filter(pl.Series(lengths > 0)).explode().to_numpy()
+    lengths = lists.list.len().fill_null(0).to_numpy()
+    each = lists.explode(empty_as_null=False, keep_nulls=False)
+    ids = each.fill_null(0).to_numpy()
     inside = (ids >= 0) & (ids < len(table))
-    bits = np.where(inside, table[np.where(inside, ids, 0)], np.uint8(other))
+    bits = table[ids] if inside.all() else np.where(inside, table[np.where(inside, ids, 0)], np.uint8(other))
+    if each.has_nulls():
+        bits = np.where(each.is_null().to_numpy(), np.uint8(0), bits)
     found: npt.NDArray[np.uint8] = np.zeros(len(lists), dtype=np.uint8)
     filled = lengths > 0
     if bits.size:

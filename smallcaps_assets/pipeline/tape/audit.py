@@ -26,6 +26,7 @@ from smallcaps_assets.errors import (
     UnexpectedError,
 )
 from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -150,6 +151,7 @@ class _Work:
             download = self.client.trades if published["kind"] == "trades" else self.client.quotes
             fetched = download(published["symbol"], published["start"], published["end"])
             path = Path(published["path"])
+            prove(path)
             with disk_errors("read", path):
                 before = pl.read_parquet(path, hive_partitioning=False, glob=False)
         except (NotAuthenticated, NotEntitled):

@@ -138,3 +138,12 @@ def test_micro_dollars_round_half_up() -> None:
     assert found == [1_000_001, 1, 0, 4_350_000, 300_000]
     assert found == [math.floor(Fraction(price * 1e6 + 0.5)) for price in prices]
     assert pl.select(usd(pl.lit(-1_500_000))).item() == -1.5
+
+
+def test_ids_are_lists_in_a_settings_file() -> None:
+    params = TradeParams.model_validate({"not_a_market_price": [2], "auction": [9, 14]})
+    trades = pl.DataFrame({"price": 5.0, "size": 100.0, "conditions": [[2], [32], [14]], "regular": True})
+    found = with_trade_sets(trades, RULES, params)
+    assert found.select("in_x", "in_g").rows() == [(False, False), (True, True), (True, False)]
+    with pytest.raises(ValueError, match="auction"):
+        TradeParams.model_validate({"auction": [-1]})
