@@ -124,12 +124,12 @@ def _bits_of_trades(ids: pl.Series, conditions: pl.DataFrame, params: TradeParam
 def _or_of_lists(lists: pl.Series, table: npt.NDArray[np.uint8], other: int) -> npt.NDArray[np.uint8]:
     """The bits of `table` of all ids of each list; an id beyond the table has those of `other`. Nulls have none."""
     lengths = lists.list.len().fill_null(0).to_numpy()
-    elements = lists.filter(pl.Series(lengths > 0)).explode()
-    ids = elements.fill_null(0).to_numpy()
+    each = lists.explode(empty_as_null=False, keep_nulls=False)
+    ids = each.fill_null(0).to_numpy()
     inside = (ids >= 0) & (ids < len(table))
-    bits = np.where(inside, table[np.where(inside, ids, 0)], np.uint8(other))
-    if elements.has_nulls():
-        bits[elements.is_null().to_numpy()] = 0
+    bits = table[ids] if inside.all() else np.where(inside, table[np.where(inside, ids, 0)], np.uint8(other))
+    if each.has_nulls():
+        bits = np.where(each.is_null().to_numpy(), np.uint8(0), bits)
     found: npt.NDArray[np.uint8] = np.zeros(len(lists), dtype=np.uint8)
     filled = lengths > 0
     if bits.size:

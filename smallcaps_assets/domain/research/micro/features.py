@@ -38,7 +38,7 @@ _NS_PER_MS: Final = 1_000_000
 _NS_PER_MIN: Final = 60_000_000_000
 _SWEEP_ID: Final = 14
 # trades, quotes and points of the grid that a batch holds at most; one window is never divided
-_BATCH_ROWS: Final = 1_500_000
+_BATCH_ROWS: Final = 300_000
 _BATCH_EVENTS: Final = 5_000
 
 
