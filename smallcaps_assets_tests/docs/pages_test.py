@@ -11,9 +11,9 @@ from smallcaps_assets_tests.repository import REPOSITORY
 LANGUAGES = {"sh", "text", "yaml", "python", "json", "mermaid"}
 _NUMBER = r"\d+(?:\.\d+)?"
 _CITED = re.compile(
-    rf"(?:(?P<before>research\s+specification,?\s+)(?:sections?\s+)?|\bsections?\s+)"
+    r"(?:(?P<before>research\s+specification,?\s+)(?:sections?\s+)?|\bsections?\s+)"
     rf"(?P<numbers>{_NUMBER}(?:(?:,\s+|\s+to\s+|\s+and\s+){_NUMBER})*)"
-    rf"(?P<after>\s+of\s+the\s+research\s+specification)?"
+    r"(?P<after>\s+of\s+the\s+research\s+specification)?"
 )
 
 
@@ -53,7 +53,7 @@ def test_every_block_names_its_language():
     assert [block.place for block in blocks() if block.language not in LANGUAGES] == []
 
 
-def cited_sections() -> dict[str, dict[str, str]]:
+def _cited_sections() -> dict[str, dict[str, str]]:
     """By page, the sections that code and tests cite, each with a file that does; without a page: the specification."""
     cited: dict[str, dict[str, str]] = {"specification.md": {}, "research-specification.md": {}}
     for folder in ("smallcaps_assets", "smallcaps_assets_tests"):
@@ -74,7 +74,7 @@ def cited_sections() -> dict[str, dict[str, str]]:
 def test_every_section_cited_in_the_code_exists(page, some):
     text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
     numbers = set(re.findall(rf"^#+ ({_NUMBER})\.? ", text, re.MULTILINE))
-    cited = cited_sections()[page]
+    cited = _cited_sections()[page]
     assert some <= cited.keys()
     assert {number: file for number, file in cited.items() if number not in numbers} == {}
 
