@@ -120,9 +120,9 @@ class Services:
         # the others call the code server until they end
         code_server = [self._processes[name] for name in self._processes if name == CODE_SERVER]
         self._end_services([self._processes[name] for name in self._processes if name != CODE_SERVER])
-        kill(wait_until_gone(under_way, _RUNS_END_WITHIN_S))
         self._end_services(code_server)
-        kill(wait_until_gone(definitions, child.ENDS_WITHIN_S))
+        # among them are helpers of the code server, which end after it
+        kill(wait_until_gone([*under_way, *definitions], _RUNS_END_WITHIN_S))
 
     @staticmethod
     def _end_services(services: Sequence[subprocess.Popen[bytes]]) -> None:
