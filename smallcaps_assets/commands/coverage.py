@@ -16,7 +16,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
@@ -87,17 +87,26 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     states = f"{figures['symbols_complete']:,} complete, {figures['symbols_holes']:,} with holes"
     if figures["symbols_beyond"]:
         states += f", {figures['symbols_beyond']:,} with bars where none are expected"
-    others = f"{figures['symbols_without']:,} without a bar; {figures['symbols_not_followed']:,} are not followed"
+    others = (
+        f"{figures['symbols_without']:,} without a bar; "
+        f"{count_clause(figures['symbols_not_followed'], 'is', 'are')} not followed"
+    )
     if 0 < figures["symbols_not_followed"] < figures["symbols"]:
         others += ": expected of these are the sessions between the first bar and the last"
     pct = f" ({100 * here / of:.1f} %)" if of else ""
-    between = f"{figures['symbol_sessions_empty_between']:,} have no bar between sessions with bars"
+    between = (
+        f"{count_clause(figures['symbol_sessions_empty_between'], 'has', 'have')} no bar between sessions with bars"
+    )
     beyond = (
-        f"{figures['symbol_sessions_beyond']:,} symbol-sessions with bars lie after history.last_session or outside of "
-        "a listing"
+        f"{count_noun(figures['symbol_sessions_beyond'], 'symbol-session')} with bars after "
+        f"history.last_session or outside of a "
+        "listing"
     )
     unknown = figures["symbols_listing_unknown"]
-    since = f"unknown of {unknown:,} symbols, whose sessions are expected from {settings.history.first_session} on"
+    since = (
+        f"unknown of {count_noun(unknown, 'symbol')}, whose sessions are expected from "
+        f"{settings.history.first_session} on"
+    )
     return [
         f"expected: {_expected(found, figures)}",
         *([f"earlier:  {_earlier(found, settings)}"] if found.first_bar else []),
@@ -123,7 +132,8 @@ def _expected(found: Coverage, figures: dict[str, int]) -> str:
 def _earlier(found: Coverage, settings: Settings) -> str:
     """Bars before the history, and how to fill the holes in them."""
     return (
-        f"{found.symbols_before:,} symbols have bars from {found.first_bar} on, before history.first_session "
+        f"{count_clause(found.symbols_before, 'symbol has', 'symbols have')} bars from {found.first_bar} on, "
+        f"before history.first_session "
         f"{settings.history.first_session}. Sessions between the first bar and the last of each are expected, but not "
         f"fetched: set history.first_session to {found.first_bar} to fill the holes of followed symbols"
     )
@@ -135,7 +145,7 @@ def _volumes(found: Coverage, settings: Settings) -> str:
     least = settings.checks.bars.min_volumes
     judged = found.table.filter(pl.col("volumes_judged") >= least).height
     doubled = int(found.table["sessions_doubled"].sum())
-    result = f"doubled volumes in {doubled:,} symbol-sessions" if doubled else "no doubled volumes"
+    result = f"doubled volumes in {count_noun(doubled, 'symbol-session')}" if doubled else "no doubled volumes"
     return f"{result} ({judged:,} of {found.table.height:,} symbol-months have enough bars to tell)"
 
 

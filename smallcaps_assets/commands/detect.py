@@ -18,6 +18,7 @@ from smallcaps_assets.commands.flag_types import column_names, positive_number, 
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.files.stored_tables import is_stored
@@ -216,7 +217,10 @@ def _symbols(arguments: Namespace, files: BarsBySymbol, settings: Settings, lake
         if without_bars:
             more = f" and {len(without_bars) - _SHOWN:,} more" if len(without_bars) > _SHOWN else ""
             names = ", ".join(without_bars[:_SHOWN])
-            _log(f"{len(without_bars):,} of {len(wanted):,} symbols have no bars: {names}{more}")
+            _log(
+                f"{len(without_bars):,} of {count_clause(len(wanted), 'symbol has', 'symbols have')} no bars: "
+                f"{names}{more}"
+            )
         symbols = sorted(set(wanted) & set(symbols))
         if not symbols:
             raise InputError(f"{arguments.symbols_from}: none of its symbols has bars. List symbols that have bars.")

@@ -7,6 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, match_columns
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, require_unaltered, unreadable
 from smallcaps_assets.runtime.user_files import find_user_files
@@ -48,7 +49,7 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
     usable = [file for file in files if file.name.lower().endswith(ends)]
     note = found.note()
     if not usable:
-        others = f" ({len(files):,} others, such as {files[0].name})" if files else ""
+        others = f" ({count_noun(len(files), 'other')}, such as {files[0].name})" if files else ""
         hidden = f" ({note}: name it to have it read)" if note else ""
         raise InputError(
             f"{path}: no {_kinds(suffixes)} file there{others}{hidden}. Give a file, a folder that holds some, or a "

@@ -33,6 +33,7 @@ from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
@@ -167,7 +168,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
         require_complete(
             totals["problems"],
-            f"{len(totals['problems'])} spans",
+            count_noun(len(totals["problems"]), "span"),
             f"Launch {profile}_waves again: only what is missing is requested.",
         )
 

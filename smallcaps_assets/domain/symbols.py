@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 
 # Letters of either case: the vendor writes preferred shares as `KIMpL`.
@@ -60,7 +61,7 @@ class ExchangeTestSymbols:
 def describe_test_symbols(symbols: Sequence[str], named_by: str = "universe.symbols or universe.file") -> str:
     """A sentence on test symbols that are left out unless `named_by` names them; there is at least one."""
     more = f" and {len(symbols) - MOST_NAMED:,} more" if len(symbols) > MOST_NAMED else ""
-    what = "1 test symbol" if len(symbols) == 1 else f"{len(symbols):,} test symbols"
+    what = count_noun(len(symbols), "test symbol")
     return (
         f"{what} of exchanges ({', '.join(symbols[:MOST_NAMED])}{more}): no events are made of them, unless "
         f"{named_by} names them (see universe.test_symbols)"

@@ -14,6 +14,11 @@ def count_noun(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def count_clause(count: int, one: str, many: str) -> str:
+    """`1 row repeats`, `2,000 rows repeat`: a count with the words that agree with it."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def describe_duration(seconds: float) -> str:
     """A duration of 0 s or more in its two largest units: `8 s`, `12 min`, `1 h 11 min`, `2 d 3 h`."""
     whole = round(seconds)

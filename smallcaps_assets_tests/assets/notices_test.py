@@ -266,7 +266,7 @@ def test_lateness_is_reported_when_the_result_changes(instance: dg.DagsterInstan
     assert reported(instance) == on_time
     assert look("2025-11-27 23:40") == "Nothing changed.", "Thanksgiving is no reason for alarm"
     assert look("2025-11-28 23:20") == "Nothing changed."
-    assert "minute_bars: The session of 2025-11-28 is late for 1 of 1 symbols: AAA." in look("2025-11-28 23:40")
+    assert "minute_bars: The session of 2025-11-28 is late for 1 of 1 symbol: AAA." in look("2025-11-28 23:40")
     assert reported(instance) == [("minute_bars", False, "ERROR"), ("master_events", False, "ERROR")]
     assert look("2025-11-28 23:50") == "Nothing changed."
     brought(followed, date(2025, 11, 28))

@@ -41,7 +41,7 @@ BAD: dict[str, tuple[list[Reply | Callable[[int], Reply]], str, int]] = {
     ),
     "another window": (
         [page(trade(0, sip_timestamp=START_NS - 1))],
-        f"1 of 1 rows lie outside the requested window, the first at {START_NS - 1}",
+        f"1 of 1 row lies outside the requested window, the first at {START_NS - 1}",
         1,
     ),
     "descending": ([page(trade(4), trade(0))], "`sip_timestamp` is not in ascending order", 1),

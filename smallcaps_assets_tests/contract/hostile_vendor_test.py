@@ -227,7 +227,7 @@ HOSTILE: dict[str, tuple[Iterable[Piece], str]] = {
     "results of an object": ([page("{}")], "not the promised JSON"),
     "results of a text": ([page('"none"')], "not the promised JSON"),
     "results of numbers": ([page("[1,2]")], "not the promised JSON"),
-    "a row that is null": ([page("[null]")], "rows are null"),
+    "a row that is null": ([page("[null]")], "1 of 1 row is null"),
     "status 1": ([reply(b'{"results":[],"status":1}')], "not the promised JSON"),
     "nesting in a row": ([page("[" * 5_000 + "]" * 5_000)], "not the promised JSON"),
     "NaN": ([page(trade(price="NaN"))], "not finite"),

@@ -9,7 +9,12 @@ from smallcaps_assets_tests.docs.pages import PAGES, README, anchors, blocks, li
 from smallcaps_assets_tests.repository import REPOSITORY
 
 LANGUAGES = {"sh", "text", "yaml", "python", "json", "mermaid"}
-_CITED = re.compile(r"section(?:s)? (\d+(?:\.\d+)?)(?: (?:to|and) (\d+(?:\.\d+)?))?")
+_NUMBER = r"\d+(?:\.\d+)?"
+_CITED = re.compile(
+    r"(?:(?P<before>research\s+specification,?\s+)(?:sections?\s+)?|\bsections?\s+)"
+    rf"(?P<numbers>{_NUMBER}(?:(?:,\s+|\s+to\s+|\s+and\s+){_NUMBER})*)"
+    r"(?P<after>\s+of\s+the\s+research\s+specification)?"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -48,15 +53,29 @@ def test_every_block_names_its_language():
     assert [block.place for block in blocks() if block.language not in LANGUAGES] == []
 
 
-def test_every_section_cited_in_the_code_exists():
-    text = (REPOSITORY / "docs" / "specification.md").read_text(encoding="utf-8")
-    numbers = set(re.findall(r"^#+ (\d+(?:\.\d+)?)\.? ", text, re.MULTILINE))
-    cited = {}
+def _cited_sections() -> dict[str, dict[str, str]]:
+    """By page, the sections that code and tests cite, each with a file that does; without a page: the specification."""
+    cited: dict[str, dict[str, str]] = {"specification.md": {}, "research-specification.md": {}}
     for folder in ("smallcaps_assets", "smallcaps_assets_tests"):
         for file in (REPOSITORY / folder).rglob("*.py"):
             for match in _CITED.finditer(file.read_text(encoding="utf-8")):
-                cited |= dict.fromkeys(filter(None, match.groups()), name_of(file))
-    assert {"1", "2", "3.4", "4", "5", "6", "7"} <= cited.keys()
+                page = "research-specification.md" if match["before"] or match["after"] else "specification.md"
+                cited[page] |= dict.fromkeys(re.findall(_NUMBER, match["numbers"]), name_of(file))
+    return cited
+
+
+@pytest.mark.parametrize(
+    ("page", "some"),
+    [
+        ("specification.md", {"1", "2", "3.4", "4", "5", "6", "7"}),
+        ("research-specification.md", {"0.5", "1.3", "1.10", "1.11", "1.12", "2", "3.5", "5.3", "8"}),
+    ],
+)
+def test_every_section_cited_in_the_code_exists(page, some):
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    numbers = set(re.findall(rf"^#+ ({_NUMBER})\.? ", text, re.MULTILINE))
+    cited = _cited_sections()[page]
+    assert some <= cited.keys()
     assert {number: file for number, file in cited.items() if number not in numbers} == {}
 
 

@@ -37,6 +37,8 @@ from smallcaps_assets_tests.whole_lake import (
     tape_of,
 )
 
+pytestmark = pytest.mark.slow
+
 KINDS = [kind.name for kind in FILE_KINDS]
 FLIPS = 400
 # kinds of which a deleted file is not noticed, since nothing depends on it, and why that is harmless

@@ -18,6 +18,8 @@ from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.strategies import lively_bars, lively_master
 
+pytestmark = pytest.mark.slow
+
 GROUPS = ("features", "detectors", "filters", "score", "cooldown")
 # with the defaults the fall is at least 35 times this floor, so only a large increase has an effect
 FACTORS = (0.05, 0.2, 0.5, 0.9, 1.1, 1.5, 2, 10, 100)

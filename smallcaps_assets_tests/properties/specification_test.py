@@ -28,6 +28,8 @@ from smallcaps_assets_tests.strategies import (
     tight_limits,
 )
 
+pytestmark = pytest.mark.slow
+
 SLOW = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

@@ -1,4 +1,4 @@
-"""Figures of the tape around an event (section 1 of the research specification), one window and one row at a time."""
+"""Figures of the tape around an event (research specification, section 1), one window and one row at a time."""
 
 import math
 from bisect import bisect_left

@@ -96,6 +96,6 @@ def _night(lake: Lake, settings: Settings) -> Iterator[str]:
     night = simulated_night(BarsStore(lake), UniverseStore(lake).followed(), settings, datetime.now(UTC))
     if night.session:
         yield (
-            f"{_NAME.format('one night')}Automation > nightly > Preview tick result, any time, Launch all: brings the "
-            f"session of {night.session}"
+            f"{_NAME.format('one night')}Automation > nightly > Preview tick result, any time, Continue, Launch all: "
+            f"brings the session of {night.session}"
         )

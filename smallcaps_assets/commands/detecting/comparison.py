@@ -8,6 +8,7 @@ import polars as pl
 from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.experiment import Batch
 from smallcaps_assets.domain.events.comparison import Changes, SelectionComparison, SelectionSettings
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.settings.layers import setting_differences
 from smallcaps_assets.settings.settings import Settings
 
@@ -133,12 +134,13 @@ def _count(label: str, row: Mapping[str, Any]) -> tuple[str, ...]:
 def _changed(document: Mapping[str, Any]) -> Iterator[str]:
     total = document["events"]
     yield (
-        f"{total['same']:,} events in both: {total['rescored']:,} with another score, {total['retiered']:,} in another "
+        f"{count_noun(total['same'], 'event')} in both: {total['rescored']:,} with another score, "
+        f"{total['retiered']:,} in another "
         f"tier, {total['turned']:,} in another direction"
     )
     left_out = document["before_not_compared"]
     if left_out:
-        yield f"{left_out:,} events of A not compared: no bars of their symbol and date in this run"
+        yield f"{count_noun(left_out, 'event')} of A not compared: no bars of their symbol and date in this run"
     beyond = document["gained_where_before_has_none"]
     if beyond:
         yield f"{beyond:,} of the events gained are of symbols without events in A, or outside of the dates of A"

@@ -18,6 +18,7 @@ from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown, descri
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_files import describe_absent
 from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, describe_sessions, is_of_bad_session
@@ -28,10 +29,9 @@ _PRINTS: Final = "suspect_prints"
 BESIDE: Final = {_QUARANTINE: QUARANTINED_BARS, _PRINTS: LISTED_PRINTS}
 NAMED_BY: Final = "--symbols-from or universe.symbols"
 _SHOWN: Final = 5
-_OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session, ignored"
 _OF_EVENTS: Final = (
-    "{events_found:,} events found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
-    "cooldown; {reference_unknown:,} passed without reference data; {days_filtered:,} days skipped below the minimum "
+    "{found} found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
+    "cooldown; {reference_unknown:,} passed without reference data; {days} skipped below the minimum "
     "dollar volume of events"
 )
 
@@ -90,7 +90,8 @@ class DetectionResult:
             why = f" ({self._describe_rejected()})" if self._rejected else ""
             sessions = "".join(f" {message}" for message in self._describe_bad_sessions(source))
             raise InputError(
-                f"{source}: no usable bar in {self._counts['bars']:,} requested rows{why}. No events were written."
+                f"{source}: no usable bar in {count_noun(self._counts['bars'], 'requested row')}{why}. No "
+                f"events were written."
                 f"{sessions}"
             )
         for name in (name for name in self._spools if name not in BESIDE):
@@ -113,7 +114,7 @@ class DetectionResult:
         lines: list[Printable] = [describe_test_symbols(self._tests, NAMED_BY)] if self._tests else []
         lines += [self._describe_rejected()] if self._rejected else []
         lines += describe_unknown(self._unknown) + describe_absent(self._absent)
-        lines += [_OF_BARS.format(**self._counts), *self._describe_prints(), _OF_EVENTS.format(**self._counts)]
+        lines += [self._describe_bars(), *self._describe_prints(), self._describe_events()]
         if self._comparison:
             lines += self._comparison.text()
         else:
@@ -123,6 +124,17 @@ class DetectionResult:
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
+
+    def _describe_bars(self) -> str:
+        bars, symbols = count_noun(self._counts["bars"], "bar"), count_noun(self._counts["symbols"], "symbol")
+        return f"{bars} of {symbols}, {self._counts['bars_outside_sessions']:,} outside every session, ignored"
+
+    def _describe_events(self) -> str:
+        found, days = (
+            count_noun(self._counts["events_found"], "event"),
+            count_noun(self._counts["days_filtered"], "day"),
+        )
+        return _OF_EVENTS.format(found=found, days=days, **self._counts)
 
     def _describe_prints(self) -> list[Printable]:
         if self._prints.is_empty():
@@ -141,4 +153,4 @@ class DetectionResult:
     def _describe_rejected(self) -> str:
         place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""
         counts = "; ".join(f"{count:,} {reason}" for reason, count in self._rejected.most_common())
-        return f"{self._rejected.total():,} bars rejected{place}: {counts}"
+        return f"{count_noun(self._rejected.total(), 'bar')} rejected{place}: {counts}"

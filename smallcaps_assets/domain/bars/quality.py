@@ -13,6 +13,7 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
+from smallcaps_assets.domain.words import count_noun
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
@@ -168,7 +169,7 @@ def master_problems(master: pl.DataFrame) -> list[str]:
     ids = master["event_id"]
     # counting distinct ids takes half the time of finding the repeated ones
     repeated = int(ids.is_duplicated().sum()) if ids.n_unique() < ids.len() else 0
-    return _event_problems(master) + ([f"repeated event_id in {repeated:,} rows"] if repeated else [])
+    return _event_problems(master) + ([f"repeated event_id in {count_noun(repeated, 'row')}"] if repeated else [])
 
 
 def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
@@ -186,7 +187,7 @@ def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
     if events.select(unsorted.any()).item():
         problems.append("events are not sorted by timestamp, event_type and direction")
     repeated = int(events.select("event_id", "direction").is_duplicated().sum())
-    return problems + ([f"repeated event_id and direction in {repeated:,} rows"] if repeated else [])
+    return problems + ([f"repeated event_id and direction in {count_noun(repeated, 'row')}"] if repeated else [])
 
 
 def bar_problems(bars: pl.DataFrame, symbol: str) -> list[str]:
@@ -200,13 +201,13 @@ def bar_problems(bars: pl.DataFrame, symbol: str) -> list[str]:
             "with a price or volume that is missing or not positive": (~prices.fill_null(value=False)).sum(),
         }
     ).row(0, named=True)
-    return [f"{rows:,} bars {fault}" for fault, rows in counts.items() if rows]
+    return [f"{count_noun(rows, 'bar')} {fault}" for fault, rows in counts.items() if rows]
 
 
 def _event_problems(events: pl.DataFrame) -> list[str]:
     faults = bad_values(events.lazy()).group_by("fault", maintain_order=True)
     problems = [
-        ", ".join(f"{fault} {row['column']} in {row['rows']:,} rows" for row in found.to_dicts())
+        ", ".join(f"{fault} {row['column']} in {count_noun(row['rows'], 'row')}" for row in found.to_dicts())
         for (fault,), found in faults
     ]
     known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}

@@ -15,7 +15,7 @@ from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 
 SIDES: Final = ("high", "low")
 # `value` is the bar's high or low, `bound` the highest high or lowest low of its neighbours
@@ -132,7 +132,7 @@ def count_touched(listed: pl.DataFrame) -> TouchedEvents:
 
 def describe_prints(touched: TouchedEvents) -> str:
     """The suspect prints in words."""
-    bars = "1 bar has" if touched.bars == 1 else f"{touched.bars:,} bars have"
+    bars = count_clause(touched.bars, "bar has", "bars have")
     events = count_noun(touched.events, "event")
     return (
         f"{bars} a high or low far outside those of the neighbouring bars and undone at once, as a wrong trade makes "

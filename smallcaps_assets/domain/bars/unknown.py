@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.words import count_clause
 
 # No dollar volume of a market is as large; vendors write 1.8e308 or 3.4e38 for none.
 TOO_LARGE: Final = 1e15
@@ -52,9 +53,12 @@ def count_unknown(unknown: pl.DataFrame) -> dict[str, int]:
 def describe_unknown(counts: dict[str, int]) -> list[str]:
     """A line about each figure of `count_unknown` that is not 0."""
     lines = {
-        "transactions_unknown": "{:,} bars have a volume but a number of transactions that is 0 or less, not whole or "
+        "transactions_unknown": "{} a volume but a number of transactions that is 0 or less, not whole or "
         "impossibly large: it is unknown, as if it were missing (null), and tape_speed makes no event of them",
-        "vwap_unknown": "{:,} bars have a vwap that is 0 or less or impossibly large: it is unknown, as if it were "
-        "missing (null)",
+        "vwap_unknown": "{} a vwap that is 0 or less or impossibly large: it is unknown, as if it were missing (null)",
     }
-    return [text.format(counts[name]) for name, text in lines.items() if counts.get(name)]
+    return [
+        text.format(count_clause(counts[name], "bar has", "bars have"))
+        for name, text in lines.items()
+        if counts.get(name)
+    ]

@@ -12,6 +12,8 @@ from smallcaps_assets.domain.sessions import new_york_dates
 
 # Differing prices of so many bars without any fraction are not in dollars; of fewer it may be chance.
 LEAST_WHOLE: Final = 20
+# Below it they would be cents of a stock below a dollar, which detection leaves out.
+LEAST_CENTS: Final = 100.0
 # One US stock trades above it, often at whole dollars.
 MOST_WHOLE_USD: Final = 100_000.0
 # A session whose prices are so many times those of the others of its symbol is in another unit.
@@ -24,7 +26,8 @@ def find_whole_sessions(bars: pl.DataFrame, file: Sequence[str] = ()) -> pl.Data
     """Sessions whose prices are no dollars: the columns of `file`, `symbol`, `day` (ET date).
 
     None of their prices has a fraction. They are all sessions of their symbol in a file, or have LEAST_TIMES the prices
-    of the others; and they have LEAST_WHOLE bars or more in which the price moves, and stays below MOST_WHOLE_USD.
+    of the others; and they have LEAST_WHOLE bars or more in which the price moves, reaches LEAST_CENTS and stays below
+    MOST_WHOLE_USD.
 
     Args:
         bars: `symbol`, `timestamp` and prices of usable bars, and the columns of `file`, in any order.
@@ -52,7 +55,7 @@ def find_whole_sessions(bars: pl.DataFrame, file: Sequence[str] = ()) -> pl.Data
         .filter(whole & (others.is_null() | (close >= LEAST_TIMES * pl.col("others"))))
         .filter(pl.col("rows").sum().over(of_symbol) >= LEAST_WHOLE)
         .filter(pl.col("high").max().over(of_symbol) > pl.col("low").min().over(of_symbol))
-        .filter(pl.col("high").max().over(of_symbol) < MOST_WHOLE_USD)
+        .filter(pl.col("high").max().over(of_symbol).is_between(LEAST_CENTS, MOST_WHOLE_USD, closed="left"))
         .select(*of_symbol, "day")
         .sort(*of_symbol, "day")
     )

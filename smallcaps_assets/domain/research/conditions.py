@@ -1,4 +1,4 @@
-"""What a trade counts for: the rules of its condition ids, and the sets that follow (research specification, 0.5)."""
+"""What a trade counts for by its condition ids (research specification, section 0.5)."""
 
 from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Final

@@ -1,4 +1,4 @@
-"""The causal sample: which candidates one would have known as events at their time (research specification, 0.9)."""
+"""The causal sample: candidates known as events at their time (research specification, section 0.9)."""
 
 from datetime import timedelta
 from typing import Final

@@ -9,7 +9,7 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.contradictions import is_contradicted
 from smallcaps_assets.domain.tape.tables import KPIS
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 
 CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # trades and quotes are published: the vendor has no more
@@ -155,7 +155,9 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
     """
     broken = kpis.filter(~pl.col("holds"))
     if ledger.height and not has_begun(ledger):
-        return False, [f"the capture has not begun: none of its {ledger.height:,} windows has been requested"]
+        return False, [
+            f"the capture has not begun: none of its {count_noun(ledger.height, 'window')} has been requested"
+        ]
     reasons = [
         f"{row['wave']}: {row['figure']} is {_in_words(row['value'])}, target {row['target']}"
         for row in broken.to_dicts()
@@ -179,7 +181,9 @@ def describe_verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
     lines = [_missed_line(str(figure), rows) for (figure,), rows in broken.group_by("figure", maintain_order=True)]
     missed, judged = broken["figure"].n_unique(), kpis.filter(pl.col("target").is_not_null())["figure"].n_unique()
     missing = ledger.filter(state="missing").height
-    of_missing = f"; {missing:,} of {ledger.height:,} windows are missing" if missing else ""
+    of_missing = (
+        f"; {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} missing" if missing else ""
+    )
     head = f"NO-GO: {missed} of {judged} figures miss their targets{of_missing}"
     return [head, *lines, *reasons[broken.height :]]
 
@@ -208,4 +212,7 @@ def _wave_to_capture(ledger: pl.DataFrame) -> str:
     worst = waves.sort(pl.col("missing") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
     if not has_begun(ledger.filter(wave=worst["wave"])):
         return f"capture wave {worst['wave']}: none of its {count_noun(worst['windows'], 'window')} has been requested"
-    return f"repeat wave {worst['wave']}: {worst['missing']:,} of its {worst['windows']:,} windows are missing"
+    return (
+        f"repeat wave {worst['wave']}: {worst['missing']:,} of its "
+        f"{count_clause(worst['windows'], 'window is', 'windows are')} missing"
+    )

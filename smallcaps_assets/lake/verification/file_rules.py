@@ -88,7 +88,7 @@ def table_faults(path: Path, state: ProofState, columns: Collection[str] = ()) -
 
 
 def _column_faults(path: Path, columns: Collection[str]) -> Iterator[FileFault]:
-    found = pl.read_parquet_schema(path)
+    found = pl.scan_parquet(path, hive_partitioning=False, glob=False).collect_schema()
     if absent := [name for name in columns if name not in found]:
         words = f"a table with the columns {', '.join(columns)}"
         yield FileFault("is a table of another kind", words, f"one without {', '.join(absent)}")

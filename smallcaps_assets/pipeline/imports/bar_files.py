@@ -23,6 +23,7 @@ from smallcaps_assets.domain.imports.bars import (
 from smallcaps_assets.domain.imports.columns import needs_unit
 from smallcaps_assets.domain.symbols import canonical_name, check_symbol
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError, SmallcapsError, UnexpectedError
 from smallcaps_assets.pipeline.imports.bar_tables import (
     AMBIGUOUS_TIME,
@@ -96,7 +97,11 @@ class Faults:
     def add(self, files: Sequence[Path], what: str) -> None:
         """Add a message about the first of `files`; the others have the same fault."""
         names = ", ".join(map(str, files[1 : MOST_NAMES + 1])) + (", ..." if len(files) > MOST_NAMES + 1 else "")
-        more = f" {len(files) - 1:,} more files are like it: {names}." if len(files) > 1 else ""
+        more = (
+            f" {count_clause(len(files) - 1, 'more file is', 'more files are')} like it: {names}."
+            if len(files) > 1
+            else ""
+        )
         self.messages.append(f"{what}{more}")
         self.files.update(files)
         self.of_files += 1

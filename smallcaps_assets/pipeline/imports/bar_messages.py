@@ -7,6 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.whole_prices import WHOLE_PRICES
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
@@ -62,7 +63,7 @@ def _in_dollars(price: float) -> str:
 def name_sessions(sessions: pl.DataFrame) -> str:
     """The first few of sessions (`symbol`, `day`), and the number of the others."""
     names = [f"{symbol} on {day}" for symbol, day in sessions.sort("symbol", "day").select("symbol", "day").iter_rows()]
-    more = f" and {len(names) - MOST_NAMES:,} more sessions" if len(names) > MOST_NAMES else ""
+    more = f" and {count_noun(len(names) - MOST_NAMES, 'more session')}" if len(names) > MOST_NAMES else ""
     return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.bars.quality import reasons
 from smallcaps_assets.domain.bars.unknown import count_unknown
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.domain.imports.prices import scale_problems
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import DiskFull, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.import_records import NOTHING_REJECTED, CompleteImport, ImportRecord, Rejections
@@ -170,7 +171,8 @@ class BarImport:
         problems = [*faults.messages, *of_rows, *disputes]
         if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
             problems.append(
-                f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
+                f"{source.name}: not one of {count_noun(seen['rows'], 'row')} is a usable bar of a session. "
+                f"Check --timezone, "
                 f"--unit and what the columns hold. {self.rejected.first()}"
             )
         if last is not None:

@@ -32,6 +32,7 @@ from smallcaps_assets.domain.imports.events import (
 from smallcaps_assets.domain.imports.prices import PriceScale, scale_problems
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed
@@ -131,8 +132,12 @@ class EventsImport:
             test_symbols=self.test_symbols,
         )
         if not imported.repairs["events"]:
-            reasons = [f"{count:,} rows: {why}" for why, count in imported.repairs["quarantined_because"].items()]
-            more = [f"and {len(problems) - _MOST_NAMES:,} more files"] if len(problems) > _MOST_NAMES else []
+            reasons = [
+                f"{count_noun(count, 'row')}: {why}" for why, count in imported.repairs["quarantined_because"].items()
+            ]
+            more = (
+                [f"and {count_noun(len(problems) - _MOST_NAMES, 'more file')}"] if len(problems) > _MOST_NAMES else []
+            )
             causes = "; ".join([*problems[:_MOST_NAMES], *more, *reasons]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
         lake = self.bars.lake
@@ -239,7 +244,8 @@ class EventsImport:
         if found.share >= LEAST_ON_BARS:
             return
         raise InputError(
-            f"{found.compared:,} events lie on days of which the lake has bars of their symbol, and only "
+            f"{count_clause(found.compared, 'event lies', 'events lie')} on days of which the lake has bars "
+            f"of their symbol, and only "
             f"{found.same:,} of them ({found.same / found.compared:.1%}) on a bar with the same close and volume; so "
             "nothing was written. "
             f"{self._likely_by_bars(events)}. Or give --allow-other-bars, if the times are right."

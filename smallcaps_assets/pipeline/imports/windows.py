@@ -20,6 +20,7 @@ from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered_windows
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
@@ -302,7 +303,9 @@ class _Work:
             window = self.by_event[event]
             expected = int(times.is_between(window["held_start"], window["held_end"], closed="left").sum())
             if expected != one.rows.height:
-                self._reject(one.file, f"has {one.rows.height:,} rows, with its neighbours there are {expected:,}")
+                self._reject(
+                    one.file, f"has {count_noun(one.rows.height, 'row')}, with its neighbours there are {expected:,}"
+                )
                 del sound[event]
 
     def _reject(self, file: TapeFile, reason: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
@@ -677,7 +678,8 @@ def test_a_port_in_use_is_named(command: str, error_of: ErrorOf) -> None:
 def test_a_folder_without_dagster_yaml_is_rejected_with_a_remedy(home: Path, command: str, error_of: ErrorOf) -> None:
     (home / "dagster.yaml").unlink()
     words = f"{home / 'dagster.yaml'}: is missing. The folder that holds config/ also needs a dagster.yaml"
-    assert words in error_of(command, "--lake", "lake")
+    port = ["--port", _free_port()] if command == "ui" else []
+    assert words in error_of(command, "--lake", "lake", *port)
     assert not (home / ".dagster" / "dagster.yaml").exists()
 
 

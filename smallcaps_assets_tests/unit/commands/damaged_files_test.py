@@ -16,6 +16,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.small_lake import fill_small_lake, fresh_clone
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[Path], object]
 
 NOISE: Final = random.Random(1).randbytes(2_000)  # noqa: S311 -- no secret

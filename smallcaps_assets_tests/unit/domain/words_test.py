@@ -2,11 +2,13 @@
 
 import pytest
 
-from smallcaps_assets.domain.words import count_noun, describe_duration, describe_rate, estimate_duration
+from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration, describe_rate, estimate_duration
 
 
 def test_one_has_no_s() -> None:
     assert [count_noun(count, "window") for count in (0, 1, 2_000)] == ["0 windows", "1 window", "2,000 windows"]
+    clauses = [count_clause(count, "row repeats", "rows repeat") for count in (0, 1, 2_000)]
+    assert clauses == ["0 rows repeat", "1 row repeats", "2,000 rows repeat"]
 
 
 @pytest.mark.parametrize(

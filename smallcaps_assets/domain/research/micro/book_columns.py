@@ -1,4 +1,4 @@
-"""Spread, depth, order flow and variance of the book on the grid (the research specification, 1.1, 1.2, 1.11, 1.13)."""
+"""Spread, depth, flow and variance of the book on the grid (research specification, sections 1.1, 1.2, 1.11, 1.13)."""
 
 from dataclasses import dataclass
 from typing import Final

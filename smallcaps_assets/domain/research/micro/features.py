@@ -1,4 +1,4 @@
-"""Figures of the tape around each event, segment by segment (the research specification, 1).
+"""Figures of the tape around each event, segment by segment (research specification, section 1).
 
 Windows are computed in batches of bounded size; a figure depends on the rows that the specification names for it and
 on nothing else in its batch.

@@ -1,4 +1,4 @@
-"""Tape speed, durations, large prints and shares of volume (the research specification, 1.7 to 1.10)."""
+"""Tape speed, durations, large prints and shares of volume (research specification, sections 1.7 to 1.10)."""
 
 from dataclasses import dataclass
 from typing import Any

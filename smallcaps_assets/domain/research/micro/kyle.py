@@ -1,4 +1,4 @@
-"""Kyle's lambda: the slope of returns of the mid on signed dollars (the research specification, 1.12)."""
+"""Kyle's lambda: the slope of returns of the mid on signed dollars (research specification, section 1.12)."""
 
 from typing import Final
 

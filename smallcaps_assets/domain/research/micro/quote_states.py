@@ -1,4 +1,4 @@
-"""The state of the book, and the grid of points at which it is looked at (the research specification, 0.6)."""
+"""The state of the book, and the grid of points at which it is looked at (research specification, section 0.6)."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""The five parts of an event's window that have a row each (the research specification, 1)."""
+"""The five parts of an event's window that have a row each (research specification, section 1)."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which side was the aggressor of each trade (the research specification, 1.3)."""
+"""Which side was the aggressor of each trade (research specification, section 1.3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

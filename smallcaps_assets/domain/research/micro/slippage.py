@@ -1,4 +1,4 @@
-"""What a market order of some dollars would pay, decided when the event is known (the research specification, 1.14)."""
+"""What a market order would pay, decided when the event is known (research specification, section 1.14)."""
 
 from typing import Final, NamedTuple
 

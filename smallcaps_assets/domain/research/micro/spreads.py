@@ -1,4 +1,4 @@
-"""Imbalance, effective and realized spread, and the age of quotes (the research specification, 1.3 to 1.6)."""
+"""Imbalance, effective and realized spread, and the age of quotes (research specification, sections 1.3 to 1.6)."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -19,6 +19,8 @@ from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     tape_of,
 )
 
+pytestmark = pytest.mark.slow
+
 # an id with the dot of a share class, which partitioned writers encode
 EVENT = "BRK.B_flush_20251105_150000_0a1b2c3d"
 WINDOW = manifest_of(event("2025-11-05 10:00", event_id=EVENT, symbol="BRK.B"))

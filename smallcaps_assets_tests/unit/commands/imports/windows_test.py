@@ -32,6 +32,8 @@ from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     tape_of,
 )
 
+pytestmark = pytest.mark.slow
+
 # by hand: windows [-3, +7) around ten and around eleven o'clock in New York
 TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)
 HAND = manifest_of(

@@ -167,6 +167,7 @@ def sessions(draw: st.DrawFn) -> pl.DataFrame:
     return pl.concat(frames)
 
 
+@pytest.mark.slow
 @given(sessions())
 def test_lengths_equal_the_specification(rows: pl.DataFrame) -> None:
     table = find_other_lengths(rows, ("file",))
@@ -174,6 +175,7 @@ def test_lengths_equal_the_specification(rows: pl.DataFrame) -> None:
     assert computed == other_lengths(rows.select("file", "symbol", "timestamp").iter_rows())
 
 
+@pytest.mark.slow
 @given(sessions())
 def test_clean_bars_equal_the_specification(rows: pl.DataFrame) -> None:
     """Sessions of both files together, as where bars come from no file."""

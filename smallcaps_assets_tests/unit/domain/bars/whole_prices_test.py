@@ -41,9 +41,11 @@ def test_a_session_of_20_times_the_price_of_the_others_is_found() -> None:
 
 
 def test_dollars_without_a_fraction_by_chance_stay() -> None:
-    """A session of 5, 6, 4 and 5 dollars beside others; a price that never moves; a stock of 498,000 dollars."""
+    """A session of 5, 6, 4 and 5 dollars beside others; a symbol below 100; one that never moves; 498,000 dollars."""
     whole = minutes(SECOND, "A").with_columns(open=5.0, high=6.0, low=4.0, close=5.0)
     assert found(minutes(FIRST, "A"), whole) == []
+    assert found(minutes(FIRST, "A"), whole.with_columns(symbol=pl.lit("B"), high=99.0)) == []
+    assert found(minutes(FIRST, "A"), whole.with_columns(symbol=pl.lit("B"), high=100.0)) == [("a", "B", SECOND)]
     still = minutes(FIRST, "B").with_columns(pl.lit(5.0).alias(name) for name in ("open", "high", "low", "close"))
     assert found(minutes(FIRST, "A"), still) == []
     assert found(minutes(FIRST, "A"), minutes(FIRST, "BRK.A", 100_000)) == []

@@ -87,6 +87,14 @@ def test_an_unknown_id_is_in_no_set_and_counted() -> None:
     ]
 
 
+def test_an_id_that_is_null_is_none() -> None:
+    lists = pl.Series([[14, None], [None], [None, 16]], dtype=pl.List(pl.Int64))
+    trades = pl.DataFrame({"price": 5.0, "size": 100.0, "conditions": lists, "regular": True})
+    found = with_trade_sets(trades, RULES, TradeParams())
+    assert found["in_g"].to_list() == [True, True, False]
+    assert not found["has_unknown"].any()
+
+
 def test_a_rule_that_is_null_is_true() -> None:
     assert sets([(5.0, 100.0, [3])]).select(TRADE_SETS).row(0) == (True, True, True, True, True, False)
 

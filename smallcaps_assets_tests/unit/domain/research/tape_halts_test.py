@@ -258,3 +258,19 @@ def test_without_tape_nothing_is_known() -> None:
     none = HALTS.to_frame(), pl.DataFrame(schema={"ended_by_trade": pl.Boolean})
     found_state = event_tape_state(made, None, none, HALTS.to_frame(), pl.Series([60]))
     assert found_state.row(0) == ("e0", None, False, None)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_what_the_tape_shows_before_an_event_is_known_does_not_depend_on_what_follows(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    gap = rng.choice([285, 290, 400])
+    trades = [*busy(-200), (-200.0 + gap, True), *busy(-200 + gap + 300, 60)]
+    made = events((120, -1_200, 540))
+    known_at = 120 + 60
+    ids = {place: [60] for place in range(len(trades)) if rng.random() < 0.01}
+    later = [(second, in_v) for second, in_v in trades if second < known_at]
+    kept, cut = (state(made, of, ids)[0] for of in (trades, later))
+    more = state(made, [*later, *((known_at + number * 0.5, True) for number in range(60))], ids)[0]
+    # a halt of the bars is hindsight
+    assert (kept[0], kept[2]) == (cut[0], cut[2]) == (more[0], more[2])
+    assert kept[0] is (gap < 320)

@@ -509,11 +509,11 @@ def command(mixed: Lake, config: Path, capsys: pytest.CaptureFixture[str], monke
 def test_the_summary_is_followed_by_the_holes(command: Command) -> None:
     code, output = command()
     assert code == 0
-    lines, between = output.splitlines(), "1 have no bar between sessions with bars"
+    lines, between = output.splitlines(), "1 has no bar between sessions with bars"
     others = "expected of these are the sessions between the first bar and the last"
     assert lines[1:8] == [
         "expected: 11 sessions from 2025-10-27 to 2025-11-10",
-        f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed: {others}",
+        f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 is not followed: {others}",
         f"sessions: 25 of 40 symbol-sessions are published (62.5 %), 15 missing; {between}",
         "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
         "minutes:  5 of 3,120 regular minutes are missing for most active symbols",
@@ -566,7 +566,7 @@ def test_holes_before_the_history_are_shown(mixed: Lake, command: Command, confi
     )
     assert "set history.first_session to 2025-10-27 to fill the holes of followed symbols" in lines[2]
     assert lines[3] == "symbols:  2: 1 complete, 1 with holes, 0 without a bar; 2 are not followed"
-    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are published (90.5 %), 2 missing; 1 have no bar")
+    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are published (90.5 %), 2 missing; 1 has no bar")
     assert "  GAP     missing  2025-10-29 .. 2025-10-30         2" in lines
     assert "next:" not in output
     document = json.loads(command("--json", "--fast", "--symbol", "GAP")[1])
@@ -580,7 +580,7 @@ def test_no_materialization_is_advised_for_holes_before_the_history(command: Com
     assert "next: materialize minute_bars of GAP, NONE; only" in output
     assert "  GAP     missing  2025-10-29 .. 2025-10-30         2" in output
     _, output = command("--fast", "--symbol", "FULL")
-    assert "earlier:  1 symbols have bars from 2025-10-27 on" in output
+    assert "earlier:  1 symbol has bars from 2025-10-27 on" in output
     shorter = config.read_text(encoding="utf-8").replace("last_session: 2025-11-10", "last_session: 2025-11-07")
     config.write_text(shorter, encoding="utf-8")
     _, output = command("--fast", "--symbol", "GAP")

@@ -19,6 +19,8 @@ from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.imports.symbol_partitions import SYMBOL, SymbolPartitions
 from smallcaps_assets.pipeline.imports.symbol_ranges import FileSize, SymbolRanges
 
+pytestmark = pytest.mark.slow
+
 READER = BarReader(BarForm())
 # as stored: `b` and `B` are one symbol, of which the files do not know; no symbol at all is possible
 STORED = st.lists(st.sampled_from(["A", "b", "B", "CpD", "é", None]), max_size=30)
