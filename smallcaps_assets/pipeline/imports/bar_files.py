@@ -51,11 +51,14 @@ BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
 FileRule = Callable[[pl.LazyFrame], Mapping[str, str]]
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
-# a column that may hold symbols under an unknown name, such as stock_symbol, sym_root, or S or T of live streams
+# a column that may hold symbols under an unknown name, such as stock_symbol, sym_root, or S or T of live streams; not
+# one such as exchange_code, asset_class or Stock Splits
 _LIKE_SYMBOL: Final = re.compile(
-    r".*(symbol|ticker).*|(.*[_ -])?(sym|stock|instrument|security|underlying|asset|ric|code)([_ -].*)?|(?-i:[ST])",
+    r"(?!.*(exchange|venue|condition|currency|country|class|type|split))"
+    r"(.*(symbol|ticker).*|(.*[_ -])?(sym|stock|instrument|security|underlying|asset|ric|code)([_ -].*)?|(?-i:[ST]))",
     re.IGNORECASE,
 )
+_NUMBER: Final = re.compile(r"\s*[-+]?[0-9][0-9_.eE+-]*\s*")
 
 
 @dataclass(frozen=True)
@@ -202,17 +205,17 @@ class BarReader:
 
     def _symbol_of_name(self, file: Path) -> str | None:
         """The symbol that a file name is; None where a column holds symbols."""
-        suffix = suffix_of(file)
-        names = (
-            list(pl.scan_parquet(file, hive_partitioning=False, glob=False).collect_schema())
-            if suffix == ".parquet"
-            else next(iter(first_lines(file)), [])
-        )
+        is_parquet = suffix_of(file) == ".parquet"
+        rows = pl.scan_parquet(file, hive_partitioning=False, glob=False) if is_parquet else None
+        names, *first = first_lines(file) or [[]] if rows is None else [rows.collect_schema().names()]
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
         like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.fullmatch(name)]
-        return symbol_of_name(file, names, like)
+        if like and rows is not None:
+            first = [list(map(str, row)) for row in rows.select(names).head(1).collect().rows()]
+        values = dict(zip(names, *first, strict=False)) if first else {}
+        return symbol_of_name(file, names, [name for name in like if not _NUMBER.fullmatch(values.get(name, ""))])
 
     def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:
         """Consecutive files of one kind with at most `rows_at_once` rows together, or a single larger one."""

@@ -167,6 +167,19 @@ def test_a_column_that_may_hold_symbols_is_asked_about(name: str, lake: Lake, br
     assert_frame_equal(stored(lake), BOTH)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("Stock Splits", 0.0), ("instrument_id", 12), ("exchange_code", "N"), ("asset_class", "STK")]
+)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_column_of_numbers_or_of_another_kind_holds_no_symbols(
+    name: str, value: object, suffix: str, lake: Lake, brought: Path
+) -> None:
+    """As in the files per ticker that yfinance and Databento write."""
+    put(brought / f"AEMD{suffix}", ONE.drop("symbol").with_columns(pl.lit(value).alias(name)))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(stored(lake), ONE)
+
+
 @pytest.mark.parametrize("name", ["t", "s", "price", "Description", "encoded", "stockpile"])
 def test_a_column_of_another_name_holds_no_symbols(name: str, lake: Lake, brought: Path) -> None:
     put(brought / "AEMD.csv", ONE.drop("symbol").with_columns(pl.lit("x").alias(name)))
