@@ -298,8 +298,8 @@ def _report(
     )
     if figures["bars_off_hours"]:
         show(
-            f"{count_noun(figures['bars_off_hours'], 'bar')} outside 04:00 to 20:00 New York kept; no event "
-            f"is made of them"
+            f"kept: {count_noun(figures['bars_off_hours'], 'bar')} outside 04:00 to 20:00 New York, of which no event "
+            "is made"
         )
     if figures["rows_repeated"]:
         show(

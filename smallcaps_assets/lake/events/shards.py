@@ -309,7 +309,7 @@ class ShardStore:
             )
 
     def files(self) -> list[Path]:
-        """Every shard, in order of symbol; copies that people or programs left beside them are none."""
+        """Every shard, in order of symbol; copies that people or programs left beside them are skipped."""
         found = (path for path in self.lake.shards.glob("symbol=*.parquet") if names_symbol(path.stem))
         return sorted(found, key=lambda path: symbol_of(path.stem))
 

@@ -20,7 +20,7 @@ _proven: Final[dict[str, tuple[_State, str]]] = {}
 
 
 def prove_anew(path: Path) -> str:
-    """Make sure that a table is not damaged, whatever is remembered of it; returns the SHA-256 of the file.
+    """Make sure that a table is not damaged, even if it was proved before; returns the SHA-256 of the file.
 
     Raises:
         LakeError: it is damaged or cannot be read.

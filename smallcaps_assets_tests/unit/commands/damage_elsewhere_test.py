@@ -1,4 +1,4 @@
-"""Damage that a command could read over: altered rows with a sound footer, foreign tables, folders, damaged tape."""
+"""Damage that a command could overlook: altered rows under a sound footer, tables of another kind, folders, tape."""
 
 import shutil
 from pathlib import Path

@@ -35,8 +35,8 @@ def spans_by_day(
     Args:
         events: event_id, symbol, timestamp, direction; optional window_before_min and window_after_min (Int64; else 3
             and 7).
-        trades: TRADES with `symbol` and optional `correction`, in any order; None: there are none for any event.
-        quotes: QUOTES with `symbol`, in any order; None: there are none for any event.
+        trades: TRADES with `symbol` and optional `correction`, in any order; None: no file of them.
+        quotes: QUOTES with `symbol`, in any order; None: no file of them.
         params: settings.
     """
     days = new_york_dates(events["timestamp"])

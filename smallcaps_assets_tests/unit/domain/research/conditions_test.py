@@ -68,7 +68,7 @@ def prices_of(frame: pl.DataFrame, name: str) -> list[float]:
         (True, "in_oc", [5.00, 5.02, 4.95, 5.04]),
         (True, "in_x", [5.00, 5.02, 5.30, 4.95, 5.04, 5.06]),
         (True, "in_g", [5.02, 5.30, 4.95, 5.04, 5.06]),
-        # outside RTH a Form T trade counts for everything, whatever the table says
+        # outside RTH a Form T trade counts for everything, regardless of the table
         (False, "in_hl", [5.00, 5.02, 4.95, 4.90, 4.80, 5.04, 4.99]),
         (False, "in_oc", [5.00, 5.02, 4.95, 4.80, 5.04]),
         (False, "in_x", [5.00, 5.02, 5.30, 4.95, 4.80, 5.04, 5.06]),
