@@ -19,7 +19,13 @@ from smallcaps_assets.domain.tape.judging import JudgedTape, judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
-from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered_windows
+from smallcaps_assets.domain.tape.windows import (
+    current_spans,
+    event_windows,
+    merge_windows,
+    uncovered_windows,
+    with_known_at,
+)
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
@@ -169,9 +175,8 @@ class _Work:
             self.files.setdefault(file.event_id, []).append(file)
         self.rejected: list[tuple[str, str, str, str]] = []
         self.figures = dict.fromkeys(FIGURES, 0) | {"files": len(files)}
-        windows = event_windows(plan.manifest).with_columns(
-            plan.manifest[name] for name in ("timestamp", "close", "volume")
-        )
+        known = with_known_at(event_windows(plan.manifest), plan.manifest["timestamp"])
+        windows = known.with_columns(plan.manifest[name] for name in ("timestamp", "close", "volume"))
         before, after = (pl.duration(minutes=f"held_{side}") for side in ("before", "after"))
         named = pl.Series("event_id", list(self.files), dtype=pl.String).to_frame()
         self.windows = (

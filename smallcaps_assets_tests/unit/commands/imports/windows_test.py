@@ -122,6 +122,22 @@ def test_bad_files_are_named_and_stop_no_other(lake: Lake, tmp_path: Path, impor
     assert_frame_equal(pl.read_parquet(path, hive_partitioning=False), sound.select(*TRADES))
 
 
+def test_imported_quotes_above_the_size_budget_are_thinned_from_known_at_on(
+    lake: Lake, home: Path, tmp_path: Path, import_windows: Import
+) -> None:
+    """At 5 quotes a second in [10:57, 11:07): 1,200 before 11:01 stay, and of the other 1,800 one in two seconds."""
+    config = home / "config" / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("event_mb: 50.0", "event_mb: 0.001"), encoding="utf-8")
+    freeze(lake, HAND)
+    write(tmp_path / "old", "quotes", "two", quotes(*(57 + number / 300 for number in range(3_000))))
+    import_windows("--resolution", "full")
+    (path,) = lake.tape("core", "quotes").rglob("*.parquet")
+    times = pl.read_parquet(path, hive_partitioning=False)["timestamp"]
+    assert (times < at(61)[0]).sum() == 1_200
+    assert (times >= at(61)[0]).sum() == 180
+
+
 def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
     """Nanoseconds stored as if they were microseconds: the year 57808."""
     return rows.with_columns(pl.col("timestamp").dt.epoch("ns").cast(pl.Datetime("us", "UTC")))

@@ -10,13 +10,17 @@ import pytest
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
-from smallcaps_assets.domain.tape.budget import SizeBudget
+from smallcaps_assets.domain.tables import QUOTES
+from smallcaps_assets.domain.tape.budget import SizeBudget, thin_after
+from smallcaps_assets.domain.tape.nbbo import thin_frame
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import AUDIT
+from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import InputError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -179,6 +183,24 @@ def test_quotes_thinned_to_the_budget_are_compared_if_their_windows_are_known(
     assert causes.height == (0 if known else thinned.height)
     assert set(causes["cause"]) <= {WINDOWS_UNKNOWN}
     assert len(gate.requests) == 4 - causes.height
+
+
+def test_quotes_that_release_0_1_thinned_from_the_events_minute_on_are_compared_as_they_are(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    fill(TapeStore(lake, "core", PARAMS, SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])), client)
+    published = tape(lake).published("quotes").filter(pl.col("budget_hz").list.len() > 0).row(0, named=True)
+    span = Span(*(published[name] for name in ("symbol", "wave", "start", "end")), tuple(published["events_merged"]))
+    kept = thin_frame(client.quotes(span.symbol, span.start, span.end, QUOTES).frame, PARAMS.quotes)
+    windows = event_windows(MANIFEST).with_columns(known_at=MANIFEST["timestamp"])
+    of_span = windows.filter(pl.col("event_id").is_in(span.events_merged))
+    rates = dict(zip(published["budget_events"], published["budget_hz"], strict=True))
+    rows = thin_after(kept, of_span, rates, PARAMS.quotes).collect()
+    assert rows.height < published["rows"]
+    facts = {name: published[name] for name in ("budget_mb", "budget_events", "budget_hz", "over_budget", "received")}
+    tape(lake).publish("quotes", span, rows, facts | {"fetched_at": f"{published['fetched_at']:%Y-%m-%dT%H:%M:%S%z}"})
+    freeze(lake, MANIFEST)
+    assert changed(audit()) == {}
 
 
 def test_windows_of_other_spans_are_not_used(

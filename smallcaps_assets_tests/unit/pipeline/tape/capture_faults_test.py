@@ -237,12 +237,13 @@ def test_quotes_of_an_event_above_the_budget_are_thinned_and_this_is_recorded(
     (path,) = tape.published("quotes")["path"]
     (expected,) = TapeStore(whole, "core", PROFILES["core"]).published("quotes")["path"]
     thinned, full = (pl.read_parquet(name, hive_partitioning=False) for name in (path, expected))
-    moment = datetime(2025, 11, 26, 16, tzinfo=UTC)
-    before = pl.col("timestamp") < moment
+    # the event's minute is over: until then every quote stays
+    known_at = datetime(2025, 11, 26, 16, 1, tzinfo=UTC)
+    before = pl.col("timestamp") < known_at
     assert_frame_equal(thinned.filter(before), full.filter(before))
     after = thinned.filter(~before)
     assert 0 < after.height < full.filter(~before).height
-    assert after.height <= 420 / 2 + 1
+    assert after.height <= 360 / 2 + 1
     ledger = build_ledger(today, tape).row(0, named=True)
     assert ledger["budget_hz"] == 0.5
     assert ledger["over_budget"] is (ledger["bytes"] > 4_000)
