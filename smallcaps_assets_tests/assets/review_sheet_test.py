@@ -104,6 +104,8 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
         assert metadata["marked"] == 3
         assert metadata["precision_pct"] == pytest.approx(66.67, abs=0.01)
         assert metadata["low_pct"] == pytest.approx(20.77, abs=0.01)
+        whole = metadata["precision"].records[0].data
+        assert (whole["good"], whole["% (95 % interval)"]) == ("2 of 3", "67 (21 to 94)")
 
 
 def test_the_command_records_the_review_in_dagster(

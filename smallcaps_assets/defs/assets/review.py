@@ -88,10 +88,13 @@ def review_metadata(reviewed: ReviewResult) -> Metadata:
 
 
 def _precision(rows: pl.DataFrame) -> pl.DataFrame:
-    """PRECISION, narrow: events, labels, good ones, precision and its interval in per cent."""
-    interval = pl.format("{} to {}", *(pl.col(name).round(0).cast(pl.Int64) for name in ("low_pct", "high_pct")))
+    """PRECISION, narrow: events, good ones of those labeled, precision in per cent with its interval."""
+    precision, low, high = (pl.col(name).round(0).cast(pl.Int64) for name in ("precision_pct", "low_pct", "high_pct"))
     return rows.select(
-        in_words("part"), "events", pl.col("marked").alias("labels"), "good", pct="precision_pct", interval=interval
+        in_words("part"),
+        "events",
+        pl.format("{} of {}", "good", "marked").alias("good"),
+        pl.format("{} ({} to {})", precision, low, high).alias("% (95 % interval)"),
     )
 
 
