@@ -28,7 +28,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
 from smallcaps_assets.lake.tape.files import Span, list_tape_files, read_footers
-from smallcaps_assets.lake.tape.reading import count_pieces, scan_pieces
+from smallcaps_assets.lake.tape.reading import count_pieces, scan_opening_books, scan_pieces
 
 _NAMED: Final = 5  # events in a message
 
@@ -240,11 +240,14 @@ class TapeStore:
         """Trades in the window of one event of the current manifest, sorted by (timestamp, sequence_number)."""
         return self._read("trades", event_id)
 
-    def quotes(self, event_id: str) -> pl.DataFrame:
-        """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number)."""
-        return self._read("quotes", event_id)
+    def quotes(self, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
+        """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number).
 
-    def scan(self, kind: TapeKind, events: Iterable[str]) -> pl.LazyFrame:
+        With `opening_book`, the last stored quote before the window comes first, if there is one.
+        """
+        return self._read("quotes", event_id, opening_book=opening_book)
+
+    def scan(self, kind: TapeKind, events: Iterable[str], *, opening_book: bool = False) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
@@ -254,6 +257,7 @@ class TapeStore:
         Args:
             kind: trades or quotes.
             events: ids of events; repeated ids count once.
+            opening_book: add to each event the last stored quote before its window, if there is one; only for quotes.
 
         Raises:
             InputError: an event is not in the manifest, or its tape is not published.
@@ -271,7 +275,11 @@ class TapeStore:
             raise InputError(
                 f"the {kind} of {_names(missing)} are not in the lake yet: materialize {self.profile}/tape_{kind}."
             )
-        return self.scan_pieces(kind, choose_pieces(windows, published)).select("event_id", *self.schema(kind))
+        where = choose_pieces(windows, published)
+        rows = self.scan_pieces(kind, where)
+        if opening_book and kind == "quotes":
+            rows = pl.concat([rows, scan_opening_books(where, self.schema(kind))], how="diagonal")
+        return rows.select("event_id", *self.schema(kind))
 
     def scan_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.LazyFrame:
         """Rows of pieces of windows; see `lake.tape.reading`."""
@@ -281,8 +289,8 @@ class TapeStore:
         """Rows of each event in each of its files (PIECE_COUNTS); see `lake.tape.reading`."""
         return count_pieces(where, self.schema(kind), self.lake.tape(self.profile, kind))
 
-    def _read(self, kind: TapeKind, event_id: str) -> pl.DataFrame:
-        rows = self.scan(kind, [event_id]).drop("event_id")
+    def _read(self, kind: TapeKind, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
+        rows = self.scan(kind, [event_id], opening_book=opening_book).drop("event_id")
         return rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
 
     def _path(self, kind: TapeKind, span: Span) -> Path:
