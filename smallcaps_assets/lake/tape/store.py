@@ -11,7 +11,15 @@ import polars as pl
 from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
+from smallcaps_assets.domain.tape.opening_book import count_opening_book
+from smallcaps_assets.domain.tape.schemas import (
+    OPENING_BOOK,
+    TAPE_KINDS,
+    TAPE_SCHEMAS,
+    TapeKind,
+    missing_columns,
+    schema_record,
+)
 from smallcaps_assets.domain.tape.tables import PUBLISHED, SPANS
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
@@ -183,7 +191,7 @@ class TapeStore:
         Args:
             kind: trades or quotes.
             span: the span.
-            rows: its rows, with the profile's columns.
+            rows: its rows, with the profile's columns; the first of quotes may be the opening book.
             certificate: further entries of the footer.
             rejected: rows that were set aside, with their `reason`; they go to the quarantine first.
             below: the folder that must exist, by default the lake's; only folders below it are created.
@@ -199,9 +207,11 @@ class TapeStore:
         schema = self.schema(kind)
         if rows.schema != schema:
             rows = rows.match_to_schema(schema)
+        before = {OPENING_BOOK: count_opening_book(rows, span.start)} if kind == "quotes" else {}
         provenance = {
             **certificate,
             **effort,
+            **before,
             **self.resolution(kind),
             **schema_record(schema),
             "symbol": span.symbol,

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit_bu
 from smallcaps_assets.domain.tape.judging import JudgedTape, TapeFault, judge_tape
 from smallcaps_assets.domain.tape.nbbo import thin_frame
 from smallcaps_assets.domain.tape.opening_book import count_opening_book
-from smallcaps_assets.domain.tape.schemas import OPENING_BOOK, TapeKind
+from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
 from smallcaps_assets.errors import BadPage, LakeError, MarketDataError, UnexpectedError
@@ -196,16 +196,14 @@ class SpanPublisher:
     def _publish(
         self, span: Span, rows: pl.DataFrame, certificate: dict[str, Any], rejected: pl.DataFrame | None = None
     ) -> SpanResult:
-        origin: dict[str, Any] = {
+        origin = {
             "kind": self.kind,
             "profile": self.tape.profile,
             "package_version": _package_version(),
             "config_hash": self.config_hash,
             "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
-        before = 0
-        if self.kind == "quotes":
-            origin[OPENING_BOOK] = before = count_opening_book(rows, span.start)
+        before = count_opening_book(rows, span.start)
         with self._naming_a_lost_lake():
             path = self.tape.publish(self.kind, span, rows, origin | certificate, rejected, below=self._folder)
             with disk_errors("read", path):
