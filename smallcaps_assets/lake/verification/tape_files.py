@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.rules import tape_rules
-from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schema
+from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schema, schema_record
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of
 from smallcaps_assets.lake.files.publish import provenance_of, sha256
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
@@ -153,7 +153,8 @@ class TapeFileChecks:
         kind = certified["kind"]
         broken = self._origin(path, footer, {"kind": kind, "profile": self.tape.profile})
         # a file of the other kind agrees with its own footer, but not with its place
-        recorded = recorded_schema(kind, footer if footer.get("kind", kind) == kind else self.tape.resolution(kind))
+        own = footer if footer.get("kind", kind) == kind else schema_record(self.tape.schema(kind))
+        recorded = recorded_schema(kind, own)
         lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
         columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
         if list(columns.items()) != list(recorded.items()):

@@ -113,7 +113,7 @@ def test_quotes_are_skipped_without_trades_outside_regular_hours(
     # with quotes_without_trades only these are requested
     gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH, quotes_without_trades=True)
-    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 12:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 12:56")]
 
 
 def test_quotes_are_requested_if_trades_are_unknown(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
