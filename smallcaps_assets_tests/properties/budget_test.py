@@ -40,14 +40,14 @@ class Case(NamedTuple):
 
     def edges(self) -> list[int]:
         """Every edge of a window, in order, ns since the epoch."""
-        times = pl.concat([self.windows[name] for name in ("start", "timestamp", "end")])
+        times = pl.concat([self.windows[name] for name in ("start", "known_at", "end")])
         return sorted(set(times.dt.epoch("ns").to_list()))
 
     def rate_at(self, time_ns: int) -> float | None:
         """The rate in force; None where every row is kept."""
         rates: list[float | None] = []
-        edges = self.windows.with_columns(pl.col("start", "timestamp", "end").dt.epoch("ns"))
-        for name, start, at, end in edges.select("event_id", "start", "timestamp", "end").iter_rows():
+        edges = self.windows.with_columns(pl.col("start", "known_at", "end").dt.epoch("ns"))
+        for name, start, at, end in edges.select("event_id", "start", "known_at", "end").iter_rows():
             if start <= time_ns < at:
                 return None
             if at <= time_ns < end:
@@ -63,7 +63,7 @@ def cases(draw: st.DrawFn) -> Case:
     for number, (offset, before, after) in enumerate(draw(st.lists(window, min_size=1, max_size=4))):
         at = STREAM_START_US + offset * 1000
         rows.append((f"event {number}", at - before * 1000, at, at + after * 1000))
-    physical = {"event_id": pl.String, "start": pl.Int64, "timestamp": pl.Int64, "end": pl.Int64}
+    physical = {"event_id": pl.String, "start": pl.Int64, "known_at": pl.Int64, "end": pl.Int64}
     windows = pl.DataFrame(rows, schema=physical, orient="row").cast({pl.Int64: UTC_US})
     rates = {name: draw(st.sampled_from((None, *RATES, *RATES))) for name in windows["event_id"]}
     return Case(

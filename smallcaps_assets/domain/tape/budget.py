@@ -1,7 +1,7 @@
 """The size budget of an event: quotes after it are thinned further until its tape fits (specification, section 6).
 
-`windows` are those of the events of one span: columns event_id, start, timestamp and end, UTC. The quotes of an event
-are in [start, end): before the event in [start, timestamp), after it in [timestamp, end).
+`windows` are those of the events of one span: columns event_id, start, known_at and end, UTC. The quotes of an event
+are in [start, end): before it is known in [start, known_at), after it in [known_at, end).
 """
 
 from collections.abc import Callable, Mapping
@@ -71,9 +71,9 @@ def events_over_budget(
 def thin_after(
     quotes: pl.LazyFrame | pl.DataFrame, windows: pl.DataFrame, rates_hz: Mapping[str, float], thinning: Thinning
 ) -> pl.LazyFrame:
-    """Thin the quotes after some events of a span to the given rates; keep every other row.
+    """Thin the quotes at or after the `known_at` of some events of a span to the given rates; keep every other row.
 
-    Rows before any event and after an event without a rate are kept; of two rates that apply, the higher is used.
+    Rows before any of them and after an event without a rate are kept; of two rates that apply, the higher is used.
     At every multiple of 1/hz seconds within a thinned interval, and at any time outside, the bid and ask in force are
     those of `quotes`. The first row is always kept.
 
@@ -135,18 +135,18 @@ def fit_budget(  # noqa: PLR0913 -- data, measure and limits
 
 def _rate_intervals(windows: pl.DataFrame, rates_hz: Mapping[str, float]) -> pl.DataFrame:
     """Start (`_edge`, ns), number and rate (`_hz`, null: every row is kept) of each interval of one rate."""
-    edges = pl.concat([windows[name].alias("_edge") for name in ("start", "timestamp", "end")]).unique().sort()
+    edges = pl.concat([windows[name].alias("_edge") for name in ("start", "known_at", "end")]).unique().sort()
     of_event = pl.col("event_id").replace_strict(rates_hz, default=FULL_RATE, return_dtype=pl.Float64)
     edge = pl.col("_edge")
     rate = (
-        pl.when(edge.is_between("start", "timestamp", closed="left"))
+        pl.when(edge.is_between("start", "known_at", closed="left"))
         .then(FULL_RATE)
-        .when(edge.is_between("timestamp", "end", closed="left"))
+        .when(edge.is_between("known_at", "end", closed="left"))
         .then(of_event)
     )
     return (
         edges.to_frame()
-        .join(windows.select("event_id", "start", "timestamp", "end"), how="cross")
+        .join(windows.select("event_id", "start", "known_at", "end"), how="cross")
         .group_by("_edge", maintain_order=True)
         .agg(_hz=rate.max())
         .select(

@@ -26,9 +26,9 @@ STALE: Final = pl.Schema({**WINDOWS, "missing_columns": pl.List(pl.String())})
 
 # What the footer of a tape file records of its origin. `skipped`: why the vendor was not asked; `taken_from`: files of
 # other profiles that the rows were copied from instead; `adopted_from`: imported files of a user. `budget_events`
-# had their later quotes thinned to `budget_hz` because their tape was too large; `over_budget` are too large even so.
-# `repeats`: rows removed because they repeat another exactly, besides those `received`; `rejected`: rows among those
-# received that were set aside because they are impossible. Both are null where they were not counted.
+# had their quotes from `budget_from` on thinned to `budget_hz` because their tape was too large; `over_budget` are too
+# large even so. `repeats`: rows removed because they repeat another exactly, besides those `received`; `rejected`: rows
+# among those received that were set aside because they are impossible. Both are null where they were not counted.
 # `opening_book`: rows of quotes before the start of the span, 0 or 1; null where release 0.1 wrote none.
 CERTIFICATE: Final = pl.Schema(
     {
@@ -51,6 +51,7 @@ CERTIFICATE: Final = pl.Schema(
         "budget_mb": pl.Float64(),
         "budget_events": pl.List(pl.String()),
         "budget_hz": pl.List(pl.Float64()),
+        "budget_from": pl.String(),
         "over_budget": pl.List(pl.String()),
         "config_hash": pl.String(),
         "package_version": pl.String(),

@@ -1,5 +1,7 @@
 """Tape windows and the spans that cover them (specification, section 6). Half open, UTC."""
 
+from datetime import timedelta
+
 import polars as pl
 
 from smallcaps_assets.domain.tape.tables import SPANS, STALE, WINDOWS
@@ -15,6 +17,16 @@ def event_windows(manifest: pl.DataFrame) -> pl.DataFrame:
         start=timestamp - pl.duration(minutes="window_before_min"),
         end=timestamp + pl.duration(minutes="window_after_min"),
     ).match_to_schema(WINDOWS)
+
+
+def with_known_at(windows: pl.DataFrame, timestamps: pl.Series) -> pl.DataFrame:
+    """Windows with the end of their event's minute, when it is known: `known_at`.
+
+    Args:
+        windows: one per event.
+        timestamps: start of the minute of each.
+    """
+    return windows.with_columns(known_at=timestamps + timedelta(minutes=1))
 
 
 def _island(by: list[str]) -> pl.Expr:

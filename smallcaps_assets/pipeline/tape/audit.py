@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -16,7 +17,7 @@ from smallcaps_assets.domain.tape.judging import judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMAS
 from smallcaps_assets.domain.tape.tables import AUDIT
-from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.domain.tape.windows import event_windows, with_known_at
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import (
     InputError,
@@ -114,12 +115,12 @@ class Audit:
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
 
     def _windows(self) -> pl.DataFrame:
-        """Windows of the events of the current manifest, with their timestamp; none if there is no manifest."""
+        """Windows of the events of the current manifest, with `known_at`; none if there is no manifest."""
         try:
             manifest = ManifestStore.in_lake(self.tape.lake, self.tape.profile).load()
         except (InputError, LakeError):
             return pl.DataFrame(schema={"event_id": pl.String})
-        return event_windows(manifest).with_columns(timestamp=manifest["timestamp"])
+        return with_known_at(event_windows(manifest), manifest["timestamp"])
 
     def _log_examples(self, row: Mapping[str, Any], found: Differences) -> None:
         for example in found.examples.to_dicts():
@@ -194,5 +195,7 @@ def _thin_like(frame: pl.DataFrame, published: Published, windows: pl.DataFrame)
     kept = thin_frame(frame, thinning)
     if windows.is_empty():
         return kept
+    if published["budget_from"] is None:  # release 0.1 began a minute earlier, with the event's own
+        windows = windows.with_columns(known_at=pl.col("known_at") - timedelta(minutes=1))
     rates = dict(zip(published["budget_events"], published["budget_hz"], strict=True))
     return thin_after(kept, windows, rates, thinning).collect()

@@ -15,7 +15,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import WINDOWS
-from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.domain.tape.windows import event_windows, with_known_at
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError, MarketDataError, NotAuthenticated, NotEntitled, UnexpectedError
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
@@ -89,7 +89,7 @@ class Capture:
         """
         asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
         chosen = manifest.join(asked, left_on=["symbol", "session"], right_on=["symbol", "wave"], how="semi")
-        windows = event_windows(chosen).with_columns(timestamp=chosen["timestamp"])
+        windows = with_known_at(event_windows(chosen), chosen["timestamp"])
         if backlog is None:
             backlog = self.tape.backlog(self.kind, windows.select(*WINDOWS))
         spans, retried = spans_of(backlog.spans), set(spans_of(backlog.retried))

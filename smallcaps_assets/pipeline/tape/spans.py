@@ -64,7 +64,7 @@ class SpanPublisher:
     Attributes:
         kind: trades or quotes.
         tape: where they are published.
-        windows: the windows of all events concerned (WINDOWS), with their `timestamp`.
+        windows: the windows of all events concerned (WINDOWS), with `known_at`.
         config_hash: hash of the settings behind the manifest.
         clock: returns the time.
     """
@@ -243,6 +243,7 @@ class SpanPublisher:
             "budget_mb": budget.event_mb,
             "budget_events": list(fitted.steps),
             "budget_hz": list(fitted.steps.values()),
+            "budget_from": "known_at",
             "over_budget": fitted.over,
         }
 

@@ -44,7 +44,7 @@ def every(step: float, end: float) -> pl.DataFrame:
 def windows_of(*windows: Window) -> pl.DataFrame:
     return pl.DataFrame(
         [(name, *(START + timedelta(seconds=at) for at in edges)) for name, *edges in windows],
-        schema={"event_id": pl.String, "start": UTC_US, "timestamp": UTC_US, "end": UTC_US},
+        schema={"event_id": pl.String, "start": UTC_US, "known_at": UTC_US, "end": UTC_US},
         orient="row",
     )
 
