@@ -35,10 +35,15 @@ hypothesis_settings.register_profile("untimed_few", deadline=None, max_examples=
 SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
 SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
+SLOW_MODULE = "\npytestmark = pytest.mark.slow\n"
 
 
 def _is_fast_lane(config: pytest.Config) -> bool:
     return bool(config.option.markexpr == "not slow")
+
+
+def _is_slow_module(path: Path) -> bool:
+    return path.name.endswith("_test.py") and SLOW_MODULE in path.read_text(encoding="utf-8")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -52,9 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """In the fast lane, do not import the slow suites: each worker would spend seconds to leave out their tests."""
+    """In the fast lane, do not import slow suites and modules: each worker would spend seconds to leave them out."""
+    if not _is_fast_lane(config):
+        return None
     whole_suite = collection_path.parent == SUITES and collection_path.name in SLOW_SUITES
-    return True if whole_suite and _is_fast_lane(config) else None
+    return True if whole_suite or _is_slow_module(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -43,9 +43,10 @@ class _Tape:
         self.base = base
         self.rows: list[Row] = []
         self._symbol = symbol
-        self._start = datetime.combine(day, time(0), EASTERN)
         self.minute = 4 * 60
-        self._regular: list[Row] = []
+        # clocks change before the first bar
+        self._start = datetime.combine(day, time(4), EASTERN).astimezone(UTC) - timedelta(hours=4)
+        self._shares = self._dollars = 0.0
         self.trades_per_bar = rng.choice([10, 20, 50, 60])
         self.trades_known = rng.random() < 0.85
 
@@ -62,15 +63,15 @@ class _Tape:
         """One bar that closes `step` cents from the last close; `volume` and `trades` are multiples of the base."""
         opened = self.cents
         close = max(2, opened + step)
-        high = max(opened, close) + self.rng.randint(0, reach) + above
-        low = max(1, min(opened, close) - self.rng.randint(0, reach))
+        high = max(opened, close) + self.rng.randrange(reach + 1) + above
+        low = max(1, min(opened, close) - self.rng.randrange(reach + 1))
         stated, shares = bool(shares), shares or self.base * volume
         if not stated and self.rng.random() < 0.02:
             shares += self.rng.choice([0.5, 0.125, 0.3])
         count = round(self.trades_per_bar * trades)
         row = {
             "symbol": self._symbol,
-            "timestamp": self._moment(),
+            "timestamp": self._start + timedelta(minutes=self.minute),
             "open": opened / 100,
             "high": high / 100,
             "low": low / 100,
@@ -81,17 +82,13 @@ class _Tape:
         }
         self.rows.append(row)
         if self.minute >= 9 * 60 + 30:
-            self._regular.append(row)
+            self._shares += row["volume"]
+            self._dollars += (row["high"] + row["low"] + row["close"]) / 3 * row["volume"]
         self.cents = close
         self.minute += 1
 
-    def _moment(self) -> datetime:
-        return (self._start.replace(hour=self.minute // 60, minute=self.minute % 60)).astimezone(UTC)
-
     def vwap_cents(self) -> float:
-        shares = sum(row["volume"] for row in self._regular)
-        dollars = sum((row["high"] + row["low"] + row["close"]) / 3 * row["volume"] for row in self._regular)
-        return 100 * dollars / shares if shares else float(self.cents)
+        return 100 * self._dollars / self._shares if self._shares else float(self.cents)
 
     def percent(self, percent: float) -> int:
         """`pct` percent of the price in cents, at least one."""

@@ -108,7 +108,7 @@ def _text(found: pl.DataFrame, figures: dict[str, Any]) -> list[Printable]:
     return [
         *lines,
         f"  {figures['changed']:,} of {count_noun(figures['compared'], 'span')} compared changed ({share})",
-        f"  of {figures['rows']:,} stored rows: {of_rows}; {figures['requests']:,} requests",
+        f"  of {count_noun(figures['rows'], 'stored row')}: {of_rows}; {count_noun(figures['requests'], 'request')}",
         f"  fetched between {_minute(figures['oldest_fetched_at'])} and {_minute(figures['newest_fetched_at'])} UTC",
     ]
 

@@ -28,6 +28,7 @@ from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import slots_are_taken, vendor_slot
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError, SettingsError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
@@ -193,7 +194,7 @@ def _check_endpoints(settings: Settings, lake: Lake, now: datetime, report: part
             return
         client = client_of(source, instance)
         checks = endpoint_checks(client, named[0].upper(), settings, now)
-        report(f"{len(checks)} requests to {_destination(source)}{_duration(client, len(checks))} ...")
+        report(f"{count_noun(len(checks), 'request')} to {_destination(source)}{_duration(client, len(checks))} ...")
         with vendor_slot(instance, report):
             yield from ask_endpoints(checks)
 

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.commands.console import show
+from smallcaps_assets.commands.console import Printable, TextTable, show
+from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
-from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints, print_lines
+from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints
 from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
@@ -40,7 +42,9 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print counts of published and missing sessions, then details; returns 1 for missing sessions with `--strict`.
+    """Print counts of published and missing sessions, then details.
+
+    Returns 1 where bars cannot be read, and with `--strict` where sessions are missing.
 
     Raises:
         InputError: a symbol is neither followed nor has bars, or the given lake does not exist.
@@ -55,8 +59,9 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(_document(found, figures, lake), default=_iso))
     else:
         show(f"lake {lake.root}")
-        show("\n".join([*_summary(found, figures, settings), *_details(found, arguments, settings)]))
-    return _INCOMPLETE if arguments.strict and figures["symbol_sessions_missing"] else 0
+        show(*_summary(found, figures, settings), *_details(found, arguments, settings))
+    is_short = arguments.strict and figures["symbol_sessions_missing"]
+    return _INCOMPLETE if found.causes or is_short else 0
 
 
 def _iso(moment: date) -> str:
@@ -82,17 +87,26 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
     states = f"{figures['symbols_complete']:,} complete, {figures['symbols_holes']:,} with holes"
     if figures["symbols_beyond"]:
         states += f", {figures['symbols_beyond']:,} with bars where none are expected"
-    others = f"{figures['symbols_without']:,} without a bar; {figures['symbols_not_followed']:,} are not followed"
+    others = (
+        f"{figures['symbols_without']:,} without a bar; "
+        f"{count_clause(figures['symbols_not_followed'], 'is', 'are')} not followed"
+    )
     if 0 < figures["symbols_not_followed"] < figures["symbols"]:
         others += ": expected of these are the sessions between the first bar and the last"
     pct = f" ({100 * here / of:.1f} %)" if of else ""
-    between = f"{figures['symbol_sessions_empty_between']:,} have no bar between sessions with bars"
+    between = (
+        f"{count_clause(figures['symbol_sessions_empty_between'], 'has', 'have')} no bar between sessions with bars"
+    )
     beyond = (
-        f"{figures['symbol_sessions_beyond']:,} symbol-sessions with bars lie after history.last_session or outside of "
-        "a listing"
+        f"{count_noun(figures['symbol_sessions_beyond'], 'symbol-session')} with bars after "
+        f"history.last_session or outside of a "
+        "listing"
     )
     unknown = figures["symbols_listing_unknown"]
-    since = f"unknown of {unknown:,} symbols, whose sessions are expected from {settings.history.first_session} on"
+    since = (
+        f"unknown of {count_noun(unknown, 'symbol')}, whose sessions are expected from "
+        f"{settings.history.first_session} on"
+    )
     return [
         f"expected: {_expected(found, figures)}",
         *([f"earlier:  {_earlier(found, settings)}"] if found.first_bar else []),
@@ -110,13 +124,16 @@ def _expected(found: Coverage, figures: dict[str, int]) -> str:
     """The expected sessions; without followed symbols they follow from the bars."""
     if figures["symbols"] == figures["symbols_not_followed"] > 0:
         return "from the first bar to the last of each symbol, as none of them is followed"
-    return f"{len(found.due):,} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    return (
+        f"{count_noun(len(found.due), 'session')} from {found.due[0]} to {found.due[-1]}" if found.due else "none yet"
+    )
 
 
 def _earlier(found: Coverage, settings: Settings) -> str:
     """Bars before the history, and how to fill the holes in them."""
     return (
-        f"{found.symbols_before:,} symbols have bars from {found.first_bar} on, before history.first_session "
+        f"{count_clause(found.symbols_before, 'symbol has', 'symbols have')} bars from {found.first_bar} on, "
+        f"before history.first_session "
         f"{settings.history.first_session}. Sessions between the first bar and the last of each are expected, but not "
         f"fetched: set history.first_session to {found.first_bar} to fill the holes of followed symbols"
     )
@@ -128,7 +145,7 @@ def _volumes(found: Coverage, settings: Settings) -> str:
     least = settings.checks.bars.min_volumes
     judged = found.table.filter(pl.col("volumes_judged") >= least).height
     doubled = int(found.table["sessions_doubled"].sum())
-    result = f"doubled volumes in {doubled:,} symbol-sessions" if doubled else "no doubled volumes"
+    result = f"doubled volumes in {count_noun(doubled, 'symbol-session')}" if doubled else "no doubled volumes"
     return f"{result} ({judged:,} of {found.table.height:,} symbol-months have enough bars to tell)"
 
 
@@ -147,22 +164,25 @@ def _prints(found: Coverage) -> str:
     return describe_prints(touched) if touched.bars else "no bar with a suspect high or low"
 
 
-def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[str]:
-    """Everything that is missing, or the first lines of it."""
-    parts = (
-        ("cannot be read", [f"  {cause}" for cause in found.causes.values()]),
-        ("minutes lost, New York", _lost(found.lost)),
-        ("suspect prints, New York", print_lines(found.prints)),
-        ("doubled volumes", _doubled_lines(doubled_months(found.table))),
-        ("holes", _hole_lines(found.holes)),
+def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[Printable]:
+    """Everything that is missing, or the first rows of it."""
+    most = None if arguments.missing else _MOST_LINES
+    causes = list(found.causes.values())
+    doubled = doubled_months(found.table)
+    parts: tuple[tuple[str, int, list[Printable]], ...] = (
+        ("cannot be read", len(causes), [f"  {cause}" for cause in causes[:most]]),
+        ("minutes lost, New York", found.lost.height, [_lost(found.lost[:most])]),
+        ("suspect prints", found.prints.height, [prints_table(found.prints[:most])]),
+        ("doubled volumes", doubled.height, [_doubled(doubled[:most])]),
+        ("holes", found.holes.height, [_holes(found.holes[:most])]),
     )
-    lines = []
-    for title, details in parts:
-        shown = details if arguments.missing else details[:_MOST_LINES]
-        more = len(details) - len(shown)
-        lines += [f"{title}:", *shown] if details else []
-        lines += [f"  and {more:,} more: `smallcaps coverage{_again(arguments)} --missing` lists all"] if more else []
-    return lines + _remedy(found, settings)
+    items: list[Printable] = []
+    for title, count, details in parts:
+        more = 0 if most is None else count - most
+        items += [f"{title}:", *details] if count else []
+        if more > 0:
+            items.append(f"  and {more:,} more: `smallcaps coverage{_again(arguments)} --missing` lists all")
+    return items + _remedy(found, settings)
 
 
 def _again(arguments: Namespace) -> str:
@@ -170,32 +190,40 @@ def _again(arguments: Namespace) -> str:
     return flags_of(arguments) + symbols + (" --fast" if arguments.fast else "")
 
 
-def _lost(lost: pl.DataFrame) -> list[str]:
+def _lost(lost: pl.DataFrame) -> TextTable:
     clock = pl.col("first", "last").dt.convert_time_zone(NEW_YORK)
-    return [
-        f"  {row['first']:%Y-%m-%d %H:%M} .. {row['last']:%H:%M}  {row['minutes']:>4,} min  "
-        f"bars of {row['with_bar']:,} of {row['active']:,} active symbols at most"
+    rows = [
+        (
+            f"{row['first']:%Y-%m-%d}",
+            f"{row['first']:%H:%M} .. {row['last']:%H:%M}",
+            *(f"{row[name]:,}" for name in ("minutes", "with_bar", "active")),
+        )
         for row in lost.with_columns(clock).to_dicts()
     ]
+    return TextTable(("date", "from .. to", "minutes", "most symbols with a bar", "active symbols"), rows, left=2)
 
 
-def _doubled_lines(doubled: pl.DataFrame) -> list[str]:
-    return [
-        f"  {row['symbol']:<8}{row['month']:%Y-%m}  {row['sessions_doubled']:,} sessions; {row['volumes_odd']:,} of "
-        f"{row['volumes_judged']:,} volumes of the month are odd"
+def _doubled(doubled: pl.DataFrame) -> TextTable:
+    rows = [
+        (
+            row["symbol"],
+            f"{row['month']:%Y-%m}",
+            *(f"{row[name]:,}" for name in ("sessions_doubled", "volumes_odd", "volumes_judged")),
+        )
         for row in doubled.to_dicts()
     ]
+    return TextTable(("symbol", "month", "sessions", "odd volumes", "volumes"), rows, left=2)
 
 
-def _hole_lines(holes: pl.DataFrame) -> list[str]:
-    return [
-        f"  {row['symbol']:<8}{row['hole']:<9}{row['first']} .. {row['last']}  {row['sessions']:>5,} "
-        + ("session" if row["sessions"] == 1 else "sessions")
+def _holes(holes: pl.DataFrame) -> TextTable:
+    rows = [
+        (row["symbol"], row["hole"], f"{row['first']} .. {row['last']}", f"{row['sessions']:,}")
         for row in holes.to_dicts()
     ]
+    return TextTable(("symbol", "hole", "from .. to", "sessions"), rows, left=3)
 
 
-def _remedy(found: Coverage, settings: Settings) -> list[str]:
+def _remedy(found: Coverage, settings: Settings) -> list[Printable]:
     """What to do about missing sessions of followed symbols within the history."""
     missing = pl.col("last_missing") >= settings.history.first_session
     symbols = found.table.filter(missing & pl.col("active"))["symbol"].unique().sort()

@@ -27,6 +27,7 @@ from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import require_writable
@@ -64,7 +65,10 @@ def run(arguments: Namespace) -> int:
             show("", *report_items(lake, profile, settings, datetime.now(UTC)))
     after = client.totals()
     requests, retries = after.requests_sent - before.requests_sent + spoiled, after.retries - before.retries
-    show(f"\nlake {lake.root}: {requests:,} requests, {retries:,} retries in {time.monotonic() - began:.0f} s")
+    show(
+        f"\nlake {lake.root}: {count_noun(requests, 'request')}, {count_clause(retries, 'retry', 'retries')} "
+        f"in {time.monotonic() - began:.0f} s"
+    )
     if failed:
         raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to continue.")
     _print_next_steps(lake, settings, arguments)

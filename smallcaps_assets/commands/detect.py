@@ -18,8 +18,10 @@ from smallcaps_assets.commands.flag_types import column_names, positive_number, 
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.publish import require_writable
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
@@ -189,7 +191,8 @@ def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbo
             "--price-scale is the unit of files: give --bars PATH as well. The prices of a lake are dollars."
         )
     folder = lake.minute_bars
-    if next(folder.glob("*/*.parquet"), None) is None:
+    # a folder in the place of a file would be left out in silence
+    if not [path for path in folder.glob("*/*.parquet") if is_stored(path)]:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
     reader = BarReader(BarForm(scale=PriceScale("1")), optional=())
     return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))
@@ -214,7 +217,10 @@ def _symbols(arguments: Namespace, files: BarsBySymbol, settings: Settings, lake
         if without_bars:
             more = f" and {len(without_bars) - _SHOWN:,} more" if len(without_bars) > _SHOWN else ""
             names = ", ".join(without_bars[:_SHOWN])
-            _log(f"{len(without_bars):,} of {len(wanted):,} symbols have no bars: {names}{more}")
+            _log(
+                f"{len(without_bars):,} of {count_clause(len(wanted), 'symbol has', 'symbols have')} no bars: "
+                f"{names}{more}"
+            )
         symbols = sorted(set(wanted) & set(symbols))
         if not symbols:
             raise InputError(f"{arguments.symbols_from}: none of its symbols has bars. List symbols that have bars.")

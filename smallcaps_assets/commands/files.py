@@ -7,8 +7,9 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, match_columns
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, unreadable
+from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, require_unaltered, unreadable
 from smallcaps_assets.runtime.user_files import find_user_files
 
 
@@ -48,7 +49,7 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
     usable = [file for file in files if file.name.lower().endswith(ends)]
     note = found.note()
     if not usable:
-        others = f" ({len(files):,} others, such as {files[0].name})" if files else ""
+        others = f" ({count_noun(len(files), 'other')}, such as {files[0].name})" if files else ""
         hidden = f" ({note}: name it to have it read)" if note else ""
         raise InputError(
             f"{path}: no {_kinds(suffixes)} file there{others}{hidden}. Give a file, a folder that holds some, or a "
@@ -70,8 +71,11 @@ def read_master(file: Path) -> pl.DataFrame:
         InputError: not parquet, not the columns of MASTER, or rows that would corrupt a ranking.
     """
     try:
+        require_unaltered(file)
         frame = pl.scan_parquet(file, hive_partitioning=False, glob=False)
         frame.collect_schema()
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     except UNREADABLE as error:
         raise unreadable(file, error) from error
     remedy = f"`smallcaps import events {file}` makes a MASTER of events that another program found."

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.console import show
+from smallcaps_assets.commands.console import TextTable, show
 from smallcaps_assets.commands.files import read_master
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, select_events, session_distribution
 from smallcaps_assets.lake.files.publish import require_writable, sha256
@@ -52,17 +52,24 @@ def run(arguments: Namespace) -> int:
 
 
 def _print_funnel(selection: Selection, before: int) -> None:
-    show(f"{'MASTER':<20} {before:>10,}")
+    rows = [("MASTER", f"{before:,}", "", "")]
     for step in selection.funnel:
-        rows = int(step["rows"])
-        unknown = "".join(
-            f", {count:,} without {name.removesuffix('_unknown')}"
+        left = int(step["rows"])
+        unknown = [
+            f"{count:,} without {name.removesuffix('_unknown')}"
             for name, count in step.items()
             if name.endswith("_unknown") and count
+        ]
+        removed = before - left
+        rows.append((str(step["step"]), f"{left:,}", f"{removed:,}", ", ".join(unknown)))
+        before = left
+    show(TextTable(("step", "events left", "removed", "unknown among them"), rows))
+    sessions = session_distribution(selection.manifest).items()
+    show(
+        TextTable(
+            ("session", "events", "%"),
+            [(name, f"{figures['count']:,}", f"{figures['percentage']:.1f}") for name, figures in sessions],
         )
-        show(f"{step['step']:<20} {rows:>10,}  (-{before - rows:,}{unknown})")
-        before = rows
-    for session, figures in session_distribution(selection.manifest).items():
-        show(f"  {session:<4} {figures['count']:>9,}  {figures['percentage']:5.1f} %")
+    )
     extension = selection.extension
     show(f"extended windows: {extension['extended']:,} of {extension['triggered']:,} triggered")

@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.resources import client_of
@@ -22,12 +23,13 @@ from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.operations.readiness import request_tick
 from smallcaps_assets.pipeline.progress import log_if_long, with_progress
@@ -98,18 +100,28 @@ def run(arguments: Namespace) -> int:
         require_payable(UniverseStore(lake), settings)
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
+    damaged = _damaged(plan, tape, manifest["symbol"].unique().to_list())
     if arguments.json:
-        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted}
+        document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         print(json.dumps(document | {"manifest_id": manifest_id, "next": next_step}))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
+        for text in damaged:
+            show(Line(text, "bad"))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))
     require_room(plan, capture.free_disk)
     return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
+
+
+def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:
+    """The files of tape that cannot be read, so that the plan fetches their windows again."""
+    return describe_damaged(
+        [error for kind, backlog in plan.backlogs.items() for error in tape.damaged(kind, backlog.published, symbols)]
+    )
 
 
 def _watched(files: Sequence[Path]) -> Iterable[Path]:
@@ -146,17 +158,22 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     flags = flags_of(arguments)
     if plan.spans == 0:
         return f"nothing is left to fetch; `smallcaps status --profile {profile}{flags}` shows what is published"
-    left = plan.table.filter(pl.col("trades_spans") + pl.col("quotes_spans") > 0)["wave"]
-    wave = next(wave for wave in WAVES if wave in left)
-    backfill = f"launch the backfill of wave {wave} of {profile} / tape_trades in `smallcaps ui{flags}`"
+    rows = {row["wave"]: row for row in plan.table.to_dicts()}
+    wave = next(wave for wave in WAVES if wave in rows and _missing_kinds(rows[wave]))
+    kind, *further = _missing_kinds(rows[wave])
+    backfill = f"launch the backfill of wave {wave} of {profile} / tape_{kind} in `smallcaps ui{flags}`"
+    then = "".join(f", then of tape_{other}" for other in further)
     asked = {name: getattr(arguments, name) for name in ("best", "one_per_symbol", "upgrade", "retry_empty")}
     if not any(asked.values()):
-        return f"{backfill}, then of tape_quotes"
+        return f"{backfill}{then}"
     config = ", ".join(f"{name}: {json.dumps(value)}" for name, value in asked.items() if value)
-    return (
-        f"{backfill} with the run config `ops: {{{profile}__tape_trades: {{config: {{{config}}}}}}}`, then of "
-        "tape_quotes with the same config"
-    )
+    same = f"{then} with the same config" if then else ""
+    return f"{backfill} with the run config `ops: {{{profile}__tape_{kind}: {{config: {{{config}}}}}}}`{same}"
+
+
+def _missing_kinds(row: Mapping[str, Any]) -> list[TapeKind]:
+    """The kinds of tape of which a wave has spans to fetch."""
+    return [kind for kind in TAPE_KINDS if row[f"{kind}_spans"]]
 
 
 def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[Printable]:
@@ -216,12 +233,16 @@ def _basis(plan: CapturePlan) -> list[str]:
     """The basis of the figures: bars, measured ratios, assumptions."""
     rates = plan.rates._asdict()
     assumed = [_figure(name, rate) for name, rate in rates.items() if not rate.spans and name != "trades_per_bar"]
-    learned = [f"{_figure(name, rate)} (from {rate.spans:,} spans)" for name, rate in rates.items() if rate.spans]
-    bars = (
-        f"  trades: as counted by {plan.bars:,} minute bars; {plan.bars_without_transactions:,} bars have no count, "
-        f"{plan.windows_without_bars:,} windows no bars: {rates['trades_per_bar'].value:g} per minute assumed there"
-    )
-    lines = [bars]
+    learned = [
+        f"{_figure(name, rate)} (from {count_noun(rate.spans, 'span')})" for name, rate in rates.items() if rate.spans
+    ]
+    unknown = [
+        f"{count_noun(plan.bars_without_transactions, 'bar')} without a count" * (plan.bars_without_transactions > 0),
+        f"{count_noun(plan.windows_without_bars, 'window')} without bars" * (plan.windows_without_bars > 0),
+    ]
+    where = " and ".join(filter(None, unknown))
+    there = f"; {rates['trades_per_bar'].value:g} per minute assumed in {where}" if where else ""
+    lines = [f"  trades: as counted by {count_noun(plan.bars, 'minute bar')}{there}"]
     if learned:
         lines.append(f"  measured: {', '.join(learned)}")
     if assumed:

@@ -1,6 +1,6 @@
 """The report of a capture in `smallcaps status` and after a demo: windows by state, KPIs, GO or NO-GO and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,7 +11,8 @@ from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
-from smallcaps_assets.domain.words import count_noun, describe_duration, describe_rate
+from smallcaps_assets.domain.words import count_noun, describe_rate, estimate_duration
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -53,7 +54,7 @@ def report_items(
             Line(text, "note")
             for text in (*_stale(ledger, profile), *_contradicted(ledger, profile), *_rejected(published))
         ),
-        *(Line(text, "bad") for text in _causes(ledger)),
+        *(Line(text, "bad") for text in (*_damaged(tape, published), *_causes(ledger))),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
         _review(Review(lake, profile, settings)),
@@ -101,8 +102,11 @@ def _states(ledger: pl.DataFrame) -> TextTable:
 def _kinds(
     ledger: pl.DataFrame, tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame], now: datetime
 ) -> TextTable:
-    """Windows of each kind, and the requests behind published and failed spans, as the log of a run counts them."""
-    columns = ("kind", "windows", "published", "failed", "missing", "requests", "retries", "429", "MB", "last minute")
+    """Windows of each kind, and the requests behind published and failed spans, as the log of a run counts them.
+
+    The last column counts windows published in the last minute.
+    """
+    columns = ("kind", "published", "failed", "missing", "requests", "retries", "429", "MB", "last min")
     rows = []
     for kind in TAPE_KINDS:
         unpublished = set(ledger.filter(pl.col(f"{kind}_rows").is_null())["event_id"])
@@ -111,9 +115,9 @@ def _kinds(
         spans = published[kind]
         effort = [int(spans[name].sum()) + sum(record[name] for record in failures) for name in EFFORT_NAMES]
         recent = spans.filter(pl.col("fetched_at").is_between(now - _MINUTE, now))["events_merged"].list.len().sum()
-        counts = (ledger.height, ledger.height - len(unpublished), failed, len(unpublished) - failed, *effort)
+        counts = (ledger.height - len(unpublished), failed, len(unpublished) - failed, *effort)
         megabytes = f"{int(spans['bytes'].sum()) / BYTES_PER_MB:,.2f}"
-        rows.append((kind, *(f"{count:,}" for count in counts), megabytes, count_noun(int(recent), "window")))
+        rows.append((kind, *(f"{count:,}" for count in counts), megabytes, f"{int(recent):,}"))
     return TextTable(columns, rows)
 
 
@@ -127,9 +131,9 @@ def _time_left(ledger: pl.DataFrame, published: Mapping[TapeKind, pl.DataFrame],
     elapsed_s = (now - min(recent["fetched_at"].to_list(), default=now)).total_seconds()
     if not missing or not windows or elapsed_s < _MINUTE.total_seconds():
         return []
-    left = describe_duration(missing * elapsed_s / windows)
+    left = estimate_duration(missing * elapsed_s / windows)
     rate = describe_rate(60 * windows / elapsed_s)
-    return [f"  about {left} left for {count_noun(missing, 'window')} of trades or quotes, at {rate} of late"]
+    return [f"  {left} left for {count_noun(missing, 'window')} of trades or quotes, at {rate} of late"]
 
 
 def _rejected(published: Mapping[TapeKind, pl.DataFrame]) -> list[str]:
@@ -159,6 +163,18 @@ def _contradicted(ledger: pl.DataFrame, profile: Profile) -> list[str]:
     return [f"  contradicted: {words}, such as {event_id} ({cause}); {remedy}"]
 
 
+def _damaged(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame]) -> list[str]:
+    return describe_damaged([error for kind in TAPE_KINDS for error in tape.damaged(kind, published[kind])])
+
+
+def describe_damaged(errors: Sequence[LakeError]) -> list[str]:
+    """The files of tape that cannot be read, so that their windows count as missing: the first one with its remedy."""
+    if not errors:
+        return []
+    more = " `smallcaps verify` names all." if len(errors) > 1 else ""
+    return [f"  damaged: {count_noun(len(errors), 'file')}, whose windows count as missing: {errors[0]}{more}"]
+
+
 def _causes(ledger: pl.DataFrame) -> list[str]:
     """Why windows are failed or denied: one example per wave and state, and the number of windows."""
     causes = (
@@ -179,11 +195,11 @@ def _kpis(kpis: pl.DataFrame) -> TextTable:
     waves = kpis["wave"].unique(maintain_order=True).to_list()
     wide = shown.pivot(on="wave", index="figure", values="text", aggregate_function="first")
     targets = shown.group_by("figure", maintain_order=True).agg(
-        pl.col("target").unique(maintain_order=True).str.join(", ").fill_null("")
+        pl.col("target").str.strip_prefix("within ").unique(maintain_order=True).str.join(", ").fill_null("")
     )
     rows = targets.join(wide, on="figure", how="left", maintain_order="left").to_dicts()
     cells = [(row["figure"], row["target"], *(row[wave] or "" for wave in waves)) for row in rows]
-    return TextTable(("figure (! misses its target)", "target", *waves), cells, left=2)
+    return TextTable(("figure", "target (! missed)", *waves), cells, left=2)
 
 
 def _figure_text(value: float | None, *, holds: bool) -> str:

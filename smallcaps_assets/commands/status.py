@@ -188,8 +188,8 @@ def _history(lake: Lake, counts: Mapping[str, int]) -> list[Printable]:
     return [
         Line(f"lake {lake.root}", "heading"),
         f"{count_noun(counts['followed'], 'symbol')}, {count_noun(counts['sessions'], 'session')} expected",
-        f"bars:   {published:,} of {total:,} symbol-sessions, {total - published:,} missing",
-        f"events: {detected:,} of {total:,} symbol-sessions detected, {total - detected:,} missing",
+        f"bars:   {published:,} of {count_noun(total, 'symbol-session')}, {total - published:,} missing",
+        f"events: {detected:,} of {count_noun(total, 'symbol-session')} detected, {total - detected:,} missing",
         Line(
             f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}",
             "note" if counts["stale"] else "",

@@ -12,7 +12,7 @@ from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
@@ -130,17 +130,20 @@ def _files_text(lake: Lake, files: LakeVerification, seconds: float) -> list[Pri
     ]
     if unproven:
         lines.append(
-            f"  {unproven:,} files carry no hash, since an earlier release published them: not provable until they are "
+            f"  {count_clause(unproven, 'file carries', 'files carry')} no hash, since an earlier release "
+            f"published them: not provable until they are "
             "next published"
         )
     if files.unknown:
         lines.append(
-            f"  {len(files.unknown):,} files are not of the lake, such as {files.unknown[0]}; they are ignored unless "
+            f"  {count_clause(len(files.unknown), 'file is', 'files are')} not of the lake, such as "
+            f"{files.unknown[0]}; they are ignored unless "
             "named below"
         )
     if files.set_aside:
         lines.append(
-            f"  {len(files.set_aside):,} files in the quarantine are damaged ones that were set aside, or records of "
+            f"  {count_noun(len(files.set_aside), 'file')} in the quarantine: damaged files that were set "
+            f"aside, or records of "
             "errors: delete them when they are no longer needed"
         )
     if not files.findings:
@@ -178,21 +181,24 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
     ]
     if result.contradicted:
         lines.append(
-            f"  {len(result.contradicted):,} events are without trades or quotes although bars or trades of the same "
+            f"  {count_clause(len(result.contradicted), 'event is', 'events are')} without trades or quotes "
+            f"although bars or trades of the same "
             f"minutes show trading, such as {result.contradicted[0]}; `smallcaps plan --profile {result.profile} "
             f"--retry-empty{flags}` shows the cost of asking for them again"
         )
     if result.uncertified:
         lines.append(
-            f"  {len(result.uncertified):,} files not certified yet, such as {result.uncertified[0]}: materialize "
+            f"  {count_noun(len(result.uncertified), 'file')} not certified yet, such as "
+            f"{result.uncertified[0]}: materialize "
             f"{ledger} (files of events no longer in the manifest stay uncertified)"
         )
     if result.stale:
         columns = sorted({name for names in result.stale.values() for name in names})
         plural = "s" if len(columns) > 1 else ""
         lines.append(
-            f"  {len(result.stale):,} files are stale: they lack column{plural} {', '.join(columns)} and are read with "
-            f"nulls there; `smallcaps plan --profile {result.profile} --upgrade{flags}` shows the cost of fetching "
+            f"  {count_clause(len(result.stale), 'file is stale: it lacks', 'files are stale: they lack')} "
+            f"column{plural} {', '.join(columns)}, read as "
+            f"nulls; `smallcaps plan --profile {result.profile} --upgrade{flags}` shows the cost of fetching "
             "them again"
         )
     if result.parts:
@@ -214,7 +220,8 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
     files = named - {f"tape/{result.profile}/ledger.parquet"}
     if files:
         lines.append(
-            f"  remedy: delete the {len(files):,} named files and materialize {result.profile}/tape_trades and "
+            f"  remedy: delete the {count_noun(len(files), 'named file')} and materialize "
+            f"{result.profile}/tape_trades and "
             f"{result.profile}/tape_quotes again, which fetches what is missing; then {ledger}. If the same finding "
             "comes back, the vendor sends the data like that"
         )

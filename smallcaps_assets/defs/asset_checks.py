@@ -23,6 +23,7 @@ from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import has_begun
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.events.master import symbols_to_rebuild
 from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
@@ -186,11 +187,20 @@ def _describe_figure(rows: pl.DataFrame, ledger: pl.DataFrame, *, passed: bool) 
     """The result for one figure of KPIS, in one sentence."""
     missing = ledger.filter(state="missing").height
     if not has_begun(ledger):
-        return f"Not judged yet: the capture has not begun, none of its {ledger.height:,} windows has been requested."
+        return (
+            f"Not judged yet: the capture has not begun, none of its {count_noun(ledger.height, 'window')} "
+            f"has been requested."
+        )
     if missing and not passed:
-        return f"Not judged yet: {missing:,} of {ledger.height:,} windows are missing. So far the target is missed."
+        return (
+            f"Not judged yet: {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} "
+            f"missing. So far the target is missed."
+        )
     if missing:
-        return f"The target is met so far; {missing:,} of {ledger.height:,} windows are missing."
+        return (
+            f"The target is met so far; {missing:,} of "
+            f"{count_clause(ledger.height, 'window is', 'windows are')} missing."
+        )
     waves = ", ".join(rows.filter(~pl.col("holds"))["wave"])
     return "The target is met in every wave and in total." if passed else f"The target is missed in: {waves}."
 
@@ -226,7 +236,10 @@ def _describe_composition(composition: Composition, limits: UniverseLimits, prob
         return "Not judged yet: no symbol is followed."
     if composition.symbols < limits.from_symbols:
         least = f"shares are judged from {limits.from_symbols:,} on (universe.limits.from_symbols)"
-        return f"Passed without a look at shares: {composition.symbols:,} symbols are too few, {least}."
+        return (
+            f"Passed without a look at shares: "
+            f"{count_clause(composition.symbols, 'symbol is', 'symbols are')} too few, {least}."
+        )
     return "; ".join(problems) or "Passed."
 
 

@@ -14,8 +14,8 @@ from dagster_polars import PolarsParquetIOManager
 from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.publish import DerivedTable, disk_errors, publish_frame, sha256
-from smallcaps_assets.lake.files.stored_tables import prove
+from smallcaps_assets.lake.files.proven_files import prove_anew
+from smallcaps_assets.lake.files.publish import DerivedTable, disk_errors, publish_frame
 from smallcaps_assets.lake.layout import Lake
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class LakeTableIOManager(PolarsParquetIOManager):
         with foreseen_errors():
             if not path.is_file():
                 raise LakeError(f"{path}: is missing. Materialize {context.asset_key.to_user_string()} first.", path)
-            prove(path)
+            prove_anew(path)
             with disk_errors("read", path):
                 return super().load_input(context)
 
@@ -72,8 +72,8 @@ class LakeTableIOManager(PolarsParquetIOManager):
         self, context: dg.OutputContext, df: pl.DataFrame, path: "UPath", provenance: Mapping[str, Any] | None = None
     ) -> None:
         """Publish a table by rename; the hash of its file is its data version."""
-        publish_frame(Path(str(path)), df, provenance, below=Path(str(self.base_dir)))
-        context.step_context.set_data_version(context.asset_key, dg.DataVersion(sha256(Path(str(path)))))
+        version = publish_frame(Path(str(path)), df, provenance, below=Path(str(self.base_dir)))
+        context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
 
     def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: "UPath") -> None:
         """Collect a table and publish it by rename."""

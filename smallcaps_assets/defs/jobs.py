@@ -33,7 +33,8 @@ from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame, sha256
+from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -167,7 +168,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
         require_complete(
             totals["problems"],
-            f"{len(totals['problems'])} spans",
+            count_noun(len(totals["problems"]), "span"),
             f"Launch {profile}_waves again: only what is missing is requested.",
         )
 
@@ -193,8 +194,8 @@ def publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
     """Publish the table of an asset and record it as its asset would."""
     path = facts_of(asset).path(lake.lake)
     rows, made_from = (table.rows, table.provenance) if isinstance(table, DerivedTable) else (table, None)
-    publish_frame(path, rows, made_from, below=lake.lake.root)
-    tags = provenance | data_version_tags(sha256(path))
+    published = publish_frame(path, rows, made_from, below=lake.lake.root)
+    tags = provenance | data_version_tags(published)
     context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
 
 

@@ -30,6 +30,7 @@ from pydantic import Field
 from smallcaps_assets.defs.failures import REMEDIES, what_to_do
 from smallcaps_assets.defs.metadata import Metadata, limit_lines, show_figures
 from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem, as_problem, facts_of_problems, group_problems
@@ -83,6 +84,7 @@ class PartitionRecorder:
         self._provenance = provenance
         self._pending: dict[str, Outcome] = {}
         self._recorded: set[str] = set()
+        self._marked: set[str] | None = None
         self._last: float | None = None
 
     @classmethod
@@ -122,7 +124,7 @@ class PartitionRecorder:
             if not continue_on_failure:
                 require_complete(
                     [problem for outcome in done for problem in outcome.problems],
-                    f"{sum(bool(outcome.problems) for outcome in done)} of {len(done)} partitions",
+                    f"{sum(bool(outcome.problems) for outcome in done)} of {count_noun(len(done), 'partition')}",
                     REMEDIES[CaptureIncomplete],
                 )
         except Exception as error:
@@ -142,9 +144,21 @@ class PartitionRecorder:
             self._flush()
 
     def _flush(self) -> None:
+        self._plan_again(self._pending)
         log_materializations(self._step, self._asset, self._pending, self._provenance)
         self._recorded |= self._pending.keys()
         self._pending, self._last = {}, self._clock()
+
+    def _plan_again(self, partitions: Iterable[str]) -> None:
+        """Plan in this run those partitions that an earlier one marked as failed.
+
+        The page of a partition names the last run that planned it by name, as failed if it failed, even after another
+        run has materialized it; and a run that plans a range does not plan its partitions by name.
+        """
+        if self._marked is None:
+            storage, planned = self._step.instance.event_log_storage, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+            self._marked = set(storage.get_latest_storage_id_by_partition(self._asset, planned))
+        plan_partitions(self._step, self._asset, sorted(self._marked.intersection(partitions)))
 
 
 def log_materializations(
@@ -191,6 +205,11 @@ def mark_failed(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Ite
 
     Dagster shows a partition as failed when its last event is the plan of a run to materialize it, and that run failed.
     """
+    plan_partitions(step, asset, partitions)
+
+
+def plan_partitions(step: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Iterable[str]) -> None:
+    """Record that the run of a step plans to materialize each of these partitions."""
     for partition in partitions:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(
             step.job_name, str(step.op_handle), AssetMaterializationPlannedData(asset, partition, None)

@@ -5,6 +5,8 @@ from typing import Final, NamedTuple, Self
 
 import polars as pl
 
+from smallcaps_assets.domain.words import count_clause
+
 EXAMPLES: Final = 10
 _BREAKING: Final = "rows_that_break_it"
 
@@ -38,7 +40,11 @@ class Finding(NamedTuple):
             return str(self.figures["verdict"])
         if self.holds:
             return "Passed."
-        return f"{self.breaking:,} rows break this rule." if self.breaking else "The figures break this rule."
+        return (
+            f"{count_clause(self.breaking, 'row breaks', 'rows break')} this rule."
+            if self.breaking
+            else "The figures break this rule."
+        )
 
     @property
     def breaking(self) -> int:

@@ -8,10 +8,13 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 
 # Letters of either case: the vendor writes preferred shares as `KIMpL`.
 SYMBOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,23}$"
+# How programs write that a text is missing. In capitals they may be tickers, as NAN is.
+_NO_SYMBOL: Final = frozenset({"nan", "NaN", "NaT", "None", "none", "null", "Null", "<NA>"})
 # symbols that a sentence lists
 MOST_NAMED: Final = 10
 # Patterns of the symbols with which exchanges test their systems, unless the configuration lists others.
@@ -58,7 +61,7 @@ class ExchangeTestSymbols:
 def describe_test_symbols(symbols: Sequence[str], named_by: str = "universe.symbols or universe.file") -> str:
     """A sentence on test symbols that are left out unless `named_by` names them; there is at least one."""
     more = f" and {len(symbols) - MOST_NAMED:,} more" if len(symbols) > MOST_NAMED else ""
-    what = "1 test symbol" if len(symbols) == 1 else f"{len(symbols):,} test symbols"
+    what = count_noun(len(symbols), "test symbol")
     return (
         f"{what} of exchanges ({', '.join(symbols[:MOST_NAMED])}{more}): no events are made of them, unless "
         f"{named_by} names them (see universe.test_symbols)"
@@ -71,9 +74,18 @@ def symbol_is_safe(symbol: pl.Expr) -> pl.Expr:
 
 
 def canonical_symbol(symbol: pl.Expr) -> pl.Expr:
-    """Symbols without any capital letter in capitals, since the vendor writes none like that; others unchanged."""
+    """Symbols without any capital letter in capitals, since the vendor writes none like that; others unchanged.
+
+    Null where the text says that there is none, see `says_none`.
+    """
     small = symbol.str.contains("^[^A-Z]*[a-z][^A-Z]*$")
-    return pl.when(small).then(symbol.str.to_uppercase()).otherwise(symbol)
+    known = pl.when(~symbol.is_in(list(_NO_SYMBOL))).then(symbol)
+    return pl.when(small).then(known.str.to_uppercase()).otherwise(known)
+
+
+def says_none(text: str) -> bool:
+    """Whether a text stands for a missing symbol, as `nan` or `None` do where programs write missing values as text."""
+    return text in _NO_SYMBOL
 
 
 def canonical_name(symbol: str) -> str:

@@ -65,6 +65,9 @@ EVENTS: Final = pl.Schema(
 # A shard is one symbol's events before the tables of all symbols are joined: groups belong to MASTER.
 SHARD: Final = pl.Schema({name: dtype for name, dtype in EVENTS.items() if name != "event_group_id"})
 
+# Every edge of the detectors, before filters and cooldown: those of a shard are the ones kept by the cooldown.
+CANDIDATES: Final = pl.Schema({**SHARD, "passes_filters": pl.Boolean(), "kept_by_cooldown": pl.Boolean()})
+
 MANIFEST: Final = pl.Schema(
     {
         **EVENTS,

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from smallcaps_assets.domain.params import Params, PathText
 from smallcaps_assets.domain.symbols import KNOWN_TEST_SYMBOLS, ExchangeTestSymbols, check_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 
 # Symbols as their source lists them, before any filter; null where a value is unknown.
@@ -219,7 +220,8 @@ class Composition(NamedTuple):
              limits.max_unknown_market_cap_share, "are of unknown market cap", self.unvalued),
         )  # fmt: skip
         return [
-            f"{count:,} of {self.symbols:,} symbols ({100 * share:.1f} %) {what}, universe.limits.{name} allows "
+            f"{count:,} of {count_noun(self.symbols, 'symbol')} ({100 * share:.1f} %) {what}, "
+            f"universe.limits.{name} allows "
             f"{100 * most:g} %; such as {', '.join(examples)}"
             for share, count, name, most, what, examples in shares
             if share > most

@@ -44,7 +44,7 @@ from smallcaps_assets.lake.month_files import (
 )
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.quarantine import BarQuarantine
-from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 
 _SUFFIX: Final = ".parquet"
 # the coarsest clock of a file system
@@ -221,7 +221,8 @@ class BarsStore:
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
-        return sorted({symbol_of(folder.name) for folder in self.lake.minute_bars.glob("symbol=*")})
+        names = (folder.name for folder in self.lake.minute_bars.glob("symbol=*"))
+        return sorted({symbol_of(name) for name in names if names_symbol(name)})
 
     def read(self, symbol: str, first: date | None = None, last: date | None = None) -> pl.DataFrame:
         """Bars (BARS) of the ET dates from `first` to `last`, both included, sorted by timestamp."""

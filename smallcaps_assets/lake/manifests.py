@@ -74,12 +74,12 @@ class ManifestStore:
             now += timedelta(seconds=1)
         manifest_id = f"{self.profile}_{now:%Y%m%d_%H%M%S}"
         path = self.folder / f"{manifest_id}.parquet"
-        publish_frame(path, selection.manifest, below=self.below)
+        published = publish_frame(path, selection.manifest, below=self.below)
         facts = {
             "manifest_id": manifest_id,
             "profile": self.profile,
             "config_hash": config_hash,
-            "sha256": sha256(path),
+            "sha256": published,
             "master_sha256": master_sha256,
             "rows": selection.manifest.height,
             "symbols": selection.manifest["symbol"].n_unique(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from smallcaps_assets.domain.symbols import SYMBOL_PATTERN
 from smallcaps_assets.errors import LakeError
 
 KEY: Final = "symbol="
@@ -25,6 +26,11 @@ NONE_UNUSUAL: Final[UnusualNames] = {}
 def symbol_of(name: str) -> str:
     """The symbol of a folder `symbol=X`; of a file, give the name without its suffix."""
     return unquote(name.removeprefix(KEY))
+
+
+def names_symbol(name: str) -> bool:
+    """Whether a folder `symbol=X`, or a file without suffix, names a usable symbol; copies such as `X (1)` do not."""
+    return re.fullmatch(SYMBOL_PATTERN[1:-1], symbol_of(name)) is not None
 
 
 def symbol_name(symbol: str, unusual: UnusualNames = NONE_UNUSUAL) -> str:

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import BadPage, MarketDataError, NotAuthenticated, NotEntitled, NotFound, RequestRejected
 from smallcaps_assets.market_data.api_key import KEY_VARIABLES, BearerKey
 
@@ -84,16 +85,21 @@ def parse_success(
     try:
         body = _decompress(raw, max_body_bytes)
     except _UnreadableBody as error:
-        return RetryableFailure(reason=f"{error} after {len(raw.body)} bytes", cause=str(error), status=raw.status)
+        return RetryableFailure(
+            reason=f"{error} after {count_noun(len(raw.body), 'byte')}", cause=str(error), status=raw.status
+        )
     if body is None:
         cause = f"a body of more than {max_body_bytes / 1e6:.0f} MB, which no page of data needs"
         too_long = BadPage(
-            f"GET {route} for {what} was answered with {cause} ({len(raw.body):,} bytes arrived). It was not read "
+            f"GET {route} for {what} was answered with {cause} ({count_noun(len(raw.body), 'byte')} arrived). "
+            f"It was not read "
             "to its end, and nothing of it was kept; if it happens again, ask the vendor."
         )
         raise too_long.with_facts(cause, http_status=raw.status, endpoint=route)
     if _is_truncated(body):
-        return RetryableFailure(reason=f"{_CUT_SHORT} after {len(raw.body)} bytes", cause=_CUT_SHORT, status=raw.status)
+        return RetryableFailure(
+            reason=f"{_CUT_SHORT} after {count_noun(len(raw.body), 'byte')}", cause=_CUT_SHORT, status=raw.status
+        )
     return Answer(content=parse(body), request_id=raw.headers.get("X-Request-Id"))
 
 

@@ -1,4 +1,4 @@
-"""GETs over connections that are kept open, each limited in time and in size.
+"""Requests over connections that are kept open, each limited in time and in size.
 
 No operation on a socket may wait longer than its request has left: the timeout of the socket is set before each of
 them. So a deadline holds wherever an answer drips (TLS, `100 Continue`, headers, sizes and extensions of chunks, body,
@@ -129,6 +129,12 @@ class _Limited(HTTPConnection):
 class _LimitedTls(_Limited, HTTPSConnection):
     """The same over TLS."""
 
+    def _tunnel(self) -> None:
+        """Ask a proxy for the way to the host; the request and the handshake after it are limited anew."""
+        self.deadline.apply(self.sock)
+        super()._tunnel()
+        self.deadline.apply(self.sock)
+
 
 class Connections:
     """Connections to one origin; may be shared by threads. There are as many as there were ever requests at once."""
@@ -179,14 +185,24 @@ class Connections:
         Raises:
             SettingsError: the proxy or the certificates that the environment names cannot be used.
         """
-        head = b"GET " + quote(target, safe=_URL_CHARACTERS, errors="replace").encode("ascii") + self._head_end
+        return self._exchange(b"GET " + self._rest_of_head(target), body_lease)
+
+    def post(self, target: str, body: bytes) -> RawAnswer | RetryableFailure:
+        """The answer to POST `target` with a body, whose headers are those of the connections; see `get`."""
+        with ExitStack() as lease:
+            return self._exchange(b"POST " + self._rest_of_head(target) + body, lease)
+
+    def _rest_of_head(self, target: str) -> bytes:
+        return quote(target, safe=_URL_CHARACTERS, errors="replace").encode("ascii") + self._head_end
+
+    def _exchange(self, request: bytes, body_lease: ExitStack) -> RawAnswer | RetryableFailure:
         deadline = _Deadline(self._timeout_s, self._deadline_s)
         connection = self._idle_connection() or self._new_connection()
         can_be_reused = False
         try:
             if connection.sock is None:
                 connection.open(deadline)
-            response = _send(connection.sock, head, deadline)
+            response = _send(connection.sock, request, deadline)
             answer = self._receive(response, deadline, body_lease)
             can_be_reused = response.status >= HTTPStatus.OK and not (response.will_close or answer.is_cut)
         except (OSError, HTTPException, HTTPError, UnicodeError) as error:
@@ -259,11 +275,11 @@ class Connections:
         return connection
 
 
-def _send(sock: socket, head: bytes, deadline: _Deadline) -> HTTPResponse:
+def _send(sock: socket, request: bytes, deadline: _Deadline) -> HTTPResponse:
     """Send a request and receive the headers of its answer."""
     deadline.phase = "while sending the request"
     deadline.apply(sock)
-    sock.sendall(head)
+    sock.sendall(request)
     deadline.phase = "within its headers"
     response = _response(sock, deadline, method="GET")
     response.begin()

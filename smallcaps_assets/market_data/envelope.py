@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 from pyarrow import json as arrow_json
 
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import BadPage
 
 ACCEPTED_STATUS: Final = ("OK", "DELAYED")
@@ -73,7 +74,7 @@ def parse_answer(
         BadPage: not JSON under this schema, too many values, or a status that is not accepted.
     """
     if not body.lstrip().startswith(b"{"):
-        raise BadPage(f"{len(body)} bytes that are not a JSON object")
+        raise BadPage(count_clause(len(body), "byte that is not a JSON object", "bytes that are not a JSON object"))
     if len(body) > _MAY_HAVE_TOO_MANY and (values := _count_values(body)) > MAX_VALUES:
         raise BadPage(f"about {values:,} values, more than {MAX_VALUES:,}, which no page of data has")
     row = pa.struct(list(fields.items()))
@@ -136,7 +137,7 @@ def parse_aggregates(body: bytes, fields: Fields) -> tuple[pa.StructArray, dict[
     if head["adjusted"]:
         raise BadPage("prices are split-adjusted; requested were prices as traded")
     if head["resultsCount"] != len(rows) or head["count"] not in (None, len(rows)):
-        raise BadPage(f"{len(rows)} rows, but resultsCount {head['resultsCount']}, count {head['count']}")
+        raise BadPage(f"{count_noun(len(rows), 'row')}, but resultsCount {head['resultsCount']}, count {head['count']}")
     return rows, head
 
 
@@ -147,7 +148,7 @@ def frame_rows(rows: pa.StructArray, required: Sequence[str]) -> pl.DataFrame:
         BadPage: null rows, nulls in lists or in `required` columns, numbers that are not finite.
     """
     if rows.null_count:
-        raise BadPage(f"{rows.null_count} of {len(rows)} rows are null")
+        raise BadPage(f"{rows.null_count} of {count_clause(len(rows), 'row is', 'rows are')} null")
     batch = pa.RecordBatch.from_struct_array(rows)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.type == _INTS and column.flatten().null_count:
@@ -171,7 +172,9 @@ def check_filled(frame: pl.DataFrame, required: Sequence[str]) -> None:
     for name in required:
         if absent := frame[name].null_count():
             first = frame[name].is_null().arg_max()
-            raise BadPage(f"{absent} of {frame.height} rows lack `{name}`, the first is row {first}")
+            raise BadPage(
+                f"{absent} of {count_clause(frame.height, 'row lacks', 'rows lack')} `{name}`, the first is row {first}"
+            )
     for column in frame.get_columns():
         # as Arrow: a query of its own would take longer than everything else done with a small page
         if column.dtype == pl.Float64 and not compute.all(compute.is_finite(column.to_arrow()), min_count=0).as_py():

@@ -6,7 +6,8 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_bad_rows
 from smallcaps_assets.market_data.envelope import (
@@ -168,4 +169,4 @@ def _dates(frame: pl.DataFrame, name: str) -> pl.Series:
 def _check_requested(frame: pl.DataFrame, symbols: Iterable[str]) -> None:
     others = frame["ticker"].filter(~frame["ticker"].is_in(list(symbols)))
     if others.len():
-        raise BadPage(f"{others.len()} rows of symbols that were not requested, such as {others[0]!r}")
+        raise BadPage(f"{count_noun(others.len(), 'row')} of symbols that were not requested, such as {others[0]!r}")

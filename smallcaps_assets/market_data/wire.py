@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.envelope import (
     MS_PER_S,
@@ -149,7 +150,8 @@ def _check_identity(frame: pl.DataFrame, *names: str) -> None:
         incomplete = frame.select(some & pl.col(name).is_null()).to_series()
         if incomplete.any():
             raise BadPage(
-                f"{incomplete.sum()} of {frame.height} rows lack `{name}`, the first is row {incomplete.arg_max()}"
+                f"{incomplete.sum()} of {count_clause(frame.height, 'row lacks', 'rows lack')} `{name}`, the "
+                f"first is row {incomplete.arg_max()}"
             )
 
 
@@ -191,7 +193,8 @@ def _check_window(frame: pl.DataFrame, name: str, per_s: int, window: tuple[int,
     if bounds and not (window[0] <= bounds[0] and bounds[1] < window[1]):
         outside = frame[name].filter(~frame[name].is_between(*window, closed="left"))
         raise BadPage(
-            f"{outside.len()} of {frame.height} rows lie outside the requested window, the first at {outside[0]}"
+            f"{outside.len()} of {count_clause(frame.height, 'row lies', 'rows lie')} outside the requested "
+            f"window, the first at {outside[0]}"
         )
 
 

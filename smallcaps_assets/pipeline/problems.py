@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import Facts, SmallcapsError
 
 # how many symbols and endpoints of a group are named
@@ -86,9 +87,9 @@ def _describe(group: Sequence[Problem]) -> str:
     if len(group) == 1:
         return str(first)
     windows, symbols = sum(problem.windows for problem in group), sorted({problem.symbol for problem in group} - {""})
-    named = f"{len(symbols)} symbols ({_list(symbols)})" if len(symbols) > 1 else "".join(symbols)
+    named = f"{count_noun(len(symbols), 'symbol')} ({_list(symbols)})" if len(symbols) > 1 else "".join(symbols)
     one_each = len(symbols) == len(group) and not windows
-    units = f"{windows} windows" if windows else f"{len(group)} failures" * (not one_each)
+    units = count_noun(windows, "window") if windows else count_noun(len(group), "failure") * (not one_each)
     what = " of ".join(part for part in (units, named) if part)
     return f"{what}: {first.message or first}"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
-from smallcaps_assets.domain.words import count_noun, describe_duration, describe_rate
+from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration, describe_rate, estimate_duration
 from smallcaps_assets.market_data.client import MarketDataClient
 
 _Item = TypeVar("_Item")
@@ -119,7 +119,7 @@ class Progress:
         if self.is_finished:
             return f"in {describe_duration(self._clock() - self._began)}"
         left_s = self.left_s()
-        return "time left unknown" if left_s is None else f"about {describe_duration(left_s)} left"
+        return "time left unknown" if left_s is None else f"{estimate_duration(left_s)} left"
 
     def left_s(self) -> float | None:
         """About how many seconds the rest takes; None where nothing was done of late."""
@@ -143,7 +143,7 @@ class Progress:
         waiting = totals.throttled - self._before - self._throttled
         return [
             f"{sent} in the last minute",
-            "1 retry" if self._retries == 1 else f"{self._retries:,} retries",
+            count_clause(self._retries, "retry", "retries"),
             f"{count_noun(self._throttled, 'answer')} with 429{f' (+{waiting:,} under way)' if waiting > 0 else ''}",
             f"{self.failed:,} failed",
             f"{self._bytes / 1e6:,.1f} MB",

@@ -10,7 +10,7 @@ from typing import Final
 # folders and files that systems and tools write for themselves, without regard to case
 _OF_SYSTEMS: Final = {
     *("__macosx", "$recycle.bin", "recycler", "system volume information", "lost+found", "@eadir", "#recycle"),
-    *("thumbs.db", "desktop.ini", "_delta_log", "_spark_metadata", "_temporary"),
+    *("thumbs.db", "desktop.ini", "_delta_log", "_change_data", "_spark_metadata", "_temporary"),
 }
 # endings of backup copies and of unfinished files, after the suffix of the data or before it
 _OF_COPIES: Final = (
@@ -19,15 +19,18 @@ _OF_COPIES: Final = (
 )
 # beginnings of hidden names, and of those that office programs and Emacs give to their own files
 _HIDDEN: Final = (".", "~$", "#")
-# how desktops name a copy: X - Copy, X - Copy (2), X copy 3, X (copy), Copy of X
-_COPY: Final = re.compile(r"copy( \(\d+\))? of .*|.*(\((another )?copy\)|[ _-]copy)( ?\(?\d+\)?)?")
+# how desktops name a copy: X - Copy, X - Copy (2), X copy 3, X (copy), Copy of X, X - Kopie; and notebooks a checkpoint
+_COPY: Final = re.compile(
+    r"copy( \(\d+\))? of .*|(kopie von|copie de|copia de) .*|.*-checkpoint|"
+    r".*(\((another )?copy\)|[ _-]copy|[ _-](kopie|copie|copia))( ?\(?\d+\)?)?"
+)
 _DATA: Final = (".csv.gz", ".csv", ".parquet")
 _WILDCARDS: Final = frozenset("*?[")
 
 
 @dataclass(frozen=True)
 class UserFiles:
-    """Files of a user, sorted, and those that were left out because they are hidden, copies or a system's own."""
+    """Files of a user, by their names without suffix, and those left out: hidden, copies, or a system's own."""
 
     files: list[Path]
     left_out: list[Path]
@@ -61,7 +64,7 @@ def find_user_files(given: Path | str, is_wanted: Callable[[Path], bool] = lambd
     fixed, pattern = _fixed_part(named)
     found = (file for file in fixed.glob(str(pattern)) if is_wanted(file) and file.is_file())
     if any(_is_hidden(part) for part in pattern.parts):
-        return UserFiles(sorted(found), [])
+        return UserFiles(sorted(found, key=_order), [])
     return _split(found, len(fixed.parts))
 
 
@@ -81,9 +84,16 @@ def _is_hidden(name: str) -> bool:
 def _split(found: Iterable[Path], given: int) -> UserFiles:
     """Split files by whether a name below the first `given` parts of their path is hidden."""
     files, left_out = list[Path](), list[Path]()
-    for file in sorted(found):
+    for file in sorted(found, key=_order):
         (left_out if is_hidden(file.parts[given:]) else files).append(file)
     return UserFiles(files, left_out)
+
+
+def _order(file: Path) -> tuple[str, ...]:
+    """The order of files: by folders, then by names without the suffix of data, so that X comes before X (1)."""
+    lower = file.name.lower()
+    suffix = next((suffix for suffix in _DATA if lower.endswith(suffix)), "")
+    return (*file.parts[:-1], file.name[: len(file.name) - len(suffix)], file.name)
 
 
 def _fixed_part(pattern: PurePath) -> tuple[Path, PurePath]:

@@ -85,7 +85,7 @@ def test_lost_sessions_and_minutes_are_reported(made: Platform) -> None:
     failed = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
     assert set(failed) == {"all_published", "doubled_volumes"}
     assert {check.severity for check in failed.values()} == {dg.AssetCheckSeverity.WARN}
-    words = "19 of 20 expected sessions of all symbols are published; 1 are missing."
+    words = "19 of 20 expected sessions of all symbols are published; 1 is missing."
     assert failed["all_published"].metadata["verdict"].value == figures["verdict"].value == words
 
 

@@ -234,7 +234,7 @@ def test_a_failed_symbol_stops_no_other_and_is_repaired_by_the_next_night(fresh:
     by_path(fresh, "ticker/BNRX")
     result = night(fresh, "2025-11-24", fails=True)
     message = failure(result)
-    for words in ("1 of 4 symbols are behind", "BNRX: 1 sessions missing, 0 not detected", "out of order"):
+    for words in ("1 of 4 symbols are behind", "BNRX: 1 session missing, 0 not detected", "out of order"):
         assert words in message
     assert colours(fresh, "minute_bars") == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"BNRX": "FAILED"}
     assert set(colours(fresh, "event_shards").values()) == {"MATERIALIZED"}

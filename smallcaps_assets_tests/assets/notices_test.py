@@ -28,6 +28,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.settings.settings import HOME_VARIABLE, load_settings
 from smallcaps_assets_tests.conftest import new_lake
+from smallcaps_assets_tests.hostile_server import drip, hostile_server
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import new_york
 
@@ -172,10 +173,11 @@ def test_a_rejected_post_is_reported_without_the_url(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        (f"http://127.0.0.1:1{SECRET}", r"127\.0\.0\.1 did not answer \(ConnectionError\)"),
+        (f"http://127.0.0.1:1{SECRET}", r"127\.0\.0\.1 did not answer: ConnectionRefusedError while connecting"),
         (f"ftp://127.0.0.1{SECRET}", "not an http:// or https:// URL"),
         (f"http://[::1{SECRET}", "not an http:// or https:// URL"),
-        (f"http://a host{SECRET}", "did not answer"),
+        (f"http://a host{SECRET}", "not an http:// or https:// URL: give https://"),
+        (f"http://hooks.test{SECRET}", r"unencrypted: give https://\. http:// is for this machine only"),
     ],
 )
 def test_a_broken_url_is_reported_without_its_path(
@@ -188,6 +190,18 @@ def test_a_broken_url_is_reported_without_its_path(
     notice = caught.value.__cause__
     assert isinstance(notice, NoticeError)
     assert notice.__cause__ is notice.__context__ is None
+    assert len(lines(home / ".dagster" / "failures.jsonl")) == 1
+
+
+def test_the_time_of_a_post_is_limited_in_all(
+    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = drip(b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n", b"Content-Length: 0\r\n\r\n")
+    with hostile_server(answer) as server:
+        monkeypatch.setenv(URL_VARIABLE, f"http://{server.address}{SECRET}")
+        with pytest.raises(ForeseenFailure, match=r"without end after 0\.5 s \(within its headers\)") as caught:
+            notify(instance, failed(instance, broken, {}), timeout_s=0.5)
+    assert "hush" not in str(caught.value)
     assert len(lines(home / ".dagster" / "failures.jsonl")) == 1
 
 
@@ -252,7 +266,7 @@ def test_lateness_is_reported_when_the_result_changes(instance: dg.DagsterInstan
     assert reported(instance) == on_time
     assert look("2025-11-27 23:40") == "Nothing changed.", "Thanksgiving is no reason for alarm"
     assert look("2025-11-28 23:20") == "Nothing changed."
-    assert "minute_bars: The session of 2025-11-28 is late for 1 of 1 symbols: AAA." in look("2025-11-28 23:40")
+    assert "minute_bars: The session of 2025-11-28 is late for 1 of 1 symbol: AAA." in look("2025-11-28 23:40")
     assert reported(instance) == [("minute_bars", False, "ERROR"), ("master_events", False, "ERROR")]
     assert look("2025-11-28 23:50") == "Nothing changed."
     brought(followed, date(2025, 11, 28))

@@ -787,7 +787,7 @@ def test_bad_shards_are_not_published_as_master_and_stop_the_manifest(fresh: Pla
     shard = pl.DataFrame([{name: row[name] for name in SHARD}], schema=SHARD, orient="row")
     shard.write_parquet(fresh.lake.shard("AEMD"))
     error = failure(fresh.run("master_events", ["core", "manifest"], fails=True))
-    for words in ("NaN spike_x in 1 rows", "'gap_up' is not one of", "session_clock", "Remove these shards"):
+    for words in ("NaN spike_x in 1 row", "'gap_up' is not one of", "session_clock", "Remove these shards"):
         assert words in error
     assert not fresh.lake.master.exists()
     assert not (fresh.lake.manifests("core") / "current.json").exists()

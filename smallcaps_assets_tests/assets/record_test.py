@@ -132,6 +132,22 @@ def test_a_failed_partition_is_recorded_at_the_end_and_only_if_the_run_continues
     assert recorded(instance)[3:] == ["A", "C", "D", "B"]
 
 
+def test_the_page_of_a_partition_names_the_run_that_mended_it(instance: dg.DagsterInstance) -> None:
+    def source(problems: tuple[str, ...]) -> Source:
+        return lambda _: iter([Outcome((key,), {"rows": 1}, problems if key == "B" else ()) for key in "ABCD"])
+
+    def named(partition: str) -> str | None:
+        planned = instance.event_log_storage.get_latest_planned_materialization_info(dg.AssetKey("worked"), partition)
+        return planned.run_id if planned else None
+
+    failed = run(instance, source(("B: its file is damaged",)))
+    assert (named("A"), named("B")) == (None, failed.run_id)
+    assert status(instance)["B"] == AssetPartitionStatus.FAILED
+    mended = run(instance, source(()))
+    assert (named("A"), named("B")) == (None, mended.run_id)
+    assert status(instance)["B"] == AssetPartitionStatus.MATERIALIZED
+
+
 @pytest.fixture
 def kept(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """Three sessions; Dagster's state in a folder, which other threads may read."""

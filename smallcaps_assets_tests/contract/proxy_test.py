@@ -109,3 +109,22 @@ def test_the_deadline_ends_a_proxy_that_drips(certificate: Path, monkeypatch: py
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
         with pytest.raises(VendorUnavailable, match=r"an answer without end after 0\.3 s \(while connecting\)"):
             client.trades("AVLO", START, END)
+
+
+def test_the_deadline_ends_a_handshake_after_a_slow_proxy(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handshake has what the proxy's answer has left of the deadline, not `timeout_s`."""
+
+    def answer() -> Iterator[bytes | float]:
+        yield b"HTTP/1.1 200 Connected\r\n"
+        yield 0.9
+        yield b"\r\n"
+        yield 0.8  # too late for the deadline, but not for what one operation may take
+        yield b"no handshake\r\n"
+
+    with hostile_server(answer) as proxy, client_of("https://vendor.test", deadline_s=1.0) as client:
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://{proxy.address}")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+        with pytest.raises(VendorUnavailable, match=r"an answer without end after 1 s \(while connecting\)"):
+            client.trades("AVLO", START, END)

@@ -180,7 +180,7 @@ def test_a_lost_file_costs_one_request_and_changes_nothing_else(copy_of_demo: Ho
     before = copy_of_demo.bytes_of_lake()
     lost = min(name for name in before if name.startswith("tape/plus/quotes/"))
     (copy_of_demo.lake.root / lost).unlink()
-    assert ": 1 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
+    assert ": 1 request, 0 retries" in copy_of_demo.run("demo", *FLAGS)
     after = copy_of_demo.bytes_of_lake()
     # the same tape; its later fetch time is in its certificate, and so in ledger and report
     assert {name for name in before | after if before.get(name) != after.get(name)} == {

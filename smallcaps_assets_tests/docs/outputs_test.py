@@ -20,17 +20,17 @@ EXAMPLES = [
     ("docs/review.md", "review of", "smallcaps review core_20251202_031500_labels.json"),
     (
         "docs/experiments.md",
-        "events",
+        "  events",
         "smallcaps detect --config lower.yaml --compare config/config.yaml --gained gained.parquet",
     ),
     (
         "docs/experiments.md",
-        "by session",
+        "  by session",
         "smallcaps detect --config lower.yaml --compare config/config.yaml --gained gained.parquet",
     ),
     (
         "docs/experiments.md",
-        "selected for",
+        "  selected for",
         "smallcaps detect --config lower.yaml --compare config/config.yaml --gained gained.parquet",
     ),
 ]

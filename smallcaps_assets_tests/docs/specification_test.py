@@ -1,6 +1,5 @@
 """The numbers and columns of the specification are those of the shipped settings and of the tables."""
 
-import math
 import re
 from datetime import UTC, datetime
 
@@ -8,7 +7,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.bars.lengths import LEAST_BARS, LEAST_BITS
-from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNSET_COUNT
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD, MOST_SHARES, UNSET_COUNT
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.domain.tape.contradictions import CONTRADICTIONS
@@ -61,8 +60,8 @@ STATED = [
     ("2", f"before this date; null with fewer than {FEATURES.rvol_min_days} such days"),
     ("2", f"The bound of {FEATURES.rvol_sessions} sessions (`rvol_sessions`)"),
     ("1", f"of {UNSET_COUNT:,} or more, or that is not whole, is unknown"),
-    ("1", f"of 10^{math.log10(TOO_LARGE):.0f} or more. Vendors write"),
-    ("1", f"the volume is 10^{math.log10(TOO_LARGE):.0f} shares or more"),
+    ("1", f"above {MOST_PRICE_USD:,.0f} dollars. Vendors write"),
+    ("1", f"the volume is above {MOST_SHARES:,.0f} shares"),
     ("2", f"rounded to {FEATURES.vwap_decimals} decimals"),
     ("3.1", row("spike_x >=", SPIKE.regular.min_spike_x, SPIKE.extended.min_spike_x)),
     ("3.1", row("volume >=", f"{SPIKE.regular.min_volume_shares:,.0f}", f"{SPIKE.extended.min_volume_shares:,.0f}")),

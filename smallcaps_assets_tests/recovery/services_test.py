@@ -1,5 +1,6 @@
 """Services end together, and with the process that started them; the reason is reported."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smallcaps_assets.commands.services.services import Services, _answers, _exit_text, _free_port
+from smallcaps_assets.commands.services.services import CODE_SERVER, Services, _answers, _exit_text, _free_port
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.runtime.processes import wait_until_gone
+from smallcaps_assets_tests.repository import REPOSITORY
 
 
 @pytest.fixture
@@ -49,6 +51,35 @@ def test_a_service_answers_after_its_start_and_ends_when_stopped(services: Servi
     services.end(runs=False)
     assert not _answers(address)
     assert not process.is_running()
+
+
+CALLER = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from smallcaps_assets.commands.services.services import _answers
+
+server = HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler)
+try:
+    server.serve_forever()
+except KeyboardInterrupt:
+    Path(sys.argv[3]).write_text(str(_answers(("127.0.0.1", int(sys.argv[2])))))
+    raise
+"""
+
+
+def test_services_end_quietly_and_the_code_server_after_those_that_call_it(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "caller.py").write_text(CALLER, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
+    code, own, said = _free_port(), _free_port(), tmp_path / "said"
+    services.start(CODE_SERVER, "http.server", str(code), "--bind", "127.0.0.1", address=("127.0.0.1", code))
+    services.start("daemon", "caller", str(own), str(code), str(said), address=("127.0.0.1", own))
+    services.end(runs=True)
+    assert said.read_text(encoding="utf-8") == "True"
+    assert not _answers(("127.0.0.1", code))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 STARTS = """

@@ -6,8 +6,9 @@ Written from the specification alone. Frames are converted to rows and back at t
 from smallcaps_assets_tests.slow_spec.bars import clean, features, in_session, xnys
 from smallcaps_assets_tests.slow_spec.events import detect, event_id, master
 from smallcaps_assets_tests.slow_spec.manifest import extension, manifest
+from smallcaps_assets_tests.slow_spec.micro import micro
 from smallcaps_assets_tests.slow_spec.params import DEFAULTS, altered
-from smallcaps_assets_tests.slow_spec.tape import in_force, spans, thin
+from smallcaps_assets_tests.slow_spec.tape import in_force, nanoseconds, spans, thin
 
 __all__ = [
     "DEFAULTS",
@@ -21,6 +22,8 @@ __all__ = [
     "in_session",
     "manifest",
     "master",
+    "micro",
+    "nanoseconds",
     "spans",
     "thin",
     "xnys",

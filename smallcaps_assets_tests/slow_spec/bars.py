@@ -19,7 +19,7 @@ from smallcaps_assets_tests.slow_spec.params import DEFAULTS, Params
 Row = dict[str, Any]
 EASTERN: Final = ZoneInfo("America/New_York")
 PRICES: Final = ("open", "high", "low", "close")
-TOO_LARGE: Final = {"vwap": 1e15, "transactions": 2**31 - 1}
+TOO_LARGE: Final = {"vwap": math.nextafter(1e6, math.inf), "transactions": 2**31 - 1}
 
 FEATURES: Final = pl.Schema(
     {
@@ -121,7 +121,7 @@ def _is_bad(row: Row) -> bool:
         or high < low
         or volume <= 0
         or high > 1e6
-        or volume >= 1e15
+        or volume > 2e9
     )
 
 

@@ -1,9 +1,9 @@
 """Bars of another length than a minute (section 1), session by session, in whole numbers."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -61,7 +61,22 @@ def _longer(moments: Mapping[Session, list[int]]) -> dict[Session, int]:
         together = [gap for session in group for gap in gaps[session]]
         if _is_improbable(together):
             judge(group, dict.fromkeys(group, math.gcd(*together)))
+        if len({session.symbol for session in group}) == 1 and _are_days(group, minutes):
+            judge(group, dict.fromkeys(group, 1440))
     return found
+
+
+def _are_days(group: list[Session], minutes: Mapping[Session, list[int]]) -> bool:
+    """Whether a symbol has one bar a session in 20 or more, 9 of 10 at the same time in New York, or in UTC."""
+    stamps = [EPOCH + timedelta(minutes=minute) for session in group for minute in minutes[session]]
+    return (
+        all(len(minutes[session]) == 1 for session in group)
+        and len({session.day for session in group}) >= 20
+        and any(
+            10 * max(Counter(stamp.astimezone(zone).time() for stamp in stamps).values()) >= 9 * len(stamps)
+            for zone in (EASTERN, UTC)
+        )
+    )
 
 
 def _is_improbable(gaps: list[int]) -> bool:

@@ -9,7 +9,9 @@ import polars as pl
 
 from smallcaps_assets.commands.demonstrating.stages import LEFT_PROFILE
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.domain.tape.tables import LEDGER
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.stored_tables import read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -56,8 +58,8 @@ def tape_snippet(lake: Lake, profile: Profile, config: Path | None) -> str | Non
         profile: the profile; its ledger is published.
         config: the file of `--config`, if one was given.
     """
-    complete = pl.scan_parquet(lake.ledger(profile), hive_partitioning=False).filter(pl.col("state") == "complete")
-    best = complete.select("event_id").head(1).collect()
+    ledger = read_table(lake.ledger(profile), {name: LEDGER[name] for name in ("event_id", "state")})
+    best = ledger.filter(pl.col("state") == "complete").select("event_id").head(1)
     if best.is_empty():
         return None
     path = "" if config is None else f"Path({str(config.resolve())!r})"
@@ -94,6 +96,6 @@ def _night(lake: Lake, settings: Settings) -> Iterator[str]:
     night = simulated_night(BarsStore(lake), UniverseStore(lake).followed(), settings, datetime.now(UTC))
     if night.session:
         yield (
-            f"{_NAME.format('one night')}Automation > nightly > Preview tick result, any time, Launch all: brings the "
-            f"session of {night.session}"
+            f"{_NAME.format('one night')}Automation > nightly > Preview tick result, any time, Continue, Launch all: "
+            f"brings the session of {night.session}"
         )

@@ -5,8 +5,10 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.experiment import Batch
 from smallcaps_assets.domain.events.comparison import Changes, SelectionComparison, SelectionSettings
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.settings.layers import setting_differences
 from smallcaps_assets.settings.settings import Settings
 
@@ -65,17 +67,17 @@ class Comparison:
             "profiles": self._selection.rows(),
         }
 
-    def text(self) -> list[str]:
-        """All figures as lines of text."""
+    def text(self) -> list[Printable]:
+        """All figures as lines and tables."""
         document = self.document()
         return [
             f"A: {document['before']}",
             f"B: {document['after']}",
             *_settings(document["settings"]),
-            *_counts(document),
+            _counts(document),
             *_changed(document),
-            *_scores(document["scores"]),
-            *_profiles(document["profiles"]),
+            _scores(document["scores"]),
+            _profiles(document["profiles"]),
             *_strongest(document["strongest"]),
         ]
 
@@ -109,57 +111,59 @@ def _settings(changed: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
         yield "  identical settings"
 
 
-def _counts(document: Mapping[str, Any]) -> Iterator[str]:
+def _counts(document: Mapping[str, Any]) -> TextTable:
     total = document["events"]
     difference = total["after"] - total["before"]
     every = total | {"difference": difference}
     every["percent"] = 100 * difference / total["before"] if total["before"] else None
-    yield f"{'events':<28}{'A':>11}{'B':>11}{'B - A':>11}{'%':>9}{'gained':>11}{'lost':>11}"
-    yield _count("all", every)
+    columns = ("events", "A", "B", "B - A", "%", "gained", "lost")
+    rows = [_count("all", every)]
     for name, keys in VIEWS.items():
-        yield f"by {name}"
-        for row in document[f"by_{name}"]:
-            yield _count(" ".join(row[key] for key in keys), row)
+        rows.append((f"by {name}", *[""] * (len(columns) - 1)))
+        rows += [_count("  " + " ".join(row[key] for key in keys), row) for row in document[f"by_{name}"]]
+    return TextTable(columns, rows)
 
 
-def _count(label: str, row: Mapping[str, Any]) -> str:
+def _count(label: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     percent = "-" if row["percent"] is None else f"{row['percent']:+.1f}"
-    return (
-        f"  {label:<26}{row['before']:>11,}{row['after']:>11,}{row['difference']:>+11,}{percent:>9}"
-        f"{row['gained']:>11,}{row['lost']:>11,}"
-    )
+    counts = (f"{row[name]:,}" for name in ("before", "after"))
+    changes = (f"{row[name]:,}" for name in ("gained", "lost"))
+    return (label, *counts, f"{row['difference']:+,}", percent, *changes)
 
 
 def _changed(document: Mapping[str, Any]) -> Iterator[str]:
     total = document["events"]
     yield (
-        f"{total['same']:,} events in both: {total['rescored']:,} with another score, {total['retiered']:,} in another "
+        f"{count_noun(total['same'], 'event')} in both: {total['rescored']:,} with another score, "
+        f"{total['retiered']:,} in another "
         f"tier, {total['turned']:,} in another direction"
     )
     left_out = document["before_not_compared"]
     if left_out:
-        yield f"{left_out:,} events of A not compared: no bars of their symbol and date in this run"
+        yield f"{count_noun(left_out, 'event')} of A not compared: no bars of their symbol and date in this run"
     beyond = document["gained_where_before_has_none"]
     if beyond:
         yield f"{beyond:,} of the events gained are of symbols without events in A, or outside of the dates of A"
 
 
-def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
-    yield f"{'score':<28}" + "".join(f"{name:>11}" for name in scores["before"])
-    for side, quantiles in scores.items():
-        yield f"  {NAMES[side]:<26}" + "".join(f"{'-' if at is None else f'{at:.3f}':>11}" for at in quantiles.values())
+def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> TextTable:
+    rows = [
+        (NAMES[side], *("-" if at is None else f"{at:.3f}" for at in quantiles.values()))
+        for side, quantiles in scores.items()
+    ]
+    return TextTable(("score", *scores["before"]), rows)
 
 
-def _profiles(profiles: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    yield f"{'selected for the manifest of':<28}{'A':>11}{'B':>11}{'B - A':>11}{'in both':>9}"
-    for name, rows in profiles.items():
-        difference = rows["after"] - rows["before"]
-        yield f"  {name:<26}{rows['before']:>11,}{rows['after']:>11,}{difference:>+11,}{rows['same']:>9,}"
+def _profiles(profiles: Mapping[str, Mapping[str, int]]) -> TextTable:
+    rows = [
+        (name, f"{row['before']:,}", f"{row['after']:,}", f"{row['after'] - row['before']:+,}", f"{row['same']:,}")
+        for name, row in profiles.items()
+    ]
+    return TextTable(("selected for the manifest of", "A", "B", "B - A", "in both"), rows)
 
 
-def _strongest(strongest: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+def _strongest(strongest: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Printable]:
     for side, events in strongest.items():
         if events:
-            yield f"strongest {side}"
-        for event in events:
-            yield f"  {event['score']:.3f}  {event['session']:<4} {event['direction']:<5} {event['event_id']}"
+            rows = [(f"{one['score']:.3f}", one["session"], one["direction"], one["event_id"]) for one in events]
+            yield TextTable(("score", "session", "direction", f"strongest {side}"), rows, left=4)

@@ -91,7 +91,7 @@ class Experiment:
         return before.tail(sessions).min() or self.first  # type: ignore[return-value]
 
     def _batch(self, files: BarsBySymbol, symbols: list[str]) -> Batch:
-        clean = _clean(files.read_with_files(symbols, self._since(), self.last))
+        clean = _clean(files, symbols, self._since(), self.last)
         in_range = pl.lit(True) if self.first is None else (self.first <= DAY).fill_null(value=True)
         bars, rejected = clean.good.filter(in_range), clean.quarantined.filter(in_range)
         found: list[Found] = []
@@ -128,16 +128,17 @@ class Experiment:
         if since is None or oldest >= since:
             return daily
         older = [
-            _daily(_clean(files.read_with_files([symbol], oldest, since - _ONE_DAY)).good, settings)
+            _daily(_clean(files, [symbol], oldest, since - _ONE_DAY).good, settings)
             for symbol in bars["symbol"].unique(maintain_order=True)
             if days.get(symbol, 0) < settings.features.rvol_days
         ]
         return pl.concat([daily, *older])
 
 
-def _clean(read: CleanBars) -> CleanBars:
-    """Judge the rows that were read, file by file; rows rejected on reading stay rejected."""
-    clean = clean_bars(read.good, [FILE])
+def _clean(files: BarsBySymbol, symbols: Sequence[str], first: date | None, last: date | None) -> CleanBars:
+    """Read rows and judge them file by file; rows rejected on reading stay rejected."""
+    read = files.read_with_files(symbols, first, last)
+    clean = clean_bars(read.good, [FILE], in_dollars=files.reader.form.scale is not None)
     rejected = pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp")
     return CleanBars(clean.good, rejected, clean.unknown)
 

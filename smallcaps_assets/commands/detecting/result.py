@@ -7,19 +7,21 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.comparison import Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch
+from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.detecting.spool import Spool
-from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
-from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints, print_lines
+from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints
 from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown, describe_unknown
 from smallcaps_assets.domain.events.detection import DETECTION_COUNTS
 from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_files import describe_absent
-from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, other_lengths
+from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, describe_sessions, is_of_bad_session
 
 _QUARANTINE: Final = "quarantine"
 _PRINTS: Final = "suspect_prints"
@@ -27,10 +29,9 @@ _PRINTS: Final = "suspect_prints"
 BESIDE: Final = {_QUARANTINE: QUARANTINED_BARS, _PRINTS: LISTED_PRINTS}
 NAMED_BY: Final = "--symbols-from or universe.symbols"
 _SHOWN: Final = 5
-_OF_BARS: Final = "{bars:,} bars of {symbols:,} symbols, {bars_outside_sessions:,} outside every session, ignored"
 _OF_EVENTS: Final = (
-    "{events_found:,} events found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
-    "cooldown; {reference_unknown:,} passed without reference data; {days_filtered:,} days skipped below the minimum "
+    "{found} found, {events_filtered:,} removed by the global filters, {events_cooled_down:,} by the "
+    "cooldown; {reference_unknown:,} passed without reference data; {days} skipped below the minimum "
     "dollar volume of events"
 )
 
@@ -53,7 +54,7 @@ class DetectionResult:
         self._unknown = Counter[str](dict.fromkeys((f"{name}_unknown" for name in OPTIONAL), 0))
         self._kinds, self._rejected = Counter[tuple[str, str]](), Counter[str]()
         self._prints = LISTED_PRINTS.to_frame()
-        self._other_lengths = [QUARANTINED_BARS.to_frame()]
+        self._bad_sessions = [QUARANTINED_BARS.to_frame()]
 
     def add(self, batch: Batch) -> None:
         """Add the tables and figures of a batch."""
@@ -61,7 +62,7 @@ class DetectionResult:
         self._prints = pl.concat([self._prints, batch.prints])
         self._rejected.update(reasons(batch.rejected))
         self._unknown.update(count_unknown(batch.unknown))
-        self._other_lengths.append(batch.rejected.filter(is_of_other_length()))
+        self._bad_sessions.append(batch.rejected.filter(is_of_bad_session()))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
         if batch.found:
             detected = batch.found[0]
@@ -87,18 +88,19 @@ class DetectionResult:
                 self._outputs[name].unlink(missing_ok=True)
         if self._counts["bars"] == self._rejected.total():
             why = f" ({self._describe_rejected()})" if self._rejected else ""
-            lengths = "".join(f" {message}" for message in self._describe_lengths(source))
+            sessions = "".join(f" {message}" for message in self._describe_bad_sessions(source))
             raise InputError(
-                f"{source}: no usable bar in {self._counts['bars']:,} requested rows{why}. No events were written."
-                f"{lengths}"
+                f"{source}: no usable bar in {count_noun(self._counts['bars'], 'requested row')}{why}. No "
+                f"events were written."
+                f"{sessions}"
             )
         for name in (name for name in self._spools if name not in BESIDE):
             self._spools[name].publish(self._outputs[name])
 
     def problems(self, source: str) -> list[str]:
-        """Why the result is not that of all bars of `source`: bars of another length than a minute, many bad rows."""
+        """Why the result is not that of all bars of `source`: sessions that were rejected, many bad rows."""
         bad = self._rejected.total() - self._rejected[REPEATED]
-        return self._describe_lengths(source) + describe_bad_rows(source, bad, self._counts["bars"])
+        return self._describe_bad_sessions(source) + describe_bad_rows(source, bad, self._counts["bars"])
 
     def document(self) -> dict[str, object]:
         """All figures, for JSON."""
@@ -107,36 +109,48 @@ class DetectionResult:
         rejected |= {"test_symbols_left_out": list(self._tests), _PRINTS: count_touched(self._prints)._asdict()}
         return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
 
-    def text(self) -> list[str]:
-        """All figures as lines of text."""
-        lines = [describe_test_symbols(self._tests, NAMED_BY)] if self._tests else []
+    def text(self) -> list[Printable]:
+        """All figures as lines and tables."""
+        lines: list[Printable] = [describe_test_symbols(self._tests, NAMED_BY)] if self._tests else []
         lines += [self._describe_rejected()] if self._rejected else []
         lines += describe_unknown(self._unknown) + describe_absent(self._absent)
-        lines += [_OF_BARS.format(**self._counts), *self._describe_prints(), _OF_EVENTS.format(**self._counts)]
+        lines += [self._describe_bars(), *self._describe_prints(), self._describe_events()]
         if self._comparison:
             lines += self._comparison.text()
         else:
-            lines += [f"  {kind:<20} {way:<5} {rows:>9,}" for (kind, way), rows in sorted(self._kinds.items())]
+            rows = [(kind, way, f"{count:,}") for (kind, way), count in sorted(self._kinds.items())]
+            lines += [TextTable(("type", "direction", "events"), rows, left=2)] if rows else []
         for name in (name for name in self._spools if name not in BESIDE):
             kind = "events" if name == "out" else f"events {name}"
             lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
         return lines
 
-    def _describe_prints(self) -> list[str]:
+    def _describe_bars(self) -> str:
+        bars, symbols = count_noun(self._counts["bars"], "bar"), count_noun(self._counts["symbols"], "symbol")
+        return f"{bars} of {symbols}, {self._counts['bars_outside_sessions']:,} outside every session, ignored"
+
+    def _describe_events(self) -> str:
+        found, days = (
+            count_noun(self._counts["events_found"], "event"),
+            count_noun(self._counts["days_filtered"], "day"),
+        )
+        return _OF_EVENTS.format(found=found, days=days, **self._counts)
+
+    def _describe_prints(self) -> list[Printable]:
         if self._prints.is_empty():
             return []
         place = f"; listed in {self._outputs[_PRINTS]}" if _PRINTS in self._outputs else ""
         more = self._prints.height - _SHOWN
         return [
             f"suspect prints: {describe_prints(count_touched(self._prints))}{place}",
-            *print_lines(self._prints.head(_SHOWN)),
+            prints_table(self._prints.head(_SHOWN)),
             *([f"  and {more:,} more"] if more > 0 else []),
         ]
 
-    def _describe_lengths(self, source: str) -> list[str]:
-        return other_lengths(pl.concat(self._other_lengths), lambda rows: source)  # noqa: ARG005 -- all are its
+    def _describe_bad_sessions(self, source: str) -> list[str]:
+        return describe_sessions(pl.concat(self._bad_sessions), lambda rows: source)  # noqa: ARG005 -- all are its
 
     def _describe_rejected(self) -> str:
         place = f" and written to {self._outputs[_QUARANTINE]}" if _QUARANTINE in self._outputs else ""
         counts = "; ".join(f"{count:,} {reason}" for reason, count in self._rejected.most_common())
-        return f"{self._rejected.total():,} bars rejected{place}: {counts}"
+        return f"{count_noun(self._rejected.total(), 'bar')} rejected{place}: {counts}"

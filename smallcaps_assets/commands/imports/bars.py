@@ -23,7 +23,7 @@ from smallcaps_assets.domain.bars.unknown import describe_unknown
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import require_writable
@@ -285,22 +285,36 @@ def _report(
         for line in work.before.lines():
             show(line)
     show(
-        f"{len(paths):,} files, {len(symbols):,} symbols: {figures['bars_new']:,} bars new, {figures['bars_equal']:,} "
+        f"{count_noun(len(paths), 'file')}, {count_noun(len(symbols), 'symbol')}: "
+        f"{count_noun(figures['bars_new'], 'bar')} new, {figures['bars_equal']:,} "
         f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
     )
     if figures["bars_filled"]:
-        show(f"{figures['bars_filled']:,} bars that lacked vwap or transactions have them now")
+        show(f"{count_noun(figures['bars_filled'], 'bar')} that lacked vwap or transactions have them now")
     show(
-        f"left out: {figures['rows_on_other_days']:,} bars on days without a session, {figures['rows_not_over']:,} of "
+        f"left out: {count_noun(figures['rows_on_other_days'], 'bar')} on days without a session, "
+        f"{figures['rows_not_over']:,} of "
         "sessions that are not over"
     )
     if figures["bars_off_hours"]:
-        show(f"{figures['bars_off_hours']:,} bars outside 04:00 to 20:00 New York are kept; no event is made of them")
+        show(
+            f"{count_noun(figures['bars_off_hours'], 'bar')} outside 04:00 to 20:00 New York kept; no event "
+            f"is made of them"
+        )
     if figures["rows_repeated"]:
-        show(f"{figures['rows_repeated']:,} rows repeat another of the same import exactly, and count once")
+        show(
+            f"{count_clause(figures['rows_repeated'], 'row repeats', 'rows repeat')} another of the same "
+            f"import exactly: counted once"
+        )
     if figures["rows_quarantined"]:
-        copies = f" ({figures['rows_copies']:,} exact copies of them)" if figures["rows_copies"] else ""
-        show(f"{figures['rows_quarantined']:,} bad rows quarantined in {work.store.lake.quarantine}{copies}:")
+        copies = (
+            f" ({count_clause(figures['rows_copies'], 'exact copy', 'exact copies')} of them)"
+            if figures["rows_copies"]
+            else ""
+        )
+        show(
+            f"{count_noun(figures['rows_quarantined'], 'bad row')} quarantined in {work.store.lake.quarantine}{copies}:"
+        )
         show(*work.rejected.lines())
     if work.files.extra:
         show(f"ignored columns: {', '.join(sorted(work.files.extra))}")

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from smallcaps_assets.commands.console import show
+from smallcaps_assets.commands.console import Printable, TextTable, show
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.commands.flag_types import price_scale
 from smallcaps_assets.commands.imports.command import choose_from
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.domain.imports.clocks import TimestampForm
 from smallcaps_assets.domain.imports.columns import require_timezone
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import require_writable
@@ -94,11 +95,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        show(
-            "\n".join(
-                [*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}"]
-            )
-        )
+        show(*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}")
     for problem in done.problems:
         show(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0
@@ -117,42 +114,53 @@ def _places(lake: Lake, given: Path | None) -> tuple[Path, Path]:
     return given, given.with_name(f"{given.stem}.quarantine.parquet")
 
 
-def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[str]:
+def _counts(what: str, unit: str, counts: Mapping[str, int]) -> list[Printable]:
+    return [TextTable((what, unit), [(name, f"{count:,}") for name, count in counts.items()])] if counts else []
+
+
+def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[Printable]:
     repairs = done.repairs
-    lines = [
+    lines: list[Printable] = [
         (
-            f"{repairs['rows']:,} rows read: {repairs['events']:,} events, {repairs['copies_removed']:,} exact copies "
-            f"and {repairs['differing_copies_removed']:,} copies with other values removed (up to "
-            f"{repairs['most_rows_of_one_event']:,} rows of one event), {repairs['quarantined']:,} rows quarantined"
+            f"{count_noun(repairs['rows'], 'row')} read: {count_noun(repairs['events'], 'event')}, "
+            f"{count_clause(repairs['copies_removed'], 'exact copy', 'exact copies')} "
+            f"and {count_clause(repairs['differing_copies_removed'], 'copy', 'copies')} with other values "
+            f"removed (up to "
+            f"{count_noun(repairs['most_rows_of_one_event'], 'row')} of one event), "
+            f"{count_noun(repairs['quarantined'], 'row')} quarantined"
         )
     ]
-    lines += [f"  quarantined: {count:>9,}  {reason}" for reason, count in repairs["quarantined_because"].items()]
+    lines += _counts("quarantined because", "rows", repairs["quarantined_because"])
     lines.append(_union(repairs))
     share = 100 * repairs["sessions_changed"] / max(repairs["events"], 1)
     lines.append(
-        f"{repairs['sessions_changed']:,} sessions changed ({share:.1f} %), by the New York clock and the calendar"
+        f"{count_noun(repairs['sessions_changed'], 'session')} changed ({share:.1f} %), by the New York clock "
+        f"and the calendar"
     )
-    lines += [f"  {move:<12} {count:>9,}" for move, count in repairs["sessions_changed_from_to"].items()]
+    lines += _counts("session changed", "events", repairs["sessions_changed_from_to"])
     lines += [
         (
-            f"changed as well: {repairs['dates_changed']:,} dates, {repairs['event_biases_changed']:,} event_bias, "
-            f"{repairs['colours_changed']:,} close_vs_open, {repairs['tiers_changed']:,} tiers"
+            f"changed as well: {count_noun(repairs['dates_changed'], 'date')}, "
+            f"{repairs['event_biases_changed']:,} event_bias, "
+            f"{repairs['colours_changed']:,} close_vs_open, {count_noun(repairs['tiers_changed'], 'tier')}"
         ),
         "score is the percentile rank of score_raw within event_type and session: mean rank / number of events",
         (
-            f"bars of the lake fill in VWAP and volumes of {repairs['with_the_bar_of_the_lake']:,} events; unknown "
+            f"bars of the lake fill in VWAP and volumes of "
+            f"{count_noun(repairs['with_the_bar_of_the_lake'], 'event')}; unknown "
             f"for {repairs['without_a_bar_in_the_lake']:,} without a bar there and for "
             f"{repairs['with_another_bar_in_the_lake']:,} whose bar has another close or volume"
         ),
         (
-            f"kept as they are: {repairs['dollar_volume_is_not_close_times_volume']:,} events whose dollar_volume is "
+            f"kept as they are: {count_noun(repairs['dollar_volume_is_not_close_times_volume'], 'event')} "
+            f"whose dollar_volume is "
             f"not close x volume, {repairs['spike_x_unknown']:,} without spike_x"
         ),
     ]
     if repairs["left_quarantine"]:
         lines.append(
-            f"{repairs['left_quarantine']:,} rows left the quarantine: their events are now imported, or were "
-            "removed by --replace"
+            f"{count_noun(repairs['left_quarantine'], 'row')} left the quarantine: imported now, or removed "
+            f"by --replace"
         )
     if repairs["in_quarantine"]:
         lines.append(
@@ -166,8 +174,12 @@ def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[str]:
 def _union(repairs: Mapping[str, Any]) -> str:
     """What happened to the events of earlier imports."""
     if repairs["events_left_out"]:
-        return f"--replace: {repairs['events_left_out']:,} events of earlier imports removed, {repairs['events']:,} now"
+        return (
+            f"--replace: {count_noun(repairs['events_left_out'], 'event')} of earlier imports removed, "
+            f"{repairs['events']:,} now"
+        )
     return (
-        f"{repairs['events_before']:,} events of earlier imports, {repairs['events_before_replaced']:,} of them "
+        f"{count_noun(repairs['events_before'], 'event')} of earlier imports, "
+        f"{repairs['events_before_replaced']:,} of them "
         f"replaced by a better row; {repairs['events_new']:,} new, {repairs['events_in_all']:,} in all"
     )

@@ -22,6 +22,7 @@ from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.imports import record_import
@@ -264,25 +265,32 @@ def _text(done: WindowsOutcome, ledger: pl.DataFrame, recorded: dict[str, int], 
     lines = []
     for kind, figures in done.figures.items():
         lines.append(
-            f"{kind}: {figures['files']:,} files, {figures['adopted']:,} windows imported ({figures['rows']:,} rows), "
-            f"{figures['there_already']:,} already published, {figures['refused']:,} files rejected"
+            f"{kind}: {count_noun(figures['files'], 'file')}, {count_noun(figures['adopted'], 'window')} "
+            f"imported ({count_noun(figures['rows'], 'row')}), "
+            f"{figures['there_already']:,} already published, {count_noun(figures['refused'], 'file')} rejected"
         )
         if figures["repeats"]:
-            lines.append(f"  {figures['repeats']:,} rows repeat another of the same file exactly, and count once")
+            lines.append(
+                f"  {count_clause(figures['repeats'], 'row repeats', 'rows repeat')} another of the same file "
+                f"exactly: counted once"
+            )
         if figures["rows_rejected"]:
-            lines.append(f"  {figures['rows_rejected']:,} impossible rows are in the quarantine, each with its reason")
+            lines.append(
+                f"  {count_clause(figures['rows_rejected'], 'impossible row is', 'impossible rows are')} in "
+                f"the quarantine, each with its reason"
+            )
         lines.append(
-            f"  left out: {figures['not_in_manifest']:,} events that are not in the manifest, "
+            f"  left out: {count_noun(figures['not_in_manifest'], 'event')} not in the manifest, "
             f"{figures['shorter_than_the_window']:,} whose files cover less than the window; the capture fetches it"
         )
     states = ", ".join(f"{count:,} {state}" for state, count in ledger["state"].value_counts(sort=True).iter_rows())
-    lines.append(f"ledger: {ledger.height:,} events: {states}")
+    lines.append(f"ledger: {count_noun(ledger.height, 'event')}: {states}")
     held = _published_by_kind(ledger)
     lines.append(f"  published: {', '.join(f'{kind} of {count:,}' for kind, count in held.items())}")
     missing = {kind: ledger.height - count for kind, count in held.items() if count < ledger.height}
     if missing:
         lines.append(f"  still to capture: {', '.join(f'{kind} of {count:,}' for kind, count in missing.items())}")
-    lines.append(f"{sum(recorded.values()):,} partitions newly complete, recorded in Dagster")
+    lines.append(f"{count_noun(sum(recorded.values()), 'partition')} newly complete, recorded in Dagster")
     if done.rejected.height:
         lines.append(
             f"{aside} lists every rejected file with its reason, also of earlier imports if nothing replaced it"

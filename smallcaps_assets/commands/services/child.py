@@ -32,6 +32,8 @@ def _end_with_parent() -> None:
     # not through sys.stdin: a thread that waits in its buffer would abort the interpreter when the service ends
     while os.read(0, 1):
         pass
+    # what a service says while it is interrupted looks like a defect to its user
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     if sys.platform == "win32":
         _thread.interrupt_main()
     else:

@@ -96,7 +96,7 @@ def _holder(port: int) -> str | None:
 
 
 def _lake_of(process: psutil.Process) -> str:
-    with suppress(psutil.Error, OSError):
+    with suppress(psutil.Error, OSError, UnicodeDecodeError):
         folder = process.environ().get("DAGSTER_HOME", os.devnull)
         return f" of the lake {(Path(folder) / LAKE_FILE).read_text(encoding='utf-8')}"
     return ""

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -109,16 +109,27 @@ class Services:
 
         Without `runs`, runs continue: they need no service, and the next daemon finds their processes.
         """
+        services = {service.pid for service in self._processes.values()}
         family = psutil.Process().children(recursive=True) if runs else []
-        for process in family:
+        definitions = [process for process in family if _holds_definitions(process)]
+        under_way = [process for process in family if process.pid not in services and process not in definitions]
+        for process in under_way:
             with suppress(psutil.NoSuchProcess):
                 # runs cannot be interrupted on Windows
                 process.kill() if sys.platform == "win32" else process.send_signal(signal.SIGINT)
-        for service in self._processes.values():
+        # the others call the code server until they end
+        code_server = [self._processes[name] for name in self._processes if name == CODE_SERVER]
+        self._end_services([self._processes[name] for name in self._processes if name != CODE_SERVER])
+        kill(wait_until_gone(under_way, _RUNS_END_WITHIN_S))
+        self._end_services(code_server)
+        kill(wait_until_gone(definitions, child.ENDS_WITHIN_S))
+
+    @staticmethod
+    def _end_services(services: Sequence[subprocess.Popen[bytes]]) -> None:
+        for service in services:
             with suppress(OSError):
                 service.stdin.close()  # type: ignore[union-attr]
-        kill(wait_until_gone(family, _RUNS_END_WITHIN_S))
-        for service in self._processes.values():
+        for service in services:
             try:
                 service.wait(2 * child.ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
@@ -137,7 +148,9 @@ def _workspace(file: Path, kind: str, where: dict[str, Any]) -> Path:
 
 
 def _holds_definitions(process: psutil.Process) -> bool:
-    return is_running(process) and "grpc" in process.cmdline()
+    with suppress(psutil.NoSuchProcess):
+        return is_running(process) and "grpc" in process.cmdline()
+    return False
 
 
 def _exit_text(code: int) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.commands.services.processes import LAKE_FILE, processes_of_state
-from smallcaps_assets.commands.services.state_folder import state_folder
+from smallcaps_assets.commands.services.state_folder import name_of_state, state_folder
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
@@ -82,9 +82,9 @@ def remove_states_of_missing_lakes(now: float | None = None) -> list[Path]:
 
 
 def _lake_is_gone(folder: Path) -> bool:
-    """False if the state does not name its lake."""
+    """False if the state does not name its lake, or names another than that of its folder, as a cut file does."""
     lake = lake_of_state(folder)
-    return lake is not None and not lake.exists()
+    return lake is not None and folder.name == name_of_state(lake) and not lake.exists()
 
 
 def lake_of_state(folder: Path) -> Path | None:
@@ -94,7 +94,7 @@ def lake_of_state(folder: Path) -> Path | None:
         lake.exists()  # a name that no system allows
     except (OSError, ValueError):
         return None
-    return lake
+    return lake if lake.is_absolute() else None
 
 
 def _last_change(folder: Path) -> float:

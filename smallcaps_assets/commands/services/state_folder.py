@@ -20,4 +20,9 @@ def state_folder(settings: Settings) -> Path:
     folder = root / ".dagster"
     if lake == root / _DEFAULT_LAKE:
         return folder
-    return folder / "lakes" / f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"
+    return folder / "lakes" / name_of_state(lake)
+
+
+def name_of_state(lake: Path) -> str:
+    """The name of the folder of a lake's state, among those of other lakes than the default one."""
+    return f"{lake.name}-{hashlib.sha256(str(lake).encode()).hexdigest()[:8]}"

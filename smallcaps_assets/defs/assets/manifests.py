@@ -10,7 +10,7 @@ from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
 from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.publish import sha256
+from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
@@ -56,7 +56,7 @@ def make_manifest(
     sidecar = store.freeze(
         selection,
         config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
-        master_sha256=sha256(lake.lake.master),
+        master_sha256=prove_once(lake.lake.master),
         now=settings.now(),
     )
     figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)

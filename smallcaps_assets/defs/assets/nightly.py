@@ -10,6 +10,7 @@ from smallcaps_assets.defs.metadata import Metadata, column_schema, in_words, li
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import CaptureIncomplete
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.nightly import BEHIND, find_symbols_behind
@@ -131,7 +132,8 @@ def _seconds(instance: dg.DagsterInstance, run_id: str) -> Metadata:
 def _behind_message(behind: pl.DataFrame, followed: int) -> str:
     problems = [
         Problem.about(
-            f"{row['symbol']}: {row['sessions_missing']} sessions missing, {row['sessions_undetected']} not detected",
+            f"{row['symbol']}: {count_noun(row['sessions_missing'], 'session')} missing, "
+            f"{row['sessions_undetected']} not detected",
             row["cause"],
             symbol=row["symbol"],
             # what differs between symbols is left out
@@ -140,6 +142,7 @@ def _behind_message(behind: pl.DataFrame, followed: int) -> str:
         for row in behind.to_dicts()
     ]
     return (
-        f"{behind.height} of {followed} symbols are behind; MASTER and the manifests are built from everything else. "
+        f"{behind.height} of {count_clause(followed, 'symbol is', 'symbols are')} behind; MASTER and the "
+        f"manifests are built from everything else. "
         f"The next night fetches what is missing.\n{limit_lines(group_problems(problems))}"
     )

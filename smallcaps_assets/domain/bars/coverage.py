@@ -9,6 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.checks import EXPECTED, BarCheckParams, expected_sessions
 from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.words import count_clause
 
 # whether a symbol is followed, and its listing dates; null if unknown, or still listed
 LISTINGS: Final = pl.Schema({"symbol": pl.String(), "active": pl.Boolean(), "listed": pl.Date(), "delisted": pl.Date()})
@@ -261,5 +262,5 @@ def describe_coverage(table: pl.DataFrame) -> str:
     expected, here = int(table["sessions_expected"].sum()), int(table["sessions_here"].sum())
     if not expected:
         return "No session is expected of any symbol yet, so there is nothing to judge."
-    missing = f"{expected - here:,} are missing" if here < expected else "none is missing"
+    missing = f"{count_clause(expected - here, 'is', 'are')} missing" if here < expected else "none is missing"
     return f"{here:,} of {expected:,} expected sessions of all symbols are published; {missing}."

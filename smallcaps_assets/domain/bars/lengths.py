@@ -1,7 +1,8 @@
 """Bars of another length than a minute, found by the gaps between them (specification, section 1).
 
 Thin stocks have gaps as well, at random minutes. Bars are of another length if all gaps within their sessions are
-multiples of one length, and that is as improbable by chance as 20 bars of a session on even gaps.
+multiples of one length, and that is as improbable by chance as 20 bars of a session on even gaps. Bars of a day have no
+gaps within sessions: they are a symbol's only bars, nearly always at the same minute of the day.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.sessions import new_york_dates
+from smallcaps_assets.domain.sessions import NEW_YORK, new_york_dates
 
 # fewer bars prove nothing
 LEAST_BARS: Final = 20
@@ -20,6 +21,10 @@ _US_PER_S: Final = 1_000_000
 _US_PER_MIN: Final = 60 * _US_PER_S
 _S_PER_MIN: Final = 60
 _MIN_PER_H: Final = 60
+_MIN_PER_DAY: Final = 1_440
+_CLOCKS: Final = (NEW_YORK, "UTC")
+# bars of a day have the time of its close, which is another one on short days
+USUAL_TIME: Final = 0.9
 # the length of bars whose starts have no whole number of seconds between them
 _SUB_SECOND: Final = 0
 _OTHER_LENGTH: Final = "bars of "
@@ -90,6 +95,8 @@ def describe_length(length_s: int) -> str:
     if length_s < _S_PER_MIN:
         return f"{length_s} seconds" if length_s > 1 else "seconds"
     minutes = length_s // _S_PER_MIN
+    if minutes == _MIN_PER_DAY:
+        return "1 day"
     if minutes % _MIN_PER_H:
         return f"{minutes} minutes"
     return f"{minutes // _MIN_PER_H} hour{'s' if minutes > _MIN_PER_H else ''}"
@@ -126,10 +133,10 @@ def _find_long(
     at = (pl.col("at") // _US_PER_MIN).unique().sort()
     judged = (
         others.group_by(keys)
-        .agg(bars=at.len(), gaps=at.diff(null_behavior="drop"))
+        .agg(bars=at.len(), first=at.first(), gaps=at.diff(null_behavior="drop"))
         .with_columns(number=pl.col("gaps").list.len(), least=pl.col("gaps").list.min())
     )
-    judged = _with_divisor(judged, "gaps").select(*keys, "bars", "number", "divisor")
+    judged = _with_divisor(judged, "gaps").select(*keys, "bars", "first", "number", "divisor")
     improbable = judged.filter(_is_improbable())
     # several sessions that are improbable by themselves have enough bars together
     together = [improbable.filter(pl.col("bars").sum().over(by) >= LEAST_BARS) for by in whole]
@@ -143,8 +150,20 @@ def _find_long(
         )
         found = _with_divisor(totals, "divisors").filter(_is_improbable() & (pl.col("bars") >= LEAST_BARS))
         parts.append(judged.select(keys).join(found.select(*by, "divisor"), on=by))
+        if "symbol" in by:
+            others = sessions.filter("has_minutes").select(by)
+            parts.append(_find_days(judged.join(others, on=by, how="anti"), by).select(*keys, "divisor"))
     found = pl.concat(parts).group_by(keys).agg(pl.col("divisor").min())
     return found.select(*keys, length_s=pl.col("divisor") * _S_PER_MIN)
+
+
+def _find_days(judged: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Those of the sessions that are bars of a day, with `divisor`: single ones of a symbol, nearly all at one time."""
+    single = judged.filter((pl.col("bars") == 1).all().over(by) & (pl.col("day").n_unique().over(by) >= LEAST_BARS))
+    at = pl.from_epoch(pl.col("first") * _S_PER_MIN).dt.replace_time_zone("UTC")
+    times = [at.dt.convert_time_zone(zone).dt.time() for zone in _CLOCKS]
+    is_usual = [pl.len().over([*by, time]).max().over(by) >= USUAL_TIME * pl.len().over(by) for time in times]
+    return single.filter(pl.any_horizontal(is_usual)).with_columns(divisor=pl.lit(_MIN_PER_DAY, pl.Int64))
 
 
 def _is_improbable() -> pl.Expr:

@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import find_other_lengths, other_length_reason, starts_a_minute
-from smallcaps_assets.domain.bars.unknown import TOO_LARGE, UNKNOWN, all_known, find_unknown
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD, MOST_SHARES, UNKNOWN, all_known, find_unknown
+from smallcaps_assets.domain.bars.whole_prices import WHOLE_PRICES, find_whole_sessions
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS, SESSIONS, match_columns
+from smallcaps_assets.domain.words import count_noun
 
 QUARANTINED_BARS: Final = pl.Schema({**BARS, "reason": pl.String()})
 NOT_A_MINUTE: Final = "timestamp is not the start of a minute"
@@ -19,8 +21,6 @@ REPEATED: Final = "repeats the minute of an earlier row"
 # of a row that contradicts the bar that stays
 ANOTHER: Final = "another bar of a minute that has one"
 PRICES: Final = ("open", "high", "low", "close")
-# No US stock trades above it; a higher price is a bad print, or in another unit than dollars.
-MOST_PRICE_USD: Final = 1_000_000.0
 TOO_HIGH: Final = f"a price is above {MOST_PRICE_USD:,.0f} dollars"
 
 
@@ -35,18 +35,19 @@ class CleanBars(NamedTuple):
     unknown: pl.DataFrame = UNKNOWN.to_frame()
 
 
-def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
+def clean_bars(bars: pl.DataFrame, file: Sequence[str] = (), *, in_dollars: bool = True) -> CleanBars:
     """Separate usable bars (BARS) from the rest (specification, section 1).
 
-    `file` are the columns, if any, that name the file of a row: each file has bars of one length.
+    `file` are the columns, if any, that name the file of a row: each file has bars of one length. Unless prices are
+    known to be `in_dollars`, sessions of `find_whole_sessions` are quarantined as well.
 
     NaN and infinity count as null. A row is quarantined for an unusable symbol, no timestamp, one off the minute, a
     null or non-positive price, `high` or `low` that contradict open and close, a volume that is null or not positive,
-    a price above MOST_PRICE_USD, a volume of TOO_LARGE, because the bars of its session are of another length than a
-    minute, or because a usable row of the same symbol and timestamp came before it. A number of transactions or a vwap
-    that means "not known" beside a volume is null in usable bars.
+    a price above MOST_PRICE_USD, a volume above MOST_SHARES, because the bars of its session are of another length
+    than a minute, or because a usable row of the same symbol and timestamp came before it. A number of transactions or
+    a vwap that means "not known" beside a volume is null in usable bars.
     """
-    usable, rejected = _judge_rows(bars, file)
+    usable, rejected = _judge_rows(bars, file, in_dollars=in_dollars)
     usable = usable.select(*BARS)
     repeated = ~pl.struct("symbol", "timestamp").is_first_distinct()
     if usable.select(pl.struct("symbol", "timestamp").n_unique()).item() != usable.height:
@@ -56,12 +57,12 @@ def clean_bars(bars: pl.DataFrame, file: Sequence[str] = ()) -> CleanBars:
     return CleanBars(good.with_columns(all_known()), rejected.sort("symbol", "timestamp"), find_unknown(good))
 
 
-def usable_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> CleanBars:
+def usable_rows(bars: pl.DataFrame, beside: Collection[str] = (), *, in_dollars: bool = True) -> CleanBars:
     """Separate usable rows as `clean_bars` does, but without sorting and without removing repeats.
 
     `beside` names further text columns that usable rows keep: those that name their file.
     """
-    usable, rejected = _judge_rows(bars, beside)
+    usable, rejected = _judge_rows(bars, beside, in_dollars=in_dollars)
     return CleanBars(usable.with_columns(all_known()), rejected, find_unknown(usable))
 
 
@@ -70,9 +71,13 @@ def find_faults(bars: pl.DataFrame) -> pl.Series:
     return _with_faults(bars)["reason"]
 
 
-def _judge_rows(bars: pl.DataFrame, beside: Collection[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _judge_rows(
+    bars: pl.DataFrame, beside: Collection[str] = (), *, in_dollars: bool
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Usable rows, with unknown values as given, and rejected ones (QUARANTINED_BARS)."""
     judged = _judge_lengths(_with_faults(bars, beside), beside)
+    if not in_dollars:
+        judged = _judge_prices(judged, beside)
     is_bad = pl.col("reason").is_not_null()
     rejected = judged.filter(is_bad).with_columns(pl.when(pl.col("vwap").is_finite()).then("vwap"))
     return judged.filter(~is_bad).drop("reason"), rejected.select(*QUARANTINED_BARS)
@@ -100,7 +105,7 @@ def _with_faults(bars: pl.DataFrame, beside: Collection[str] = ()) -> pl.DataFra
         .then(pl.lit("volume is missing or not positive"))
         .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
         .then(pl.lit(TOO_HIGH))
-        .when(volume >= TOO_LARGE)
+        .when(volume > MOST_SHARES)
         .then(pl.lit("the volume is too large for any market"))
     )
     return (
@@ -119,10 +124,23 @@ def _judge_lengths(checked: pl.DataFrame, beside: Collection[str]) -> pl.DataFra
     if others.is_empty():
         return checked
     words = {length: other_length_reason(length) for length in others["length_s"].unique()}
-    named = others.select(*keys, of_length=pl.col("length_s").replace_strict(words, return_dtype=pl.String))
+    return _reject_sessions(
+        checked, others.select(*keys, because=pl.col("length_s").replace_strict(words, return_dtype=pl.String))
+    )
+
+
+def _judge_prices(checked: pl.DataFrame, beside: Collection[str]) -> pl.DataFrame:
+    """Rows with the `reason` of those that are usable but in a session whose prices are not in dollars."""
+    whole = find_whole_sessions(checked.filter(pl.col("reason").is_null()), tuple(beside))
+    return checked if whole.is_empty() else _reject_sessions(checked, whole.with_columns(because=pl.lit(WHOLE_PRICES)))
+
+
+def _reject_sessions(checked: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the `reason` of their session, the column `because`, where they have none."""
     dated = checked.with_columns(day=new_york_date(pl.col("timestamp")))
-    joined = dated.join(named, on=keys, how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("reason", "of_length").alias("reason")).drop("day", "of_length")
+    keys = [name for name in sessions.columns if name != "because"]
+    joined = dated.join(sessions, on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("reason", "because").alias("reason")).drop("day", "because")
 
 
 def reasons(quarantined: pl.DataFrame) -> dict[str, int]:
@@ -151,7 +169,7 @@ def master_problems(master: pl.DataFrame) -> list[str]:
     ids = master["event_id"]
     # counting distinct ids takes half the time of finding the repeated ones
     repeated = int(ids.is_duplicated().sum()) if ids.n_unique() < ids.len() else 0
-    return _event_problems(master) + ([f"repeated event_id in {repeated:,} rows"] if repeated else [])
+    return _event_problems(master) + ([f"repeated event_id in {count_noun(repeated, 'row')}"] if repeated else [])
 
 
 def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
@@ -169,7 +187,7 @@ def shard_problems(events: pl.DataFrame, symbols: Collection[str]) -> list[str]:
     if events.select(unsorted.any()).item():
         problems.append("events are not sorted by timestamp, event_type and direction")
     repeated = int(events.select("event_id", "direction").is_duplicated().sum())
-    return problems + ([f"repeated event_id and direction in {repeated:,} rows"] if repeated else [])
+    return problems + ([f"repeated event_id and direction in {count_noun(repeated, 'row')}"] if repeated else [])
 
 
 def bar_problems(bars: pl.DataFrame, symbol: str) -> list[str]:
@@ -183,13 +201,13 @@ def bar_problems(bars: pl.DataFrame, symbol: str) -> list[str]:
             "with a price or volume that is missing or not positive": (~prices.fill_null(value=False)).sum(),
         }
     ).row(0, named=True)
-    return [f"{rows:,} bars {fault}" for fault, rows in counts.items() if rows]
+    return [f"{count_noun(rows, 'bar')} {fault}" for fault, rows in counts.items() if rows]
 
 
 def _event_problems(events: pl.DataFrame) -> list[str]:
     faults = bad_values(events.lazy()).group_by("fault", maintain_order=True)
     problems = [
-        ", ".join(f"{fault} {row['column']} in {row['rows']:,} rows" for row in found.to_dicts())
+        ", ".join(f"{fault} {row['column']} in {count_noun(row['rows'], 'row')}" for row in found.to_dicts())
         for (fault,), found in faults
     ]
     known: dict[str, tuple[str, ...]] = {"event_type": EVENT_TYPES, "session": SESSIONS}

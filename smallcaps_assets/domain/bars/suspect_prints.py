@@ -13,9 +13,9 @@ from pydantic import Field
 
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.sessions import NEW_YORK, new_york_date
+from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 
 SIDES: Final = ("high", "low")
 # `value` is the bar's high or low, `bound` the highest high or lowest low of its neighbours
@@ -132,22 +132,12 @@ def count_touched(listed: pl.DataFrame) -> TouchedEvents:
 
 def describe_prints(touched: TouchedEvents) -> str:
     """The suspect prints in words."""
-    bars = "1 bar has" if touched.bars == 1 else f"{touched.bars:,} bars have"
+    bars = count_clause(touched.bars, "bar has", "bars have")
     events = count_noun(touched.events, "event")
     return (
         f"{bars} a high or low far outside those of the neighbouring bars and undone at once, as a wrong trade makes "
         f"it; {events} at or after such a bar on its day may be due to it"
     )
-
-
-def print_lines(listed: pl.DataFrame) -> list[str]:
-    """LISTED_PRINTS as lines of text, times in New York."""
-    rows = shown_prints(listed).with_columns(pl.col("timestamp").dt.convert_time_zone(NEW_YORK))
-    return [
-        f"  {row['symbol']:<8}{row['timestamp']:%Y-%m-%d %H:%M}  {row['side']} {row['value']:g}, neighbours "
-        f"{row['bound']:g}; events: {row['event_ids'] or 'none'}"
-        for row in rows.to_dicts()
-    ]
 
 
 def suspect_print(listed: pl.DataFrame, bars: int) -> Finding:

@@ -6,21 +6,26 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.words import count_clause
 
-# No price, volume or dollar volume of a market is as large; vendors write 1.8e308 or 3.4e38 for none.
+# No dollar volume of a market is as large; vendors write 1.8e308 or 3.4e38 for none.
 TOO_LARGE: Final = 1e15
+# No US stock trades above it; a higher price is a bad print, in another unit than dollars, or stands for none.
+MOST_PRICE_USD: Final = 1_000_000.0
+# No stock trades as many shares in a minute; vendors write 2^31 - 1, 2^32 - 1 or more for none.
+MOST_SHARES: Final = 2e9
 # No minute has as many trades; vendors write this number, or 2^63 - 1, for none.
 UNSET_COUNT: Final = 2**31 - 1
-_BOUNDS: Final = {"vwap": TOO_LARGE, "transactions": UNSET_COUNT}
+_MAY_BE: Final = {"vwap": pl.col("vwap") <= MOST_PRICE_USD, "transactions": pl.col("transactions") < UNSET_COUNT}
 # columns of bars that may be null: some vendors do not have them, and a bar is usable without
-OPTIONAL: Final = tuple(_BOUNDS)
+OPTIONAL: Final = tuple(_MAY_BE)
 # one row per bar and column whose value meant that it is not known
 UNKNOWN: Final = pl.Schema({"symbol": pl.String(), "timestamp": UTC_US, "column": pl.String()})
 
 
 def known(name: str) -> pl.Expr:
     """A column of OPTIONAL, null where its value means that the vendor does not know it."""
-    return pl.when((pl.col(name) > 0) & (pl.col(name) < _BOUNDS[name])).then(name)
+    return pl.when((pl.col(name) > 0) & _MAY_BE[name]).then(name)
 
 
 def all_known(names: Collection[str] = OPTIONAL) -> list[pl.Expr]:
@@ -48,9 +53,12 @@ def count_unknown(unknown: pl.DataFrame) -> dict[str, int]:
 def describe_unknown(counts: dict[str, int]) -> list[str]:
     """A line about each figure of `count_unknown` that is not 0."""
     lines = {
-        "transactions_unknown": "{:,} bars have a volume but a number of transactions that is 0 or less, not whole or "
+        "transactions_unknown": "{} a volume but a number of transactions that is 0 or less, not whole or "
         "impossibly large: it is unknown, as if it were missing (null), and tape_speed makes no event of them",
-        "vwap_unknown": "{:,} bars have a vwap that is 0 or less or impossibly large: it is unknown, as if it were "
-        "missing (null)",
+        "vwap_unknown": "{} a vwap that is 0 or less or impossibly large: it is unknown, as if it were missing (null)",
     }
-    return [text.format(counts[name]) for name, text in lines.items() if counts.get(name)]
+    return [
+        text.format(count_clause(counts[name], "bar has", "bars have"))
+        for name, text in lines.items()
+        if counts.get(name)
+    ]

@@ -11,6 +11,7 @@ from smallcaps_assets.domain.events.cooldown import CooldownParams
 from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
+from smallcaps_assets.domain.words import count_clause
 
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -81,7 +82,10 @@ def type_shares(master: pl.LazyFrame, params: MasterCheckParams) -> Finding:
     large = shares.filter(pl.col("pct") > params.max_type_share_pct)
     figures: dict[str, Figure] = {f"pct/{row['event_type']}": round(row["pct"], 2) for row in shares.to_dicts()}
     if events < params.min_events_for_shares:
-        few = f"{events:,} events are fewer than checks.master.min_events_for_shares ({params.min_events_for_shares:,})"
+        few = (
+            f"{count_clause(events, 'event is', 'events are')} fewer than "
+            f"checks.master.min_events_for_shares ({params.min_events_for_shares:,})"
+        )
         figures = {"verdict": f"Passed without a judgement: {few}.", **figures}
     return finding(
         "type_shares",

@@ -24,7 +24,7 @@ from smallcaps_assets.domain.events.features import (
 from smallcaps_assets.domain.events.score import ScoreParams, score, tier
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
-from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
+from smallcaps_assets.domain.tables import BARS, CANDIDATES, REFERENCE, SHARD
 from smallcaps_assets.domain.universe import known_reference
 
 BAR_DURATION: Final = timedelta(minutes=1)
@@ -95,11 +95,15 @@ DETECTION_COUNTS: Final = (
 
 
 class Detection(NamedTuple):
-    """Events after cooldown (SHARD), dollar volume of each day (DAILY), and rows removed by each rule per symbol."""
+    """Events after cooldown (SHARD), dollar volume of each day (DAILY), and rows removed by each rule per symbol.
+
+    `candidates` are every edge (CANDIDATES), sorted like the events; None unless they were asked for.
+    """
 
     events: pl.DataFrame
     daily: pl.DataFrame
     by_symbol: dict[str, dict[str, int]]
+    candidates: pl.DataFrame | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -115,6 +119,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     reference: pl.DataFrame | None = None,
     earlier_days: pl.DataFrame | None = None,
     types: Collection[str] = EVENT_TYPES,
+    keep_candidates: bool = False,
 ) -> Detection:
     """Detect events in clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
 
@@ -126,6 +131,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
         reference: REFERENCE of the known symbols; unknown values pass and are counted.
         earlier_days: DAILY of days before the first bar, so that detection by day equals detection of all days.
         types: event types to detect.
+        keep_candidates: also return every edge, on all days; the events are the same.
 
     Returns:
         Events sorted by symbol, timestamp, event_type, and DETECTION_COUNTS.
@@ -134,15 +140,14 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     all_days = with_days(labeled.filter(pl.col("day").is_not_null()))
     daily = daily_dollar_volume(all_days)
     eligible = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
-    features = with_features(select_days(all_days, eligible), params.features)
-    found = find_events(features, params.detectors, params.features, types)
+    features = with_features(all_days if keep_candidates else select_days(all_days, eligible), params.features)
+    edges = find_events(features, params.detectors, params.features, types)
+    found = edges.join(daily.filter(eligible), on=["symbol", "day"], how="semi") if keep_candidates else edges
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     passed = (
-        found.lazy()
-        .join(days.lazy(), on=["symbol", "day"], how="left")
-        .join(verdicts.lazy(), on="symbol", how="left")
+        _with_facts(found, days, verdicts)
         .filter(_passes(params.filters))
         .with_columns(score=score(params.score))
         .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
@@ -160,6 +165,30 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
             passed=passed,
             kept=kept,
         ),
+        candidates=_as_candidates(_with_facts(edges, days, verdicts), kept, params) if keep_candidates else None,
+    )
+
+
+def _with_facts(found: pl.DataFrame, days: pl.DataFrame, verdicts: pl.DataFrame) -> pl.LazyFrame:
+    """Edges with the dollar and relative volume of their day and the directions that reference data permit."""
+    with_volume = found.lazy().join(days.lazy(), on=["symbol", "day"], how="left")
+    return with_volume.join(verdicts.lazy(), on="symbol", how="left")
+
+
+def _as_candidates(edges: pl.LazyFrame, kept: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
+    """All edges (CANDIDATES), sorted like a shard; `kept` are those that filters and cooldown left."""
+    key = ["symbol", "event_type", "timestamp", "direction"]
+    flagged = (
+        edges.with_columns(score=score(params.score), passes_filters=_passes(params.filters).fill_null(value=False))
+        .join(kept.lazy().select(*key, kept_by_cooldown=True), on=key, how="left")
+        .with_columns(pl.col("kept_by_cooldown").fill_null(value=False))
+        .collect()
+    )
+    flags = flagged.select(*key, "passes_filters", "kept_by_cooldown")
+    return (
+        _as_shard(flagged, params.tier_min_scores)
+        .join(flags, on=key, how="left", maintain_order="left")
+        .match_to_schema(CANDIDATES)
     )
 
 

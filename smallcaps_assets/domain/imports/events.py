@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD, PRICES, TOO_HIGH
-from smallcaps_assets.domain.bars.unknown import TOO_LARGE
+from smallcaps_assets.domain.bars.quality import PRICES, TOO_HIGH
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD, MOST_SHARES, TOO_LARGE
 from smallcaps_assets.domain.events.cooldown import CooldownParams
 from smallcaps_assets.domain.events.detection import BAR_DURATION, event_ids
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
@@ -205,7 +205,7 @@ def _reason(tests: Collection[str]) -> pl.Expr:
         .then(pl.lit("volume or dollar_volume is not positive"))
         .when(pl.any_horizontal(pl.col(name) > MOST_PRICE_USD for name in PRICES))
         .then(pl.lit(TOO_HIGH))
-        .when(pl.any_horizontal(pl.col(name) >= TOO_LARGE for name in ("volume", "dollar_volume")))
+        .when((pl.col("volume") > MOST_SHARES) | (pl.col("dollar_volume") >= TOO_LARGE))
         .then(pl.lit("volume or dollar_volume is too large for any market"))
         .when(pl.col("session").is_null())
         .then(pl.lit("outside every session of the calendar"))

@@ -8,7 +8,9 @@ from typing import Final, Self
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD, PRICES
+from smallcaps_assets.domain.bars.quality import PRICES
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD
+from smallcaps_assets.domain.bars.whole_prices import LEAST_WHOLE
 from smallcaps_assets.domain.imports.columns import as_decimal
 from smallcaps_assets.errors import InputError
 
@@ -18,8 +20,6 @@ _SCALES: Final = ("0.01", "1e-3", "1e-4", "1e-6", "1e-8", "1e-9")
 _USUAL_USD: Final = 5.0
 # what Databento writes where there is no price
 _NO_NUMBER: Final = 2**63 - 1
-# Differing prices of so many bars without any fraction are not in dollars; of fewer it may be chance.
-LEAST_WHOLE: Final = 20
 # what a price may differ from another one of the same symbol and hour before both are in other units
 MOST_TIMES: Final = 20.0
 

@@ -19,6 +19,7 @@ from smallcaps_assets.domain.imports.prices import PriceScale, known_number, oth
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats, drop_repeats, merge_overlapping
 from smallcaps_assets.domain.tape.rules import TAPE_PRICES, UNIQUE_KEYS, tape_rules
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 
 # names in the vendor's answers
@@ -70,7 +71,7 @@ def typed_tape(
     typed = typed.with_columns(prices.get_columns())
     for name in _NEEDED[kind]:
         if typed[name].has_nulls():
-            raise InputError(f"{name} is missing in {typed[name].null_count():,} of {typed.height:,} rows")
+            raise InputError(f"{name} is missing in {typed[name].null_count():,} of {count_noun(typed.height, 'row')}")
     ordered = _sort(typed, kind)
     repeats = ordered.select(pl.struct(UNIQUE_KEYS[kind]).is_duplicated().any()).item()
     return drop_repeats(ordered) if repeats else WithoutRepeats(ordered, 0)
@@ -193,6 +194,7 @@ def _require_kept(before: pl.Series, after: pl.Series) -> None:
         such_as = before.filter(lost).to_physical().to_list()[0]
         unit = ", nanoseconds read in another unit" if isinstance(before.dtype, pl.Datetime) else ""
         raise InputError(
-            f"{after.name} cannot be {after.dtype} in {lost.sum():,} of {before.len():,} rows, such as {such_as} "
+            f"{after.name} cannot be {after.dtype} in {lost.sum():,} of {count_noun(before.len(), 'row')}, "
+            f"such as {such_as} "
             f"({before.dtype}){unit}"
         )

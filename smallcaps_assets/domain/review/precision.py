@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.review.sample import STRATUM
+from smallcaps_assets.domain.words import count_clause, count_noun
 
 CONFIDENCE_PCT: Final = 95.0
 _Z: Final = NormalDist().inv_cdf(0.5 + CONFIDENCE_PCT / 200)
@@ -98,13 +99,14 @@ def judge_precision(table: pl.DataFrame, min_precision_pct: float) -> PrecisionV
     missing = row["events"] - row["marked"]
     if not row["marked"]:
         return PrecisionVerdict(
-            holds=False, words=f"not judged: none of {row['events']:,} events is labeled yet. {required}"
+            holds=False, words=f"not judged: none of {count_noun(row['events'], 'event')} is labeled yet. {required}"
         )
     found = f"precision {row['precision_pct']:.1f} % (95 % interval {row['low_pct']:.1f} to {row['high_pct']:.1f})"
     if missing:
         return PrecisionVerdict(
             holds=False,
-            words=f"not judged: {missing:,} of {row['events']:,} labels are missing; {found} so far. {required}",
+            words=f"not judged: {missing:,} of {count_clause(row['events'], 'label is', 'labels are')} "
+            f"missing; {found} so far. {required}",
         )
     holds = row["precision_pct"] >= min_precision_pct
     return PrecisionVerdict(holds=holds, words=f"{found}. {required} {'Met.' if holds else 'Not met.'}")

@@ -9,6 +9,7 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.contradictions import is_contradicted
 from smallcaps_assets.domain.tape.tables import KPIS
+from smallcaps_assets.domain.words import count_clause, count_noun
 
 CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # trades and quotes are published: the vendor has no more
@@ -149,18 +150,20 @@ def _share_pct(ledger: pl.DataFrame, session: str) -> float:
 def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
     """GO if every figure meets its target, and otherwise the reasons, one line per figure that misses it.
 
-    If the sessions are out of balance, the last line names the wave to repeat. A capture that has not begun has this as
-    its only reason: its figures say nothing yet.
+    If the sessions are out of balance, the last line names the wave to capture or to repeat. A capture that has not
+    begun has this as its only reason: its figures say nothing yet.
     """
     broken = kpis.filter(~pl.col("holds"))
     if ledger.height and not has_begun(ledger):
-        return False, [f"the capture has not begun: none of its {ledger.height:,} windows has been requested"]
+        return False, [
+            f"the capture has not begun: none of its {count_noun(ledger.height, 'window')} has been requested"
+        ]
     reasons = [
         f"{row['wave']}: {row['figure']} is {_in_words(row['value'])}, target {row['target']}"
         for row in broken.to_dicts()
     ]
     if "session_drift_pp" in broken["figure"]:
-        reasons.append(_wave_to_repeat(ledger))
+        reasons.append(_wave_to_capture(ledger))
     return broken.is_empty(), reasons
 
 
@@ -178,7 +181,9 @@ def describe_verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
     lines = [_missed_line(str(figure), rows) for (figure,), rows in broken.group_by("figure", maintain_order=True)]
     missed, judged = broken["figure"].n_unique(), kpis.filter(pl.col("target").is_not_null())["figure"].n_unique()
     missing = ledger.filter(state="missing").height
-    of_missing = f"; {missing:,} of {ledger.height:,} windows are missing" if missing else ""
+    of_missing = (
+        f"; {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} missing" if missing else ""
+    )
     head = f"NO-GO: {missed} of {judged} figures miss their targets{of_missing}"
     return [head, *lines, *reasons[broken.height :]]
 
@@ -198,11 +203,16 @@ def _in_words(value: float | None) -> str:
     return "unknown" if value is None else format(value, ".4g")
 
 
-def _wave_to_repeat(ledger: pl.DataFrame) -> str:
+def _wave_to_capture(ledger: pl.DataFrame) -> str:
     """The wave with the largest share of missing windows."""
     missing = ~pl.col("state").is_in(PUBLISHED_STATES)
     waves = ledger.group_by("wave").agg(windows=pl.len(), missing=missing.sum()).filter(pl.col("missing") > 0)
     if waves.is_empty():
         return "no wave to repeat: the vendor has no more data for the windows that are not complete"
     worst = waves.sort(pl.col("missing") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
-    return f"repeat wave {worst['wave']}: {worst['missing']:,} of its {worst['windows']:,} windows are missing"
+    if not has_begun(ledger.filter(wave=worst["wave"])):
+        return f"capture wave {worst['wave']}: none of its {count_noun(worst['windows'], 'window')} has been requested"
+    return (
+        f"repeat wave {worst['wave']}: {worst['missing']:,} of its "
+        f"{count_clause(worst['windows'], 'window is', 'windows are')} missing"
+    )

@@ -1,7 +1,8 @@
 """Repeated rows of tape: exact repeats are removed and counted; rows without any identity are never repeats.
 
-A row is identified by its sequence number or its trade id (quotes have only the number). Null and 0 are no number;
-null, blanks and zeros are no id. Equal rows without identity may be trades that really happened more than once.
+A row is identified by its sequence number or its trade id (quotes have only the number). Null, 0, less and 2^63 - 1 are
+no number; null, blanks, zeros, -1 and words for a missing text are no id. Equal rows without identity may be trades
+that really happened more than once.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,6 +12,9 @@ import polars as pl
 
 _NUMBER: Final = "sequence_number"
 _ID: Final = "trade_id"
+_UNSET_NUMBER: Final = 2**63 - 1
+# blanks and zeros, also as 0.0; -1; and what programs write for a missing text, such as nan, None or <NA>
+_NO_ID: Final = r"(?i)^\s*([-0.]*|-1(\.0*)?|nan|nat|none|null|<na>|n/?a|\\n)\s*$"
 _ROW: Final = " row"
 _COPY: Final = " copy"
 
@@ -26,9 +30,9 @@ def is_identified(columns: Collection[str]) -> pl.Expr:
     """Whether a row has a sequence number or a trade id; always true of tables that have neither column."""
     known = []
     if _NUMBER in columns:
-        known.append((pl.col(_NUMBER) > 0).fill_null(value=False))
+        known.append(((pl.col(_NUMBER) > 0) & (pl.col(_NUMBER) < _UNSET_NUMBER)).fill_null(value=False))
     if _ID in columns:
-        known.append((pl.col(_ID).str.strip_chars(" 0") != "").fill_null(value=False))
+        known.append((~pl.col(_ID).str.contains(_NO_ID)).fill_null(value=False))
     return pl.any_horizontal(known) if known else pl.lit(value=True)
 
 

@@ -16,8 +16,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import MOST_PRICE_USD
-from smallcaps_assets.domain.bars.unknown import TOO_LARGE
+from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD, MOST_SHARES
 from smallcaps_assets.domain.tape.opening_book import OPENING_LEAD
 from smallcaps_assets.domain.tape.repeats import is_identified
 
@@ -128,7 +127,7 @@ def row_rules(kind: str) -> tuple[RowRule, ...]:
         RowRule(f"{name} is above {most:,.0f}", f"at most {most:,.0f} {unit}", _is_above(name, most))
         for names, most, unit in (
             (TAPE_PRICES[kind], MOST_PRICE_USD, "dollars"),
-            (TAPE_SIZES[kind], TOO_LARGE, "shares"),
+            (TAPE_SIZES[kind], MOST_SHARES, "shares"),
         )
         for name in names
     ]

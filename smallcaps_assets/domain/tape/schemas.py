@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import LakeError
 
 TapeKind = Literal["trades", "quotes"]
@@ -53,7 +54,7 @@ def describe_stale(missing: pl.Series) -> str | None:
         return None
     names = stale.explode().unique().sort()
     plural = "s" if names.len() > 1 else ""
-    windows = "1 window lacks" if stale.len() == 1 else f"{stale.len():,} windows lack"
+    windows = count_clause(stale.len(), "window lacks", "windows lack")
     return f"{windows} column{plural} {', '.join(names)}"
 
 

@@ -35,7 +35,8 @@ def old_coverage(shard: Path, content: str) -> dict[str, Any] | None:
     if first.get("content") != content or not first.keys() >= {"id", "detections", "tiers", "files", "events"}:
         return None
     for place, line in enumerate(lines):
-        if (line.get("of"), line.get("after")) == (first["id"], place):
+        is_next = (line.get("of"), line.get("after")) == (first["id"], place)
+        if is_next and isinstance(first["files"], dict) and isinstance(line.get("files"), dict):
             first["files"] |= line["files"]
     return first
 
@@ -43,6 +44,6 @@ def old_coverage(shard: Path, content: str) -> dict[str, Any] | None:
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -32,7 +32,7 @@ from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import MonthCoverage
-from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
@@ -309,8 +309,9 @@ class ShardStore:
             )
 
     def files(self) -> list[Path]:
-        """Every shard, in order of symbol."""
-        return sorted(self.lake.shards.glob("symbol=*.parquet"), key=lambda path: symbol_of(path.stem))
+        """Every shard, in order of symbol; copies that people or programs left beside them are none."""
+        found = (path for path in self.lake.shards.glob("symbol=*.parquet") if names_symbol(path.stem))
+        return sorted(found, key=lambda path: symbol_of(path.stem))
 
     def symbols(self) -> list[str]:
         """Symbols with a shard, sorted."""

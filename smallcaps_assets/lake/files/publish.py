@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -28,6 +28,7 @@ from smallcaps_assets.runtime.processes import is_alive, process_identity
 PROVENANCE: Final = "smallcaps"
 
 Action = Literal["read", "written"]
+Written = TypeVar("Written")
 _CHECK_THE_DISK: Final = (
     "Check that the folder exists, that this user may write to it and that the disk has space; then run again: no "
     "incomplete file was left in place."
@@ -115,13 +116,13 @@ def _missing(folder: Path) -> LakeError:
 
 def publish(
     path: Path,
-    write: Callable[[Path], None],
+    write: Callable[[Path], Written],
     needs: int | None = None,
     *,
     sweeps: bool = True,
     below: Path | None = None,
-) -> None:
-    """Write a file beside `path`, then rename it to `path`.
+) -> Written:
+    """Write a file beside `path`, then rename it to `path`; returns what `write` returns.
 
     Args:
         path: the final path.
@@ -137,9 +138,11 @@ def publish(
     """
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
+        if path.is_dir():
+            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
         try:
             make_folders(path.parent, below or path.parent)
-            write(part)
+            written = write(part)
             _flush(part)
             os.replace(part, path)  # noqa: PTH105 -- replaces an existing file on every system
         except (Exception, pl.exceptions.PanicException) as error:
@@ -151,6 +154,7 @@ def publish(
             part.unlink(missing_ok=True)
         if sweeps:
             sweep(path)
+    return written
 
 
 def sweep(path: Path) -> None:
@@ -187,10 +191,10 @@ def publish_frame(
     *,
     sweeps: bool = True,
     below: Path | None = None,
-) -> None:
+) -> str:
     """Publish `frame` as parquet (zstd, statistics), with `provenance` and its content hash in its footer.
 
-    Schema and row count of what was written are verified.
+    Schema and row count of what was written are verified. Returns the SHA-256 of the file.
 
     See `publish` for `sweeps` and `below`.
 
@@ -198,14 +202,14 @@ def publish_frame(
         LakeError: the file cannot be written, or the written file has another schema or row count.
     """
 
-    def write(part: Path) -> None:
+    def write(part: Path) -> str:
         metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
         metadata |= unsealed_metadata()
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.schema, frame.height)
-        seal(part)
+        return seal(part)
 
-    publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps, below=below)
+    return publish(path, write, needs=int(frame.estimated_size()), sweeps=sweeps, below=below)
 
 
 def publish_changed(

@@ -132,8 +132,13 @@ _COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words
 
 def how_to_restore(path: Path) -> str:
     """How to get back a damaged file or folder of a lake, in a sentence; what to check where it is none of a lake."""
+    return remedy_of_lake_file(path) or _UNKNOWN
+
+
+def remedy_of_lake_file(path: Path) -> str | None:
+    """How to get back a damaged file of a lake; None where its path is none of a lake."""
     name = path.as_posix()
     for pattern, words in _COMPILED:
         if found := pattern.search(name):
             return words.format(**{key: unquote(part) for key, part in found.groupdict().items() if part})
-    return _UNKNOWN
+    return None

@@ -12,6 +12,7 @@ from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import provenance_of
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -65,6 +66,27 @@ def read_footers(
     return pl.DataFrame(rows, schema=PUBLISHED, orient="row")
 
 
+def _is_in_its_place(path: Path, provenance: Mapping[str, Any]) -> bool:
+    """Whether a file is of the wave and the symbol of its folders; imports of release 0.1 may not record them."""
+    wave, symbol = path.parent.parent.name.removeprefix("wave="), symbol_of(path.parent.name)
+    place = {"wave": wave, "symbol": symbol}
+    return all(provenance.get(name, expected) == expected for name, expected in place.items())
+
+
+def damage_of(paths: Iterable[Path], published: pl.DataFrame) -> list[LakeError]:
+    """The errors of those files that cannot be read at all, so that they are not among `published` (PUBLISHED)."""
+    known = set(published["path"])
+    errors = []
+    for path in paths:
+        if str(path) not in known:
+            try:
+                if is_stored(path):
+                    provenance_of(path)
+            except LakeError as error:
+                errors.append(error)
+    return errors
+
+
 def _footer_row(
     path: Path,
     is_usable: Callable[[Mapping[str, Any]], bool],
@@ -73,7 +95,7 @@ def _footer_row(
     try:
         start, end = (datetime.fromisoformat(f"{part}+0000") for part in path.stem.split("_"))
         provenance = provenance_of(path)
-        if provenance is None or not is_usable(provenance):
+        if provenance is None or not (is_usable(provenance) and _is_in_its_place(path, provenance)):
             return None
         missing = missing_columns(provenance)
     except (LakeError, ValueError, KeyError, TypeError, AttributeError):  # what no footer of ours makes

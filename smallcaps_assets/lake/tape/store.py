@@ -30,12 +30,14 @@ from smallcaps_assets.domain.tape.windows import (
     uncovered_windows,
 )
 from smallcaps_assets.domain.versions import digest
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import make_folders, publish_frame, sweep_below
+from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
-from smallcaps_assets.lake.tape.files import Span, list_tape_files, read_footers
+from smallcaps_assets.lake.tape.files import Span, damage_of, list_tape_files, read_footers
 from smallcaps_assets.lake.tape.reading import count_pieces, scan_opening_books, scan_pieces
 
 _NAMED: Final = 5  # events in a message
@@ -96,6 +98,16 @@ class TapeStore:
     def listing(self) -> dict[TapeKind, pl.DataFrame]:
         """All published spans (PUBLISHED) of each kind: reads every footer once, for the functions that share it."""
         return {kind: self.published(kind) for kind in TAPE_KINDS}
+
+    def damaged(self, kind: TapeKind, published: pl.DataFrame, symbols: Sequence[str] | None = None) -> list[LakeError]:
+        """What is wrong with the files that cannot be read, so that their windows count as missing.
+
+        Args:
+            kind: trades or quotes.
+            published: what `published` returns for the same symbols.
+            symbols: only the files of these.
+        """
+        return damage_of(list_tape_files(self.lake, self.profile, kind, symbols), published)
 
     def partition_version(
         self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
@@ -247,32 +259,49 @@ class TapeStore:
     # ------------------------------------------------------------------------------------------ reading
 
     def trades(self, event_id: str) -> pl.DataFrame:
-        """Trades in the window of one event of the current manifest, sorted by (timestamp, sequence_number)."""
+        """Trades in the window of one event of the current manifest, sorted by (timestamp, sequence_number).
+
+        Raises: see `scan`.
+        """
         return self._read("trades", event_id)
 
     def quotes(self, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
         """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number).
 
         With `opening_book`, the last stored quote before the window comes first, if there is one.
+
+        Raises: see `trades`.
         """
         return self._read("quotes", event_id, opening_book=opening_book)
 
-    def scan(self, kind: TapeKind, events: Iterable[str], *, opening_book: bool = False) -> pl.LazyFrame:
+    def scan(
+        self, kind: TapeKind, events: Iterable[str], *, opening_book: bool = False, prove: bool = True
+    ) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
-        them. Rows come in no particular order. Columns that a file lacks are null. Manifest and footers are read once,
-        when this is called; rows when the frame is collected.
+        them. Rows come in no particular order. Columns that a file lacks are null. Manifest, footers and hashes are
+        checked when this is called; rows are read when the frame is collected.
 
         Args:
             kind: trades or quotes.
             events: ids of events; repeated ids count once.
             opening_book: add to each event the last stored quote before its window, if there is one; only for quotes.
+            prove: make sure that no file is damaged, which reads each one whole, once in a process while it is
+                unchanged.
 
         Raises:
             InputError: an event is not in the manifest, or its tape is not published.
-            LakeError: the manifest cannot be read.
+            LakeError: the manifest or the footer of a file cannot be read, or a file is damaged; names it.
         """
+        where = self._where(kind, events)
+        if prove:
+            for path in where["path"].unique().sort():
+                prove_once(Path(path))
+        return self._rows(kind, where, opening_book=opening_book)
+
+    def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
+        """The pieces of the windows of events, each in its file; raises as `scan`."""
         wanted = pl.Series("event_id", list(events), dtype=pl.String).unique(maintain_order=True).to_frame()
         manifest = ManifestStore.in_lake(self.lake, self.profile).load()
         unknown = wanted.join(manifest, on="event_id", how="anti")["event_id"]
@@ -280,16 +309,22 @@ class TapeStore:
             raise InputError(f"not in the current manifest of profile {self.profile}: {_names(unknown)}.")
         windows = event_windows(manifest.join(wanted, on="event_id", how="semi"))
         published = self.published(kind, windows["symbol"].unique(maintain_order=True).to_list())
-        missing = uncovered_windows(windows, published)["event_id"]
-        if missing.len():
+        missing = uncovered_windows(windows, published)
+        if missing.height:
+            for damage in self.damaged(kind, published, missing["symbol"].unique(maintain_order=True).to_list()):
+                raise damage
+            of_events = _names(missing["event_id"])
             raise InputError(
-                f"the {kind} of {_names(missing)} are not in the lake yet: materialize {self.profile}/tape_{kind}."
+                f"the {kind} of {of_events} are not in the lake yet: materialize {self.profile}/tape_{kind}."
             )
-        where = choose_pieces(windows, published)
-        rows = self.scan_pieces(kind, where)
+        return choose_pieces(windows, published)
+
+    def _rows(self, kind: TapeKind, where: pl.DataFrame, *, opening_book: bool) -> pl.LazyFrame:
+        """The rows of pieces with their event_id, of quotes with the opening book of each event on request."""
+        rows, schema = [self.scan_pieces(kind, where)], self.schema(kind)
         if opening_book and kind == "quotes":
-            rows = pl.concat([rows, scan_opening_books(where, self.schema(kind))], how="diagonal")
-        return rows.select("event_id", *self.schema(kind))
+            rows.append(scan_opening_books(where, schema))
+        return pl.concat(part.select("event_id", *schema) for part in rows)
 
     def scan_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.LazyFrame:
         """Rows of pieces of windows; see `lake.tape.reading`."""
@@ -300,7 +335,10 @@ class TapeStore:
         return count_pieces(where, self.schema(kind), self.lake.tape(self.profile, kind))
 
     def _read(self, kind: TapeKind, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
-        rows = self.scan(kind, [event_id], opening_book=opening_book).drop("event_id")
+        where = self._where(kind, [event_id])
+        for path in where["path"].unique(maintain_order=True):
+            prove(Path(path))
+        rows = self._rows(kind, where, opening_book=opening_book).drop("event_id")
         return rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
 
     def _path(self, kind: TapeKind, span: Span) -> Path:

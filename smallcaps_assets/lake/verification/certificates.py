@@ -8,6 +8,7 @@ from smallcaps_assets.domain.tables import MANIFEST
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, event_windows, uncovered_windows
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
@@ -69,7 +70,9 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
     for what, (rows, rule) in ids.items():
         if rows.height:
             events = tuple(rows["event_id"].to_list())
-            found.append(Discrepancy(file, what, rule, f"{rows.height:,} of {manifest.height:,} events", events))
+            found.append(
+                Discrepancy(file, what, rule, f"{rows.height:,} of {count_noun(manifest.height, 'event')}", events)
+            )
     return found
 
 
@@ -88,7 +91,7 @@ def list_certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame,
         uneven = pl.any_horizontal(count != counts[0] for count in counts)
         events = tuple(rows.filter(uneven)["event_id"])
         if events:
-            words = f"{len(events):,} events with more of the one than of the other"
+            words = f"{count_noun(len(events), 'event')} with more of the one than of the other"
             found.append(Discrepancy(file, f"{kind} certified in part", "one hash and span per file", words, events))
         named.append(rows.filter(~uneven).explode(*names).drop_nulls("file").unnest("span"))
     facts = ("symbol", "sha256", "start", "end")
@@ -190,8 +193,8 @@ def _rows(
         Discrepancy(
             file,
             f"{kind} of {row['event_id']} are not those of its window",
-            f"{row['certified_rows']:,} rows from {row['certified_first']} to {row['certified_last']}",
-            f"{row['rows']:,} rows from {row['first']} to {row['last']}",
+            f"{count_noun(row['certified_rows'], 'row')} from {row['certified_first']} to {row['certified_last']}",
+            f"{count_noun(row['rows'], 'row')} from {row['first']} to {row['last']}",
             (row["event_id"],),
         )
         for row in wrong.to_dicts()

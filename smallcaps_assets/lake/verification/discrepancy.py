@@ -37,8 +37,9 @@ class Discrepancy:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """What an error says, in one line; of the system's errors the reason only, without number and file."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def relative_path(lake: Lake, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,6 +49,11 @@ class FileKind(NamedTuple):
     faults: Callable[[Path, ProofState], Iterator[FileFault]]
 
 
+def _table_with(*columns: str) -> Callable[[Path, ProofState], Iterator[FileFault]]:
+    """The faults of a table with the columns that mark its kind, which tables of every release have."""
+    return partial(table_faults, columns=columns)
+
+
 FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("minute bars", rf"bars/minute/{_SYMBOL}/\d{{4}}-\d{{2}}\.parquet", parquet_state, month_faults),
     FileKind("shards", rf"events/shards/{_SYMBOL}\.parquet", parquet_state, shard_faults),
@@ -57,20 +63,25 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         lambda path: unproven_state(path) if path.suffix == ".jsonl" else document_state(path),
         coverage_faults,
     ),
-    FileKind("MASTER", r"events/master\.parquet", parquet_state, table_faults),
-    FileKind("imported events", r"events/adopted\.parquet", parquet_state, table_faults),
-    FileKind("universe", r"reference/universe\.parquet", parquet_state, table_faults),
-    FileKind("ticker details", r"reference/ticker_details\.parquet", parquet_state, table_faults),
+    FileKind("MASTER", r"events/master\.parquet", parquet_state, _table_with("event_id", "score", "tier")),
+    FileKind("imported events", r"events/adopted\.parquet", parquet_state, _table_with("event_id", "symbol")),
+    FileKind("universe", r"reference/universe\.parquet", parquet_state, _table_with("symbol", "active", "reason")),
+    FileKind("ticker details", r"reference/ticker_details\.parquet", parquet_state, _table_with("symbol", "asked_for")),
     FileKind("record of imports", r"reference/imports\.json", document_state, imports_faults),
-    FileKind("reports", r"reports/(?:nightly|coverage)\.parquet", parquet_state, table_faults),
-    FileKind("manifests", rf"manifests/{_PROFILE}/{_MANIFEST}\.parquet", parquet_state, table_faults),
+    FileKind("reports", r"reports/(?:nightly|coverage)\.parquet", parquet_state, _table_with("symbol")),
+    FileKind(
+        "manifests",
+        rf"manifests/{_PROFILE}/{_MANIFEST}\.parquet",
+        parquet_state,
+        _table_with("event_id", "window_before_min"),
+    ),
     FileKind("sidecars", rf"manifests/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
     FileKind("pointers", rf"manifests/{_PROFILE}/current\.json", document_state, no_faults),
     FileKind(
         "tape", rf"tape/{_PROFILE}/(?:trades|quotes)/wave=[A-Z]+/{_SYMBOL}/{_SPAN}\.parquet", parquet_state, no_faults
     ),
-    FileKind("ledgers", rf"tape/{_PROFILE}/ledger\.parquet", parquet_state, table_faults),
-    FileKind("capture reports", rf"tape/{_PROFILE}/report\.parquet", parquet_state, table_faults),
+    FileKind("ledgers", rf"tape/{_PROFILE}/ledger\.parquet", parquet_state, _table_with("event_id", "state")),
+    FileKind("capture reports", rf"tape/{_PROFILE}/report\.parquet", parquet_state, _table_with("figure", "value")),
     FileKind("review pages", rf"review/{_PROFILE}/{_MANIFEST}\.html", page_state, no_faults),
     FileKind("review samples", rf"review/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
     FileKind("labels", rf"review/{_PROFILE}/marks/{_MANIFEST}/[^/]+\.json", label_state, label_faults),

@@ -1,7 +1,7 @@
 """What a file of the lake says of itself, compared with its rows and its place."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +16,8 @@ from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerpr
 from smallcaps_assets.lake.review import PAGE_KEY, label_digest
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
+# which mark a table of bars
+MONTH_COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "volume")
 OTHER_DIGEST: Final = "has events other than its footer records"
 
 
@@ -78,23 +80,31 @@ def no_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: AR
     return iter(())
 
 
-def table_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
-    """A table without a hash must be readable; nothing more is known of it."""
+def table_faults(path: Path, state: ProofState, columns: Collection[str] = ()) -> Iterator[FileFault]:
+    """A table has the columns that mark its kind. One without a hash must be readable; no more is known of it."""
     if state is ProofState.NOT_PROVABLE:
         pl.read_parquet(path, hive_partitioning=False, glob=False)
-    return iter(())
+    yield from _column_faults(path, columns)
+
+
+def _column_faults(path: Path, columns: Collection[str]) -> Iterator[FileFault]:
+    found = pl.read_parquet_schema(path)
+    if absent := [name for name in columns if name not in found]:
+        words = f"a table with the columns {', '.join(columns)}"
+        yield FileFault("is a table of another kind", words, f"one without {', '.join(absent)}")
 
 
 def month_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
     """A month of bars: symbol and month are those of its path; without a hash, the bars those of its fingerprints."""
     symbol, footer = symbol_of(path.parent.name), provenance_of(path)
     symbols = {footer.get(SYMBOL_OF_MONTH, symbol)} if footer else set()
-    bars = None if state is ProofState.INTACT else _rows_of(path)
+    yield from (faults := [*_column_faults(path, MONTH_COLUMNS)])
+    bars = None if faults or state is ProofState.INTACT else _rows_of(path)
     if bars is not None and "symbol" in bars.columns:  # of an earlier release
         symbols |= set(bars["symbol"].unique().to_list())
     if others := sorted(map(str, symbols - {symbol})):
         yield FileFault("has bars of another symbol", symbol, ", ".join(others))
-    if footer is None:
+    if footer is None or faults:
         return
     sessions = parse_sessions(footer["sessions"])
     if outside := sorted(day for day in sessions if f"{day:%Y-%m}" != path.stem):

@@ -17,7 +17,7 @@ import polars as pl
 from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 from smallcaps_assets.lake.verification.file_kinds import (
     FILE_KINDS,
@@ -111,10 +111,11 @@ def verify_files(
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         examined = list(watched(pool.map(partial(_examine, lake), known), len(known)))
     examined = _excuse_digests(lake, examined)
+    missing = find_missing_files(lake, {file: kind.name for file, kind in known}, profile)
     findings = [
         *unlisted,
         *(finding for one in examined for finding in one.discrepancies()),
-        *find_missing_files(lake, {file: kind.name for file, kind in known}, profile),
+        *(one for one in missing if one.file not in {other.file for other in unlisted}),
         *map(_strange, filter(is_read_as_folder, unknown)),
     ]
     states = {one.file: one.state for one in examined}
@@ -131,6 +132,8 @@ def _list_files(lake: Lake, unlisted: list[Discrepancy]) -> Iterator[str]:
 
     for place, folders, files in os.walk(lake.root, onerror=not_listed, followlinks=True):
         folder = Path(place)
+        if kind_of(relative_path(lake, folder)) is not None:
+            unlisted.append(_folder(relative_path(lake, folder)))
         state = folder.stat()
         folders[:] = sorted(name for name in folders if folder / name != lake.locks)
         if state.st_ino and (state.st_dev, state.st_ino) in visited:
@@ -162,12 +165,16 @@ def _examine(lake: Lake, named: tuple[str, FileKind]) -> ExaminedFile:
 def _place_faults(lake: Lake, path: Path) -> Iterator[FileFault]:
     """A file of a symbol lies where it is read: a second folder of the same symbol is not."""
     if path.parent.parent == lake.minute_bars:
-        place = lake.bars(symbol_of(path.parent.name)) / path.name
+        name = path.parent.name
+        place = lake.bars(symbol_of(name)) / path.name if names_symbol(name) else None
     elif path.parent == lake.shards and path.suffix == ".parquet":
-        place = lake.shard(symbol_of(path.stem))
+        name = path.stem
+        place = lake.shard(symbol_of(name)) if names_symbol(name) else None
     else:
         return
-    if place != path:
+    if place is None:
+        yield FileFault("is not read", "symbol=X with a symbol", name)
+    elif place != path:
         yield FileFault("is not read", relative_path(lake, place), relative_path(lake, path))
 
 
@@ -205,6 +212,10 @@ def _summarize(examined: Iterable[ExaminedFile]) -> Iterator[KindSummary]:
             states = [one.state for one in files]
             counts = [states.count(state) for state in (ProofState.INTACT, ProofState.NOT_PROVABLE, ProofState.DAMAGED)]
             yield KindSummary(kind, len(files), sum(one.bytes for one in files), *counts)
+
+
+def _folder(file: str) -> Discrepancy:
+    return Discrepancy(file, "is a folder", "a file", "a folder in its place", remedy=how_to_restore(Path(file)))
 
 
 def _strange(file: str) -> Discrepancy:

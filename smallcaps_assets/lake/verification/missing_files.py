@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.files.documents import parse_json_object
@@ -99,11 +100,11 @@ def _of_bars(lake: Lake, files: Mapping[str, str], footers: Mapping[str, Mapping
         for month, detected in sorted(coverage.months.items() if coverage else ()):
             file = f"{folder}/{month}.parquet"
             if file not in files:
-                yield _missing(file, f"{len(detected):,} sessions that events of {symbol} were detected on")
+                yield _missing(file, f"{count_noun(len(detected), 'session')} that events of {symbol} were detected on")
             elif lost := sorted(detected.fingerprints().keys() - _sessions(footers.get(file, {}), detected)):
                 yield _missing(
                     file,
-                    f"the {len(detected):,} sessions that events of {symbol} were detected on",
+                    f"the {count_noun(len(detected), 'session')} that events of {symbol} were detected on",
                     "lacks sessions, as an older copy does",
                     f"{len(lost):,} less, such as {lost[0]}",
                 )
@@ -128,7 +129,7 @@ def _of_shards(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
             counts = rows.group_by("symbol").len().collect()
         except DAMAGE_ERRORS:
             counts = pl.DataFrame(schema={"symbol": pl.String, "len": pl.UInt32})
-        named |= {symbol: f"{count:,} events that {master} has" for symbol, count in counts.iter_rows()}
+        named |= {symbol: f"{count_noun(count, 'event')} that {master} has" for symbol, count in counts.iter_rows()}
     for symbol in sorted(named.keys() - set(_symbols_of_shards(files))):
         try:
             yield _missing(relative_path(lake, lake.shard(symbol)), named[symbol])

@@ -10,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schema, schema_record
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of
 from smallcaps_assets.lake.files.publish import provenance_of, sha256
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
@@ -165,7 +166,7 @@ class TapeFileChecks:
         frame = lazy.collect()
         rows, bad = frame.height, frame.select(counts).row(0)
         broken += [
-            (rule.what, rule.expected, f"{count:,} of {rows:,} rows")
+            (rule.what, rule.expected, f"{count:,} of {count_noun(rows, 'row')}")
             for rule, count in zip(rules, bad, strict=True)
             if count
         ]

@@ -15,6 +15,7 @@ from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
 from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import (
     BadPage,
     DiskFull,
@@ -238,7 +239,10 @@ class _Ingest:
             self._store.add(self._symbol, month, stored, wanted, rejected)
         if aside.height or fetched.repeats:
             causes = "".join(f"; {count:,} rejected: {reason}" for reason, count in reasons(aside).items())
-            self._log(f"{self._symbol}, {_name(sessions)}: {fetched.repeats:,} rows repeat another exactly{causes}")
+            self._log(
+                f"{self._symbol}, {_name(sessions)}: "
+                f"{count_clause(fetched.repeats, 'row repeats', 'rows repeat')} another exactly{causes}"
+            )
         self._figures.update(
             sessions_fetched=len(stored),
             rows=wanted.height,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shard_proofs import find_damaged_shards
 from smallcaps_assets.pipeline.checks import Checks
@@ -33,7 +34,8 @@ def current_settings(survey: pl.DataFrame) -> Finding:
     """Whether all shards of a survey (`Detector.survey`) were detected with the settings in force."""
     stale = survey.filter(~pl.col("current")).select("symbol")
     verdict = (
-        f"{stale.height:,} of {survey.height:,} symbols were detected with other settings. Launch the job redetect."
+        f"{stale.height:,} of {count_clause(survey.height, 'symbol was', 'symbols were')} detected with other "
+        f"settings. Launch the job redetect."
         if stale.height
         else f"All {survey.height:,} symbols were detected with the settings in force."
     )

@@ -23,6 +23,7 @@ from smallcaps_assets.domain.imports.bars import (
 from smallcaps_assets.domain.imports.columns import needs_unit
 from smallcaps_assets.domain.symbols import canonical_name, check_symbol
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError, SmallcapsError, UnexpectedError
 from smallcaps_assets.pipeline.imports.bar_tables import (
     AMBIGUOUS_TIME,
@@ -35,6 +36,7 @@ from smallcaps_assets.pipeline.imports.bar_tables import (
     first_lines,
     in_batches,
     open_bars,
+    require_unaltered,
     scanned,
     timeless,
     unreadable,
@@ -49,8 +51,11 @@ BYTES_PER_ROW: Final = {".csv": 40, ".csv.gz": 8}
 FileRule = Callable[[pl.LazyFrame], Mapping[str, str]]
 # files or sessions that a message lists
 MOST_NAMES: Final = 5
-# a column that may hold symbols under an unknown name, such as stock_symbol
-_LIKE_SYMBOL: Final = re.compile("symbol|ticker", re.IGNORECASE)
+# a column that may hold symbols under an unknown name, such as stock_symbol, sym_root, or S or T of live streams
+_LIKE_SYMBOL: Final = re.compile(
+    r".*(symbol|ticker).*|(.*[_ -])?(sym|stock|instrument|security|underlying|asset|ric|code)([_ -].*)?|(?-i:[ST])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,11 @@ class Faults:
     def add(self, files: Sequence[Path], what: str) -> None:
         """Add a message about the first of `files`; the others have the same fault."""
         names = ", ".join(map(str, files[1 : MOST_NAMES + 1])) + (", ..." if len(files) > MOST_NAMES + 1 else "")
-        more = f" {len(files) - 1:,} more files are like it: {names}." if len(files) > 1 else ""
+        more = (
+            f" {count_clause(len(files) - 1, 'more file is', 'more files are')} like it: {names}."
+            if len(files) > 1
+            else ""
+        )
         self.messages.append(f"{what}{more}")
         self.files.update(files)
         self.of_files += 1
@@ -187,6 +196,7 @@ class BarReader:
 
     def _symbol_of(self, file: Path) -> str | None:
         """The symbol that the path of a file says; None where a column holds symbols."""
+        require_unaltered(file)
         symbol = symbol_of_path(file) or self._symbol_of_name(file)
         return None if symbol is None else canonical_name(check_symbol(symbol))
 
@@ -201,7 +211,7 @@ class BarReader:
         columns = match_bar_columns(names, self.form, (*self.optional, "symbol"))
         if "symbol" in columns:
             return None
-        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.search(name)]
+        like = [name for name in names if name not in columns.values() and _LIKE_SYMBOL.fullmatch(name)]
         return symbol_of_name(file, names, like)
 
     def _fit_into_memory(self, files: Sequence[Path]) -> Iterator[tuple[list[Path], int]]:

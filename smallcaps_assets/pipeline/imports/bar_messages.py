@@ -6,6 +6,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
+from smallcaps_assets.domain.bars.whole_prices import WHOLE_PRICES
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
@@ -28,28 +30,40 @@ def describe_bad_rows(source: object, bad: int, rows: int) -> list[str]:
     return [f"{source}: {bad:,} of {rows:,} rows are bad, for the reasons above."]
 
 
-def other_lengths(rejected: pl.DataFrame, name: Callable[[pl.DataFrame], str]) -> list[str]:
-    """One message for each other length than a minute of sessions that were rejected; none without such sessions.
+def is_of_bad_session() -> pl.Expr:
+    """Whether a rejected row has the `reason` of its session."""
+    return is_of_other_length() | (pl.col("reason") == WHOLE_PRICES)
+
+
+def describe_sessions(rejected: pl.DataFrame, name: Callable[[pl.DataFrame], str]) -> list[str]:
+    """One message for each reason for which whole sessions were rejected: another length, or another unit of prices.
 
     Args:
         rejected: QUARANTINED_BARS.
         name: names the source of some of these rows.
     """
-    rows = rejected.filter(is_of_other_length())
+    rows = rejected.filter(is_of_bad_session())
     messages = []
     for (reason,), found in rows.group_by("reason", maintain_order=True):
         sessions = name_sessions(found.select("symbol", day=DAY).unique())
         messages.append(
             f"{name(found)}: {reason} ({sessions}). None of these {found.height:,} rows is used, they are quarantined: "
-            "give bars of one minute."
+            f"{_in_dollars(found['close'][0]) if reason == WHOLE_PRICES else 'give bars of one minute'}."
         )
     return messages
+
+
+def _in_dollars(price: float) -> str:
+    return (
+        f"write these rows, such as a close of {price:,.0f}, into files of their own and give their unit with "
+        "--price-scale; or give --price-scale 1 if they are dollars"
+    )
 
 
 def name_sessions(sessions: pl.DataFrame) -> str:
     """The first few of sessions (`symbol`, `day`), and the number of the others."""
     names = [f"{symbol} on {day}" for symbol, day in sessions.sort("symbol", "day").select("symbol", "day").iter_rows()]
-    more = f" and {len(names) - MOST_NAMES:,} more sessions" if len(names) > MOST_NAMES else ""
+    more = f" and {count_noun(len(names) - MOST_NAMES, 'more session')}" if len(names) > MOST_NAMES else ""
     return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 

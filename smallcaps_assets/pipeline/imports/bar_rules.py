@@ -15,10 +15,11 @@ from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
-from smallcaps_assets.pipeline.imports.bar_messages import is_beyond, name_files, name_sessions, other_lengths
+from smallcaps_assets.pipeline.imports.bar_messages import describe_sessions, is_beyond, name_files, name_sessions
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 
 # values that identify a usable row
@@ -159,22 +160,28 @@ def _shares(found: pl.DataFrame, how: str) -> str:
     """Describe the share of minutes that differ, and their sessions."""
     both, other = int(found["both"].sum()), int(found["other"].sum())
     return (
-        f"{other:,} of the {both:,} minutes of {name_sessions(found)} {how} "
+        f"{other:,} of the {count_noun(both, 'minute')} of {name_sessions(found)} {how} "
         f"({100 * other / both:.0f} %); {MOST_DIFFERING_PCT:.0f} % may"
     )
 
 
-def judge_batch(
-    batch: pl.DataFrame, source: Source, over: Sequence[date], problems: list[str], *, last: bool = False
+def judge_batch(  # noqa: PLR0913 -- what to judge, and how
+    batch: pl.DataFrame,
+    source: Source,
+    over: Sequence[date],
+    problems: list[str],
+    *,
+    last: bool = False,
+    in_dollars: bool = True,
 ) -> JudgedBatch:
     """Judge a batch (BARS and FILE) by symbol; `problems` receives messages about rows, whatever the lake holds.
 
-    Of several bars of a minute the first in the order of files stays, or the `last`.
+    Of several bars of a minute the first in the order of files stays, or the `last`. `in_dollars`: see `clean_bars`.
     """
     own, of_others, _ = reject_misplaced(batch, source.symbol)
     problems += find_other_symbols(batch, source.symbol)
-    usable, bad_rows, unknown = usable_rows(own, [FILE])
-    problems += other_lengths(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
+    usable, bad_rows, unknown = usable_rows(own, [FILE], in_dollars=in_dollars)
+    problems += describe_sessions(bad_rows, lambda rows: name_files(own.join(rows, on=_VALUES, how="semi")))
     found = unique_bars(_in_order(usable, source), last=last)
     every = pl.concat([bad_rows, of_others])
     is_over = pl.col("day").is_in(list(over))
@@ -258,7 +265,7 @@ def find_other_symbols(bars: pl.DataFrame, symbol: str | None) -> list[str]:
         return []
     others = ", ".join(rows["symbol"].unique().sort().to_list()[:MOST_NAMES])
     files = rows[FILE].n_unique()
-    more = f" and {files - 1:,} more files" if files > 1 else ""
+    more = f" and {count_noun(files - 1, 'more file')}" if files > 1 else ""
     message = (
         f"{rows[FILE][0]}{more}: the path says symbol {symbol}, the column symbol {others}. The {rows.height:,} rows "
         "of another symbol than the path's are set aside: rename the folder or file, or correct the column."
@@ -287,7 +294,11 @@ class RememberedRows:
         """One line on the rejected rows; no line if no row was rejected."""
         total = self.counts.total()
         causes = "; ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
-        return [f"of their {self.rows:,} rows {total:,} were rejected when they were read: {causes}"] if total else []
+        return (
+            [f"of their {count_noun(self.rows, 'row')} {total:,} were rejected when they were read: {causes}"]
+            if total
+            else []
+        )
 
 
 @dataclass

@@ -25,6 +25,8 @@ from smallcaps_assets.domain.imports.prices import require_fractions
 from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.content_hash import DAMAGE, is_altered
+from smallcaps_assets.lake.files.remedies import remedy_of_lake_file
 from smallcaps_assets.pipeline.imports.symbol_names import suffix_of
 
 # Rows of one batch, about 1 GB with intermediate results. A symbol of 750 sessions has a third of them.
@@ -177,7 +179,20 @@ def unreadable(file: Path, error: BaseException) -> InputError:
     if not file.exists():
         return InputError(f"{file}: does not exist. Check the path.")
     kind = suffix_of(file).strip(".")
-    return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). Convert it, or leave it out.")
+    remedy = remedy_of_lake_file(file) or "Convert it, or leave it out."
+    return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). {remedy}")
+
+
+def require_unaltered(file: Path) -> None:
+    """Require that a file which carries a hash, as those of a lake do, is what was published.
+
+    Raises:
+        InputError: it is not; the message does not name the file.
+        OSError: it cannot be read.
+    """
+    if is_altered(file):
+        remedy = remedy_of_lake_file(file) or "Copy it again from the lake that it is of, or leave it out."
+        raise InputError(f"is {DAMAGE}. {remedy}")
 
 
 def damaged(name: object, error: BaseException) -> InputError:

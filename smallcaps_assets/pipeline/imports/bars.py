@@ -13,6 +13,7 @@ from smallcaps_assets.domain.bars.quality import reasons
 from smallcaps_assets.domain.bars.unknown import count_unknown
 from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.domain.imports.prices import scale_problems
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import DiskFull, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.import_records import NOTHING_REJECTED, CompleteImport, ImportRecord, Rejections
@@ -40,7 +41,7 @@ SYMBOLS_AT_ONCE: Final = 2
 STORED_AT_ONCE: Final = 4
 MB: Final = 1_000_000
 # raise it with every change of how files are read or judged: files imported before are then read again
-_VERSION: Final = "5"
+_VERSION: Final = "6"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,8 @@ class BarImport:
         signature = None if source.left else source.signature
         rules = (self._with_other_prices, self._outside)
         for batch in self.files.batches(source, faults, rules):
-            found = judge_batch(batch, source, self.over, of_rows, last=self.replace)
+            in_dollars = self.files.form.scale is not None
+            found = judge_batch(batch, source, self.over, of_rows, last=self.replace, in_dollars=in_dollars)
             seen.update(rows=batch.height, copies=found.copies, repeats=found.repeats)
             symbols = self._agreeing(found, batch, disputes)
             bad.update(self._quarantine(found, symbols, source))
@@ -169,7 +171,8 @@ class BarImport:
         problems = [*faults.messages, *of_rows, *disputes]
         if seen["rows"] and not (seen["symbols"] or seen["not_over"] or problems):
             problems.append(
-                f"{source.name}: not one of {seen['rows']:,} rows is a usable bar of a session. Check --timezone, "
+                f"{source.name}: not one of {count_noun(seen['rows'], 'row')} is a usable bar of a session. "
+                f"Check --timezone, "
                 f"--unit and what the columns hold. {self.rejected.first()}"
             )
         if last is not None:

@@ -32,6 +32,7 @@ from smallcaps_assets.domain.imports.events import (
 from smallcaps_assets.domain.imports.prices import PriceScale, scale_problems
 from smallcaps_assets.domain.sessions import NEW_YORK, SESSION_TABLE, SessionParams, new_york_date
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, canonical_symbol
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed
@@ -39,6 +40,7 @@ from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
+from smallcaps_assets.pipeline.imports.bar_tables import require_unaltered
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
@@ -130,8 +132,12 @@ class EventsImport:
             test_symbols=self.test_symbols,
         )
         if not imported.repairs["events"]:
-            reasons = [f"{count:,} rows: {why}" for why, count in imported.repairs["quarantined_because"].items()]
-            more = [f"and {len(problems) - _MOST_NAMES:,} more files"] if len(problems) > _MOST_NAMES else []
+            reasons = [
+                f"{count_noun(count, 'row')}: {why}" for why, count in imported.repairs["quarantined_because"].items()
+            ]
+            more = (
+                [f"and {count_noun(len(problems) - _MOST_NAMES, 'more file')}"] if len(problems) > _MOST_NAMES else []
+            )
             causes = "; ".join([*problems[:_MOST_NAMES], *more, *reasons]) or "no rows"
             raise InputError(f"not one event, so nothing was written: {causes}")
         lake = self.bars.lake
@@ -238,7 +244,8 @@ class EventsImport:
         if found.share >= LEAST_ON_BARS:
             return
         raise InputError(
-            f"{found.compared:,} events lie on days of which the lake has bars of their symbol, and only "
+            f"{count_clause(found.compared, 'event lies', 'events lie')} on days of which the lake has bars "
+            f"of their symbol, and only "
             f"{found.same:,} of them ({found.same / found.compared:.1%}) on a bar with the same close and volume; so "
             "nothing was written. "
             f"{self._likely_by_bars(events)}. Or give --allow-other-bars, if the times are right."
@@ -321,6 +328,7 @@ def _scanned(file: Path) -> pl.LazyFrame:
             "is no parquet file, and events are read from parquet only. Convert it: "
             'pl.read_csv(..., try_parse_dates=True).write_parquet("events.parquet") in Polars.'
         )
+    require_unaltered(file)
     frame, symbol = pl.scan_parquet(file, hive_partitioning=False, glob=False), symbol_of_path(file)
     if symbol is None:
         return frame

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from smallcaps_assets.domain.symbols import canonical_name
+from smallcaps_assets.domain.symbols import canonical_name, says_none
 from smallcaps_assets.errors import InputError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
@@ -16,19 +16,23 @@ _KEY: Final = re.compile("(.*[_-])?(symbol|ticker)|sym", re.IGNORECASE)
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 # a file name that is a symbol, such as BRK.B.parquet or KIMpL.parquet, but not bars.parquet or Jan.parquet
 _SYMBOL_AS_NAME: Final = r"([A-Z]{1,10}|[A-Z]{1,8}p[A-Z]|[A-Z]{2,9}[prw])([.+-][A-Z]{1,4})?"
-# Words for data, exchanges and months. Some are tickers, such as ALL, IEX or NOV: no file name says which is meant.
+# Words for data, exchanges, vendors and months. Some are tickers, such as ALL or NOV: no file name says which is meant.
 _DATA: Final = """
-    ADJ ADJUSTED AGG AGGREGATE AGGREGATES AGGS ALL BAR BARS BOOK CANDLE CANDLES CLEAN COMBINED CSV DAILY DATA
-    DATASET DATE DAY DAYS DUMP EQUITIES EQUITY ETF ETFS EVENT EVENTS EXPORT FEED FILE FINAL FULL HIST HISTORICAL
-    HISTORY HOUR HOURLY HOURS INDEX INPUT INTRADAY LATEST LIST MARKET MASTER MERGED MIN MINS MINUTE MINUTES MONTH
-    MONTHLY NBBO NEW OHLC OHLCV OLD OUTPUT PARQUET PART PRICE PRICES QUOTE QUOTES RAW RESULT RESULTS SAMPLE SECOND
-    SECONDS SHARES STOCK STOCKS SYMBOL SYMBOLS TABLE TAPE TEMP TEST TICK TICKER TICKERS TICKS TMP TRADE TRADES UNADJ
-    UNADJUSTED UNIVERSE VOLUME WEEK WEEKLY YEAR YEARLY
+    ADJ ADJUSTED AGG AGGREGATE AGGREGATES AGGS ALL ARCHIVE BACKUP BAR BARS BATCH BOOK CACHE CANDLE CANDLES CHUNK
+    CLEAN COMBINED CSV DAILY DATA DATASET DATE DAY DAYS DUMP EDT EQUITIES EQUITY EST ETF ETFS EVENT EVENTS EXPORT
+    EXTENDED FEED FILE FINAL FULL HIST HISTORICAL HISTORY HOLDOUT HOUR HOURLY HOURS INDEX INPUT INTRADAY LATEST LIST
+    MARKET MASTER MERGED MIN MINS MINUTE MINUTES MISC MONTH MONTHLY NBBO NEW OHLC OHLCV OLD OTHER OUTPUT PARQUET
+    PART POSTMARKET PREMARKET PRICE PRICES QUOTE QUOTES RAW RECORDS REGULAR RESULT RESULTS ROWS RTH SAMPLE SECOND
+    SECONDS SECURITIES SERIES SHARD SHARDS SHARES SNAPSHOT SOURCE SPLITS STOCK STOCKS STORE SYMBOL SYMBOLS TABLE
+    TAPE TEMP TEST TICK TICKER TICKERS TICKS TMP TOTAL TRADE TRADES TRAIN UNADJ UNADJUSTED UNIVERSE UTC VALIDATION
+    VALUES VOLUME VWAP WEEK WEEKLY YEAR YEARLY
 """
 _MARKETS: Final = """
-    AMEX ARCA ARCX BATS BX BYX BZX CBOE CBSX CHX CTA EDGA EDGX FINRA GLOBAL IEX IEXG LTSE MASSIVE MEMX MIAX NASDAQ
-    NMS NSX NYSE NYSEARCA OPRA OTC OTCBB OTCM OTCQB OTCQX PHLX POLYGON PSX SIP SMALLCAP SMALLCAPS TRF US USA UTP
-    XASE XBOS XCHI XCIS XNAS XNGS XNMS XNYS XPHL
+    ALPACA AMEX ARCA ARCX BATS BATY BX BYX BZX CBOE CBSX CHX CTA DATABENTO EDGA EDGX EODHD EPRL FINNHUB FINRA
+    FIRSTRATE GLOBAL IBKR IEX IEXCLOUD IEXG INDICES KIBOT LTSE MASSIVE MEMX MIAX MICROCAP MICROCAPS MIDCAP MIDCAPS
+    NASDAQ NASDAQCM NASDAQGM NASDAQGS NMS NSX NYSE NYSEARCA NYSEMKT OOTC OPRA OTC OTCBB OTCM OTCQB OTCQX PHLX PINK
+    PINX POLYGON PSX QUANDL RUSSELL SIP SMALLCAP SMALLCAPS STOOQ TAQ TIINGO TRADIER TRF US USA UTP WRDS XASE XBOS
+    XCBO XCHI XCIS XNAS XNCM XNGS XNMS XNYS XOTC XPHL XPSX YAHOO
 """
 _MONTHS: Final = """
     JAN FEB MAR APR MAY JUN JUL AUG SEP SEPT OCT NOV DEC JANUARY FEBRUARY MARCH APRIL JUNE JULY AUGUST SEPTEMBER
@@ -50,9 +54,10 @@ def symbol_of_path(file: Path) -> str | None:
         key, equals, value = part.partition("=")
         if equals and _KEY.fullmatch(key):
             found[part] = unquote(without_suffix(value, suffix_of(file)))
-    if _NO_VALUE in found.values():
+    nameless = next((part for part, value in found.items() if value == _NO_VALUE or says_none(value)), None)
+    if nameless is not None:
         raise InputError(
-            f"its folder {_NO_VALUE} holds rows without a symbol. Leave it out, or write the rows with their symbol."
+            f"its folder {nameless} holds rows without a symbol. Leave it out, or write the rows with their symbol."
         )
     if len(set(map(canonical_name, found.values()))) > 1:
         raise InputError(f"its path says different symbols, {' and '.join(found)}. Correct the names of the folders.")

@@ -20,11 +20,13 @@ from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import current_spans, event_windows, merge_windows, uncovered_windows
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.tape.files import Span, spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import ROWS_PER_PAGE
+from smallcaps_assets.pipeline.imports.bar_tables import require_unaltered
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
 from smallcaps_assets.pipeline.imports.window_bounds import Claim, require_bounds, require_trades
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -268,6 +270,7 @@ class _Work:
         if symbol not in (None, window["symbol"]):
             raise InputError(f"is in the folder of {symbol}, but the event is of {window['symbol']}")
         try:
+            require_unaltered(file.path)
             frame = pl.read_parquet(file.path, hive_partitioning=False, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}") from error
@@ -300,7 +303,9 @@ class _Work:
             window = self.by_event[event]
             expected = int(times.is_between(window["held_start"], window["held_end"], closed="left").sum())
             if expected != one.rows.height:
-                self._reject(one.file, f"has {one.rows.height:,} rows, with its neighbours there are {expected:,}")
+                self._reject(
+                    one.file, f"has {count_noun(one.rows.height, 'row')}, with its neighbours there are {expected:,}"
+                )
                 del sound[event]
 
     def _reject(self, file: TapeFile, reason: str) -> None:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.master import symbols_to_rebuild
@@ -56,7 +57,8 @@ class Lateness(NamedTuple):
             return f"The session of {self.session} is published."
         more = f" and {len(self.symbols) - _MAX_NAMED} more" if len(self.symbols) > _MAX_NAMED else ""
         return (
-            f"The session of {self.session} is late for {len(self.symbols):,} of {self.followed:,} symbols: "
+            f"The session of {self.session} is late for {len(self.symbols):,} of "
+            f"{count_noun(self.followed, 'symbol')}: "
             f"{', '.join(self.symbols[:_MAX_NAMED])}{more}."
         )
 

@@ -2,16 +2,22 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
-import requests
 from pydantic import SecretStr
 
+from smallcaps_assets.domain.addresses import check_notice_url
 from smallcaps_assets.errors import NoticeError
 from smallcaps_assets.lake.files.publish import disk_errors, make_folders
+from smallcaps_assets.market_data.answers import RetryableFailure
+from smallcaps_assets.market_data.connections import Connections
 
 Notice = Mapping[str, str | None]
+# an answer of any length is good
+_MAX_BODY_BYTES: Final = 1 << 16
 
 
 def write_notice(path: Path, notice: Notice, lake: Path) -> None:
@@ -31,7 +37,7 @@ def write_notice(path: Path, notice: Notice, lake: Path) -> None:
 
 
 def post_notice(url: SecretStr, notice: Notice, timeout_s: float) -> None:
-    """Post a notice as JSON. Messages name only the host of the URL: the rest may be a secret.
+    """Post a notice as JSON within `timeout_s`. Messages name only the host of the URL: the rest may be a secret.
 
     Raises:
         NoticeError: it could not be posted, or the answer is not a status of 200 to 299.
@@ -44,14 +50,23 @@ def post_notice(url: SecretStr, notice: Notice, timeout_s: float) -> None:
 def _post(url: str, notice: Notice, timeout_s: float) -> str | None:
     """Why the notice was not accepted; None where it was."""
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if host is None or parts.scheme not in ("http", "https"):
-        return "the address is not an http:// or https:// URL"
-    try:
-        answer = requests.post(url, json=notice, timeout=timeout_s, allow_redirects=False)
-    except (requests.RequestException, ValueError) as error:
-        return f"{host} did not answer ({type(error).__name__})"
-    return None if answer.ok and not answer.is_redirect else f"{host} answered with status {answer.status_code}"
+        parts = urlsplit(check_notice_url(url))
+    except ValueError as error:
+        return f"the address {error}"
+    body = json.dumps(notice).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+    target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    connections = Connections(
+        f"{parts.scheme}://{parts.netloc}",
+        headers,
+        timeout_s=timeout_s,
+        deadline_s=timeout_s,
+        max_body_bytes=_MAX_BODY_BYTES,
+        trust_env=True,
+    )
+    answer = connections.post(target, body)
+    connections.close()
+    if isinstance(answer, RetryableFailure):
+        return f"{parts.hostname} did not answer: {answer.cause}"
+    accepted = HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+    return None if accepted else f"{parts.hostname} answered with status {answer.status}"

@@ -13,6 +13,7 @@ import polars as pl
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.universe import UniverseParams
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import (
     MarketDataError,
     NotAuthenticated,
@@ -96,7 +97,7 @@ def check_lake(lake: Lake, settings: Settings) -> ReadinessCheck:
         return ReadinessCheck("lake", "ok", f"{lake.root}: is created by the first materialization")
     if not followed:
         return ReadinessCheck("lake", "ok", f"{lake.root}: follows no symbols yet", "Materialize `universe` first.")
-    return ReadinessCheck("lake", "ok", f"{lake.root}: follows {followed:,} symbols")
+    return ReadinessCheck("lake", "ok", f"{lake.root}: follows {count_noun(followed, 'symbol')}")
 
 
 def check_disk(lake: Lake, settings: Settings, symbols: int | None, now: datetime) -> ReadinessCheck:
@@ -186,7 +187,11 @@ def ask_endpoints(checks: Sequence[EndpointCheck]) -> Iterator[ReadinessCheck]:
             unknown = isinstance(error, NotAuthenticated)
             remedy = "" if unknown else "Check the connection and source.base_url."
             yield ReadinessCheck("key" if unknown else check.name, "problem", str(error), remedy)
-            yield ReadinessCheck("endpoints", "note", f"{len(checks) - number} more requests were not sent")
+            yield ReadinessCheck(
+                "endpoints",
+                "note",
+                f"{count_clause(len(checks) - number, 'more request was', 'more requests were')} not sent",
+            )
             return
 
 

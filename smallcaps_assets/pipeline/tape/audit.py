@@ -28,6 +28,7 @@ from smallcaps_assets.errors import (
     UnexpectedError,
 )
 from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -157,6 +158,7 @@ class _Work:
             has_book = published["opening_book"] is not None
             fetched = download_tape(self.client, kind, span, TAPE_SCHEMAS[kind, "all"], opening_book=has_book)
             path = Path(published["path"])
+            prove(path)
             with disk_errors("read", path):
                 before = pl.read_parquet(path, hive_partitioning=False, glob=False)
         except (NotAuthenticated, NotEntitled):

@@ -3,6 +3,7 @@
 import polars as pl
 
 from smallcaps_assets.domain.tape.kpis import CAPTURE_STATES
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError
 
 
@@ -15,7 +16,9 @@ def require_whole_ledger(ledger: pl.DataFrame, manifest: pl.DataFrame) -> None:
     certified, expected = ledger["event_id"], manifest["event_id"]
     if not certified.equals(expected) or not ledger["state"].is_in(CAPTURE_STATES).all():
         raise LakeError(
-            f"the ledger does not certify its manifest: {certified.len():,} rows, {certified.n_unique():,} events, for "
-            f"{expected.len():,} events. Nothing was published. Run `smallcaps verify`, then materialize the ledger "
+            f"the ledger does not certify its manifest: {count_noun(certified.len(), 'row')}, "
+            f"{count_noun(certified.n_unique(), 'event')}, for "
+            f"{count_noun(expected.len(), 'event')}. Nothing was published. Run `smallcaps verify`, then "
+            f"materialize the ledger "
             "again."
         )

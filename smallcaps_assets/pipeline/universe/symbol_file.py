@@ -85,7 +85,8 @@ def _from_csv(content: bytes) -> pl.DataFrame:
     for number, values in rows:
         if len(values) != len(header):
             raise InputError(
-                f"line {number} has {len(values)} values, the header {len(header)}. Separate values by commas, and put "
+                f"line {number} has {count_noun(len(values), 'value')}, the header {len(header)}. Separate "
+                f"values by commas, and put "
                 "quotes around those that contain one."
             )
     names = [_ROW, *(name or "" for name in header)]

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import polars as pl
 
-from smallcaps_assets.domain.words import count_noun, describe_duration
+from smallcaps_assets.domain.words import count_noun, estimate_duration
 from smallcaps_assets.errors import (
     MarketDataError,
     NotAuthenticated,
@@ -145,7 +145,7 @@ class TickerDetails:
 
     def _announcement(self, symbols: int) -> str:
         budget = self.client.requests_per_minute
-        duration = f", in about {describe_duration(60 * symbols / budget)} at {budget:g} a minute" if budget else ""
+        duration = f", in {estimate_duration(60 * symbols / budget)} at {budget:g} a minute" if budget else ""
         return f"requesting type and market cap of {count_noun(symbols, 'symbol')}, one request each{duration}"
 
     def _publish(self, answered: list[dict[str, Any]]) -> None:

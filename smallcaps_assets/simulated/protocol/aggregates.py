@@ -228,7 +228,7 @@ def _windows(base: pl.DataFrame, requested: _Range, *, descending: bool) -> pl.D
     """Base bars aggregated to windows; bars of one minute or one day are returned unchanged."""
     if requested.minutes in (None, 1) or base.is_empty():
         return base
-    volume, vwap = pl.col("volume"), pl.col("vwap")
+    volume, vwap = pl.col("volume"), pl.when(pl.col("vwap") > 0).then("vwap")
     joined = (
         base.sort("timestamp", maintain_order=True)
         .with_columns(_window_start(requested).alias("timestamp"))
@@ -239,8 +239,10 @@ def _windows(base: pl.DataFrame, requested: _Range, *, descending: bool) -> pl.D
             pl.col("low").min(),
             pl.col("close").last(),
             volume.sum(),
-            ((vwap * volume).sum() / volume.sum()).round(4).alias("vwap"),
-            pl.col("transactions").sum(),
+            ((vwap * volume).sum() / volume.filter(vwap.is_not_null()).sum()).round(4).alias("vwap"),
+            pl.when((pl.col("transactions").fill_null(0) > 0).all())
+            .then(pl.col("transactions").sum())
+            .alias("transactions"),
         )
     )
     return joined.reverse() if descending else joined

@@ -1,6 +1,6 @@
 """Parquet files of a replayed market: columns are checked when opened, rows are read on request only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -45,6 +45,9 @@ QUOTES_TABLE: Final = ReplayTable(
 )
 
 
+_UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
 @dataclass(frozen=True)
 class _File:
     path: Path
@@ -82,7 +85,7 @@ class Files:
         parts = [file.within(symbol, start_ns, end_ns).select(_columns(file, self.table)) for file in self._files]
         if not parts or start_ns >= end_ns:
             return pl.Schema(self.table.schema).to_frame()
-        return pl.concat(parts).collect().sort(self.table.order, maintain_order=True)
+        return self._collect(parts).sort(self.table.order, maintain_order=True)
 
     def symbols(self) -> list[str]:
         """Every symbol in the files, sorted."""
@@ -90,7 +93,7 @@ class Files:
             pl.scan_parquet(file.path, glob=False).select(pl.col("symbol").cast(pl.String).unique())
             for file in self._files
         ]
-        return pl.concat(found).collect()["symbol"].drop_nulls().unique().sort().to_list() if found else []
+        return self._collect(found)["symbol"].drop_nulls().unique().sort().to_list() if found else []
 
     def new_york_dates(self, symbol: str | None = None) -> pl.Series:
         """The New York dates that hold rows (of one symbol), ascending."""
@@ -99,15 +102,28 @@ class Files:
         chosen = [scan if symbol is None else scan.filter(pl.col("symbol") == symbol) for scan in scans]
         if not chosen:
             return pl.Series("timestamp", [], dtype=pl.Date)
-        dates = pl.concat([scan.select(local.unique()) for scan in chosen]).collect()["timestamp"]
+        dates = self._collect([scan.select(local.unique()) for scan in chosen])["timestamp"]
         return dates.drop_nulls().unique().sort()
+
+    def _collect(self, parts: Sequence[pl.LazyFrame]) -> pl.DataFrame:
+        """Rows of all files, one part for each.
+
+        Raises:
+            InputError: a file cannot be read to its end; names it.
+        """
+        try:
+            return pl.concat(parts).collect()
+        except _UNREADABLE:
+            for file, part in zip(self._files, parts, strict=True):
+                _require_readable(file.path, part)
+            raise
 
 
 def _opened(path: Path, table: ReplayTable) -> _File:
     try:
         found = pl.scan_parquet(path, glob=False).collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}. Write it again or remove it.") from error
+    except _UNREADABLE as error:
+        raise InputError(f"{path} cannot be read as Parquet: {_reason(error)}. Write it again or remove it.") from error
     missing = [name for name in table.required if name not in found]
     if missing:
         raise InputError(
@@ -120,6 +136,17 @@ def _opened(path: Path, table: ReplayTable) -> _File:
     stamps = found["timestamp"]
     assert isinstance(stamps, pl.Datetime)  # noqa: S101 -- checked just above
     return _File(path, stamps, found)
+
+
+def _require_readable(path: Path, rows: pl.LazyFrame) -> None:
+    try:
+        rows.collect()
+    except _UNREADABLE as error:
+        raise InputError(f"{path} cannot be read to its end: {_reason(error)}. Write it again or remove it.") from error
+
+
+def _reason(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _fits(found: pl.DataType, wanted: pl.DataType) -> bool:

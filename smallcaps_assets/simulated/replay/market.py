@@ -139,10 +139,12 @@ class ReplayMarket:
 
     def _day_bar(self, symbol: str, day: date) -> pl.DataFrame:
         session = trading_day(day)
-        bars = self.bars(symbol, day, day)
+        bars = self.bars(symbol, day, day).unique(maintain_order=True)
         if session is None:
             return BARS.to_frame()
-        at, price, volume = pl.col("timestamp").dt.epoch("ns"), pl.col("vwap"), pl.col("volume")
+        at, volume = pl.col("timestamp").dt.epoch("ns"), pl.col("volume")
+        # 0 and less mean that the file does not know them
+        price, count = (pl.when(pl.col(name) > 0).then(name) for name in ("vwap", "transactions"))
         opens, closes = (session.start_ns + minute * NS_PER_MINUTE for minute in (RTH_OPEN, session.close))
         regular = bars.filter(at.is_between(opens, closes, closed="left"))
         if regular.is_empty():
@@ -153,7 +155,7 @@ class ReplayMarket:
         whole = bars.select(
             volume.sum(),
             ((price * volume).sum() / volume.filter(price.is_not_null()).sum()).round(4).alias("vwap"),
-            pl.col("transactions").sum(),
+            pl.when(count.is_not_null().all()).then(count.sum()).alias("transactions"),
         )
         stamp = pl.lit(midnight_ns(day)).cast(pl.Datetime("ns", "UTC")).dt.cast_time_unit("us")
         named = pl.select(pl.lit(symbol).alias("symbol"), stamp.alias("timestamp"))

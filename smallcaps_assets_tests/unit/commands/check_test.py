@@ -34,6 +34,9 @@ from smallcaps_assets_tests.conftest import LATER, Gate, refusal
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import default_settings
 
+# most of them set up a state of Dagster
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-this-test"
 LOCAL = ["settings", "key", "lake", "disk", "calendar", "state", "port"]
 ASKED = ["minute_bars", "first_session", "trades", "quotes", "tickers", "ticker_details", "daily_bars", "float"]

@@ -15,6 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
@@ -496,7 +497,7 @@ def test_settings_of_a_manifest_may_be_only_those_that_differ(capsys: pytest.Cap
     Path("one.yaml").write_text("profiles: {core: {max_per_symbol: 1}}")
     run_manifest("--dry-run", "--config", "one.yaml")
     # of the three events of each of the two symbols
-    assert re.search(r"^max_per_symbol +2 +\(-4", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^  max_per_symbol +2 +4$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_a_manifest_is_frozen_and_its_funnel_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -507,8 +508,10 @@ def test_a_manifest_is_frozen_and_its_funnel_printed(capsys: pytest.CaptureFixtu
     assert manifest.height == 6
     printed = capsys.readouterr().out
     for step in ("MASTER", "range_and_sessions", "max_per_symbol_day", "max_events"):
-        assert re.search(rf"^{step} +6", printed, re.MULTILINE)
-    assert "RTH          6  100.0 %" in printed
+        assert re.search(rf"^  {step} +6\b", printed, re.MULTILINE)
+    assert "  session  events      %\n" in printed
+    assert "  RTH           6  100.0\n" in printed
+    assert all(len(line) <= 80 for line in printed.splitlines() if line.startswith("  "))
     sidecar = json.loads(next(Path("chosen").glob("core_*.json")).read_text())
     assert sidecar["manifest_id"] in printed
     before = files_below(Path("chosen"))
@@ -675,7 +678,8 @@ def test_a_port_in_use_is_named(command: str, error_of: ErrorOf) -> None:
 def test_a_folder_without_dagster_yaml_is_rejected_with_a_remedy(home: Path, command: str, error_of: ErrorOf) -> None:
     (home / "dagster.yaml").unlink()
     words = f"{home / 'dagster.yaml'}: is missing. The folder that holds config/ also needs a dagster.yaml"
-    assert words in error_of(command, "--lake", "lake")
+    port = ["--port", _free_port()] if command == "ui" else []
+    assert words in error_of(command, "--lake", "lake", *port)
     assert not (home / ".dagster" / "dagster.yaml").exists()
 
 

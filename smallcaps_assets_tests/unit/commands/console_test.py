@@ -1,5 +1,6 @@
 """What commands print: plain where nobody looks, in colour and with bars on a terminal."""
 
+import ast
 import io
 import os
 import re
@@ -24,6 +25,7 @@ from smallcaps_assets.commands.console import (
     watch,
 )
 from smallcaps_assets.pipeline.progress import Progress, show_progress
+from smallcaps_assets_tests.repository import REPOSITORY
 
 TABLE = TextTable(("wave", "windows", "MB"), [("PM", "1,240", "0.50"), ("all", "9", "1.00!")])
 WIDE = "one line of more than eighty characters, " * 5
@@ -222,3 +224,17 @@ def test_status_is_watched_on_a_real_terminal_until_ctrl_c(fresh_home: Path) -> 
     assert b"\x1b[" in output
     assert b"Traceback" not in output
     assert b"runs:   nothing runs now" in output
+
+
+def test_no_command_lays_out_a_table_by_hand() -> None:
+    commands = REPOSITORY / "smallcaps_assets" / "commands"
+    padded = [
+        f"{file.relative_to(commands)}:{node.lineno}"
+        for file in sorted(commands.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FormattedValue)
+        and node.format_spec is not None
+        and re.match(r"[<>^]\d", ast.unparse(node.format_spec).strip("f'\""))
+    ]
+    # one line of verdict, name and sentence at a time
+    assert {place.partition(":")[0] for place in padded} == {"check.py"}

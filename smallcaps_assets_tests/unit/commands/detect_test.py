@@ -204,11 +204,12 @@ def test_tables_and_json_output_agree(run_detect: RunDetect, figures: Figures) -
     difference = totals["after"] - totals["before"]
     assert re.search(rf"^  all +{totals['before']:,} +{totals['after']:,} +\+{difference:,} ", text, re.MULTILINE)
     for row in found["by_type"]:
-        label = f"  {row['event_type']} {row['direction']}"
+        label = f"    {row['event_type']} {row['direction']}"
         assert re.search(
             rf"^{label} +{row['before']:,} +{row['after']:,} .* {row['gained']:,} +{row['lost']:,}$", text, re.MULTILINE
         )
     assert found["strongest"]["gained"][0]["event_id"] in text
+    assert all(len(line) <= 80 for line in text.splitlines() if line.startswith("  "))
 
 
 # ------------------------------------------------------------------------------------------------- settings

@@ -66,7 +66,7 @@ def test_unknown_counts_make_no_event_and_are_counted(value: int, source: str, r
 
 def test_a_missing_count_is_not_counted(run: Run) -> None:
     NULL.write_parquet("bars.parquet")
-    assert run("--bars", "bars.parquet").startswith("1,950 bars of 1 symbols")
+    assert run("--bars", "bars.parquet").startswith("1,950 bars of 1 symbol,")
 
 
 def test_unknown_values_are_in_the_figures(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets_tests.small_lake import fresh_clone
 
 
@@ -33,9 +34,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_full_disk_under_the_state_is_named(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     filler = state / "filler"
     filler.write_bytes(bytes(1_900_000))
-    assert main(["check", "--offline"]) == 1
+    assert main(["check", "--offline", "--port", str(_free_port())]) == 1
     printed = capsys.readouterr()
     assert f"{state}: Dagster's state cannot be written (database or disk is full). The disk has 0." in printed.out
     assert "Traceback" not in printed.out + printed.err
     filler.unlink()
-    assert main(["check", "--offline"]) == 0
+    assert main(["check", "--offline", "--port", str(_free_port())]) == 0

@@ -60,7 +60,7 @@ def test_detect_says_which_bars_have_one_and_writes_them_beside_the_events(
     lines = capsys.readouterr().out.splitlines()
     said = f"suspect prints: 1 bar {WORDS}; 0 events at or after such a bar on its day may be due to it; listed in "
     assert lines[1] == f"{said}found.suspect_prints.parquet"
-    assert lines[2] == "  AEMD    2025-11-05 10:05  high 11, neighbours 10.1; events: none"
+    assert lines[3] == "  AEMD    2025-11-05 10:05  high 11  10.1        none"
     (row,) = pl.read_parquet("found.suspect_prints.parquet").to_dicts()
     assert row == {
         "symbol": "AEMD",
@@ -99,7 +99,8 @@ def test_coverage_lists_them_with_the_events_of_master(lake: Lake, capsys: pytes
     assert main(["coverage"]) == 0
     text = capsys.readouterr().out
     assert f"prints:   1 bar {WORDS}; 1 event at or after such a bar on its day may be due to it\n" in text
-    assert "suspect prints, New York:\n  AEMD    2025-11-05 10:05  low 0.9, neighbours 10; events: later\n" in text
+    heading = "  symbol  New York          print    neighbours  events at or after it\n"
+    assert f"suspect prints:\n{heading}  AEMD    2025-11-05 10:05  low 0.9  10          later\n" in text
     assert main(["coverage", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["bars_with_a_suspect_print"] == 1

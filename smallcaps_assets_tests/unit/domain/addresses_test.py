@@ -1,6 +1,6 @@
 import pytest
 
-from smallcaps_assets.domain.addresses import check_base_url, hide_users
+from smallcaps_assets.domain.addresses import check_base_url, check_notice_url, hide_users
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
@@ -27,6 +27,37 @@ UNENCRYPTED, NO_ADDRESS = "would send the API key unencrypted", "is not the addr
 def test_a_key_may_be_sent_encrypted_or_on_this_machine(url: str) -> None:
     assert check_base_url(url) == url
     assert load_settings(CONFIG, {"source": {"base_url": url}}).source.base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.test/services/T0/B0?token=a%20b&thread=1",
+        "https://[2001:db8::1]:8443/a",
+        "http://localhost:8000/notices",
+        "http://127.0.0.1?to=me@here.test",
+    ],
+)
+def test_a_notice_may_be_posted_encrypted_or_on_this_machine(url: str) -> None:
+    assert check_notice_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://hooks.test/services", "unencrypted: give https://"),
+        ("http://10.0.0.1/?secret", "unencrypted: give https://"),
+        ("https://user:password@hooks.test/", "no user"),
+        ("http://localhost\\@evil.com/", "is not an http"),
+        ("http://localhost?@evil.com\n", "is not an http"),
+        ("https://hooks.test/a b", "is not an http"),
+        ("https://hooks.test:99999/", "is not an http"),
+        ("ftp://localhost/", "is not an http"),
+    ],
+)
+def test_a_notice_is_posted_nowhere_else(url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        check_notice_url(url)
 
 
 @pytest.mark.parametrize(

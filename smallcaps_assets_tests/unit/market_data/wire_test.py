@@ -198,7 +198,7 @@ def test_a_missing_field_of_a_trade_is_named(name: str) -> None:
 
 
 def test_a_trade_without_any_size_is_rejected() -> None:
-    with pytest.raises(BadPage, match="lack `size`"):
+    with pytest.raises(BadPage, match="lacks `size`"):
         read_trades(v3(without(TRADE, "size", "decimal_size")))
 
 

@@ -71,9 +71,9 @@ def test_a_problem_keeps_what_is_known_of_it_between_processes() -> None:
 def test_symbols_that_are_behind_for_one_reason_are_one_line() -> None:
     behind = [
         Problem.about(
-            f"{symbol}: 1 sessions missing", f"{symbol}, 2025-12: HTTP 503", symbol=symbol, cause=", 2025-12: HTTP 503"
+            f"{symbol}: 1 session missing", f"{symbol}, 2025-12: HTTP 503", symbol=symbol, cause=", 2025-12: HTTP 503"
         )
         for symbol in ("A", "B", "C")
     ]
     assert group_problems(behind) == ["3 symbols (A, B, C): A, 2025-12: HTTP 503"]
-    assert group_problems(behind[:1]) == ["A: 1 sessions missing: A, 2025-12: HTTP 503"]
+    assert group_problems(behind[:1]) == ["A: 1 session missing: A, 2025-12: HTTP 503"]

@@ -23,7 +23,8 @@ HIDDEN = (
     *("$RECYCLE.BIN/S-1-5-21/$RABCD.parquet", "System Volume Information/x.parquet", "@eaDir/ABCD.parquet"),
     *("ABCD - Copy.parquet", "ABCD - Copy (2).csv", "ABCD copy.parquet", "ABCD copy 3.parquet", "ABCD (copy).csv.gz"),
     *("Copy of ABCD.parquet", "minute - Copy/ABCD.parquet", "bars_copy.parquet"),
-    *("Thumbs.db", "table/_delta_log/00.checkpoint.parquet"),
+    *("ABCD - Kopie.parquet", "Kopie von ABCD.csv", "ABCD - copie (2).parquet", "ABCD-checkpoint.parquet"),
+    *("Thumbs.db", "table/_change_data/cdc-0.parquet", "table/_delta_log/00.checkpoint.parquet"),
 )
 
 
@@ -47,7 +48,16 @@ def test_hidden_files_below_what_was_given_are_left_out(pattern: str, folder: Pa
     found = find_user_files(folder / pattern)
     assert names(folder, found.files) == set(VISIBLE)
     assert names(folder, found.left_out) == set(HIDDEN)
-    assert found.files == sorted(found.files)
+    assert found.files == find_user_files(folder / "**/*").files
+
+
+def test_a_file_comes_before_its_numbered_copies(tmp_path: Path) -> None:
+    """As browsers name another download: the first bar of a minute stays."""
+    for name in ("ABCD (1).parquet", "ABCD.parquet", "ABCD-2.csv", "ABC.csv.gz", "2025/ABCD.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [file.relative_to(tmp_path).as_posix() for file in find_user_files(tmp_path).files]
+    assert found == ["2025/ABCD.csv", "ABC.csv.gz", "ABCD.parquet", "ABCD (1).parquet", "ABCD-2.csv"]
 
 
 def test_what_was_left_out_is_counted_with_an_example(folder: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_file_of_an_unknown_suffix_is_rejected(name: str, lake: Lake, brought:
     BOTH.write_csv(brought / name)
     with pytest.raises(InputError, match=r"is not named as csv.gz or csv or parquet\. Rename it"):
         importing(lake, brought / name)
-    with pytest.raises(InputError, match=rf"no csv.gz or csv or parquet file there \(1 others, such as {name}\)"):
+    with pytest.raises(InputError, match=rf"no csv.gz or csv or parquet file there \(1 other, such as {name}\)"):
         importing(lake, brought / "*")
     put(brought / "OTHER.csv", BOTH)
     assert importing(lake, brought / "*").figures["bars_new"] == 12
@@ -196,7 +196,7 @@ def test_rejected_files_are_named(lake: Lake, brought: Path) -> None:
         put(brought / f"{day}.parquet", of_day(day).with_columns(STAMP if day > TUE else WRONG))
     (problem,) = importing(lake, brought).problems
     assert problem.startswith(f"{brought / f'{MON}.parquet'}: ")
-    assert problem.endswith(f"1 more files are like it: {brought / f'{TUE}.parquet'}.")
+    assert problem.endswith(f"1 more file is like it: {brought / f'{TUE}.parquet'}.")
     assert BarsStore(lake).covered("AEMD") == set(WEEKS) - {MON, TUE}
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.bars.whole_prices import WHOLE_PRICES
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.lake.bars import BarsStore
@@ -105,3 +106,18 @@ def test_decimals_with_fractions_are_dollars(lake: Lake, brought: Path) -> None:
     put(brought / "bars.parquet", exact)
     assert not importing(lake, brought).problems
     assert_frame_equal(stored(lake), DOLLARS, abs_tol=0, rel_tol=0)
+
+
+def test_one_symbol_in_cents_is_rejected_and_named_and_the_others_are_imported(lake: Lake, brought: Path) -> None:
+    cents = DOLLARS.with_columns((pl.col(PRICES) * 100).round(0), symbol=pl.lit("CENT"))
+    file = put(brought / "bars.parquet", pl.concat([DOLLARS, cents]))
+    (message,) = importing(lake, brought).problems
+    assert message.startswith(f"{file}: {WHOLE_PRICES} (CENT on 2025-11-03). None of these 30 rows is used")
+    assert "such as a close of 500, into files of their own and give their unit with --price-scale" in message
+    assert_frame_equal(stored(lake), DOLLARS)
+    assert quarantined(lake) == {"symbol=CENT/2025-11.parquet": {WHOLE_PRICES: 30}}
+    # the remedy, and the other one
+    put(brought / "cents" / "bars.parquet", cents)
+    assert not importing(lake, brought / "cents", BarForm(scale=PriceScale("0.01"))).problems
+    assert BarsStore(lake).read("CENT")["close"][0] == 5.0
+    assert not importing(lake, file, BarForm(scale=PriceScale("1")), decided=True).problems

@@ -12,7 +12,16 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_name, symbol_of_path
-from smallcaps_assets_tests.unit.commands.imports.bar_imports import BOTH, ONE, OTHER, importing, of_symbol, put, stored
+from smallcaps_assets_tests.unit.commands.imports.bar_imports import (
+    BOTH,
+    ONE,
+    OTHER,
+    importing,
+    of_symbol,
+    put,
+    quarantined,
+    stored,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,7 @@ def test_folders_that_disagree_are_named(lake: Lake, brought: Path) -> None:
 def test_a_partition_without_a_symbol_is_named(lake: Lake, brought: Path) -> None:
     file = put(brought / "symbol=__HIVE_DEFAULT_PARTITION__" / "0.parquet", ONE.drop("symbol"))
     (message,) = importing(lake, brought).problems
-    assert f"{file}: its folder __HIVE_DEFAULT_PARTITION__ holds rows without a symbol" in message
+    assert f"{file}: its folder symbol=__HIVE_DEFAULT_PARTITION__ holds rows without a symbol" in message
 
 
 def test_the_file_whose_column_contradicts_its_folder_is_named(lake: Lake, brought: Path) -> None:
@@ -121,3 +130,45 @@ def test_the_file_whose_column_contradicts_its_folder_is_named(lake: Lake, broug
     (message,) = importing(lake, brought).problems
     assert message.startswith(f"{wrong}: the path says symbol AEMD, the column symbol BRK.B. The 4 rows")
     assert_frame_equal(stored(lake), ONE[:2])
+
+
+@pytest.mark.parametrize("none", ["nan", "NaN", "None", "none", "null", "<NA>"])
+def test_text_for_a_missing_symbol_is_no_symbol(none: str, lake: Lake, brought: Path) -> None:
+    """As pandas writes missing values as text; in capitals NAN is a listed company."""
+    first = pl.int_range(pl.len()) == 0
+    put(brought / "bars.csv", BOTH.with_columns(symbol=pl.when(first).then(pl.lit(none)).otherwise("symbol")))
+    put(brought / "NAN" / "bars.csv", of_symbol("NAN"))
+    importing(lake, brought)
+    assert BarsStore(lake).symbols() == ["AEMD", "BRK.B", "NAN"]
+    assert quarantined(lake) == {"unnamed.parquet": {"symbol is not usable as a name": 1}}
+
+
+def test_a_folder_without_a_symbol_is_named(lake: Lake, brought: Path) -> None:
+    file = put(brought / "ticker=None" / "0.parquet", ONE.drop("symbol"))
+    (message,) = importing(lake, brought).problems
+    assert f"{file}: its folder ticker=None holds rows without a symbol" in message
+
+
+@pytest.mark.parametrize("word", ["UTC", "RTH", "PREMARKET", "BACKUP", "XNCM", "PINK", "ALPACA", "DATABENTO"])
+def test_words_for_clocks_sessions_and_vendors_are_asked_about(word: str) -> None:
+    with pytest.raises(InputError, match=f"its name {word} may be a ticker or a word"):
+        symbol_of_name(Path(f"{word}.parquet"), [])
+
+
+@pytest.mark.parametrize(
+    "name", ["instrument", "sym_root", "Stock", "security id", "asset", "RIC", "ts_code", "T", "S"]
+)
+def test_a_column_that_may_hold_symbols_is_asked_about(name: str, lake: Lake, brought: Path) -> None:
+    """Two symbols of equal minutes and prices would become one."""
+    file = put(brought / "GROUP.csv", BOTH.rename({"symbol": name}))
+    (message,) = importing(lake, brought).problems
+    assert message.startswith(f"{file}: column {name} may hold the symbols. Say so: --columns symbol={name};")
+    assert not importing(lake, brought, BarForm(names={"symbol": name})).problems
+    assert_frame_equal(stored(lake), BOTH)
+
+
+@pytest.mark.parametrize("name", ["t", "s", "price", "Description", "encoded", "stockpile"])
+def test_a_column_of_another_name_holds_no_symbols(name: str, lake: Lake, brought: Path) -> None:
+    put(brought / "AEMD.csv", ONE.drop("symbol").with_columns(pl.lit("x").alias(name)))
+    assert not importing(lake, brought).problems
+    assert_frame_equal(stored(lake), ONE)

@@ -178,7 +178,7 @@ def test_files_of_one_symbol_may_have_different_timestamp_formats(
     (problem,) = result.problems
     assert problem.startswith(f"{folder / '2.csv'}: ")
     assert words in problem
-    assert "1 more files are like it" in problem
+    assert "1 more file is like it" in problem
     assert_frame_equal(stored(lake), ONE.head(2))
     assert not quarantined(lake)
     assert not importing(lake, brought, form).problems
@@ -254,7 +254,7 @@ def test_an_unknown_timestamp_format_is_reported_once_and_stops_no_other_file(la
     put(folder / "3.csv", in_csv(NAIVE.dt.strftime("%m/%d/%Y %H:%M"), TUE))
     (problem,) = importing(lake, brought).problems
     assert problem.startswith(f"{folder / '2.csv'}: column timestamp, such as '11/03/2025 09:30', is not a known")
-    assert problem.endswith(f"1 more files are like it: {folder / '3.csv'}.")
+    assert problem.endswith(f"1 more file is like it: {folder / '3.csv'}.")
     assert_frame_equal(stored(lake), ONE.head(2))
     assert not quarantined(lake)
 

@@ -134,7 +134,7 @@ def in_microseconds(rows: pl.DataFrame) -> pl.DataFrame:
         ("trades", trades(0, 1).with_columns(price=pl.lit(float("nan"))), "price is not a finite number: 2 of 2"),
         ("trades", trades(0, 1).with_columns(price=-pl.col("price")), "price is not above 0"),
         ("trades", trades(0, 1).with_columns(sequence_number=pl.lit(5)), "all rows have one sequence_number: 2 of 2"),
-        ("trades", trades(0, 1).with_columns(size=pl.lit(1e308)), "size is above 1,000,000,000,000,000: 2 of 2"),
+        ("trades", trades(0, 1).with_columns(size=pl.lit(1e308)), "size is above 2,000,000,000: 2 of 2"),
         ("trades", trades(0, 1).with_columns(size=pl.lit(None, pl.Float64)), "size is missing in 2 of 2"),
         ("trades", trades(0, 1).drop("price", "trade_id"), "no column price, trade_id"),
         ("trades", trades(0, 1).with_columns(price=pl.lit("10.2")), "column price is String, not a number"),

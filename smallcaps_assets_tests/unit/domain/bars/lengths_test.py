@@ -53,6 +53,7 @@ def every(step_s: int, until_min: int = 390) -> list[int]:
         (3600, "1 hour"),
         (5400, "90 minutes"),
         (7200, "2 hours"),
+        (86_400, "1 day"),
     ],
 )
 def test_lengths_have_names(length_s: int, words: str) -> None:
@@ -74,6 +75,21 @@ def test_hours_are_found_in_a_file_of_their_own_in_files_by_day_and_among_minute
     assert found(*hours[:3], by_file=False) == [("AEMD", day, 3600) for day in DAYS[:3]]
     minutes = bars(moments(date(2025, 11, 3), every(60)), file="minutes.parquet")
     assert found(*hours, minutes) == [("AEMD", day, 3600) for day in DAYS]
+
+
+@pytest.mark.parametrize("clock", ["09:30", "16:00"])
+def test_bars_of_a_day_are_found_where_20_sessions_have_one_each(clock: str) -> None:
+    """Also with one at 13:00, the close of a short day; not with one session of two bars, or at random minutes."""
+    days = [date(2025, 10, 1) + timedelta(days=day) for day in range(21)]
+    daily = [bars(moments(day, [0], clock)) for day in days]
+    assert found(*daily[:19]) == []
+    assert found(*daily[:20]) == [("AEMD", day, 86_400) for day in days[:20]]
+    short = [*daily[:20], bars(moments(days[20], [0], "13:00"))]
+    assert found(*short) == [("AEMD", day, 86_400) for day in days]
+    assert found(*daily, bars(moments(days[20], [60], clock))) == []
+    assert found(*(bars(moments(day, [60 * place**2], "04:00")) for place, day in enumerate(days))) == []
+    # one minute of many symbols in each file
+    assert found(*(bars(moments(days[0], [0], clock), f"S{number}") for number in range(30))) == []
 
 
 def test_a_file_of_one_day_is_judged_over_its_symbols() -> None:

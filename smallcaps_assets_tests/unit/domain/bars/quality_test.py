@@ -181,8 +181,8 @@ def test_invalid_rows_of_master_are_reported() -> None:
     row = dict.fromkeys(EVENTS) | {"event_type": "gap_up", "session": "XX", "score": float("nan"), "date": "x"}
     problems = "; ".join(master_problems(pl.DataFrame([row], schema=EVENTS)))
     for words in (
-        "null symbol in 1 rows",
-        "NaN score in 1 rows",
+        "null symbol in 1 row",
+        "NaN score in 1 row",
         "'gap_up' is not one of",
         "'XX' is not one of",
         "date 'x'",
@@ -196,10 +196,10 @@ def test_invalid_rows_of_master_are_reported() -> None:
     [
         (bar(1), ""),
         (bar(1, vwap=None, transactions=None), ""),
-        (bar(0), "1 bars not after the bar before"),
-        (bar(-1), "1 bars not after the bar before"),
-        (bar(1, symbol="B"), "1 bars of another symbol than AEMD"),
-        (bar(1, timestamp=None), "1 bars without timestamp"),
+        (bar(0), "1 bar not after the bar before"),
+        (bar(-1), "1 bar not after the bar before"),
+        (bar(1, symbol="B"), "1 bar of another symbol than AEMD"),
+        (bar(1, timestamp=None), "1 bar without timestamp"),
         *((bar(1, **{name: 0.0}), "missing or not positive") for name in ("open", "high", "low", "close", "volume")),
         *((bar(1, close=value), "missing or not positive") for value in (None, float("nan"), float("inf"), -1.0)),
     ],
@@ -226,8 +226,8 @@ def shard(*rows: dict[str, Any]) -> pl.DataFrame:
         ([event(direction="down"), event(event_id="x")], "not sorted"),
         ([event(), event()], "repeated event_id and direction in 2 rows"),
         ([event(symbol="B")], "events of B among those of AEMD"),
-        ([event(score=float("nan"))], "NaN score in 1 rows"),
-        ([event(event_id=None)], "null event_id in 1 rows"),
+        ([event(score=float("nan"))], "NaN score in 1 row"),
+        ([event(event_id=None)], "null event_id in 1 row"),
         ([event(session="XX")], "'XX' is not one of"),
         ([event(date="5 Nov")], "'5 Nov' is not YYYY-MM-DD"),
     ],

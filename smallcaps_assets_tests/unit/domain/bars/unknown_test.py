@@ -25,7 +25,10 @@ def with_first(name: str, value: Any) -> pl.DataFrame:
     ("name", "value"),
     [
         *(("transactions", value) for value in (0, -1, -(2**63), 2**31 - 1, 2**63 - 1)),
-        *(("vwap", value) for value in (0.0, -1.0, float("inf"), float("-inf"), 1e15, 3.4e38, 1e308)),
+        *(
+            ("vwap", value)
+            for value in (0.0, -1.0, float("inf"), float("-inf"), 1_000_000.1, 2**31 - 1.0, 2**32 - 1.0, 1e308)
+        ),
     ],
 )
 def test_a_value_that_no_minute_with_a_volume_has_is_null_and_counted(name: str, value: Any) -> None:
@@ -39,7 +42,7 @@ def test_a_value_that_no_minute_with_a_volume_has_is_null_and_counted(name: str,
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("transactions", 1), ("transactions", 2**31 - 2), ("vwap", 1e-4), ("vwap", 9.99e14), ("vwap", 10.3)],
+    [("transactions", 1), ("transactions", 2**31 - 2), ("vwap", 1e-4), ("vwap", 1e6), ("vwap", 10.3)],
 )
 def test_any_other_value_stays(name: str, value: Any) -> None:
     clean = clean_bars(with_first(name, value))
@@ -54,7 +57,7 @@ def test_a_missing_value_is_not_counted(name: str, value: Any) -> None:
     assert clean.unknown.is_empty()
 
 
-@pytest.mark.parametrize(("value", "good"), [(9.99e14, 3), (1e15, 2), (3.4e38, 2), (1.7e308, 2)])
+@pytest.mark.parametrize(("value", "good"), [(2e9, 3), (2**31 - 1.0, 2), (2**32 - 1.0, 2), (1.7e308, 2)])
 def test_a_volume_too_large_for_any_market_is_quarantined_as_given(value: float, good: int) -> None:
     clean = clean_bars(with_first("volume", value))
     assert clean.good.height == good

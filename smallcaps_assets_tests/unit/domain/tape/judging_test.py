@@ -60,12 +60,12 @@ IMPOSSIBLE: list[tuple[TapeKind, dict[str, float | None], str]] = [
     ("trades", {"price": 1e308}, "price is above 1,000,000"),
     ("trades", {"size": -100.0}, "size is below 0"),
     ("trades", {"size": float("nan")}, "size is not a finite number"),
-    ("trades", {"size": 1e308}, "size is above 1,000,000,000,000,000"),
+    ("trades", {"size": 1e308}, "size is above 2,000,000,000"),
     ("quotes", {"bid_price": -1.0}, "bid_price is below 0"),
     ("quotes", {"ask_price": float("nan")}, "ask_price is not a finite number"),
     ("quotes", {"ask_price": 1e308}, "ask_price is above 1,000,000"),
     ("quotes", {"ask_size": -1.0}, "ask_size is below 0"),
-    ("quotes", {"bid_size": 1e308}, "bid_size is above 1,000,000,000,000,000"),
+    ("quotes", {"bid_size": 1e308}, "bid_size is above 2,000,000,000"),
     ("quotes", {"bid_price": None, "ask_price": None}, "both sides are missing"),
 ]
 

@@ -128,6 +128,10 @@ def test_an_unknown_figure_misses_its_target() -> None:
             ledger(PM=ALL, AH=["complete"] * 90 + ["failed"] * 10, RTH=["complete"] * 97 + ["missing"] * 3),
             "repeat wave AH: 10 of its 100 windows are missing",
         ),
+        (
+            ledger(PM=["complete"], AH=["missing"] * 20, RTH=ALL),
+            "capture wave AH: none of its 20 windows has been requested",
+        ),
         (ledger(PM=ALL, AH=["complete"] * 50 + ["empty"] * 50, RTH=ALL), "no wave to repeat"),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_table_that_cannot_be_written_fails_its_symbols_and_claims_nothing(lak
     grown = {name: replace(one, months=one.months | {"2025-02": month("3-c")}) for name, one in grown.items()}
     failed = store.replace_together(NO_EVENTS, grown)
     assert list(failed) == ["A"]
-    assert f"{lake.shard_coverage('A')}: cannot be written" in str(failed["A"])
+    assert f"{lake.shard_coverage('A')}: is a folder" in str(failed["A"])
     assert covered(store, "A").months == COVERAGE.months
     assert list(covered(store, "B").months) == ["2024-12", "2025-01", "2025-02"]
 

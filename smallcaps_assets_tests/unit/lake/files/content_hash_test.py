@@ -13,6 +13,7 @@ from smallcaps_assets.lake.files.content_hash import (
     ProofState,
     content_sha256,
     document_proof,
+    proof_and_sha256,
     proof_of,
     seal,
     seal_document,
@@ -61,6 +62,24 @@ def test_a_file_without_a_hash_is_not_provable(path: Path) -> None:
     assert proof_of(path) == (ProofState.NOT_PROVABLE, None)
     assert content_sha256(path) is None
     assert prove(path) is None
+
+
+@pytest.mark.parametrize("rows", [3, 300_000], ids=["read", "mapped"])
+def test_one_reading_gives_the_proof_and_the_hash_of_the_file(path: Path, rows: int) -> None:
+    # digits of squares of a large prime hardly compress
+    numbers = pl.select(number=pl.int_range(rows, dtype=pl.UInt64).pow(2) * 982_451_653 % 2_147_483_647)
+    published = publish_frame(path, numbers, {"made": "by hand"})
+    assert (path.stat().st_size > 1 << 20) == (rows > 3)
+    assert published == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert proof_and_sha256(path) == ((ProofState.INTACT, content_sha256(path)), published)
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1
+    path.write_bytes(content)
+    proof, whole = proof_and_sha256(path)
+    assert (proof.state, whole) == (ProofState.DAMAGED, hashlib.sha256(content).hexdigest())
+    for short in (b"", b"PAR1", b"something else"):
+        path.write_bytes(short)
+        assert proof_and_sha256(path) == ((ProofState.DAMAGED, None), hashlib.sha256(short).hexdigest())
 
 
 def test_only_files_with_a_place_for_the_hash_are_sealed(path: Path) -> None:

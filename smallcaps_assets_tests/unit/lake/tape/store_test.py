@@ -1,7 +1,9 @@
 """Which tape is published and which is missing, and readers that return exactly one window."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -370,6 +372,35 @@ def test_a_scan_is_lazy_and_reads_only_the_selected_columns_and_rows(lake: Lake)
     counted = scan.group_by("event_id").agg(pl.len(), pl.col("price").max()).sort("event_id").collect()
     # prices rise by a cent from 10.00: at 0, 3, 6, 9
     assert counted.rows() == [("first", 3, 10.02), ("second", 3, 10.03)]
+
+
+def alter(path: Path, *, in_silence: bool) -> None:
+    """Change one bit of a file in place; in silence its times stay as they were known."""
+    content, before = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    if in_silence:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["new to this process", "proved before"])
+@pytest.mark.parametrize("in_silence", [False, True], ids=["mtime changes", "mtime kept"])
+def test_a_scan_names_a_damaged_file(lake: Lake, is_known: bool, in_silence: bool) -> None:
+    freeze(lake, MANIFEST)
+    put(tape(lake), -3, 12, 0)
+    put(tape(lake), 20, 40, 30)
+    later = next(lake.root.rglob("*T152000_*.parquet"))
+    if is_known:
+        tape(lake).scan("trades", ["first", "later"])
+    if in_silence and is_known and os.name == "nt":
+        pytest.skip("Windows has no time of change of a file's content besides the one that is kept")
+    alter(later, in_silence=in_silence)
+    assert minutes(tape(lake).trades("first")) == [0]
+    with pytest.raises(LakeError, match=f"{later.name}: is damaged"):
+        tape(lake).scan("trades", ["first", "later"])
+    with pytest.raises(LakeError, match=f"{later.name}: is damaged"):
+        tape(lake).trades("later")
+    tape(lake).scan("trades", ["first", "later"], prove=False)
 
 
 def test_a_scan_of_no_event_has_no_rows(lake: Lake) -> None:

@@ -11,6 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
 from smallcaps_assets.lake.files.publish import PROVENANCE, sha256
 from smallcaps_assets.lake.layout import Lake
@@ -254,3 +256,17 @@ def test_a_folder_that_is_no_lake_is_a_mistake(
     (empty / "holiday.jpg").touch()
     assert command("--lake", str(empty)) == 2
     assert f"{empty}: has no file of a lake" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("copied", ["symbol={} - Copy", "symbol={} (1)", "symbol={} (conflicted copy 2025-11-01)"])
+def test_a_copy_of_a_folder_or_a_shard_is_no_symbol(copied: str, lake: Lake) -> None:
+    """As desktops and programs that synchronize name them. Its old events are not those of MASTER."""
+    symbols = BarsStore(lake).symbols(), ShardStore(lake).symbols()
+    events = ShardStore(lake).load()
+    name = copied.format(ONE)
+    shutil.copytree(lake.bars(ONE), lake.minute_bars / name)
+    shutil.copy(lake.shard(ONE), lake.shards / f"{name}.parquet")
+    assert (BarsStore(lake).symbols(), ShardStore(lake).symbols()) == symbols
+    assert ShardStore(lake).load().equals(events)
+    found = {one.file for one in verify_files(lake).findings if one.what == "is not read"}
+    assert {f"bars/minute/{name}/2025-11.parquet", f"events/shards/{name}.parquet"} <= found

@@ -509,11 +509,11 @@ def command(mixed: Lake, config: Path, capsys: pytest.CaptureFixture[str], monke
 def test_the_summary_is_followed_by_the_holes(command: Command) -> None:
     code, output = command()
     assert code == 0
-    lines, between = output.splitlines(), "1 have no bar between sessions with bars"
+    lines, between = output.splitlines(), "1 has no bar between sessions with bars"
     others = "expected of these are the sessions between the first bar and the last"
     assert lines[1:8] == [
-        "expected: 11 from 2025-10-27 to 2025-11-10",
-        f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 are not followed: {others}",
+        "expected: 11 sessions from 2025-10-27 to 2025-11-10",
+        f"symbols:  5: 2 complete, 2 with holes, 1 without a bar; 1 is not followed: {others}",
         f"sessions: 25 of 40 symbol-sessions are published (62.5 %), 15 missing; {between}",
         "bars:     8,566; doubled volumes in 2 symbol-sessions (5 of 8 symbol-months have enough bars to tell)",
         "minutes:  5 of 3,120 regular minutes are missing for most active symbols",
@@ -522,15 +522,18 @@ def test_the_summary_is_followed_by_the_holes(command: Command) -> None:
     ]
     assert lines[8:] == [
         "minutes lost, New York:",
-        "  2025-11-05 10:30 .. 10:34     5 min  bars of 0 of 3 active symbols at most",
+        "  date        from .. to      minutes  most symbols with a bar  active symbols",
+        "  2025-11-05  10:30 .. 10:34        5                        0               3",
         "doubled volumes:",
-        "  LATE    2025-11  2 sessions; 384 of 1,316 volumes of the month are odd",
+        "  symbol  month    sessions  odd volumes  volumes",
+        "  LATE    2025-11         2          384    1,316",
         "holes:",
-        "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions",
-        "  GAP     empty    2025-11-04 .. 2025-11-04      1 session",
-        "  GAP     missing  2025-11-10 .. 2025-11-10      1 session",
-        "  LEFT    missing  2025-10-28 .. 2025-10-28      1 session",
-        "  NONE    missing  2025-10-27 .. 2025-11-10     11 sessions",
+        "  symbol  hole     from .. to                sessions",
+        "  GAP     missing  2025-10-29 .. 2025-10-30         2",
+        "  GAP     empty    2025-11-04 .. 2025-11-04         1",
+        "  GAP     missing  2025-11-10 .. 2025-11-10         1",
+        "  LEFT    missing  2025-10-28 .. 2025-10-28         1",
+        "  NONE    missing  2025-10-27 .. 2025-11-10        11",
         "next: materialize minute_bars of GAP, NONE; only what is missing is fetched",
     ]
 
@@ -563,8 +566,8 @@ def test_holes_before_the_history_are_shown(mixed: Lake, command: Command, confi
     )
     assert "set history.first_session to 2025-10-27 to fill the holes of followed symbols" in lines[2]
     assert lines[3] == "symbols:  2: 1 complete, 1 with holes, 0 without a bar; 2 are not followed"
-    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are published (90.5 %), 2 missing; 1 have no bar")
-    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in lines
+    assert lines[4].startswith("sessions: 19 of 21 symbol-sessions are published (90.5 %), 2 missing; 1 has no bar")
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30         2" in lines
     assert "next:" not in output
     document = json.loads(command("--json", "--fast", "--symbol", "GAP")[1])
     assert [document[name] for name in ("first_bar_before_history", "symbols_before_history")] == ["2025-10-27", 1]
@@ -575,13 +578,13 @@ def test_no_materialization_is_advised_for_holes_before_the_history(command: Com
     _, output = command("--fast")
     # NONE misses sessions of the history, GAP one of them, LEFT is not followed
     assert "next: materialize minute_bars of GAP, NONE; only" in output
-    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in output
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30         2" in output
     _, output = command("--fast", "--symbol", "FULL")
-    assert "earlier:  1 symbols have bars from 2025-10-27 on" in output
+    assert "earlier:  1 symbol has bars from 2025-10-27 on" in output
     shorter = config.read_text(encoding="utf-8").replace("last_session: 2025-11-10", "last_session: 2025-11-07")
     config.write_text(shorter, encoding="utf-8")
     _, output = command("--fast", "--symbol", "GAP")
-    assert "  GAP     missing  2025-10-29 .. 2025-10-30      2 sessions" in output
+    assert "  GAP     missing  2025-10-29 .. 2025-10-30         2" in output
     assert "next:" not in output
 
 

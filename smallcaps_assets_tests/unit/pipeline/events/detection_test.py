@@ -35,7 +35,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 
 
-@pytest.fixture(autouse=True, params=["young", "old"])
+@pytest.fixture(autouse=True, params=[pytest.param("young", marks=pytest.mark.slow), "old"])
 def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recent bar files, which are always opened, and files that look old."""
     tick_ns = 10**15 if request.param == "young" else -(10**12)

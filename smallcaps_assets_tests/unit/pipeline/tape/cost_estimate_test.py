@@ -410,18 +410,35 @@ def test_a_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^  PM +1 +1 +1 +1 +2 +- +0\.06 +0\.057 +0\.057$", output, re.MULTILINE)
     assert re.search(r"^  all +4 +4 +3 +3 +6 ", output, re.MULTILINE)
     assert "no rate limit set" in output
-    assert "as counted by 25 minute bars; 10 bars have no count, 1 windows no bars: 50 per minute assumed" in output
+    assert (
+        "as counted by 25 minute bars; 50 per minute assumed in 10 bars without a count and 1 window without bars"
+        in output
+    )
     assert "assumed: 6.00 quotes per trade, 18.00 bytes per trade, 16.00 bytes per quote kept, 100.0 % of the" in output
     assert "learned" not in output
     assert re.search(r"disk: needs 0\.00 GB and keeps 2.0 GB free, has [0-9.,]+ GB: enough", output)
     assert "next: launch the backfill of wave PM of core / tape_trades in `smallcaps ui`" in output
 
 
+def test_the_next_step_is_the_kind_of_tape_that_is_missing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lake = new_lake(home / "lake")
+    certificate = {"requests": 1, "pages": 1, "retries": 0, "throttled": 0, "received": 1}
+    start = datetime(2025, 11, 26, 12, 57, tzinfo=UTC)
+    before_open = Span("AVLO", "PM", start, start + timedelta(minutes=10), ("a0",))
+    tape(lake).publish("trades", before_open, _minimal(trades_at(start), lake, "trades"), certificate)
+    assert main(["plan", "--wave", "PM"]) == 0
+    output = capsys.readouterr().out
+    assert output.endswith("next: launch the backfill of wave PM of core / tape_quotes in `smallcaps ui`\n")
+    assert main(["plan", "--wave", "PM", "--best", "100"]) == 0
+    run_config = "`ops: {core__tape_quotes: {config: {best: 100}}}`"
+    assert capsys.readouterr().out.endswith(f"`smallcaps ui` with the run config {run_config}\n")
+
+
 def test_a_plan_prints_measured_ratios_and_its_duration(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(new_lake(home / "lake"))
     assert main(["plan", "--config", config(home, SLOW)]) == 0
     output = capsys.readouterr().out
-    assert "measured: 2.00 quotes per trade (from 1 spans)" in output
+    assert "measured: 2.00 quotes per trade (from 1 span)" in output
     assert "assumed" not in output.partition("measured: ")[2]
     assert "at 0.001 requests a minute" in output
     assert re.search(r"^  PM .* 33\.33  ", output, re.MULTILINE)

@@ -26,6 +26,7 @@ CORE = default_settings().profiles["core"]
 MANIFEST = manifest_of(event("2025-11-26 11:00", event_id="one", symbol="AVLO"))
 FIRST_NS = 1_764_172_620_000_000_000  # 2025-11-26 15:57 UTC, the start of the window
 
+_NAMED = {"sequence_number": pl.Int64, "trade_id": pl.String}
 Row = dict[str, Any]
 
 
@@ -188,3 +189,16 @@ def test_files_that_overlap_share_their_rows_however_often_these_are_in_each() -
     ]
     quotes = [table(QUOTES, {"timestamp": 1, "bid_price": 5.0, "sequence_number": 0})] * 2
     assert merge_overlapping(quotes).height == 1
+
+
+@pytest.mark.parametrize(
+    "none", [None, "", "  ", "0", "0.0", "-1", "-1.0", "nan", "NaN", "None", "null", "<NA>", "N/A"]
+)
+@pytest.mark.parametrize("number", [None, 0, -1, 2**63 - 1])
+def test_values_that_mean_no_number_and_no_id_name_no_trade(none: str | None, number: int | None) -> None:
+    """Two equal trades may both have happened; with an id, or a number, one of them is a repeat."""
+    equal = pl.DataFrame([{"sequence_number": number, "trade_id": none, "price": 5.0}] * 2, schema_overrides=_NAMED)
+    assert drop_repeats(equal).removed == 0
+    assert drop_repeats(equal.with_columns(trade_id=pl.lit("71697201"))).removed == 1
+    assert drop_repeats(equal.with_columns(sequence_number=pl.lit(7, pl.Int64))).removed == 1
+    assert merge_overlapping([equal, equal]).height == 2

@@ -101,7 +101,7 @@ def test_ignored_columns_and_rows_are_reported(tmp_path: Path) -> None:
             "symbol;name\nAEMD;x\n",
             "has no column symbol (or ticker), but 'symbol;name'. Columns are separated by commas",
         ),
-        ("symbol,name\nAEMD\n", "line 2 has 1 values, the header 2"),
+        ("symbol,name\nAEMD\n", "line 2 has 1 value, the header 2"),
         ("symbol\n\nAEMD,x\n", "line 3 has 2 values, the header 1"),
         ("symbol,symbol\nA,B\n", "has the column 'symbol' more than once"),
         ("symbol, Symbol\nA,B\n", "has the column 'symbol' more than once"),

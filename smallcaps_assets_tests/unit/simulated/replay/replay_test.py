@@ -10,6 +10,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.simulated.hours import midnight_ns
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.replay.market import ReplayMarket
+from smallcaps_assets_tests.scenarios import bars_from
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
 
 FIRST, LAST = date(2025, 11, 12), date(2025, 11, 14)
@@ -184,3 +185,21 @@ def test_bars_without_rows_have_no_sessions(tmp_path):
     good_bars().clear().write_parquet(tmp_path / "bars.parquet")
     with pytest.raises(InputError, match="nothing to replay"):
         ReplayMarket(tmp_path).sessions()
+
+
+@pytest.mark.parametrize("unknown", [0, -1, None])
+def test_bars_of_days_and_hours_leave_out_what_a_file_does_not_know(unknown, tmp_path):
+    """100 shares at 5 dollars in 10 trades, and 300 of which vwap and count are unknown: 5 dollars, count unknown."""
+    rows = [(5.0, 5.0, 5.0, 5.0, 100.0, 10), (6.0, 6.0, 6.0, 6.0, 300.0, unknown)]
+    bars = bars_from(f"{FIRST} 09:30", rows, "NA")
+    bars = bars.with_columns(vwap=pl.Series([5.0, unknown], dtype=pl.Float64))
+    pl.concat([bars, bars]).write_parquet(tmp_path / "bars.parquet")
+    replay = ReplayMarket(tmp_path, clock=at(LATER))
+    day = replay.daily("NA", FIRST, FIRST).row(0, named=True)
+    assert (day["volume"], day["vwap"], day["transactions"]) == (400.0, 5.0, None)
+    bars.write_parquet(tmp_path / "bars.parquet")
+    path = f"/v2/aggs/ticker/NA/range/1/hour/{FIRST}/{FIRST}"
+    body = Exchange(ReplayMarket(tmp_path, clock=at(LATER)), clock=at(LATER)).reply(path, {}, KEY).body
+    (hour,) = json.loads(body)["results"]
+    assert (hour["v"], hour["vw"]) == (400.0, 5.0)
+    assert "n" not in hour

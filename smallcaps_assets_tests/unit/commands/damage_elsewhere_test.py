@@ -1,0 +1,177 @@
+"""Damage that a command could read over: altered rows with a sound footer, foreign tables, folders, damaged tape."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.commands.services.state import KEPT_S, lake_of_state, remove_states_of_missing_lakes
+from smallcaps_assets.commands.services.state_folder import name_of_state
+from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.files.content_hash import is_altered
+from smallcaps_assets.lake.files.publish import publish_frame, publish_text
+from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets.simulated.replay.market import ReplayMarket
+from smallcaps_assets_tests.properties.damage_test import alter_table
+from smallcaps_assets_tests.scenarios import default_settings
+from smallcaps_assets_tests.small_lake import EVENTS, fill_small_lake, fresh_clone
+
+DETECT = ["detect", "--compare", "lake/events/master.parquet"]
+BARS = "bars/minute/symbol=AVLO/2025-11.parquet"
+EVENT = EVENTS[0]["event_id"]
+
+
+@pytest.fixture(scope="module")
+def whole_home(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Path:
+    """A clone with a small lake."""
+    folder = fresh_clone(tmp_path_factory.mktemp("home"))
+    fill_small_lake(Lake(folder / "lake"), small_market)
+    return folder
+
+
+@pytest.fixture
+def lake(whole_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A copy of that lake in a clone, which is the working directory."""
+    home = tmp_path / "home"
+    shutil.copytree(whole_home, home)
+    for name in ("SMALLCAPS_CONFIG", "SMALLCAPS_OVERRIDES", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "restored at the end")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SMALLCAPS_HOME", str(home))
+    monkeypatch.chdir(home)
+    return Lake(home / "lake")
+
+
+def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    code = main(arguments)
+    printed = capsys.readouterr()
+    # lines may be folded at the width of a terminal
+    return code, " ".join((printed.out + printed.err).split())
+
+
+def tape_file(lake: Lake) -> Path:
+    return min(lake.tape_wave("core", "trades", "RTH", "AVLO").glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments"),
+    [
+        ("events/master.parquet", DETECT),
+        ("events/master.parquet", ["manifest", "--master", "lake/events/master.parquet", "--profile", "core"]),
+        (BARS, DETECT),
+        (BARS, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        (BARS, ["coverage"]),
+    ],
+)
+def test_an_altered_value_below_a_sound_footer_is_named(
+    lake: Lake, file: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert outcome(arguments, capsys)[0] == 0
+    alter_table(lake.root / file)
+    code, printed = outcome(arguments, capsys)
+    assert code in {1, 2}
+    assert f"{file}: is damaged: its content is not what was published (SHA-256)." in printed
+    assert how_to_restore(lake.root / file) in printed
+
+
+def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"PAR1")
+    assert not is_altered(tmp_path / "x")
+    (tmp_path / "y").write_bytes(b"\xff" * 20)
+    assert not is_altered(tmp_path / "y")
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "z")
+    assert not is_altered(tmp_path / "z")
+
+
+def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    (lake.root / BARS).unlink()
+    (lake.root / BARS).mkdir()
+    code, printed = outcome(DETECT, capsys)
+    assert code == 2
+    assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["reference/universe.parquet", "reference/ticker_details.parquet", "events/master.parquet", BARS,
+     "tape/core/report.parquet", "reports/coverage.parquet"],
+)  # fmt: skip
+def test_verify_finds_a_sound_table_of_another_kind_and_a_folder(
+    lake: Lake, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_frame(lake.root / file, pl.DataFrame({"other": [1]}))
+    code, printed = outcome(["verify"], capsys)
+    assert code == 1
+    assert f"{file}: is a table of another kind" in printed
+    (lake.root / file).unlink()
+    (lake.root / file).mkdir()
+    code, printed = outcome(["verify"], capsys)
+    assert code == 1
+    assert f"{file}: is a folder; expected a file" in printed
+    assert f"{file}: is missing" not in printed
+
+
+def test_damaged_tape_is_named_where_its_windows_count_as_missing(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tape_file(lake)
+    path.write_bytes(b"")
+    name = path.relative_to(lake.root).as_posix()
+    for command in ("status", "plan"):
+        _, printed = outcome([command], capsys)
+        assert "damaged: 1 file, whose windows count as missing: " in printed
+        assert name in printed
+        assert how_to_restore(path) in printed
+
+
+def test_readers_of_tape_name_what_is_damaged(lake: Lake) -> None:
+    tape, path = TapeStore(lake, "core", default_settings().profiles["core"]), tape_file(lake)
+    whole, rows = path.read_bytes(), tape.trades(EVENT)
+    assert rows.height > 0
+    alter_table(path)
+    with pytest.raises(LakeError, match="is damaged"):
+        tape.trades(EVENT)
+    path.write_bytes(b"")
+    for read in (tape.trades, lambda event: tape.scan("trades", [event])):
+        with pytest.raises(LakeError, match=path.name):
+            read(EVENT)
+    # the tape of another symbol in its place, as a restored copy may be
+    path.write_bytes(min(lake.tape_wave("core", "trades", "RTH", "CRVO").glob("*.parquet")).read_bytes())
+    with pytest.raises(InputError, match="are not in the lake yet"):
+        tape.trades(EVENT)
+    path.write_bytes(whole)
+    assert tape.trades(EVENT).equals(rows)
+
+
+def test_a_replayed_file_with_a_damaged_page_is_named(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "replayed"
+    folder.mkdir()
+    bars = pl.read_parquet(lake.root / BARS).with_columns(symbol=pl.lit("AVLO"))
+    bars.write_parquet(folder / "bars.parquet", compression="zstd")
+    content = bytearray((folder / "bars.parquet").read_bytes())
+    content[4:2_000] = bytes(1_996)
+    (folder / "bars.parquet").write_bytes(content)
+    market = ReplayMarket(folder)
+    with pytest.raises(InputError, match=r"bars\.parquet cannot be read to its end"):
+        market.sessions()
+
+
+def test_a_cut_name_of_a_lake_does_not_remove_its_state(lake: Lake) -> None:
+    """The lake is there, but its state names a part of its path, where nothing is."""
+    elsewhere = lake.root.parent / "elsewhere" / "lake"
+    elsewhere.mkdir(parents=True)
+    state = lake.root.parent / ".dagster" / "lakes" / name_of_state(elsewhere)
+    state.mkdir(parents=True)
+    later = state.stat().st_mtime + 2 * KEPT_S
+    for text in (str(elsewhere)[:-2], "", "lake"):
+        publish_text(state / "lake.txt", text)
+        assert remove_states_of_missing_lakes(later) == []
+    assert lake_of_state(state) is None
+    (state / "lake.txt").write_bytes(b"\xff\xfe\xe9")
+    assert lake_of_state(state) is None
