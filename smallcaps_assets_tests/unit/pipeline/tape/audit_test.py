@@ -39,6 +39,8 @@ MANIFEST = manifest_of(
 PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH")]
 PARAMS = default_settings().profiles["core"]
 EVERY_QUOTE = {"quotes": {"by_change_only": False, "max_hz": 1000}, "columns": "all"}
+# start of the span of CRVO
+START_NS = int(datetime(2025, 11, 26, 15, 57, tzinfo=UTC).timestamp()) * 10**9
 
 
 def tape(lake: Lake, **changes: Any) -> TapeStore:
@@ -147,9 +149,10 @@ def test_added_removed_and_altered_quotes_are_counted(
     fill(tape(lake, **every), client)
 
     def change(rows: list[dict[str, Any]]) -> None:
-        # many intervals apart, so that none hides another
-        rows[10]["bid_size"] = 77_777
-        del rows[20]
+        # many intervals apart, so that none hides another; of the rows before the span, which come first, one is kept
+        first = next(place for place, row in enumerate(rows) if row["sip_timestamp"] >= START_NS)
+        rows[first + 10]["bid_size"] = 77_777
+        del rows[first + 20]
         rows[-1]["ask_exchange"] = 99
         rows[-1]["participant_timestamp"] -= 1
 
