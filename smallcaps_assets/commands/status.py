@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, show, watch
 from smallcaps_assets.commands.flag_types import positive_number
-from smallcaps_assets.commands.report import report_items
+from smallcaps_assets.commands.report import capture_report
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_noun, describe_duration
@@ -30,6 +30,7 @@ from smallcaps_assets.settings.settings import PROFILES, Settings
 NEEDS: Final = "a lake."
 EXAMPLE: Final = "smallcaps status --profile core"
 
+_DAMAGED: Final = 1
 _SHOWN: Final = 5
 _WATCH_EVERY_S: Final = 5
 
@@ -51,24 +52,36 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
+    Returns 1 where it names damaged files of tape, or a state of Dagster that cannot be read.
+
     Raises:
         InputError: the folder of --lake does not exist.
+        LakeError: another file that it needs is damaged; names it.
     """
     settings = enter(arguments)
     lake = existing_lake(arguments, settings)
     if arguments.watch is None:
-        show(*status_items(lake, settings, arguments, datetime.now(UTC)))
-    else:
-        with suppress(KeyboardInterrupt):
-            watch(lambda: status_items(lake, settings, arguments, datetime.now(UTC)), arguments.watch)
+        status = take_status(lake, settings, arguments, datetime.now(UTC))
+        show(*status.items)
+        return _DAMAGED if status.damaged else 0
+    with suppress(KeyboardInterrupt):
+        watch(lambda: take_status(lake, settings, arguments, datetime.now(UTC)).items, arguments.watch)
     return 0
 
 
-def status_items(lake: Lake, settings: Settings, arguments: Namespace, now: datetime) -> list[Printable]:
+class Status(NamedTuple):
+    """What to print of a lake, and how many damaged files it names."""
+
+    items: list[Printable]
+    damaged: int
+
+
+def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datetime) -> Status:
     """What is done and missing in a lake, what runs, and what to do next."""
     counts = count_history(lake, settings, now)
     runs, problem = _runs(settings)
     items: list[Printable] = [*_history(lake, counts), *describe_runs(runs, problem, now)]
+    damaged = int(problem is not None)
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
@@ -76,12 +89,14 @@ def status_items(lake: Lake, settings: Settings, arguments: Namespace, now: date
             continue
         if is_stored(lake.manifests(profile) / "current.json"):
             is_running = any(run.is_running and run.profile in {"", profile} for run in runs)
-            items += report_items(lake, profile, settings, now, is_running=is_running)
+            report = capture_report(lake, profile, settings, now, is_running=is_running)
+            items += report.items
+            damaged += report.damaged
         else:
             items.append(Line(f"profile {profile}: no manifest yet", "heading"))
     if step := _next_step(lake, counts, settings, flags_of(arguments)):
         items.append(Line(f"next: {step}", "note"))
-    return items
+    return Status(items, damaged)
 
 
 def _runs(settings: Settings) -> tuple[list[ActiveRun], str | None]:
