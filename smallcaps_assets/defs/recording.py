@@ -33,7 +33,7 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.problems import Problem, as_problem, facts_of_problems, group_problems
+from smallcaps_assets.pipeline.problems import Problem, as_problem, facts_of_problems, group_problems, name_problems
 from smallcaps_assets.settings.settings import Settings
 
 Tags = dict[str, str]
@@ -289,7 +289,7 @@ def _describe_problems(problems: Sequence[str]) -> Metadata:
     if not problems:
         return {}
     remedy = what_to_do(as_problem(problem).kind for problem in problems)
-    return {PROBLEMS: limit_lines(problems), **facts_of_problems(problems), **remedy}
+    return {**facts_of_problems(problems), **remedy, PROBLEMS: limit_lines(name_problems(problems))}
 
 
 def require_complete(problems: Sequence[str], what: str, remedy: str) -> None:
