@@ -39,7 +39,7 @@ _Asset = TypeVar("_Asset", bound=dg.AssetsDefinition)
 # what to do in the web UI; the first class that an error belongs to counts
 REMEDIES: Final[Mapping[type[SmallcapsError], str]] = {
     errors.CaptureIncomplete: "Launch the failed partitions again: only what is missing is requested.",
-    errors.NotAuthenticated: "Set the key in the environment, start `smallcaps ui` again, then launch again.",
+    errors.NotAuthenticated: "Set the right key in the environment, start `smallcaps ui` again, then launch again.",
     errors.NotEntitled: "Change the plan, or leave this data out. `smallcaps plan --check` asks what a plan includes.",
     errors.VendorUnavailable: "Launch again when the vendor answers: only what is missing is requested.",
     errors.BadPage: "Launch again. If it fails in the same way, the vendor has changed its answers: report it.",

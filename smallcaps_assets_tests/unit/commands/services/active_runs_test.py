@@ -135,7 +135,7 @@ def test_a_state_that_cannot_be_read_is_named_and_hides_nothing_else(
     (state_folder(settings) / "history" / "runs.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(SettingsError, match="cannot be read"):
         active_runs(settings)
-    assert main(["status"]) == 0
+    assert main(["status"]) == 1
     printed = capsys.readouterr().out
     assert "file is not a database" in printed
     assert "profile core: no manifest yet" in printed
