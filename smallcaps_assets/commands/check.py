@@ -118,7 +118,7 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
 
 def _source(source: SourceParams) -> str:
     limit = source.requests_per_minute
-    budget = f"{limit:g} requests a minute" if limit else "no limit of requests"
+    budget = f"{limit:g} request{'s' * (limit != 1)} a minute" if limit else "no limit of requests"
     return f"source is {_destination(source)}, {budget}"
 
 

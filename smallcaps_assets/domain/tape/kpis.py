@@ -184,7 +184,8 @@ def describe_verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
     of_missing = (
         f"; {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} missing" if missing else ""
     )
-    head = f"NO-GO: {missed} of {judged} figures miss their targets{of_missing}"
+    targets = count_clause(judged, "figure misses its target", "figures miss their targets")
+    head = f"NO-GO: {missed} of {targets}{of_missing}"
     return [head, *lines, *reasons[broken.height :]]
 
 
