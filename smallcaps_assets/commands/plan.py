@@ -184,7 +184,7 @@ def _missing_kinds(row: Mapping[str, Any]) -> list[TapeKind]:
 def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[Printable]:
     disk = settings.capture.free_disk
     limit = settings.source.requests_per_minute
-    rate_limit = f"at {limit:,g} requests a minute" if limit else "no rate limit set"
+    rate_limit = f"at {limit:,g} request{'s' * (limit != 1)} a minute" if limit else "no rate limit set"
     lines: list[Printable] = [
         _table(plan.table),
         f"  hours: {rate_limit}; bytes: parquet",

@@ -59,10 +59,10 @@ def capture_report(
         _kinds(ledger, tape, published, now),
         *(_time_left(ledger, published, now) if is_running else []),
         *(
-            Line(text, "note")
+            Line(text, "note", hanging=4)
             for text in (*_stale(ledger, profile), *_contradicted(ledger, profile), *_rejected(published))
         ),
-        *(Line(text, "bad") for text in (*describe_damaged(damaged), *_causes(ledger))),
+        *(Line(text, "bad", hanging=4) for text in (*describe_damaged(damaged), *_causes(ledger))),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
         _review(Review(lake, profile, settings)),

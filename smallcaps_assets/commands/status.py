@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.commands.console import Line, Printable, TextTable, show, watch
+from smallcaps_assets.commands.console import Line, Printable, show, watch
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.report import capture_report
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
@@ -118,29 +118,24 @@ def describe_runs(runs: Sequence[ActiveRun], problem: str | None, now: datetime)
         state for state in ("queued", "not started", "its process is gone") if any(run.state == state for run in runs)
     ]
     parts = [f"{running:,} running now", *(f"{sum(run.state == state for run in runs):,} {state}" for state in others)]
-    table = TextTable(
-        ("job", "profile", "wave", "symbols", "state", "since, UTC", "for", "run"),
-        [
-            (
-                run.job,
-                run.profile or "-",
-                run.wave or "-",
-                run.symbols or "-",
-                run.state,
-                f"{run.since:%Y-%m-%d %H:%M}",
-                describe_duration(max(0.0, (now - run.since).total_seconds())),
-                run.run_id[:8],
-            )
-            for run in runs[:_SHOWN]
-        ],
-        left=8,
-    )
+    shown = [line for run in runs[:_SHOWN] for line in _describe_run(run, now)]
     more = [f"  and {len(runs) - _SHOWN:,} more"] if len(runs) > _SHOWN else []
-    logs = [f"  {run.run_id[:8]} at {run.logged_at:%H:%M:%S}: {run.log_line}" for run in runs[:_SHOWN] if run.log_line]
     gone: list[Printable] = []
     if "its process is gone" in others:
-        gone.append(Line("  a run whose process is gone is ended by the next `smallcaps ui`, which repeats it", "note"))
-    return [Line(f"runs:   {', '.join(parts)}", "good" if running else "note"), table, *more, *logs, *gone]
+        gone.append(Line("  the next `smallcaps ui` ends a run whose process is gone, and repeats it", "note"))
+    return [Line(f"runs:   {', '.join(parts)}", "good" if running else "note"), *shown, *more, *gone]
+
+
+def _describe_run(run: ActiveRun, now: datetime) -> list[Printable]:
+    """What a run works on, since when, and the last line of its log; narrow enough for a terminal of 80 columns."""
+    about = [run.job, *([f"wave {run.wave}"] if run.wave else []), *([run.symbols] if run.symbols else [])]
+    lasts = describe_duration(max(0.0, (now - run.since).total_seconds()))
+    logged = [Line(f"    at {run.logged_at:%H:%M:%S}: {run.log_line}", hanging=6)] if run.log_line else []
+    return [
+        f"  {run.run_id[:8]}  {', '.join(about)}",
+        f"    {run.state} for {lasts}, since {run.since:%Y-%m-%d %H:%M} UTC",
+        *logged,
+    ]
 
 
 def _next_step(lake: Lake, counts: Mapping[str, int], settings: Settings, flags: str) -> str | None:

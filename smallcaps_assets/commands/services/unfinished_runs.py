@@ -24,7 +24,7 @@ _STATES: Final = {
 }
 _GONE: Final = "its process is gone"
 _LAST_EVENTS: Final = 200
-_ASSETS_NAMED: Final = 3
+_ASSETS_NAMED: Final = 2
 
 
 def read_unfinished(folder: Path) -> list[ActiveRun]:
