@@ -27,7 +27,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 def market() -> SimulatedMarket:
     params = default_settings().source.embedded
-    return SimulatedMarket(seed=params.seed, symbols=int(FLAGS[1]))
+    return SimulatedMarket(seed=params.seed, symbols=int(FLAGS[1]), drill=params.drill)
 
 
 def bars_of(home: Home) -> pl.DataFrame:
