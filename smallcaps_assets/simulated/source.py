@@ -31,7 +31,7 @@ PLANTS: Final = pl.Schema(
     }
 )
 # The aggressor, `buy` or `sell`, of trades that have one.
-SIDES: Final = pl.Schema(
+AGGRESSORS: Final = pl.Schema(
     {"symbol": pl.String(), "timestamp": UTC_NS, "sequence_number": pl.Int64(), "side": pl.String()}
 )
 

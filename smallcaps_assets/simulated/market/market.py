@@ -29,7 +29,7 @@ from smallcaps_assets.simulated.market.cache import ByteCache
 from smallcaps_assets.simulated.market.drill.company import DRILL_SYMBOL, DrillCompany
 from smallcaps_assets.simulated.market.drill.day import DrillDay, draw_drill_day
 from smallcaps_assets.simulated.market.drill.plan import plan_drill
-from smallcaps_assets.simulated.market.drill.sides import BUY, UNKNOWN
+from smallcaps_assets.simulated.market.drill.sides import BUY, NO_SIDE
 from smallcaps_assets.simulated.market.frames import bars_frame, quotes_frame, trades_frame
 from smallcaps_assets.simulated.market.listings import HISTORY_BEGINS, Listing, listings
 from smallcaps_assets.simulated.market.noise import Ints
@@ -43,7 +43,7 @@ from smallcaps_assets.simulated.market.reference import (
     ticker_row,
 )
 from smallcaps_assets.simulated.market.tape import Tape, draw_tape
-from smallcaps_assets.simulated.source import PLANTS, SIDES, TRUTH, Row
+from smallcaps_assets.simulated.source import AGGRESSORS, PLANTS, TRUTH, Row
 
 TICKS_CACHE_BYTES: Final = 160_000_000
 BARS_CACHE_BYTES: Final = 40_000_000
@@ -171,19 +171,19 @@ class SimulatedMarket:
         return frame.sort("start", "kind", "end")
 
     def sides(self, first: date, last: date) -> pl.DataFrame:
-        """The aggressor of each trade of DRILL that has one, of the dates `first` to `last`, both included (SIDES)."""
+        """The aggressor of each trade of DRILL that has one, of the dates `first` to `last`, both included (AGGRESSORS)."""
         now_ns = self._now_ns()
-        frames = [SIDES.to_frame()]
+        frames = [AGGRESSORS.to_frame()]
         for company, session in self._drilled(first, last):
             day = self._drill_of(company, session)
             tape = day.planted.tape
             frame = pl.DataFrame({"at": tape.timestamp, "sequence_number": tape.sequence, "side": day.side})
-            known = frame.filter(pl.col("side") != UNKNOWN, pl.col("at") <= now_ns).with_columns(
+            known = frame.filter(pl.col("side") != NO_SIDE, pl.col("at") <= now_ns).with_columns(
                 symbol=pl.lit(DRILL_SYMBOL),
                 timestamp=pl.col("at").cast(UTC_NS),
                 side=pl.when(pl.col("side") == BUY).then(pl.lit("buy")).otherwise(pl.lit("sell")),
             )
-            frames.append(known.select(*SIDES))
+            frames.append(known.select(*AGGRESSORS))
         return pl.concat(frames)
 
     def tickers(self) -> list[Row]:

@@ -18,7 +18,7 @@ from smallcaps_assets.simulated.market.tape import PIPS_PER_CENT
 
 BUY: Final = 1
 SELL: Final = -1
-UNKNOWN: Final = 0
+NO_SIDE: Final = 0
 _WITH_AGGRESSOR: Final = (
     TradeKind.REGULAR,
     TradeKind.SWEEP,
@@ -40,7 +40,7 @@ class Aggressors:
     """The side of each trade, and for each group of simultaneous trades the quotes before it.
 
     Attributes:
-        side: BUY, SELL, or UNKNOWN where there is no aggressor or no longer a trade.
+        side: BUY, SELL, or NO_SIDE where there is no aggressor or no longer a trade.
         brackets: the quotes in force when each group was executed; late reports belong to none.
         moved: groups before whose report the quotes have moved by a spread in its direction.
         side_of_group: the side of each group.
@@ -70,7 +70,7 @@ def draw_aggressors(noise: Noise, planted: DrillTape) -> Aggressors:
     lowest = np.minimum.reduceat(price, starts) if count else price
     highest = np.maximum.reduceat(price, starts) if count else price
     bid, ask, moved = _quotes(noise, np.where(side > 0, lowest, highest), side)
-    return Aggressors(np.where(known, sides, UNKNOWN), Brackets(at[starts], bid, ask), moved, side)
+    return Aggressors(np.where(known, sides, NO_SIDE), Brackets(at[starts], bid, ask), moved, side)
 
 
 def spread_cents(noise: Noise, cents: Ints) -> Ints:

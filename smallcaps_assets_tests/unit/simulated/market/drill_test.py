@@ -9,7 +9,7 @@ import pytest
 from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.simulated.hours import midnight_ns
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets.simulated.source import PLANTS, SIDES
+from smallcaps_assets.simulated.source import AGGRESSORS, PLANTS
 from smallcaps_assets_tests.unit.simulated.conftest import LATER, at
 
 PAUSED, HALF_DAY = date(2025, 11, 14), date(2024, 11, 29)
@@ -48,7 +48,7 @@ def test_other_companies_do_not_change_by_it(drilled: SimulatedMarket) -> None:
     for kind in ("trades", "quotes"):
         assert ticks(drilled, kind, "AVLO").equals(ticks(plain, kind, "AVLO"))
     assert [row for row in drilled.tickers() if row["ticker"] != "DRILL"] == plain.tickers()
-    for table, schema in ((plain.plants, PLANTS), (plain.sides, SIDES)):
+    for table, schema in ((plain.plants, PLANTS), (plain.sides, AGGRESSORS)):
         assert table(PAUSED, PAUSED).is_empty()
         assert table(PAUSED, PAUSED).schema == schema
     assert ticks(plain, "trades").is_empty()
