@@ -171,7 +171,7 @@ class SimulatedMarket:
         return frame.sort("start", "kind", "end")
 
     def sides(self, first: date, last: date) -> pl.DataFrame:
-        """The aggressor of each trade of DRILL that has one, of the dates `first` to `last`, both included (AGGRESSORS)."""
+        """The aggressor of each trade of DRILL that has one, on the dates `first` to `last` inclusive (AGGRESSORS)."""
         now_ns = self._now_ns()
         frames = [AGGRESSORS.to_frame()]
         for company, session in self._drilled(first, last):
