@@ -86,17 +86,17 @@ def _with_states(book: Book, bounds: list[tuple[str, int, int]]) -> Book:
 
 
 def _moved_quotes(noise: Noise, aggressors: Aggressors, book: Book) -> Book:
-    """Quotes that follow the trade which they result from, yet are reported before it."""
+    """Quotes that result from a trade, yet are reported before it or with it."""
     brackets, side = aggressors.brackets, aggressors.side_of_group
     before = np.searchsorted(book.timestamp, brackets.at) - 1
     rows = np.maximum(before, 0)
     lead = brackets.at - book.timestamp[rows]
-    chosen = np.flatnonzero(aggressors.moved & (before >= 0) & (lead > 1))
+    chosen = np.flatnonzero((aggressors.moved | aggressors.followed) & (before >= 0) & (lead > 1))
     spread = spread_cents(noise, brackets.ask)[chosen]
     buys = side[chosen] > 0
     bid = np.where(buys, brackets.ask[chosen], np.maximum(brackets.bid[chosen] - spread, 1))
     moved = take_rows(book, rows[chosen])
-    at = book.timestamp[rows[chosen]] + lead[chosen] // 2
+    at = np.where(aggressors.moved[chosen], book.timestamp[rows[chosen]] + lead[chosen] // 2, brackets.at[chosen])
     return replace(moved, timestamp=at, participant_timestamp=at - 90_000, bid=bid, ask=bid + spread)
 
 

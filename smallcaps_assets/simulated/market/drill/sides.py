@@ -33,6 +33,8 @@ _WITH_AGGRESSOR: Final = (
 # chances in percent: a trade goes the way the price went; then where it is against the quotes, in this order
 _WITH_THE_PRICE: Final = 80
 _IMPROVED, _MIDPOINT, _OUTSIDE, _MOVED = 8, 6, 4, 6
+# of the trades at the quote, these percent of all have the quote that follows them reported with them
+_FOLLOWED: Final = 10
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Aggressors:
         side: BUY, SELL, or NO_SIDE where there is no aggressor or no longer a trade.
         brackets: the quotes in force when each group was executed; late reports belong to none.
         moved: groups before whose report the quotes have moved by a spread in its direction.
+        followed: groups with whose report, at the same time, they move so.
         side_of_group: the side of each group.
     """
 
     side: Ints
     brackets: Brackets
     moved: Bools
+    followed: Bools
     side_of_group: Ints
 
 
@@ -69,8 +73,11 @@ def draw_aggressors(noise: Noise, planted: DrillTape) -> Aggressors:
     sides[quoted] = np.repeat(side, members)
     lowest = np.minimum.reduceat(price, starts) if count else price
     highest = np.maximum.reduceat(price, starts) if count else price
-    bid, ask, moved = _quotes(noise, np.where(side > 0, lowest, highest), side)
-    return Aggressors(np.where(known, sides, NO_SIDE), Brackets(at[starts], bid, ask), moved, side)
+    draw = noise.below(5, count, 100)
+    brackets = Brackets(at[starts], *_quotes(noise, np.where(side > 0, lowest, highest), side, draw))
+    moved = draw >= 100 - _MOVED
+    followed = (draw >= 100 - _MOVED - _FOLLOWED) & ~moved
+    return Aggressors(np.where(known, sides, NO_SIDE), brackets, moved, followed, side)
 
 
 def spread_cents(noise: Noise, cents: Ints) -> Ints:
@@ -86,19 +93,17 @@ def _way(price: Ints) -> Ints:
     return step[latest]
 
 
-def _quotes(noise: Noise, price: Ints, side: Ints) -> tuple[Ints, Ints, Bools]:
-    """Bid and ask in cents for the price (in pips) and side of each group, and which groups see the quotes move on."""
+def _quotes(noise: Noise, price: Ints, side: Ints, draw: Ints) -> tuple[Ints, Ints]:
+    """Bid and ask in cents for the price (in pips), the side and the draw (0 to 99) of each group."""
     near = np.where(side > 0, -(-price // PIPS_PER_CENT), price // PIPS_PER_CENT)
     spread = spread_cents(noise, near)
-    draw = noise.below(5, len(price), 100)
     improved = draw < _IMPROVED
     midpoint = (draw >= _IMPROVED) & (draw < _IMPROVED + _MIDPOINT) & (price % PIPS_PER_CENT == 0)
     outside = (draw >= _IMPROVED + _MIDPOINT) & (draw < _IMPROVED + _MIDPOINT + _OUTSIDE)
-    moved = draw >= 100 - _MOVED
     # the quote on the trade's side lies a cent beyond a better price, and a cent short of one outside
     near = near + side * (np.where(improved, 1, 0) - np.where(outside, 1, 0))
     far = near - side * (spread + np.where(improved, 2, 0))
     half = spread // 2 + 1
     near, far = np.where(midpoint, near + side * half, near), np.where(midpoint, near - side * half, far)
     bid = np.maximum(np.where(side > 0, far, near), 1)
-    return bid, np.maximum(np.where(side > 0, near, far), bid + 1), moved
+    return bid, np.maximum(np.where(side > 0, near, far), bid + 1)

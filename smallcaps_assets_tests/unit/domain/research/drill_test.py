@@ -44,6 +44,7 @@ MINUTE = timedelta(minutes=1)
 # what is planted from FIRST to LAST beyond the constant number a day
 LATE_REPORTS, SIGNED_TRADES = 233, 48382
 SHARE_SIGNED_RIGHT = {"tick": 0.7567, "lr": 0.9277, "emo": 0.8858, "clnv": 0.9156}
+LEE_READY_WITH_ITS_OWN_QUOTE = 0.8328
 CONDITIONS = condition_rows("trade")
 STATES = ("crossed", "locked", "one_sided", "empty")
 
@@ -300,11 +301,12 @@ def test_share_of_trades_signed_right_by_each_rule() -> None:
     unknown = trades.filter(pl.col("truth").is_null())
     assert set(unknown["correction"]) == set(CANCELLED)
     assert trades.height - unknown.height == made.sides.height == SIGNED_TRADES
-    quoted = made.quotes["timestamp"].dt.epoch("ns").to_numpy()
-    at = rows_before(quoted, trades["timestamp"].dt.epoch("ns").to_numpy())
+    quoted, traded = (rows["timestamp"].dt.epoch("ns").to_numpy() for rows in (made.quotes, trades))
+    at, with_its_own_quote = rows_before(quoted, traded), rows_before(quoted, traded + 1)
     day = new_york_dates(trades["timestamp"]).to_physical().to_numpy()
     book = read_book(made.quotes, quoted, np.ones(len(quoted)))
-    found = signs_by_method(micro_dollars(trades["price"].to_numpy()), day, book, at)
+    prices = micro_dollars(trades["price"].to_numpy())
+    found = signs_by_method(prices, day, book, at)
     late = trades["timestamp"] - trades["participant_timestamp"] >= timedelta(seconds=10)
     right = trades.select(
         "truth", late=late, **{name: pl.Series(signs) == pl.col("truth") for name, signs in found._asdict().items()}
@@ -312,9 +314,13 @@ def test_share_of_trades_signed_right_by_each_rule() -> None:
     rules = SignsByMethod._fields
     shares = {rule: round(right[rule].mean(), 4) for rule in rules}
     assert shares == SHARE_SIGNED_RIGHT
+    # a trade must not be joined to the quote that results from it
+    late_join = signs_by_method(prices, day, book, with_its_own_quote).lr
+    assert round((pl.Series(late_join) == trades["truth"]).mean(), 4) == LEE_READY_WITH_ITS_OWN_QUOTE
     of_late = right.filter("late", pl.col("truth").is_not_null())
     assert of_late.height == 20
     assert all(of_late[rule].mean() < 0.7 for rule in rules), "at prices and quotes of another time"
     page = (REPOSITORY / "docs" / "simulated-market.md").read_text(encoding="utf-8")
     quotes = "".join(f"| {shares[rule]:.1%} " for rule in rules)
     assert f"{quotes}|".replace("%", " %") in page
+    assert f"{LEE_READY_WITH_ITS_OWN_QUOTE:.1%}".replace("%", " %") in page

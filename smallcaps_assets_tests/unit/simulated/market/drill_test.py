@@ -88,7 +88,7 @@ def test_a_half_day_has_its_story_before_the_close(drilled: SimulatedMarket) -> 
 GOLDEN = [
     # trades, quotes, plants, sides
     "7964bc206ab4b62d730957ee7231a224e7c8ac572818ba57531791392e05f427",
-    "a75321369ac037b00b45c9ff8a1e4f680af5788212933e08af4b30e206b3122c",
+    "1ca6539c92e23204137880e65aeccbba541c104ebc18dcf4249a5f2d3a62ff54",
     "6dddaf7316d51da4d6a33af045f1222585a4c2c0639895ac9b3a0209aeaf9994",
     "61af74ba7f94d7b2bb8a2ca8742c24be78dbb65404e402f2ae9f734f3cd0b3a9",
 ]
