@@ -11,6 +11,7 @@ from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import port_number, positive_number, seed_number
 from smallcaps_assets.commands.services.exposure import add_consent_flag, require_consent
 from smallcaps_assets.commands.services.ports import port_problem
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.market_data.api_key import SHORTEST_KEY
 from smallcaps_assets.pipeline.source import build_market
@@ -101,9 +102,8 @@ def run(arguments: Namespace) -> int:
     if faults:
         exchange = FaultyExchange(exchange, faults, arguments.fault_seed)
     with _served(exchange, arguments) as server:
-        what = (
-            Path(params.replay).resolve() if params.replay else f"{len(market.symbols())} symbols, seed {params.seed}"
-        )
+        market_words = f"{count_noun(len(market.symbols()), 'symbol')}, seed {params.seed}"
+        what = Path(params.replay).resolve() if params.replay else market_words
         key = "any key" if arguments.require_key is None else f"only the key in {arguments.require_key}"
         show(f"serving {what} at {server.base_url}; {key} is accepted; Ctrl-C ends it")
         if arguments.denied:

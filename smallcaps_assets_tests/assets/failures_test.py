@@ -93,7 +93,7 @@ def of_partition(platform: Platform, asset: dg.AssetKey, key: str) -> dict[str, 
 @pytest.mark.parametrize(
     ("status", "error", "words"),
     [
-        (401, "NotAuthenticated", "The API key is missing or unknown: set MASSIVE_API_KEY"),
+        (401, "NotAuthenticated", "The vendor does not know the API key: correct MASSIVE_API_KEY"),
         (403, "NotEntitled", "The plan behind the key does not include minute bars"),
     ],
 )

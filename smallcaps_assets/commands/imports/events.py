@@ -164,8 +164,9 @@ def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[Printable]:
         )
     if repairs["in_quarantine"]:
         lines.append(
-            f"{quarantine} holds the {repairs['in_quarantine']:,} different rejected rows whose event no other row "
-            "has, each with its reason"
+            f"{quarantine} holds "
+            f"{count_noun(repairs['in_quarantine'], 'different rejected row')} whose event no other row has, each "
+            "with its reason"
         )
     lines.append(f"{out} {'written' if done.written else 'is unchanged'}")
     return lines
