@@ -15,7 +15,7 @@ from smallcaps_assets.commands.services.state_folder import name_of_state
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import is_altered
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, publish_text
-from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.remedies import how_to_restore, remedy_within_lake
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -81,6 +81,34 @@ def test_an_altered_value_below_a_sound_footer_is_named(
     assert code in {1, 2}
     assert f"{file}: is damaged: its content is not what was published (SHA-256)." in printed
     assert how_to_restore(lake.root / file) in printed
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments"),
+    [
+        ("events/master.parquet", DETECT),
+        ("events/master.parquet", ["manifest", "--master", "lake/events/master.parquet", "--profile", "core"]),
+        (BARS, DETECT),
+        (BARS, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        (BARS, ["import", "bars", "lake/bars/minute"]),
+    ],
+)
+def test_a_table_of_another_kind_in_a_lake_has_the_remedy_of_the_lake(
+    lake: Lake, file: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.DataFrame({"other": [1]}).write_parquet(lake.root / file)
+    code, printed = outcome(arguments, capsys)
+    assert code in {1, 2}
+    assert f"{file}: no column " in printed
+    assert how_to_restore(lake.root / file) in printed
+    assert "--columns" not in printed
+
+
+def test_people_may_lay_out_their_files_like_a_lake(tmp_path: Path) -> None:
+    assert remedy_within_lake(tmp_path / BARS) is None
+    (tmp_path / "events").mkdir()
+    assert remedy_within_lake(tmp_path / BARS) == how_to_restore(tmp_path / BARS)
+    assert remedy_within_lake(tmp_path / "bars" / "AVLO.parquet") is None
 
 
 def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
@@ -209,6 +237,17 @@ def test_a_replayed_file_with_a_damaged_page_is_named(lake: Lake, tmp_path: Path
     market = ReplayMarket(folder)
     with pytest.raises(InputError, match=r"bars\.parquet cannot be read to its end"):
         market.sessions()
+
+
+def test_a_replay_without_one_of_its_files_does_not_begin(lake: Lake, tmp_path: Path) -> None:
+    for name in ("bars", "bars_more"):
+        bars = pl.read_parquet(lake.root / BARS).with_columns(symbol=pl.lit("AVLO"))
+        publish_frame(tmp_path / f"{name}.parquet", bars)
+    assert len(ReplayMarket(tmp_path).symbols()) == 1
+    (tmp_path / "bars_more.parquet").unlink()
+    (tmp_path / "bars_more.parquet").mkdir()
+    with pytest.raises(InputError, match=r"bars_more\.parquet is a folder, where a file belongs"):
+        ReplayMarket(tmp_path)
 
 
 def test_a_cut_name_of_a_lake_does_not_remove_its_state(lake: Lake) -> None:
