@@ -53,6 +53,8 @@ EXAMPLE: Final = "smallcaps check --offline"
 _PROBLEMS: Final = 1
 _STYLES: Final[Mapping[str, Style]] = {"ok": "good", "note": "note", "problem": "bad"}
 _SECONDS_PER_MINUTE: Final = 60
+# where the messages begin
+_HANGING: Final = 25
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -74,7 +76,7 @@ def run(arguments: Namespace) -> int:
     for check in _checks(arguments):
         found.append(check)
         if not arguments.json:
-            show(Line(_line(check), _STYLES[check.verdict]))
+            show(Line(_line(check), _STYLES[check.verdict], hanging=_HANGING))
     problems = [check.name for check in found if check.verdict == "problem"]
     if arguments.json:
         print(json.dumps({"ready": not problems, "checks": [check._asdict() for check in found]}))
@@ -118,7 +120,7 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
 
 def _source(source: SourceParams) -> str:
     limit = source.requests_per_minute
-    budget = f"{limit:g} requests a minute" if limit else "no limit of requests"
+    budget = f"{limit:g} request{'s' * (limit != 1)} a minute" if limit else "no limit of requests"
     return f"source is {_destination(source)}, {budget}"
 
 

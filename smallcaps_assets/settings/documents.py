@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from smallcaps_assets.settings.yaml_faults import explain_fault
+
 # A setting as a path of names, and of positions in lists.
 Place = tuple[str | int, ...]
 
@@ -22,9 +24,6 @@ _MOST_LEVELS: Final = 40
 _MOST_VALUES: Final = 100_000
 _LARGEST_INTEGER: Final = 2**53  # beyond it not every integer is a float
 _MOST_SHOWN: Final = 40
-_MOST_PROBLEM: Final = 200
-_TAB: Final = "a line begins with a tab: indent with spaces"
-_REMEDY: Final = "check the brackets, quotes and indentation there and in the line before"
 
 _FEWER: Final = "No settings need so many: write it more simply."
 _INTEGER: Final = "tag:yaml.org,2002:int"
@@ -136,7 +135,7 @@ def parse_document(text: str) -> Document:
         lines = dict(_lines(node, ())) if node is not None else {}
         return Document(None if node is None else loader.construct_document(node), lines)
     except yaml.YAMLError as error:
-        raise DocumentError(_explain(error)) from error
+        raise DocumentError(f"{explain_fault(error)}.") from error
     finally:
         loader.dispose()
 
@@ -180,13 +179,3 @@ def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
         for position, item in enumerate(node.value):
             yield (*place, position), item.start_mark.line + 1
             yield from _lines(item, (*place, position))
-
-
-def _explain(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    if mark is None:
-        return " ".join(problem.split())
-    if "'\\t'" in problem:
-        return f"line {mark.line + 1}: {_TAB}."
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem[:_MOST_PROBLEM]}; {_REMEDY}."

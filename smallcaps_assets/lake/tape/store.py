@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,7 +38,7 @@ from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
-from smallcaps_assets.lake.tape.files import Span, damage_of, list_tape_files, read_footers
+from smallcaps_assets.lake.tape.files import FooterReader, Span, list_tape_files
 from smallcaps_assets.lake.tape.reading import count_pieces, scan_opening_books, scan_pieces
 
 _NAMED: Final = 5  # events in a message
@@ -100,14 +101,16 @@ class TapeStore:
         return {kind: self.published(kind) for kind in TAPE_KINDS}
 
     def damaged(self, kind: TapeKind, published: pl.DataFrame, symbols: Sequence[str] | None = None) -> list[LakeError]:
-        """What is wrong with the files that cannot be read, so that their windows count as missing.
+        """What is wrong with the files that are damaged or not ours, so that their windows count as missing.
+
+        Only footers are read: `lake.verification` proves the rest.
 
         Args:
             kind: trades or quotes.
             published: what `published` returns for the same symbols.
             symbols: only the files of these.
         """
-        return damage_of(list_tape_files(self.lake, self.profile, kind, symbols), published)
+        return self._footer_reader(kind).damaged(list_tape_files(self.lake, self.profile, kind, symbols), published)
 
     def partition_version(
         self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
@@ -348,11 +351,11 @@ class TapeStore:
         return self.lake.quarantine_path(path).with_suffix(".json")
 
     def _footers(self, kind: TapeKind, paths: Iterable[Path]) -> pl.DataFrame:
-        required = self.schema(kind).names()
-        return read_footers(
-            paths,
-            lambda provenance: self._is_fine_enough(kind, provenance),
-            lambda provenance: missing_columns(kind, required, provenance),
+        return self._footer_reader(kind).read(paths)
+
+    def _footer_reader(self, kind: TapeKind) -> FooterReader:
+        return FooterReader(
+            partial(self._is_fine_enough, kind), partial(missing_columns, kind, self.schema(kind).names())
         )
 
     def _is_fine_enough(self, kind: TapeKind, provenance: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMAS
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows, with_known_at
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import (
     InputError,
     LakeError,
@@ -99,7 +99,8 @@ class Audit:
         """
         chosen = self.sample(sample, seed)
         self.log(
-            f"{chosen.spans.height:,} of {chosen.of:,} published spans are fetched again (sample seed {seed}): about "
+            f"{chosen.spans.height:,} of {count_clause(chosen.of, 'published span is', 'published spans are')} fetched "
+            f"again (sample seed {seed}): about "
             f"{count_noun(chosen.requests, 'request')}"
         )
         stop = Event()
