@@ -672,7 +672,7 @@ def test_stale_windows_are_shown_and_fetched_again_only_with_upgrade(planned: Pl
         sum(metadata["stale_windows"].value for metadata in figures if "stale_windows" in metadata) == manifest.height
     )
     (ledger,) = metadata_of(planned.run(["premium", "capture_ledger"]), "premium", "capture_ledger").values()
-    missing = "correction, participant_timestamp, tape, trf_id, trf_timestamp"
+    missing = "tape, trf_id, trf_timestamp"
     assert ledger["stale/trades"].value == f"{manifest.height} windows lack columns {missing}"
 
     config = {"premium__tape_trades": {"upgrade": True}}

@@ -124,7 +124,10 @@ def test_imported_tape_equals_captured_tape(
     assert list(mine) == list(theirs)
     assert len(mine) == 6
     for name, frame in mine.items():
-        assert_frame_equal(frame, theirs[name])
+        # exported windows hold no book before their start
+        opening_book = theirs[name].height - frame.height
+        assert 0 <= opening_book <= int(name.startswith("tape/core/quotes")), name
+        assert_frame_equal(frame, theirs[name].slice(opening_book))
     assert sum(frame.height for frame in mine.values()) > 100
     assert imported["events"] == {"complete": 4}
     assert imported["refused"] == []
