@@ -15,7 +15,7 @@ from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
-from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger
+from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
 from smallcaps_assets.defs.staleness import staleness
@@ -59,5 +59,6 @@ def _build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 log_without_stack_traces()
+say_failures_once()
 with foreseen_errors():  # in the settings
     defs = build_defs(load_settings())

@@ -74,7 +74,13 @@ class Stopped(SmallcapsError):  # noqa: N818
 
 
 class CaptureIncomplete(SmallcapsError):  # noqa: N818 -- the name says a state, not a class of fault
-    """Some windows or sessions could not be fetched; everything else is published."""
+    """Some windows or sessions could not be fetched; everything else is published.
+
+    Attributes:
+        kinds: the classes of the errors that they ended with; empty where these are not known.
+    """
+
+    kinds: frozenset[type[SmallcapsError]] = frozenset()
 
 
 class NoticeError(SmallcapsError):

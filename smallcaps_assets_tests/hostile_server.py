@@ -54,15 +54,18 @@ def flood(before: bytes, drop: bytes) -> Answer:
 class HostileServer:
     """Gives the same answer to every request, on every connection; `heads` are the requests that came."""
 
-    def __init__(self, answer: Answer, *, greets: bool, tunnel: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, answer: Answer, *, greets: bool, tls: ssl.SSLContext | None, tunnel: ssl.SSLContext | None
+    ) -> None:
         """Listen on a free port of loopback.
 
         Args:
             answer: makes the pieces of an answer.
             greets: answers without waiting for a request.
+            tls: encrypts every connection from its beginning.
             tunnel: first lets a client connect as through a proxy, then encrypts.
         """
-        self._answer, self._greets, self._tunnel = answer, greets, tunnel
+        self._answer, self._greets, self._tls, self._tunnel = answer, greets, tls, tunnel
         self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -95,7 +98,10 @@ class HostileServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tunnel is None:
+            if self._tls is not None:
+                with self._tls.wrap_socket(connection, server_side=True) as encrypted:
+                    self._answer_all(encrypted)
+            elif self._tunnel is None:
                 self._answer_all(connection)
             elif self._receive_head(connection):
                 connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
@@ -127,10 +133,10 @@ class HostileServer:
 
 @contextmanager
 def hostile_server(
-    answer: Answer, *, greets: bool = False, tunnel: ssl.SSLContext | None = None
+    answer: Answer, *, greets: bool = False, tls: ssl.SSLContext | None = None, tunnel: ssl.SSLContext | None = None
 ) -> Iterator[HostileServer]:
     """A server that runs until the end of the block."""
-    server = HostileServer(answer, greets=greets, tunnel=tunnel)
+    server = HostileServer(answer, greets=greets, tls=tls, tunnel=tunnel)
     try:
         yield server
     finally:

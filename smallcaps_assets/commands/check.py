@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from smallcaps_assets.commands.console import Line, Style, show
-from smallcaps_assets.commands.flag_types import port_number
+from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.commands.services.processes import (
     daemons_of_state,
@@ -53,12 +53,16 @@ EXAMPLE: Final = "smallcaps check --offline"
 _PROBLEMS: Final = 1
 _STYLES: Final[Mapping[str, Style]] = {"ok": "good", "note": "note", "problem": "bad"}
 _SECONDS_PER_MINUTE: Final = 60
+# where the messages begin
+_HANGING: Final = 25
 
 
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add_data_flags(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address of the web UI (default: this machine only)")
+    parser.add_argument(
+        "--host", type=host_name, default="127.0.0.1", help="address of the web UI (default: this machine only)"
+    )
     parser.add_argument("--port", type=port_number, default=3000, help="port of the web UI (default: 3000)")
     parser.add_argument("--offline", action="store_true", help="send no request to the vendor")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -74,7 +78,7 @@ def run(arguments: Namespace) -> int:
     for check in _checks(arguments):
         found.append(check)
         if not arguments.json:
-            show(Line(_line(check), _STYLES[check.verdict]))
+            show(Line(_line(check), _STYLES[check.verdict], hanging=_HANGING))
     problems = [check.name for check in found if check.verdict == "problem"]
     if arguments.json:
         print(json.dumps({"ready": not problems, "checks": [check._asdict() for check in found]}))
@@ -118,7 +122,7 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
 
 def _source(source: SourceParams) -> str:
     limit = source.requests_per_minute
-    budget = f"{limit:g} requests a minute" if limit else "no limit of requests"
+    budget = f"{limit:g} request{'s' * (limit != 1)} a minute" if limit else "no limit of requests"
     return f"source is {_destination(source)}, {budget}"
 
 

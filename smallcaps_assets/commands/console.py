@@ -31,10 +31,18 @@ _DRAW_AFTER_S: Final = 0.5
 
 
 class Line(NamedTuple):
-    """One line of text and what it means."""
+    """One line of text and what it means.
+
+    Attributes:
+        text: the text.
+        style: what it means.
+        hanging: by how much further lines are indented on a terminal, where the text is wrapped between words. None: it
+            is not wrapped, so that a command in it can be copied.
+    """
 
     text: str
     style: Style = ""
+    hanging: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,15 @@ def show(*items: Printable, file: TextIO | None = None) -> None:
     if is_terminal(stream):
         console = terminal(stream)
         for item in items:
-            console.print(_drawn(item), soft_wrap=not isinstance(item, TextTable))
+            console.print(_drawn(_wrapped(item, stream)), soft_wrap=not isinstance(item, TextTable))
     else:
         print(plain_text(items), file=stream, flush=True)
+
+
+def _wrapped(item: Printable, stream: TextIO) -> Printable:
+    if not isinstance(item, Line) or item.hanging is None:
+        return item
+    return item._replace(text=wrap_for(stream, item.text, item.hanging))
 
 
 def watch(

@@ -102,6 +102,7 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
         f"history.last_session or outside of a "
         "listing"
     )
+    published = count_clause(of, "symbol-session is published", "symbol-sessions are published")
     unknown = figures["symbols_listing_unknown"]
     since = (
         f"unknown of {count_noun(unknown, 'symbol')}, whose sessions are expected from "
@@ -111,7 +112,7 @@ def _summary(found: Coverage, figures: dict[str, int], settings: Settings) -> li
         f"expected: {_expected(found, figures)}",
         *([f"earlier:  {_earlier(found, settings)}"] if found.first_bar else []),
         f"symbols:  {figures['symbols']:,}: {states}, {others}",
-        f"sessions: {here:,} of {of:,} symbol-sessions are published{pct}, {left:,} missing; {between}",
+        f"sessions: {here:,} of {published}{pct}, {left:,} missing; {between}",
         *([f"beyond:   {beyond}"] if figures["symbol_sessions_beyond"] else []),
         f"bars:     {figures['bars']:,}; {_volumes(found, settings)}",
         f"minutes:  {_minutes(found)}",
@@ -146,7 +147,8 @@ def _volumes(found: Coverage, settings: Settings) -> str:
     judged = found.table.filter(pl.col("volumes_judged") >= least).height
     doubled = int(found.table["sessions_doubled"].sum())
     result = f"doubled volumes in {count_noun(doubled, 'symbol-session')}" if doubled else "no doubled volumes"
-    return f"{result} ({judged:,} of {found.table.height:,} symbol-months have enough bars to tell)"
+    months = count_clause(found.table.height, "symbol-month has", "symbol-months have")
+    return f"{result} ({judged:,} of {months} enough bars to tell)"
 
 
 def _minutes(found: Coverage) -> str:
@@ -154,7 +156,8 @@ def _minutes(found: Coverage) -> str:
     if not judged:
         return "too few active symbols to tell" if found.findings else "not read"
     lost = int(found.lost["minutes"].sum())
-    return f"{lost:,} of {judged:,} regular minutes are missing for most active symbols"
+    minutes = count_clause(judged, "regular minute is", "regular minutes are")
+    return f"{lost:,} of {minutes} missing for most active symbols"
 
 
 def _prints(found: Coverage) -> str:

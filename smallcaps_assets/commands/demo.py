@@ -19,7 +19,7 @@ from smallcaps_assets.commands.demonstrating.stages import (
     stages,
     tape_assets,
 )
-from smallcaps_assets.commands.report import report_items
+from smallcaps_assets.commands.report import capture_report
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> int:
         spoiled = 0 if everything or failed else demo.spoil_one_window()
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file() and (everything or profile != LEFT_PROFILE):
-            show("", *report_items(lake, profile, settings, datetime.now(UTC)))
+            show("", *capture_report(lake, profile, settings, datetime.now(UTC)).items)
     after = client.totals()
     requests, retries = after.requests_sent - before.requests_sent + spoiled, after.retries - before.retries
     show(

@@ -9,6 +9,7 @@ from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.remedies import remedy_within_lake
 from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, require_unaltered, unreadable
 from smallcaps_assets.runtime.user_files import find_user_files
 
@@ -50,7 +51,7 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
     note = found.note()
     if not usable:
         others = f" ({count_noun(len(files), 'other')}, such as {files[0].name})" if files else ""
-        hidden = f" ({note}: name it to have it read)" if note else ""
+        hidden = f" ({note}: name it to have it read)" if found.left_out else ""
         raise InputError(
             f"{path}: no {_kinds(suffixes)} file there{others}{hidden}. Give a file, a folder that holds some, or a "
             "pattern in quotes."
@@ -78,7 +79,8 @@ def read_master(file: Path) -> pl.DataFrame:
         raise InputError(f"{file}: {error}") from None
     except UNREADABLE as error:
         raise unreadable(file, error) from error
-    remedy = f"`smallcaps import events {file}` makes a MASTER of events that another program found."
+    of_users = f"`smallcaps import events {file}` makes a MASTER of events that another program found."
+    remedy = remedy_within_lake(file) or of_users
     try:
         master = match_columns(frame, EVENTS, str(file)).collect()
     except InputError as error:

@@ -40,6 +40,7 @@ from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake
 NEEDS: Final = "a manifest."
 EXAMPLE: Final = "smallcaps plan --profile core --wave PM --best 100"
 
+_DAMAGED: Final = 1
 DENIED: Final = 2
 ALLOWED: Final = "allowed"
 DAYS_FROM_HOURS: Final = 48
@@ -76,6 +77,8 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the plan of one profile's capture; with `--check`, ask the vendor whether it would be allowed.
+
+    Returns 1 where the plan fetches windows again because their files are damaged, 2 where the vendor denies it.
 
     Raises:
         InputError: there is no manifest, or `--check` would ask another source than the lake's, or for a universe that
@@ -114,11 +117,13 @@ def run(arguments: Namespace) -> int:
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))
     require_room(plan, capture.free_disk)
-    return 0 if all(answer == ALLOWED for answer in check.values()) else DENIED
+    if any(answer != ALLOWED for answer in check.values()):
+        return DENIED
+    return _DAMAGED if damaged else 0
 
 
 def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:
-    """The files of tape that cannot be read, so that the plan fetches their windows again."""
+    """The damaged files of tape, whose windows the plan fetches again."""
     return describe_damaged(
         [error for kind, backlog in plan.backlogs.items() for error in tape.damaged(kind, backlog.published, symbols)]
     )
@@ -179,7 +184,7 @@ def _missing_kinds(row: Mapping[str, Any]) -> list[TapeKind]:
 def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[Printable]:
     disk = settings.capture.free_disk
     limit = settings.source.requests_per_minute
-    rate_limit = f"at {limit:,g} requests a minute" if limit else "no rate limit set"
+    rate_limit = f"at {limit:,g} request{'s' * (limit != 1)} a minute" if limit else "no rate limit set"
     lines: list[Printable] = [
         _table(plan.table),
         f"  hours: {rate_limit}; bytes: parquet",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -27,14 +27,21 @@ _MINUTE: Final = timedelta(minutes=1)
 _LARGE: Final = 1_000
 
 
+class CaptureReport(NamedTuple):
+    """The state of one profile's capture: what to print, and how many files of tape are damaged."""
+
+    items: list[Printable]
+    damaged: int
+
+
 def profile_report(lake: Lake, profile: Profile, settings: Settings, now: datetime) -> str:
     """The state of one profile's capture as plain text, while nothing runs."""
-    return plain_text(report_items(lake, profile, settings, now))
+    return plain_text(capture_report(lake, profile, settings, now).items)
 
 
-def report_items(
+def capture_report(
     lake: Lake, profile: Profile, settings: Settings, now: datetime, *, is_running: bool = False
-) -> list[Printable]:
+) -> CaptureReport:
     """The state of one profile's capture, counted from published files; the time left only while a run works on it."""
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore.in_lake(lake, profile)
@@ -43,24 +50,26 @@ def report_items(
     ledger = build_ledger(rows, tape, hashes=False, published=published)
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     judgement, *reasons = describe_verdict(kpis, ledger)
+    damaged = [error for kind in TAPE_KINDS for error in tape.damaged(kind, published[kind])]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
-    return [
+    items: list[Printable] = [
         Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
         _states(ledger),
         _kinds(ledger, tape, published, now),
         *(_time_left(ledger, published, now) if is_running else []),
         *(
-            Line(text, "note")
+            Line(text, "note", hanging=4)
             for text in (*_stale(ledger, profile), *_contradicted(ledger, profile), *_rejected(published))
         ),
-        *(Line(text, "bad") for text in (*_damaged(tape, published), *_causes(ledger))),
+        *(Line(text, "bad", hanging=4) for text in (*describe_damaged(damaged), *_causes(ledger))),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
         _review(Review(lake, profile, settings)),
         Line(f"  {judgement}", style),
         *(f"    {reason}" for reason in reasons),
     ]
+    return CaptureReport(items, len(damaged))
 
 
 def _review(review: Review) -> str:
@@ -163,12 +172,8 @@ def _contradicted(ledger: pl.DataFrame, profile: Profile) -> list[str]:
     return [f"  contradicted: {words}, such as {event_id} ({cause}); {remedy}"]
 
 
-def _damaged(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame]) -> list[str]:
-    return describe_damaged([error for kind in TAPE_KINDS for error in tape.damaged(kind, published[kind])])
-
-
 def describe_damaged(errors: Sequence[LakeError]) -> list[str]:
-    """The files of tape that cannot be read, so that their windows count as missing: the first one with its remedy."""
+    """The damaged files of tape, whose windows count as missing: how many, and the first one with its remedy."""
     if not errors:
         return []
     more = " `smallcaps verify` names all." if len(errors) > 1 else ""

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.commands.console import Line, Printable, TextTable, show, watch
+from smallcaps_assets.commands.console import Line, Printable, show, watch
 from smallcaps_assets.commands.flag_types import positive_number
-from smallcaps_assets.commands.report import report_items
+from smallcaps_assets.commands.report import capture_report
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_noun, describe_duration
@@ -30,6 +30,7 @@ from smallcaps_assets.settings.settings import PROFILES, Settings
 NEEDS: Final = "a lake."
 EXAMPLE: Final = "smallcaps status --profile core"
 
+_DAMAGED: Final = 1
 _SHOWN: Final = 5
 _WATCH_EVERY_S: Final = 5
 
@@ -51,24 +52,36 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
+    Returns 1 where it names damaged files of tape, or a state of Dagster that cannot be read.
+
     Raises:
         InputError: the folder of --lake does not exist.
+        LakeError: another file that it needs is damaged; names it.
     """
     settings = enter(arguments)
     lake = existing_lake(arguments, settings)
     if arguments.watch is None:
-        show(*status_items(lake, settings, arguments, datetime.now(UTC)))
-    else:
-        with suppress(KeyboardInterrupt):
-            watch(lambda: status_items(lake, settings, arguments, datetime.now(UTC)), arguments.watch)
+        status = take_status(lake, settings, arguments, datetime.now(UTC))
+        show(*status.items)
+        return _DAMAGED if status.damaged else 0
+    with suppress(KeyboardInterrupt):
+        watch(lambda: take_status(lake, settings, arguments, datetime.now(UTC)).items, arguments.watch)
     return 0
 
 
-def status_items(lake: Lake, settings: Settings, arguments: Namespace, now: datetime) -> list[Printable]:
+class Status(NamedTuple):
+    """What to print of a lake, and how many damaged files it names."""
+
+    items: list[Printable]
+    damaged: int
+
+
+def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datetime) -> Status:
     """What is done and missing in a lake, what runs, and what to do next."""
     counts = count_history(lake, settings, now)
     runs, problem = _runs(settings)
     items: list[Printable] = [*_history(lake, counts), *describe_runs(runs, problem, now)]
+    damaged = int(problem is not None)
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
@@ -76,12 +89,14 @@ def status_items(lake: Lake, settings: Settings, arguments: Namespace, now: date
             continue
         if is_stored(lake.manifests(profile) / "current.json"):
             is_running = any(run.is_running and run.profile in {"", profile} for run in runs)
-            items += report_items(lake, profile, settings, now, is_running=is_running)
+            report = capture_report(lake, profile, settings, now, is_running=is_running)
+            items += report.items
+            damaged += report.damaged
         else:
             items.append(Line(f"profile {profile}: no manifest yet", "heading"))
     if step := _next_step(lake, counts, settings, flags_of(arguments)):
         items.append(Line(f"next: {step}", "note"))
-    return items
+    return Status(items, damaged)
 
 
 def _runs(settings: Settings) -> tuple[list[ActiveRun], str | None]:
@@ -103,29 +118,24 @@ def describe_runs(runs: Sequence[ActiveRun], problem: str | None, now: datetime)
         state for state in ("queued", "not started", "its process is gone") if any(run.state == state for run in runs)
     ]
     parts = [f"{running:,} running now", *(f"{sum(run.state == state for run in runs):,} {state}" for state in others)]
-    table = TextTable(
-        ("job", "profile", "wave", "symbols", "state", "since, UTC", "for", "run"),
-        [
-            (
-                run.job,
-                run.profile or "-",
-                run.wave or "-",
-                run.symbols or "-",
-                run.state,
-                f"{run.since:%Y-%m-%d %H:%M}",
-                describe_duration(max(0.0, (now - run.since).total_seconds())),
-                run.run_id[:8],
-            )
-            for run in runs[:_SHOWN]
-        ],
-        left=8,
-    )
+    shown = [line for run in runs[:_SHOWN] for line in _describe_run(run, now)]
     more = [f"  and {len(runs) - _SHOWN:,} more"] if len(runs) > _SHOWN else []
-    logs = [f"  {run.run_id[:8]} at {run.logged_at:%H:%M:%S}: {run.log_line}" for run in runs[:_SHOWN] if run.log_line]
     gone: list[Printable] = []
     if "its process is gone" in others:
-        gone.append(Line("  a run whose process is gone is ended by the next `smallcaps ui`, which repeats it", "note"))
-    return [Line(f"runs:   {', '.join(parts)}", "good" if running else "note"), table, *more, *logs, *gone]
+        gone.append(Line("  the next `smallcaps ui` ends a run whose process is gone, and repeats it", "note"))
+    return [Line(f"runs:   {', '.join(parts)}", "good" if running else "note"), *shown, *more, *gone]
+
+
+def _describe_run(run: ActiveRun, now: datetime) -> list[Printable]:
+    """What a run works on, since when, and the last line of its log; narrow enough for a terminal of 80 columns."""
+    about = [run.job, *([f"wave {run.wave}"] if run.wave else []), *([run.symbols] if run.symbols else [])]
+    lasts = describe_duration(max(0.0, (now - run.since).total_seconds()))
+    logged = [Line(f"    at {run.logged_at:%H:%M:%S}: {run.log_line}", hanging=6)] if run.log_line else []
+    return [
+        f"  {run.run_id[:8]}  {', '.join(about)}",
+        f"    {run.state} for {lasts}, since {run.since:%Y-%m-%d %H:%M} UTC",
+        *logged,
+    ]
 
 
 def _next_step(lake: Lake, counts: Mapping[str, int], settings: Settings, flags: str) -> str | None:

@@ -21,9 +21,9 @@ from smallcaps_assets.defs.metadata import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
-from smallcaps_assets.domain.tape.kpis import has_begun
+from smallcaps_assets.domain.tape.kpis import has_begun, none_requested
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
-from smallcaps_assets.domain.words import count_clause, count_noun
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.events.master import symbols_to_rebuild
 from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
@@ -187,10 +187,7 @@ def _describe_figure(rows: pl.DataFrame, ledger: pl.DataFrame, *, passed: bool) 
     """The result for one figure of KPIS, in one sentence."""
     missing = ledger.filter(state="missing").height
     if not has_begun(ledger):
-        return (
-            f"Not judged yet: the capture has not begun, none of its {count_noun(ledger.height, 'window')} "
-            f"has been requested."
-        )
+        return f"Not judged yet: the capture has not begun, {none_requested(ledger.height)}."
     if missing and not passed:
         return (
             f"Not judged yet: {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} "

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from inspect import isgeneratorfunction
+from operator import attrgetter
 from typing import Any, Final, ParamSpec, TypeVar
 
 import dagster as dg
@@ -30,6 +31,7 @@ from smallcaps_assets.runtime.system_errors import system_error
 
 # the logger of Dagster's code server
 _CODE_SERVER: Final = "dagster.code_server"
+_NAME: Final = attrgetter("__name__")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Asset = TypeVar("_Asset", bound=dg.AssetsDefinition)
@@ -37,7 +39,7 @@ _Asset = TypeVar("_Asset", bound=dg.AssetsDefinition)
 # what to do in the web UI; the first class that an error belongs to counts
 REMEDIES: Final[Mapping[type[SmallcapsError], str]] = {
     errors.CaptureIncomplete: "Launch the failed partitions again: only what is missing is requested.",
-    errors.NotAuthenticated: "Set the key in the environment, start `smallcaps ui` again, then launch again.",
+    errors.NotAuthenticated: "Set the right key in the environment, start `smallcaps ui` again, then launch again.",
     errors.NotEntitled: "Change the plan, or leave this data out. `smallcaps plan --check` asks what a plan includes.",
     errors.VendorUnavailable: "Launch again when the vendor answers: only what is missing is requested.",
     errors.BadPage: "Launch again. If it fails in the same way, the vendor has changed its answers: report it.",
@@ -52,6 +54,15 @@ REMEDIES: Final[Mapping[type[SmallcapsError], str]] = {
     errors.UnexpectedError: "Report the stack trace, whose file the message names, then launch again: only what is "
     "missing is requested.",
 }
+# launching again alone ends in the same way
+_NEEDS_MORE: Final = (
+    errors.NotAuthenticated,
+    errors.NotEntitled,
+    errors.RequestRejected,
+    errors.LakeError,
+    errors.SettingsError,
+    errors.InputError,
+)
 
 
 class ForeseenFailure(DagsterUserCodeProcessError, dg.Failure):  # noqa: N818 -- as `dg.Failure`
@@ -66,7 +77,14 @@ class ForeseenFailure(DagsterUserCodeProcessError, dg.Failure):  # noqa: N818 --
 
 def describe_error(error: SmallcapsError) -> Metadata:
     """The facts of an error, as metadata: what it is called, its facts, what to do."""
-    return {"error": type(error).__name__, **error.facts, **what_to_do([type(error)])}
+    kinds = error.kinds if isinstance(error, errors.CaptureIncomplete) else frozenset[type[SmallcapsError]]()
+    remedy = what_to_do(sorted(kinds, key=_NAME)) or what_to_do([type(error)])
+    return {"error": type(error).__name__, **error.facts, **remedy}
+
+
+def is_mended_by_launching(kind: type[SmallcapsError]) -> bool:
+    """Whether launching again may be all that an error of this kind needs; also where it is not known."""
+    return not issubclass(kind, _NEEDS_MORE)
 
 
 def what_to_do(kinds: Iterable[type[SmallcapsError]]) -> Metadata:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
+from pydantic import TypeAdapter
 
 from smallcaps_assets.defs.asset_checks import WATCHED, check_evaluation, lateness_check, up_to_date_result
+from smallcaps_assets.defs.cursors import read_cursor
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED
 from smallcaps_assets.defs.partitions import partitions_of
@@ -23,8 +25,8 @@ _CAPTURE_INTERVAL_S: Final = 60
 _CAPTURE_TAGS: Final = {"dagster/max_retries": "0"}
 _LONGEST_NIGHT_MIN: Final = 18 * 60
 _NIGHT_OVER: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-# session, whether the check passed, number of late symbols
-_Result = tuple[str, bool, int]
+# of each watched asset: session, whether the check passed, number of late symbols
+_LATE: Final = TypeAdapter(dict[str, tuple[str, bool, int]])
 
 
 @dg.run_failure_sensor(
@@ -72,8 +74,8 @@ def lateness(
 ) -> dg.SensorResult | dg.SkipReason:
     """Report the check of each watched asset whose result changed since the last tick."""
     check = lateness_check(settings, lake)
-    before: dict[str, _Result] = {asset: tuple(result) for asset, result in json.loads(context.cursor or "{}").items()}
-    now, changes = dict(before), []
+    before = {asset: tuple(result) for asset, result in read_cursor(context, _LATE).items() if asset in WATCHED}
+    now, changes = dict(before), list[str]()
     for asset, run_check in WATCHED.items():
         if asset in before and before[asset][:2] == (f"{check.session}", True):
             continue  # a session that is published stays published

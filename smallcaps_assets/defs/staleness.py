@@ -1,13 +1,16 @@
 """The sensor that shows which events and manifests were made with settings other than those in force."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
 import dagster as dg
+from pydantic import TypeAdapter
 
 from smallcaps_assets.defs.asset_checks import check_evaluation, manifest_checks_of, report_findings
+from smallcaps_assets.defs.cursors import read_cursor
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -25,6 +28,17 @@ _MANIFESTS: Final = {profile: dg.AssetKey([profile, "manifest"]) for profile in 
 _CHECKS: Final = {"current_settings", "shards_current", "up_to_date"}
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What the last tick saw: what decides the results, and of each result whether it holds and how many break it."""
+
+    state: Sequence[str | None] = ()
+    results: Mapping[str, tuple[bool, int]] = field(default_factory=dict)
+
+
+_BEFORE: Final = TypeAdapter(_Before)
+
+
 @dg.sensor(
     minimum_interval_seconds=_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -37,14 +51,14 @@ def staleness(
     context: dg.SensorEvaluationContext, settings: SettingsResource, lake: LakeResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Report each of these checks whose result changed since the last tick."""
-    before, state = json.loads(context.cursor or "{}"), _state(settings, lake)
-    if before.get("state") == state:
+    before, state = read_cursor(context, _BEFORE), _state(settings, lake)
+    if before.state == state:
         return dg.SkipReason("Nothing changed.")
-    known, results = before.get("results", {}), dict[str, list[bool | int]]()
+    results = dict[str, tuple[bool, int]]()
     for asset, found in _results(settings, lake):
         name = f"{asset.to_user_string()} {found.name}"
-        results[name] = [found.holds, found.breaking]
-        if results[name] != known.get(name):
+        results[name] = (found.holds, found.breaking)
+        if results[name] != before.results.get(name):
             (check,) = report_findings(None, [found])
             context.instance.report_runless_asset_event(check_evaluation(asset, check))
     stale = [name for name, (holds, _) in results.items() if not holds]

@@ -149,7 +149,7 @@ def required_plan(what: str) -> str:
 
 def _final_error(status: int, happened: str, what: str) -> MarketDataError:
     if status == HTTPStatus.UNAUTHORIZED:
-        return NotAuthenticated(f"{happened}. The API key is missing or unknown: set {KEY_VARIABLES}.")
+        return NotAuthenticated(f"{happened}. The vendor does not know the API key: correct {KEY_VARIABLES}.")
     if status == HTTPStatus.FORBIDDEN:
         return NotEntitled(
             f"{happened}. The plan behind the key does not include {what} of these dates: bars, trades and quotes are "

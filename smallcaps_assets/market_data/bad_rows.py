@@ -13,10 +13,13 @@ from typing import Any, Final
 import pyarrow as pa
 
 from smallcaps_assets.errors import BadPage
-from smallcaps_assets.market_data.envelope import BadRow, Fields, ParsedPage
+from smallcaps_assets.market_data.envelope import BadRow, Fields, ParsedPage, count_values
 
 # Share of the rows of a page that may be bad; one may be in any case.
 MOST_BAD_ROWS: Final = 0.01
+# Most values of a page that is searched for bad rows, as Python objects of 100 bytes and more: the closes of a day, the
+# longest list, have 12,000 rows of 8 fields.
+MOST_VALUES: Final = 500_000
 # counts of an answer of aggregates that are those of its rows
 _COUNTS: Final = ("resultsCount", "count")
 _INT64: Final = 2**63
@@ -42,24 +45,36 @@ def parse_without_bad_rows(
     try:
         return parse(body)
     except BadPage as error:
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            raise error from None
-        rows = document.get("results") if isinstance(document, dict) else None
-        if not isinstance(rows, list):
-            raise
-        faults = [fault_of(row) if isinstance(row, dict) else "is no object" for row in rows]
-        bad = [
-            BadRow(_symbol_of(row, ticker), f"row {place:,}: {fault}")
-            for place, (row, fault) in enumerate(zip(rows, faults, strict=True), 1)
-            if fault is not None
-        ]
-        if not bad or len(bad) == len(rows) or len(bad) > max(1, MOST_BAD_ROWS * len(rows)):
-            raise
-        document["results"] = [row for row, fault in zip(rows, faults, strict=True) if fault is None]
-        document |= {name: document[name] - len(bad) for name in _COUNTS if type(document.get(name)) is int}
-        return replace(parse(json.dumps(document).encode()), bad_rows=tuple(bad))
+        rejection = error
+    try:
+        found = None if count_values(body) > MOST_VALUES else _without_bad_rows(body, fault_of, ticker)
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply
+        found = None
+    if found is None:
+        raise rejection
+    rest, bad = found
+    return replace(parse(rest), bad_rows=bad)
+
+
+def _without_bad_rows(
+    body: bytes, fault_of: Callable[[Mapping[str, Any]], str | None], ticker: str
+) -> tuple[bytes, tuple[BadRow, ...]] | None:
+    """A page without its bad rows, and these; None where it has none, or too many."""
+    document = json.loads(body)
+    rows = document.get("results") if isinstance(document, dict) else None
+    if not isinstance(rows, list):
+        return None
+    faults = [fault_of(row) if isinstance(row, dict) else "is no object" for row in rows]
+    bad = tuple(
+        BadRow(_symbol_of(row, ticker), f"row {place:,}: {fault}")
+        for place, (row, fault) in enumerate(zip(rows, faults, strict=True), 1)
+        if fault is not None
+    )
+    if not bad or len(bad) == len(rows) or len(bad) > max(1, MOST_BAD_ROWS * len(rows)):
+        return None
+    document["results"] = [row for row, fault in zip(rows, faults, strict=True) if fault is None]
+    document |= {name: document[name] - len(bad) for name in _COUNTS if type(document.get(name)) is int}
+    return json.dumps(document).encode(), bad
 
 
 def find_row_fault(row: Mapping[str, Any], fields: Fields, required: Sequence[str]) -> str | None:

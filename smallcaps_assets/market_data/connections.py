@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from socket import AF_UNSPEC, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
+from ssl import SSLSocket
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote, unquote, urlsplit
 
@@ -24,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import make_headers
 
 from smallcaps_assets.market_data.answers import RawAnswer, RetryableFailure
-from smallcaps_assets.market_data.ways import Way
+from smallcaps_assets.market_data.ways import ProxySocket, Way
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -128,6 +129,9 @@ class _Limited(HTTPConnection):
 
 class _LimitedTls(_Limited, HTTPSConnection):
     """The same over TLS."""
+
+    def _connect_tls_proxy(self, hostname: str, sock: socket) -> SSLSocket:
+        return cast("SSLSocket", ProxySocket(super()._connect_tls_proxy(hostname, sock)))
 
     def _tunnel(self) -> None:
         """Ask a proxy for the way to the host; the request and the handshake after it are limited anew."""

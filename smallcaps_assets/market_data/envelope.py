@@ -23,7 +23,7 @@ ACCEPTED_STATUS: Final = ("OK", "DELAYED")
 NS_PER_S: Final = 1_000_000_000
 MS_PER_S: Final = 1_000
 
-# Most values of a long answer: twice those of a full page of the widest rows.
+# Most values of a long answer: 1.8 times those of a full page of the widest rows.
 # Arrow reserves up to 150 bytes for a row of two, so that 64 MB of empty rows would take 3 GB.
 MAX_VALUES: Final = 2_000_000
 _MAY_HAVE_TOO_MANY: Final = 2 * MAX_VALUES  # bytes
@@ -75,7 +75,7 @@ def parse_answer(
     """
     if not body.lstrip().startswith(b"{"):
         raise BadPage(count_clause(len(body), "byte that is not a JSON object", "bytes that are not a JSON object"))
-    if len(body) > _MAY_HAVE_TOO_MANY and (values := _count_values(body)) > MAX_VALUES:
+    if len(body) > _MAY_HAVE_TOO_MANY and (values := count_values(body)) > MAX_VALUES:
         raise BadPage(f"about {values:,} values, more than {MAX_VALUES:,}, which no page of data has")
     row = pa.struct(list(fields.items()))
     schema = pa.schema([("results", row if single else pa.list_(row)), *envelope.items()])
@@ -101,14 +101,14 @@ def parse_answer(
     return results if single else results.flatten(), head
 
 
-def _count_values(body: bytes) -> int:
-    """Commas and opening braces of a JSON text, which are at least as many as its values.
+def count_values(body: bytes) -> int:
+    """Commas and opening braces and brackets of a JSON text, which are at least as many as its values.
 
     In blocks that stay in the processor's cache: a fifth of the time of `bytes.count`.
     """
     octets = np.frombuffer(body, np.uint8)
     blocks = np.split(octets, range(_BLOCK_BYTES, octets.size, _BLOCK_BYTES))
-    return sum(int(np.count_nonzero(block == mark)) for block in blocks for mark in b",{")
+    return sum(int(np.count_nonzero(block == mark)) for block in blocks for mark in b",{[")
 
 
 def parse_rows(body: bytes, fields: Fields, required: Sequence[str]) -> tuple[pl.DataFrame, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The pages of one download in relation to one another: each continues the one before, and together they are sorted."""
 
+import mmap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
@@ -11,6 +12,10 @@ from smallcaps_assets.errors import BadPage
 
 # Consecutive pages without rows, or with the same rows without identity, after which a cursor is not followed.
 MAX_EMPTY_PAGES: Final = 10
+# Downloads up to this size are merged without asking for memory first.
+_SMALL_BYTES: Final = 1 << 26
+# Memory that merging, checking and writing a download takes at most, as a multiple of its size.
+_WORKING_MEMORY: Final = 2
 
 
 def check_progress(before: Sequence[pl.DataFrame], page: pl.DataFrame, *, is_last: bool = False) -> None:
@@ -41,15 +46,31 @@ def merge_pages(frames: Sequence[pl.DataFrame], *keys: str) -> WithoutRepeats:
 
     Raises:
         BadPage: a page begins or ends before the one that it follows.
+        MemoryError: the rows are too many for the memory that is left.
     """
     for before, after in pairwise(frame for frame in frames if frame.height):
         _check_follows(before, after, keys[0])
+    size = sum(frame.estimated_size() for frame in frames)
+    if size > _SMALL_BYTES:
+        require_memory(_WORKING_MEMORY * int(size))
     merged = pl.concat(frames)
     if _compare_neighbours(merged, keys)[0].all():
         return WithoutRepeats(merged, 0)
     merged = merged.sort(keys, maintain_order=True)
     has_equal_keys = _compare_neighbours(merged, keys)[1].any()
     return drop_repeats(merged) if has_equal_keys else WithoutRepeats(merged, 0)
+
+
+def require_memory(size: int) -> None:
+    """Make sure that this process may have so many bytes more: where it may not, Polars ends it instead of raising.
+
+    Raises:
+        MemoryError: the system refuses them.
+    """
+    try:
+        mmap.mmap(-1, size).close()  # reserved, and not used
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"{size / 1e6:,.0f} MB more are needed") from error
 
 
 def _compare_neighbours(rows: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.Series, pl.Series]:

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_bad_rows
 from smallcaps_assets.market_data.envelope import (
@@ -140,10 +140,12 @@ def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:
         check_sent(frame, body, ("c",))
         outside = frame["t"].filter(~frame["t"].is_between(*window, closed="left"))
         if outside.len():
-            raise BadPage(f"{outside.len()} of {frame.height} bars are of another day, the first at {outside[0]}")
+            bars = count_clause(frame.height, "bar is", "bars are")
+            raise BadPage(f"{outside.len()} of {bars} of another day, the first at {outside[0]}")
         impossible = frame["c"].filter(~frame["c"].is_between(0, MOST_PRICE_USD, closed="right"))
         if impossible.len():
-            raise BadPage(f"{impossible.len()} of {frame.height} prices are impossible, the first is {impossible[0]}")
+            prices = count_clause(frame.height, "price is", "prices are")
+            raise BadPage(f"{impossible.len()} of {prices} impossible, the first is {impossible[0]}")
         return make_page(frame.select(pl.col("T").alias("symbol"), pl.col("c").alias("price_usd")), head)
 
     def fault_of(row: Mapping[str, Any]) -> str | None:

@@ -214,9 +214,9 @@ class Transport:
                 continue
             failures += 1
             if failures == max_attempts:
+                often = f" {max_attempts} times, the last time" if max_attempts > 1 else ""
                 raise VendorUnavailable(
-                    f"GET {route} for {what} failed {max_attempts} times, the last time with {reason}. "
-                    "Nothing of it was kept; run it again later."
+                    f"GET {route} for {what} failed{often} with {reason}. Nothing of it was kept; run it again later."
                 ).with_facts(self.clean(outcome.cause), http_status=outcome.status, endpoint=route)
             # the last attempt is in the error
             logger.warning("GET %s: %s (attempt %d of %d)", route, reason, failures, max_attempts)

@@ -1,10 +1,11 @@
 """The way to the vendor that the environment names: a proxy, and the certificates that are trusted."""
 
 import ssl
+import time
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -12,6 +13,60 @@ from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from smallcaps_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class ProxySocket:
+    """An encrypted connection to a proxy, within which another one is encrypted; its timeout is that of both together.
+
+    A handshake or a record of the inner connection takes any number of operations on the outer one. A timeout of the
+    outer one alone would begin anew with each of them.
+    """
+
+    def __init__(self, outer: ssl.SSLSocket) -> None:
+        """Use `outer`, whose timeout is the first one."""
+        self._outer = outer
+        self.fileno, self.close, self.gettimeout = outer.fileno, outer.close, outer.gettimeout
+        self.settimeout(outer.gettimeout())
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Limit all that is received and sent until the next call; None is no limit."""
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def recv(self, size: int) -> bytes:
+        """At most `size` bytes.
+
+        Raises:
+            TimeoutError: they did not come in time.
+        """
+        self._limit()
+        return self._outer.recv(size)
+
+    def recv_into(self, buffer: "WriteableBuffer") -> int:
+        """Receive into `buffer`, at most as much as it holds; returns how many bytes.
+
+        Raises:
+            TimeoutError: they did not come in time.
+        """
+        self._limit()
+        return self._outer.recv_into(buffer)
+
+    def sendall(self, content: bytes) -> None:
+        """Send all of `content`.
+
+        Raises:
+            TimeoutError: it was not accepted in time.
+        """
+        self._limit()
+        self._outer.sendall(content)
+
+    def _limit(self) -> None:
+        left_s = None if self._end is None else self._end - time.monotonic()
+        if left_s is not None and left_s <= 0:
+            raise TimeoutError
+        self._outer.settimeout(left_s)
 
 
 class Way:

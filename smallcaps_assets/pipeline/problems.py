@@ -32,6 +32,11 @@ class Problem(str):  # noqa: SLOT000 -- few exist
     facts: Facts = {}  # noqa: RUF012 -- never changed in place
     kind: type[SmallcapsError] = SmallcapsError
 
+    @property
+    def unit(self) -> str:
+        """The unit, as the sentence names it."""
+        return self.removesuffix(self.message).removesuffix(": ")
+
     @classmethod
     def about(cls, unit: str, message: str, *, symbol: str, cause: str = "") -> Self:
         """A problem of which the message is known."""
@@ -51,12 +56,24 @@ class Problem(str):  # noqa: SLOT000 -- few exist
 
 def group_problems(problems: Iterable[str]) -> list[str]:
     """One message per cause, the cause with most units first: what failed, and the message of the first that did."""
+    return [_describe(group) for group in _by_cause(problems)]
+
+
+def name_problems(problems: Iterable[str]) -> list[str]:
+    """One message per cause, the cause with most units first: which units failed, and the message of the first."""
+    return [
+        f"{_list([problem.unit for problem in group])}: {group[0].message}" if len(group) > 1 else str(group[0])
+        for group in _by_cause(problems)
+    ]
+
+
+def _by_cause(problems: Iterable[str]) -> list[list[Problem]]:
     groups: dict[object, list[Problem]] = {}
     for problem in map(as_problem, problems):
         # messages about the same fault differ in numbers, such as those of pages and bytes
         same = _NUMBER.sub("#", problem.cause) if problem.cause else problem
         groups.setdefault((same, problem.facts.get("http_status")), []).append(problem)
-    return [_describe(group) for group in sorted(groups.values(), key=len, reverse=True)]
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 def facts_of_problems(problems: Sequence[str]) -> Facts:

@@ -4,6 +4,7 @@ One window may hold what no other holds, such as more quotes than fit into memor
 no matter of these units, but a defect or a machine that every further unit would meet as well: they end the step.
 """
 
+import errno
 import platform
 import tempfile
 import traceback
@@ -32,6 +33,8 @@ UNFORESEEN: Final = (Exception, pl.exceptions.PanicException)
 _LONGEST_NAME: Final = 120
 _LONGEST_TEXT: Final = 300
 _UNEXPECTED, _NO_MEMORY = "unexpected", "not enough memory"
+# of Python and of Arrow
+_NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
 _EFFORT: Final = ("requests", "retries", "throttled")
 
 _T = TypeVar("_T")
@@ -42,6 +45,12 @@ def on_one_line(text: str) -> str:
     # names of files may have bytes that are no text
     line = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
     return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}..."
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether the system refused memory, or a thread, which needs memory."""
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or refused or any(text in str(error) for text in _NO_THREAD)
 
 
 def is_unexpected(cause: str) -> bool:
@@ -126,7 +135,7 @@ class UnexpectedErrors:
         text = "\n".join([self._heading(on_one_line(unit)), *map(self._clean_line, lines), ""])
         publish_text(file, text, below=file.parents[2])
         message = self._safe(str(error)) or "no message"
-        if isinstance(error, MemoryError):
+        if _lacks_memory(error):
             what, remedy = f"{_NO_MEMORY} ({kind}: {message})", "Set fetch_threads lower, or use more memory"
         else:
             what, remedy = f"{_UNEXPECTED} {kind}: {message}", "Report it as a defect of this program"

@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from smallcaps_assets.settings.yaml_faults import explain_fault
+
 # A setting as a path of names, and of positions in lists.
 Place = tuple[str | int, ...]
 
@@ -22,9 +24,7 @@ _MOST_LEVELS: Final = 40
 _MOST_VALUES: Final = 100_000
 _LARGEST_INTEGER: Final = 2**53  # beyond it not every integer is a float
 _MOST_SHOWN: Final = 40
-_MOST_PROBLEM: Final = 200
-_TAB: Final = "a line begins with a tab: indent with spaces"
-_REMEDY: Final = "check the brackets, quotes and indentation there and in the line before"
+_HALF_CHARACTER: Final = re.compile("[\\ud800-\\udfff]")
 
 _FEWER: Final = "No settings need so many: write it more simply."
 _INTEGER: Final = "tag:yaml.org,2002:int"
@@ -88,6 +88,10 @@ class _Loader(yaml.SafeLoader):
             if isinstance(error, DocumentError):
                 raise
             raise _wrong_scalar(node, "a number or date that exists") from error
+        if isinstance(value, str) and (half := _HALF_CHARACTER.search(value)):
+            raise DocumentError(
+                f"line {node.start_mark.line + 1}: has half of a character ({half[0]!r}). Write the whole character."
+            )
         if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
             raise _wrong_scalar(node, f"a number up to {_LARGEST_INTEGER:,}")
         return value
@@ -136,7 +140,7 @@ def parse_document(text: str) -> Document:
         lines = dict(_lines(node, ())) if node is not None else {}
         return Document(None if node is None else loader.construct_document(node), lines)
     except yaml.YAMLError as error:
-        raise DocumentError(_explain(error)) from error
+        raise DocumentError(f"{explain_fault(error)}.") from error
     finally:
         loader.dispose()
 
@@ -167,6 +171,8 @@ def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
     if isinstance(node, yaml.MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # the constructor rejects it
+                continue
             name, line = str(key.value), key.start_mark.line + 1
             if name in first:
                 key_path = ".".join(_shorten(str(part)) for part in (*place, name))
@@ -180,13 +186,3 @@ def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
         for position, item in enumerate(node.value):
             yield (*place, position), item.start_mark.line + 1
             yield from _lines(item, (*place, position))
-
-
-def _explain(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    if mark is None:
-        return " ".join(problem.split())
-    if "'\\t'" in problem:
-        return f"line {mark.line + 1}: {_TAB}."
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem[:_MOST_PROBLEM]}; {_REMEDY}."

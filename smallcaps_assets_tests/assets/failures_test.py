@@ -93,7 +93,7 @@ def of_partition(platform: Platform, asset: dg.AssetKey, key: str) -> dict[str, 
 @pytest.mark.parametrize(
     ("status", "error", "words"),
     [
-        (401, "NotAuthenticated", "The API key is missing or unknown: set MASSIVE_API_KEY"),
+        (401, "NotAuthenticated", "The vendor does not know the API key: correct MASSIVE_API_KEY"),
         (403, "NotEntitled", "The plan behind the key does not include minute bars"),
     ],
 )
@@ -215,6 +215,7 @@ def test_failed_windows_are_grouped_by_cause_and_named_on_the_page_of_their_part
         mine = windows.filter(symbol=symbol).height
         assert (shown["windows_failed"], shown["http_status"], shown["endpoint"]) == (mine, 503, f"/v3/quotes/{symbol}")
         assert f"{symbol} RTH 2025" in shown["problems"]
+        assert shown["problems"].count("HTTP 503") == 1
         assert "only what is missing is requested" in shown["what_to_do"]
 
 

@@ -27,6 +27,8 @@ from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.metadata import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
+from smallcaps_assets.domain.research.market_state import SPLITS
+from smallcaps_assets.domain.research.pinned_conditions import CONDITION_TABLE
 from smallcaps_assets.domain.tables import (
     BARS,
     EVENTS,
@@ -68,6 +70,9 @@ CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 @lru_cache(maxsize=8)
 def _definitions(overrides: str) -> dg.Definitions:
     return build_defs(load_settings(overrides=json.loads(overrides)))
+
+
+QUIET = {"telemetry": {"enabled": False}}
 
 
 @dataclass
@@ -135,8 +140,7 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
     gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:
         state.mkdir(parents=True)
-    quiet = {"telemetry": {"enabled": False}}
-    kept = dg.DagsterInstance.local_temp(str(state), quiet) if state else dg.DagsterInstance.ephemeral()
+    kept = dg.DagsterInstance.local_temp(str(state), QUIET) if state else dg.DagsterInstance.ephemeral()
     with pytest.MonkeyPatch.context() as patch, serve(gate) as server, kept as instance:  # type: ignore[arg-type]
         gate.base_url = server.base_url
         patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
@@ -454,6 +458,8 @@ def all_keys() -> set[dg.AssetKey]:
     ("asset", "upstream"),
     [
         ("universe", set()),
+        ("trade_conditions", set()),
+        ("splits", set()),
         ("minute_bars", {"universe"}),
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
@@ -480,7 +486,7 @@ def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
 
 def test_groups_owners_and_kinds() -> None:
     groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
-    assert groups["universe"] == "reference"
+    assert groups["universe"] == groups["trade_conditions"] == groups["splits"] == "reference"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
@@ -513,7 +519,7 @@ def test_partitions_and_backfill_policies() -> None:
 def test_paid_steps_are_in_the_vendor_pool() -> None:
     definitions = build_defs(load_settings(overrides={}))
     for key in all_keys():
-        talks = key.path[-1] in ("universe", "minute_bars", "tape_trades", "tape_quotes")
+        talks = key.path[-1] in ("universe", "trade_conditions", "splits", "minute_bars", "tape_trades", "tape_quotes")
         op = definitions.resolve_assets_def(key).op
         assert op.pool == ("vendor" if talks else None), key
 
@@ -534,6 +540,8 @@ def test_paid_steps_are_in_the_vendor_pool() -> None:
         ("plus/capture_report", KPIS),
         ("nightly_report", BEHIND),
         ("coverage", COVERAGE),
+        ("trade_conditions", CONDITION_TABLE),
+        ("splits", SPLITS),
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:

@@ -139,3 +139,11 @@ def test_more_than_one_bad_row_in_a_hundred_is_another_answer(
     else:
         with pytest.raises(BadPage, match="4 of 300 rows lack `active`"):
             client.reference.tickers()
+
+
+def test_a_long_answer_is_not_searched_for_its_bad_rows(gate: Gate, client: MarketDataClient) -> None:
+    """A few bytes, compressed, would become gigabytes of objects."""
+    body = answer(listed(1), {"ticker": 7, "other": [0] * 500_000})
+    gate.rule = lambda path, query: body  # noqa: ARG005
+    with pytest.raises(BadPage, match="not the promised JSON"):
+        client.reference.tickers()

@@ -15,7 +15,7 @@ from smallcaps_assets.errors import SettingsError, VendorUnavailable
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.market_data.transport import Transport
-from smallcaps_assets_tests.hostile_server import HostileServer, drip, hostile_server, reply
+from smallcaps_assets_tests.hostile_server import Answer, HostileServer, drip, hostile_server, reply
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
 
@@ -25,9 +25,9 @@ START, END = datetime(2025, 11, 26, 14, 57, tzinfo=UTC), datetime(2025, 11, 26, 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of vendor.test, signed by itself, with its private key."""
+    """A certificate of vendor.test and of a proxy, signed by itself, with its private key."""
     file = tmp_path_factory.mktemp("tls") / "both.pem"
-    names = ["-subj", "/CN=vendor.test", "-addext", "subjectAltName=DNS:vendor.test"]
+    names = ["-subj", "/CN=vendor.test", "-addext", "subjectAltName=DNS:vendor.test,IP:127.0.0.1"]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *curve, *names]
     subprocess.run([*command, "-keyout", file, "-out", f"{file}.crt"], check=True, capture_output=True)
@@ -38,15 +38,24 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def proxy_to_vendor(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileServer]:
     """A proxy, named in the environment, behind which every host answers with the certificate."""
+    with hostile_server(lambda: [reply()], tunnel=server_tls(certificate)) as proxy:
+        name_proxy(f"http://user:hunter%202@{proxy.address}", certificate, monkeypatch)
+        yield proxy
+
+
+def server_tls(certificate: Path) -> ssl.SSLContext:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
-    with hostile_server(lambda: [reply()], tunnel=tls) as proxy:
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-        for name in ("HTTPS_PROXY", "https_proxy"):
-            monkeypatch.setenv(name, f"http://user:hunter%202@{proxy.address}")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
-        yield proxy
+    return tls
+
+
+def name_proxy(url: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name a proxy and the certificates that are trusted in the environment."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
 
 
 def client_of(base_url: str, deadline_s: float = 10.0) -> MarketDataClient:
@@ -103,10 +112,7 @@ def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPa
 def test_the_deadline_ends_a_proxy_that_drips(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = drip(b"HTTP/1.1 200 Connected\r\n", b"X-Drip: 1\r\n", b"\r\n")
     with hostile_server(answer) as proxy, client_of("https://vendor.test", deadline_s=0.3) as client:
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        for name in ("HTTPS_PROXY", "https_proxy"):
-            monkeypatch.setenv(name, f"http://{proxy.address}")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+        name_proxy(proxy.address_of("http"), certificate, monkeypatch)
         with pytest.raises(VendorUnavailable, match=r"an answer without end after 0\.3 s \(while connecting\)"):
             client.trades("AVLO", START, END)
 
@@ -122,9 +128,28 @@ def test_the_deadline_ends_a_handshake_after_a_slow_proxy(certificate: Path, mon
         yield b"no handshake\r\n"
 
     with hostile_server(answer) as proxy, client_of("https://vendor.test", deadline_s=1.0) as client:
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        for name in ("HTTPS_PROXY", "https_proxy"):
-            monkeypatch.setenv(name, f"http://{proxy.address}")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+        name_proxy(proxy.address_of("http"), certificate, monkeypatch)
         with pytest.raises(VendorUnavailable, match=r"an answer without end after 1 s \(while connecting\)"):
+            client.trades("AVLO", START, END)
+
+
+CONNECTED = b"HTTP/1.1 200 Connected\r\n"
+HELLO = drip(b"\x16\x03\x03\x40\x00\x02\x00", b"\x00", b"")
+ENCRYPTED_DRIPS: dict[str, Answer] = {
+    "the proxy's answer": drip(CONNECTED, b"X-Drip: 1\r\n", b"\r\n"),
+    "the handshake behind it": lambda: [CONNECTED + b"\r\n", *HELLO(), None],
+}
+
+
+@pytest.mark.parametrize("name", ENCRYPTED_DRIPS)
+def test_the_deadline_ends_an_encrypted_proxy_that_drips(
+    name: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The handshake with the vendor is encrypted twice, and each of its bytes is a record of the outer connection."""
+    with (
+        hostile_server(ENCRYPTED_DRIPS[name], tls=server_tls(certificate)) as proxy,
+        client_of("https://vendor.test", deadline_s=0.3) as client,
+    ):
+        name_proxy(proxy.address_of("https"), certificate, monkeypatch)
+        with pytest.raises(VendorUnavailable, match=r"an answer without end after 0\.3 s \(while connecting\)"):
             client.trades("AVLO", START, END)

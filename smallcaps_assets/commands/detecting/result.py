@@ -121,8 +121,8 @@ class DetectionResult:
             rows = [(kind, way, f"{count:,}") for (kind, way), count in sorted(self._kinds.items())]
             lines += [TextTable(("type", "direction", "events"), rows, left=2)] if rows else []
         for name in (name for name in self._spools if name not in BESIDE):
-            kind = "events" if name == "out" else f"events {name}"
-            lines.append(f"{self._spools[name].rows:,} {kind} written to {self._outputs[name]}")
+            kind = "" if name == "out" else f" {name}"
+            lines.append(f"{count_noun(self._spools[name].rows, 'event')}{kind} written to {self._outputs[name]}")
         return lines
 
     def _describe_bars(self) -> str:

@@ -287,7 +287,8 @@ def _report(
     show(
         f"{count_noun(len(paths), 'file')}, {count_noun(len(symbols), 'symbol')}: "
         f"{count_noun(figures['bars_new'], 'bar')} new, {figures['bars_equal']:,} "
-        f"as the lake has them, {kept:,} differ and the lake's stay, {figures['bars_replaced']:,} replaced"
+        f"as the lake has them, {count_clause(kept, 'differs', 'differ')} and the lake's stay, "
+        f"{figures['bars_replaced']:,} replaced"
     )
     if figures["bars_filled"]:
         show(f"{count_noun(figures['bars_filled'], 'bar')} that lacked vwap or transactions have them now")

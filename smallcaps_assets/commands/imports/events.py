@@ -95,7 +95,8 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        show(*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}")
+        choice = choose_from(lake, settings.active_profile, out, arguments.config)
+        show(*_text(done, out, quarantine), f"choose from it: {choice}")
     for problem in done.problems:
         show(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0
@@ -164,8 +165,9 @@ def _text(done: EventsOutcome, out: Path, quarantine: Path) -> list[Printable]:
         )
     if repairs["in_quarantine"]:
         lines.append(
-            f"{quarantine} holds the {repairs['in_quarantine']:,} different rejected rows whose event no other row "
-            "has, each with its reason"
+            f"{quarantine} holds "
+            f"{count_noun(repairs['in_quarantine'], 'different rejected row')} whose event no other row has, each "
+            "with its reason"
         )
     lines.append(f"{out} {'written' if done.written else 'is unchanged'}")
     return lines

@@ -12,11 +12,14 @@ import runpy
 import signal
 import sys
 import time
+import warnings
 from threading import Thread
 from typing import Final
 
 # the daemon waits for its threads, and those may wait for a code server that is gone
 ENDS_WITHIN_S: Final = 5.0
+# Each service repeats what the code server says of wrong settings, where the text is no exception of Dagster's own
+_SAID_BY_THE_CODE_SERVER: Final = r"Error loading repository location [^:]+:(?!\w+(\.\w+)+: )"
 
 
 def run_service() -> None:
@@ -24,8 +27,14 @@ def run_service() -> None:
     # a shell that starts its commands in the background makes them ignore SIGINT, and children inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
     Thread(target=_end_with_parent, daemon=True).start()
+    say_wrong_settings_once()
     del sys.argv[:2]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def say_wrong_settings_once() -> None:
+    """Leave it to the code server to say on the terminal that the settings are wrong."""
+    warnings.filterwarnings("ignore", message=_SAID_BY_THE_CODE_SERVER)
 
 
 def _end_with_parent() -> None:

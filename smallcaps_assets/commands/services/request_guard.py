@@ -22,6 +22,8 @@ _READS: Final = frozenset({"GET", "HEAD"})
 _OURS: Final = frozenset({"same-origin", "none"})
 # a browser sends these for another site only after a preflight, which we do not answer
 _PREFLIGHTED: Final = frozenset({"application/json", "application/graphql"})
+# Dagster shows any notebook below the working folder, and its scripts run as ours; no asset of ours has one
+_NOTEBOOKS: Final = frozenset({"/notebook", "/dagit/notebook"})
 _LONGEST_QUOTE: Final = 100
 _LOGGED_REASONS: Final = 20
 
@@ -73,9 +75,9 @@ class RequestGuard:
             return RequestRejection(
                 HTTPStatus.FORBIDDEN, "A page of another web site sent this request. Others may only link to our pages."
             )
-        if reads and scope["path"].endswith("/graphql"):
-            return _of_graphql_by_get(headers, prefilled=from_elsewhere and bool(scope["query_string"]))
-        if scope["type"] == "http" and not reads and "origin" not in headers and not _is_preflighted(headers):
+        if reads:
+            return _of_read(scope, headers, from_elsewhere=from_elsewhere)
+        if scope["type"] == "http" and "origin" not in headers and not _is_preflighted(headers):
             return RequestRejection(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "A request that is not sent by our own pages needs the header Content-Type: application/json.",
@@ -114,9 +116,17 @@ def _of_origin(origin: str) -> str:
     )
 
 
-def _of_graphql_by_get(headers: Headers, *, prefilled: bool) -> RequestRejection | None:
-    """Dagster executes what a GET of /graphql asks for, unless it accepts HTML: then it answers with its editor."""
-    if "text/html" in headers.get("accept", "") and not prefilled:
+def _of_read(scope: Scope, headers: Headers, *, from_elsewhere: bool) -> RequestRejection | None:
+    """Why a GET of our pages, of a link or of a client is not passed on.
+
+    Dagster executes what a GET of /graphql asks for, unless it accepts HTML: then it answers with its editor.
+    """
+    if scope["path"] in _NOTEBOOKS:
+        return RequestRejection(
+            HTTPStatus.FORBIDDEN, "Notebooks are not shown, since a script in one could launch runs. Use Jupyter."
+        )
+    is_prefilled = from_elsewhere and bool(scope["query_string"])
+    if not scope["path"].endswith("/graphql") or ("text/html" in headers.get("accept", "") and not is_prefilled):
         return None
     return RequestRejection(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is answered to POST with JSON only.")
 

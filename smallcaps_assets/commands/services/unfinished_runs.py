@@ -24,7 +24,7 @@ _STATES: Final = {
 }
 _GONE: Final = "its process is gone"
 _LAST_EVENTS: Final = 200
-_ASSETS_NAMED: Final = 3
+_ASSETS_NAMED: Final = 2
 
 
 def read_unfinished(folder: Path) -> list[ActiveRun]:
@@ -38,7 +38,7 @@ def read_unfinished(folder: Path) -> list[ActiveRun]:
             records = instance.get_run_records(dg.RunsFilter(statuses=list(_STATES)))
             return [_describe_run(instance, record) for record in reversed(records)]
     except Exception as error:  # a storage is a plug-in: its errors have no common root
-        if known := system_error(error):
+        if known := system_error(error, folder):
             raise SettingsError(str(known)) from error
         cause = " ".join(str(error).split())
         raise SettingsError(

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from functools import wraps
 from typing import Final
 
 import dagster as dg
@@ -72,6 +73,35 @@ def _logger(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 --
     handler.setFormatter(_Formatter())
     logger.addHandler(handler)
     return logger
+
+
+def say_failures_once() -> None:
+    """Let the console of runs, to which the terminal of `smallcaps ui` is connected, tell the error of a step once.
+
+    Dagster prints it, or its stack trace, for the step and again for its run.
+    """
+    make = dg.colored_console_logger.logger_fn
+
+    def make_short(context: dg.InitLoggerContext) -> logging.Logger:
+        made = make(context)
+        made.addFilter(_shorten)
+        return made
+
+    if not hasattr(make, "__wrapped__"):
+        dg.colored_console_logger._logger_fn = wraps(make)(make_short)  # noqa: SLF001 -- jobs of the UI have no other
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    event = getattr(record, "dagster_meta", {}).get("dagster_event")
+    if event is None or not event.is_failure:
+        return True
+    # only a failed step comes with the step's event
+    of_run = event.event_specific_data if event.event_type == dg.DagsterEventType.RUN_FAILURE else None
+    if of_run is not None and of_run.first_step_failure_event is not None:
+        record.msg = record.getMessage().partition("\n\n")[0]
+        record.args = ()
+    record.msg = wrap_for(sys.stderr, record.getMessage())
+    return True
 
 
 people_logger: Final = dg.LoggerDefinition(_logger, description="Messages of assets, from INFO on, to standard error.")

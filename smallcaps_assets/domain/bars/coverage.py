@@ -263,4 +263,7 @@ def describe_coverage(table: pl.DataFrame) -> str:
     if not expected:
         return "No session is expected of any symbol yet, so there is nothing to judge."
     missing = f"{count_clause(expected - here, 'is', 'are')} missing" if here < expected else "none is missing"
-    return f"{here:,} of {expected:,} expected sessions of all symbols are published; {missing}."
+    sessions = count_clause(
+        expected, "expected session of all symbols is published", "expected sessions of all symbols are published"
+    )
+    return f"{here:,} of {sessions}; {missing}."

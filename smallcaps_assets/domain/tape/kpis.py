@@ -9,7 +9,7 @@ from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.contradictions import is_contradicted
 from smallcaps_assets.domain.tape.tables import KPIS
-from smallcaps_assets.domain.words import count_clause, count_noun
+from smallcaps_assets.domain.words import count_clause
 
 CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # trades and quotes are published: the vendor has no more
@@ -155,9 +155,7 @@ def verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> tuple[bool, list[str]]:
     """
     broken = kpis.filter(~pl.col("holds"))
     if ledger.height and not has_begun(ledger):
-        return False, [
-            f"the capture has not begun: none of its {count_noun(ledger.height, 'window')} has been requested"
-        ]
+        return False, [f"the capture has not begun: {none_requested(ledger.height)}"]
     reasons = [
         f"{row['wave']}: {row['figure']} is {_in_words(row['value'])}, target {row['target']}"
         for row in broken.to_dicts()
@@ -184,8 +182,16 @@ def describe_verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
     of_missing = (
         f"; {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} missing" if missing else ""
     )
-    head = f"NO-GO: {missed} of {judged} figures miss their targets{of_missing}"
+    targets = count_clause(judged, "figure misses its target", "figures miss their targets")
+    head = f"NO-GO: {missed} of {targets}{of_missing}"
     return [head, *lines, *reasons[broken.height :]]
+
+
+def none_requested(windows: int) -> str:
+    """That no window of a manifest, or of a wave, was requested: `none of its 20 windows has been requested`."""
+    return (
+        "its 1 window has not been requested" if windows == 1 else f"none of its {windows:,} windows has been requested"
+    )
 
 
 def has_begun(ledger: pl.DataFrame) -> bool:
@@ -211,7 +217,7 @@ def _wave_to_capture(ledger: pl.DataFrame) -> str:
         return "no wave to repeat: the vendor has no more data for the windows that are not complete"
     worst = waves.sort(pl.col("missing") / pl.col("windows"), "wave", descending=[True, False]).row(0, named=True)
     if not has_begun(ledger.filter(wave=worst["wave"])):
-        return f"capture wave {worst['wave']}: none of its {count_noun(worst['windows'], 'window')} has been requested"
+        return f"capture wave {worst['wave']}: {none_requested(worst['windows'])}"
     return (
         f"repeat wave {worst['wave']}: {worst['missing']:,} of its "
         f"{count_clause(worst['windows'], 'window is', 'windows are')} missing"

@@ -7,6 +7,7 @@ next publication of the same file removes.
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ _CHECK_THE_DISK: Final = (
     "Check that the folder exists, that this user may write to it and that the disk has space; then run again: no "
     "incomplete file was left in place."
 )
+# as Polars quotes the system
+_REFUSED: Final = re.compile(r"([^:]+) \(os error \d+\)")
 # what damaged files and disks make the system, Polars, Arrow and JSON raise
 UNREADABLE_FILE: Final = (
     OSError,
@@ -75,13 +78,20 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
             raise
         raise LakeError(f"{error} {how_to_restore(path)}", path).with_facts("has other columns") from error
     except UNREADABLE_FILE as error:
-        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        reason = _reason(error)
         if action == "written" and is_full(error):
             full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
         remedy = _CHECK_THE_DISK if action == "written" else how_to_restore(path)
         failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, without the words that Polars puts around it; else the first line of the message."""
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    refused = _REFUSED.search(first)
+    return getattr(error, "strerror", None) or (refused[1].strip() if refused else first)
 
 
 def make_folders(folder: Path, below: Path) -> None:

@@ -42,6 +42,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"reference/(?P<table>trade_conditions|splits)\.parquet",
+        "Restore it, or remove it and materialize {table}, which costs one or two requests.",
+    ),
+    (
         r"reference/imports\.json",
         (
             'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '
@@ -127,12 +131,26 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         "Remove it: the next run of the job nightly writes it again, and only the list of the last night is lost.",
     ),
 )
+# folders of a lake: beside one of them, another shows that it is one
+_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "reports", "quarantine")
 _COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words in _REMEDIES]
 
 
 def how_to_restore(path: Path) -> str:
     """How to get back a damaged file or folder of a lake, in a sentence; what to check where it is none of a lake."""
     return remedy_of_lake_file(path) or _UNKNOWN
+
+
+def remedy_within_lake(path: Path) -> str | None:
+    """The same where other folders of a lake are beside that of the file: people's own files may be laid out alike."""
+    whole = path.absolute()
+    for pattern, _ in _COMPILED:
+        if found := pattern.search(whole.as_posix()):
+            root = Path(whole.as_posix()[: found.start()] or "/")
+            own = whole.relative_to(root).parts[0]
+            is_lake = any((root / name).is_dir() for name in _FOLDERS if name != own)
+            return remedy_of_lake_file(whole) if is_lake else None
+    return None
 
 
 def remedy_of_lake_file(path: Path) -> str | None:

@@ -37,7 +37,8 @@ def current_settings(survey: pl.DataFrame) -> Finding:
         f"{stale.height:,} of {count_clause(survey.height, 'symbol was', 'symbols were')} detected with other "
         f"settings. Launch the job redetect."
         if stale.height
-        else f"All {survey.height:,} symbols were detected with the settings in force."
+        else f"{'All ' * (survey.height > 1)}{count_clause(survey.height, 'symbol was', 'symbols were')} detected with "
+        "the settings in force."
     )
     found = finding("current_settings", stale, {"verdict": verdict, "symbols": survey.height}, severe=False)
     return found.unjudged_if(survey.is_empty(), "no events are detected")

@@ -7,7 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.whole_prices import WHOLE_PRICES
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
@@ -27,7 +27,7 @@ def describe_bad_rows(source: object, bad: int, rows: int) -> list[str]:
     """The message about many bad rows; none where there are few."""
     if not is_beyond(bad, rows, MOST_BAD_PCT):
         return []
-    return [f"{source}: {bad:,} of {rows:,} rows are bad, for the reasons above."]
+    return [f"{source}: {bad:,} of {count_clause(rows, 'row is', 'rows are')} bad, for the reasons above."]
 
 
 def is_of_bad_session() -> pl.Expr:
@@ -47,10 +47,14 @@ def describe_sessions(rejected: pl.DataFrame, name: Callable[[pl.DataFrame], str
     for (reason,), found in rows.group_by("reason", maintain_order=True):
         sessions = name_sessions(found.select("symbol", day=DAY).unique())
         messages.append(
-            f"{name(found)}: {reason} ({sessions}). None of these {found.height:,} rows is used, they are quarantined: "
+            f"{name(found)}: {reason} ({sessions}). {_unused(found.height)} quarantined: "
             f"{_in_dollars(found['close'][0]) if reason == WHOLE_PRICES else 'give bars of one minute'}."
         )
     return messages
+
+
+def _unused(rows: int) -> str:
+    return "Its 1 row is not used, it is" if rows == 1 else f"None of these {rows:,} rows is used, they are"
 
 
 def _in_dollars(price: float) -> str:

@@ -15,7 +15,7 @@ from smallcaps_assets.domain.imports.conflicts import unique_bars
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.import_records import Rejections
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
@@ -267,8 +267,9 @@ def find_other_symbols(bars: pl.DataFrame, symbol: str | None) -> list[str]:
     files = rows[FILE].n_unique()
     more = f" and {count_noun(files - 1, 'more file')}" if files > 1 else ""
     message = (
-        f"{rows[FILE][0]}{more}: the path says symbol {symbol}, the column symbol {others}. The {rows.height:,} rows "
-        "of another symbol than the path's are set aside: rename the folder or file, or correct the column."
+        f"{rows[FILE][0]}{more}: the path says symbol {symbol}, the column symbol {others}. The "
+        f"{count_clause(rows.height, 'row', 'rows')} of another symbol than the path's "
+        f"{'is' if rows.height == 1 else 'are'} set aside: rename the folder or file, or correct the column."
     )
     return [message]
 
@@ -294,11 +295,8 @@ class RememberedRows:
         """One line on the rejected rows; no line if no row was rejected."""
         total = self.counts.total()
         causes = "; ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
-        return (
-            [f"of their {count_noun(self.rows, 'row')} {total:,} were rejected when they were read: {causes}"]
-            if total
-            else []
-        )
+        rejected = f"{count_clause(total, 'was', 'were')} rejected when they were read: {causes}"
+        return [f"of their {count_noun(self.rows, 'row')} {rejected}"] if total else []
 
 
 @dataclass

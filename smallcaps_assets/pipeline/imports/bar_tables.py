@@ -26,7 +26,7 @@ from smallcaps_assets.domain.symbols import canonical_symbol
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.content_hash import DAMAGE, is_altered
-from smallcaps_assets.lake.files.remedies import remedy_of_lake_file
+from smallcaps_assets.lake.files.remedies import remedy_of_lake_file, remedy_within_lake
 from smallcaps_assets.pipeline.imports.symbol_names import suffix_of
 
 # Rows of one batch, about 1 GB with intermediate results. A symbol of 750 sessions has a third of them.
@@ -103,7 +103,7 @@ def open_bars(files: Sequence[Path], form: BarForm, symbol: str | None, without:
         )
         bars = scanned(files, FILE).select(*as_bars(found, names, form), FILE, *asked)
     except InputError as error:
-        raise InputError(f"{first}: {error}") from None
+        raise InputError(f"{first}: {with_remedy(first, error)}") from None
     except UNREADABLE as error:
         raise unreadable(first, error) from error
     own = pl.col("symbol") if symbol is None else pl.col("symbol").fill_null(pl.lit(symbol))
@@ -177,10 +177,16 @@ def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tu
 def unreadable(file: Path, error: BaseException) -> InputError:
     """The error for a file that is not a table, or does not exist."""
     if not file.exists():
-        return InputError(f"{file}: does not exist. Check the path.")
+        return InputError(f"{file}: does not exist. {remedy_within_lake(file) or 'Check the path.'}")
     kind = suffix_of(file).strip(".")
     remedy = remedy_of_lake_file(file) or "Convert it, or leave it out."
     return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). {remedy}")
+
+
+def with_remedy(file: Path, error: InputError) -> str:
+    """What is wrong with a table; of one in a lake its first sentence, with how to get the table back."""
+    remedy = remedy_within_lake(file)
+    return str(error) if remedy is None else f"{str(error).partition('. ')[0].rstrip('.')}. {remedy}"
 
 
 def require_unaltered(file: Path) -> None:
@@ -197,7 +203,8 @@ def require_unaltered(file: Path) -> None:
 
 def damaged(name: object, error: BaseException) -> InputError:
     """The error for a table of which a part cannot be read."""
-    return InputError(f"{name}: cannot be read to its end ({_reason(error)}). Write the damaged file again.")
+    remedy = remedy_within_lake(Path(str(name))) or "Write the damaged file again."
+    return InputError(f"{name}: cannot be read to its end ({_reason(error)}). {remedy}")
 
 
 def _reason(error: BaseException) -> str:

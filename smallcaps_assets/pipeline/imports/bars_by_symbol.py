@@ -18,7 +18,7 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import find_other_symbols, reject_misplaced
-from smallcaps_assets.pipeline.imports.bar_tables import FILE, UNREADABLE, damaged, in_batches, unreadable
+from smallcaps_assets.pipeline.imports.bar_tables import FILE, UNREADABLE, damaged, in_batches, unreadable, with_remedy
 from smallcaps_assets.pipeline.imports.symbol_partitions import SYMBOL, SymbolPartitions
 from smallcaps_assets.pipeline.imports.symbol_ranges import FileSize, SymbolRanges
 from smallcaps_assets.pipeline.progress import with_progress
@@ -210,7 +210,7 @@ def _extent(path: Path, reader: BarReader) -> _Extent:
     try:
         column = names.index(match_bar_columns(names, reader.form, (*reader.optional, "symbol"))["timestamp"])
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {with_remedy(path, error)}") from None
     groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
     size = FileSize(metadata.num_rows, max((group.num_rows for group in groups), default=0))
     times = [_times(group.column(column).statistics) for group in groups]

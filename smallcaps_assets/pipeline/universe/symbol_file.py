@@ -180,7 +180,7 @@ def _require_symbols(rows: pl.DataFrame) -> pl.DataFrame:
         raise InputError("has no row below its header. Add one row per symbol.")
     nameless = rows.filter(pl.col(_SYMBOL).is_null())[_ROW].to_list()
     if nameless:
-        raise InputError(f"row {nameless[0]} has values but no symbol ({len(nameless)} such rows).")
+        raise InputError(f"row {nameless[0]} has values but no symbol ({count_noun(len(nameless), 'such row')}).")
     return rows
 
 
@@ -192,7 +192,7 @@ def capitalize_symbols(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     listed = canonical_symbol(pl.col(_SYMBOL))
     changed = rows.filter(pl.col(_SYMBOL) != listed)[_SYMBOL].to_list()
     return rows.with_columns(listed.alias(_SYMBOL)), [
-        f"{len(changed):,} lower-case symbols read as capitals: {_list_some(changed)}"
+        f"{count_noun(len(changed), 'lower-case symbol')} read as capitals: {_list_some(changed)}"
     ] if changed else []
 
 

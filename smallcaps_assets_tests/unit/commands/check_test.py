@@ -188,7 +188,7 @@ def test_a_vendor_that_does_not_answer_is_asked_once(home: Path, check: Check) -
     configure(home, "source", kind="vendor", base_url=f"http://127.0.0.1:{_free_port()}")
     found = check()
     assert found.verdicts["minute_bars"] == "problem"
-    assert "failed 1 times" in found.text("minute_bars")
+    assert "for minute bars failed with ConnectionRefusedError" in found.text("minute_bars")
     assert found.text("endpoints") == "8 more requests were not sent "
 
 

@@ -1,7 +1,10 @@
 """Damage that a command could overlook: altered rows under a sound footer, tables of another kind, folders, tape."""
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pytest
@@ -11,8 +14,8 @@ from smallcaps_assets.commands.services.state import KEPT_S, lake_of_state, remo
 from smallcaps_assets.commands.services.state_folder import name_of_state
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import is_altered
-from smallcaps_assets.lake.files.publish import publish_frame, publish_text
-from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, publish_text
+from smallcaps_assets.lake.files.remedies import how_to_restore, remedy_within_lake
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -80,6 +83,34 @@ def test_an_altered_value_below_a_sound_footer_is_named(
     assert how_to_restore(lake.root / file) in printed
 
 
+@pytest.mark.parametrize(
+    ("file", "arguments"),
+    [
+        ("events/master.parquet", DETECT),
+        ("events/master.parquet", ["manifest", "--master", "lake/events/master.parquet", "--profile", "core"]),
+        (BARS, DETECT),
+        (BARS, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        (BARS, ["import", "bars", "lake/bars/minute"]),
+    ],
+)
+def test_a_table_of_another_kind_in_a_lake_has_the_remedy_of_the_lake(
+    lake: Lake, file: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.DataFrame({"other": [1]}).write_parquet(lake.root / file)
+    code, printed = outcome(arguments, capsys)
+    assert code in {1, 2}
+    assert f"{file}: no column " in printed
+    assert how_to_restore(lake.root / file) in printed
+    assert "--columns" not in printed
+
+
+def test_people_may_lay_out_their_files_like_a_lake(tmp_path: Path) -> None:
+    assert remedy_within_lake(tmp_path / BARS) is None
+    (tmp_path / "events").mkdir()
+    assert remedy_within_lake(tmp_path / BARS) == how_to_restore(tmp_path / BARS)
+    assert remedy_within_lake(tmp_path / "bars" / "AVLO.parquet") is None
+
+
 def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"PAR1")
     assert not is_altered(tmp_path / "x")
@@ -117,17 +148,68 @@ def test_verify_finds_a_sound_table_of_another_kind_and_a_folder(
     assert f"{file}: is missing" not in printed
 
 
+def of_another_symbol(lake: Lake, path: Path) -> None:
+    """The tape of another symbol in its place, as a restored copy may be."""
+    shutil.copyfile(min(lake.tape_wave("core", "trades", "RTH", "CRVO").glob("*.parquet")), path)
+
+
+def with_footer(**values: object) -> Callable[[Lake, Path], None]:
+    def publish(_: Lake, path: Path) -> None:
+        rows, footer = pl.read_parquet(path, hive_partitioning=False), provenance_of(path) or {}
+        publish_frame(path, rows, footer | values)
+
+    return publish
+
+
+TAPE_DAMAGE: Final[dict[str, tuple[Callable[[Lake, Path], object], str]]] = {
+    "empty": (lambda _, path: path.write_bytes(b""), "cannot be read ("),
+    "of another kind": (
+        lambda _, path: pl.DataFrame({"other": [1]}).write_parquet(path),
+        "is a table of another kind: its footer has nothing that tape files record. ",
+    ),
+    "of another symbol": (of_another_symbol, "is tape of symbol CRVO, not of AVLO. "),
+    "of another wave": (with_footer(wave="AH"), "is tape of wave AH, not of RTH. "),
+    "without columns": (with_footer(schema=7), "is damaged: its footer records no columns and types: schema is 7. "),
+    "with a text as count": (with_footer(pages="x"), "is damaged: its footer has values that no tape file has. "),
+    "with a number as time": (with_footer(fetched_at=7), "is damaged: its footer has values that no tape file has. "),
+}
+
+
+@pytest.mark.parametrize("damage", TAPE_DAMAGE)
 def test_damaged_tape_is_named_where_its_windows_count_as_missing(
+    lake: Lake, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, (spoil, words) = tape_file(lake), TAPE_DAMAGE[damage]
+    tape = TapeStore(lake, "core", default_settings().profiles["core"])
+    spoil(lake, path)
+    named = f"{path}: {words}"
+    for command in ("status", "plan"):
+        code, printed = outcome([command], capsys)
+        assert code == 1
+        assert f"damaged: 1 file, whose windows count as missing: {named}" in printed
+        assert how_to_restore(path) in printed
+    for read in (tape.trades, lambda event: tape.scan("trades", [event])):
+        with pytest.raises(LakeError, match=re.escape(named)):
+            read(EVENT)
+
+
+def test_tape_that_is_not_fine_enough_is_not_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    path = min(lake.tape_wave("core", "quotes", "RTH", "AVLO").glob("*.parquet"))
+    with_footer(thinning={"by_change_only": True, "max_hz": 1})(lake, path)
+    code, printed = outcome(["status"], capsys)
+    assert (code, "damaged" in printed) == (0, False)
+
+
+def test_a_state_that_cannot_be_read_is_named_and_hides_nothing_of_the_lake(
     lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tape_file(lake)
-    path.write_bytes(b"")
-    name = path.relative_to(lake.root).as_posix()
-    for command in ("status", "plan"):
-        _, printed = outcome([command], capsys)
-        assert "damaged: 1 file, whose windows count as missing: " in printed
-        assert name in printed
-        assert how_to_restore(path) in printed
+    runs = lake.root.parent / ".dagster" / "history" / "runs.db"
+    publish_text(runs.parent.parent / "dagster.yaml", "{}", below=lake.root.parent)
+    publish_text(runs, "no database at all", below=lake.root.parent)
+    code, printed = outcome(["status"], capsys)
+    assert code == 1
+    assert f"runs: {runs.parent.parent}: Dagster's state cannot be read (file is not a database): {runs} is" in printed
+    assert "profile core: " in printed
 
 
 def test_readers_of_tape_name_what_is_damaged(lake: Lake) -> None:
@@ -137,12 +219,7 @@ def test_readers_of_tape_name_what_is_damaged(lake: Lake) -> None:
     alter_table(path)
     with pytest.raises(LakeError, match="is damaged"):
         tape.trades(EVENT)
-    path.write_bytes(b"")
-    for read in (tape.trades, lambda event: tape.scan("trades", [event])):
-        with pytest.raises(LakeError, match=path.name):
-            read(EVENT)
-    # the tape of another symbol in its place, as a restored copy may be
-    path.write_bytes(min(lake.tape_wave("core", "trades", "RTH", "CRVO").glob("*.parquet")).read_bytes())
+    path.unlink()
     with pytest.raises(InputError, match="are not in the lake yet"):
         tape.trades(EVENT)
     path.write_bytes(whole)
@@ -160,6 +237,17 @@ def test_a_replayed_file_with_a_damaged_page_is_named(lake: Lake, tmp_path: Path
     market = ReplayMarket(folder)
     with pytest.raises(InputError, match=r"bars\.parquet cannot be read to its end"):
         market.sessions()
+
+
+def test_a_replay_without_one_of_its_files_does_not_begin(lake: Lake, tmp_path: Path) -> None:
+    for name in ("bars", "bars_more"):
+        bars = pl.read_parquet(lake.root / BARS).with_columns(symbol=pl.lit("AVLO"))
+        publish_frame(tmp_path / f"{name}.parquet", bars)
+    assert len(ReplayMarket(tmp_path).symbols()) == 1
+    (tmp_path / "bars_more.parquet").unlink()
+    (tmp_path / "bars_more.parquet").mkdir()
+    with pytest.raises(InputError, match=r"bars_more\.parquet is a folder, where a file belongs"):
+        ReplayMarket(tmp_path)
 
 
 def test_a_cut_name_of_a_lake_does_not_remove_its_state(lake: Lake) -> None:

@@ -118,6 +118,14 @@ def test_a_page_of_too_many_documents_is_rejected_before_it_is_parsed() -> None:
         parse_trades_page(b"{}" * 2_100_000, (0, 1))
 
 
-def test_a_full_page_of_the_widest_rows_has_half_of_the_values() -> None:
+def test_a_page_of_too_many_brackets_is_rejected_before_it_is_parsed() -> None:
+    deep = b'{"other":' + b"[" * 2_100_000 + b"]" * 2_100_000 + b',"results":[],"status":"OK"}'
+    with pytest.raises(BadPage, match=r"about 2,100,00\d values"):
+        parse_trades_page(deep, (0, 1))
+
+
+def test_the_limit_of_values_is_above_a_full_page_of_the_widest_rows() -> None:
     row = json.dumps(WIDEST_QUOTE)
-    assert 50_000 * (row.count(",") + 1 + row.count("{")) == MAX_VALUES / 2
+    assert pytest.approx(1.8, abs=0.05) == MAX_VALUES / (
+        50_000 * (row.count(",") + 1 + row.count("{") + row.count("["))
+    )

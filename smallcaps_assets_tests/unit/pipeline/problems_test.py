@@ -3,7 +3,7 @@
 import pickle
 
 from smallcaps_assets.errors import BadPage, LakeError, NotEntitled, VendorUnavailable
-from smallcaps_assets.pipeline.problems import Problem, facts_of_problems, group_problems
+from smallcaps_assets.pipeline.problems import Problem, facts_of_problems, group_problems, name_problems
 
 
 def unavailable(symbol: str, windows: int, status: int = 503) -> Problem:
@@ -77,3 +77,16 @@ def test_symbols_that_are_behind_for_one_reason_are_one_line() -> None:
     ]
     assert group_problems(behind) == ["3 symbols (A, B, C): A, 2025-12: HTTP 503"]
     assert group_problems(behind[:1]) == ["A: 1 session missing: A, 2025-12: HTTP 503"]
+
+
+def test_the_page_of_a_partition_names_each_cause_once_after_its_windows() -> None:
+    many = [unavailable("A", 1), unavailable("A", 1), Problem.of("A RTH 2", LakeError("x is damaged."), symbol="A")]
+    assert name_problems(many) == [
+        "A RTH 1, A RTH 1: GET /v3/quotes/A failed, HTTP 503 (request id: A-1).",
+        "A RTH 2: x is damaged.",
+    ]
+    seven = [Problem.of(f"A RTH {n}", LakeError("x."), symbol="A") for n in range(7)]
+    for problem in seven:
+        problem.cause = "x"
+    assert name_problems(seven) == ["A RTH 0, A RTH 1, A RTH 2, A RTH 3, A RTH 4 and 2 more: x."]
+    assert name_problems(["A: only a text."]) == ["A: only a text."]

@@ -86,7 +86,17 @@ def test_what_a_disk_refuses_ends_the_step(lake: Lake) -> None:
     assert not kept(lake)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 4096 failed")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        pa.ArrowMemoryError("malloc of size 4096 failed"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_a_unit_too_large_for_the_memory_says_so(lake: Lake, error: Exception) -> None:
     found = failure_of(UnexpectedErrors(lake, "core quotes"), "AVLO", error)
     assert str(found).startswith(f"not enough memory ({type(error).__name__}: ")

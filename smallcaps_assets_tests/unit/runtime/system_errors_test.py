@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 
-from smallcaps_assets.errors import DiskFull, LakeError, SettingsError
+from smallcaps_assets.errors import DiskFull, InputError, LakeError, SettingsError
 from smallcaps_assets.runtime.system_errors import system_error
 
 
@@ -63,6 +63,19 @@ def test_a_damaged_database_is_named_with_a_remedy(state: Path) -> None:
     )
 
 
+def test_a_folder_in_the_place_of_a_database_is_named(state: Path) -> None:
+    elsewhere = state / "elsewhere"
+    (elsewhere / "runs.db").mkdir(parents=True)
+    with pytest.raises(DatabaseError) as refused:
+        create_engine(f"sqlite:///{elsewhere / 'runs.db'}").connect()
+    error = system_error(refused.value, elsewhere)
+    assert isinstance(error, SettingsError)
+    assert str(error).startswith(
+        f"{elsewhere}: Dagster's state cannot be opened (unable to open database file): {elsewhere / 'runs.db'} is a "
+        "folder, where a file belongs. Restore it, or move this folder away"
+    )
+
+
 def test_a_database_that_cannot_be_written_is_named(state: Path) -> None:
     engine = create_engine(f"sqlite:///file:{state / 'runs.db'}?mode=ro&uri=true")
     sqlite3.connect(state / "runs.db").close()
@@ -95,6 +108,7 @@ def test_a_busy_database_is_no_matter_of_the_disk(state: Path) -> None:
         (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), DiskFull),  # noqa: S108
         (PermissionError(errno.EACCES, "Permission denied", "/tmp/x"), LakeError),  # noqa: S108
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5_000), InputError),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/tmp/x"), None),  # noqa: S108
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), None),
         (ValueError("a defect"), None),

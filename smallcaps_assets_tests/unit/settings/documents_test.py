@@ -41,7 +41,9 @@ def bomb(first: str, later: str) -> str:
         ("a: 2025-13-45", "line 1: 2025-13-45 is not a number or date that exists. Correct it, or put it in quotes"),
         ("a: 1\nb: " + "9" * 5_000, "line 2: 9999999999999999999999999999999999999999... is not a number or date"),
         ("a: 9007199254740993", "line 1: 9007199254740993 is not a number up to 9,007,199,254,740,992."),
-        ("? {a: 1}\n: 2", "line 1, column 3: found unhashable key"),
+        ('a: 1\nb: "\\ud800"', r"line 2: has half of a character ('\ud800'). Write the whole character."),
+        ("? [a]\n: 2\n? [a]\n: 3", "line 1, column 3: a list or section cannot be a key: put it in quotes."),
+        ("? {a: 1}\n: 2", "line 1, column 3: a list or section cannot be a key: put it in quotes."),
     ],
 )
 def test_a_text_that_no_settings_are_is_one_sentence(text: str, problem: str) -> None:
@@ -187,6 +189,12 @@ def test_what_may_be_a_key_is_not_shown() -> None:
     )
 
 
+def test_a_long_name_and_a_path_that_is_no_text_are_one_short_sentence() -> None:
+    assert "k... = 1: no such setting" in error_of({"k" * 5_000: 1})
+    assert len(error_of({"k" * 5_000: 1})) < 500
+    assert "lake.path = '\\udcff': has bytes that are not UTF-8 text" in error_of({"lake": {"path": "\udcff"}})
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "null", '{"a": ' * 20_000])
 def test_overrides_that_are_none_are_rejected(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALLCAPS_OVERRIDES", text)
@@ -209,3 +217,35 @@ def test_a_blank_variable_is_not_set(blank: str, monkeypatch: pytest.MonkeyPatch
         api_key(source)
     monkeypatch.setenv("POLYGON_API_KEY", "second")
     assert api_key(source).get_secret_value() == "second"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: http: x", 1, "a colon where none belongs: put a value with a colon in quotes"),
+        ("a:\n  b: 1\nc\nd: 1", 4, "a key without its colon, which begins in line 3"),
+        ("a: - 1", 1, "a list item (-) where none belongs"),
+        ("a: 1\nb: 'x\nc: 2", 3, "a quote that is opened in line 2 is not closed"),
+        ('a: "C:\\Users"', 1, "a backslash in double quotes begins an escape: use single quotes"),
+        ("a: @x", 1, "a value may not begin with this character: put it in quotes"),
+        ("a: 1\nb: [1, 2\nc: 3", 3, "a list that is opened with [ in line 2 is not closed"),
+        ("a: {b: 1\nc: 2", 2, "a section that is opened with { in line 1 is not closed"),
+        ("a:\n  b: 1\n c: 2", 3, "indented otherwise than those of the section that begins in line 1"),
+        ("a: 'it's'\nb: 1", 1, "text follows a value that has ended: correct the quotes or brackets"),
+        ("a: 'x' y", 1, "text follows a value that has ended"),
+        ("a: *b", 1, "*name repeats a value that no &name marks"),
+        ("a: 1\n---\nb: 1", 2, "settings are one document"),
+        ("a: *", 1, "& and * begin names of values"),
+        ("a: |x", 1, "| and > begin text of several lines"),
+        ("? [1]\n: 2", 1, "a list or section cannot be a key"),
+        ("<<: 1", 1, "<< takes a section"),
+    ],
+)
+def test_a_fault_of_the_text_is_told_without_the_words_of_the_parser(text: str, line: int, words: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text)
+    told = str(caught.value)
+    assert told.startswith(f"line {line}, column ")
+    assert words in told
+    assert "expected" not in told
+    assert len(told.splitlines()) == 1

@@ -117,8 +117,8 @@ def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: lis
             WHOLE + "\nextra: [1,",
             [
                 (
-                    f"is not usable YAML. line {WHOLE.count(chr(10)) + 2}, column 11: expected the node content, but "
-                    "found '<stream end>'; check the brackets, quotes and indentation there and in the line before."
+                    f"is not usable YAML. line {WHOLE.count(chr(10)) + 2}, column 11: the text ends where a value "
+                    "belongs: close the brackets that are open."
                 )
             ],
         ),

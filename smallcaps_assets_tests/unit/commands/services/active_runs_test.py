@@ -67,9 +67,20 @@ def test_a_run_over_partitions_names_its_assets_profile_wave_and_symbols(setting
     assert (run.log_line, run.logged_at) == (LINE, datetime.fromtimestamp(1e9, UTC))
     text = plain_text(describe_runs([run], None, run.since + timedelta(minutes=71)))
     assert "runs:   1 running now" in text
-    assert "core/tape_quotes, core/tape_trades  core     PM    AVLO to ZZZ  running" in text
-    assert "1 h 11 min" in text
-    assert f"{run_id[:8]} at 01:46:40: {LINE}" in text
+    assert f"  {run_id[:8]}  core/tape_quotes, core/tape_trades, wave PM, AVLO to ZZZ\n" in text
+    assert f"    running for 1 h 11 min, since {run.since:%Y-%m-%d %H:%M} UTC\n" in text
+    assert f"    at 01:46:40: {LINE}" in text
+
+
+def test_the_longest_names_of_what_runs_fit_80_columns(settings: Settings) -> None:
+    assets = [dg.AssetKey(["premium", f"capture_{name}"]) for name in ("ledger", "report")] + [*ASSETS]
+    begin(settings, dg.DagsterRunStatus.STARTED, asset_selection=frozenset(assets), tags=GONE, job_name="__ASSET_JOB")
+    wide = frozenset(dg.AssetKey(["premium", f"tape_{kind}"]) for kind in ("quotes", "trades"))
+    begin(settings, dg.DagsterRunStatus.STARTED, asset_selection=wide, tags=WAVE | GONE, job_name="__ASSET_JOB")
+    runs = active_runs(settings)
+    lines = plain_text(describe_runs(runs, None, runs[0].since + timedelta(hours=71))).splitlines()
+    assert next(line for line in lines if runs[1].run_id[:8] in line).endswith("tape_trades, wave PM, AVLO to ZZZ")
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_job_of_waves_names_its_profile_and_the_wave_of_its_step(settings: Settings) -> None:
@@ -93,7 +104,7 @@ def test_a_run_whose_process_is_gone_or_that_has_not_started_does_not_run(settin
     assert not waiting.is_running
     text = plain_text(describe_runs([gone, waiting], None, datetime.now(UTC)))
     assert "runs:   0 running now, 1 not started, 1 its process is gone" in text
-    assert "is ended by the next `smallcaps ui`" in text
+    assert "the next `smallcaps ui` ends a run whose process is gone" in text
 
 
 def test_reading_changes_nothing_and_waits_for_no_writer(settings: Settings) -> None:
@@ -124,7 +135,7 @@ def test_a_state_that_cannot_be_read_is_named_and_hides_nothing_else(
     (state_folder(settings) / "history" / "runs.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(SettingsError, match="cannot be read"):
         active_runs(settings)
-    assert main(["status"]) == 0
+    assert main(["status"]) == 1
     printed = capsys.readouterr().out
     assert "file is not a database" in printed
     assert "profile core: no manifest yet" in printed

@@ -198,6 +198,9 @@ def test_a_capture_that_has_not_begun_has_this_as_its_verdict() -> None:
     reason = "the capture has not begun: none of its 1,202 windows has been requested"
     assert verdict(kpis, rows) == (False, [reason])
     assert describe_verdict(kpis, rows) == [f"NO-GO: {reason}"]
+    one = ledger(PM=["missing"])
+    alone = "the capture has not begun: its 1 window has not been requested"
+    assert verdict(capture_kpis(one, effort().clear(), default_settings().kpis), one) == (False, [alone])
     # trades of one window, or one that failed, are a beginning
     first = pl.int_range(pl.len()) == 0
     for begun in (

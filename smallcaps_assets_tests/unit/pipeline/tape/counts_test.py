@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from smallcaps_assets.commands.console import plain_text
-from smallcaps_assets.commands.report import profile_report, report_items
+from smallcaps_assets.commands.report import capture_report, profile_report
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -139,10 +139,10 @@ def test_a_time_left_is_shown_only_while_a_run_works(frozen_lake: Lake, client: 
     work = Capture("trades", tape, client, 1, "abc", log=lambda line: None, clock=lambda: next(moments))  # noqa: ARG005
     list(work.run(MANIFEST, PAIRS))
     now = datetime(2025, 12, 2, 15, 5, tzinfo=UTC)
-    idle = plain_text(report_items(frozen_lake, "core", SETTINGS, now))
+    idle = plain_text(capture_report(frozen_lake, "core", SETTINGS, now).items)
     assert " left" not in idle
     assert "hours_left" not in idle
     # four windows in the four minutes since 15:01; the quotes of four are missing
-    running = plain_text(report_items(frozen_lake, "core", SETTINGS, now, is_running=True))
+    running = plain_text(capture_report(frozen_lake, "core", SETTINGS, now, is_running=True).items)
     assert "  about 4 min left for 4 windows of trades or quotes, at 1.0 a minute of late" in running.splitlines()
     assert "hours_left" in running

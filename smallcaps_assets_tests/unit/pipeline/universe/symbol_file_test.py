@@ -86,7 +86,7 @@ def test_ignored_columns_and_rows_are_reported(tmp_path: Path) -> None:
     assert file.rows["ticker_type"].null_count() == 2
     unknown, small, repeated = file.notes
     assert unknown.startswith("ignored columns: ticker_typ; known columns are symbol, name, ticker_type")
-    assert small == "1 lower-case symbols read as capitals: aemd"
+    assert small == "1 lower-case symbol read as capitals: aemd"
     assert repeated == "in more than one row: 1 symbol, AEMD"
 
 
@@ -105,7 +105,7 @@ def test_ignored_columns_and_rows_are_reported(tmp_path: Path) -> None:
         ("symbol\n\nAEMD,x\n", "line 3 has 2 values, the header 1"),
         ("symbol,symbol\nA,B\n", "has the column 'symbol' more than once"),
         ("symbol, Symbol\nA,B\n", "has the column 'symbol' more than once"),
-        ("symbol,name\nA,x\n,Aethlon\n", "row 3 has values but no symbol (1 such rows)"),
+        ("symbol,name\nA,x\n,Aethlon\n", "row 3 has values but no symbol (1 such row)"),
         ("symbol,name\nA,x\nB,\nA,y\n", "rows 2, 4 contradict each other on A"),
         ("symbol,market_cap_usd\nA,5\nB,5 M\n", "row 3, column market_cap_usd: '5 M' is not a number"),
         ('symbol,market_cap_usd\nA,"1,000"\n', "row 2, column market_cap_usd: '1,000' is not a number"),
