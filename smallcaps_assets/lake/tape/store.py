@@ -104,6 +104,10 @@ class TapeStore:
         """
         return self._footer_reader(kind).damaged(list_tape_files(self.lake, self.profile, kind, symbols), published)
 
+    def all_damaged(self, published: Mapping[TapeKind, pl.DataFrame]) -> list[LakeError]:
+        """The same of both kinds and all symbols; `published` is what `listing` returned."""
+        return [error for kind, spans in published.items() for error in self.damaged(kind, spans)]
+
     def partition_version(
         self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
     ) -> tuple[int, str]:
