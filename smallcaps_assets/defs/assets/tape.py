@@ -136,7 +136,7 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         key=[profile, "capture_ledger"],
         deps=[dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS],
         io_manager_key="lake_tables",
-        metadata=column_schema(LEDGER),
+        metadata=column_schema(LEDGER, below=True),
         description=f"The certificate of every event of the manifest of {profile}: whether its tape is complete, "
         "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
     )
@@ -152,7 +152,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
         key=[profile, "capture_report"],
         ins={"ledger": dg.AssetIn(dg.AssetKey([profile, "capture_ledger"]))},
         io_manager_key="lake_tables",
-        metadata=column_schema(KPIS),
+        metadata=column_schema(KPIS, below=True),
         check_specs=capture_specs(dg.AssetKey([profile, "capture_report"])),
         description=f"Is the capture of {profile} good enough for a wider profile? Every figure with its target, per "
         "wave and in total; GO when all targets are met.",
