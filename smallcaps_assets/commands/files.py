@@ -51,7 +51,7 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
     note = found.note()
     if not usable:
         others = f" ({count_noun(len(files), 'other')}, such as {files[0].name})" if files else ""
-        hidden = f" ({note}: name it to have it read)" if note else ""
+        hidden = f" ({note}: name it to have it read)" if found.left_out else ""
         raise InputError(
             f"{path}: no {_kinds(suffixes)} file there{others}{hidden}. Give a file, a folder that holds some, or a "
             "pattern in quotes."

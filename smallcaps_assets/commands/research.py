@@ -80,8 +80,6 @@ def run(arguments: Namespace) -> int:
         None if arguments.quotes is None else _files(arguments.quotes),
         arguments.conditions,
     )
-    if arguments.trades is not None and inputs.conditions.is_empty():
-        _log("no rules of trade conditions: trades that carry an id count for nothing. Give --conditions FILE.")
     tables = research_tables(inputs, ResearchSettings(params, settings.detection, settings.sessions), _log)
     release = version(_DISTRIBUTION)
     origin = {"version": release, "settings": params.model_dump(mode="json")}

@@ -147,7 +147,7 @@ def build_market(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
     """The market of the simulated exchange: files to replay where the settings name a folder, else a simulation."""
     if params.replay is not None:
         return ReplayMarket(Path(params.replay))
-    return SimulatedMarket(seed=params.seed, symbols=params.symbols)
+    return SimulatedMarket(seed=params.seed, symbols=params.symbols, drill=params.drill)
 
 
 def is_simulated(source: SourceParams) -> bool:

@@ -30,17 +30,25 @@ _WILDCARDS: Final = frozenset("*?[")
 
 @dataclass(frozen=True)
 class UserFiles:
-    """Files of a user, by their names without suffix, and those left out: hidden, copies, or a system's own."""
+    """Files of a user, by their names without suffix, and those left out: hidden, copies, or a system's own.
+
+    `broken` are links to files that are gone.
+    """
 
     files: list[Path]
     left_out: list[Path]
+    broken: Sequence[Path] = ()
 
     def note(self) -> str | None:
-        """A sentence on what was left out, with an example; None where nothing was."""
-        if not self.left_out:
-            return None
-        what = "hidden file or backup copy" if len(self.left_out) == 1 else "hidden files or backup copies"
-        return f"left out {len(self.left_out):,} {what}, e.g. {self.left_out[0]}"
+        """What was left out, with an example; None where nothing was."""
+        parts = []
+        if self.left_out:
+            what = "hidden file or backup copy" if len(self.left_out) == 1 else "hidden files or backup copies"
+            parts.append(f"left out {len(self.left_out):,} {what}, e.g. {self.left_out[0]}")
+        if self.broken:
+            what = "link to a file that is" if len(self.broken) == 1 else "links to files that are"
+            parts.append(f"left out {len(self.broken):,} {what} gone, e.g. {self.broken[0]}")
+        return "; ".join(parts) or None
 
 
 def find_user_files(given: Path | str, is_wanted: Callable[[Path], bool] = lambda _: True) -> UserFiles:
@@ -60,12 +68,12 @@ def find_user_files(given: Path | str, is_wanted: Callable[[Path], bool] = lambd
     if named.is_file():
         return UserFiles([named], [])
     if named.is_dir():
-        return _split((file for file in named.rglob("*") if is_wanted(file) and file.is_file()), len(named.parts))
+        return _split(
+            (file for file in named.rglob("*") if is_wanted(file) and _is_file_or_broken(file)), len(named.parts)
+        )
     fixed, pattern = _fixed_part(named)
-    found = (file for file in fixed.glob(str(pattern)) if is_wanted(file) and file.is_file())
-    if any(_is_hidden(part) for part in pattern.parts):
-        return UserFiles(sorted(found, key=_order), [])
-    return _split(found, len(fixed.parts))
+    found = (file for file in fixed.glob(str(pattern)) if is_wanted(file) and _is_file_or_broken(file))
+    return _split(found, len(fixed.parts), reads_hidden=any(_is_hidden(part) for part in pattern.parts))
 
 
 def is_hidden(parts: Sequence[str]) -> bool:
@@ -81,12 +89,20 @@ def _is_hidden(name: str) -> bool:
     return is_copy or lower.startswith(_HIDDEN) or lower in _OF_SYSTEMS
 
 
-def _split(found: Iterable[Path], given: int) -> UserFiles:
-    """Split files by whether a name below the first `given` parts of their path is hidden."""
-    files, left_out = list[Path](), list[Path]()
+def _is_file_or_broken(path: Path) -> bool:
+    """Whether there is a file, or a link to one that is gone."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _split(found: Iterable[Path], given: int, *, reads_hidden: bool = False) -> UserFiles:
+    """Split files by whether a name below the first `given` parts of their path is hidden, and whether they exist."""
+    files, left_out, broken = list[Path](), list[Path](), list[Path]()
     for file in sorted(found, key=_order):
-        (left_out if is_hidden(file.parts[given:]) else files).append(file)
-    return UserFiles(files, left_out)
+        if not reads_hidden and is_hidden(file.parts[given:]):
+            left_out.append(file)
+        else:
+            (files if file.is_file() else broken).append(file)
+    return UserFiles(files, left_out, broken)
 
 
 def _order(file: Path) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ class EmbeddedParams(Params):
     seed: int = Field(ge=0)
     symbols: int = Field(gt=0, le=20_000)
     replay: PathText | None
+    drill: bool = True
 
 
 class SourceParams(Params):

@@ -215,6 +215,7 @@ def test_failed_windows_are_grouped_by_cause_and_named_on_the_page_of_their_part
         mine = windows.filter(symbol=symbol).height
         assert (shown["windows_failed"], shown["http_status"], shown["endpoint"]) == (mine, 503, f"/v3/quotes/{symbol}")
         assert f"{symbol} RTH 2025" in shown["problems"]
+        assert shown["problems"].count("HTTP 503") == 1
         assert "only what is missing is requested" in shown["what_to_do"]
 
 

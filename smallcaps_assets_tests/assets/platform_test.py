@@ -69,6 +69,9 @@ def _definitions(overrides: str) -> dg.Definitions:
     return build_defs(load_settings(overrides=json.loads(overrides)))
 
 
+QUIET = {"telemetry": {"enabled": False}}
+
+
 @dataclass
 class Platform:
     """A lake, its definitions and Dagster's state, with a gate in front of the vendor."""
@@ -134,8 +137,7 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
     gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:
         state.mkdir(parents=True)
-    quiet = {"telemetry": {"enabled": False}}
-    kept = dg.DagsterInstance.local_temp(str(state), quiet) if state else dg.DagsterInstance.ephemeral()
+    kept = dg.DagsterInstance.local_temp(str(state), QUIET) if state else dg.DagsterInstance.ephemeral()
     with pytest.MonkeyPatch.context() as patch, serve(gate) as server, kept as instance:  # type: ignore[arg-type]
         gate.base_url = server.base_url
         patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")

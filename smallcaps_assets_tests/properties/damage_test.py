@@ -17,7 +17,7 @@ from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState
-from smallcaps_assets.lake.files.documents import parse_json_object
+from smallcaps_assets.lake.files.documents import parse_json_object, publish_document
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
@@ -245,6 +245,13 @@ def test_an_older_month_of_bars_lacks_sessions_that_events_were_detected_on(lake
     assert found.found == "1 less, such as 2025-12-02"
     path.write_bytes(newer)
     assert findings(lake) == []
+
+
+def test_an_older_record_of_imports_lacks_a_kind_of_which_the_lake_has_files(lake: Lake) -> None:
+    publish_document(lake.imports, {"kinds": ["bars"]})
+    (found,) = findings(lake)
+    assert (found.file, found.what) == (name_of(lake, lake.imports), "lacks kinds, as an older copy does")
+    assert (found.expected, found.found) == ("a record of imported events", "none of events")
 
 
 def test_an_older_pointer_and_an_older_ledger_contradict_each_other(lake: Lake) -> None:

@@ -26,7 +26,8 @@ def add_flags(parser: ArgumentParser) -> None:
     )
 
 
-def choose_from(lake: Lake, profile: Profile, events: Path) -> str:
-    """How a manifest is chosen from imported events, for a capture in this lake."""
+def choose_from(lake: Lake, profile: Profile, events: Path, config: Path | None) -> str:
+    """How a manifest is chosen from imported events with the settings of `config`, for a capture in this lake."""
     folder = lake.manifests(profile)
-    return f'smallcaps manifest --master "{events}" --profile {profile} --out "{folder}"'
+    settings = "" if config is None else f' --config "{config}"'
+    return f'smallcaps manifest --master "{events}" --profile {profile} --out "{folder}"{settings}'

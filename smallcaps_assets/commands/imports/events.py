@@ -95,7 +95,8 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"out": str(out), "problems": done.problems, "written": done.written, **done.repairs}))
     else:
-        show(*_text(done, out, quarantine), f"choose from it: {choose_from(lake, settings.active_profile, out)}")
+        choice = choose_from(lake, settings.active_profile, out, arguments.config)
+        show(*_text(done, out, quarantine), f"choose from it: {choice}")
     for problem in done.problems:
         show(f"not imported: {problem}", file=sys.stderr)
     return _INCOMPLETE if done.problems else 0

@@ -102,9 +102,10 @@ def run(arguments: Namespace) -> int:
     require_real(UniverseStore(lake), settings.source, "windows")
     store = ManifestStore.in_lake(lake, profile)
     if store.current_id() is None:
+        choice = choose_from(lake, profile, lake.imported_events, arguments.config)
         raise InputError(
             f"{store.folder}: no manifest of profile {profile} yet, so the windows of its events are unknown. Where "
-            f"`smallcaps import events` brought the events: {choose_from(lake, profile, lake.imported_events)}; else "
+            f"`smallcaps import events` brought the events: {choice}; else "
             f"materialize {profile}/manifest."
         )
     manifest, sidecar = store.current()

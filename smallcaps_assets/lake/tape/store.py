@@ -12,7 +12,15 @@ import polars as pl
 from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
+from smallcaps_assets.domain.tape.opening_book import count_opening_book
+from smallcaps_assets.domain.tape.schemas import (
+    OPENING_BOOK,
+    TAPE_KINDS,
+    TAPE_SCHEMAS,
+    TapeKind,
+    missing_columns,
+    schema_record,
+)
 from smallcaps_assets.domain.tape.tables import PUBLISHED, SPANS
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
@@ -31,7 +39,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
 from smallcaps_assets.lake.tape.files import FooterReader, Span, list_tape_files
-from smallcaps_assets.lake.tape.reading import count_pieces, scan_pieces
+from smallcaps_assets.lake.tape.reading import count_pieces, scan_opening_books, scan_pieces
 
 _NAMED: Final = 5  # events in a message
 
@@ -198,7 +206,7 @@ class TapeStore:
         Args:
             kind: trades or quotes.
             span: the span.
-            rows: its rows, with the profile's columns.
+            rows: its rows, with the profile's columns; the first of quotes may be the opening book.
             certificate: further entries of the footer.
             rejected: rows that were set aside, with their `reason`; they go to the quarantine first.
             below: the folder that must exist, by default the lake's; only folders below it are created.
@@ -214,9 +222,11 @@ class TapeStore:
         schema = self.schema(kind)
         if rows.schema != schema:
             rows = rows.match_to_schema(schema)
+        before = {OPENING_BOOK: count_opening_book(rows, span.start)} if kind == "quotes" else {}
         provenance = {
             **certificate,
             **effort,
+            **before,
             **self.resolution(kind),
             **schema_record(schema),
             "symbol": span.symbol,
@@ -258,14 +268,18 @@ class TapeStore:
         """
         return self._read("trades", event_id)
 
-    def quotes(self, event_id: str) -> pl.DataFrame:
+    def quotes(self, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
         """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number).
+
+        With `opening_book`, the last stored quote before the window comes first, if there is one.
 
         Raises: see `trades`.
         """
-        return self._read("quotes", event_id)
+        return self._read("quotes", event_id, opening_book=opening_book)
 
-    def scan(self, kind: TapeKind, events: Iterable[str], *, prove: bool = True) -> pl.LazyFrame:
+    def scan(
+        self, kind: TapeKind, events: Iterable[str], *, opening_book: bool = False, prove: bool = True
+    ) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
@@ -275,6 +289,7 @@ class TapeStore:
         Args:
             kind: trades or quotes.
             events: ids of events; repeated ids count once.
+            opening_book: add to each event the last stored quote before its window, if there is one; only for quotes.
             prove: make sure that no file is damaged, which reads each one whole, once in a process while it is
                 unchanged.
 
@@ -286,7 +301,7 @@ class TapeStore:
         if prove:
             for path in where["path"].unique().sort():
                 prove_once(Path(path))
-        return self.scan_pieces(kind, where).select("event_id", *self.schema(kind))
+        return self._rows(kind, where, opening_book=opening_book)
 
     def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
         """The pieces of the windows of events, each in its file; raises as `scan`."""
@@ -307,6 +322,13 @@ class TapeStore:
             )
         return choose_pieces(windows, published)
 
+    def _rows(self, kind: TapeKind, where: pl.DataFrame, *, opening_book: bool) -> pl.LazyFrame:
+        """The rows of pieces with their event_id, of quotes with the opening book of each event on request."""
+        rows, schema = [self.scan_pieces(kind, where)], self.schema(kind)
+        if opening_book and kind == "quotes":
+            rows.append(scan_opening_books(where, schema))
+        return pl.concat(part.select("event_id", *schema) for part in rows)
+
     def scan_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.LazyFrame:
         """Rows of pieces of windows; see `lake.tape.reading`."""
         return scan_pieces(where, self.schema(kind))
@@ -315,11 +337,11 @@ class TapeStore:
         """Rows of each event in each of its files (PIECE_COUNTS); see `lake.tape.reading`."""
         return count_pieces(where, self.schema(kind), self.lake.tape(self.profile, kind))
 
-    def _read(self, kind: TapeKind, event_id: str) -> pl.DataFrame:
+    def _read(self, kind: TapeKind, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
         where = self._where(kind, [event_id])
         for path in where["path"].unique(maintain_order=True):
             prove(Path(path))
-        rows = self.scan_pieces(kind, where).select(*self.schema(kind))
+        rows = self._rows(kind, where, opening_book=opening_book).drop("event_id")
         return rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
 
     def _path(self, kind: TapeKind, span: Span) -> Path:

@@ -77,15 +77,17 @@ def _of_reference(
     made_from_it = [relative_path(lake, path) for path in (lake.ticker_details, lake.nightly_report)]
     if universe not in files and (made := [file for file in made_from_it if file in files]):
         yield _missing(universe, f"the universe that {made[0]} was made with")
-    if imports not in files:
-        kinds = ["bars"] * any(footer.get(IMPORTS) for footer in footers.values())
-        kinds += ["events"] * (relative_path(lake, lake.imported_events) in files)
-        if kinds:
-            yield _missing(imports, f"a record of imported {' and '.join(kinds)}")
-    elif relative_path(lake, lake.imported_events) not in files and "events" in _document(lake, imports).get(
-        "kinds", ()
-    ):
-        yield _missing(relative_path(lake, lake.imported_events), f"the events that {imports} names")
+    kinds = ["bars"] * any(footer.get(IMPORTS) for footer in footers.values())
+    kinds += ["events"] * (relative_path(lake, lake.imported_events) in files)
+    recorded = _document(lake, imports).get("kinds") if imports in files else ()
+    if imports not in files and kinds:
+        yield _missing(imports, f"a record of imported {' and '.join(kinds)}")
+    elif isinstance(recorded, list):
+        if lost := [kind for kind in kinds if kind not in recorded]:
+            record = f"a record of imported {' and '.join(kinds)}"
+            yield _missing(imports, record, "lacks kinds, as an older copy does", f"none of {' and '.join(lost)}")
+        if "events" in recorded and "events" not in kinds:
+            yield _missing(relative_path(lake, lake.imported_events), f"the events that {imports} names")
 
 
 def _of_bars(lake: Lake, files: Mapping[str, str], footers: Mapping[str, Mapping[str, Any]]) -> Iterator[Discrepancy]:

@@ -77,7 +77,7 @@ def open_inputs(
         bars=of_bars,
         trades=of_trades,
         quotes=of_quotes,
-        conditions=pinned_conditions() if conditions is None else read_conditions(conditions),
+        conditions=pinned_conditions().select(*CONDITION_RULES) if conditions is None else read_conditions(conditions),
     )
 
 

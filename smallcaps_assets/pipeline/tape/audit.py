@@ -15,6 +15,7 @@ from smallcaps_assets.domain.tape.budget import thin_after
 from smallcaps_assets.domain.tape.differences import Differences, compare_tape
 from smallcaps_assets.domain.tape.judging import judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
+from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMAS
 from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows, with_known_at
 from smallcaps_assets.domain.words import count_clause, count_noun
@@ -29,16 +30,19 @@ from smallcaps_assets.errors import (
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress, log_if_long
+from smallcaps_assets.pipeline.tape.download import download_tape
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 WINDOWS_UNKNOWN: Final = (
     "its quotes were thinned to the size budget around events whose windows are not in the current manifest"
 )
 
+_SPAN: Final = ("symbol", "wave", "start", "end")
 Published = Mapping[str, Any]
 
 
@@ -150,8 +154,10 @@ class _Work:
         if windows is None:
             return row | {"cause": WINDOWS_UNKNOWN}, None
         try:
-            download = self.client.trades if published["kind"] == "trades" else self.client.quotes
-            fetched = download(published["symbol"], published["start"], published["end"])
+            kind, span = published["kind"], Span(**{name: published[name] for name in _SPAN}, events_merged=())
+            # earlier releases requested no opening book
+            has_book = published["opening_book"] is not None
+            fetched = download_tape(self.client, kind, span, TAPE_SCHEMAS[kind, "all"], opening_book=has_book)
             path = Path(published["path"])
             prove(path)
             with disk_errors("read", path):

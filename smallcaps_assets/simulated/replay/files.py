@@ -29,11 +29,19 @@ class ReplayTable:
 BARS_TABLE: Final = ReplayTable(
     "bars", BARS, tuple(name for name in BARS if name not in ("vwap", "transactions")), ("timestamp",)
 )
+# of the tape's columns, those with a default
+_OPTIONAL: Final = ("participant_timestamp", "correction")
 TRADES_TABLE: Final = ReplayTable(
-    "trades", {**_SYMBOL, **TRADES_ALL}, ("symbol", *TRADES), ("timestamp", "sequence_number")
+    "trades",
+    {**_SYMBOL, **TRADES_ALL},
+    ("symbol", *(name for name in TRADES if name not in _OPTIONAL)),
+    ("timestamp", "sequence_number"),
 )
 QUOTES_TABLE: Final = ReplayTable(
-    "quotes", {**_SYMBOL, **QUOTES_ALL}, ("symbol", *QUOTES), ("timestamp", "sequence_number")
+    "quotes",
+    {**_SYMBOL, **QUOTES_ALL},
+    ("symbol", *(name for name in QUOTES if name not in _OPTIONAL)),
+    ("timestamp", "sequence_number"),
 )
 
 
@@ -67,6 +75,11 @@ class Files:
         self.table = table
         found = find_user_files(Path(escape(str(folder)), f"{table.name}*.parquet"))
         self.note = found.note()
+        # a market without some of its files would answer with too little
+        for path in sorted(folder.glob(f"{table.name}*.parquet")):
+            if path in found.broken or path.is_dir():
+                what = "is a folder, where a file belongs" if path.is_dir() else "is a link to a file that is gone"
+                raise InputError(f"{path} {what}. Put the file in its place or remove it.")
         self._files = [_opened(path, table) for path in found.files]
 
     def __len__(self) -> int:

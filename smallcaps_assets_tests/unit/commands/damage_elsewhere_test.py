@@ -239,6 +239,17 @@ def test_a_replayed_file_with_a_damaged_page_is_named(lake: Lake, tmp_path: Path
         market.sessions()
 
 
+def test_a_replay_without_one_of_its_files_does_not_begin(lake: Lake, tmp_path: Path) -> None:
+    for name in ("bars", "bars_more"):
+        bars = pl.read_parquet(lake.root / BARS).with_columns(symbol=pl.lit("AVLO"))
+        publish_frame(tmp_path / f"{name}.parquet", bars)
+    assert len(ReplayMarket(tmp_path).symbols()) == 1
+    (tmp_path / "bars_more.parquet").unlink()
+    (tmp_path / "bars_more.parquet").mkdir()
+    with pytest.raises(InputError, match=r"bars_more\.parquet is a folder, where a file belongs"):
+        ReplayMarket(tmp_path)
+
+
 def test_a_cut_name_of_a_lake_does_not_remove_its_state(lake: Lake) -> None:
     """The lake is there, but its state names a part of its path, where nothing is."""
     elsewhere = lake.root.parent / "elsewhere" / "lake"

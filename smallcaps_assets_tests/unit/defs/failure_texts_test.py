@@ -4,9 +4,11 @@ import dagster as dg
 import pytest
 
 from smallcaps_assets.defs.failures import describe_error, foreseen_errors
+from smallcaps_assets.defs.recording import _metadata as metadata_of
 from smallcaps_assets.defs.recording import require_complete
 from smallcaps_assets.defs.runs.run_log import say_failures_once
 from smallcaps_assets.errors import CaptureIncomplete, LakeError, NotEntitled, SmallcapsError, VendorUnavailable
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 
 AGAIN = "Launch the failed partitions again."
@@ -36,6 +38,17 @@ def test_a_problem_of_which_only_a_text_is_known_asks_to_launch_again() -> None:
     with pytest.raises(CaptureIncomplete, match=AGAIN) as caught:
         require_complete(["AVLO failed"], "1 of 2 partitions", AGAIN)
     assert "Launch the failed partitions again" in str(describe_error(caught.value)["what_to_do"])
+
+
+def test_the_page_of_a_partition_begins_with_what_failed_why_and_what_to_do() -> None:
+    down = VendorUnavailable("GET /v3/trades/AVLO failed with HTTP 503.").with_facts(
+        "down", http_status=503, endpoint="/v3/trades/AVLO"
+    )
+    problems = [Problem.of(f"AVLO {number}", down, symbol="AVLO", windows=1) for number in (1, 2)]
+    shown = metadata_of(Outcome(("AVLO", "PM"), {"windows": 2}, problems=tuple(problems), rows=0))
+    assert [*shown][:4] == ["windows_failed", "http_status", "what_to_do", "problems"]
+    assert shown["problems"] == "AVLO 1, AVLO 2: GET /v3/trades/AVLO failed with HTTP 503."
+    assert (shown["windows_failed"], shown["http_status"]) == (2, 503)
 
 
 @pytest.mark.parametrize("error", [LakeError("the lake is gone."), RuntimeError("a defect")])

@@ -1,5 +1,6 @@
 """Hidden files and backup copies below a user's folder are left out and counted; what a user names is read."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def test_what_was_left_out_is_counted_with_an_example(folder: Path) -> None:
 )
 def test_what_is_named_is_read_wherever_it_lies(given: str, read: set[str], folder: Path) -> None:
     assert names(folder, find_user_files(folder / given).files) == read
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_link_to_a_file_that_is_gone_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").touch()
+    (tmp_path / "b.parquet").symlink_to(tmp_path / "gone.parquet")
+    for given in (tmp_path, f"{tmp_path}/*.parquet"):
+        found = find_user_files(given)
+        assert found.files == [tmp_path / "a.parquet"]
+        assert found.note() == f"left out 1 link to a file that is gone, e.g. {tmp_path / 'b.parquet'}"
 
 
 def test_a_name_that_does_not_exist_names_nothing(tmp_path: Path) -> None:
