@@ -10,7 +10,7 @@ from smallcaps_assets.domain.research.conditions import CONDITION_RULES
 
 # One row per condition id of trades, sorted by id. A rule that is null is true. `source_date`: the day on which the
 # vendor served it; `sha256`: of the ids, names and rules of all rows (see `hash_conditions`).
-TRADE_CONDITIONS: Final = pl.Schema(
+CONDITION_TABLE: Final = pl.Schema(
     {
         "id": pl.Int64(),
         "name": pl.String(),
@@ -77,22 +77,22 @@ _RULES: Final = {"T": True, "F": False, "-": None}
 
 
 def pinned_conditions() -> pl.DataFrame:
-    """The pinned copy (TRADE_CONDITIONS), which is used where the vendor's table was not fetched."""
+    """The pinned copy (CONDITION_TABLE), which is used where the vendor's table was not fetched."""
     rows = [line.split(" ", 2) for line in _PINNED.strip().splitlines()]
     table = [(int(number), name, *(_RULES[rule] for rule in rules)) for number, rules, name in rows]
-    schema = {name: TRADE_CONDITIONS[name] for name in TRADE_CONDITIONS.names()[:5]}
+    schema = {name: CONDITION_TABLE[name] for name in CONDITION_TABLE.names()[:5]}
     return date_conditions(pl.DataFrame(table, schema=schema, orient="row"), PINNED_ON)
 
 
 def date_conditions(conditions: pl.DataFrame, served_on: date) -> pl.DataFrame:
-    """Ids, names and rules as the vendor served them on a day, sorted by id, with day and hash (TRADE_CONDITIONS)."""
+    """Ids, names and rules as the vendor served them on a day, sorted by id, with day and hash (CONDITION_TABLE)."""
     rows = conditions.sort("id")
     return rows.with_columns(source_date=pl.lit(served_on), sha256=pl.lit(hash_conditions(rows))).match_to_schema(
-        TRADE_CONDITIONS
+        CONDITION_TABLE
     )
 
 
 def hash_conditions(conditions: pl.DataFrame) -> str:
     """SHA-256 of ids, names and rules, in the order of the ids."""
-    rows = conditions.select(TRADE_CONDITIONS.names()[:5]).sort("id")
+    rows = conditions.select(CONDITION_TABLE.names()[:5]).sort("id")
     return hashlib.sha256(rows.write_json().encode()).hexdigest()

@@ -8,9 +8,9 @@ import polars as pl
 
 from smallcaps_assets.domain.research.conditions import CONDITION_RULES
 from smallcaps_assets.domain.research.pinned_conditions import (
+    CONDITION_TABLE,
     PINNED_ON,
     PINNED_SHA256,
-    TRADE_CONDITIONS,
     date_conditions,
     pinned_conditions,
 )
@@ -24,7 +24,7 @@ NO_VOLUME = {15, 16, 38}
 
 
 def test_the_pinned_copy_has_its_hash_and_its_day() -> None:
-    assert PINNED.schema == TRADE_CONDITIONS
+    assert PINNED.schema == CONDITION_TABLE
     assert PINNED["id"].is_sorted()
     assert PINNED["id"].n_unique() == PINNED.height == 42
     rows = PINNED.select("id", "name", *RULES).to_dicts()
