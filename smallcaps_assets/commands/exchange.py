@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from smallcaps_assets.commands.console import show
-from smallcaps_assets.commands.flag_types import port_number, positive_number, seed_number
+from smallcaps_assets.commands.flag_types import host_name, port_number, positive_number, seed_number
 from smallcaps_assets.commands.services.exposure import add_consent_flag, require_consent
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.domain.words import count_noun
@@ -29,7 +29,9 @@ EXAMPLE: Final = "smallcaps exchange --port 8900 --symbols 50"
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument(
+        "--host", type=host_name, default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
     parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
     add_consent_flag(parser)
     parser.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")
@@ -50,7 +52,14 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fault-seed", type=seed_number, default=0, metavar="N", help="seed that decides which requests fail"
     )
-    parser.add_argument("--truth", action="store_true", help="list the planted events as CSV instead of serving")
+    parser.add_argument(
+        "--truth",
+        nargs="?",
+        const="events",
+        choices=("events", "plants", "sides"),
+        help="list as CSV instead of serving: the planted events (default), what is planted in the tape and bars of "
+        "DRILL, or the aggressor of each of its trades",
+    )
     parser.add_argument("--first", type=date.fromisoformat, metavar="DATE", help="first session of --truth")
     parser.add_argument("--last", type=date.fromisoformat, metavar="DATE", help="last session of --truth")
 
@@ -69,7 +78,7 @@ def endpoint_names(text: str) -> list[str]:
 
 
 def run(arguments: Namespace) -> int:
-    """Serve until interrupted; with `--truth`, list the planted events instead."""
+    """Serve until interrupted; with `--truth`, list what is planted instead."""
     faults = () if arguments.faults is None else _faults(arguments.faults)
     given = {"seed": arguments.seed, "symbols": arguments.symbols, "replay": arguments.replay}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -81,7 +90,10 @@ def run(arguments: Namespace) -> int:
             raise InputError("--truth lists the events of the simulated market; a replayed folder has no such list.")
         first = arguments.first or settings.history.first_session
         last = arguments.last or settings.history.last_session or date.today()  # noqa: DTZ011 -- the user's date
-        print(market.truth(first, last).write_csv(), end="")
+        if arguments.truth != "events" and not params.drill:
+            raise InputError(f"--truth {arguments.truth}: there is no DRILL in this market. Set source.embedded.drill.")
+        tables = {"events": market.truth, "plants": market.plants, "sides": market.sides}
+        print(tables[arguments.truth](first, last).write_csv(), end="")
         return 0
     exchange: Answering = Exchange(
         market,
@@ -92,7 +104,7 @@ def run(arguments: Namespace) -> int:
     if faults:
         exchange = FaultyExchange(exchange, faults, arguments.fault_seed)
     with _served(exchange, arguments) as server:
-        market_words = f"{count_noun(params.symbols, 'symbol')}, seed {params.seed}"
+        market_words = f"{count_noun(len(market.symbols()), 'symbol')}, seed {params.seed}"
         what = Path(params.replay).resolve() if params.replay else market_words
         key = "any key" if arguments.require_key is None else f"only the key in {arguments.require_key}"
         show(f"serving {what} at {server.base_url}; {key} is accepted; Ctrl-C ends it")

@@ -171,6 +171,21 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
             settings.history.first_session,
         ),
     ),
+    "trade_conditions": AssetFacts(
+        path=lambda lake: lake.trade_conditions,
+        stage="reference",
+        paid=True,
+        group="reference",
+        version="1",
+    ),
+    "splits": AssetFacts(
+        path=lambda lake: lake.splits,
+        stage="reference",
+        paid=True,
+        group="reference",
+        version="1",
+        decided_by=lambda settings: (settings.history.first_session,),
+    ),
     "minute_bars": AssetFacts(
         path=lambda lake: lake.minute_bars,
         stage="bars",

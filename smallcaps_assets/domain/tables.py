@@ -88,12 +88,13 @@ TRADES: Final = pl.Schema(
         "conditions": pl.List(pl.Int64()),
         "sequence_number": pl.Int64(),
         "trade_id": pl.String(),
+        "participant_timestamp": UTC_NS,
+        "correction": pl.Int64(),
     }
 )
 TRADES_ALL: Final = pl.Schema(
     {
-        **TRADES,
-        "participant_timestamp": UTC_NS,
+        **{name: dtype for name, dtype in TRADES.items() if name != "correction"},
         "trf_timestamp": UTC_NS,
         "trf_id": pl.Int64(),
         "correction": pl.Int64(),
@@ -112,9 +113,10 @@ QUOTES: Final = pl.Schema(
         "indicators": pl.List(pl.Int64()),
         "conditions": pl.List(pl.Int64()),
         "sequence_number": pl.Int64(),
+        "participant_timestamp": UTC_NS,
     }
 )
-QUOTES_ALL: Final = pl.Schema({**QUOTES, "participant_timestamp": UTC_NS, "tape": pl.Int64()})
+QUOTES_ALL: Final = pl.Schema({**QUOTES, "tape": pl.Int64()})
 
 
 # The vendor's reference data of a symbol; null where it does not know.

@@ -85,6 +85,16 @@ class Lake:
         return self.root / "reference" / "ticker_details.parquet"
 
     @property
+    def trade_conditions(self) -> Path:
+        """The vendor's trade conditions."""
+        return self.root / "reference" / "trade_conditions.parquet"
+
+    @property
+    def splits(self) -> Path:
+        """Splits of all symbols."""
+        return self.root / "reference" / "splits.parquet"
+
+    @property
     def imports(self) -> Path:
         """The kinds of data that were imported into the lake."""
         return self.root / "reference" / "imports.json"

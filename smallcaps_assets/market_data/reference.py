@@ -1,6 +1,6 @@
-"""Reference data of the vendor: the list of tickers, details of single tickers, and the closes of a day."""
+"""Reference data of the vendor: tickers and their details, closes of a day, conditions, exchanges and splits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -9,6 +9,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.symbols import check_symbol
+from smallcaps_assets.errors import NotEntitled, NotFound
+from smallcaps_assets.market_data import catalogue_wire as catalogue
 from smallcaps_assets.market_data import reference_wire as wire
 from smallcaps_assets.market_data.envelope import ParsedPage
 from smallcaps_assets.market_data.narrowing import Served, narrow
@@ -25,6 +27,8 @@ from smallcaps_assets.market_data.transport import RequestCounts
 _TICKERS_PER_PAGE: Final = 1_000
 _FLOATS_PER_PAGE: Final = 5_000
 _SHORT_INTERESTS_PER_PAGE: Final = 50_000
+_SPLITS_PER_PAGE: Final = 5_000
+_OLDER_SPLITS_PER_PAGE: Final = 1_000
 _SYMBOLS_PER_REQUEST: Final = 200
 
 
@@ -107,6 +111,62 @@ class ReferenceData:
         window = day_ms(day), day_ms(day + timedelta(days=1))
         pages = self._downloads.pages(request, partial(wire.parse_closes_page, window=window), counts)
         return complete_download(_without_conflicts(pl.concat(pages)), counts)
+
+    def trade_conditions(self) -> Download:
+        """The vendor's conditions of trades (CONDITIONS of catalogue_wire), sorted by id.
+
+        Rules are those of consolidated bars, null where the vendor lists none; of an id that is listed several times a
+        rule is false if one of its rows says so.
+
+        Raises:
+            MarketDataError: the vendor did not deliver.
+        """
+        query = {"asset_class": "stocks", "data_type": "trade", "sort": "id", "order": "asc", "limit": "1000"}
+        pages, counts = self._list(
+            "/v3/reference/conditions", query, "trade conditions", catalogue.parse_conditions_page
+        )
+        rules = (pl.col(name).min() for name in catalogue.CONDITIONS.names()[2:])
+        rows = pages.group_by("id").agg(pl.col("name").first(), *rules).sort("id")
+        return complete_download(rows, counts)
+
+    def exchanges(self) -> Download:
+        """The exchanges of stocks (EXCHANGES of catalogue_wire), sorted by id.
+
+        Raises:
+            MarketDataError: the vendor did not deliver.
+        """
+        query = {"asset_class": "stocks"}
+        pages, counts = self._list("/v3/reference/exchanges", query, "exchanges", catalogue.parse_exchanges_page)
+        return complete_download(pages.unique(maintain_order=True).sort("id", maintain_order=True), counts)
+
+    def splits(self, first: date, last: date) -> Download:
+        """Splits of all symbols executed from `first` to `last`, both included (SPLITS), sorted by symbol and day.
+
+        From `/stocks/v1/splits`, and from the older `/v3/reference/splits` where the plan or the vendor has no such.
+        Two splits of a symbol on one day that differ are left out.
+
+        Raises:
+            MarketDataError: the vendor did not deliver.
+        """
+        query = {"execution_date.gte": f"{first}", "execution_date.lte": f"{last}"}
+        parse = partial(catalogue.parse_splits_page, days=(first, last))
+        try:
+            newer = query | {"sort": "execution_date.asc", "limit": str(_SPLITS_PER_PAGE)}
+            pages, counts = self._list("/stocks/v1/splits", newer, "splits", parse)
+        except (NotEntitled, NotFound):
+            older = query | {"sort": "execution_date", "order": "asc", "limit": str(_OLDER_SPLITS_PER_PAGE)}
+            pages, counts = self._list("/v3/reference/splits", older, "splits", parse)
+        rows = pages.unique(maintain_order=True).sort("symbol", "execution_date")
+        clear = ~pl.struct("symbol", "execution_date").is_duplicated()
+        return complete_download(rows.filter(clear), counts)
+
+    def _list(
+        self, path: str, query: Mapping[str, str], what: str, parse: Callable[[bytes], ParsedPage]
+    ) -> tuple[pl.DataFrame, RequestCounts]:
+        """All rows of a list, and what it took."""
+        counts = RequestCounts()
+        request = PagedRequest(path=path, root=path, query=dict(query), what=what)
+        return pl.concat(self._downloads.pages(request, parse, counts)), counts
 
     def _latest_rows(
         self,

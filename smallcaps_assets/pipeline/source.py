@@ -85,7 +85,14 @@ def budget_share(requests_per_minute: float | None, slots: int) -> float | None:
 def profile_tape(lake: Lake, profile: Profile, settings: Settings) -> TapeStore:
     """The tape store of a profile under the settings that decide which spans are sufficient."""
     capture = settings.capture
-    return TapeStore(lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades)
+    return TapeStore(
+        lake,
+        profile,
+        settings.profiles[profile],
+        capture.size_budget,
+        capture.quotes_without_trades,
+        settings.research.quote_sizes_in_shares_from,
+    )
 
 
 def require_same_source(store: UniverseStore, source: SourceParams) -> None:
@@ -147,7 +154,7 @@ def build_market(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
     """The market of the simulated exchange: files to replay where the settings name a folder, else a simulation."""
     if params.replay is not None:
         return ReplayMarket(Path(params.replay))
-    return SimulatedMarket(seed=params.seed, symbols=params.symbols)
+    return SimulatedMarket(seed=params.seed, symbols=params.symbols, drill=params.drill)
 
 
 def is_simulated(source: SourceParams) -> bool:

@@ -76,10 +76,15 @@ def _correction(place: Place, intended: Place | None) -> str:
 def _subject(layers: Sequence[Layer], item: ErrorDetails) -> str:
     """The layer, line, key and value of a problem."""
     layer = _origin(layers, item["loc"])
-    key = ".".join(map(str, item["loc"])) or "the settings together"
+    key = ".".join(map(_shorten, item["loc"])) or "the settings together"
     value = item["input"]
     shown = "" if isinstance(value, dict | BaseModel) or _may_be_secret(item) else f" = {_show(value)}"
     return f"{_place(layer, item['loc'])}: {key}{shown}"
+
+
+def _shorten(name: str | int) -> str:
+    text = str(name)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _may_be_secret(item: ErrorDetails) -> bool:

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.domain.tables import UTC_NS, UTC_US
 
 Row = dict[str, object]
 
@@ -18,6 +18,21 @@ TRUTH: Final = pl.Schema(
         "timestamp": UTC_US,
         "story": pl.String(),
     }
+)
+# What is planted in the company DRILL; `rows` trades or bars, 0 for a state of quotes or of the day.
+PLANTS: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "date": pl.String(),
+        "kind": pl.String(),
+        "start": UTC_NS,
+        "end": UTC_NS,
+        "rows": pl.Int64(),
+    }
+)
+# The aggressor, `buy` or `sell`, of trades that have one.
+AGGRESSORS: Final = pl.Schema(
+    {"symbol": pl.String(), "timestamp": UTC_NS, "sequence_number": pl.Int64(), "side": pl.String()}
 )
 
 

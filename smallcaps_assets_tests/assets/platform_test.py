@@ -24,8 +24,11 @@ from pyarrow import parquet
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
+from smallcaps_assets.defs.metadata import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
+from smallcaps_assets.domain.research.market_state import SPLITS
+from smallcaps_assets.domain.research.pinned_conditions import CONDITION_TABLE
 from smallcaps_assets.domain.tables import (
     BARS,
     EVENTS,
@@ -67,6 +70,9 @@ CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 @lru_cache(maxsize=8)
 def _definitions(overrides: str) -> dg.Definitions:
     return build_defs(load_settings(overrides=json.loads(overrides)))
+
+
+QUIET = {"telemetry": {"enabled": False}}
 
 
 @dataclass
@@ -134,8 +140,7 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
     gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:
         state.mkdir(parents=True)
-    quiet = {"telemetry": {"enabled": False}}
-    kept = dg.DagsterInstance.local_temp(str(state), quiet) if state else dg.DagsterInstance.ephemeral()
+    kept = dg.DagsterInstance.local_temp(str(state), QUIET) if state else dg.DagsterInstance.ephemeral()
     with pytest.MonkeyPatch.context() as patch, serve(gate) as server, kept as instance:  # type: ignore[arg-type]
         gate.base_url = server.base_url
         patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
@@ -315,9 +320,9 @@ def test_master_is_checked_and_described(platform: Platform) -> None:
         "event": first["event_type"].replace("_", " "),
         "score": float(f"{first['score']:.4g}"),
     }
-    assert [column.name for column in metadata["dagster/column_schema"].value.columns] == list(EVENTS)
-    # random rows and statistics of every column would be another megabyte of the event log each time
-    assert not metadata.keys() & {"table", "stats"}
+    # random rows and statistics of every column would be another megabyte of the event log each time; columns are part
+    # of the definition
+    assert not metadata.keys() & {"table", "stats", "dagster/column_schema"}
     checks = {check.check_name: check for check in platform.stages["tables"].get_asset_check_evaluations()}
     assert {check.asset_key.path[-1] for check in checks.values()} == {"master_events", "manifest"}
     assert all(check.passed for check in checks.values())
@@ -360,7 +365,6 @@ def test_the_report_has_a_verdict(platform: Platform) -> None:
     assert next(iter(metadata)) == "verdict"
     assert metadata["verdict"].value == "**GO: every figure meets its target**"
     assert metadata["go"].value is True
-    assert metadata["why_not"].value == ""
     figures = [(row["figure"], row["target"], row["all"]) for row in records_of(metadata["kpis"])]
     assert [row[:2] for row in figures] == [
         ("success %", "≥ 95"),
@@ -438,6 +442,14 @@ def graph() -> AssetGraph:
     return build_defs(load_settings(overrides={})).resolve_asset_graph()
 
 
+def columns_of(asset: str) -> list[dg.TableColumn]:
+    """The columns that the page of an asset describes, above its metadata or in a dialog below."""
+    metadata = graph().get(dg.AssetKey.from_user_string(asset)).metadata
+    (schema,) = (metadata[name] for name in (COLUMNS_ABOVE, COLUMNS_BELOW) if name in metadata)
+    assert isinstance(schema, dg.TableSchema)
+    return list(schema.columns)
+
+
 def all_keys() -> set[dg.AssetKey]:
     return {node.key for node in graph().asset_nodes}
 
@@ -446,6 +458,8 @@ def all_keys() -> set[dg.AssetKey]:
     ("asset", "upstream"),
     [
         ("universe", set()),
+        ("trade_conditions", set()),
+        ("splits", set()),
         ("minute_bars", {"universe"}),
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
@@ -472,7 +486,7 @@ def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
 
 def test_groups_owners_and_kinds() -> None:
     groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
-    assert groups["universe"] == "reference"
+    assert groups["universe"] == groups["trade_conditions"] == groups["splits"] == "reference"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
@@ -505,7 +519,7 @@ def test_partitions_and_backfill_policies() -> None:
 def test_paid_steps_are_in_the_vendor_pool() -> None:
     definitions = build_defs(load_settings(overrides={}))
     for key in all_keys():
-        talks = key.path[-1] in ("universe", "minute_bars", "tape_trades", "tape_quotes")
+        talks = key.path[-1] in ("universe", "trade_conditions", "splits", "minute_bars", "tape_trades", "tape_quotes")
         op = definitions.resolve_assets_def(key).op
         assert op.pool == ("vendor" if talks else None), key
 
@@ -526,16 +540,21 @@ def test_paid_steps_are_in_the_vendor_pool() -> None:
         ("plus/capture_report", KPIS),
         ("nightly_report", BEHIND),
         ("coverage", COVERAGE),
+        ("trade_conditions", CONDITION_TABLE),
+        ("splits", SPLITS),
     ],
 )
 def test_the_catalog_describes_every_column(asset: str, schema: pl.Schema) -> None:
-    columns = graph().get(dg.AssetKey.from_user_string(asset)).metadata["dagster/column_schema"].columns
-    assert [(column.name, column.type) for column in columns] == [(name, str(dtype)) for name, dtype in schema.items()]
+    columns = columns_of(asset)
+    # the page never wraps a type: a long one squeezes the descriptions
+    short = {str(pl.Datetime(unit, "UTC")): f"Datetime[{unit}, UTC]" for unit in ("us", "ns")}
+    types = [short.get(str(dtype), str(dtype)) for dtype in schema.values()]
+    assert [(column.name, column.type) for column in columns] == [*zip(schema, types, strict=True)]
     assert [column.name for column in columns if not column.description] == []
 
 
 def test_the_catalog_labels_hindsight_columns() -> None:
-    columns = graph().get(dg.AssetKey("master_events")).metadata["dagster/column_schema"].columns
+    columns = columns_of("master_events")
     text_by_column = {column.name: (column.description or "").lower() for column in columns}
     assert {name for name, text in text_by_column.items() if "hindsight" in text} == {"dollar_volume_day", "rvol_day"}
 

@@ -2,19 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
-import pytest
 
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.staleness import staleness
-from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE, PROFILES, load_settings
+from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets_tests.assets.conftest import ALL
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, opened
-from smallcaps_assets_tests.assets.staleness_test import ALL, FIRST, HISTORY, SHARD_OF_ALL, stale
+from smallcaps_assets_tests.assets.staleness_test import FIRST, SHARD_OF_ALL, stale
 from smallcaps_assets_tests.conftest import files_below
 
 SHARDS, MASTER, MANIFEST = dg.AssetKey("event_shards"), dg.AssetKey("master_events"), dg.AssetKey(["core", "manifest"])
@@ -23,19 +22,6 @@ OTHERS = [symbol for symbol in SYMBOLS_OF_MARKET if symbol != FIRST]
 LOWER = {"price_momentum": {"up_min_return": 0.005, "up_min_spike_x": 0.5}}
 # what the lineage shows: asset, check
 SHOWN = [(SHARDS, "current_settings"), (MASTER, "shards_current"), (MANIFEST, "up_to_date")]
-
-
-@pytest.fixture
-def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """Two sessions up to the manifest of core, with Dagster's state in a folder, as sensors need it."""
-    monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-    for platform in opened(tmp_path, small_market, tmp_path / "state"):
-        platform.overrides |= {"history": HISTORY}
-        platform.run("universe")
-        platform.run("minute_bars", **ALL)
-        platform.run("event_shards", **ALL)
-        platform.run("master_events", ["core", "manifest"])
-        yield platform
 
 
 def tick(platform: Platform, cursor: str | None = None) -> tuple[str | None, str | None]:

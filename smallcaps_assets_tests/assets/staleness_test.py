@@ -1,12 +1,9 @@
 """What the web UI shows as stale: code versions from settings, data versions from content."""
 
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
-import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
@@ -15,30 +12,13 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
+from smallcaps_assets_tests.assets.conftest import ALL, HISTORY
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
-ALL = {"first": FIRST, "last": LAST}
 SYMBOL = "CRVO"
-HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
 SHARD_OF_ALL = {f"event_shards {symbol}" for symbol in SYMBOLS_OF_MARKET}
 NEW_CODE, NEW_DATA = "has a new code version", "has a new data version"
-
-
-@pytest.fixture
-def made(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """Two sessions, materialized up to the manifest of core with the settings that `smallcaps ui` uses."""
-    monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-    for platform in opened(tmp_path, small_market):
-        platform.overrides |= {"history": HISTORY}
-        platform.run("universe")
-        platform.run("minute_bars", **ALL)
-        platform.run("event_shards", **ALL)
-        platform.run("master_events", ["core", "manifest"])
-        assert stale(platform) == {}
-        yield platform
 
 
 def stale(platform: Platform, profile: str = "core") -> dict[str, str]:

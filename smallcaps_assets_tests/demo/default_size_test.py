@@ -21,17 +21,22 @@ SETTINGS = default_settings()
 HISTORY = SETTINGS.history
 
 
+def simulated() -> SimulatedMarket:
+    params = SETTINGS.source.embedded
+    return SimulatedMarket(params.seed, params.symbols, drill=params.drill)
+
+
 @pytest.fixture(scope="module")
 def followed() -> list[str]:
     """The symbols that a demo follows, in the order of their partitions."""
-    market = SimulatedMarket(SETTINGS.source.embedded.seed, SETTINGS.source.embedded.symbols)
+    market = simulated()
     return sorted(row["ticker"] for row in market.tickers() if row["type"] == "CS")  # type: ignore[type-var]
 
 
 @pytest.fixture(scope="module")
 def manifests(followed: list[str]) -> dict[str, pl.DataFrame]:
     """The manifest of each profile after a demo."""
-    market = SimulatedMarket(SETTINGS.source.embedded.seed, SETTINGS.source.embedded.symbols)
+    market = simulated()
     assert HISTORY.last_session is not None
     left = left_symbol(followed)
     symbols = [symbol for symbol in followed if symbol != left]

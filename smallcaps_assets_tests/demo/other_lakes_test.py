@@ -42,8 +42,13 @@ def smallcaps(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A folder like a fresh clone."""
-    return Home.make(tmp_path / "home")
+    """A folder like a fresh clone, whose market has no DRILL."""
+    made = Home.make(tmp_path / "home")
+    config = made.folder / "config" / "config.yaml"
+    with_drill = config.read_text(encoding="utf-8")
+    assert "drill: true" in with_drill
+    config.write_text(with_drill.replace("drill: true", "drill: false"), encoding="utf-8")
+    return made
 
 
 def test_two_demos_in_one_process_have_two_lakes_and_status_counts_each(

@@ -73,7 +73,7 @@ def import_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A home with the vendor's settings of the README, but an exchange on this machine, and files of a user."""
     base = tmp_path_factory.mktemp("vendor")
     folder = Home.make(base / "home").folder
-    exchange = Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER))
+    exchange = Exchange(SimulatedMarket(seed=7, symbols=SYMBOLS, clock=lambda: LATER, drill=True))
     with serve(exchange) as server, Shell(folder, {"MASSIVE_API_KEY": KEY}) as shell:
         change_config(folder, yaml_block("README.md", "source"))
         source = {"base_url": server.base_url, "requests_per_minute": None}

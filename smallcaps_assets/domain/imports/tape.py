@@ -24,10 +24,10 @@ from smallcaps_assets.errors import InputError
 
 # names in the vendor's answers
 _RAW: Final[Mapping[str, str]] = {"timestamp": "sip_timestamp", "trade_id": "id"}
-# the vendor leaves these out of an answer without values: a missing column is null
+# not in every file: the vendor leaves most of these out of an answer without values. A missing column is null
 _OPTIONAL: Final = (
     *("conditions", "indicators", "correction", "tape", "trf_id", "trf_timestamp"),
-    *("bid_exchange", "ask_exchange"),
+    *("bid_exchange", "ask_exchange", "participant_timestamp"),
 )
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "trades": ("timestamp", "sequence_number", "price", "size"),

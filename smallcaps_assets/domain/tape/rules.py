@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD, MOST_SHARES
+from smallcaps_assets.domain.tape.opening_book import OPENING_LEAD
 from smallcaps_assets.domain.tape.repeats import is_identified
 
 UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -81,12 +82,22 @@ class RowRule(NamedTuple):
         return self.breaks.sum() if self.by_itself else self.excess()
 
 
-def tape_rules(kind: str, start: datetime, end: datetime) -> list[TapeRule]:
-    """The rules for the trades or quotes of a span [start, end); expressions apply to a frame with their columns."""
+def tape_rules(kind: str, start: datetime, end: datetime, *, opening_book: bool = False) -> list[TapeRule]:
+    """The rules for the trades or quotes of a span; expressions apply to a frame with their columns.
+
+    Args:
+        kind: which of them.
+        start: start of the span.
+        end: its end, excluded.
+        opening_book: the first row may be the book before the start.
+    """
     time, number = pl.col("timestamp"), pl.col("sequence_number")
     falls = (time < time.shift()) | ((time == time.shift()) & (number < number.shift()))
     # as integers: a literal with a time zone costs Polars an extra query
     inside = time.to_physical().is_between(_ns(start), _ns(end), closed="left").fill_null(value=False)
+    if opening_book:
+        in_force = time.to_physical().is_between(_ns(start - OPENING_LEAD), _ns(start), closed="left")
+        inside |= (pl.int_range(pl.len()) == 0) & in_force.fill_null(value=False)
     twice, *others = row_rules(kind)
     return [
         TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),

@@ -18,13 +18,16 @@ TapeKind = Literal["trades", "quotes"]
 TAPE_KINDS: Final[tuple[TapeKind, ...]] = ("trades", "quotes")
 
 # Recorded in every footer beside the columns themselves.
-TAPE_SCHEMA_NUMBER: Final = 1
+TAPE_SCHEMA_NUMBER: Final = 2
 TAPE_SCHEMAS: Final[dict[tuple[str, str], pl.Schema]] = {
     ("trades", "minimal"): TRADES,
     ("trades", "all"): TRADES_ALL,
     ("quotes", "minimal"): QUOTES,
     ("quotes", "all"): QUOTES_ALL,
 }
+
+# Footer entry of quotes: rows before the start of their span, 0 or 1.
+OPENING_BOOK: Final = "opening_book"
 
 # The columns of files whose footer records no schema, written by release 0.1. Never changes.
 _TRADES_0_1: Final = ("timestamp", "price", "size", "exchange", "conditions", "sequence_number", "trade_id")
@@ -82,10 +85,13 @@ def recorded_schema(kind: str, provenance: Mapping[str, Any]) -> dict[str, str]:
 def missing_columns(kind: str, required: Collection[str], provenance: Mapping[str, Any]) -> list[str]:
     """Columns of `required` that a file lacks, in their order; a file without rows lacks none.
 
+    Quotes that were requested without the book before their start lack OPENING_BOOK as well.
+
     Raises:
         LakeError: see `recorded_schema`.
     """
     if provenance.get("rows") == 0:
         return []
     present = recorded_schema(kind, provenance)
-    return [name for name in required if name not in present]
+    missing = [name for name in required if name not in present]
+    return [*missing, OPENING_BOOK] if kind == "quotes" and OPENING_BOOK not in provenance else missing

@@ -42,6 +42,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"reference/(?P<table>trade_conditions|splits)\.parquet",
+        "Restore it, or remove it and materialize {table}, which costs one or two requests.",
+    ),
+    (
         r"reference/imports\.json",
         (
             'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '

@@ -11,6 +11,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import disk_errors
 
 _BOUNDS: Final = ("piece_start", "piece_end")
+_STORED: Final = " stored"  # place of a row in its file
 
 
 def scan_pieces(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
@@ -25,7 +26,35 @@ def scan_pieces(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
     if where.is_empty():
         return pl.LazyFrame(schema={**schema, "path": pl.String(), "event_id": pl.String()})
     wanted = where.lazy().select("event_id", "path", *(pl.col(name).cast(UTC_NS) for name in _BOUNDS))
-    rows = pl.scan_parquet(
+    inside = pl.col("timestamp").is_between(*_BOUNDS, closed="left")
+    return _scan_files(where, schema).join(wanted, on="path", how="inner").filter(inside).drop(_BOUNDS)
+
+
+def scan_opening_books(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
+    """For each window the last row before its start in the file that holds its start, with its event_id.
+
+    Args:
+        where: see `scan_pieces`, and the `start` of each window.
+        schema: the columns to return.
+    """
+    first = where.filter(pl.col("piece_start") == pl.col("start"))
+    if first.is_empty():
+        return pl.LazyFrame(schema={**schema, "event_id": pl.String()})
+    wanted = first.lazy().select("event_id", "path", pl.col("start").cast(UTC_NS))
+    return (
+        _scan_files(first, schema)
+        .with_row_index(_STORED)
+        .join(wanted, on="path", how="inner")
+        .filter(pl.col("timestamp") < pl.col("start"))
+        .sort(_STORED)
+        .unique("event_id", keep="last")
+        .select(*schema, "event_id")
+    )
+
+
+def _scan_files(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
+    """All rows of the files of `where`, in their order, with their path; missing columns are null."""
+    return pl.scan_parquet(
         where["path"].unique().sort().to_list(),
         hive_partitioning=False,
         glob=False,
@@ -34,8 +63,6 @@ def scan_pieces(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
         extra_columns="ignore",
         missing_columns="insert",
     )
-    inside = pl.col("timestamp").is_between(*_BOUNDS, closed="left")
-    return rows.join(wanted, on="path", how="inner").filter(inside).drop(_BOUNDS)
 
 
 def count_pieces(where: pl.DataFrame, schema: pl.Schema, folder: Path) -> pl.DataFrame:

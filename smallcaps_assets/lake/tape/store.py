@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,7 +12,16 @@ import polars as pl
 from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind, missing_columns, schema_record
+from smallcaps_assets.domain.tape.opening_book import count_opening_book
+from smallcaps_assets.domain.tape.schemas import (
+    OPENING_BOOK,
+    TAPE_KINDS,
+    TAPE_SCHEMAS,
+    TapeKind,
+    missing_columns,
+    schema_record,
+)
+from smallcaps_assets.domain.tape.size_units import QUOTE_SIZE_UNIT, SHARES_FROM, size_unit
 from smallcaps_assets.domain.tape.tables import PUBLISHED, SPANS
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
@@ -31,7 +40,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
 from smallcaps_assets.lake.tape.files import FooterReader, Span, list_tape_files
-from smallcaps_assets.lake.tape.reading import count_pieces, scan_pieces
+from smallcaps_assets.lake.tape.reading import count_pieces, scan_opening_books, scan_pieces
 
 _NAMED: Final = 5  # events in a message
 
@@ -70,6 +79,8 @@ class TapeStore:
     params: ProfileParams
     budget: SizeBudget | None = None
     quotes_without_trades: bool = False
+    # recorded in the footers of quotes, see `domain.tape.size_units`
+    quote_sizes_in_shares_from: date | None = None
     # passes on the files whose footers are read, for a display of progress
     watched: Callable[[Sequence[Path]], Iterable[Path]] = tuple
 
@@ -103,6 +114,10 @@ class TapeStore:
             symbols: only the files of these.
         """
         return self._footer_reader(kind).damaged(list_tape_files(self.lake, self.profile, kind, symbols), published)
+
+    def all_damaged(self, published: Mapping[TapeKind, pl.DataFrame]) -> list[LakeError]:
+        """The same of both kinds and all symbols; `published` is what `listing` returned."""
+        return [error for kind, spans in published.items() for error in self.damaged(kind, spans)]
 
     def partition_version(
         self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
@@ -198,7 +213,7 @@ class TapeStore:
         Args:
             kind: trades or quotes.
             span: the span.
-            rows: its rows, with the profile's columns.
+            rows: its rows, with the profile's columns; the first of quotes may be the opening book.
             certificate: further entries of the footer.
             rejected: rows that were set aside, with their `reason`; they go to the quarantine first.
             below: the folder that must exist, by default the lake's; only folders below it are created.
@@ -214,9 +229,11 @@ class TapeStore:
         schema = self.schema(kind)
         if rows.schema != schema:
             rows = rows.match_to_schema(schema)
+        of_quotes = self._facts_of_quotes(span, rows) if kind == "quotes" else {}
         provenance = {
             **certificate,
             **effort,
+            **of_quotes,
             **self.resolution(kind),
             **schema_record(schema),
             "symbol": span.symbol,
@@ -234,6 +251,15 @@ class TapeStore:
             aside.unlink(missing_ok=True)
         failure.unlink(missing_ok=True)
         return path
+
+    def _facts_of_quotes(self, span: Span, rows: pl.DataFrame) -> dict[str, Any]:
+        """What only the footers of quotes record."""
+        shares_from = self.quote_sizes_in_shares_from
+        return {
+            OPENING_BOOK: count_opening_book(rows, span.start),
+            QUOTE_SIZE_UNIT: size_unit(span.start, shares_from),
+            SHARES_FROM: None if shares_from is None else f"{shares_from}",
+        }
 
     def record_failure(  # noqa: PLR0913 -- the fields of the record
         self,
@@ -258,14 +284,18 @@ class TapeStore:
         """
         return self._read("trades", event_id)
 
-    def quotes(self, event_id: str) -> pl.DataFrame:
+    def quotes(self, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
         """Quotes in the window of one event of the current manifest, sorted by (timestamp, sequence_number).
+
+        With `opening_book`, the last stored quote before the window comes first, if there is one.
 
         Raises: see `trades`.
         """
-        return self._read("quotes", event_id)
+        return self._read("quotes", event_id, opening_book=opening_book)
 
-    def scan(self, kind: TapeKind, events: Iterable[str], *, prove: bool = True) -> pl.LazyFrame:
+    def scan(
+        self, kind: TapeKind, events: Iterable[str], *, opening_book: bool = False, prove: bool = True
+    ) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
@@ -275,6 +305,7 @@ class TapeStore:
         Args:
             kind: trades or quotes.
             events: ids of events; repeated ids count once.
+            opening_book: add to each event the last stored quote before its window, if there is one; only for quotes.
             prove: make sure that no file is damaged, which reads each one whole, once in a process while it is
                 unchanged.
 
@@ -286,7 +317,7 @@ class TapeStore:
         if prove:
             for path in where["path"].unique().sort():
                 prove_once(Path(path))
-        return self.scan_pieces(kind, where).select("event_id", *self.schema(kind))
+        return self._rows(kind, where, opening_book=opening_book)
 
     def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
         """The pieces of the windows of events, each in its file; raises as `scan`."""
@@ -307,6 +338,13 @@ class TapeStore:
             )
         return choose_pieces(windows, published)
 
+    def _rows(self, kind: TapeKind, where: pl.DataFrame, *, opening_book: bool) -> pl.LazyFrame:
+        """The rows of pieces with their event_id, of quotes with the opening book of each event on request."""
+        rows, schema = [self.scan_pieces(kind, where)], self.schema(kind)
+        if opening_book and kind == "quotes":
+            rows.append(scan_opening_books(where, schema))
+        return pl.concat(part.select("event_id", *schema) for part in rows)
+
     def scan_pieces(self, kind: TapeKind, where: pl.DataFrame) -> pl.LazyFrame:
         """Rows of pieces of windows; see `lake.tape.reading`."""
         return scan_pieces(where, self.schema(kind))
@@ -315,11 +353,11 @@ class TapeStore:
         """Rows of each event in each of its files (PIECE_COUNTS); see `lake.tape.reading`."""
         return count_pieces(where, self.schema(kind), self.lake.tape(self.profile, kind))
 
-    def _read(self, kind: TapeKind, event_id: str) -> pl.DataFrame:
+    def _read(self, kind: TapeKind, event_id: str, *, opening_book: bool = False) -> pl.DataFrame:
         where = self._where(kind, [event_id])
         for path in where["path"].unique(maintain_order=True):
             prove(Path(path))
-        rows = self.scan_pieces(kind, where).select(*self.schema(kind))
+        rows = self._rows(kind, where, opening_book=opening_book).drop("event_id")
         return rows.sort("timestamp", "sequence_number", maintain_order=True).collect()
 
     def _path(self, kind: TapeKind, span: Span) -> Path:

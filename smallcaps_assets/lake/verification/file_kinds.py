@@ -67,6 +67,13 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("imported events", r"events/adopted\.parquet", parquet_state, _table_with("event_id", "symbol")),
     FileKind("universe", r"reference/universe\.parquet", parquet_state, _table_with("symbol", "active", "reason")),
     FileKind("ticker details", r"reference/ticker_details\.parquet", parquet_state, _table_with("symbol", "asked_for")),
+    FileKind(
+        "trade conditions",
+        r"reference/trade_conditions\.parquet",
+        parquet_state,
+        _table_with("id", "updates_volume", "sha256"),
+    ),
+    FileKind("splits", r"reference/splits\.parquet", parquet_state, _table_with("symbol", "split_from", "split_to")),
     FileKind("record of imports", r"reference/imports\.json", document_state, imports_faults),
     FileKind("reports", r"reports/(?:nightly|coverage)\.parquet", parquet_state, _table_with("symbol")),
     FileKind(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.tape.rules import tape_rules
-from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schema
+from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schema, schema_record
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of
 from smallcaps_assets.lake.files.publish import provenance_of, sha256
@@ -154,12 +154,13 @@ class TapeFileChecks:
         kind = certified["kind"]
         broken = self._origin(path, footer, {"kind": kind, "profile": self.tape.profile})
         # a file of the other kind agrees with its own footer, but not with its place
-        recorded = recorded_schema(kind, footer if footer.get("kind", kind) == kind else self.tape.resolution(kind))
+        own = footer if footer.get("kind", kind) == kind else schema_record(self.tape.schema(kind))
+        recorded = recorded_schema(kind, own)
         lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
         columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
         if list(columns.items()) != list(recorded.items()):
             return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
-        rules = tape_rules(kind, certified["start"], certified["end"])
+        rules = tape_rules(kind, certified["start"], certified["end"], opening_book=kind == "quotes")
         counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
         # all columns are read: on small files the rules are far faster on a frame than in a query of the file
         frame = lazy.collect()

@@ -25,6 +25,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.progress import Progress
+from smallcaps_assets.pipeline.tape.download import download_tape
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.pipeline.tape.spans import SpanPublisher, SpanResult, current_time, spans_within
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
@@ -245,8 +246,7 @@ class _Work:
             return SpanResult(span)
         began = time.monotonic()
         try:
-            download = self.client.trades if self.kind == "trades" else self.client.quotes
-            fetched = download(span.symbol, span.start, span.end, self.tape.schema(self.kind))
+            fetched = download_tape(self.client, self.kind, span, self.tape.schema(self.kind))
         except NotAuthenticated:
             raise
         except NotEntitled as error:

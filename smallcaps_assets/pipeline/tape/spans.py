@@ -15,6 +15,7 @@ import polars as pl
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB, SizeBudget, fit_budget
 from smallcaps_assets.domain.tape.judging import JudgedTape, TapeFault, judge_tape
 from smallcaps_assets.domain.tape.nbbo import thin_frame
+from smallcaps_assets.domain.tape.opening_book import count_opening_book
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, uncovered_windows
@@ -202,11 +203,12 @@ class SpanPublisher:
             "config_hash": self.config_hash,
             "fetched_at": self.clock().isoformat(timespec="microseconds"),
         }
+        before = count_opening_book(rows, span.start)
         with self._naming_a_lost_lake():
             path = self.tape.publish(self.kind, span, rows, origin | certificate, rejected, below=self._folder)
             with disk_errors("read", path):
                 size = path.stat().st_size
-        return SpanResult(span, rows.height, size, rejected=0 if rejected is None else rejected.height)
+        return SpanResult(span, rows.height - before, size, rejected=0 if rejected is None else rejected.height)
 
     def _publish_thinned(
         self, span: Span, judged: JudgedTape, certificate: dict[str, Any], trades: pl.DataFrame | None

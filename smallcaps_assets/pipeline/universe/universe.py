@@ -100,7 +100,9 @@ class UniverseBuilder:
 
     def _settings_hash(self) -> str:
         wanted = self.params.model_dump_json(exclude=WITHOUT_EFFECT)
-        text = f"{wanted}{self.source.embedded.model_dump_json()}{self.first_session}"
+        # a lake made without DRILL stays as it is until the universe is built anew for another reason
+        market = self.source.embedded.model_dump_json(exclude={"drill"})
+        text = f"{wanted}{market}{self.first_session}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _listed(self, file: SymbolFile | None, before: pl.DataFrame, as_of: date) -> pl.DataFrame:

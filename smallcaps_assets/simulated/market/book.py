@@ -25,7 +25,10 @@ _MAX_GAP_NS: Final = 40 * NS_PER_SECOND
 
 @dataclass(frozen=True)
 class Book:
-    """The quotes of one symbol's day in the order of the SIP. Prices in cents, sizes in shares; 0 is an empty side."""
+    """The quotes of one symbol's day in the order of the SIP. Prices in cents, sizes in shares; 0 is an empty side.
+
+    `indicator` is 0 where a quote has none, and empty where no quote has one.
+    """
 
     timestamp: Ints
     bid: Ints
@@ -36,6 +39,7 @@ class Book:
     ask_exchange: Ints
     sequence: Ints
     participant_timestamp: Ints
+    indicator: Ints
 
     @property
     def nbytes(self) -> int:
@@ -44,7 +48,7 @@ class Book:
 
 
 @dataclass(frozen=True)
-class _Brackets:
+class Brackets:
     """Per group of simultaneous trades: when they happen and the best quotes that span them."""
 
     at: Ints
@@ -55,7 +59,11 @@ class _Brackets:
 def draw_book(listing: Listing, plan: DayPlan, tape: Tape) -> Book:
     """The quotes of a symbol's day; empty where nothing trades."""
     noise = Noise(listing.seed, listing.symbol, plan.session.day.isoformat(), "book")
-    brackets = _brackets(noise, tape)
+    return quotes_around(noise, plan, _brackets(noise, tape))
+
+
+def quotes_around(noise: Noise, plan: DayPlan, brackets: Brackets) -> Book:
+    """Quotes that end at the brackets, shortly before (or with) the trades of each."""
     timestamp, group, is_bracket = _moments(noise, plan, brackets)
     count = len(timestamp)
     bid = brackets.bid[group] - np.where(is_bracket, 0, noise.below(1, count, 3))
@@ -76,14 +84,15 @@ def draw_book(listing: Listing, plan: DayPlan, tape: Tape) -> Book:
         ask_exchange=_LIT_VENUES[noise.below(8, count, len(_LIT_VENUES))][rows],
         sequence=np.cumsum(noise.between(9, count, 1, 12)) + 500,
         participant_timestamp=timestamp - noise.between(10, count, 40_000, 600_000),
+        indicator=np.empty(0, dtype=np.int64),
     )
 
 
-def _brackets(noise: Noise, tape: Tape) -> _Brackets:
+def _brackets(noise: Noise, tape: Tape) -> Brackets:
     lawful = ~np.isin(tape.kind, [int(kind) for kind in OUTSIDE_QUOTES])
     at, price = tape.timestamp[lawful], tape.price[lawful]
     if not len(at):
-        return _Brackets(at, at, at)
+        return Brackets(at, at, at)
     starts = np.flatnonzero(np.concatenate(([True], at[1:] != at[:-1])))
     lowest = np.minimum.reduceat(price, starts) // PIPS_PER_CENT
     highest = -(-np.maximum.reduceat(price, starts) // PIPS_PER_CENT)
@@ -92,10 +101,10 @@ def _brackets(noise: Noise, tape: Tape) -> _Brackets:
     sellers_hit = noise.below(21, count, 2) == 0
     bid = np.where(sellers_hit, lowest, np.minimum(lowest, highest - spread))
     ask = np.where(sellers_hit, np.maximum(highest, lowest + spread), highest)
-    return _Brackets(at[starts], bid, np.maximum(ask, bid + 1))
+    return Brackets(at[starts], bid, np.maximum(ask, bid + 1))
 
 
-def _moments(noise: Noise, plan: DayPlan, brackets: _Brackets) -> tuple[Ints, Ints, Bools]:
+def _moments(noise: Noise, plan: DayPlan, brackets: Brackets) -> tuple[Ints, Ints, Bools]:
     """For each quote its time, the group of trades it precedes, and whether it is the bracket of that group."""
     groups = len(brackets.at)
     before = np.concatenate(([plan.session.start_ns], brackets.at[:-1])) if groups else brackets.at

@@ -15,6 +15,9 @@ _ALL: Final = HIGH_LOW | OPEN_CLOSE | VOLUME
 
 FORM_T: Final = 12
 ODD_LOT: Final = 37
+SHORT_SALE_RESTRICTION: Final = 60
+# an id that no table of conditions lists; such a trade updates nothing
+UNLISTED: Final = 199
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,12 @@ TRADE_CONDITIONS: Final = (
     Condition(ODD_LOT, "Odd Lot Trade", VOLUME, cta="I", utp="I"),
     Condition(38, "Corrected Consolidated Close (per listing market)", HIGH_LOW | OPEN_CLOSE, cta="9", utp="9"),
     Condition(41, "Trade Thru Exempt", _ALL, cta="X", utp="X"),
-    Condition(60, "Short Sale Restriction Activated", None),
+    Condition(SHORT_SALE_RESTRICTION, "Short Sale Restriction Activated", None),
 )
-_RULES: Final = {condition.id: _ALL if condition.rules is None else condition.rules for condition in TRADE_CONDITIONS}
+_RULES: Final = {
+    UNLISTED: 0,
+    **{condition.id: _ALL if condition.rules is None else condition.rules for condition in TRADE_CONDITIONS},
+}
 
 
 class TradeKind(IntEnum):
@@ -70,6 +76,9 @@ class TradeKind(IntEnum):
     EXTENDED_SWEEP = 13
     EXTENDED_ODD = 14
     EXTENDED_AVERAGE = 15
+    # of the company DRILL only
+    UNLISTED = 16
+    RESTRICTED = 17
 
 
 CONDITION_SETS: Final[tuple[tuple[int, ...], ...]] = (
@@ -89,6 +98,8 @@ CONDITION_SETS: Final[tuple[tuple[int, ...], ...]] = (
     (14, FORM_T),
     (FORM_T, ODD_LOT),
     (2, FORM_T),
+    (UNLISTED,),
+    (SHORT_SALE_RESTRICTION,),
 )
 
 

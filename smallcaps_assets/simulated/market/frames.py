@@ -14,6 +14,7 @@ from smallcaps_assets.simulated.market.noise import Ints
 from smallcaps_assets.simulated.market.tape import MICROS_PER_SHARE, NO_VALUE, PIPS_PER_DOLLAR, Tape
 
 _CENTS_PER_DOLLAR: Final = 100
+_INDICATORS: Final = pl.Series("indicators", [[], *([one] for one in range(1, 5))], dtype=pl.List(pl.Int64))
 _CONDITIONS: Final = pl.Series("conditions", [list(ids) for ids in CONDITION_SETS], dtype=pl.List(pl.Int64))
 
 
@@ -50,7 +51,10 @@ def trades_frame(tape: Tape, rows: slice, primary_tape: int) -> pl.DataFrame:
             "trf_timestamp": tape.trf_timestamp[rows],
             "trf_id": tape.trf_id[rows],
         }
+        | ({"correction": tape.correction[rows]} if len(tape.correction) else {})
     )
+    known = pl.when(pl.col("correction") != NO_VALUE).then("correction")
+    correction = known if "correction" in frame.columns else pl.lit(None, pl.Int64)
     return frame.select(
         pl.col("timestamp").cast(UTC_NS),
         "price",
@@ -62,7 +66,7 @@ def trades_frame(tape: Tape, rows: slice, primary_tape: int) -> pl.DataFrame:
         pl.col("participant_timestamp").cast(UTC_NS),
         pl.when(pl.col("trf_timestamp") != NO_VALUE).then(pl.col("trf_timestamp")).cast(UTC_NS),
         pl.when(pl.col("trf_id") != NO_VALUE).then(pl.col("trf_id")),
-        pl.lit(None, pl.Int64).alias("correction"),
+        correction.alias("correction"),
         pl.lit(primary_tape, pl.Int64).alias("tape"),
     ).match_to_schema(TRADES_ALL)
 
@@ -82,6 +86,11 @@ def quotes_frame(book: Book, rows: slice, primary_tape: int) -> pl.DataFrame:
             "participant_timestamp": book.participant_timestamp[rows],
         }
     )
+    indicators = (
+        pl.lit(_INDICATORS.gather(pl.Series(book.indicator[rows], dtype=pl.UInt32)))
+        if len(book.indicator)
+        else pl.lit([], pl.List(pl.Int64))
+    )
     return frame.select(
         pl.col("timestamp").cast(UTC_NS),
         "bid_price",
@@ -90,7 +99,7 @@ def quotes_frame(book: Book, rows: slice, primary_tape: int) -> pl.DataFrame:
         "ask_size",
         "bid_exchange",
         "ask_exchange",
-        pl.lit([], pl.List(pl.Int64)).alias("indicators"),
+        indicators.alias("indicators"),
         pl.lit([1], pl.List(pl.Int64)).alias("conditions"),
         "sequence_number",
         pl.col("participant_timestamp").cast(UTC_NS),

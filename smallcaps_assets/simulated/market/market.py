@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL, UTC_US
+from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL, UTC_NS, UTC_US
 from smallcaps_assets.simulated.hours import (
     NS_PER_MINUTE,
     NS_PER_SECOND,
@@ -26,10 +26,14 @@ from smallcaps_assets.simulated.hours import (
 from smallcaps_assets.simulated.market.aggregation import Candles, day_candle, minute_candles
 from smallcaps_assets.simulated.market.book import Book, draw_book
 from smallcaps_assets.simulated.market.cache import ByteCache
+from smallcaps_assets.simulated.market.drill.company import DRILL_SYMBOL, DrillCompany
+from smallcaps_assets.simulated.market.drill.day import DrillDay, draw_drill_day
+from smallcaps_assets.simulated.market.drill.plan import plan_drill
+from smallcaps_assets.simulated.market.drill.sides import BUY, NO_SIDE
 from smallcaps_assets.simulated.market.frames import bars_frame, quotes_frame, trades_frame
 from smallcaps_assets.simulated.market.listings import HISTORY_BEGINS, Listing, listings
 from smallcaps_assets.simulated.market.noise import Ints
-from smallcaps_assets.simulated.market.plan import plan_day
+from smallcaps_assets.simulated.market.plan import DayPlan, plan_day
 from smallcaps_assets.simulated.market.reference import (
     details_row,
     float_row,
@@ -39,11 +43,12 @@ from smallcaps_assets.simulated.market.reference import (
     ticker_row,
 )
 from smallcaps_assets.simulated.market.tape import Tape, draw_tape
-from smallcaps_assets.simulated.source import TRUTH, Row
+from smallcaps_assets.simulated.source import AGGRESSORS, PLANTS, TRUTH, Row
 
 TICKS_CACHE_BYTES: Final = 160_000_000
 BARS_CACHE_BYTES: Final = 40_000_000
 DAY_BARS_CACHE_BYTES: Final = 4_000_000
+DRILL_CACHE_BYTES: Final = 40_000_000
 
 
 class SimulatedMarket:
@@ -53,17 +58,22 @@ class SimulatedMarket:
         seed: selects the market.
         symbols: number of companies, 1 to 100,000; the first twelve include the special cases.
         clock: the current time; no later data is returned.
+        drill: add the company DRILL, in which what the research tables must find is planted.
 
     Raises:
         InputError: `symbols` is out of bounds.
     """
 
-    def __init__(self, seed: int = 7, symbols: int = 12, clock: Callable[[], datetime] = utc_now) -> None:
-        self._listings: dict[str, Listing] = {listing.symbol: listing for listing in listings(seed, symbols)}
+    def __init__(
+        self, seed: int = 7, symbols: int = 12, clock: Callable[[], datetime] = utc_now, *, drill: bool = False
+    ) -> None:
+        companies: list[Listing] = [*listings(seed, symbols), *([DrillCompany(seed)] if drill else [])]
+        self._listings = {listing.symbol: listing for listing in companies}
         self._clock = clock
         self._ticks: ByteCache[Tape | Book] = ByteCache(TICKS_CACHE_BYTES, lambda value: value.nbytes)
         self._minutes: ByteCache[Candles] = ByteCache(BARS_CACHE_BYTES, lambda value: value.nbytes)
         self._days: ByteCache[Candles] = ByteCache(DAY_BARS_CACHE_BYTES, lambda value: value.nbytes)
+        self._drills: ByteCache[DrillDay] = ByteCache(DRILL_CACHE_BYTES, lambda value: value.nbytes)
         self._short_interest: tuple[date, list[Row]] | None = None
 
     def symbols(self) -> list[str]:
@@ -136,13 +146,45 @@ class SimulatedMarket:
             (symbol, session.day.isoformat(), event.event_type, event.direction, at_ns // 1000, event.story)
             for symbol in self._listings
             for listing, session in self._sessions(symbol, first, last)
-            for event in plan_day(listing, session).events
+            for event in _plan(listing, session).events
             for at_ns in (session.start_ns + event.minute * NS_PER_MINUTE,)
             if at_ns + NS_PER_MINUTE <= now_ns
         ]
         raw = pl.Schema({**TRUTH, "timestamp": pl.Int64()})
         frame = pl.DataFrame(rows, schema=raw, orient="row").with_columns(pl.col("timestamp").cast(UTC_US))
         return frame.sort("symbol", "timestamp", "event_type")
+
+    def plants(self, first: date, last: date) -> pl.DataFrame:
+        """What is planted in DRILL on the dates `first` to `last`, both included, and over now (PLANTS).
+
+        Sorted by start, kind and end; empty without DRILL.
+        """
+        now_ns = self._now_ns()
+        rows = [
+            (DRILL_SYMBOL, session.day.isoformat(), *plant)
+            for company, session in self._drilled(first, last)
+            for plant in self._drill_of(company, session).plants
+            if plant.end_ns <= now_ns
+        ]
+        raw = pl.Schema({**PLANTS, "start": pl.Int64(), "end": pl.Int64()})
+        frame = pl.DataFrame(rows, schema=raw, orient="row").with_columns(pl.col("start", "end").cast(UTC_NS))
+        return frame.sort("start", "kind", "end")
+
+    def sides(self, first: date, last: date) -> pl.DataFrame:
+        """The aggressor of each trade of DRILL that has one, on the dates `first` to `last` inclusive (AGGRESSORS)."""
+        now_ns = self._now_ns()
+        frames = [AGGRESSORS.to_frame()]
+        for company, session in self._drilled(first, last):
+            day = self._drill_of(company, session)
+            tape = day.planted.tape
+            frame = pl.DataFrame({"at": tape.timestamp, "sequence_number": tape.sequence, "side": day.side})
+            known = frame.filter(pl.col("side") != NO_SIDE, pl.col("at") <= now_ns).with_columns(
+                symbol=pl.lit(DRILL_SYMBOL),
+                timestamp=pl.col("at").cast(UTC_NS),
+                side=pl.when(pl.col("side") == BUY).then(pl.lit("buy")).otherwise(pl.lit("sell")),
+            )
+            frames.append(known.select(*AGGRESSORS))
+        return pl.concat(frames)
 
     def tickers(self) -> list[Row]:
         """One row per symbol as the vendor lists it, by symbol."""
@@ -189,6 +231,14 @@ class SimulatedMarket:
             if session is not None:
                 yield self._listings[symbol], session
 
+    def _drilled(self, first: date, last: date) -> Iterator[tuple[DrillCompany, TradingDay]]:
+        for listing, session in self._sessions(DRILL_SYMBOL, first, last):
+            if isinstance(listing, DrillCompany):
+                yield listing, session
+
+    def _drill_of(self, company: DrillCompany, session: TradingDay) -> DrillDay:
+        return self._drills.get(session.day, lambda: draw_drill_day(company, session))
+
     def _sessions_within(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[tuple[Listing, TradingDay]]:
         if start_ns < end_ns:
             yield from self._sessions(symbol, date_at_ns(start_ns), date_at_ns(end_ns - 1))
@@ -198,6 +248,8 @@ class SimulatedMarket:
         return slice(*(int(np.searchsorted(timestamps, bound)) for bound in (start_ns, max(start_ns, end_ns))))
 
     def _tape_of(self, listing: Listing, session: TradingDay) -> Tape:
+        if isinstance(listing, DrillCompany):
+            return self._drill_of(listing, session).planted.tape
         made = self._ticks.get(
             ("tape", listing.symbol, session.day), lambda: draw_tape(listing, plan_day(listing, session))
         )
@@ -205,6 +257,8 @@ class SimulatedMarket:
         return made
 
     def _book_of(self, listing: Listing, session: TradingDay) -> Book:
+        if isinstance(listing, DrillCompany):
+            return self._drill_of(listing, session).book
         made = self._ticks.get(
             ("book", listing.symbol, session.day),
             lambda: draw_book(listing, plan_day(listing, session), self._tape_of(listing, session)),
@@ -213,13 +267,23 @@ class SimulatedMarket:
         return made
 
     def _minutes_of(self, listing: Listing, session: TradingDay) -> Candles:
+        if isinstance(listing, DrillCompany):
+            return self._drill_of(listing, session).minutes
+
         def make() -> Candles:
             return minute_candles(draw_tape(listing, plan_day(listing, session)), session)
 
         return self._minutes.get((listing.symbol, session.day), make)
 
     def _day_of(self, listing: Listing, session: TradingDay) -> Candles:
+        if isinstance(listing, DrillCompany):
+            return self._drill_of(listing, session).day
+
         def make() -> Candles:
             return day_candle(draw_tape(listing, plan_day(listing, session)), session)
 
         return self._days.get((listing.symbol, session.day), make)
+
+
+def _plan(listing: Listing, session: TradingDay) -> DayPlan:
+    return plan_drill(listing, session) if isinstance(listing, DrillCompany) else plan_day(listing, session)

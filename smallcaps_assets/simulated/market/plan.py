@@ -4,7 +4,7 @@ The bar of every planned event meets the detector's conditions with a margin, be
 it are calm: they all trade, at one price or in a known band, with a known median volume.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from smallcaps_assets.simulated.market.sketch import SHARES_PER_TRADE, Bools, Sk
 from smallcaps_assets.simulated.market.stories import Story, Tale, draw_stories
 
 CALM_BEFORE: Final = 40
-_LEAD: Final = 4
+LEAD: Final = 4
 _AFTERMATH_BPS: Final = (60, 30, -40, -20, 10, 0)
 _AFTERMATH_PCT: Final = (900, 500, 350, 250, 180, 140)
 _STAMPEDE_TRADES: Final = 8_500
@@ -53,7 +53,7 @@ class DayPlan:
 
 
 @dataclass(frozen=True)
-class _Scene:
+class Scene:
     """A story with the day it is drawn on."""
 
     story: Story
@@ -62,6 +62,7 @@ class _Scene:
     noise: Noise
 
     def draw(self, stream: int, low: int, high: int) -> int:
+        """A number in [low, high], both included; streams 0 to 9 of a story are independent."""
         return self.noise.one(10 * (self.story.number + 1) + stream, low, high)
 
     def step(self, price: int, bps: int) -> int:
@@ -69,18 +70,28 @@ class _Scene:
         return self.story.sign * -(-price * bps // 10_000)
 
     def events(self, *event_types: str, minute: int | None = None) -> list[PlannedEvent]:
+        """Events of these types at the story's minute or another one."""
         at = self.story.minute if minute is None else minute
         return [PlannedEvent(name, self.story.direction, at, self.story.name) for name in event_types]
 
 
+Drawer = Callable[[Scene], list[PlannedEvent]]
+
+
 def plan_day(listing: Listing, session: TradingDay) -> DayPlan:
     """The plan of a symbol's day; a pure function of seed, symbol and trading day."""
-    stories = draw_stories(listing, session)
+    return plan_stories(listing, session, draw_stories(listing, session), _DRAWERS)
+
+
+def plan_stories(
+    listing: Listing, session: TradingDay, stories: tuple[Story, ...], drawers: Mapping[Tale, Drawer]
+) -> DayPlan:
+    """The plan of a symbol's day on which `stories` happen, each drawn by the drawer of its tale."""
     noise = Noise(listing.seed, listing.symbol, session.day.isoformat(), "plan")
     sketch = calm_day(listing, session, _activity_pct(noise, stories))
     if not stories:
         _draw_blips(noise, session, sketch)
-    events = [event for story in stories for event in _DRAWERS[story.tale](_Scene(story, session, sketch, noise))]
+    events = [event for story in stories for event in drawers[story.tale](Scene(story, session, sketch, noise))]
     open_, high, low, close = sketch.candles()
     trades = np.where(sketch.exists, sketch.trades, 0)
     odd_only = ~sketch.exists & sketch.odd_only
@@ -117,30 +128,31 @@ def _draw_blips(noise: Noise, session: TradingDay, sketch: Sketch) -> None:
         sketch.pinned_close[minute] = level + level * noise.one(120 + number, -7, 7) // 1000
 
 
-def _draw_spike(scene: _Scene) -> list[PlannedEvent]:
+def draw_spike(scene: Scene) -> list[PlannedEvent]:
+    """Forty calm minutes, a run, the decisive bar and its aftermath."""
     lead, boom = (110, 400) if scene.story.strong else (50, 215)
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
-    _draw_run(scene, price, price + _LEAD * scene.step(price, lead), boom)
-    _draw_aftermath(scene)
+    draw_run(scene, price, price + LEAD * scene.step(price, lead), boom)
+    draw_aftermath(scene)
     # A falling move needs no volume to be momentum: the bars before the decisive one can already qualify.
     momentum = ("price_momentum",) if scene.story.sign > 0 else ()
     return scene.events("volume_spike", "tape_speed", *momentum)
 
 
-def _draw_drive(scene: _Scene) -> list[PlannedEvent]:
-    return [*_draw_spike(scene), *scene.events("opening_range_break")]
+def _draw_drive(scene: Scene) -> list[PlannedEvent]:
+    return [*draw_spike(scene), *scene.events("opening_range_break")]
 
 
-def _draw_flush(scene: _Scene) -> list[PlannedEvent]:
+def _draw_flush(scene: Scene) -> list[PlannedEvent]:
     price = scene.sketch.calm(scene.story.minute - CALM_BEFORE, scene.story.minute)
-    _draw_run(scene, price, price + _LEAD * scene.step(price, 130), boom=420)
-    _draw_aftermath(scene)
+    draw_run(scene, price, price + LEAD * scene.step(price, 130), boom=420)
+    draw_aftermath(scene)
     return scene.events("flush", "volume_spike", "tape_speed")
 
 
-def _draw_halt(scene: _Scene) -> list[PlannedEvent]:
+def draw_halt(scene: Scene) -> list[PlannedEvent]:
     """A spike, five to nine minutes without a trade, and a reopening away from the last price."""
-    events = _draw_spike(scene)
+    events = draw_spike(scene)
     sketch, minute = scene.sketch, scene.story.minute
     reopens = minute + 6 + scene.draw(5, 0, 4)
     sketch.exists[minute + 1 : reopens] = False
@@ -155,7 +167,7 @@ def _draw_halt(scene: _Scene) -> list[PlannedEvent]:
     return events
 
 
-def _draw_base_break(scene: _Scene) -> list[PlannedEvent]:
+def _draw_base_break(scene: Scene) -> list[PlannedEvent]:
     """Thirty-four bars that all span one narrow band, then a bar that leaves it."""
     sketch, minute, sign = scene.sketch, scene.story.minute, scene.story.sign
     price = sketch.calm(minute - CALM_BEFORE, minute)
@@ -164,12 +176,12 @@ def _draw_base_break(scene: _Scene) -> list[PlannedEvent]:
     sketch.pinned_high[flat], sketch.pinned_low[flat] = price + half, price - half
     sketch.pinned_close[minute - 3 : minute] = [price - sign * half, price, price + sign * half]
     _draw_decisive_bar(scene, price + sign * half + scene.step(price, 420 if scene.story.strong else 210))
-    _draw_aftermath(scene)
+    draw_aftermath(scene)
     extra = ("volume_spike", "price_momentum", "tape_speed") if scene.story.strong else ()
     return scene.events("consolidation_break", *extra)
 
 
-def _draw_reclaim(scene: _Scene) -> list[PlannedEvent]:
+def _draw_reclaim(scene: Scene) -> list[PlannedEvent]:
     """Forty minutes 2.8 percent below VWAP, then through it: the second close above it makes the break."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE - 4, minute)
@@ -177,13 +189,13 @@ def _draw_reclaim(scene: _Scene) -> list[PlannedEvent]:
     slope = np.arange(1, 9) * (below - price) // 8
     sketch.pinned_close[minute - CALM_BEFORE - 4 : minute - CALM_BEFORE + 4] = price + slope
     sketch.pinned_close[minute - CALM_BEFORE + 4 : minute] = below
-    _draw_run(scene, below, price - scene.step(price, 80), boom=400)
-    _draw_aftermath(scene)
+    draw_run(scene, below, price - scene.step(price, 80), boom=400)
+    draw_aftermath(scene)
     events = scene.events("volume_spike", "price_momentum", "tape_speed")
     return [*events, *scene.events("vwap_break", minute=minute + 1)]
 
 
-def _draw_rejection(scene: _Scene) -> list[PlannedEvent]:
+def _draw_rejection(scene: Scene) -> list[PlannedEvent]:
     """Below VWAP, one bar that reaches above it and closes below, then the fall."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE, minute)
@@ -191,12 +203,12 @@ def _draw_rejection(scene: _Scene) -> list[PlannedEvent]:
     failed = price + scene.step(price, 150)
     sketch.pinned_close[minute - 5] = failed
     sketch.pinned_high[minute - 5] = price - scene.step(price, 60)
-    _draw_run(scene, failed, failed + _LEAD * scene.step(failed, 80), boom=400)
-    _draw_aftermath(scene)
+    draw_run(scene, failed, failed + LEAD * scene.step(failed, 80), boom=400)
+    draw_aftermath(scene)
     return scene.events("vwap_break", "volume_spike", "tape_speed")
 
 
-def _draw_burst(scene: _Scene) -> list[PlannedEvent]:
+def _draw_burst(scene: Scene) -> list[PlannedEvent]:
     """Many small trades in one minute that hardly moves."""
     sketch, minute = scene.sketch, scene.story.minute
     price = sketch.calm(minute - CALM_BEFORE, minute + 3)
@@ -207,28 +219,28 @@ def _draw_burst(scene: _Scene) -> list[PlannedEvent]:
     return scene.events("tape_speed")
 
 
-def _draw_stampede(scene: _Scene) -> list[PlannedEvent]:
+def _draw_stampede(scene: Scene) -> list[PlannedEvent]:
     """A strong spike in which everybody trades: more than 50,000 trades within ten minutes."""
-    events = _draw_spike(scene)
+    events = draw_spike(scene)
     crowd = slice(scene.story.minute, scene.story.minute + 7)
     scene.sketch.trades[crowd] = _STAMPEDE_TRADES
     scene.sketch.volume[crowd] = _STAMPEDE_TRADES * _STAMPEDE_SHARES
     return events
 
 
-def _draw_run(scene: _Scene, price: int, summit: int, boom: int) -> None:
+def draw_run(scene: Scene, price: int, summit: int, boom: int) -> None:
     """Four bars with little volume from `price` to `summit` in even steps, then the decisive bar with `boom` bps."""
     sketch, minute = scene.sketch, scene.story.minute
-    pace, crowd = sketch.baseline(minute - _LEAD), sketch.mean_trades(minute - _LEAD)
-    for number, at in enumerate(range(minute - _LEAD, minute), start=1):
-        sketch.pinned_close[at] = price + (summit - price) * number // _LEAD
+    pace, crowd = sketch.baseline(minute - LEAD), sketch.mean_trades(minute - LEAD)
+    for number, at in enumerate(range(minute - LEAD, minute), start=1):
+        sketch.pinned_close[at] = price + (summit - price) * number // LEAD
         sketch.volume[at] = max(pace * 5 // 4, int(sketch.volume[at]))
         sketch.trades[at] = min(crowd * 5 // 4, int(sketch.volume[at]) // SHARES_PER_TRADE)
-    sketch.volume[minute - _LEAD : minute] = np.minimum(sketch.volume[minute - _LEAD : minute], pace * 4 // 3)
+    sketch.volume[minute - LEAD : minute] = np.minimum(sketch.volume[minute - LEAD : minute], pace * 4 // 3)
     _draw_decisive_bar(scene, summit + scene.step(price, boom))
 
 
-def _draw_decisive_bar(scene: _Scene, close: int) -> None:
+def _draw_decisive_bar(scene: Scene, close: int) -> None:
     """The decisive bar of a story: far more volume and trades than the bars before it."""
     sketch, story = scene.sketch, scene.story
     regular = RTH_OPEN <= story.minute < scene.session.close
@@ -245,7 +257,7 @@ def _draw_decisive_bar(scene: _Scene, close: int) -> None:
     sketch.odd_only[story.minute] = False
 
 
-def _draw_aftermath(scene: _Scene) -> None:
+def draw_aftermath(scene: Scene) -> None:
     """Six bars of decreasing volume; the day continues at their last price."""
     sketch, story = scene.sketch, scene.story
     pace, crowd = sketch.baseline(story.minute), sketch.mean_trades(story.minute)
@@ -263,14 +275,14 @@ def _draw_aftermath(scene: _Scene) -> None:
     sketch.rest_at(story.minute + len(_AFTERMATH_BPS) + 1, close)
 
 
-_DRAWERS: Final[dict[Tale, Callable[[_Scene], list[PlannedEvent]]]] = {
-    Tale.SPIKE: _draw_spike,
+_DRAWERS: Final[Mapping[Tale, Drawer]] = {
+    Tale.SPIKE: draw_spike,
     Tale.BASE_BREAK: _draw_base_break,
     Tale.OPENING_DRIVE: _draw_drive,
     Tale.RECLAIM: _draw_reclaim,
     Tale.REJECTION: _draw_rejection,
     Tale.BURST: _draw_burst,
     Tale.FLUSH: _draw_flush,
-    Tale.HALT: _draw_halt,
+    Tale.HALT: draw_halt,
     Tale.STAMPEDE: _draw_stampede,
 }

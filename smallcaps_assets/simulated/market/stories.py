@@ -35,6 +35,11 @@ class Tale(StrEnum):
     FLUSH = "flush"
     HALT = "halt"
     STAMPEDE = "stampede"
+    # of the company DRILL only
+    SURGE = "surge"
+    PAUSE = "pause"
+    COLLAPSE = "collapse"
+    DIP = "dip"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,10 @@ _EXTENDED_MIX: Final = _mix(EXTENDED_ODD=400, EXTENDED_SWEEP=150, EXTENDED_AVERA
 
 @dataclass(frozen=True)
 class Tape:
-    """The trades of one symbol's day in the order of the SIP; one row per trade in every array."""
+    """The trades of one symbol's day in the order of the SIP; one row per trade in every array.
+
+    `correction` is NO_VALUE where a trade has none, and empty where no trade has one.
+    """
 
     minute: Ints
     timestamp: Ints
@@ -60,6 +63,7 @@ class Tape:
     participant_timestamp: Ints
     trf_timestamp: Ints
     trf_id: Ints
+    correction: Ints
 
     @property
     def nbytes(self) -> int:
@@ -116,6 +120,7 @@ def draw_tape(listing: Listing, plan: DayPlan) -> Tape:
         participant_timestamp=timestamp - delay,
         trf_timestamp=np.where(off_exchange, timestamp - noise.between(25, count, 20_000, 400_000), NO_VALUE),
         trf_id=np.where(off_exchange, 201 + noise.below(26, count, 3), NO_VALUE),
+        correction=np.empty(0, dtype=np.int64),
     )
 
 

@@ -23,7 +23,7 @@ from smallcaps_assets.simulated.protocol.catalogue import (
     tickers_page,
 )
 from smallcaps_assets.simulated.protocol.rendering import quotes_json, trades_json
-from smallcaps_assets.simulated.protocol.status import condition_rows, market_status, upcoming
+from smallcaps_assets.simulated.protocol.status import condition_rows, exchange_rows, market_status, upcoming
 from smallcaps_assets.simulated.protocol.ticks import ticks_page
 from smallcaps_assets.simulated.protocol.wire import (
     FORBIDDEN,
@@ -171,6 +171,9 @@ class Exchange:
             "v3/reference/splits": _paged(lambda request, _: splits_v3_page(request, market)),
             "v3/reference/conditions": _paged(
                 lambda request, _: catalogue_page(request, CONDITIONS_LIST, condition_rows(request.text("data_type")))
+            ),
+            "v3/reference/exchanges": lambda request, _: json_reply(
+                request.id, {"request_id": request.id, "results": exchange_rows(), "status": "OK"}
             ),
             "stocks/v1/splits": _paged(lambda request, _: splits_page(request, market)),
             "stocks/v1/short-interest": _paged(

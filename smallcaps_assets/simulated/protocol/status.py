@@ -102,6 +102,39 @@ def condition_rows(data_type: str | None) -> list[Row]:
     return [_condition_row(condition) for condition in TRADE_CONDITIONS]
 
 
+# id, type, name, MIC of the market itself and of its operator
+_STOCK_EXCHANGES: Final = (
+    (1, "exchange", "NYSE American", "XASE", "XNYS"),
+    (2, "exchange", "Nasdaq BX", "XBOS", "XNAS"),
+    (4, "TRF", "FINRA trade reporting facilities", "FINR", "FINR"),
+    (7, "exchange", "Cboe EDGA", "EDGA", "XCBO"),
+    (8, "exchange", "Cboe EDGX", "EDGX", "XCBO"),
+    (10, "exchange", "New York Stock Exchange", "XNYS", "XNYS"),
+    (11, "exchange", "NYSE Arca", "ARCX", "XNYS"),
+    (12, "exchange", "Nasdaq", "XNAS", "XNAS"),
+    (15, "exchange", "Investors Exchange", "IEXG", "IEXG"),
+    (18, "exchange", "Cboe BYX", "BATY", "XCBO"),
+    (19, "exchange", "Cboe BZX", "BATS", "XCBO"),
+    (21, "exchange", "Members Exchange", "MEMX", "MEMX"),
+)
+
+
+def exchange_rows() -> list[Row]:
+    """Exchanges of stocks, of which the trades here are, and the off-exchange facilities."""
+    return [
+        {
+            "id": number,
+            "type": kind,
+            "name": name,
+            "mic": mic,
+            "operating_mic": operator,
+            "asset_class": "stocks",
+            "locale": "us",
+        }
+        for number, kind, name, mic, operator in _STOCK_EXCHANGES
+    ]
+
+
 def _condition_row(condition: Condition) -> Row:
     mapping = {name: code for name, code in (("CTA", condition.cta), ("UTP", condition.utp)) if code is not None}
     row: Row = {

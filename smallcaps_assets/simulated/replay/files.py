@@ -29,11 +29,19 @@ class ReplayTable:
 BARS_TABLE: Final = ReplayTable(
     "bars", BARS, tuple(name for name in BARS if name not in ("vwap", "transactions")), ("timestamp",)
 )
+# of the tape's columns, those with a default
+_OPTIONAL: Final = ("participant_timestamp", "correction")
 TRADES_TABLE: Final = ReplayTable(
-    "trades", {**_SYMBOL, **TRADES_ALL}, ("symbol", *TRADES), ("timestamp", "sequence_number")
+    "trades",
+    {**_SYMBOL, **TRADES_ALL},
+    ("symbol", *(name for name in TRADES if name not in _OPTIONAL)),
+    ("timestamp", "sequence_number"),
 )
 QUOTES_TABLE: Final = ReplayTable(
-    "quotes", {**_SYMBOL, **QUOTES_ALL}, ("symbol", *QUOTES), ("timestamp", "sequence_number")
+    "quotes",
+    {**_SYMBOL, **QUOTES_ALL},
+    ("symbol", *(name for name in QUOTES if name not in _OPTIONAL)),
+    ("timestamp", "sequence_number"),
 )
 
 

@@ -37,6 +37,7 @@ COMMANDS = (
     "exchange",
     "detect",
     "manifest",
+    "research",
     "plan",
     "verify",
     "audit",
@@ -694,6 +695,21 @@ def test_the_planted_events_are_listed(capsys: pytest.CaptureFixture[str]) -> No
     assert lines[0].startswith("symbol,date,event_type,direction,timestamp")
     assert {line.split(",")[1] for line in lines[1:]} <= {"2025-11-26", "2025-11-28"}
     assert len(lines) > 3
+
+
+def test_what_is_planted_in_drill_is_listed(capsys: pytest.CaptureFixture[str], home: Path, error_of: ErrorOf) -> None:
+    day = ["--symbols", "1", "--first", "2025-11-18", "--last", "2025-11-18"]
+    for table, columns in (
+        ("plants", "symbol,date,kind,start,end,rows"),
+        ("sides", "symbol,timestamp,sequence_number,side"),
+    ):
+        assert main(["exchange", "--truth", table, *day]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == columns
+        assert len(lines) > 30
+        assert all(line.startswith("DRILL,") for line in lines[1:])
+    file = config(home, "drill: true", "drill: false")
+    assert "there is no DRILL in this market" in error_of("exchange", "--config", file, "--truth", "sides", *day)
 
 
 def bars_for_replay() -> pl.DataFrame:

@@ -41,6 +41,8 @@ def bomb(first: str, later: str) -> str:
         ("a: 2025-13-45", "line 1: 2025-13-45 is not a number or date that exists. Correct it, or put it in quotes"),
         ("a: 1\nb: " + "9" * 5_000, "line 2: 9999999999999999999999999999999999999999... is not a number or date"),
         ("a: 9007199254740993", "line 1: 9007199254740993 is not a number up to 9,007,199,254,740,992."),
+        ('a: 1\nb: "\\ud800"', r"line 2: has half of a character ('\ud800'). Write the whole character."),
+        ("? [a]\n: 2\n? [a]\n: 3", "line 1, column 3: a list or section cannot be a key: put it in quotes."),
         ("? {a: 1}\n: 2", "line 1, column 3: a list or section cannot be a key: put it in quotes."),
     ],
 )
@@ -185,6 +187,12 @@ def test_what_may_be_a_key_is_not_shown() -> None:
     assert "source.key_variables.0: is not the name of an environment variable" in error_of(
         {"source": {"key_variables": [key]}}
     )
+
+
+def test_a_long_name_and_a_path_that_is_no_text_are_one_short_sentence() -> None:
+    assert "k... = 1: no such setting" in error_of({"k" * 5_000: 1})
+    assert len(error_of({"k" * 5_000: 1})) < 500
+    assert "lake.path = '\\udcff': has bytes that are not UTF-8 text" in error_of({"lake": {"path": "\udcff"}})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "null", '{"a": ' * 20_000])

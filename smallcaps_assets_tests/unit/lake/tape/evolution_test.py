@@ -1,4 +1,4 @@
-"""A lake of release 0.1 under the present code, and under a code that keeps one more column."""
+"""A lake of release 0.1, whose tape lacks columns and the opening book, under the present code."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.commands.report import profile_report
-from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL, UTC_NS
+from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.domain.tape.schemas import (
     TAPE_KINDS,
     TAPE_SCHEMA_NUMBER,
     TAPE_SCHEMAS,
     UNRECORDED_COLUMNS,
+    TapeKind,
     describe_stale,
     missing_columns,
     recorded_schema,
@@ -40,8 +41,11 @@ SETTINGS = default_settings()
 NOW = datetime(2026, 11, 28, 13, tzinfo=UTC)
 # of the manifest of that lake
 PAIRS = [(symbol, "RTH") for symbol in ("AVLO", "BNRX", "CRVO", "DRFT")]
-WIDER = pl.Schema({**TRADES, "participant_timestamp": UTC_NS})
-OF_TEN = "10 windows lack column participant_timestamp"
+ADDED = {"trades": ["participant_timestamp", "correction"], "quotes": ["participant_timestamp", "opening_book"]}
+OF_TEN = {
+    "trades": "10 windows lack columns correction, participant_timestamp",
+    "quotes": "10 windows lack columns opening_book, participant_timestamp",
+}
 
 
 @pytest.fixture
@@ -49,12 +53,6 @@ def old(tmp_path: Path) -> TapeStore:
     """The tape of a copy of the lake of release 0.1."""
     shutil.copytree(RELEASE_0_1, tmp_path / "old")
     return TapeStore(Lake(tmp_path / "old"), "core", SETTINGS.profiles["core"], SETTINGS.capture.size_budget)
-
-
-@pytest.fixture
-def one_more_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trades of the profile require participant_timestamp as well."""
-    monkeypatch.setitem(TAPE_SCHEMAS, ("trades", "minimal"), WIDER)
 
 
 def manifest_of_lake(tape: TapeStore) -> pl.DataFrame:
@@ -86,7 +84,6 @@ def test_a_lake_of_release_0_1_is_complete_and_nothing_of_it_is_fetched_again(
 ) -> None:
     before = files_below(old.lake.root)
     captured(old, client)
-    captured(old, client, upgrade=True)
     assert gate.requests == []
     assert files_below(old.lake.root) == before
     assert len([name for name in before if name.startswith("tape/core/trades/")]) == 10
@@ -100,14 +97,15 @@ def test_a_lake_of_release_0_1_is_read(old: TapeStore) -> None:
             files = sorted(old.lake.tape("core", kind).rglob(f"symbol={row['symbol']}/*.parquet"))
             stored = pl.concat(pl.read_parquet(file, hive_partitioning=False) for file in files)
             inside = stored.filter(pl.col("timestamp") >= row["start"], pl.col("timestamp") < row["end"])
-            assert_frame_equal(read(row["event_id"]), inside.sort("timestamp", "sequence_number"))
+            found = read(row["event_id"])
+            assert_frame_equal(found.select(stored.columns), inside.sort("timestamp", "sequence_number"))
             assert inside.height
 
 
 def test_a_lake_of_release_0_1_is_verified_by_its_ledger_of_then(old: TapeStore) -> None:
     result = verify(old)
     assert result.findings == ()
-    assert (result.files, result.stale, result.uncertified) == (20, {}, ())
+    assert (result.files, len(result.stale), result.uncertified) == (20, 20, ())
     assert result.states == {"complete": 10}
     assert not set(stored_ledger(old).columns) & set(LEDGER_ADDED)
 
@@ -116,8 +114,9 @@ def test_the_ledger_of_a_lake_of_release_0_1_is_unchanged(old: TapeStore) -> Non
     manifest_id = ManifestStore.in_lake(old.lake, "core").current_id()
     ledger = build_ledger(manifest_of_lake(old), old, manifest_id)
     assert_frame_equal(ledger.drop(LEDGER_ADDED), stored_ledger(old))
-    assert ledger.select(LEDGER_ADDED).rows() == [([], None, None, [], None, None)] * 10
-    assert "stale" not in profile_report(old.lake, "core", SETTINGS, NOW)
+    counts = (None, None)  # of repeats and rejected rows
+    trades, quotes = (sorted(ADDED[kind]) for kind in TAPE_KINDS)
+    assert ledger.select(LEDGER_ADDED).rows() == [(trades, *counts, quotes, *counts)] * 10
 
 
 def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:
@@ -145,78 +144,83 @@ def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataCli
 # ------------------------------------------------------------------------------------------ one more column
 
 
-@pytest.mark.usefixtures("one_more_column")
-def test_files_without_a_new_column_are_stale_and_fetched_again_only_on_upgrade(old: TapeStore) -> None:
+@pytest.mark.parametrize("kind", TAPE_KINDS)
+def test_files_without_a_new_column_are_stale_and_fetched_again_only_on_upgrade(old: TapeStore, kind: TapeKind) -> None:
     windows = event_windows(manifest_of_lake(old))
-    backlog = old.backlog("trades", windows)
+    backlog = old.backlog(kind, windows)
     assert backlog.spans.is_empty()
     assert backlog.stale["event_id"].sort().equals(windows["event_id"].sort())
-    assert describe_stale(backlog.stale["missing_columns"]) == OF_TEN
-    upgrade = old.backlog("trades", windows, upgrade=True)
+    assert describe_stale(backlog.stale["missing_columns"]) == OF_TEN[kind]
+    upgrade = old.backlog(kind, windows, upgrade=True)
     assert upgrade.spans["events_merged"].list.len().sum() == 10
     assert upgrade.stale.is_empty()
-    # quotes have all required columns
-    assert old.backlog("quotes", windows).stale.is_empty()
-    assert old.backlog("quotes", windows, upgrade=True).spans.is_empty()
 
 
-@pytest.mark.usefixtures("one_more_column")
 def test_a_reader_returns_null_for_a_column_that_a_file_lacks(old: TapeStore) -> None:
     manifest = manifest_of_lake(old)
     rows = old.trades(manifest["event_id"][0])
-    assert rows.schema == WIDER
+    assert rows.schema == TRADES
     assert rows.height == rows["participant_timestamp"].null_count() > 0
     scanned = old.scan("trades", manifest["event_id"]).collect()
     assert scanned["participant_timestamp"].null_count() == scanned.height > rows.height
 
 
-@pytest.mark.usefixtures("one_more_column")
+def test_the_unit_of_quote_sizes_is_not_recorded(old: TapeStore) -> None:
+    assert old.published("quotes")["quote_size_unit"].to_list() == [None] * 10
+
+
+def test_a_reader_finds_no_opening_book_where_none_was_requested(old: TapeStore) -> None:
+    for event_id in manifest_of_lake(old)["event_id"]:
+        assert old.quotes(event_id, opening_book=True).equals(old.quotes(event_id))
+
+
 def test_ledger_report_and_verify_show_stale_files(old: TapeStore) -> None:
     ledger = build_ledger(manifest_of_lake(old), old)
     assert ledger["state"].to_list() == ["complete"] * 10
-    assert ledger["trades_missing_columns"].to_list() == [["participant_timestamp"]] * 10
-    assert ledger["quotes_missing_columns"].to_list() == [[]] * 10
+    for kind in TAPE_KINDS:
+        assert ledger[f"{kind}_missing_columns"].to_list() == [sorted(ADDED[kind])] * 10
     assert ledger.schema == LEDGER
     report = profile_report(old.lake, "core", SETTINGS, NOW)
-    assert f"  stale: trades of {OF_TEN}. They are read with nulls there; `smallcaps plan --profile core" in report
+    for kind in TAPE_KINDS:
+        assert f"{kind} of {OF_TEN[kind]}" in report
+    assert "They are read with nulls there; `smallcaps plan --profile core" in report
     result = verify(old)
     assert result.findings == ()
-    trades = [name for name in files_below(old.lake.root) if name.startswith("tape/core/trades/")]
-    assert result.stale == {name: ["participant_timestamp"] for name in trades}
+    tape = [name for name in files_below(old.lake.root) if name.startswith("tape/core/") and "wave=" in name]
+    assert result.stale == {name: ADDED[name.split("/")[2]] for name in tape}
 
 
-@pytest.mark.usefixtures("one_more_column")
 def test_a_plan_has_the_cost_of_an_upgrade(old: TapeStore) -> None:
     planner = Planner(old, SETTINGS.capture.assumptions, 100.0)
     plan, upgrade = (planner.plan(manifest_of_lake(old), upgrade=upgrade) for upgrade in (False, True))
     assert (plan.spans, plan.backlogs["trades"].stale.height) == (0, 10)
-    assert (upgrade.spans, upgrade.table["requests"][-1], upgrade.backlogs["trades"].stale.height) == (10, 10, 0)
+    assert (upgrade.spans, upgrade.table["requests"][-1], upgrade.backlogs["trades"].stale.height) == (20, 20, 0)
 
 
-@pytest.mark.usefixtures("one_more_column")
 def test_an_upgrade_replaces_stale_files_and_no_other(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:
     before = files_below(old.lake.root)
     lines = captured(old, client)
     assert gate.requests == []
     assert files_below(old.lake.root) == before
-    assert f"; stale: {OF_TEN}; the run config `upgrade: true` fetches them again" in lines[0]
+    assert f"; stale: {OF_TEN['trades']}; the run config `upgrade: true` fetches them again" in lines[0]
 
     captured(old, client, upgrade=True)
-    assert len(gate.requests) == 10
-    assert all(path.startswith("/v3/trades/") for path, _ in gate.requests)
+    assert len(gate.requests) == 20
     after = files_below(old.lake.root)
     assert set(after) == set(before)
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {name for name in before if name.startswith("tape/core/trades/")}
+    assert changed == {name for name in before if name.startswith("tape/core/") and "wave=" in name}
     manifest = manifest_of_lake(old)
-    assert old.scan("trades", manifest["event_id"]).collect()["participant_timestamp"].null_count() == 0
-    assert old.backlog("trades", event_windows(manifest)).stale.is_empty()
+    for kind in TAPE_KINDS:
+        rows = old.scan(kind, manifest["event_id"]).collect()
+        assert rows["participant_timestamp"].null_count() == 0
+        assert old.backlog(kind, event_windows(manifest)).stale.is_empty()
     # after another upgrade nothing is left to fetch
     captured(old, client, upgrade=True)
-    assert len(gate.requests) == 10
+    assert len(gate.requests) == 20
+    assert verify(old).stale == {}
 
 
-@pytest.mark.usefixtures("one_more_column")
 def test_where_a_stale_and_a_current_file_hold_a_window_the_current_one_is_read(old: TapeStore) -> None:
     manifest = manifest_of_lake(old).head(1)
     window = event_windows(manifest).row(0, named=True)
@@ -233,9 +237,11 @@ def test_where_a_stale_and_a_current_file_hold_a_window_the_current_one_is_read(
 
 
 def test_an_answer_without_rows_lacks_no_column() -> None:
-    assert missing_columns("trades", WIDER.names(), {"columns": "minimal", "rows": 0}) == []
-    assert missing_columns("trades", WIDER.names(), {"columns": "minimal", "rows": 1}) == ["participant_timestamp"]
-    assert missing_columns("trades", WIDER.names(), {"columns": "all", "rows": 1}) == []
+    for kind, schema in (("trades", TRADES), ("quotes", QUOTES)):
+        assert missing_columns(kind, schema.names(), {"columns": "minimal", "rows": 0}) == []
+        assert missing_columns(kind, schema.names(), {"columns": "minimal", "rows": 1}) == ADDED[kind]
+    assert missing_columns("trades", TRADES.names(), {"columns": "all", "rows": 1}) == []
+    assert missing_columns("quotes", QUOTES.names(), {"columns": "all", "rows": 1}) == ["opening_book"]
 
 
 def test_how_many_windows_are_stale_in_words() -> None:
@@ -261,7 +267,8 @@ def test_columns_are_only_ever_added(kind: str, columns: str, schema: pl.Schema)
     recorded = recorded_schema(kind, {"columns": columns})
     assert recorded == {name: str(schema[name]) for name in first}
     # where this fails, columns were added: raise TAPE_SCHEMA_NUMBER, then the numbers here
-    assert (TAPE_SCHEMA_NUMBER, len(schema)) == (1, len(first))
+    added = {("trades", "minimal"): 2, ("quotes", "minimal"): 1}.get((kind, columns), 0)
+    assert (TAPE_SCHEMA_NUMBER, len(schema)) == (2, len(first) + added)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.tape.audit import WINDOWS_UNKNOWN, Audit
 from smallcaps_assets.pipeline.tape.capture import Capture
+from smallcaps_assets.pipeline.tape.download import download_tape
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import LATER, Gate, event, files_below, manifest_of, refusal
 from smallcaps_assets_tests.listings import publish_untyped
@@ -39,6 +40,8 @@ MANIFEST = manifest_of(
 PAIRS = [("AVLO", "RTH"), ("CRVO", "RTH")]
 PARAMS = default_settings().profiles["core"]
 EVERY_QUOTE = {"quotes": {"by_change_only": False, "max_hz": 1000}, "columns": "all"}
+# start of the span of CRVO
+START_NS = int(datetime(2025, 11, 26, 15, 57, tzinfo=UTC).timestamp()) * 10**9
 
 
 def tape(lake: Lake, **changes: Any) -> TapeStore:
@@ -147,9 +150,10 @@ def test_added_removed_and_altered_quotes_are_counted(
     fill(tape(lake, **every), client)
 
     def change(rows: list[dict[str, Any]]) -> None:
-        # many intervals apart, so that none hides another
-        rows[10]["bid_size"] = 77_777
-        del rows[20]
+        # many intervals apart, so that none hides another; of the rows before the span, which come first, one is kept
+        first = next(place for place, row in enumerate(rows) if row["sip_timestamp"] >= START_NS)
+        rows[first + 10]["bid_size"] = 77_777
+        del rows[first + 20]
         rows[-1]["ask_exchange"] = 99
         rows[-1]["participant_timestamp"] -= 1
 
@@ -191,7 +195,7 @@ def test_quotes_that_release_0_1_thinned_from_the_events_minute_on_are_compared_
     fill(TapeStore(lake, "core", PARAMS, SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])), client)
     published = tape(lake).published("quotes").filter(pl.col("budget_hz").list.len() > 0).row(0, named=True)
     span = Span(*(published[name] for name in ("symbol", "wave", "start", "end")), tuple(published["events_merged"]))
-    kept = thin_frame(client.quotes(span.symbol, span.start, span.end, QUOTES).frame, PARAMS.quotes)
+    kept = thin_frame(download_tape(client, "quotes", span, QUOTES).frame, PARAMS.quotes)
     windows = event_windows(MANIFEST).with_columns(known_at=MANIFEST["timestamp"])
     of_span = windows.filter(pl.col("event_id").is_in(span.events_merged))
     rates = dict(zip(published["budget_events"], published["budget_hz"], strict=True))

@@ -69,7 +69,7 @@ def test_one_request_for_the_newest_span_shows_that_the_plan_excludes_the_data(
     gate.rule = lambda path, query: refusal(403, "not entitled")  # noqa: ARG005
     (outcome,) = captured(lake, client, "quotes")
     assert len(gate.requests) == 1
-    assert int(gate.requests[0][1]["timestamp.gte"]) == ns("2025-11-26 15:57")
+    assert int(gate.requests[0][1]["timestamp.gte"]) == ns("2025-11-26 15:56")
     assert len(outcome.problems) == 3
     assert all("Quotes require the plan" in problem for problem in outcome.problems)
 
@@ -104,7 +104,7 @@ def test_quotes_are_skipped_without_trades_outside_regular_hours(
     captured(lake, client, "trades", SATURDAY, BOTH)
     gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH)
-    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 15:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 15:56")]
     ledger = build_ledger(SATURDAY, TapeStore(lake, "core", PROFILES["core"]))
     skipped = dict(ledger.select("event_id", "quotes_skipped").iter_rows())
     assert skipped == {"early": "no trades in the span, outside regular hours", "late": None}
@@ -113,7 +113,7 @@ def test_quotes_are_skipped_without_trades_outside_regular_hours(
     # with quotes_without_trades only these are requested
     gate.requests.clear()
     captured(lake, client, "quotes", SATURDAY, BOTH, quotes_without_trades=True)
-    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 12:57")]
+    assert [int(query["timestamp.gte"]) for _, query in gate.requests] == [ns("2025-11-29 12:56")]
 
 
 def test_quotes_are_requested_if_trades_are_unknown(lake: Lake, client: MarketDataClient, gate: Gate) -> None:

@@ -66,6 +66,7 @@ def ns(hour: int, minute: int) -> int:
 # bounds of the spans: -3 to +7 minutes around their events, UTC
 A_RTH = (ns(14, 57), ns(15, 12))
 C_RTH = (ns(15, 57), ns(16, 7))
+MINUTE = 60 * 10**9
 A_PM = (ns(12, 57), ns(13, 7))
 
 
@@ -102,8 +103,11 @@ def test_published_tape_equals_the_tape_of_the_market(
         for kind in ("trades", "quotes")
     )
     assert_frame_equal(trades, as_sent(small_market.trades("AVLO", *A_RTH).select(*TRADES)))
-    every = as_sent(small_market.quotes("AVLO", *A_RTH).select(*QUOTES))
-    assert_frame_equal(quotes, thin(every.lazy(), PARAMS.quotes).collect())
+    every = as_sent(small_market.quotes("AVLO", A_RTH[0] - MINUTE, A_RTH[1]).select(*QUOTES))
+    before = every.filter(pl.col("timestamp").dt.epoch("ns") < A_RTH[0]).height
+    assert before > 1
+    # the first row is the book in force when the span begins
+    assert_frame_equal(quotes, thin(every.slice(before - 1).lazy(), PARAMS.quotes).collect())
     assert 0 < quotes.height < every.height
     assert outcomes["AVLO", "RTH"].figures["rows"] == trades.height > 0
 
@@ -119,6 +123,9 @@ def test_a_tape_file_records_its_provenance(lake: Lake, client: MarketDataClient
         "config_hash": "abc",
         "columns": "minimal",
         "thinning": {"by_change_only": True, "max_hz": 5},
+        "opening_book": 1,
+        "quote_size_unit": "shares",
+        "quote_sizes_in_shares_from": None,
         "requests": 1,
         "retries": 0,
         "throttled": 0,
@@ -150,7 +157,8 @@ def test_one_lost_file_is_one_request_for_exactly_its_span(lake: Lake, client: M
     run(lake, client, "trades")
     run(lake, client, "quotes")
     assert [path for path, _ in gate.requests] == ["/v3/quotes/CRVO"]
-    assert requested(gate) == {("/v3/quotes/CRVO", *C_RTH)}
+    # quotes from a minute before: the last of them is the opening book
+    assert requested(gate) == {("/v3/quotes/CRVO", C_RTH[0] - MINUTE, C_RTH[1])}
     after = files_below(lake.root)
     name = lost.relative_to(lake.root).as_posix()
     # the same tape; only fetch time and request id differ

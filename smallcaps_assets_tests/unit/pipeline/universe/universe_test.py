@@ -1,5 +1,6 @@
 """Which symbols of the vendor's list are followed, and why others are not."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_the_same_request_is_sent_once(lake: Lake, client: MarketDataClient, gat
     assert files_below(lake.root) == before
     made(lake, client, date(2025, 12, 2))
     assert gate.requests
+
+
+def test_a_lake_without_drill_stays_as_it_is_on_the_same_day(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    without = builder(lake, client)
+    market = without.source.embedded.model_copy(update={"drill": False})
+    before = replace(without, source=without.source.model_copy(update={"embedded": market})).run(DAY).rows
+    gate.requests.clear()
+    assert builder(lake, client).source.embedded.drill
+    assert builder(lake, client).run(DAY).rows.equals(before)
+    assert gate.requests == []
 
 
 LISTED = (
