@@ -73,11 +73,19 @@ def _require_whole(folder: Path, ends: tuple[str, ...]) -> None:
     """
     for place in (folder, *folder.rglob("*")):
         if not place.is_dir():
+            if place.name.startswith("symbol=") and (
+                remedy := None if _ends(place, ends) else remedy_within_lake(place)
+            ):
+                raise InputError(f"{place}: is a file, where a folder belongs. {remedy}")
             continue
         if not os.access(place, os.R_OK | os.X_OK):
             raise InputError(f"{place}: cannot be read (Permission denied). Let this user read it, or leave it out.")
-        if place.name.lower().endswith(ends) and (remedy := remedy_within_lake(place)):
+        if _ends(place, ends) and (remedy := remedy_within_lake(place)):
             raise InputError(f"{place}: is a folder, where a file belongs. {remedy}")
+
+
+def _ends(path: Path, ends: tuple[str, ...]) -> bool:
+    return path.name.lower().endswith(ends)
 
 
 def _kinds(suffixes: Sequence[str]) -> str:

@@ -131,6 +131,20 @@ def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: py
 
 
 @pytest.mark.parametrize(
+    ("folder", "command"),
+    [("bars/minute/symbol=AVLO", DETECT), ("tape/core/trades", ["status"]), ("tape/core/trades", ["plan"])],
+)
+def test_a_file_in_the_place_of_a_folder_is_named(
+    lake: Lake, folder: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(lake.root / folder)
+    (lake.root / folder).touch()
+    code, printed = outcome(command, capsys)
+    assert code == 2
+    assert f"{folder}: is a file, where a folder belongs. {how_to_restore(lake.root / folder)}" in printed
+
+
+@pytest.mark.parametrize(
     "file",
     ["reference/universe.parquet", "reference/ticker_details.parquet", "events/master.parquet", BARS,
      "tape/core/report.parquet", "reports/coverage.parquet"],
