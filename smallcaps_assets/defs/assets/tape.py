@@ -25,6 +25,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger, capture_effort
+from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
@@ -177,7 +178,8 @@ def make_ledger(
     listing = published or tape.listing()
     ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
-    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing)
+    damage = describe_damage(tape.all_damaged(listing))
+    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing) | ({"damaged": damage} if damage else {})
     return ledger, figures
 
 
