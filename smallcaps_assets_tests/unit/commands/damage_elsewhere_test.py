@@ -124,9 +124,10 @@ def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     (lake.root / BARS).unlink()
     (lake.root / BARS).mkdir()
-    code, printed = outcome(DETECT, capsys)
-    assert code == 2
-    assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+    for command in (DETECT, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]):
+        code, printed = outcome(command, capsys)
+        assert code == 2
+        assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
 
 
 @pytest.mark.parametrize(
