@@ -45,7 +45,7 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print which of the sampled spans changed, and how. Changes are no error: the exit code is 0.
 
-    It is 1 where a span met an error that nobody foresaw.
+    It is 1 where files of tape are damaged, or a span met an error that nobody foresaw.
 
     Raises:
         InputError: there is no tape, the lake holds data of another source, or its universe is above the limits.
@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(document, default=datetime.isoformat))
     else:
         show(*_text(found, figures))
-    return _UNEXPECTED if any(map(is_unexpected, found["cause"].drop_nulls())) else 0
+    return _UNEXPECTED if audit.damaged or any(map(is_unexpected, found["cause"].drop_nulls())) else 0
 
 
 def _has_changes() -> pl.Expr:

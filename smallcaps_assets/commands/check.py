@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from smallcaps_assets.commands.console import Line, Style, show
-from smallcaps_assets.commands.flag_types import port_number
+from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.commands.services.processes import (
     daemons_of_state,
@@ -60,7 +60,9 @@ _HANGING: Final = 25
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add_data_flags(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address of the web UI (default: this machine only)")
+    parser.add_argument(
+        "--host", type=host_name, default="127.0.0.1", help="address of the web UI (default: this machine only)"
+    )
     parser.add_argument("--port", type=port_number, default=3000, help="port of the web UI (default: 3000)")
     parser.add_argument("--offline", action="store_true", help="send no request to the vendor")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from smallcaps_assets.commands.console import show
-from smallcaps_assets.commands.flag_types import port_number, positive_number, seed_number
+from smallcaps_assets.commands.flag_types import host_name, port_number, positive_number, seed_number
 from smallcaps_assets.commands.services.exposure import add_consent_flag, require_consent
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.domain.words import count_noun
@@ -29,7 +29,9 @@ EXAMPLE: Final = "smallcaps exchange --port 8900 --symbols 50"
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings to use instead of config/config.yaml")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument(
+        "--host", type=host_name, default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
     parser.add_argument("--port", type=port_number, default=8900, help="port to listen on (default: 8900)")
     add_consent_flag(parser)
     parser.add_argument("--symbols", type=positive_number, metavar="N", help="number of simulated symbols")

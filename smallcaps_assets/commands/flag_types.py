@@ -1,5 +1,6 @@
 """Types of flag values; an error says the value and its bounds, and argparse names the flag."""
 
+import re
 from argparse import ArgumentTypeError
 
 from smallcaps_assets.domain.imports.prices import PriceScale
@@ -26,6 +27,17 @@ def port_number(text: str) -> int:
     if not (text.isdecimal() and int(text) in range(65_536)):
         raise ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
+
+
+def host_name(text: str) -> str:
+    """The name or address of a host.
+
+    Raises:
+        ArgumentTypeError: it has characters that no host has.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.:%-]+", text):
+        raise ArgumentTypeError(f"{text!r} is not the name or address of a host, such as 127.0.0.1")
+    return text
 
 
 def seed_number(text: str) -> int:

@@ -17,6 +17,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
+from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
@@ -50,7 +51,7 @@ def capture_report(
     ledger = build_ledger(rows, tape, hashes=False, published=published)
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     judgement, *reasons = describe_verdict(kpis, ledger)
-    damaged = [error for kind in TAPE_KINDS for error in tape.damaged(kind, published[kind])]
+    damaged = tape.all_damaged(published)
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
     items: list[Printable] = [
@@ -173,11 +174,9 @@ def _contradicted(ledger: pl.DataFrame, profile: Profile) -> list[str]:
 
 
 def describe_damaged(errors: Sequence[LakeError]) -> list[str]:
-    """The damaged files of tape, whose windows count as missing: how many, and the first one with its remedy."""
-    if not errors:
-        return []
-    more = " `smallcaps verify` names all." if len(errors) > 1 else ""
-    return [f"  damaged: {count_noun(len(errors), 'file')}, whose windows count as missing: {errors[0]}{more}"]
+    """A line on the damaged files of tape, if there are any."""
+    words = describe_damage(errors)
+    return [] if words is None else [f"  damaged: {words}"]
 
 
 def _causes(ledger: pl.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.console import show
-from smallcaps_assets.commands.flag_types import port_number
+from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.disk_watch import DiskWatch
 from smallcaps_assets.commands.services.exposure import (
     add_consent_flag,
@@ -49,7 +49,9 @@ _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 def add_flags(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add_data_flags(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument(
+        "--host", type=host_name, default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
     parser.add_argument("--port", type=port_number, default=3000, help="port to listen on (default: 3000)")
     add_consent_flag(parser)
     parser.add_argument(

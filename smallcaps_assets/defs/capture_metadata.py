@@ -52,7 +52,7 @@ def ledger_metadata(ledger: pl.DataFrame, manifest_id: str) -> Metadata:
 
 def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFrame) -> Metadata:
     """Metadata of a report: the verdict and its reasons, figures with their targets, windows by state."""
-    go, reasons = verdict(kpis, ledger)
+    go, _ = verdict(kpis, ledger)
     targeted = pl.col("target").is_not_null()
     return {
         "verdict": _verdict(kpis, ledger),
@@ -64,7 +64,6 @@ def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFram
         **{name: int(spent[name].sum()) for name in ("requests", "retries", "throttled")},
         "dagster/row_count": kpis.height,
         "go": go,
-        "why_not": "; ".join(reasons),
     }
 
 

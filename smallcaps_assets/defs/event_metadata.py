@@ -1,7 +1,7 @@
 """Metadata of MASTER and the manifests: pictures first, then tables that fit a screen, then figures to plot."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -12,6 +12,15 @@ from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.pipeline.pictures import clock_picture, funnel_picture, score_picture, sessions_picture
 from smallcaps_assets.pipeline.sketches import clock_sketch
+
+# what decides which events have the longer window, in words with their units
+_EXTENSION: Final = {
+    "transactions_threshold": "trades of the minute, from",
+    "spread_threshold": "range of the minute, share of VWAP, from",
+    "spike_x_threshold": "spike x, from",
+    "triggered": "events that reach one",
+    "extended": "events extended",
+}
 
 
 def master_metadata(events: pl.DataFrame, test_symbols: Sequence[str]) -> Metadata:
@@ -110,5 +119,5 @@ def _by_bucket(manifest: pl.DataFrame) -> pl.DataFrame:
 
 def _extension(selection: Selection) -> pl.DataFrame:
     """What decided which events have the longer window, and how many have it."""
-    known = {name.replace("_", " "): float(value) for name, value in selection.extension.items() if value is not None}
+    known = {_EXTENSION[name]: float(value) for name, value in selection.extension.items() if value is not None}
     return pl.DataFrame({"figure": list(known), "value": list(known.values())}, schema_overrides={"value": pl.Float64})

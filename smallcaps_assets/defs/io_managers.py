@@ -12,6 +12,7 @@ import polars as pl
 from dagster_polars import PolarsParquetIOManager
 
 from smallcaps_assets.defs.failures import foreseen_errors
+from smallcaps_assets.defs.metadata import COLUMNS_ABOVE
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.proven_files import prove_anew
@@ -82,13 +83,15 @@ class LakeTableIOManager(PolarsParquetIOManager):
     def get_metadata(
         self, context: dg.OutputContext, obj: DerivedTable | pl.DataFrame | pl.LazyFrame | None
     ) -> dict[str, dg.MetadataValue[Any]]:
-        """The columns of a table, without the random rows and column statistics that dagster-polars adds.
+        """The path of a table, without the columns, random rows and column statistics that dagster-polars adds.
 
-        They take as long as writing the table and swell the event log; the assets record figures that matter. The path
-        is that below the lake: a long one would make the metadata wider than the page, which shows it as storage.
+        Rows and statistics take as long as writing the table and swell the event log; the assets record figures that
+        matter. Columns are part of the definition of an asset, with their meaning. The path is that below the lake: a
+        long one would make the metadata wider than the page, which shows it as storage.
         """
         table = obj.rows if isinstance(obj, DerivedTable) else obj
         found = super().get_metadata(context, None if table is None else table.lazy())
+        found.pop(COLUMNS_ABOVE, None)
         return {**found, "path": dg.MetadataValue.path(str(facts_of(context.asset_key).path(Lake(Path()))))}
 
     def scan_df_from_path(

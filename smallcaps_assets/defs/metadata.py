@@ -19,6 +19,9 @@ from smallcaps_assets.pipeline.pictures import coverage_picture
 
 # values by name, as Dagster takes them
 Metadata = dict[str, dg.MetadataValue | str | int | float | bool | None]
+# the metadata keys of columns: of those that the web UI shows in full above the metadata, and of those in a dialog
+COLUMNS_ABOVE: Final = "dagster/column_schema"
+COLUMNS_BELOW: Final = "columns"
 # how many lines of a list a message shows
 MAX_LINES: Final = 20
 # how many rows the preview of a table shows
@@ -28,16 +31,25 @@ _ALL_DIGITS: Final = 1000.0
 
 
 def column_schema(
-    schema: Mapping[str, pl.DataType], descriptions: Mapping[str, str] = COLUMNS
+    schema: Mapping[str, pl.DataType], descriptions: Mapping[str, str] = COLUMNS, *, below: bool = False
 ) -> dict[str, dg.TableSchema]:
     """Metadata that describes the columns of a table.
 
     Args:
         schema: the columns.
         descriptions: by column name. A table whose columns no other table has may describe them beside its schema.
+        below: show them in a dialog below the other metadata. The web UI shows `dagster/column_schema` in full above
+            the metadata, so that a verdict or pictures would begin three screens further down.
     """
-    columns = [dg.TableColumn(name, str(dtype), descriptions.get(name)) for name, dtype in schema.items()]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+    columns = [dg.TableColumn(name, _type_name(dtype), descriptions.get(name)) for name, dtype in schema.items()]
+    return {COLUMNS_BELOW if below else COLUMNS_ABOVE: dg.TableSchema(columns=columns)}
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    """The name of a type: short, because the web UI never wraps it and squeezes the description beside it."""
+    if isinstance(dtype, pl.Datetime):
+        return f"Datetime[{dtype.time_unit}, {dtype.time_zone}]" if dtype.time_zone else f"Datetime[{dtype.time_unit}]"
+    return str(dtype)
 
 
 def table(frame: pl.DataFrame) -> dg.TableMetadataValue:

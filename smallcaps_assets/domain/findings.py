@@ -8,6 +8,8 @@ import polars as pl
 from smallcaps_assets.domain.words import count_clause
 
 EXAMPLES: Final = 10
+# how many cells of the first row that breaks a check its sentence shows
+_CELLS: Final = 4
 _BREAKING: Final = "rows_that_break_it"
 
 Figure = str | int | float | bool | None
@@ -40,11 +42,20 @@ class Finding(NamedTuple):
             return str(self.figures["verdict"])
         if self.holds:
             return "Passed."
-        return (
-            f"{count_clause(self.breaking, 'row breaks', 'rows break')} this rule."
-            if self.breaking
-            else "The figures break this rule."
-        )
+        if not self.breaking:
+            return "The figures break this rule."
+        return f"{count_clause(self.breaking, 'row breaks', 'rows break')} this rule{self._such_as()}."
+
+    def _such_as(self) -> str:
+        """The first row that breaks the check, in words; empty if it is not at hand."""
+        if self.examples.is_empty():
+            return ""
+        cells = {name: value for name, value in self.examples.row(0, named=True).items() if value is not None}
+        words = [
+            f"{name.replace('_', ' ')} {f'{value:,.4g}' if isinstance(value, float) else value}"
+            for name, value in list(cells.items())[:_CELLS]
+        ]
+        return f"{':' if self.breaking == 1 else ', such as'} {', '.join(words)}"
 
     @property
     def breaking(self) -> int:

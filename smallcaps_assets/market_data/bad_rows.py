@@ -6,6 +6,7 @@ that the answer is another one than was asked for: it is rejected as a whole.
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -22,6 +23,7 @@ MOST_BAD_ROWS: Final = 0.01
 MOST_VALUES: Final = 500_000
 # counts of an answer of aggregates that are those of its rows
 _COUNTS: Final = ("resultsCount", "count")
+_HALF_CHARACTER: Final = re.compile("[\\ud800-\\udfff]")
 _INT64: Final = 2**63
 
 
@@ -92,7 +94,7 @@ def _fits(value: object, dtype: pa.DataType) -> bool:
     if pa.types.is_boolean(dtype):
         return isinstance(value, bool)
     if pa.types.is_string(dtype):
-        return isinstance(value, str)
+        return _is_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if pa.types.is_integer(dtype):
@@ -102,4 +104,9 @@ def _fits(value: object, dtype: pa.DataType) -> bool:
 
 def _symbol_of(row: object, ticker: str) -> str | None:
     symbol = row.get(ticker) if isinstance(row, dict) else None
-    return symbol if isinstance(symbol, str) else None
+    return symbol if isinstance(symbol, str) and _is_text(symbol) else None
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is text that a file can store: JSON may escape half of a character."""
+    return isinstance(value, str) and not _HALF_CHARACTER.search(value)

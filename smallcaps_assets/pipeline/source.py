@@ -85,7 +85,14 @@ def budget_share(requests_per_minute: float | None, slots: int) -> float | None:
 def profile_tape(lake: Lake, profile: Profile, settings: Settings) -> TapeStore:
     """The tape store of a profile under the settings that decide which spans are sufficient."""
     capture = settings.capture
-    return TapeStore(lake, profile, settings.profiles[profile], capture.size_budget, capture.quotes_without_trades)
+    return TapeStore(
+        lake,
+        profile,
+        settings.profiles[profile],
+        capture.size_budget,
+        capture.quotes_without_trades,
+        settings.research.quote_sizes_in_shares_from,
+    )
 
 
 def require_same_source(store: UniverseStore, source: SourceParams) -> None:

@@ -12,13 +12,14 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.errors import DiskFull, LakeError, SettingsError, SmallcapsError
+from smallcaps_assets.errors import DiskFull, InputError, LakeError, SettingsError, SmallcapsError
 from smallcaps_assets.runtime.disk_space import describe_room, is_full, probe_room
 
 # what a disk that is full, read-only, unreadable to this user, defective or gone refuses with
 _OF_THE_DISK: Final = frozenset(
     getattr(errno, name, errno.EIO) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE")
 )
+_MOST_SHOWN: Final = 100
 _CHECK_THE_DISK: Final = "Check that its disk is there, has space and lets this user read and write."
 _RESTORE: Final = (
     "Restore it, or move this folder away to begin with an empty state: the lake stays as it is, and nothing is "
@@ -53,6 +54,8 @@ def _of_the_system(error: OSError) -> SmallcapsError | None:
         )
     if is_full(error):
         return DiskFull(f"{file}: cannot be written ({error.strerror}). {describe_room(Path(file), None)}", Path(file))
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"{file[:_MOST_SHOWN]}...: is longer than a path may be. Give a shorter one.")
     if error.errno not in _OF_THE_DISK:
         return None
     return LakeError(f"{file}: cannot be read or written ({error.strerror}). {_CHECK_THE_DISK}", Path(file))

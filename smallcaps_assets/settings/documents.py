@@ -24,6 +24,7 @@ _MOST_LEVELS: Final = 40
 _MOST_VALUES: Final = 100_000
 _LARGEST_INTEGER: Final = 2**53  # beyond it not every integer is a float
 _MOST_SHOWN: Final = 40
+_HALF_CHARACTER: Final = re.compile("[\\ud800-\\udfff]")
 
 _FEWER: Final = "No settings need so many: write it more simply."
 _INTEGER: Final = "tag:yaml.org,2002:int"
@@ -87,6 +88,10 @@ class _Loader(yaml.SafeLoader):
             if isinstance(error, DocumentError):
                 raise
             raise _wrong_scalar(node, "a number or date that exists") from error
+        if isinstance(value, str) and (half := _HALF_CHARACTER.search(value)):
+            raise DocumentError(
+                f"line {node.start_mark.line + 1}: has half of a character ({half[0]!r}). Write the whole character."
+            )
         if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
             raise _wrong_scalar(node, f"a number up to {_LARGEST_INTEGER:,}")
         return value
@@ -166,6 +171,8 @@ def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
     if isinstance(node, yaml.MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # the constructor rejects it
+                continue
             name, line = str(key.value), key.start_mark.line + 1
             if name in first:
                 key_path = ".".join(_shorten(str(part)) for part in (*place, name))

@@ -76,10 +76,15 @@ def _correction(place: Place, intended: Place | None) -> str:
 def _subject(layers: Sequence[Layer], item: ErrorDetails) -> str:
     """The layer, line, key and value of a problem."""
     layer = _origin(layers, item["loc"])
-    key = ".".join(map(str, item["loc"])) or "the settings together"
+    key = ".".join(map(_shorten, item["loc"])) or "the settings together"
     value = item["input"]
     shown = "" if isinstance(value, dict | BaseModel) or _may_be_secret(item) else f" = {_show(value)}"
     return f"{_place(layer, item['loc'])}: {key}{shown}"
+
+
+def _shorten(name: str | int) -> str:
+    text = str(name)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _may_be_secret(item: ErrorDetails) -> bool:
@@ -109,8 +114,14 @@ def _remedy(item: ErrorDetails) -> str:
     if isinstance(value, bool):
         return f"{item['msg']}; without quotes, YAML reads on, off, yes and no as true and false"
     if item["type"] in _NUMBERS and isinstance(value, str) and _is_number(value):
-        return f"YAML reads it as text; write {float(value):.15g} without quotes"
+        return f"YAML reads it as text; write {plain_number(value)} without quotes"
     return item["msg"].removeprefix("Value error, ")
+
+
+def plain_number(text: str) -> str:
+    """A number as YAML reads it as one: `50000`, `1.0e-06`."""
+    digits, letter, power = f"{float(text):.15g}".partition("e")
+    return f"{digits if '.' in digits or not letter else f'{digits}.0'}{letter}{power}"
 
 
 def _is_number(text: str) -> bool:

@@ -43,10 +43,23 @@ class SourceParams(Params):
         return self
 
 
+def _check_text(path: str) -> str:
+    """Return `path` if Dagster's state, a text file, can name it.
+
+    Raises:
+        ValueError: it has bytes that are no text.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("has bytes that are not UTF-8 text: rename the folder") from None
+    return path
+
+
 class LakeParams(Params):
     """The folder of the lake; relative to the folder that holds `config/`."""
 
-    path: PathText
+    path: Annotated[PathText, AfterValidator(_check_text)]
 
 
 class DagsterParams(Params):

@@ -18,6 +18,7 @@ from smallcaps_assets.domain.events.features import FeatureParams
 from smallcaps_assets.domain.events.score import ScoreParams
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams
 from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.review.sample import ReviewParams
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
@@ -81,6 +82,7 @@ class Settings(Params):
     kpis: KpiParams
     review: ReviewParams
     checks: CheckParams
+    research: ResearchParams = Field(default_factory=ResearchParams)
     nightly: NightlyParams
     notices: NoticeParams
 

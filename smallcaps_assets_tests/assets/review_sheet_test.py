@@ -78,7 +78,9 @@ def test_the_sheet_is_materialized_and_labels_are_imported(
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         metadata, check = metadata_and_check(materialize(instance, home.lake))
-        assert metadata["page"] == str(home.lake.review_sheet("core", MANIFEST_ID))
+        assert metadata["page"] == home.lake.review_sheet("core", MANIFEST_ID).name
+        assert check.description == "Not judged yet: none of 3 events is labeled yet. Required: at least 70 %."
+        assert {row.data["% (95 % interval)"] for row in metadata["precision"].records} == {"-"}
         assert (metadata["dagster/row_count"], metadata["marked"], metadata["events without bars"]) == (3, 0, 1)
         assert (check.check_name, check.passed, check.severity) == ("precision", False, dg.AssetCheckSeverity.WARN)
         assert metadata["review"] == "not judged: none of 3 events is labeled yet. Required: at least 70 %."

@@ -16,7 +16,8 @@ from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 from smallcaps_assets_tests.web_server import RUNS_S, WebUI, until
 
 pytestmark = pytest.mark.browser
-SYMBOLS = int(FLAGS[1])
+# with DRILL
+SYMBOLS = int(FLAGS[1]) + 1
 NEXT = date(2025, 12, 2)
 
 

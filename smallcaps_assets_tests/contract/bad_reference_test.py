@@ -87,6 +87,7 @@ def closed(number: int) -> dict[str, Any]:
         (listed(7) | {"active": None}, "S007", "`active` is missing"),
         (listed(7) | {"active": "yes"}, "S007", "`active` is 'yes'"),
         (listed(7) | {"name": 5}, "S007", "`name` is 5"),
+        (listed(7) | {"ticker": "S\ud800"}, None, "`ticker` is 'S\\ud800'"),
         ({"name": "A", "active": True}, None, "`ticker` is missing"),
         (listed(7) | {"ticker": 7}, None, "`ticker` is 7"),
         (None, None, "is no object"),

@@ -14,6 +14,7 @@ import polars as pl
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import positive_number, price_scale
 from smallcaps_assets.commands.imports.command import choose_from
+from smallcaps_assets.commands.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
@@ -29,7 +30,6 @@ from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
 from smallcaps_assets.pipeline.imports.windows import (
@@ -83,7 +83,9 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Import the files below PATH, update the ledger, record partitions in Dagster; 1 where files were rejected.
+    """Import the files below PATH, update the ledger, record partitions in Dagster.
+
+    Returns 1 where files were rejected, or files of tape are damaged.
 
     Raises:
         InputError: no files, no manifest, or missing flags on what the files cover.
@@ -124,7 +126,11 @@ def run(arguments: Namespace) -> int:
     record_import(lake, "windows")
     done = work.run(files)
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
-    ledger = _certify(lake, profile, manifest, work.tape, sidecar["manifest_id"])
+    published = work.tape.listing()
+    damaged = describe_damaged(work.tape.all_damaged(published))
+    ledger = build_ledger(manifest, work.tape, sidecar["manifest_id"], published=published)
+    require_whole_ledger(ledger, manifest)
+    publish_changed(lake.ledger(profile), ledger, below=lake.root)
     if done.rejected.height or aside.is_file():
         rejected = still_rejected_files(_rejected_before(aside), done.rejected, files, ledger)
         publish_changed(aside, rejected, below=lake.root)
@@ -135,9 +141,11 @@ def run(arguments: Namespace) -> int:
         show(*_text(done, ledger, recorded, aside))
     for row in done.rejected.head(MOST_SHOWN).to_dicts():
         show(f"rejected: {row['file']}: {row['reason']}", file=sys.stderr)
+    for line in damaged:
+        show(line, file=sys.stderr)
     if done.stopped is not None:
         raise done.stopped
-    return _INCOMPLETE if done.rejected.height else 0
+    return _INCOMPLETE if done.rejected.height or damaged else 0
 
 
 def _log(line: str) -> None:
@@ -203,14 +211,6 @@ def _rejected_before(aside: Path) -> pl.DataFrame:
         return match_columns(
             pl.scan_parquet(aside, hive_partitioning=False, glob=False), REJECTED_FILES, str(aside)
         ).collect()
-
-
-def _certify(lake: Lake, profile: Profile, manifest: pl.DataFrame, tape: TapeStore, manifest_id: str) -> pl.DataFrame:
-    """Bring the ledger up to date."""
-    ledger = build_ledger(manifest, tape, manifest_id)
-    require_whole_ledger(ledger, manifest)
-    publish_changed(lake.ledger(profile), ledger, below=lake.root)
-    return ledger
 
 
 def _record_partitions(

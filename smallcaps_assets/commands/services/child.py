@@ -19,7 +19,7 @@ from typing import Final
 # the daemon waits for its threads, and those may wait for a code server that is gone
 ENDS_WITHIN_S: Final = 5.0
 # Each service repeats what the code server says of wrong settings, where the text is no exception of Dagster's own
-_SAID_BY_THE_CODE_SERVER: Final = r"Error loading repository location [^:]+:(?!\w+(\.\w+)+: )"
+_WARNING_OF_CODE_SERVER: Final = r"Error loading repository location [^:]+:(?!\w+(\.\w+)+: )"
 
 
 def run_service() -> None:
@@ -34,7 +34,7 @@ def run_service() -> None:
 
 def say_wrong_settings_once() -> None:
     """Leave it to the code server to say on the terminal that the settings are wrong."""
-    warnings.filterwarnings("ignore", message=_SAID_BY_THE_CODE_SERVER)
+    warnings.filterwarnings("ignore", message=_WARNING_OF_CODE_SERVER)
 
 
 def _end_with_parent() -> None:

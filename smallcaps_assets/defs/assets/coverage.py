@@ -44,7 +44,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 @dg.asset(
     deps=["minute_bars"],
     io_manager_key="lake_tables",
-    metadata=column_schema(COVERAGE),
+    metadata=column_schema(COVERAGE, below=True),
     check_specs=check_specs(dg.AssetKey("coverage"), COVERAGE_CHECKS, independent=False),
 )
 def coverage(

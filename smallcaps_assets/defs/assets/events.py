@@ -44,7 +44,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [event_shards, master_events]
 
 
-@dg.asset(deps=["event_shards"], io_manager_key="lake_tables", metadata=column_schema(EVENTS))
+@dg.asset(deps=["event_shards"], io_manager_key="lake_tables", metadata=column_schema(EVENTS, below=True))
 def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
     """MASTER: the events of all symbols, one row per event; near events of one symbol share an event_group_id."""
     master, figures = make_master(settings, lake)

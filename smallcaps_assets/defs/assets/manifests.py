@@ -23,7 +23,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 def _manifest(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, "manifest"],
-        metadata=column_schema(MANIFEST),
+        metadata=column_schema(MANIFEST, below=True),
         description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new "
         "manifest never overwrites an old one.",
     )

@@ -28,7 +28,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 @dg.asset(
     deps=[dg.AssetKey([profile, "manifest"]) for profile in PROFILES],
     io_manager_key="lake_tables",
-    metadata=column_schema(BEHIND),
+    metadata=column_schema(BEHIND, below=True),
 )
 def nightly_report(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource

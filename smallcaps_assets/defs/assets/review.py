@@ -44,7 +44,8 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
         reviewed = review.assess(made.sheet)
         without_bars = made.charts.charts.filter(pl.col("trouble") == "no_bars").height
         figures: Metadata = {
-            "page": dg.MetadataValue.path(str(made.path)),
+            # a longer path makes the metadata wider than the page, which shows the folder as storage
+            "page": dg.MetadataValue.path(made.path.name),
             "page_mb": megabytes(made.bytes),
             "sample_id": made.sheet.sample_id,
             "events without bars": without_bars,
@@ -94,7 +95,7 @@ def _precision(rows: pl.DataFrame) -> pl.DataFrame:
         in_words("part"),
         "events",
         pl.format("{} of {}", "good", "marked").alias("good"),
-        pl.format("{} ({} to {})", precision, low, high).alias("% (95 % interval)"),
+        pl.format("{} ({} to {})", precision, low, high).fill_null("-").alias("% (95 % interval)"),
     )
 
 
@@ -102,11 +103,17 @@ def _key(profile: Profile) -> dg.AssetKey:
     return dg.AssetKey([profile, "review_sheet"])
 
 
+def _sentence(words: str) -> str:
+    """A verdict as the result of a check, which begins like those of other checks."""
+    return words[:1].upper() + words[1:].replace("ot judged:", "ot judged yet:", 1)
+
+
 def _check_result(reviewed: ReviewResult) -> dict[str, Any]:
     return {
         "check_name": _PRECISION_CHECK,
         "passed": reviewed.verdict.holds,
         "severity": dg.AssetCheckSeverity.WARN,
+        "description": _sentence(reviewed.verdict.words),
         "metadata": {
             "manifest_id": reviewed.sheet.manifest_id,
             "review": dg.MetadataValue.text(reviewed.verdict.words),

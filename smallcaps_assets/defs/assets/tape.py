@@ -25,6 +25,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger, capture_effort
+from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
@@ -136,7 +137,7 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         key=[profile, "capture_ledger"],
         deps=[dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS],
         io_manager_key="lake_tables",
-        metadata=column_schema(LEDGER),
+        metadata=column_schema(LEDGER, below=True),
         description=f"The certificate of every event of the manifest of {profile}: whether its tape is complete, "
         "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
     )
@@ -152,7 +153,7 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
         key=[profile, "capture_report"],
         ins={"ledger": dg.AssetIn(dg.AssetKey([profile, "capture_ledger"]))},
         io_manager_key="lake_tables",
-        metadata=column_schema(KPIS),
+        metadata=column_schema(KPIS, below=True),
         check_specs=capture_specs(dg.AssetKey([profile, "capture_report"])),
         description=f"Is the capture of {profile} good enough for a wider profile? Every figure with its target, per "
         "wave and in total; GO when all targets are met.",
@@ -177,7 +178,8 @@ def make_ledger(
     listing = published or tape.listing()
     ledger = build_ledger(manifest, tape, manifest_id, published=listing)
     require_whole_ledger(ledger, manifest)
-    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing)
+    damage = describe_damage(tape.all_damaged(listing))
+    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing) | ({"damaged": damage} if damage else {})
     return ledger, figures
 
 

@@ -27,7 +27,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
-    metadata=column_schema(UNIVERSE),
+    metadata=column_schema(UNIVERSE, below=True),
     check_specs=[
         dg.AssetCheckSpec(
             SMALL_CAPS,

@@ -31,6 +31,7 @@ STALE: Final = pl.Schema({**WINDOWS, "missing_columns": pl.List(pl.String())})
 # another exactly, besides those `received`; `rejected`: rows among those received that were set aside because they are
 # impossible. Both are null where they were not counted.
 # `opening_book`: rows of quotes before the start of the span, 0 or 1; null where release 0.1 wrote none.
+# `quote_size_unit`: see `domain.tape.size_units`; null of trades, and of quotes of releases that recorded none.
 CERTIFICATE: Final = pl.Schema(
     {
         "events_merged": pl.List(pl.String()),
@@ -43,6 +44,7 @@ CERTIFICATE: Final = pl.Schema(
         "rejected": pl.Int64(),
         "rows": pl.Int64(),
         "opening_book": pl.Int64(),
+        "quote_size_unit": pl.String(),
         "request_ids": pl.List(pl.String()),
         "fetched_at": UTC_US,
         "skipped": pl.String(),

@@ -10,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.files.remedies import how_to_restore
@@ -53,8 +54,14 @@ def spans_of(table: pl.DataFrame) -> list[Span]:
 
 
 def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[str] | None = None) -> list[Path]:
-    """Published files of one profile and kind, sorted; of all symbols if none are given."""
+    """Published files of one profile and kind, sorted; of all symbols if none are given.
+
+    Raises:
+        LakeError: a file is in the place of their folder.
+    """
     folder = lake.tape(profile, kind)
+    if folder.is_file():
+        raise LakeError(f"{folder}: is a file, where a folder belongs. {how_to_restore(folder)}", folder)
     if symbols is None:
         found = list(folder.glob("wave=*/symbol=*/*.parquet"))
     else:
@@ -62,6 +69,14 @@ def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[
         places = (lake.tape_wave(profile, kind, wave, symbol) for wave in waves for symbol in symbols)
         found = [path for place in places for path in place.glob("*.parquet")]
     return sorted(path for path in found if not path.name.startswith("."))
+
+
+def describe_damage(errors: Sequence[LakeError]) -> str | None:
+    """The damaged files of tape, whose windows count as missing: how many, and the first one with its remedy."""
+    if not errors:
+        return None
+    more = " `smallcaps verify` names all." if len(errors) > 1 else ""
+    return f"{count_noun(len(errors), 'file')}, whose windows count as missing: {errors[0]}{more}"
 
 
 @dataclass(frozen=True)

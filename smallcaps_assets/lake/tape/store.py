@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,6 +21,7 @@ from smallcaps_assets.domain.tape.schemas import (
     missing_columns,
     schema_record,
 )
+from smallcaps_assets.domain.tape.size_units import QUOTE_SIZE_UNIT, SHARES_FROM, size_unit
 from smallcaps_assets.domain.tape.tables import PUBLISHED, SPANS
 from smallcaps_assets.domain.tape.windows import (
     choose_pieces,
@@ -78,6 +79,8 @@ class TapeStore:
     params: ProfileParams
     budget: SizeBudget | None = None
     quotes_without_trades: bool = False
+    # recorded in the footers of quotes, see `domain.tape.size_units`
+    quote_sizes_in_shares_from: date | None = None
     # passes on the files whose footers are read, for a display of progress
     watched: Callable[[Sequence[Path]], Iterable[Path]] = tuple
 
@@ -111,6 +114,10 @@ class TapeStore:
             symbols: only the files of these.
         """
         return self._footer_reader(kind).damaged(list_tape_files(self.lake, self.profile, kind, symbols), published)
+
+    def all_damaged(self, published: Mapping[TapeKind, pl.DataFrame]) -> list[LakeError]:
+        """The same of both kinds and all symbols; `published` is what `listing` returned."""
+        return [error for kind, spans in published.items() for error in self.damaged(kind, spans)]
 
     def partition_version(
         self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
@@ -222,11 +229,11 @@ class TapeStore:
         schema = self.schema(kind)
         if rows.schema != schema:
             rows = rows.match_to_schema(schema)
-        before = {OPENING_BOOK: count_opening_book(rows, span.start)} if kind == "quotes" else {}
+        of_quotes = self._facts_of_quotes(span, rows) if kind == "quotes" else {}
         provenance = {
             **certificate,
             **effort,
-            **before,
+            **of_quotes,
             **self.resolution(kind),
             **schema_record(schema),
             "symbol": span.symbol,
@@ -244,6 +251,15 @@ class TapeStore:
             aside.unlink(missing_ok=True)
         failure.unlink(missing_ok=True)
         return path
+
+    def _facts_of_quotes(self, span: Span, rows: pl.DataFrame) -> dict[str, Any]:
+        """What only the footers of quotes record."""
+        shares_from = self.quote_sizes_in_shares_from
+        return {
+            OPENING_BOOK: count_opening_book(rows, span.start),
+            QUOTE_SIZE_UNIT: size_unit(span.start, shares_from),
+            SHARES_FROM: None if shares_from is None else f"{shares_from}",
+        }
 
     def record_failure(  # noqa: PLR0913 -- the fields of the record
         self,

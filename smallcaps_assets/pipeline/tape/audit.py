@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from smallcaps_assets.errors import (
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.files import Span, describe_damage
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
@@ -59,6 +59,7 @@ class Audit:
     """An audit of one profile.
 
     Attributes:
+        damaged: receives what is wrong with files that cannot be compared, or cannot be drawn.
         tape: the published tape.
         client: client of the vendor.
         threads: how many spans are fetched and in memory at once.
@@ -69,6 +70,7 @@ class Audit:
     client: MarketDataClient
     threads: int
     log: Callable[[str], None]
+    damaged: list[LakeError] = field(default_factory=list)
 
     def sample(self, size: int, seed: int) -> Sample:
         """Draw at most `size` published spans of both kinds; the same seed draws the same spans of the same tape.
@@ -77,10 +79,15 @@ class Audit:
 
         Raises:
             InputError: nothing is published.
+            LakeError: all that is published is damaged; names the first file.
         """
-        published = pl.concat(rows.with_columns(kind=pl.lit(kind)) for kind, rows in self.tape.listing().items())
+        listing = self.tape.listing()
+        self.damaged.extend(self.tape.all_damaged(listing))
+        published = pl.concat(rows.with_columns(kind=pl.lit(kind)) for kind, rows in listing.items())
         requested = published.filter(pl.col("skipped").is_null()).sort("kind", "symbol", "start", "end", "wave")
         if requested.is_empty():
+            for damage in self.damaged:
+                raise damage
             profile = self.tape.profile
             raise InputError(
                 f"{self.tape.lake.root}: no tape of profile {profile} yet. Materialize {profile}/tape_trades and "
@@ -103,9 +110,11 @@ class Audit:
             f"again (sample seed {seed}): about "
             f"{count_noun(chosen.requests, 'request')}"
         )
+        if words := describe_damage(self.damaged):
+            self.log(f"damaged: {words}")
         stop = Event()
         unexpected = UnexpectedErrors(self.tape.lake, f"audit of {self.tape.profile}", self.client.clean)
-        work = _Work(self.tape, self.client.until(stop), self._windows(), unexpected)
+        work = _Work(self.tape, self.client.until(stop), self._windows(), unexpected, self.damaged)
         rows = []
         progress = Progress(chosen.spans.height, "spans fetched again", log_if_long(self.log), self.client)
         spans = chosen.spans.to_dicts()
@@ -141,6 +150,7 @@ class _Work:
     client: MarketDataClient
     windows: pl.DataFrame
     unexpected: UnexpectedErrors
+    damaged: list[LakeError]
 
     def compare(self, published: Published) -> tuple[dict[str, Any], Differences | None]:
         """The row (AUDIT) of one span, and its differences if there are any."""
@@ -165,6 +175,8 @@ class _Work:
         except (NotAuthenticated, NotEntitled):
             raise
         except (MarketDataError, LakeError) as error:
+            if isinstance(error, LakeError):
+                self.damaged.append(error)
             return row | {"cause": str(error)}, None
         # impossible rows are not published; earlier releases did
         stored, now = (judge_tape(frame, published["kind"]) for frame in (before, fetched.frame))

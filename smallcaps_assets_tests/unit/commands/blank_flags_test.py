@@ -39,6 +39,8 @@ def test_an_empty_value_is_rejected_by_name(
 @pytest.mark.parametrize(
     ("arguments", "subject"),
     [
+        (["ui", "--host", "\u200b"], "'\\u200b' is not the name or address of a host"),
+        (["check", "--host", "\udcff"], "'\\udcff' is not the name or address of a host"),
         (["status", "--lake="], "--lake '' is empty"),
         (["status", "--lake=~/lake"], "--lake '~/lake' begins with ~"),
         (["detect", "--bars", "~/bars/*.parquet"], "--bars '~/bars/*.parquet' begins with ~"),

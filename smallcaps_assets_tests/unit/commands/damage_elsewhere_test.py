@@ -12,6 +12,8 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.services.state import KEPT_S, lake_of_state, remove_states_of_missing_lakes
 from smallcaps_assets.commands.services.state_folder import name_of_state
+from smallcaps_assets.defs.assets.tape import make_ledger
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import is_altered
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, publish_text
@@ -90,7 +92,6 @@ def test_an_altered_value_below_a_sound_footer_is_named(
         ("events/master.parquet", ["manifest", "--master", "lake/events/master.parquet", "--profile", "core"]),
         (BARS, DETECT),
         (BARS, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
-        (BARS, ["import", "bars", "lake/bars/minute"]),
     ],
 )
 def test_a_table_of_another_kind_in_a_lake_has_the_remedy_of_the_lake(
@@ -123,9 +124,24 @@ def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     (lake.root / BARS).unlink()
     (lake.root / BARS).mkdir()
-    code, printed = outcome(DETECT, capsys)
+    for command in (DETECT, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]):
+        code, printed = outcome(command, capsys)
+        assert code == 2
+        assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [("bars/minute/symbol=AVLO", DETECT), ("tape/core/trades", ["status"]), ("tape/core/trades", ["plan"])],
+)
+def test_a_file_in_the_place_of_a_folder_is_named(
+    lake: Lake, folder: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(lake.root / folder)
+    (lake.root / folder).touch()
+    code, printed = outcome(command, capsys)
     assert code == 2
-    assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+    assert f"{folder}: is a file, where a folder belongs. {how_to_restore(lake.root / folder)}" in printed
 
 
 @pytest.mark.parametrize(
@@ -191,6 +207,31 @@ def test_damaged_tape_is_named_where_its_windows_count_as_missing(
     for read in (tape.trades, lambda event: tape.scan("trades", [event])):
         with pytest.raises(LakeError, match=re.escape(named)):
             read(EVENT)
+
+
+def test_what_counts_windows_of_damaged_tape_as_missing_says_so(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = tape_file(lake), lake.root.parent / "windows"
+    folder.mkdir()
+    pl.read_parquet(path, hive_partitioning=False).write_parquet(folder / f"{EVENTS[1]['event_id']}_trades.parquet")
+    path.write_bytes(b"")
+    named = f"damaged: 1 file, whose windows count as missing: {path}: cannot be read ("
+    windows = ["import", "windows", "windows", "--before", "3", "--after", "7", "--timezone", "UTC"]
+    for command in (["audit", "--sample", "1", "--sample-seed", "1"], windows):
+        code, printed = outcome(command, capsys)
+        assert code == 1
+        assert named in printed
+    settings = SettingsResource(document=default_settings().model_dump_json())
+    _, figures = make_ledger("core", settings, LakeResource(root=str(lake.root)))
+    assert f"damaged: {figures['damaged']}".startswith(named)
+
+
+def test_audit_fails_where_a_sampled_file_is_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in lake.tape("core", "trades").glob("wave=*/symbol=*/*.parquet"):
+        alter_table(path)
+    for path in lake.tape("core", "quotes").glob("wave=*/symbol=*/*.parquet"):
+        path.unlink()
+    code, printed = outcome(["audit", "--sample", "1", "--sample-seed", "1"], capsys)
+    assert (code, "not compared: trades" in printed, "is damaged: its content is not" in printed) == (1, True, True)
 
 
 def test_tape_that_is_not_fine_enough_is_not_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:

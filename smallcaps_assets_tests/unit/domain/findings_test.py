@@ -10,7 +10,9 @@ TWO = pl.DataFrame({"symbol": ["A", "B"]})
 
 def test_a_finding_says_what_it_found() -> None:
     assert finding("rule", NONE).sentence() == "Passed."
-    assert finding("rule", TWO).sentence() == "2 rows break this rule."
+    assert finding("rule", TWO).sentence() == "2 rows break this rule, such as symbol A."
+    one = pl.DataFrame({"symbol": ["A"], "sessions_due": [28], "pct": [12.345678], "cause": [None]})
+    assert finding("rule", one).sentence() == "1 row breaks this rule: symbol A, sessions due 28, pct 12.35."
     assert finding("rule", NONE)._replace(holds=False).sentence() == "The figures break this rule."
     assert finding("rule", TWO, {"verdict": "Two are late."}).sentence() == "Two are late."
 

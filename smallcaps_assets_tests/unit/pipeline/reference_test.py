@@ -87,7 +87,7 @@ def test_the_tables_are_verified_and_a_damaged_one_names_the_remedy(update: Refe
     update.splits(FIRST, TODAY)
     verified = verify_files(update.tables.lake)
     assert (verified.findings, verified.unknown) == ((), ())
-    assert {kind.name for kind in verified.kinds} == {"trade conditions", "splits"}
+    assert {one.kind for one in verified.kinds} == {"trade conditions", "splits"}
     path = update.tables.lake.trade_conditions
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

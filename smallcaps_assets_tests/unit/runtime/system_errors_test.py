@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 
-from smallcaps_assets.errors import DiskFull, LakeError, SettingsError
+from smallcaps_assets.errors import DiskFull, InputError, LakeError, SettingsError
 from smallcaps_assets.runtime.system_errors import system_error
 
 
@@ -108,6 +108,7 @@ def test_a_busy_database_is_no_matter_of_the_disk(state: Path) -> None:
         (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), DiskFull),  # noqa: S108
         (PermissionError(errno.EACCES, "Permission denied", "/tmp/x"), LakeError),  # noqa: S108
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5_000), InputError),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/tmp/x"), None),  # noqa: S108
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), None),
         (ValueError("a defect"), None),

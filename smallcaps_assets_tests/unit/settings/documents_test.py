@@ -6,6 +6,7 @@ import pytest
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
 from smallcaps_assets.settings.documents import DocumentError, parse_document
 from smallcaps_assets.settings.layers import argument_layer, file_layer
+from smallcaps_assets.settings.problems import plain_number
 from smallcaps_assets.settings.settings import (
     api_key,
     config_path,
@@ -41,6 +42,8 @@ def bomb(first: str, later: str) -> str:
         ("a: 2025-13-45", "line 1: 2025-13-45 is not a number or date that exists. Correct it, or put it in quotes"),
         ("a: 1\nb: " + "9" * 5_000, "line 2: 9999999999999999999999999999999999999999... is not a number or date"),
         ("a: 9007199254740993", "line 1: 9007199254740993 is not a number up to 9,007,199,254,740,992."),
+        ('a: 1\nb: "\\ud800"', r"line 2: has half of a character ('\ud800'). Write the whole character."),
+        ("? [a]\n: 2\n? [a]\n: 3", "line 1, column 3: a list or section cannot be a key: put it in quotes."),
         ("? {a: 1}\n: 2", "line 1, column 3: a list or section cannot be a key: put it in quotes."),
     ],
 )
@@ -187,6 +190,12 @@ def test_what_may_be_a_key_is_not_shown() -> None:
     )
 
 
+def test_a_long_name_and_a_path_that_is_no_text_are_one_short_sentence() -> None:
+    assert "k... = 1: no such setting" in error_of({"k" * 5_000: 1})
+    assert len(error_of({"k" * 5_000: 1})) < 500
+    assert "lake.path = '\\udcff': has bytes that are not UTF-8 text" in error_of({"lake": {"path": "\udcff"}})
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "null", '{"a": ' * 20_000])
 def test_overrides_that_are_none_are_rejected(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALLCAPS_OVERRIDES", text)
@@ -241,3 +250,11 @@ def test_a_fault_of_the_text_is_told_without_the_words_of_the_parser(text: str, 
     assert words in told
     assert "expected" not in told
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("5e4", "50000"), ("1e-06", "1.0e-06"), ("2.5e-9", "2.5e-09"), ("1e30", "1.0e+30")]
+)
+def test_the_number_of_a_hint_is_read_as_that_number(text: str, hint: str) -> None:
+    assert plain_number(text) == hint
+    assert parse_document(f"a: {hint}").content == {"a": float(text)}

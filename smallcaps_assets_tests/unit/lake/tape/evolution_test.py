@@ -165,6 +165,10 @@ def test_a_reader_returns_null_for_a_column_that_a_file_lacks(old: TapeStore) ->
     assert scanned["participant_timestamp"].null_count() == scanned.height > rows.height
 
 
+def test_the_unit_of_quote_sizes_is_not_recorded(old: TapeStore) -> None:
+    assert old.published("quotes")["quote_size_unit"].to_list() == [None] * 10
+
+
 def test_a_reader_finds_no_opening_book_where_none_was_requested(old: TapeStore) -> None:
     for event_id in manifest_of_lake(old)["event_id"]:
         assert old.quotes(event_id, opening_book=True).equals(old.quotes(event_id))

@@ -1,7 +1,7 @@
 """The book in force when a span begins: kept, checked, and read on request only."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -135,3 +135,17 @@ def test_a_span_with_nothing_but_an_opening_book_is_empty(lake: Lake, client: Ma
     assert footer is not None
     assert (footer["opening_book"], footer["rows"]) == (1, 1)
     assert build_ledger(MANIFEST, store)["state"].to_list() == ["empty", "empty"]
+
+
+@pytest.mark.parametrize(("day", "unit"), [(5, "shares"), (6, "lots")])
+def test_the_footer_of_quotes_says_the_unit_of_their_sizes(lake: Lake, day: int, unit: str) -> None:
+    """The span is of 5 November 2025."""
+    store = TapeStore(lake, "core", CORE, quote_sizes_in_shares_from=date(2025, 11, day))
+    for kind, rows in (("quotes", quotes_at(*after(1))), ("trades", trades_at(*after(1)))):
+        path = store.publish(kind, SPAN, rows.select(*store.schema(kind)), {})  # type: ignore[arg-type] # a kind of tape
+        footer = provenance_of(path)
+        assert footer is not None
+        facts = {name: footer[name] for name in footer if name.startswith("quote_size")}
+        expected = {"quote_size_unit": unit, "quote_sizes_in_shares_from": f"2025-11-0{day}"}
+        assert facts == (expected if kind == "quotes" else {})
+    assert store.published("quotes")["quote_size_unit"].to_list() == [unit]

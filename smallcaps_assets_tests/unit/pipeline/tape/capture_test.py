@@ -124,6 +124,8 @@ def test_a_tape_file_records_its_provenance(lake: Lake, client: MarketDataClient
         "columns": "minimal",
         "thinning": {"by_change_only": True, "max_hz": 5},
         "opening_book": 1,
+        "quote_size_unit": "shares",
+        "quote_sizes_in_shares_from": None,
         "requests": 1,
         "retries": 0,
         "throttled": 0,
