@@ -124,9 +124,24 @@ def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     (lake.root / BARS).unlink()
     (lake.root / BARS).mkdir()
-    code, printed = outcome(DETECT, capsys)
+    for command in (DETECT, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]):
+        code, printed = outcome(command, capsys)
+        assert code == 2
+        assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [("bars/minute/symbol=AVLO", DETECT), ("tape/core/trades", ["status"]), ("tape/core/trades", ["plan"])],
+)
+def test_a_file_in_the_place_of_a_folder_is_named(
+    lake: Lake, folder: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(lake.root / folder)
+    (lake.root / folder).touch()
+    code, printed = outcome(command, capsys)
     assert code == 2
-    assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+    assert f"{folder}: is a file, where a folder belongs. {how_to_restore(lake.root / folder)}" in printed
 
 
 @pytest.mark.parametrize(
