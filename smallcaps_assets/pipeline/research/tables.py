@@ -35,8 +35,8 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
     "halts": HALTS,
 }
 # rows of a batch, of which several are in memory at a time
-_BARS_AT_ONCE: Final = 500_000
-_TAPE_AT_ONCE: Final = 1_500_000
+_BARS_AT_ONCE: Final = 250_000
+_TAPE_AT_ONCE: Final = 750_000
 # bounds of the calendar
 _FIRST_DATE, _LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _DAY: Final = ("symbol", "day")
