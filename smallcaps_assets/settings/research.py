@@ -10,14 +10,14 @@ from smallcaps_assets.settings.layers import argument_layer, override_settings
 from smallcaps_assets.settings.problems import explain_errors
 
 
-def research_settings(arguments: Sequence[str]) -> ResearchParams:
-    """The defaults, overridden by `KEY=VALUE`.
+def research_settings(base: ResearchParams, arguments: Sequence[str]) -> ResearchParams:
+    """The settings in force, overridden by `KEY=VALUE`.
 
     Raises:
         SettingsError: there is no such setting, or its value is wrong.
     """
     layers = [argument_layer(argument) for argument in arguments]
-    merged: dict[str, object] = {}
+    merged = base.model_dump(mode="json")
     for layer in layers:
         merged = override_settings(merged, layer.settings)
     try:
