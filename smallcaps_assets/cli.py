@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "exchange": ("exchange", "Serve the vendor's protocol on this machine."),
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),
     "manifest": ("manifest", "Choose the events of a profile from a MASTER file."),
+    "research": ("research", "Compute research tables of events, bars and tape, from any parquet files."),
     "plan": ("plan", "Estimate what a capture costs before it is paid for: requests, hours, bytes."),
     "verify": ("verify", "Check every file of the lake, and the tape against its certificates."),
     "audit": ("audit", "Fetch some published windows again and report what the vendor changed since."),

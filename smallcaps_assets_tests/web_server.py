@@ -169,6 +169,11 @@ class WebUI:
         found = self.ask("{ runsOrError { ... on Runs { results { runId } } } }")["runsOrError"]["results"]
         return [run["runId"] for run in found]
 
+    def open_backfills(self) -> list[str]:
+        """The backfills that Dagster's daemon has not closed; it does so up to half a minute after their last run."""
+        asked = "{ partitionBackfillsOrError(status: REQUESTED) { ... on PartitionBackfills { results { id } } } }"
+        return [backfill["id"] for backfill in self.ask(asked)["partitionBackfillsOrError"]["results"]]
+
     def last_run(self) -> str | None:
         """The status of the run that was launched last."""
         runs = self.ask("{ runsOrError(limit: 1) { ... on Runs { results { status } } } }")["runsOrError"]["results"]

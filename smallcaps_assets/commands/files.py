@@ -1,5 +1,6 @@
 """Users' table files: found by path or pattern, read lazily, checked against their schema; errors name the file."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
     """The same of files whose names end with one of `suffixes`.
 
     Raises:
-        InputError: there is no such file, the given one would be overwritten, or has another suffix.
+        InputError: there is no such file, the given one would be overwritten, or has another suffix, or a folder on the
+            way cannot be read.
     """
     named, written, ends = Path(path), {file.resolve() for file in but}, tuple(suffixes)
     if named.is_file():
@@ -46,6 +48,8 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
         raise InputError(
             f"{path}: is not a valid pattern ({error}). Use * within a name and ** for any folders."
         ) from error
+    if of_folder:
+        _require_whole(named, ends)
     files = [file for file in found.files if not (written and file.resolve() in written)]
     usable = [file for file in files if file.name.lower().endswith(ends)]
     note = found.note()
@@ -59,6 +63,29 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
     if note:
         log(note)
     return usable
+
+
+def _require_whole(folder: Path, ends: tuple[str, ...]) -> None:
+    """Make sure that a walk through a folder passes over nothing that it cannot read.
+
+    Raises:
+        InputError: a folder below is closed to this user, or lies in the place of a file of a lake.
+    """
+    for place in (folder, *folder.rglob("*")):
+        if not place.is_dir():
+            if place.name.startswith("symbol=") and (
+                remedy := None if _ends(place, ends) else remedy_within_lake(place)
+            ):
+                raise InputError(f"{place}: is a file, where a folder belongs. {remedy}")
+            continue
+        if not os.access(place, os.R_OK | os.X_OK):
+            raise InputError(f"{place}: cannot be read (Permission denied). Let this user read it, or leave it out.")
+        if _ends(place, ends) and (remedy := remedy_within_lake(place)):
+            raise InputError(f"{place}: is a folder, where a file belongs. {remedy}")
+
+
+def _ends(path: Path, ends: tuple[str, ...]) -> bool:
+    return path.name.lower().endswith(ends)
 
 
 def _kinds(suffixes: Sequence[str]) -> str:

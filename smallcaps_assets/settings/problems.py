@@ -114,8 +114,14 @@ def _remedy(item: ErrorDetails) -> str:
     if isinstance(value, bool):
         return f"{item['msg']}; without quotes, YAML reads on, off, yes and no as true and false"
     if item["type"] in _NUMBERS and isinstance(value, str) and _is_number(value):
-        return f"YAML reads it as text; write {float(value):.15g} without quotes"
+        return f"YAML reads it as text; write {plain_number(value)} without quotes"
     return item["msg"].removeprefix("Value error, ")
+
+
+def plain_number(text: str) -> str:
+    """A number as YAML reads it as one: `50000`, `1.0e-06`."""
+    digits, letter, power = f"{float(text):.15g}".partition("e")
+    return f"{digits if '.' in digits or not letter else f'{digits}.0'}{letter}{power}"
 
 
 def _is_number(text: str) -> bool:

@@ -6,8 +6,6 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
-
 NEW_YORK_ZONE: Final = ZoneInfo("America/New_York")
 NS_PER_SECOND: Final = 1_000_000_000
 NS_PER_MINUTE: Final = 60 * NS_PER_SECOND
@@ -40,6 +38,8 @@ class TradingDay:
 @cache
 def _closes(decade: int) -> dict[date, int]:
     """The sessions of ten years, such as 201 for 2010 to 2019, and the minute of their close."""
+    import exchange_calendars  # noqa: PLC0415 -- takes half a second and imports pandas
+
     calendar = exchange_calendars.get_calendar("XNYS", start=f"{decade}0-01-01", end=f"{decade}9-12-31")
     early = {session.date() for session in calendar.early_closes}
     closes: dict[date, int] = {}

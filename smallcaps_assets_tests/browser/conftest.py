@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1400, "height": 900}, timezone_id="UTC", locale="en-US")
+    opened = browser.new_page(viewport={"width": 1440, "height": 900}, timezone_id="UTC", locale="en-US")
     opened.set_default_timeout(30_000)
     yield opened
     opened.close()

@@ -38,7 +38,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
     return [trade_conditions, splits]
 
 
-@dg.asset(pool=VENDOR_POOL, metadata=column_schema(CONDITION_TABLE, _CONDITIONS))
+@dg.asset(pool=VENDOR_POOL, metadata=column_schema(CONDITION_TABLE, _CONDITIONS, below=True))
 def trade_conditions(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource
 ) -> dg.MaterializeResult[None]:
@@ -61,7 +61,7 @@ def trade_conditions(
     )
 
 
-@dg.asset(pool=VENDOR_POOL, metadata=column_schema(SPLITS, _SPLITS))
+@dg.asset(pool=VENDOR_POOL, metadata=column_schema(SPLITS, _SPLITS, below=True))
 def splits(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource
 ) -> dg.MaterializeResult[None]:

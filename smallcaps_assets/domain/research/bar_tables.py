@@ -3,28 +3,19 @@
 `key` identifies a row or describes its origin, `pre` is known when the event's minute is over, `post` is hindsight.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.columns import Availability, ResearchColumn
 from smallcaps_assets.domain.tables import UTC_US
 
-Availability = Literal["key", "pre", "seg", "post"]
+
+def _of(dtype: pl.DataType, unit: str, availability: Availability, *names: str) -> dict[str, ResearchColumn]:
+    return {name: ResearchColumn(name, dtype, unit, availability) for name in names}
 
 
-class BarColumn(NamedTuple):
-    """Type, unit (empty for names, flags and ratios) and availability of a column."""
-
-    dtype: pl.DataType
-    unit: str
-    availability: Availability
-
-
-def _of(dtype: pl.DataType, unit: str, availability: Availability, *names: str) -> dict[str, BarColumn]:
-    return {name: BarColumn(dtype, unit, availability) for name in names}
-
-
-def schema_of(columns: dict[str, BarColumn]) -> pl.Schema:
+def schema_of(columns: dict[str, ResearchColumn]) -> pl.Schema:
     """The schema of a table of the registry."""
     return pl.Schema({name: column.dtype for name, column in columns.items()})
 

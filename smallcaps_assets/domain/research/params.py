@@ -3,12 +3,13 @@
 from smallcaps_assets.domain.research.bar_features import BarFeatureParams
 from smallcaps_assets.domain.research.event_scores import ScoreNormParams
 from smallcaps_assets.domain.research.micro.params import MicroParams
+from smallcaps_assets.domain.research.outcome_params import OutcomeParams
 from smallcaps_assets.domain.research.reconciliation import ReconciliationParams
 from smallcaps_assets.domain.research.sample import SampleParams
 from smallcaps_assets.domain.research.tape_halts import TapeHaltParams
 
 
 class ResearchParams(  # each table takes the part that it needs
-    MicroParams, ReconciliationParams, BarFeatureParams, TapeHaltParams, SampleParams, ScoreNormParams
+    MicroParams, ReconciliationParams, BarFeatureParams, TapeHaltParams, SampleParams, ScoreNormParams, OutcomeParams
 ):
     """The parts have no key in common but those that mean the same; every key has a default."""

@@ -17,11 +17,12 @@ def is_stored(path: Path) -> bool:
     """Whether there is a file.
 
     Raises:
-        LakeError: a folder is in its place.
+        LakeError: a folder is in its place, or the folder that it is in is closed to this user.
     """
-    if path.is_dir():
-        raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
-    return path.is_file()
+    with disk_errors("read", path):
+        if path.is_dir():
+            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
+        return path.is_file()
 
 
 def read_table(path: Path, schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.DataFrame:

@@ -54,8 +54,14 @@ def spans_of(table: pl.DataFrame) -> list[Span]:
 
 
 def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[str] | None = None) -> list[Path]:
-    """Published files of one profile and kind, sorted; of all symbols if none are given."""
+    """Published files of one profile and kind, sorted; of all symbols if none are given.
+
+    Raises:
+        LakeError: a file is in the place of their folder.
+    """
     folder = lake.tape(profile, kind)
+    if folder.is_file():
+        raise LakeError(f"{folder}: is a file, where a folder belongs. {how_to_restore(folder)}", folder)
     if symbols is None:
         found = list(folder.glob("wave=*/symbol=*/*.parquet"))
     else:

@@ -37,6 +37,7 @@ COMMANDS = (
     "exchange",
     "detect",
     "manifest",
+    "research",
     "plan",
     "verify",
     "audit",

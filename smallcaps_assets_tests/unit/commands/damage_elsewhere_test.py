@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import is_altered
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, publish_text
 from smallcaps_assets.lake.files.remedies import how_to_restore, remedy_within_lake
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
@@ -124,9 +126,31 @@ def test_a_file_that_is_not_parquet_is_no_altered_one(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     (lake.root / BARS).unlink()
     (lake.root / BARS).mkdir()
-    code, printed = outcome(DETECT, capsys)
+    for command in (DETECT, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]):
+        code, printed = outcome(command, capsys)
+        assert code == 2
+        assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pathlib takes what cannot be looked up for absent")
+def test_a_file_that_cannot_be_looked_up_is_named(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(LakeError, match=re.escape(f"{path}: cannot be read (")):
+        is_stored(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [("bars/minute/symbol=AVLO", DETECT), ("tape/core/trades", ["status"]), ("tape/core/trades", ["plan"])],
+)
+def test_a_file_in_the_place_of_a_folder_is_named(
+    lake: Lake, folder: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(lake.root / folder)
+    (lake.root / folder).touch()
+    code, printed = outcome(command, capsys)
     assert code == 2
-    assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+    assert f"{folder}: is a file, where a folder belongs. {how_to_restore(lake.root / folder)}" in printed
 
 
 @pytest.mark.parametrize(

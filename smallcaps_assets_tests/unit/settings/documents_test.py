@@ -6,6 +6,7 @@ import pytest
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
 from smallcaps_assets.settings.documents import DocumentError, parse_document
 from smallcaps_assets.settings.layers import argument_layer, file_layer
+from smallcaps_assets.settings.problems import plain_number
 from smallcaps_assets.settings.settings import (
     api_key,
     config_path,
@@ -249,3 +250,11 @@ def test_a_fault_of_the_text_is_told_without_the_words_of_the_parser(text: str, 
     assert words in told
     assert "expected" not in told
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("5e4", "50000"), ("1e-06", "1.0e-06"), ("2.5e-9", "2.5e-09"), ("1e30", "1.0e+30")]
+)
+def test_the_number_of_a_hint_is_read_as_that_number(text: str, hint: str) -> None:
+    assert plain_number(text) == hint
+    assert parse_document(f"a: {hint}").content == {"a": float(text)}

@@ -1,35 +1,13 @@
 """The columns of `micro_features`: type, unit, when they are known, and which half of the tape they come from."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.bar_tables import Availability
+from smallcaps_assets.domain.research.columns import ResearchColumn, TapeHalf
 from smallcaps_assets.domain.research.micro.slippage import ORDERS_USD
 from smallcaps_assets.domain.research.micro.spreads import HORIZONS
 from smallcaps_assets.domain.tables import UTC_US
-
-TapeHalf = Literal["trades", "quotes", "both", "none"]
-
-
-class ResearchColumn(NamedTuple):
-    """One column of a research table.
-
-    Attributes:
-        name: of the column.
-        dtype: its type.
-        unit: what its numbers count; empty for text, flags and times.
-        availability: `key`, or when its numbers are known: `pre` when the event is, `seg` at `available_at` of the
-            row (for the rows of `pre3`, `pre_all` and `bar` that is not after the event is known), `post` later.
-        half: the tape without which it is null.
-    """
-
-    name: str
-    dtype: pl.DataType
-    unit: str
-    availability: Availability
-    half: TapeHalf
-
 
 _FLOAT: Final = pl.Float64()
 _COUNT: Final = pl.Int64()

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import ProfileParams, Selection
@@ -289,7 +290,7 @@ def command(lake: Lake, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Callable
     config = lake.root.parent / "config.yaml"
     document = default_settings().model_dump(mode="json")
     document["source"] |= source
-    config.write_text(json.dumps(document))
+    config.write_text(yaml.safe_dump(document))
     monkeypatch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
     return lambda *flags: main(["audit", "--config", str(config), "--lake", str(lake.root), *flags])
 
