@@ -122,7 +122,9 @@ def _with_floats(rows: pl.DataFrame, floats: pl.DataFrame | None) -> pl.DataFram
     return (
         rows.with_row_index("place")
         .sort("day")
-        .join_asof(known, left_on="day", right_on="known_from", by="symbol", strategy="backward")
+        .join_asof(
+            known, left_on="day", right_on="known_from", by="symbol", strategy="backward", check_sortedness=False
+        )
         .sort("place")
         .drop("place", "known_from")
     )

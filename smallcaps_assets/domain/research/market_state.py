@@ -109,7 +109,12 @@ def _with_splits(
     )
     steps = (
         executed.join_asof(
-            days.select(*_DAY).sort("day"), left_on="execution_date", right_on="day", by="symbol", strategy="forward"
+            days.select(*_DAY).sort("day"),
+            left_on="execution_date",
+            right_on="day",
+            by="symbol",
+            strategy="forward",
+            check_sortedness=False,
         )
         .drop_nulls("day")
         .group_by(_DAY)
@@ -119,7 +124,12 @@ def _with_splits(
         "symbol", "execution_date", "ratio", executed_number="number"
     )
     last = days.sort("day").join_asof(
-        traded.sort("execution_date"), left_on="day", right_on="execution_date", by="symbol", strategy="backward"
+        traded.sort("execution_date"),
+        left_on="day",
+        right_on="execution_date",
+        by="symbol",
+        strategy="backward",
+        check_sortedness=False,
     )
     since = pl.col("number") - pl.col("executed_number")
     recent = since <= params.split_days
