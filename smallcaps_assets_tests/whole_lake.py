@@ -10,6 +10,8 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.research.market_state import SPLITS
+from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.review.labels import parse_labels
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
@@ -23,6 +25,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -106,6 +109,10 @@ def _fill_reference(lake: Lake) -> None:
     UniverseStore(lake).replace(universe.match_to_schema(UNIVERSE, missing_columns="insert"), {"source": "embedded"})
     details = pl.DataFrame({"symbol": SYMBOLS}).match_to_schema(STORED_DETAILS, missing_columns="insert")
     UniverseStore(lake).add_details(details, "embedded")
+    reference = ReferenceTables(lake)
+    reference.publish_trade_conditions(pinned_conditions(), "embedded", is_pinned=True)
+    splits = pl.DataFrame([(ONE, DAYS[1], 10.0, 1.0), (OTHER, DAYS[2], 1.0, 2.0)], schema=SPLITS, orient="row")
+    reference.publish_splits(splits, "embedded", DAYS[0], QUIET)
     for kind in ("bars", "events"):
         record_import(lake, kind)  # type: ignore[arg-type]
 

@@ -50,11 +50,13 @@ REGROWN = {
     "quarantine": "evidence only",
     "failed windows": "asked for again in any case",
     "labels": "the exported files are the user's",
+    "trade conditions",
+    "splits",
 }
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}
 # kinds of which a lake has one file
-SINGLE = {"MASTER", "imported events", "universe", "ticker details", "record of imports"}
+SINGLE = {"MASTER", "imported events", "universe", "ticker details", "record of imports", "trade conditions", "splits"}
 
 
 @pytest.fixture
