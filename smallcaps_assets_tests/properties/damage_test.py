@@ -50,8 +50,8 @@ REGROWN = {
     "quarantine": "evidence only",
     "failed windows": "asked for again in any case",
     "labels": "the exported files are the user's",
-    "trade conditions",
-    "splits",
+    "trade conditions": "asked for again, and the pinned copy holds until then",
+    "splits": "asked for again when they are next materialized",
 }
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}
