@@ -135,6 +135,20 @@ class ManifestStore:
             rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
         return Current(rows, sidecar)
 
+    def damage(self) -> str | None:
+        """Why the current manifest is not the one that was frozen; None if it is, or if there is none yet.
+
+        Raises:
+            LakeError: the pointer or the sidecar is damaged.
+        """
+        if self._sidecar() is None:
+            return None
+        try:
+            self.current()
+        except LakeError as error:
+            return str(error)
+        return None
+
     def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
         for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
             try:

@@ -741,6 +741,14 @@ def test_an_edited_manifest_is_not_captured(planned: Platform) -> None:
     result = planned.run(["premium", "tape_trades"], **WHOLE_RTH, fails=True)
     assert "The manifest was changed after it was frozen" in failure(result)
     assert planned.gate.requests == []
+    # frozen anew beside it, and named
+    for damaged in (True, False):
+        figures = metadata_of(planned.run(["premium", "manifest"]), "premium", "manifest")[None]
+        assert ("damaged" in figures) == damaged
+        if damaged:
+            assert str(figures["damaged"].value).startswith(f"{path}: SHA-256 is ")
+    assert store.current().rows["window_after_min"].max() < 500
+    assert path.is_file()
 
 
 def test_a_ledger_of_another_profile_is_rejected_by_the_report(platform: Platform, fresh: Platform) -> None:

@@ -52,7 +52,9 @@ def make_manifest(
     selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
     require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
     store = lake.manifests(profile)
-    before = store.current_id()
+    before, damage = store.current_id(), store.damage()
+    if damage:
+        dg.get_dagster_logger().warning("%s A new manifest takes its place.", damage)
     sidecar = store.freeze(
         selection,
         config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
@@ -60,4 +62,4 @@ def make_manifest(
         now=settings.now(),
     )
     figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)
-    return sidecar["sha256"], figures
+    return sidecar["sha256"], figures | ({"damaged": damage} if damage else {})
