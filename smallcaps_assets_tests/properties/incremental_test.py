@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -163,3 +164,19 @@ TestShardOfChangingBars = ShardOfChangingBars.TestCase
 TestShardOfChangingBars.settings = settings(
     deadline=None, max_examples=25, stateful_step_count=8, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def test_a_shard_that_is_as_before_does_not_regain_the_sessions_it_lost() -> None:
+    one = ShardOfChangingBars()
+    one.history(days=41)
+    one.shard_equals_one_detection_of_all_bars()
+    # the first month is lost, comes back in two steps, and is lost again
+    for step in (
+        partial(one.lose_a_month, place=0),
+        partial(one.add_sessions_without_events, days=2),
+        partial(one.add_sessions_without_events, days=2),
+        partial(one.lose_a_month, place=0),
+    ):
+        step()
+        one.shard_equals_one_detection_of_all_bars()
+    one.teardown()

@@ -59,9 +59,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from smallcaps_assets.commands.services.services import _answers
 
-server = HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler)
-try:
-    server.serve_forever()
+try:  # it can be ended as soon as it listens
+    HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_forever()
 except KeyboardInterrupt:
     Path(sys.argv[3]).write_text(str(_answers(("127.0.0.1", int(sys.argv[2])))))
     raise

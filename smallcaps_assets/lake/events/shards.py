@@ -260,6 +260,10 @@ class ShardStore:
         """Publish events with their whole coverage in the footer."""
         document = _as_json(coverage, coverage.months)
         coverage_id = digest([content, json.dumps(document, sort_keys=True)])
+        difference = self._known_differences(symbol).get(symbol)
+        if difference and difference[BELONGS_TO] == coverage_id:
+            # the difference to an earlier footer that was the same: its sessions are not in this one
+            coverage_id = digest([coverage_id, json.dumps(difference, sort_keys=True)])
         provenance = {SYMBOL_OF_SHARD: symbol, CONTENT: content, COVERAGE_ID: coverage_id, _COVERAGE: document}
         publish_frame(self.lake.shard(symbol), events, provenance, sweeps=False, below=self.lake.root)
 
