@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from smallcaps_assets.domain.research.conditions import CONDITION_RULES
 from smallcaps_assets.domain.research.market_state import SPLITS
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_bad_rows
 from smallcaps_assets.market_data.envelope import Fields, ParsedPage, make_page, parse_rows
@@ -71,7 +72,8 @@ def parse_splits_page(body: bytes, days: tuple[date, date]) -> ParsedPage:
             raise BadPage("`execution_date` has text that is not a date YYYY-MM-DD")
         outside = days_of_rows.filter(~days_of_rows.is_between(*days))
         if outside.len():
-            raise BadPage(f"{outside.len()} of {rows.height} splits are of other days, such as {outside[0]}")
+            splits = count_clause(rows.height, "split is", "splits are")
+            raise BadPage(f"{outside.len()} of {splits} of other days, such as {outside[0]}")
         if rows.filter((pl.col("split_from") <= 0) | (pl.col("split_to") <= 0)).height:
             raise BadPage("`split_from` or `split_to` is not positive")
         return make_page(rows.select(pl.col("ticker").alias("symbol"), *SPLITS.names()[1:]), head)

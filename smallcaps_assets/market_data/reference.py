@@ -12,7 +12,7 @@ from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.errors import NotEntitled, NotFound
 from smallcaps_assets.market_data import catalogue_wire as catalogue
 from smallcaps_assets.market_data import reference_wire as wire
-from smallcaps_assets.market_data.envelope import ParsedPage
+from smallcaps_assets.market_data.envelope import BadRow, ParsedPage
 from smallcaps_assets.market_data.narrowing import Served, narrow
 from smallcaps_assets.market_data.pages import (
     Download,
@@ -143,7 +143,7 @@ class ReferenceData:
         """Splits of all symbols executed from `first` to `last`, both included (SPLITS), sorted by symbol and day.
 
         From `/stocks/v1/splits`, and from the older `/v3/reference/splits` where the plan or the vendor has no such.
-        Two splits of a symbol on one day that differ are left out.
+        Splits of a symbol on one day that differ are bad rows, which are left out and named.
 
         Raises:
             MarketDataError: the vendor did not deliver.
@@ -157,8 +157,12 @@ class ReferenceData:
             older = query | {"sort": "execution_date", "order": "asc", "limit": str(_OLDER_SPLITS_PER_PAGE)}
             pages, counts = self._list("/v3/reference/splits", older, "splits", parse)
         rows = pages.unique(maintain_order=True).sort("symbol", "execution_date")
-        clear = ~pl.struct("symbol", "execution_date").is_duplicated()
-        return complete_download(rows.filter(clear), counts)
+        differ = rows.filter(pl.struct("symbol", "execution_date").is_duplicated())
+        counts.bad_rows += [
+            BadRow(symbol, f"splits of {day} differ")
+            for symbol, day in differ.select("symbol", "execution_date").unique(maintain_order=True).iter_rows()
+        ]
+        return complete_download(rows.join(differ, on=["symbol", "execution_date"], how="anti"), counts)
 
     def _list(
         self, path: str, query: Mapping[str, str], what: str, parse: Callable[[bytes], ParsedPage]

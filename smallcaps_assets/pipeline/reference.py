@@ -11,6 +11,7 @@ from smallcaps_assets.domain.research.pinned_conditions import date_conditions, 
 from smallcaps_assets.errors import NotEntitled, NotFound
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.pages import Download
 
 # Conditions are asked for again once they are so old.
 CONDITIONS_LAST: Final = timedelta(days=28)
@@ -46,7 +47,9 @@ class ReferenceUpdate:
         if served_on is not None and today - served_on < CONDITIONS_LAST:
             return self.tables.trade_conditions()
         try:
-            conditions = date_conditions(self.client.reference.trade_conditions().frame, today)
+            conditions = date_conditions(
+                self._rows(self.client.reference.trade_conditions(), "trade conditions"), today
+            )
         except (NotEntitled, NotFound) as error:
             conditions = pinned_conditions()
             day = conditions["source_date"][0]
@@ -68,9 +71,16 @@ class ReferenceUpdate:
         if covered is not None and covered[0] <= first and today <= covered[1]:
             return self.tables.splits()
         try:
-            splits = self.client.reference.splits(first, today).frame
+            splits = self._rows(self.client.reference.splits(first, today), "splits")
         except (NotEntitled, NotFound) as error:
             self.log(f"splits: the vendor has none ({error}); what was fetched before stays")
             return self.tables.splits()
         self.tables.publish_splits(splits, self.source, first, today)
         return splits
+
+    def _rows(self, found: Download, what: str) -> pl.DataFrame:
+        """The rows of a list; those that were left out of it are logged."""
+        for symbol, reason in found.bad_rows:
+            of = f" of {symbol}" if symbol else ""
+            self.log(f"a bad row in the vendor's list is left out: {what}{of}, {reason}")
+        return found.frame

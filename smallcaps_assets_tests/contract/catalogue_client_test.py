@@ -85,13 +85,15 @@ def test_splits_that_neither_list_may_serve(client: MarketDataClient, gate: Gate
         client.reference.splits(*YEARS)
 
 
-def test_splits_of_one_day_that_differ_are_left_out(client: MarketDataClient, gate: Gate) -> None:
+def test_splits_of_one_day_that_differ_are_left_out_and_named(client: MarketDataClient, gate: Gate) -> None:
     rows = split(), split(), split("2025-05-06"), split("2025-05-06", split_from=9), split("2025-07-08", ticker="B")
     gate.rule = lambda path, query: answer(*rows)  # noqa: ARG005
-    assert client.reference.splits(*YEARS).frame.rows() == [
+    found = client.reference.splits(*YEARS)
+    assert found.frame.rows() == [
         ("AEMD", date(2025, 3, 4), 8.0, 1.0),
         ("B", date(2025, 7, 8), 8.0, 1.0),
     ]
+    assert [*map(tuple, found.bad_rows)] == [("AEMD", "splits of 2025-05-06 differ")]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from smallcaps_assets.domain.sessions import NEW_YORK
 
 SizeUnit = Literal["lots", "shares"]
-# Of quotes whose footer names no unit, which releases up to 0.2 wrote; also where the settings name no day.
+# Of quotes whose footer names no unit, as release 0.1 wrote them; also where the settings name no day.
 DEFAULT_SIZE_UNIT: Final[SizeUnit] = "shares"
 # Footer entries of quotes: the unit of their sizes, and the setting that decided it.
 QUOTE_SIZE_UNIT: Final = "quote_size_unit"

@@ -1,5 +1,7 @@
 """Reference tables of a lake: fetched, kept, replaced by the pinned copy, and verified."""
 
+import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,6 +13,7 @@ from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.reference import ReferenceUpdate
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, refusal
 
 FIRST, TODAY = date(2025, 10, 20), date(2025, 12, 1)
@@ -74,6 +77,17 @@ def test_splits_are_asked_for_once_a_day(update: ReferenceUpdate, gate: Gate) ->
     update.splits(date(2024, 1, 2), TODAY)
     update.splits(FIRST, date(2025, 12, 2))
     assert len(gate.requests) == 3
+
+
+def test_splits_that_are_left_out_are_logged(update: ReferenceUpdate, gate: Gate) -> None:
+    lines: list[str] = []
+    row = {"ticker": "AEMD", "execution_date": "2025-11-04", "split_from": 8, "split_to": 1}
+    body = json.dumps({"status": "OK", "results": [row, row | {"split_from": 9}]}).encode()
+    gate.rule = lambda path, query: Reply(200, {"Content-Type": "application/json"}, body)  # noqa: ARG005
+    splits = replace(update, log=lines.append).splits(FIRST, TODAY)
+    assert splits is not None
+    assert splits.is_empty()
+    assert lines == ["a bad row in the vendor's list is left out: splits of AEMD, splits of 2025-11-04 differ"]
 
 
 def test_splits_outside_the_plan_are_unknown_and_not_none(update: ReferenceUpdate, gate: Gate) -> None:

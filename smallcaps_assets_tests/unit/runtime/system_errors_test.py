@@ -106,10 +106,10 @@ def test_a_busy_database_is_no_matter_of_the_disk(state: Path) -> None:
     ("error", "kind"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
-        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), DiskFull),  # noqa: S108
-        (PermissionError(errno.EACCES, "Permission denied", "/tmp/x"), LakeError),  # noqa: S108
+        (OSError(errno.ENOSPC, "No space left on device", "lake/x"), DiskFull),
+        (PermissionError(errno.EACCES, "Permission denied", "lake/x"), LakeError),
         (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5_000), InputError),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/tmp/x"), None),  # noqa: S108
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "lake/x"), None),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), None),
         (ValueError("a defect"), None),
     ],

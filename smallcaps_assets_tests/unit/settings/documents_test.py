@@ -242,14 +242,14 @@ def test_a_blank_variable_is_not_set(blank: str, monkeypatch: pytest.MonkeyPatch
         ("<<: 1", 1, "<< takes a section"),
     ],
 )
-def test_a_fault_of_the_text_is_told_without_the_words_of_the_parser(text: str, line: int, words: str) -> None:
+def test_a_fault_of_the_text_is_message_without_the_words_of_the_parser(text: str, line: int, words: str) -> None:
     with pytest.raises(DocumentError) as caught:
         parse_document(text)
-    told = str(caught.value)
-    assert told.startswith(f"line {line}, column ")
-    assert words in told
-    assert "expected" not in told
-    assert len(told.splitlines()) == 1
+    message = str(caught.value)
+    assert message.startswith(f"line {line}, column ")
+    assert words in message
+    assert "expected" not in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
