@@ -159,7 +159,7 @@ class ReferenceData:
         rows = pages.unique(maintain_order=True).sort("symbol", "execution_date")
         differ = rows.filter(pl.struct("symbol", "execution_date").is_duplicated())
         counts.bad_rows += [
-            BadRow(symbol, f"splits of {day} differ")
+            BadRow(symbol, f"two rows of {day} differ")
             for symbol, day in differ.select("symbol", "execution_date").unique(maintain_order=True).iter_rows()
         ]
         return complete_download(rows.join(differ, on=["symbol", "execution_date"], how="anti"), counts)

@@ -93,7 +93,7 @@ def test_splits_of_one_day_that_differ_are_left_out_and_named(client: MarketData
         ("AEMD", date(2025, 3, 4), 8.0, 1.0),
         ("B", date(2025, 7, 8), 8.0, 1.0),
     ]
-    assert [*map(tuple, found.bad_rows)] == [("AEMD", "splits of 2025-05-06 differ")]
+    assert [*map(tuple, found.bad_rows)] == [("AEMD", "two rows of 2025-05-06 differ")]
 
 
 @pytest.mark.parametrize(

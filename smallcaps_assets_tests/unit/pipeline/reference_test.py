@@ -87,7 +87,7 @@ def test_splits_that_are_left_out_are_logged(update: ReferenceUpdate, gate: Gate
     splits = replace(update, log=lines.append).splits(FIRST, TODAY)
     assert splits is not None
     assert splits.is_empty()
-    assert lines == ["a bad row in the vendor's list is left out: splits of AEMD, splits of 2025-11-04 differ"]
+    assert lines == ["a bad row in the vendor's list is left out: splits of AEMD, two rows of 2025-11-04 differ"]
 
 
 def test_splits_outside_the_plan_are_unknown_and_not_none(update: ReferenceUpdate, gate: Gate) -> None:
