@@ -7,6 +7,7 @@ import polars as pl
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.manifests.selection import FLOOR_GUARD, ProfileParams, RankingParams
 from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.domain.words import count_noun
 
 
 def caps(manifest: pl.DataFrame, profile: ProfileParams) -> Finding:
@@ -114,7 +115,9 @@ def unchanged(sidecar: dict[str, Any], found_sha256: str, rows: int) -> Finding:
             "file": [found_sha256, str(rows)],
         }
     )
-    return finding("file_unchanged", facts.filter(pl.col("sidecar") != pl.col("file")), {"sha256": found_sha256})
+    broken = facts.filter(pl.col("sidecar") != pl.col("file"))
+    verdict = {} if broken.is_empty() else {"verdict": "The file is not the one that was frozen. Materialize it again."}
+    return finding("file_unchanged", broken, {"sha256": found_sha256} | verdict)
 
 
 def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str, stale_symbols: int = 0) -> Finding:
@@ -129,9 +132,13 @@ def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str, st
             "now": [master_sha256, config_hash, "0"],
         }
     )
-    return finding(
-        "up_to_date",
-        facts.filter(pl.col("manifest") != pl.col("now")),
-        {"manifest_id": sidecar["manifest_id"]},
-        severe=False,
+    reasons = [
+        "MASTER has changed since it was selected",
+        "the settings of the profile have changed since it was selected",
+        f"the events of {count_noun(stale_symbols, 'symbol')} in MASTER were detected with other settings",
+    ]
+    stale = facts.with_columns(reason=pl.Series(reasons)).filter(pl.col("manifest") != pl.col("now"))
+    verdict = (
+        {} if stale.is_empty() else {"verdict": f"Stale: {', and '.join(stale['reason'])}. Launch the job redetect."}
     )
+    return finding("up_to_date", stale.drop("reason"), {"manifest_id": sidecar["manifest_id"]} | verdict, severe=False)

@@ -194,6 +194,13 @@ def test_another_master_or_other_settings_are_named(master: str, config: str, wh
     assert not found.severe
 
 
+def test_a_stale_manifest_says_why_in_words() -> None:
+    assert up_to_date(SIDECAR, "m", "c").sentence() == "Passed."
+    words = "Stale: MASTER has changed since it was selected, and the events of 2 symbols in MASTER were detected with "
+    assert up_to_date(SIDECAR, "n", "c", 2).sentence() == f"{words}other settings. Launch the job redetect."
+    assert unchanged(SIDECAR, "t", 5).sentence().startswith("The file is not the one that was frozen.")
+
+
 def test_a_ledger_certifies_each_event_once_and_in_order() -> None:
     manifest = CHOSEN.manifest
     ledger = manifest.select("event_id", state=pl.lit("complete"))
