@@ -174,6 +174,15 @@ class WebUI:
         asked = "{ partitionBackfillsOrError(status: REQUESTED) { ... on PartitionBackfills { results { id } } } }"
         return [backfill["id"] for backfill in self.ask(asked)["partitionBackfillsOrError"]["results"]]
 
+    def loaded_at(self) -> float | None:
+        """When the code location was loaded; None while it is not, or cannot be."""
+        asked = "locationEntries { updatedTimestamp loadStatus locationOrLoadError { __typename } }"
+        workspace = self.ask(f"{{ workspaceOrError {{ ... on Workspace {{ {asked} }} }} }}")["workspaceOrError"]
+        (entry,) = workspace["locationEntries"]
+        is_loaded = entry["loadStatus"] == "LOADED"
+        is_sound = (entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation"
+        return float(entry["updatedTimestamp"]) if is_loaded and is_sound else None
+
     def last_run(self) -> str | None:
         """The status of the run that was launched last."""
         runs = self.ask("{ runsOrError(limit: 1) { ... on Runs { results { status } } } }")["runsOrError"]["results"]
