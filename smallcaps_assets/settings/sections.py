@@ -1,4 +1,4 @@
-"""Sections of the settings that belong to no single domain module: source, paths, history, capture, checks, research."""
+"""Sections of the settings that belong to no single domain module, such as source, paths, capture and checks."""
 
 from functools import cached_property
 from typing import Annotated, Literal, Self

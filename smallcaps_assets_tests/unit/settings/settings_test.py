@@ -203,7 +203,7 @@ def test_research_tables_can_be_switched_off_and_their_settings_do_not_change_by
     assert (off.enabled, off.params) == (False, ResearchParams(grid_hz=10))
     on = load_settings(CONFIG, {"research": {}}).research
     assert (on.enabled, on.params) == (True, ResearchParams())
-    with pytest.raises(SettingsError, match="enabled: no such setting"):
+    with pytest.raises(SettingsError, match="enabled = True: no such setting"):
         research_settings(off.params, ["enabled=true"])
 
 
