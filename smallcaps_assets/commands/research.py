@@ -72,7 +72,7 @@ def run(arguments: Namespace) -> int:
     """
     _require_new(arguments.out)
     settings = load_settings()
-    params = research_settings(settings.research, arguments.set)
+    params = research_settings(settings.research.params, arguments.set)
     inputs = open_inputs(
         arguments.events,
         _files(arguments.bars),

@@ -118,6 +118,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
     (
+        r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",
+        f"Materialize {{profile}}/{{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
+        r"research/(?P<table>[a-z_]+)(/.*|\.parquet)",
+        f"Materialize {{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
         rf"review/{_PROFILE}/marks/[^/]+(/[^/]+)?",
         "Restore it, or remove it and run `smallcaps review` on the exported labels again.",
     ),
@@ -132,7 +140,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
 )
 # folders of a lake: beside one of them, another shows that it is one
-_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "reports", "quarantine")
+_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "research", "reports", "quarantine")
 _COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words in _REMEDIES]
 
 
