@@ -148,8 +148,7 @@ def publish(
     """
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
-        if path.is_dir():
-            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
+        require_no_folder(path)
         try:
             make_folders(path.parent, below or path.parent)
             written = write(part)
@@ -165,6 +164,18 @@ def publish(
         if sweeps:
             sweep(path)
     return written
+
+
+def require_no_folder(path: Path) -> None:
+    """Make sure that no folder is in the place of a file, which no rename could replace.
+
+    Raises:
+        LakeError: one is.
+    """
+    if path.is_dir():
+        raise LakeError(
+            f"{path}: is a folder, where a file belongs: move the folder away. {how_to_restore(path)}", path
+        )
 
 
 def sweep(path: Path) -> None:

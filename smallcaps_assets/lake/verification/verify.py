@@ -27,6 +27,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     compare_windows,
     compare_with_manifest,
+    find_uncertified,
     list_certified_files,
     read_ledger,
 )
@@ -48,6 +49,7 @@ class Verification:
         bytes: their size.
         rows: rows that were checked.
         states: number of events of the ledger by state.
+        since: events captured since the ledger was made, which is out of date; these are no findings.
         uncertified: files that no certificate names, and files replaced since their certificate was written.
         parts: hidden files left by killed writers.
         contradicted: events whose windows are empty, wholly or of one kind, although bars or trades show trading; these
@@ -63,6 +65,7 @@ class Verification:
     rows: int
     states: Mapping[str, int]
     contradicted: tuple[str, ...]
+    since: tuple[str, ...]
     uncertified: tuple[str, ...]
     parts: tuple[str, ...]
     stale: Mapping[str, Sequence[str]]
@@ -103,6 +106,7 @@ def verify(
         results = pool.map(checks.check_certified, certified.to_dicts())
         checked = list(watched(results, certified.height))
         read = list(watched(pool.map(checks.check_uncertified, uncertified), len(uncertified)))
+    since, before = find_uncertified(ledger, tape, name)
     sound = certified.filter(pl.col("file").is_in([one.file for one in checked if one.sound]))
     return Verification(
         profile=profile,
@@ -112,12 +116,14 @@ def verify(
         rows=sum(one.rows for one in checked),
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
         contradicted=_contradicted(ledger, lake),
+        since=since,
         uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
         parts=tuple(relative_path(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},
         findings=(
             *findings,
             *contradictions,
+            *before,
             *compare_windows(ledger, sound, tape, name),
             *(finding for one in (*checked, *read) for finding in one.findings),
         ),
