@@ -19,8 +19,10 @@ from smallcaps_assets.domain.words import count_noun, describe_duration
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -52,7 +54,7 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
-    Returns 1 where it names damaged files of tape, or a state of Dagster that cannot be read.
+    Returns 1 where it names damaged files of tape, a missing `current.json`, or a state of Dagster that cannot be read.
 
     Raises:
         InputError: the folder of --lake does not exist.
@@ -87,11 +89,19 @@ def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datet
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
         if arguments.profile not in (None, profile):
             continue
-        if is_stored(lake.manifests(profile) / "current.json"):
+        manifests = ManifestStore.in_lake(lake, profile)
+        if missing := manifests.missing_pointer():
+            items.append(Line(f"profile {profile}: {missing}", "bad"))
+            damaged += 1
+        elif is_stored(manifests.pointer):
             is_running = any(run.is_running and run.profile in {"", profile} for run in runs)
             report = capture_report(lake, profile, settings, now, is_running=is_running)
             items += report.items
             damaged += report.damaged
+        elif is_stored(lake.ledger(profile)):
+            lost = f"{manifests.folder}: has no manifest, although {lake.ledger(profile)} certifies the tape of one."
+            items.append(Line(f"profile {profile}: {lost} {how_to_restore(manifests.pointer)}", "bad"))
+            damaged += 1
         else:
             items.append(Line(f"profile {profile}: no manifest yet", "heading"))
     if step := _next_step(lake, counts, settings, flags_of(arguments)):

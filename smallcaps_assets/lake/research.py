@@ -68,6 +68,15 @@ class ResearchStore:
             return None
         return footer[COMPUTED_FROM]  # type: ignore[no-any-return] # a dict
 
+    def recorded(self, path: Path) -> Mapping[str, Any] | None:
+        """What `computed_from` returns, from the footer alone: the file is not proved, and stays where it is.
+
+        Raises:
+            LakeError: it cannot be read.
+        """
+        found = (provenance_of(path) or {}).get(COMPUTED_FROM) if is_stored(path) else None
+        return found if isinstance(found, dict) else None
+
     def read(self, path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """The rows of a file, with the columns of `schema`; proved. No rows where there is no file.
 

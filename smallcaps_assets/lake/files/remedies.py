@@ -30,8 +30,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"reference/universe\.parquet",
         (
-            "Restore it, or remove it and materialize universe, which costs the requests of its lists; the days when "
-            "symbols were first seen, and the symbols that are gone from the lists, are then lost."
+            "Restore it, or remove what is left of it and materialize universe, which costs the requests of its lists; "
+            "the days when symbols were first seen, and the symbols that are gone from the lists, are then lost."
         ),
     ),
     (
@@ -85,13 +85,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (r"events/adopted\.parquet", f"Remove it and run `smallcaps import events` again, which makes it {_FREE}."),
     (
         rf"manifests/{_PROFILE}/current\.json",
-        f"Remove it and materialize {{profile}}/manifest, which selects the events from MASTER again {_FREE}.",
+        f"Materialize {{profile}}/manifest, which selects the events from MASTER again and writes it anew, {_FREE}.",
     ),
     (
         rf"manifests/{_PROFILE}/[^/]+",
         (
-            f"Restore it, or remove it and current.json beside it and materialize {{profile}}/manifest, which selects "
-            f"the events from MASTER again {_FREE}."
+            f"Restore it, or materialize {{profile}}/manifest, which selects the events from MASTER again, in a "
+            f"manifest beside it, {_FREE}."
         ),
     ),
     (
