@@ -15,12 +15,12 @@ import polars as pl
 
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.versions import digest
-from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.errors import LakeError, SmallcapsError
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES
-from smallcaps_assets.pipeline.research.tape_plan import TapePlan
+from smallcaps_assets.pipeline.research.tape_plan import Digests, TapePlan
 from smallcaps_assets.pipeline.tape.capture import Pair
 
 # The tables of each asset.
@@ -48,7 +48,7 @@ class PartResult(NamedTuple):
 
 
 @dataclass(eq=False)
-class Part:
+class TapePart:
     """The work on one symbol and wave.
 
     Attributes:
@@ -84,20 +84,29 @@ class TapeParts:
     profile: str
     provenance: Mapping[str, str]
 
-    def load(self, pair: Pair, plan: TapePlan, assets: Sequence[str]) -> Part:
+    def load(self, pair: Pair, plan: TapePlan, assets: Sequence[str]) -> TapePart:
         """What is stored of a pair, and what is to be computed.
 
         Raises:
             LakeError: the disk refuses.
         """
         tables = [table for asset in assets for table in ASSET_TABLES[asset]]
-        stored = {table: self.store.computed_from(self._path(pair, table)) for table in tables}
+        stored = {table: self._stored(self._path(pair, table), plan.expected[pair][table]) for table in tables}
+        known = {table: self._usable(stored[table]) for table in tables}
         stale = {
-            table: {name for name, mark in plan.expected[pair][table].items() if known.get(name) != mark}
+            table: {name for name, mark in plan.expected[pair][table].items() if known[table].get(name) != mark}
             for table in tables
-            for known in [self._usable(stored[table])]
         }
-        return Part(pair, stored, stale)
+        return TapePart(pair, stored, stale)
+
+    def _stored(self, path: Path, marks: Digests) -> Mapping[str, Any] | None:
+        """What a file was computed from; one whose rows will be read is proved, and set aside where it is damaged."""
+        try:
+            recorded = self.store.recorded(path)
+        except LakeError:
+            return self.store.computed_from(path)
+        is_current = recorded == {**self.provenance, _BLOCKS: marks}
+        return recorded if recorded is None or is_current else self.store.computed_from(path)
 
     def _path(self, pair: Pair, table: str) -> Path:
         return self.store.lake.research_wave(self.profile, table, pair[1], pair[0])
@@ -109,7 +118,7 @@ class TapeParts:
         blocks = stored.get(_BLOCKS)
         return blocks if isinstance(blocks, dict) else {}
 
-    def publish(self, part: Part, plan: TapePlan, assets: Sequence[str]) -> PartResult:
+    def publish(self, part: TapePart, plan: TapePlan, assets: Sequence[str]) -> PartResult:
         """Publish the tables of a part whose rows are computed; unchanged files stay as they are.
 
         Raises:
@@ -125,7 +134,7 @@ class TapeParts:
         outcomes = {asset: self._outcome(part, plan, asset) for asset in assets}
         return PartResult(part.pair, outcomes, tuple(computed["event_id"]))
 
-    def _publish_table(self, part: Part, plan: TapePlan, table: str) -> None:
+    def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> None:
         path, stored = self._path(part.pair, table), part.stored[table]
         marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in part.failed}
         made_from = {**self.provenance, _BLOCKS: marks}
@@ -142,7 +151,7 @@ class TapeParts:
             rows.append(_of_blocks(self.store.read(path, schema), part.pair, kept, plan))
         self.store.publish(path, pl.concat(rows).sort(*_ORDER[table], maintain_order=True), made_from)
 
-    def _outcome(self, part: Part, plan: TapePlan, asset: str) -> Outcome:
+    def _outcome(self, part: TapePart, plan: TapePlan, asset: str) -> Outcome:
         symbol, wave = part.pair
         tables = ASSET_TABLES[asset]
         expected = plan.expected[part.pair]

@@ -138,8 +138,8 @@ class _Facts:
         marks_of_days: Callable[[str, Iterable[date]], Mapping[date, str]],
     ) -> None:
         lines: dict[Block, dict[str, list[str]]] = defaultdict(lambda: {kind: [] for kind in TAPE_KINDS})
-        lacking = pl.col("missing_columns").list.join(" ").fill_null("").alias("lacking")
-        named = files.select(*_BLOCK, "kind", "path", "rows", "bytes", "wave", lacking)
+        without_columns = pl.col("missing_columns").list.join(" ").fill_null("").alias("without")
+        named = files.select(*_BLOCK, "kind", "path", "rows", "bytes", "wave", without_columns)
         self._waves: dict[Pair, set[str]] = defaultdict(set)
         for symbol, block, kind, path, count, size, wave, without in named.iter_rows():
             content = content_fingerprint(path, count, size)

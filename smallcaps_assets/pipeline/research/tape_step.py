@@ -27,18 +27,18 @@ from smallcaps_assets.pipeline.imports.bar_tables import in_batches
 from smallcaps_assets.pipeline.research.batches import on_all_cores
 from smallcaps_assets.pipeline.research.block_tables import (
     BlockBatch,
-    PartRows,
     FileRows,
+    PartRows,
     TapeRules,
     tables_of_blocks,
 )
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES, Part, PartResult, TapeParts
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES, PartResult, TapePart, TapeParts
 from smallcaps_assets.pipeline.research.tape_plan import Block, PublishedTape, TapePlan, plan_tape
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 # Raise it with every change of code that changes a number in the tables: all of them are then computed again.
-CODE_VERSION: Final = "1"
+TAPE_TABLES_VERSION: Final = "1"
 # rows of tape of a batch, of which several are in memory at a time
 _ROWS_AT_ONCE: Final = 750_000
 _COLUMNS: Final[Mapping[TapeKind, tuple[str, ...]]] = {
@@ -92,7 +92,7 @@ class TapeResearch:
         failures = {kind: self.tape.failures(kind) for kind in TAPE_KINDS}
         known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from)
         plan = plan_tape(known, pairs, self._marks_of_days)
-        work = list[Part]()
+        work = list[TapePart]()
         for pair in pairs:
             part = self.parts.load(pair, plan, assets)
             if part.blocks:
@@ -105,7 +105,7 @@ class TapeResearch:
     def parts(self) -> TapeParts:
         """The files of these tables, as these settings make them."""
         provenance = {
-            "code": CODE_VERSION,
+            "code": TAPE_TABLES_VERSION,
             "settings": code_version("research", self.params, self.sessions),
             "conditions": str(self._conditions["sha256"][0]) if self._conditions.height else "",
         }
@@ -129,9 +129,9 @@ class TapeResearch:
 
     # ------------------------------------------------------------------------------------------ computing
 
-    def _compute(self, parts: Sequence[Part], plan: TapePlan, assets: Sequence[str]) -> Iterator[PartResult]:
+    def _compute(self, parts: Sequence[TapePart], plan: TapePlan, assets: Sequence[str]) -> Iterator[PartResult]:
         """Compute the stale blocks of `parts`, and publish each part as soon as its last block is there."""
-        readers: dict[Block, list[Part]] = defaultdict(list)
+        readers: dict[Block, list[TapePart]] = defaultdict(list)
         tables: dict[Block, set[str]] = defaultdict(set)
         for part in parts:
             for name in sorted(part.blocks):
@@ -158,7 +158,7 @@ class TapeResearch:
         self,
         result: dict[str, PartRows] | SmallcapsError,
         blocks: Sequence[Block],
-        readers: Mapping[Block, Sequence[Part]],
+        readers: Mapping[Block, Sequence[TapePart]],
     ) -> None:
         of_pairs = {part.pair: part for block in blocks for part in readers[block]}
         if isinstance(result, SmallcapsError):
