@@ -14,7 +14,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.jobs import NIGHTLY_CONFIG
+from smallcaps_assets.defs.jobs import nightly_config
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
@@ -126,7 +126,7 @@ def test_each_session_has_one_nightly_run(kept: Platform, at: str, session: str)
     request = tick(kept, at)
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == session
-    assert request.run_config == NIGHTLY_CONFIG
+    assert request.run_config == nightly_config(load_settings(overrides=kept.overrides))
     bounds = {name.rpartition("_")[2]: key for name, key in request.tags.items() if "partition_range" in name}
     assert bounds == {"start": "AVLO", "end": "DRFT"}
 
