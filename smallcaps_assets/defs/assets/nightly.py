@@ -110,11 +110,13 @@ def research_problems(
         failed: the partitions recorded with problems.
     """
     partitions = [one for one in failed if one.asset_key.to_user_string() not in _OF_BEHIND]
-    causes = list(dict.fromkeys(str(one.metadata[PROBLEMS].value) for one in partitions))
+    causes = dict.fromkeys(str(one.metadata[PROBLEMS].value) for one in partitions)
     noted = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     observed = (one for log in noted if (one := log.asset_observation) and PROBLEMS in one.metadata)
-    causes += [f"{one.asset_key.to_user_string()}: {one.metadata[PROBLEMS].value}" for one in observed]
-    return list(dict.fromkeys(causes))
+    by_cause = dict[str, list[str]]()
+    for one in observed:
+        by_cause.setdefault(str(one.metadata[PROBLEMS].value), []).append(one.asset_key.to_user_string())
+    return [*causes, *(f"{', '.join(names)}: {cause}" for cause, names in by_cause.items())]
 
 
 def _totals(done: list[dg.AssetMaterialization]) -> Metadata:
