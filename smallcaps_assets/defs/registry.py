@@ -28,6 +28,8 @@ from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
 from smallcaps_assets.pipeline.research import renewals
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 OWNERS: Final = ["team:data"]
@@ -158,6 +160,37 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
     }
 
 
+def _of_tape_research(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the research assets that are made from the tape of a profile, by the last part of their keys."""
+    event_id = _from([profile, "manifest"], {"event_id": ["event_id"]})
+    trades, quotes = ([profile, f"tape_{kind}"] for kind in TAPE_KINDS)
+    lineage: dict[str, _Lineage] = {
+        "micro_features": {
+            **event_id,
+            **_from(quotes, {"spread_bps_mean": ["bid_price", "ask_price"]}),
+            **_from(trades, {"dollar_volume_usd": ["price", "size", "conditions"]}),
+        },
+        "bar_reconciliation": {
+            **_from(["minute_bars"], {f"bar_{name}": [name] for name in ("open", "high", "low", "close", "volume")}),
+            **_from(trades, {f"tape_{name}": ["price", "conditions"] for name in ("open", "high", "low", "close")}),
+            **_from(trades, {"tape_volume": ["size", "conditions"]}),
+        },
+        "event_tape_state": {**event_id, **_from(trades, {"ssr_condition": ["conditions"]})},
+    }
+    return {
+        asset: AssetFacts(
+            path=lambda lake, asset=asset: lake.research / profile / asset,  # type: ignore[misc] # a default argument
+            stage="research",
+            paid=False,
+            group="research",
+            version=TAPE_TABLES_VERSION,
+            decided_by=lambda settings: (settings.research.params, settings.sessions),
+            lineage=lineage[asset],
+        )
+        for asset in ASSET_TABLES
+    }
+
+
 def _of_research() -> dict[str, AssetFacts]:
     """The rows of the research assets that belong to no profile."""
     of_bars: dict[str, _Lineage] = {
@@ -263,7 +296,11 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         # it describes one run, and is not out of date with later code
         version=None,
     ),
-    **{f"{profile}/{name}": facts for profile in PROFILES for name, facts in _of_profile(profile).items()},
+    **{
+        f"{profile}/{name}": facts
+        for profile in PROFILES
+        for name, facts in (_of_profile(profile) | _of_tape_research(profile)).items()
+    },
 }
 
 
