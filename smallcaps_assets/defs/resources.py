@@ -21,6 +21,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
 from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings
@@ -96,6 +97,10 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         """What makes the research tables of symbols."""
         splits = ReferenceTables(self.lake).splits()
         return SymbolResearch(self.detector(settings), settings.research.params, splits)
+
+    def joined_research(self, settings: Settings) -> JoinedResearch:
+        """What makes the research tables over all symbols."""
+        return JoinedResearch(self.lake, settings.research.params, settings.sessions)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""
