@@ -18,6 +18,7 @@ from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -134,11 +135,11 @@ def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame
     """The ledger (LEDGER) and how it differs from its manifest; none where it is missing or cannot be used, and why."""
     lake, profile = tape.lake, tape.profile
     remedy = how_to_restore(lake.ledger(profile))
-    if not lake.ledger(profile).is_file():
-        expected = f"certificates of {count_noun(files, 'tape file')}"
-        missing = Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)
-        return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
     try:
+        if not is_stored(lake.ledger(profile)):
+            expected = f"certificates of {count_noun(files, 'tape file')}"
+            missing = Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)
+            return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
         ledger = read_ledger(lake, profile)
     except DAMAGE_ERRORS as error:
         expected = f"the ledger of profile {profile}"
@@ -148,13 +149,13 @@ def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame
 
 def _must_be_certified(tape: TapeStore) -> bool:
     """Whether a capture is done: it was reported, or every window of the manifest has files. Until then none is due."""
-    if tape.lake.ledger(tape.profile).with_name("report.parquet").is_file():
-        return True
     try:
+        if is_stored(tape.lake.ledger(tape.profile).with_name("report.parquet")):
+            return True
         windows = event_windows(ManifestStore.in_lake(tape.lake, tape.profile).load())
+        return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
     except DAMAGE_ERRORS:
         return True
-    return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
 
 
 def _named_spans(tape: TapeStore, kind: TapeKind) -> pl.DataFrame:
