@@ -230,8 +230,7 @@ def publish_frame(
     """
 
     def write(part: Path) -> str:
-        metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
-        metadata |= unsealed_metadata()
+        metadata = _metadata(provenance)
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.schema, frame.height)
         return seal(part)
@@ -259,7 +258,14 @@ def publish_changed(
     return True
 
 
-def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
+def publish_lazy(
+    path: Path,
+    frame: pl.LazyFrame,
+    rows: int,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    sweeps: bool = True,
+) -> None:
     """Publish a frame of `rows` rows that may be larger than memory; otherwise as `publish_frame`.
 
     Raises:
@@ -267,12 +273,17 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
     """
 
     def write(part: Path) -> None:
-        metadata = unsealed_metadata()
+        metadata = _metadata(provenance)
         frame.sink_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.collect_schema(), rows)
         seal(part)
 
-    publish(path, write)
+    publish(path, write, sweeps=sweeps)
+
+
+def _metadata(provenance: Mapping[str, Any] | None) -> dict[str, str]:
+    of_table = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
+    return of_table | unsealed_metadata()
 
 
 def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:

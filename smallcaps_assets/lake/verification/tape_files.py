@@ -161,7 +161,7 @@ class TapeFileChecks:
         columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
         if list(columns.items()) != list(recorded.items()):
             return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
-        rules = tape_rules(kind, certified["start"], certified["end"], opening_book=kind == "quotes")
+        rules = tape_rules(kind, certified["start"], certified["end"], columns, opening_book=kind == "quotes")
         counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
         # all columns are read: on small files the rules are far faster on a frame than in a query of the file
         frame = lazy.collect()

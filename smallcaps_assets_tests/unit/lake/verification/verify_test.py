@@ -267,7 +267,9 @@ def test_numbers_that_cannot_be(lake: Lake, column: str, value: float | None, wh
 @pytest.mark.parametrize("moment", [datetime(2025, 11, 26, 15, 12), datetime(2055, 11, 26)])  # noqa: DTZ001
 def test_times_outside_the_span(lake: Lake, moment: datetime) -> None:
     last, time = pl.int_range(pl.len()) == pl.len() - 1, pl.lit(moment.replace(tzinfo=UTC)).dt.cast_time_unit("ns")
-    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(timestamp=pl.when(last).then(time).otherwise("timestamp")))
+    names = "timestamp", "participant_timestamp"
+    moved = [pl.when(last).then(time).otherwise(name).alias(name) for name in names]
+    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(moved))
     (found,) = only(lake, A_TRADES, "rows outside its span")
     assert found.expected == "[2025-11-26 14:57:00, 2025-11-26 15:12:00) UTC"
 
