@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import dagster as dg
+import polars as pl
 
 from smallcaps_assets.domain.lineage import (
     OF_LEDGER,
@@ -22,7 +23,7 @@ from smallcaps_assets.domain.lineage import (
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
-from smallcaps_assets.domain.tape.tables import LEDGER
+from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.universe import WITHOUT_EFFECT
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
@@ -55,6 +56,8 @@ class AssetFacts:
             before is then shown as out of date. None where it never is.
         decided_by: the settings that decide its content; they are part of its code version.
         lineage: the columns of other assets that each of its columns is derived from.
+        schema: the columns of its table, where other assets read it through the IO manager.
+        added: those of them that earlier releases did not write.
     """
 
     path: Callable[[Lake], Path]
@@ -65,6 +68,8 @@ class AssetFacts:
     version: str | None
     decided_by: Callable[[Settings], tuple[object, ...]] = _no_settings
     lineage: _Lineage = field(default_factory=dict)
+    schema: Mapping[str, pl.DataType] = field(default_factory=dict)
+    added: Sequence[str] = ()
 
     def code_version(self, settings: Settings) -> str | None:
         """The version of the code, and a digest of the settings that decide the content."""
@@ -128,6 +133,8 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=profile,
             version="2",
+            schema=LEDGER,
+            added=LEDGER_ADDED,
             lineage={
                 **_from([profile, "manifest"], trace_columns(LEDGER, MANIFEST, OF_LEDGER)),
                 **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
@@ -253,6 +260,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         version=f"1-{detection.CODE_VERSION}",
         decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
         lineage=_from(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
+        schema=EVENTS,
     ),
     **_of_research(),
     "nightly_report": AssetFacts(
