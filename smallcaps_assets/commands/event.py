@@ -14,7 +14,7 @@ from smallcaps_assets.pipeline.review.event_page import find_captured_event
 from smallcaps_assets.settings.settings import PROFILES
 
 NEEDS: Final = "an event of a current manifest with captured tape."
-EXAMPLE: Final = "smallcaps event AEMD_volume_spike_20251126_150000_9f3c2a11 --open"
+EXAMPLE: Final = "smallcaps event DRILL_volume_spike_20251119_170500_c8a05d8c --open"
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.+-]")
 
 

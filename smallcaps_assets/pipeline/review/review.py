@@ -26,7 +26,7 @@ from smallcaps_assets.pipeline.review.tape_document import tape_entries
 from smallcaps_assets.settings.settings import Profile, Settings
 
 # What a chart of tape draws at most. The charts of a larger sample share what SHEET_CHARTS of them have, so that a
-# sheet has at most 7 MB of tape.
+# sheet has at most about 9 MB of tape.
 SHEET_LIMITS: Final = DrawingLimits(trades=2_000, quotes=1_500, volumes=1_800)
 SHEET_CHARTS: Final = 100
 EVENT_LIMITS: Final = DrawingLimits(trades=10_000, quotes=10_000, volumes=7_200)

@@ -51,7 +51,10 @@ function showTape(event) {
   $("tape-note").textContent = tape ? "" : !event ? "" : event.tape ? `The tape of this event cannot be shown: ${event.tape.damage}` : "No tape of this event is captured.";
   $("tape-note").hidden = !$("tape-note").textContent;
   for (const id of ["tape-known", "tape-hindsight"]) $(id).replaceChildren();
-  if (!tape) return void $("tape").replaceChildren();
+  if (!tape) {
+    view.event = null;
+    return void $("tape").replaceChildren();
+  }
   if (view.event !== event || view.whole) Object.assign(view, { event, from: tape.from, to: endOf(tape), whole: true });
   view.to = Math.min(view.to, endOf(tape));
   view.from = Math.max(tape.from, Math.min(view.from, view.to - NARROWEST));
