@@ -76,12 +76,12 @@ def _require_whole(folder: Path, ends: tuple[str, ...]) -> None:
             if place.name.startswith("symbol=") and (
                 remedy := None if _ends(place, ends) else remedy_within_lake(place)
             ):
-                raise InputError(f"{place}: is a file, where a folder belongs. {remedy}")
+                raise InputError(f"{place}: is a file, where a folder belongs: move the file away. {remedy}")
             continue
         if not os.access(place, os.R_OK | os.X_OK):
             raise InputError(f"{place}: cannot be read (Permission denied). Let this user read it, or leave it out.")
         if _ends(place, ends) and (remedy := remedy_within_lake(place)):
-            raise InputError(f"{place}: is a folder, where a file belongs. {remedy}")
+            raise InputError(f"{place}: is a folder, where a file belongs: move the folder away. {remedy}")
 
 
 def _ends(path: Path, ends: tuple[str, ...]) -> bool:

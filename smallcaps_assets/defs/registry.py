@@ -27,12 +27,13 @@ from smallcaps_assets.domain.universe import WITHOUT_EFFECT
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
+from smallcaps_assets.pipeline.research import renewals
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 OWNERS: Final = ["team:data"]
 PARQUET: Final = frozenset({"polars", "parquet"})
 
-_Stage = Literal["reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"]
+_Stage = Literal["reference", "bars", "events", "selection", "tape", "proof", "review", "research", "nightly"]
 _Lineage = Mapping[str, Sequence[dg.TableColumnDep]]
 
 
@@ -157,6 +158,34 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
     }
 
 
+def _of_research() -> dict[str, AssetFacts]:
+    """The rows of the research assets that belong to no profile."""
+    of_bars: dict[str, _Lineage] = {
+        "event_bar_features": {
+            **_from(["event_shards"], {name: [name] for name in ("event_id", "symbol", "event_type", "timestamp")}),
+            **_from(["minute_bars"], {"close": ["close"]}),
+        },
+        "halts": _from(["minute_bars"], {"symbol": ["symbol"], "start": ["timestamp"], "n5": ["transactions"]}),
+        "market_state_day": _from(["minute_bars"], {"symbol": ["symbol"], "prior_close": ["close"]}),
+    }
+    return {
+        name: AssetFacts(
+            path=lambda lake, name=name: lake.research / name,  # type: ignore[misc] # a default argument
+            stage="research",
+            paid=False,
+            group="research",
+            version=renewals.CODE_VERSION,
+            decided_by=lambda settings: (
+                renewals.settings_of_tables(settings.research.params),
+                settings.sessions,
+                settings.features,
+            ),
+            lineage=lineage,
+        )
+        for name, lineage in of_bars.items()
+    }
+
+
 # by asset key in words, as `core/manifest`
 REGISTRY: Final[Mapping[str, AssetFacts]] = {
     "universe": AssetFacts(
@@ -225,6 +254,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
         lineage=_from(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
     ),
+    **_of_research(),
     "nightly_report": AssetFacts(
         path=lambda lake: lake.nightly_report,
         stage="nightly",

@@ -14,11 +14,13 @@ from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
+from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings
@@ -89,6 +91,11 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         universe = self.universe()
         reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
         return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference, test_symbols)
+
+    def symbol_research(self, settings: Settings) -> SymbolResearch:
+        """What makes the research tables of symbols."""
+        splits = ReferenceTables(self.lake).splits()
+        return SymbolResearch(self.detector(settings), settings.research.params, splits)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""

@@ -44,7 +44,7 @@ def night_request(
     instance: dg.DagsterInstance, settings: Settings, lake: LakeResource, at: datetime
 ) -> dg.RunRequest | dg.SkipReason:
     """The run of the night that `at` falls in, one per session; or the reason why there is none."""
-    active = set(lake.universe().read().filter("active")["symbol"])
+    active = lake.universe().followed()
     followed = [key for key in instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
     night, tags = _night(settings, lake, followed, at)
     if night.session is None:

@@ -115,6 +115,23 @@ class Lake:
         """The capture ledger: one certificate per event of the manifest."""
         return self.root / "tape" / profile / "ledger.parquet"
 
+    @property
+    def research(self) -> Path:
+        """Folder of the research tables."""
+        return self.root / "research"
+
+    def research_table(self, table: str, profile: str = "") -> Path:
+        """A research table in one file, of a profile or of the whole lake."""
+        return self.research / profile / f"{table}{_PARQUET}"
+
+    def research_symbol(self, table: str, symbol: str) -> Path:
+        """One symbol's file of a research table that is partitioned by symbol."""
+        return self._of_symbol(self.research / table, symbol, _PARQUET)
+
+    def research_wave(self, profile: str, table: str, wave: str, symbol: str) -> Path:
+        """One symbol's file of a wave, of a research table of a profile."""
+        return self._of_symbol(self.research / profile / table / f"wave={wave}", symbol, _PARQUET)
+
     def review(self, profile: str) -> Path:
         """Folder of one profile's review sheets."""
         return self.root / "review" / profile

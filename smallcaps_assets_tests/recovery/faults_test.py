@@ -76,7 +76,8 @@ def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
 def test_all_services_end_when_one_dies(platform: Platform, word: str, name: str) -> None:
     (dying,) = platform.services(word)
     kill(dying)
-    platform.wait_until_ended(f"{name} (process {dying.pid}) ended with exit code -9 (SIGKILL)")
+    killed = "exit code -9 (SIGKILL)" if sys.platform != "win32" else "exit code 15"
+    platform.wait_until_ended(f"{name} (process {dying.pid}) ended with {killed}")
     assert not platform.services(DAEMON, WEB_SERVER, "code-server")
     platform.start()
 

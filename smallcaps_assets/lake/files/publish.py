@@ -34,6 +34,7 @@ _CHECK_THE_DISK: Final = (
     "Check that the folder exists, that this user may write to it and that the disk has space; then run again: no "
     "incomplete file was left in place."
 )
+_LET_READ: Final = "Let this user read it. Otherwise: "
 # as Polars quotes the system
 _REFUSED: Final = re.compile(r"([^:]+) \(os error \d+\)")
 # what damaged files and disks make the system, Polars, Arrow and JSON raise
@@ -82,9 +83,14 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         if action == "written" and is_full(error):
             full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
-        remedy = _CHECK_THE_DISK if action == "written" else how_to_restore(path)
+        remedy = _CHECK_THE_DISK if action == "written" else _how_to_read(path, error)
         failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
+
+
+def _how_to_read(path: Path, error: Exception) -> str:
+    """How to get back what cannot be read. What is only closed to this user is intact, and need not be made again."""
+    return f"{_LET_READ * isinstance(error, PermissionError)}{how_to_restore(path)}"
 
 
 def _reason(error: Exception) -> str:
@@ -148,8 +154,7 @@ def publish(
     """
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
-        if path.is_dir():
-            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
+        require_no_folder(path)
         try:
             make_folders(path.parent, below or path.parent)
             written = write(part)
@@ -165,6 +170,18 @@ def publish(
         if sweeps:
             sweep(path)
     return written
+
+
+def require_no_folder(path: Path) -> None:
+    """Make sure that no folder is in the place of a file, which no rename could replace.
+
+    Raises:
+        LakeError: one is.
+    """
+    if path.is_dir():
+        raise LakeError(
+            f"{path}: is a folder, where a file belongs: move the folder away. {how_to_restore(path)}", path
+        )
 
 
 def sweep(path: Path) -> None:
@@ -213,8 +230,7 @@ def publish_frame(
     """
 
     def write(part: Path) -> str:
-        metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
-        metadata |= unsealed_metadata()
+        metadata = _metadata(provenance)
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.schema, frame.height)
         return seal(part)
@@ -242,7 +258,14 @@ def publish_changed(
     return True
 
 
-def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
+def publish_lazy(
+    path: Path,
+    frame: pl.LazyFrame,
+    rows: int,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    sweeps: bool = True,
+) -> None:
     """Publish a frame of `rows` rows that may be larger than memory; otherwise as `publish_frame`.
 
     Raises:
@@ -250,12 +273,17 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
     """
 
     def write(part: Path) -> None:
-        metadata = unsealed_metadata()
+        metadata = _metadata(provenance)
         frame.sink_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.collect_schema(), rows)
         seal(part)
 
-    publish(path, write)
+    publish(path, write, sweeps=sweeps)
+
+
+def _metadata(provenance: Mapping[str, Any] | None) -> dict[str, str]:
+    of_table = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
+    return of_table | unsealed_metadata()
 
 
 def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:

@@ -30,8 +30,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"reference/universe\.parquet",
         (
-            "Restore it, or remove it and materialize universe, which costs the requests of its lists; the days when "
-            "symbols were first seen, and the symbols that are gone from the lists, are then lost."
+            "Restore it, or remove what is left of it and materialize universe, which costs the requests of its lists; "
+            "the days when symbols were first seen, and the symbols that are gone from the lists, are then lost."
         ),
     ),
     (
@@ -85,13 +85,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (r"events/adopted\.parquet", f"Remove it and run `smallcaps import events` again, which makes it {_FREE}."),
     (
         rf"manifests/{_PROFILE}/current\.json",
-        f"Remove it and materialize {{profile}}/manifest, which selects the events from MASTER again {_FREE}.",
+        f"Materialize {{profile}}/manifest, which selects the events from MASTER again and writes it anew, {_FREE}.",
     ),
     (
         rf"manifests/{_PROFILE}/[^/]+",
         (
-            f"Restore it, or remove it and current.json beside it and materialize {{profile}}/manifest, which selects "
-            f"the events from MASTER again {_FREE}."
+            f"Restore it, or materialize {{profile}}/manifest, which selects the events from MASTER again, in a "
+            f"manifest beside it, {_FREE}."
         ),
     ),
     (
@@ -118,6 +118,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
     (
+        r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",
+        f"Materialize {{profile}}/{{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
+        r"research/(?P<table>[a-z_]+)(/.*|\.parquet)",
+        f"Materialize {{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
         rf"review/{_PROFILE}/marks/[^/]+(/[^/]+)?",
         "Restore it, or remove it and run `smallcaps review` on the exported labels again.",
     ),
@@ -132,7 +140,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
 )
 # folders of a lake: beside one of them, another shows that it is one
-_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "reports", "quarantine")
+_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "research", "reports", "quarantine")
 _COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words in _REMEDIES]
 
 

@@ -20,6 +20,7 @@ from smallcaps_assets.lake.verification.file_rules import (
     no_faults,
     page_state,
     parquet_state,
+    research_faults,
     shard_faults,
     table_faults,
     unproven_state,
@@ -92,6 +93,13 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("review pages", rf"review/{_PROFILE}/{_MANIFEST}\.html", page_state, no_faults),
     FileKind("review samples", rf"review/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
     FileKind("labels", rf"review/{_PROFILE}/marks/{_MANIFEST}/[^/]+\.json", label_state, label_faults),
+    FileKind(
+        "research tables",
+        rf"research/(?:[a-z_]+\.parquet|[a-z]+/[a-z_]+\.parquet|[a-z_]+/{_SYMBOL}\.parquet|"
+        rf"[a-z]+/[a-z_]+/wave=[A-Z]+/{_SYMBOL}\.parquet)",
+        parquet_state,
+        research_faults,
+    ),
     FileKind("quarantine", r"quarantine/(bars|events|tape)/.+\.parquet", parquet_state, table_faults),
     FileKind(
         "failed windows",
@@ -122,4 +130,4 @@ def is_read_as_folder(file: str) -> bool:
 def is_of_profile(file: str, profile: str) -> bool:
     """Whether a file belongs to one profile."""
     parts = file.removeprefix("quarantine/").split("/")
-    return parts[0] in {"manifests", "tape", "review"} and parts[1:2] == [profile]
+    return parts[0] in {"manifests", "tape", "review", "research"} and parts[1:2] == [profile]

@@ -1,6 +1,7 @@
 """Files of a lake that other files name and that are missing, or are not those that they name."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -80,14 +81,29 @@ def _of_reference(
     kinds = ["bars"] * any(footer.get(IMPORTS) for footer in footers.values())
     kinds += ["events"] * (relative_path(lake, lake.imported_events) in files)
     recorded = _document(lake, imports).get("kinds") if imports in files else ()
+    if imports not in files or (isinstance(recorded, list) and "windows" not in recorded):
+        kinds += ["windows"] * _has_imported_windows(lake, files)
     if imports not in files and kinds:
-        yield _missing(imports, f"a record of imported {' and '.join(kinds)}")
+        yield _missing(imports, f"a record of imported {_list(kinds)}")
     elif isinstance(recorded, list):
         if lost := [kind for kind in kinds if kind not in recorded]:
-            record = f"a record of imported {' and '.join(kinds)}"
-            yield _missing(imports, record, "lacks kinds, as an older copy does", f"none of {' and '.join(lost)}")
+            record = f"a record of imported {_list(kinds)}"
+            yield _missing(imports, record, "lacks kinds, as an older copy does", f"none of {_list(lost)}")
         if "events" in recorded and "events" not in kinds:
             yield _missing(relative_path(lake, lake.imported_events), f"the events that {imports} names")
+
+
+def _list(kinds: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
+
+
+def _has_imported_windows(lake: Lake, files: Mapping[str, str]) -> bool:
+    """Whether a tape file names files that it was imported from; reads footers up to the first one."""
+    for file in (file for file in sorted(files) if files[file] == "tape"):
+        with suppress(*DAMAGE_ERRORS):
+            if (provenance_of(lake.root / file) or {}).get("adopted_from"):
+                return True
+    return False
 
 
 def _of_bars(lake: Lake, files: Mapping[str, str], footers: Mapping[str, Mapping[str, Any]]) -> Iterator[Discrepancy]:

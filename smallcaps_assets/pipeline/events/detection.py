@@ -36,6 +36,7 @@ from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.events.lost_bars import SESSIONS_GONE
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
@@ -185,6 +186,7 @@ class Detector:
             files=remaining,
             days=tuple(sorted(detected)),
             bars=sum(map(count_bars, detected.values())),
+            gone=_gone(files, known),
             only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
             set_aside=set_aside,
         )
@@ -367,6 +369,8 @@ class _Renewed(NamedTuple):
             "events": events,
             "events_detected": self.new.get(work.symbol, 0),
         }
+        if work.gone:
+            figures[SESSIONS_GONE] = len(work.gone)
         if work.set_aside is not None:
             figures["damaged_shard_set_aside"] = 1
         if work.symbol in self.left_out:
@@ -411,6 +415,13 @@ def _covered(file: MonthFile, known: MonthCoverage | None, first: date) -> Cover
     """A file whose sessions are detected from `first` on, with the dollar volumes of its earlier sessions."""
     volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
     return CoveredFile(*file, volumes)
+
+
+def _gone(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> tuple[date, ...]:
+    """The sessions that a shard was detected from and that no bar file has any more."""
+    now = {day for file in files.opened.values() for day in file.fingerprints}
+    before = {day for name in known.keys() - files.same for day in known[name].fingerprints()}
+    return tuple(sorted(before - now))
 
 
 def _first_difference(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> date | None:

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
-from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import Current, ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.pipeline.review.review import Review
+from smallcaps_assets.pipeline.review.drawn_tape import TapeReader
+from smallcaps_assets.pipeline.review.review import EVENT_LIMITS, Review
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 
@@ -45,7 +44,7 @@ def find_captured_event(lake: Lake, settings: Settings, event_id: str, profile: 
 
     Raises:
         InputError: no manifest has the event, no tape of it is captured, or several profiles captured it.
-        LakeError: a manifest or the tape of the event is damaged.
+        LakeError: a manifest is damaged.
     """
     manifests = _current_manifests(lake, profile)
     found = [
@@ -101,21 +100,10 @@ def _unknown(lake: Lake, event_id: str, manifests: dict[Profile, Current]) -> st
 
 
 def _has_tape(lake: Lake, settings: Settings, event: CapturedEvent) -> bool:
-    """Whether trades or quotes of the whole window are published.
-
-    Raises:
-        LakeError: neither is, and a tape file of the symbol is damaged.
-    """
+    """Whether trades or quotes of the whole window are published, or a damaged file is in their place."""
     store = TapeStore(lake, event.profile, settings.profiles[event.profile])
-    windows = event_windows(event.row)
-    symbols = windows["symbol"].to_list()
-    published = {kind: store.published(kind, symbols) for kind in TAPE_KINDS}
-    if any(uncovered_windows(windows, spans).is_empty() for spans in published.values()):
-        return True
-    for kind, spans in published.items():
-        for damage in store.damaged(kind, spans, symbols):
-            raise damage
-    return False
+    reader = TapeReader(store, event.row, settings, EVENT_LIMITS)
+    return not reader.captured.is_empty() or bool(reader.damage_of_missing())
 
 
 def _either(names: Sequence[str]) -> str:

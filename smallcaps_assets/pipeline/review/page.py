@@ -18,7 +18,7 @@ from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.review.labels import EXPORT_FORMAT, EXPORT_VERSION
 from smallcaps_assets.domain.review.sample import CHART_BARS, Charts, ReviewParams
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.pipeline.review.tape_document import describe_columns
+from smallcaps_assets.pipeline.review.tape_document import describe_figures
 
 HINDSIGHT: Final = "HINDSIGHT: "
 # In the order in which the page runs them.
@@ -117,7 +117,7 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tap
             }
             for name, (label, kind) in SHEET_FIGURES.items()
         ],
-        "tape": describe_columns(),
+        "tape": describe_figures(),
         "events": [event | {"tape": tapes.get(event["id"])} for event in _events(events, charts)],
     }
 

@@ -19,7 +19,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.calendar import sessions_between
-from smallcaps_assets.pipeline.review.event_tape import TapeReader
+from smallcaps_assets.pipeline.review.drawn_tape import TapeReader
 from smallcaps_assets.pipeline.review.market_marks import market_marks
 from smallcaps_assets.pipeline.review.page import Heading, render_sheet
 from smallcaps_assets.pipeline.review.tape_document import tape_entries

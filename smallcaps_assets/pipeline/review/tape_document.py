@@ -8,7 +8,7 @@ import polars as pl
 from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
-from smallcaps_assets.pipeline.review.event_tape import EventTapes
+from smallcaps_assets.pipeline.review.drawn_tape import DrawnTape
 from smallcaps_assets.pipeline.review.market_marks import MarketMarks
 
 # Prices are in ten-thousandths of a dollar.
@@ -40,7 +40,7 @@ _SHOWN: Final = tuple(name for names in TAPE_COLUMNS.values() for name in names)
 _INTEGERS: Final = (pl.Int64(), pl.Boolean())
 
 
-def describe_columns() -> dict[str, Any]:
+def describe_figures() -> dict[str, Any]:
     """The segments and columns of the figures of every event, in the order of their values."""
     return {
         "segments": [
@@ -55,7 +55,7 @@ def describe_columns() -> dict[str, Any]:
     }
 
 
-def tape_entries(tapes: EventTapes, marks: MarketMarks, symbols: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def tape_entries(tapes: DrawnTape, marks: MarketMarks, symbols: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """By event, what the page shows of its tape.
 
     Args:

@@ -3,6 +3,7 @@
 import json
 import re
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,13 @@ def test_of_two_profiles_one_is_to_be_chosen(lake: Lake, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
-def test_damaged_tape_is_named(lake: Lake, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+@pytest.mark.parametrize("damage", [flip_bit, lambda file: file.write_bytes(b"PAR1")])
+def test_damaged_tape_is_named(
+    lake: Lake, capsys: pytest.CaptureFixture[str], kind: str, damage: Callable[[Path], object]
+) -> None:
     (file,) = lake.tape("core", kind).rglob("*.parquet")
-    flip_bit(file)
+    damage(file)
     expect_error(capsys, [EVENT], str(file))
-
-
-def test_tape_without_a_readable_footer_is_named(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
-    for file in lake.tape("core", "trades").parent.rglob("*.parquet"):
-        file.write_bytes(b"PAR1")
-    expect_error(capsys, [EVENT], str(lake.tape("core", "trades")))
 
 
 def expect_error(capsys: pytest.CaptureFixture[str], flags: list[str], words: str) -> None:

@@ -130,6 +130,7 @@ def test_the_form_of_the_inputs_changes_nothing(
     # as on a large file: days and symbols one by one
     monkeypatch.setattr(tables, "_TAPE_AT_ONCE", 100)
     monkeypatch.setattr(tables, "_BARS_AT_ONCE", 100)
+    monkeypatch.setattr(tables, "_EVENTS_AT_ONCE", 2)
     found = compute(other, tmp_path / "out", "trades", more=["--trades", str(folder)])
     for name, table in computed.items():
         assert_frame_equal(found[name], table, check_exact=True)

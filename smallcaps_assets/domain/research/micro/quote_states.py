@@ -55,7 +55,8 @@ def read_book(quotes: pl.DataFrame, time: IntArray, shares_per_unit: FloatArray)
         np.append(zero_filled(quotes[name]), 0.0) for name in ("bid_price", "ask_price", "bid_size", "ask_size")
     )
     bid, ask = micro_dollars(bid_price), micro_dollars(ask_price)
-    has_bid, has_ask = (bid_price > 0) & (bid_size > 0), (ask_price > 0) & (ask_size > 0)
+    # as all prices, they are above 0 in micro-dollars: a side that counts as 0 makes no spread
+    has_bid, has_ask = (bid > 0) & (bid_size > 0), (ask > 0) & (ask_size > 0)
     state = np.where(has_bid | has_ask, ONE_SIDED, EMPTY).astype(np.int8)
     both = has_bid & has_ask
     state[both] = np.where(ask > bid, NORMAL, np.where(ask == bid, LOCKED, CROSSED))[both]

@@ -83,11 +83,11 @@ def book_after_quotes(quotes: pl.DataFrame) -> pl.DataFrame:
     # the unit of sizes does not matter: only whether there are any
     book = read_book(quotes, quotes["timestamp"].to_physical().to_numpy(), np.ones(quotes.height))
     states = np.array(QUOTE_STATES, dtype=object)[book.state[:-1]]
-    usable = {side: (pl.col(f"{side}_price") > 0) & (pl.col(f"{side}_size") > 0) for side in ("bid", "ask")}
+    usable = {"bid": (book.bid > 0) & (book.bid_size > 0), "ask": (book.ask > 0) & (book.ask_size > 0)}
     return quotes.select(
         "span",
         "timestamp",
-        *(pl.when(able).then(f"{side}_price").alias(side) for side, able in usable.items()),
+        *(pl.when(pl.Series(able[:-1])).then(f"{side}_price").alias(side) for side, able in usable.items()),
         pl.Series("state", states, dtype=pl.String),
     ).match_to_schema(BOOK_AFTER_QUOTES)
 

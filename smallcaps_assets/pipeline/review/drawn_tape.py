@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from smallcaps_assets.domain.research.halts import HALTS
 from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
 from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES, MICRO_FEATURES, MICRO_WINDOWS
 from smallcaps_assets.domain.research.micro.trade_sides import book_after_quotes, trade_sides
+from smallcaps_assets.domain.research.tape_blocks import covered_windows, thinned_quotes
 from smallcaps_assets.domain.research.tape_halts import RowRanges, WindowTape, tape_halts
 from smallcaps_assets.domain.review.tape_drawing import (
     BOOK_STEPS,
@@ -26,11 +28,13 @@ from smallcaps_assets.domain.review.tape_drawing import (
     volume_steps,
 )
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.size_units import size_unit
-from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered_windows
+from smallcaps_assets.domain.tape.size_units import DEFAULT_SIZE_UNIT, size_unit
+from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, with_known_at
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.tape.files import span_bounds
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.imports.bar_tables import in_batches
@@ -39,9 +43,10 @@ from smallcaps_assets.settings.settings import Settings
 # rows of tape files that are read at once; one event is never divided
 _BATCH_ROWS: Final = 2_000_000
 _SIDES: Final = ("left", "right")
+_NEVER: Final = (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
 
 
-class EventTapes(NamedTuple):
+class DrawnTape(NamedTuple):
     """The tape of some events.
 
     Attributes:
@@ -63,10 +68,10 @@ class EventTapes(NamedTuple):
     micro: pl.DataFrame
 
 
-def no_tapes() -> EventTapes:
+def no_tapes() -> DrawnTape:
     """The tape of no event."""
     schemas = (MICRO_WINDOWS, DRAWN_WINDOWS, TRADE_MARKS, BOOK_STEPS, VOLUME_STEPS, HALTS, MICRO_FEATURES)
-    return EventTapes(*(schema.to_frame() for schema in schemas))
+    return DrawnTape(*(schema.to_frame() for schema in schemas))
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,12 @@ class TapeReader:
     settings: Settings
     limits: DrawingLimits
 
-    def read(self) -> tuple[EventTapes, dict[str, str]]:
-        """The tape of the events that have trades or quotes; and by event whose tape is damaged, why it is left out."""
-        parts, damage = [no_tapes()], self._damage_of_missing()
+    def read(self) -> tuple[DrawnTape, dict[str, str]]:
+        """The tape of the events that have trades or quotes, and by event, what is damaged of its tape."""
+        parts, damage = [no_tapes()], self.damage_of_missing()
         for batch in self._batches():
             parts += self._read_if_sound(batch, damage)
-        return EventTapes(*(pl.concat(tables) for tables in zip(*parts, strict=True))), damage
+        return DrawnTape(*(pl.concat(tables) for tables in zip(*parts, strict=True))), damage
 
     @cached_property
     def captured(self) -> pl.DataFrame:
@@ -100,15 +105,33 @@ class TapeReader:
             rows = rows.join(self._facts(kind), on="event_id", how="left", maintain_order="left")
         return rows.filter(pl.any_horizontal(pl.col(f"{kind}_files").is_not_null() for kind in TAPE_KINDS))
 
-    def _damage_of_missing(self) -> dict[str, str]:
-        """By event without tape, what is wrong with a tape file of its symbol, if one is damaged."""
-        missing = self.events.join(self.captured, on="event_id", how="anti").select("event_id", "symbol")
+    def damage_of_missing(self) -> dict[str, str]:
+        """By event that lacks trades or quotes, what is wrong with a tape file that has some of its window."""
         found = dict[str, str]()
         for kind in TAPE_KINDS:
-            for error in self.store.damaged(kind, self._published[kind], missing["symbol"].unique().sort().to_list()):
-                symbol = symbol_of(Path(str(error.facts["file"])).parent.name)
-                found |= dict.fromkeys(missing.filter(symbol=symbol)["event_id"], str(error))
+            missing = self._windows.join(self._pieces[kind], on="event_id", how="anti")
+            symbols = missing["symbol"].unique().sort().to_list()
+            for error in self.store.damaged(kind, self._published[kind], symbols):
+                path = Path(str(error.facts["file"]))
+                # files that are not named as tape files are not among the damaged
+                start, end = span_bounds(path) or _NEVER
+                meets = (pl.col("start") < end) & (pl.col("end") > start)
+                of_file = missing.filter(meets, symbol=symbol_of(path.parent.name))["event_id"]
+                found |= dict.fromkeys(of_file, str(error))
         return found
+
+    @cached_property
+    def _pieces(self) -> dict[TapeKind, pl.DataFrame]:
+        return {
+            kind: choose_pieces(covered_windows(self.events, spans), spans) for kind, spans in self._published.items()
+        }
+
+    @cached_property
+    def _thinned(self) -> pl.DataFrame:
+        """How many quotes a second the tape of each event holds."""
+        manifest = ManifestStore.in_lake(self.store.lake, self.store.profile).load()
+        known = with_known_at(event_windows(manifest), manifest["timestamp"])
+        return thinned_quotes(self._pieces["quotes"], known)
 
     @cached_property
     def _conditions(self) -> pl.DataFrame:
@@ -130,19 +153,15 @@ class TapeReader:
 
     def _facts(self, kind: TapeKind) -> pl.DataFrame:
         """What the footers record of the windows that are published."""
-        published = self._published[kind]
-        missing = uncovered_windows(self._windows, published).select("event_id")
-        pieces = choose_pieces(self._windows.join(missing, on="event_id", how="anti"), published)
-        hz, by_change = (pl.col("thinning").struct.field(name) for name in ("max_hz", "by_change_only"))
-        slowest = pl.col("budget_hz").list.min()
-        return pieces.group_by("event_id").agg(
-            pl.col("path").unique().sort().alias(f"{kind}_files"),
-            pl.col("rows").sum().alias(f"{kind}_rows"),
-            pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).alias(f"{kind}_lacks"),
-            hz.min().cast(pl.Float64).alias(f"{kind}_hz"),
-            pl.min_horizontal(hz.min().cast(pl.Float64), slowest.min()).alias(f"{kind}_hz_after"),
-            by_change.any().alias(f"{kind}_by_change"),
-            pl.col("quote_size_unit").drop_nulls().first().alias(f"{kind}_size_unit"),
+        return (
+            self._pieces[kind]
+            .group_by("event_id")
+            .agg(
+                pl.col("path").unique().sort().alias(f"{kind}_files"),
+                pl.col("rows").sum().alias(f"{kind}_rows"),
+                pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).alias(f"{kind}_lacks"),
+                (pl.col("quote_size_unit") == "lots").any().alias(f"{kind}_in_lots"),
+            )
         )
 
     def _batches(self) -> Iterator[list[str]]:
@@ -153,7 +172,7 @@ class TapeReader:
         for batch in in_batches(sized, _BATCH_ROWS):
             yield [event for event, _ in batch]
 
-    def _read_if_sound(self, batch: Sequence[str], damage: dict[str, str]) -> list[EventTapes]:
+    def _read_if_sound(self, batch: Sequence[str], damage: dict[str, str]) -> list[DrawnTape]:
         """The tape of a batch; events with a damaged file are left out, and named in `damage`."""
         try:
             return [self._read_batch(batch)]
@@ -163,7 +182,7 @@ class TapeReader:
                 return []
         return [part for event in batch for part in self._read_if_sound([event], damage)]
 
-    def _read_batch(self, batch: Sequence[str]) -> EventTapes:
+    def _read_batch(self, batch: Sequence[str]) -> DrawnTape:
         events = self.events.filter(pl.col("event_id").is_in(list(batch))).sort("event_id")
         # numbers that no other batch has
         places = self.events.select("event_id", span=pl.int_range(pl.len(), dtype=pl.Int64))
@@ -174,7 +193,7 @@ class TapeReader:
         reading = TapeReading(self._conditions, self._sessions, self.settings.research)
         sides, book = trade_sides(windows, trades, quotes, reading), book_after_quotes(quotes)
         drawn = drawn_windows(windows, self.limits)
-        return EventTapes(
+        return DrawnTape(
             windows=windows,
             drawn=drawn,
             trades=trade_marks(sides, drawn, self.limits),
@@ -204,7 +223,7 @@ class TapeReader:
         )
 
     def _micro_windows(self, events: pl.DataFrame, trades: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
-        rows = events.join(self.captured, on="event_id", how="left")
+        rows = events.join(self.captured, on="event_id", how="left", maintain_order="left")
         states = []
         for kind, found in zip(TAPE_KINDS, (trades, quotes), strict=True):
             since = pl.col("at") - pl.duration(minutes="before")
@@ -216,11 +235,14 @@ class TapeReader:
             states.append(pl.when(captured).then(state).otherwise(pl.lit("missing")).alias(f"{kind}_state"))
         shares_from = self.settings.research.quote_sizes_in_shares_from
         units = [size_unit(moment, shares_from) for moment in rows["timestamp"]]
+        by_footer = pl.when("quotes_in_lots").then(pl.lit("lots")).otherwise(pl.lit(DEFAULT_SIZE_UNIT))
         return (
-            rows.with_columns(
+            rows.join(self._thinned, on="event_id", how="left", maintain_order="left")
+            .with_columns(
                 *states,
                 corrections_known=~pl.col("trades_lacks").list.contains("correction").fill_null(value=True),
-                quote_size_unit=pl.coalesce("quotes_size_unit", pl.Series(units, dtype=pl.String)),
+                quotes_by_change=pl.col("quotes_by_change").fill_null(value=False),
+                quote_size_unit=by_footer if shares_from is None else pl.Series(units, dtype=pl.String),
             )
             .select(*MICRO_WINDOWS)
             .match_to_schema(MICRO_WINDOWS)

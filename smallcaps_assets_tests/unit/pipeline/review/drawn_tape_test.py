@@ -10,7 +10,7 @@ import pytest
 from smallcaps_assets.domain.review.tape_drawing import DrawingLimits
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.review.review import SHEET_LIMITS, Review, tapes_of_page
-from smallcaps_assets.pipeline.review.tape_document import describe_columns
+from smallcaps_assets.pipeline.review.tape_document import describe_figures
 from smallcaps_assets_tests.review_scenes import (
     MANIFEST_ID,
     capture_break,
@@ -41,7 +41,7 @@ def tape_of(lake: Lake, limits: DrawingLimits = SHEET_LIMITS) -> dict[str, Any]:
 
 
 def figure(entry: dict[str, Any], segment: str, name: str) -> Any:
-    names = [column["name"] for column in describe_columns()["columns"]]
+    names = [column["name"] for column in describe_figures()["columns"]]
     return entry["figures"][segment][names.index(name)]
 
 
