@@ -7,7 +7,10 @@ from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
 from smallcaps_assets.domain.research.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.research_table import KEYS
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.research import joined, renewals
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
 
 RESEARCH: Final = "research"
@@ -71,4 +74,36 @@ def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
                 **from_columns([joined.EVENT_SCORES_TABLE], _same(EVENT_SCORE_COLUMNS)),
             },
         ),
+        **_facts_of_tape(profile),
+    }
+
+
+def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the assets that are made from tape."""
+    event_id = from_columns([profile, "manifest"], {"event_id": ["event_id"]})
+    trades, quotes = ([profile, f"tape_{kind}"] for kind in TAPE_KINDS)
+    prices, counted = ("open", "high", "low", "close"), ("conditions",)
+    lineage: dict[str, Lineage] = {
+        "micro_features": {
+            **event_id,
+            **from_columns(quotes, {"spread_bps_mean": ["bid_price", "ask_price"]}),
+            **from_columns(trades, {"dollar_volume_usd": ["price", "size", *counted]}),
+        },
+        "bar_reconciliation": {
+            **from_columns(["minute_bars"], {f"bar_{name}": [name] for name in (*prices, "volume", "transactions")}),
+            **from_columns(trades, {f"tape_{name}": ["price", *counted] for name in prices}),
+        },
+        "event_tape_state": {**event_id, **from_columns(trades, {"ssr_condition": counted})},
+    }
+    return {
+        asset: AssetFacts(
+            path=lambda lake, asset=asset: lake.research / profile / asset,  # type: ignore[misc] # a default argument
+            stage="research",
+            paid=False,
+            group=RESEARCH,
+            version=TAPE_TABLES_VERSION,
+            decided_by=lambda settings: (settings.research.params, settings.sessions),
+            lineage=lineage[asset],
+        )
+        for asset in ASSET_TABLES
     }
