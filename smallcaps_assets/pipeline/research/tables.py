@@ -80,7 +80,7 @@ def research_tables(
             log(f"--{name}: {repeated:,} rows repeat {', '.join(_ORDER)} of another one; they count as well")
     for reason, count in reasons(pl.concat(part.rejected for part in of_bars)).items():
         log(f"--bars: {count:,} rows left out: {reason}")
-    halts = pl.concat(part.halts for part in [*of_bars, *of_tape])
+    halts = pl.concat([*(part.halts for part in of_bars), *(part.halts for part in of_tape)])
     parts = work.parts
     return {
         "micro_features": parts["micro_features"].merged(
