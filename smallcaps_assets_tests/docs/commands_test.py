@@ -10,6 +10,7 @@ import yaml
 from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.protocol.faults import fault_script
+from smallcaps_assets_tests.demo.conftest import Home
 from smallcaps_assets_tests.docs.conftest import write_old_tape
 from smallcaps_assets_tests.docs.pages import EXECUTED, Block, blocks, commands, inline_code, name_of
 from smallcaps_assets_tests.docs.shell import Shell
@@ -35,8 +36,11 @@ def on_the_demo(command: str, shells: Fixtures) -> None:
 
 
 def demo_again(command: str, shells: Fixtures) -> None:
-    """On its earlier lake: nothing is fetched."""
-    assert ": 0 requests, 0 retries in " in shells("demo_shell").run(command)
+    """On its earlier lake: nothing is fetched, and no byte changes."""
+    shell = shells("demo_shell")
+    before = Home(shell.folder).bytes_of_lake()
+    assert ": 0 requests, 0 retries in " in shell.run(command)
+    assert Home(shell.folder).bytes_of_lake() == before
 
 
 def web_ui(command: str, shells: Fixtures) -> None:
