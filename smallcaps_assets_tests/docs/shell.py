@@ -4,7 +4,6 @@ import io
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,8 +20,8 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import close_client
+from smallcaps_assets_tests.free_ports import HOST, free_port
 
-HOST: Final = "127.0.0.1"
 RUNS_S: Final = 300
 ANSWERS_S: Final = 150
 ENDS_S: Final = 60
@@ -98,8 +97,7 @@ class Shell:
     def serve(self, command: str, path: str = "") -> str:
         """Start a server on a free port, wait until `path` answers, and return the answer; it ends with the shell."""
         if command not in self._outputs:
-            with socket.create_server((HOST, 0)) as free:
-                port = str(free.getsockname()[1])
+            port = str(free_port())
             arguments = [*CLI, *self._arguments(command)]
             if "--port" in arguments:
                 arguments[arguments.index("--port") + 1] = port
