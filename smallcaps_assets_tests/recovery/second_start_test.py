@@ -1,7 +1,4 @@
-"""A second web UI on the same state: rejected, since both would launch everything twice; allowed if read-only.
-
-After kill -9 of the first, the next one takes over.
-"""
+"""A second web UI on the same state: rejected, since both would launch everything twice; allowed if read-only."""
 
 import os
 import subprocess
@@ -16,10 +13,9 @@ import requests
 
 from smallcaps_assets.commands.services.processes import SERVICES, WEB_SERVER, daemons_of_state, processes_of_state
 from smallcaps_assets.commands.services.state_folder import state_folder
-from smallcaps_assets.runtime.processes import is_running
 from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
-from smallcaps_assets_tests.web_server import STARTS_S, WebUI, until
+from smallcaps_assets_tests.web_server import WebUI
 
 
 def smallcaps(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -147,18 +143,3 @@ def test_a_web_ui_is_rejected_if_a_daemon_runs_that_was_started_by_hand(platform
         )
     assert second.returncode == 2
     assert f"a daemon of Dagster uses this lake's state already (process {daemon.pid})" in second.stderr
-
-
-def test_the_web_ui_takes_over_after_kill_9(platform: Platform) -> None:
-    """On the same port, even where its web server does not end by itself: here it is suspended."""
-    killed = platform.ui
-    (web_server,) = platform.services(WEB_SERVER)
-    (daemon,) = platform.services("dagster._daemon")
-    web_server.suspend()
-    killed.process.kill()
-    platform.start(killed.port)
-    assert platform.ui.url == killed.url
-    assert platform.ui.symbols()
-    assert not is_running(web_server)
-    assert not is_running(daemon)
-    until("a daemon runs", lambda: len(platform.services("dagster._daemon")) == 1, STARTS_S)

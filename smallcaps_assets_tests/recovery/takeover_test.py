@@ -1,4 +1,4 @@
-"""The port of a web UI that was killed is free for the next one; any other program on it is named."""
+"""After kill -9 of `smallcaps ui`, the next one takes over on the same port; any other program on it is named."""
 
 import os
 import re
@@ -13,11 +13,13 @@ import psutil
 import pytest
 
 from smallcaps_assets.commands.services.ports import require_port
-from smallcaps_assets.commands.services.processes import LAKE_FILE
+from smallcaps_assets.commands.services.processes import LAKE_FILE, WEB_SERVER
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.processes import is_running, kill, wait_until_gone
 from smallcaps_assets_tests.free_ports import HOST, free_port
+from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.web_server import STARTS_S, until
 
 # a web server without Dagster, which records that it ended by itself
 UNGUARDED = """
@@ -117,3 +119,19 @@ def test_an_address_of_another_machine_is_no_port_in_use() -> None:
         InputError, match=r"^cannot listen on 192\.0\.2\.1:3000 \(.*\)\. Choose another --port or --host\.$"
     ):
         require_port("192.0.2.1", 3000)
+
+
+def test_the_web_ui_takes_over_after_kill_9(tmp_path: Path) -> None:
+    """Even where its web server does not end by itself: here it is suspended."""
+    with Platform.running(tmp_path) as platform:
+        killed = platform.ui
+        (web_server,) = platform.services(WEB_SERVER)
+        (daemon,) = platform.services("dagster._daemon")
+        web_server.suspend()
+        killed.process.kill()
+        platform.start(killed.port)
+        assert platform.ui.url == killed.url
+        assert platform.ui.symbols()
+        assert not is_running(web_server)
+        assert not is_running(daemon)
+        until("a daemon runs", lambda: len(platform.services("dagster._daemon")) == 1, STARTS_S)
