@@ -24,14 +24,28 @@ class GroupRecorder:
     See `PartitionRecorder`, of which each asset has one.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, assets: Sequence[str], keys: Sequence[str]) -> None:
-        """Begin the step of `assets`, over the partitions `keys`; to be called before it reads any input."""
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        assets: Sequence[str],
+        keys: Sequence[str] | Mapping[tuple[str, ...], str],
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Begin the step of `assets`; to be called before it reads any input.
+
+        Args:
+            context: the step.
+            assets: names of the assets, without `prefix`.
+            keys: the partition keys, by partition where these are not the same.
+            prefix: what the keys of the assets begin with.
+        """
         self._first, *self._others = assets
+        self._prefix = tuple(prefix)
         instance, defined = context.instance, context.assets_def
-        made: dict[tuple[str, ...], str] = {(key,): key for key in keys}
+        made: Mapping[tuple[str, ...], str] = keys if isinstance(keys, Mapping) else {(key,): key for key in keys}
         self._recorders = {}
         for name in assets:
-            asset = dg.AssetKey(name)
+            asset = dg.AssetKey([*prefix, name])
             version = defined.code_versions_by_key.get(asset) or context.run.run_id
             provenance = provenance_tags(instance, version, defined.asset_deps[asset])
             self._recorders[name] = PartitionRecorder(context.op_execution_context, asset, made, provenance)
@@ -60,7 +74,7 @@ class GroupRecorder:
     def results(self) -> Iterator[dg.MaterializeResult[None]]:
         """What the step returns: everything is recorded."""
         for name in self._recorders:
-            yield dg.MaterializeResult(asset_key=name, metadata=RECORDED)
+            yield dg.MaterializeResult(asset_key=[*self._prefix, name], metadata=RECORDED)
 
     def _failure_of(self, name: str, outcomes: Iterable[Outcome], *, continue_on_failure: bool) -> Exception | None:
         try:

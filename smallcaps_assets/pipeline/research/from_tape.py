@@ -6,7 +6,7 @@ import polars as pl
 
 from smallcaps_assets.domain.research.bar_tables import BAR_RECONCILIATION
 from smallcaps_assets.domain.research.halts import HALTS
-from smallcaps_assets.domain.research.micro.days import WindowsAndTape, spans_by_day
+from smallcaps_assets.domain.research.micro.days import WindowsAndTape, sort_rows, spans_by_day
 from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
@@ -65,7 +65,7 @@ def _reconcile(tape: TapeOfDays, reading: TapeReading, params: ResearchParams) -
         return BAR_RECONCILIATION.to_frame()
     bounds = reading.sessions.select("date", start="premarket_open", end="afterhours_close")
     spans = tape.spans.join(bounds, left_on="day", right_on="date", how="inner").select("symbol", "start", "end")
-    ordered = tape.trades.sort("symbol", "timestamp", "sequence_number", maintain_order=True)
+    ordered = sort_rows(tape.trades, ("symbol", "timestamp", "sequence_number"))
     return reconcile_bars(
         ordered,
         tape.bars,

@@ -35,10 +35,12 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
     "market_state_day": MARKET_STATE,
     "halts": HALTS,
 }
+# the order of rows of micro_features
+SEGMENT_ORDER: Final = ("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
 # rows of all batches that are in memory at a time, and events whose rows are merged at a time
-_BARS_AT_ONCE: Final = 500_000
-_TAPE_AT_ONCE: Final = 1_000_000
-_EVENTS_AT_ONCE: Final = 10_000
+BARS_AT_ONCE: Final = 500_000
+TAPE_AT_ONCE: Final = 1_000_000
+EVENTS_AT_ONCE: Final = 10_000
 # bounds of the calendar
 _FIRST_DATE, _LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _DAY: Final = ("symbol", "day")
@@ -72,11 +74,10 @@ def research_tables(
     for reason, count in reasons(pl.concat(part.rejected for part in of_bars)).items():
         log(f"--bars: {count:,} rows left out: {reason}")
     halts = pl.concat([*(part.halts for part in of_bars), *of_tape])
-    segments = pl.col("segment").cast(pl.Enum(list(SEGMENTS)))
     parts = work.parts
     return {
         "micro_features": parts["micro_features"].merged(
-            "event_id", inputs.events["event_id"], _EVENTS_AT_ONCE, ["event_id", segments]
+            "event_id", inputs.events["event_id"], EVENTS_AT_ONCE, SEGMENT_ORDER
         ),
         "bar_reconciliation": parts["bar_reconciliation"].one_after_another(),
         "event_bar_features": _with_scores(
@@ -122,9 +123,9 @@ class _Work:
         )
         self._with_bars = of_bars["symbol"].unique()
         by_symbol = of_bars.group_by("symbol").agg(pl.col("rows").sum()).sort("symbol")
-        batches = in_batches(zip(by_symbol["symbol"], by_symbol["rows"], strict=True), at_once(_BARS_AT_ONCE))
+        batches = in_batches(zip(by_symbol["symbol"], by_symbol["rows"], strict=True), at_once(BARS_AT_ONCE))
         self.bar_batches = [[symbol for symbol, _ in batch] for batch in batches]
-        self.tape_batches = day_batches(pl.concat([*of_tape, of_events]), at_once(_TAPE_AT_ONCE)) if of_tape else []
+        self.tape_batches = day_batches(pl.concat([*of_tape, of_events]), at_once(TAPE_AT_ONCE)) if of_tape else []
         schemas = {**RESEARCH_TABLES, "event_bar_features": BAR_FEATURES}
         self.parts = {name: TableParts(folder, name, schema) for name, schema in schemas.items()}
 

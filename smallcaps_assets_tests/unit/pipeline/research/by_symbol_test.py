@@ -15,6 +15,7 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES, SymbolResearch
@@ -219,3 +220,13 @@ def test_the_tables_hold_what_was_planted(whole: Path) -> None:
     features = tables["event_bar_features"]
     assert set(features["symbol"]) == {"AVLO", "BNRX", "DRFT"}
     assert features.filter(symbol="AVLO")["in_causal_sample"].sum() >= len(DAYS)
+
+
+@pytest.mark.parametrize("table", SYMBOL_TABLES)
+def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -> None:
+    provenance = provenance_of(Lake(whole).research_symbol(table, "AVLO"))
+    assert provenance is not None
+    assert provenance["place"] == {"table": table, "symbol": "AVLO"}
+    of_all = {"code", "settings", "detection", "splits", "months", "rows"}
+    assert set(provenance["computed_from"]) == of_all | ({"tables"} if table == "market_state_day" else set())
+    assert list(provenance["computed_from"]["months"]) == ["2025-09", "2025-10", "2025-11"]
