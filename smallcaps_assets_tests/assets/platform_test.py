@@ -467,7 +467,7 @@ def all_keys() -> set[dg.AssetKey]:
         ("master_events", {"event_shards"}),
         ("coverage", {"minute_bars"}),
         *((table, {"minute_bars", "event_shards", "splits"}) for table in RESEARCH_OF_SYMBOLS),
-        ("event_scores", {"master_events", "event_shards"}),
+        ("event_scores", {"master_events", "event_shards", "event_bar_features"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
