@@ -17,6 +17,6 @@ def peak_mb() -> float:
         return float(peak.split()[1]) * 1024 / 1e6
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 1e6
-    import resource  # noqa: PLC0415 -- not on Windows
+    import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

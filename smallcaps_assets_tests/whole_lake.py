@@ -10,8 +10,10 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.research.bar_tables import EVENT_SCORES
 from smallcaps_assets.domain.research.market_state import SPLITS
 from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
+from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.review.labels import parse_labels
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
@@ -26,12 +28,14 @@ from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.reference_tables import ReferenceTables
+from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars
@@ -99,6 +103,7 @@ def fill_whole_lake(lake: Lake) -> None:
     publish_frame(lake.quarantine_path(lake.imported_events), master.head(1), below=lake.root)
     for profile in PROFILES:
         _fill_profile(lake, profile)
+    _fill_research(lake)
     behind = pl.DataFrame([(ONE, 1, QUIET, 0, "x")], schema=BEHIND, orient="row")
     publish_frame(lake.nightly_report, behind, below=lake.root)
     publish_frame(lake.coverage, pl.DataFrame({"symbol": SYMBOLS, "sessions": [6, 6]}), below=lake.root)
@@ -156,6 +161,16 @@ def _fill_profile(lake: Lake, profile: str) -> None:
     kpis = pl.DataFrame([("PM", f"figure of {profile}", 1.0, ">= 1", True)], schema=KPIS, orient="row")
     publish_frame(lake.ledger(profile).with_name("report.parquet"), kpis)
     _fill_review(lake, profile, sidecar["manifest_id"])
+
+
+def _fill_research(lake: Lake) -> None:
+    store = ResearchStore(lake)
+    for table, schema in SYMBOL_TABLES.items():
+        for symbol in SYMBOLS:
+            store.publish(lake.research_symbol(table, symbol), schema.to_frame(), {"rows": "0"})
+    store.publish(lake.research_table("event_scores"), EVENT_SCORES.to_frame(), {})
+    for profile in PROFILES:
+        store.publish(lake.research_table("research_table", profile), RESEARCH_TABLE.to_frame(), {})
 
 
 def _fill_review(lake: Lake, profile: str, manifest_id: str) -> None:

@@ -20,6 +20,7 @@ from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
@@ -192,7 +193,7 @@ def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbo
         )
     folder = lake.minute_bars
     # a folder in the place of a file would be left out in silence
-    if not [path for path in folder.glob("*/*.parquet") if is_stored(path)]:
+    if not [path for path in list_paths(folder, "*/*.parquet") if is_stored(path)]:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
     reader = BarReader(BarForm(scale=PriceScale("1")), optional=())
     return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))

@@ -12,13 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.files.publish import disk_errors, publish_frame
+from smallcaps_assets.lake.files.publish import disk_errors, publish_lazy
 from smallcaps_assets.pipeline.research.inputs import open_inputs
+from smallcaps_assets.pipeline.research.table_parts import OrderedTable
 from smallcaps_assets.pipeline.research.tables import RESEARCH_TABLES, ResearchSettings, research_tables
 from smallcaps_assets.settings.research import research_settings
 from smallcaps_assets.settings.settings import load_settings
@@ -72,7 +71,7 @@ def run(arguments: Namespace) -> int:
     """
     _require_new(arguments.out)
     settings = load_settings()
-    params = research_settings(settings.research, arguments.set)
+    params = research_settings(settings.research.params, arguments.set)
     inputs = open_inputs(
         arguments.events,
         _files(arguments.bars),
@@ -80,10 +79,10 @@ def run(arguments: Namespace) -> int:
         None if arguments.quotes is None else _files(arguments.quotes),
         arguments.conditions,
     )
-    tables = research_tables(inputs, ResearchSettings(params, settings.detection, settings.sessions), _log)
     release = version(_DISTRIBUTION)
     origin = {"version": release, "settings": params.model_dump(mode="json")}
-    with _new_folder(arguments.out) as folder:
+    with _new_folder(arguments.out) as folder, _parts_within(folder) as parts:
+        tables = research_tables(inputs, ResearchSettings(params, settings.detection, settings.sessions), parts, _log)
         for name, table in tables.items():
             _write(folder / f"{name}.parquet", table, origin)
     print(json.dumps({"rows": {name: table.height for name, table in tables.items()}, "version": release}))
@@ -94,8 +93,8 @@ def _files(path: str) -> list[Path]:
     return parquet_files(path, (), _log)
 
 
-def _write(path: Path, table: pl.DataFrame, origin: Mapping[str, object]) -> None:
-    publish_frame(path, table, origin, sweeps=False)
+def _write(path: Path, table: OrderedTable, origin: Mapping[str, object]) -> None:
+    publish_lazy(path, table.lazy(), table.height, origin, sweeps=False)
 
 
 def _require_new(out: Path) -> None:
@@ -111,6 +110,17 @@ def _require_new(out: Path) -> None:
                 raise InputError(f"--out {out}: is not empty, it holds {first.name}. Give an empty or a new folder.")
         elif out.exists():
             raise InputError(f"--out {out}: is not a folder. Give an empty or a new folder.")
+
+
+@contextmanager
+def _parts_within(folder: Path) -> Iterator[Path]:
+    """A folder for parts of tables, which is removed in the end."""
+    parts = folder / "parts"
+    with disk_errors("written", parts):
+        parts.mkdir()
+    yield parts
+    with disk_errors("written", parts):
+        shutil.rmtree(parts)
 
 
 @contextmanager

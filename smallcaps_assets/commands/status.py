@@ -15,12 +15,15 @@ from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.report import capture_report
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
-from smallcaps_assets.domain.words import count_noun, describe_duration
+from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -32,6 +35,7 @@ EXAMPLE: Final = "smallcaps status --profile core"
 
 _DAMAGED: Final = 1
 _SHOWN: Final = 5
+_COLUMNS: Final = 80
 _WATCH_EVERY_S: Final = 5
 
 
@@ -52,7 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
-    Returns 1 where it names damaged files of tape, or a state of Dagster that cannot be read.
+    Returns 1 where it names damaged files of tape, a missing `current.json`, or a state of Dagster that cannot be read.
 
     Raises:
         InputError: the folder of --lake does not exist.
@@ -78,20 +82,28 @@ class Status(NamedTuple):
 
 def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datetime) -> Status:
     """What is done and missing in a lake, what runs, and what to do next."""
-    counts = count_history(lake, settings, now)
+    counts, without_bars = count_history(lake, settings, now)
     runs, problem = _runs(settings)
-    items: list[Printable] = [*_history(lake, counts), *describe_runs(runs, problem, now)]
+    items: list[Printable] = [*_history(lake, counts, without_bars), *describe_runs(runs, problem, now)]
     damaged = int(problem is not None)
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):
         if arguments.profile not in (None, profile):
             continue
-        if is_stored(lake.manifests(profile) / "current.json"):
+        manifests = ManifestStore.in_lake(lake, profile)
+        if missing := manifests.missing_pointer():
+            items.append(Line(f"profile {profile}: {missing}", "bad"))
+            damaged += 1
+        elif is_stored(manifests.pointer):
             is_running = any(run.is_running and run.profile in {"", profile} for run in runs)
             report = capture_report(lake, profile, settings, now, is_running=is_running)
             items += report.items
             damaged += report.damaged
+        elif is_stored(lake.ledger(profile)):
+            lost = f"{manifests.folder}: has no manifest, although {lake.ledger(profile)} certifies the tape of one."
+            items.append(Line(f"profile {profile}: {lost} {how_to_restore(manifests.pointer)}", "bad"))
+            damaged += 1
         else:
             items.append(Line(f"profile {profile}: no manifest yet", "heading"))
     if step := _next_step(lake, counts, settings, flags_of(arguments)):
@@ -168,8 +180,15 @@ def _night(report: Path) -> str:
     return f"night:  {rows.height:,} behind ({_names(rows['symbol'].to_list())}), {missing}; see nightly_report"
 
 
-def count_history(lake: Lake, settings: Settings, now: datetime) -> Counter[str]:
-    """Sessions of followed symbols: expected, published, detected; shards that are stale, and why."""
+class History(NamedTuple):
+    """Sessions of followed symbols: expected, published, detected; shards that are stale, and why; who has no bars."""
+
+    counts: Counter[str]
+    without_bars: list[str]
+
+
+def count_history(lake: Lake, settings: Settings, now: datetime) -> History:
+    """What is published and detected of the followed symbols."""
     expected = set(completed_sessions(settings.history, settings.sessions, now))
     universe = UniverseStore(lake)
     followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.followed().items()}
@@ -177,10 +196,13 @@ def count_history(lake: Lake, settings: Settings, now: datetime) -> Counter[str]
     reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
     detector = Detector(bars, shards, settings.detection, settings.sessions, reference, test_symbols)
     counts = Counter[str](followed=len(followed), sessions=len(expected), expected=sum(map(len, followed.values())))
+    without_bars = []
     for symbol, days in followed.items():
         coverage = shards.coverage(symbol)
         fingerprints = detector.fetched_sessions(symbol, coverage)
         counts.update(published=len(days & fingerprints.keys()))
+        if days and not any(map(count_bars, fingerprints.values())):
+            without_bars.append(symbol)
         if coverage is None:
             continue
         counts.update(shards=1)
@@ -190,15 +212,16 @@ def count_history(lake: Lake, settings: Settings, now: datetime) -> Counter[str]
             counts.update(detected=len(days & coverage.sessions.keys()))
             other_bars = int(fingerprints != coverage.sessions)
             counts.update(other_bars=other_bars, stale=other_bars)
-    return counts
+    return History(counts, sorted(without_bars))
 
 
-def _history(lake: Lake, counts: Mapping[str, int]) -> list[Printable]:
+def _history(lake: Lake, counts: Mapping[str, int], without_bars: Sequence[str]) -> list[Printable]:
     total, published, detected = counts["expected"], counts["published"], counts["detected"]
     return [
         Line(f"lake {lake.root}", "heading"),
         f"{count_noun(counts['followed'], 'symbol')}, {count_noun(counts['sessions'], 'session')} expected",
         f"bars:   {published:,} of {count_noun(total, 'symbol-session')}, {total - published:,} missing",
+        *_without_bars(without_bars),
         f"events: {detected:,} of {count_noun(total, 'symbol-session')} detected, {total - detected:,} missing",
         Line(
             f"shards: {counts['shards']:,}, {_stale(counts['other_inputs'], counts['other_bars'])}",
@@ -206,6 +229,19 @@ def _history(lake: Lake, counts: Mapping[str, int]) -> list[Printable]:
         ),
         *_not_followed(BarsStore(lake), ShardStore(lake), UniverseStore(lake).followed()),
     ]
+
+
+def _without_bars(symbols: Sequence[str]) -> list[str]:
+    """The symbols of the universe that have no bars at all: as many names as one line has room for."""
+    if not symbols:
+        return []
+    line = f"{count_clause(len(symbols), 'symbol of the universe has', 'symbols of the universe have')} no bars: "
+    for shown in range(len(symbols), 0, -1):
+        more = f" and {len(symbols) - shown:,} more" if shown < len(symbols) else ""
+        names = ", ".join(symbols[:shown]) + more
+        if len(line) + len(names) <= _COLUMNS or shown == 1:
+            return [line + names]
+    return []
 
 
 def _not_followed(bars: BarsStore, shards: ShardStore, universe: Collection[str]) -> list[str]:

@@ -186,6 +186,15 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
             f"minutes show trading, such as {result.contradicted[0]}; `smallcaps plan --profile {result.profile} "
             f"--retry-empty{flags}` shows the cost of asking for them again"
         )
+    if result.since:
+        count = count_clause(len(result.since), "window was", "windows were")
+        lines.append(
+            Line(
+                f"  the ledger is out of date: {count} captured since it was made, such as {result.since[0]}: "
+                f"materialize {ledger}",
+                "note",
+            )
+        )
     if result.uncertified:
         lines.append(
             f"  {count_noun(len(result.uncertified), 'file')} not certified yet, such as "

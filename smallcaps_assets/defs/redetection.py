@@ -26,6 +26,7 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
+from smallcaps_assets.pipeline.events.lost_bars import log_lost_bars
 from smallcaps_assets.pipeline.events.staleness import checks_of_shards, current_settings, symbols_to_detect
 from smallcaps_assets.pipeline.outcome import add_versions
 from smallcaps_assets.pipeline.progress import with_progress
@@ -69,6 +70,7 @@ def detect_stale(context: dg.OpExecutionContext, settings: SettingsResource, lak
     symbols = symbols_to_detect(detector, survey, context.instance.get_dynamic_partitions(SYMBOLS.name or ""))
     recorder = PartitionRecorder(context, _SHARDS, {(symbol,): symbol for symbol in symbols}, provenance)
     outcomes = add_versions(detector.run(symbols, recorder.tick), lake.shards().version)
+    outcomes = log_lost_bars(outcomes, lake.lake, context.log.warning)
     recorder.record(with_progress(outcomes, len(symbols), "symbols detected", context.log.info))
     _record_checks(context, _SHARDS, checks_of_shards(detector.survey))
 

@@ -5,13 +5,13 @@ when the definitions are built.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import dagster as dg
 
+from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
+from smallcaps_assets.defs.research_facts import facts_of_profile, facts_of_research
 from smallcaps_assets.domain.lineage import (
     OF_LEDGER,
     OF_LEDGER_FROM_TAPE,
@@ -22,52 +22,13 @@ from smallcaps_assets.domain.lineage import (
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
-from smallcaps_assets.domain.tape.tables import LEDGER
+from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.universe import WITHOUT_EFFECT
-from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 OWNERS: Final = ["team:data"]
-PARQUET: Final = frozenset({"polars", "parquet"})
-
-_Stage = Literal["reference", "bars", "events", "selection", "tape", "proof", "review", "nightly"]
-_Lineage = Mapping[str, Sequence[dg.TableColumnDep]]
-
-
-def _no_settings(settings: Settings) -> tuple[object, ...]:  # noqa: ARG001 -- rows share one signature
-    return ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssetFacts:
-    """What is fixed about one asset, apart from how it is made.
-
-    Attributes:
-        path: its parquet file, or the folder of its partitions or files.
-        stage: its tag `stage`.
-        paid: whether making it spends vendor requests; its tag `paid`.
-        group: its group in the web UI.
-        kinds: its kinds in the web UI.
-        version: the version of its code. Raise it with every change of code that changes the data; what was made
-            before is then shown as out of date. None where it never is.
-        decided_by: the settings that decide its content; they are part of its code version.
-        lineage: the columns of other assets that each of its columns is derived from.
-    """
-
-    path: Callable[[Lake], Path]
-    stage: _Stage
-    paid: bool
-    group: str
-    kinds: frozenset[str] = PARQUET
-    version: str | None
-    decided_by: Callable[[Settings], tuple[object, ...]] = _no_settings
-    lineage: _Lineage = field(default_factory=dict)
-
-    def code_version(self, settings: Settings) -> str | None:
-        """The version of the code, and a digest of the settings that decide the content."""
-        return None if self.version is None else code_version(self.version, *self.decided_by(settings))
 
 
 def _of_detection(settings: Settings) -> tuple[object, ...]:
@@ -77,15 +38,10 @@ def _of_detection(settings: Settings) -> tuple[object, ...]:
     return of_events, settings.sessions, settings.universe.test_symbols
 
 
-def _from(upstream: Sequence[str], columns: Mapping[str, Iterable[str]]) -> _Lineage:
-    key = dg.AssetKey(upstream)
-    return {name: [dg.TableColumnDep(key, column) for column in found] for name, found in columns.items()}
-
-
-def _from_tape(profile: Profile, kind: TapeKind) -> _Lineage:
+def _from_tape(profile: Profile, kind: TapeKind) -> Lineage:
     derived = {f"{kind}_{name}": columns for name, columns in OF_LEDGER_FROM_TAPE.items()}
     columns = {name: dtype for name, dtype in LEDGER.items() if name in derived}
-    return _from([profile, f"tape_{kind}"], trace_columns(columns, TRADES, derived))
+    return from_columns([profile, f"tape_{kind}"], trace_columns(columns, TRADES, derived))
 
 
 def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
@@ -98,7 +54,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             group=profile,
             version="1",
             decided_by=lambda settings: (settings.profiles[profile], settings.ranking),
-            lineage=_from(["master_events"], trace_columns(MANIFEST, EVENTS, OF_MANIFEST)),
+            lineage=from_columns(["master_events"], trace_columns(MANIFEST, EVENTS, OF_MANIFEST)),
         ),
         "tape_trades": AssetFacts(
             path=lambda lake: lake.tape(profile, "trades"),
@@ -127,8 +83,10 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=profile,
             version="2",
+            schema=LEDGER,
+            added=LEDGER_ADDED,
             lineage={
-                **_from([profile, "manifest"], trace_columns(LEDGER, MANIFEST, OF_LEDGER)),
+                **from_columns([profile, "manifest"], trace_columns(LEDGER, MANIFEST, OF_LEDGER)),
                 **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
             },
         ),
@@ -140,6 +98,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             version="1",
             decided_by=lambda settings: (settings.kpis,),
         ),
+        **facts_of_profile(profile),
         "review_sheet": AssetFacts(
             path=lambda lake: lake.review(profile),
             stage="review",
@@ -213,7 +172,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         group="events",
         version=detection.CODE_VERSION,
         decided_by=_of_detection,
-        lineage=_from(["minute_bars"], trace_columns(SHARD, BARS, OF_SHARD)),
+        lineage=from_columns(["minute_bars"], trace_columns(SHARD, BARS, OF_SHARD)),
     ),
     "master_events": AssetFacts(
         path=lambda lake: lake.master,
@@ -223,8 +182,10 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         # its rows are detected by the rules in force, or it is out of date
         version=f"1-{detection.CODE_VERSION}",
         decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
-        lineage=_from(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
+        lineage=from_columns(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
+        schema=EVENTS,
     ),
+    **facts_of_research(),
     "nightly_report": AssetFacts(
         path=lambda lake: lake.nightly_report,
         stage="nightly",

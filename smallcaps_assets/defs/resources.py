@@ -1,5 +1,6 @@
 """Resources: configuration only. They build plain objects, independent of Dagster, that do the work."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +15,15 @@ from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
+from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.joined import JoinedResearch
+from smallcaps_assets.pipeline.research.tape_step import TapeResearch
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings
@@ -88,7 +93,30 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         """The detector with these settings."""
         universe = self.universe()
         reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
-        return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference, test_symbols)
+        return Detector(
+            self.bars(),
+            self.shards(),
+            settings.detection,
+            settings.sessions,
+            reference,
+            test_symbols,
+            keeps_candidates=settings.research.enabled,
+        )
+
+    def symbol_research(self, settings: Settings) -> SymbolResearch:
+        """What makes the research tables of symbols."""
+        splits = ReferenceTables(self.lake).splits()
+        return SymbolResearch(self.detector(settings), settings.research.params, splits)
+
+    def tape_research(
+        self, profile: Profile, settings: Settings, log: Callable[[str], None], tick: Callable[[], None] = lambda: None
+    ) -> TapeResearch:
+        """What makes the research tables of the tape of a profile."""
+        return TapeResearch(self.tape(profile, settings), settings.research.params, settings.sessions, log, tick)
+
+    def joined_research(self, settings: Settings) -> JoinedResearch:
+        """What makes the research tables over all symbols."""
+        return JoinedResearch(self.lake, settings.research.params, settings.filters, settings.sessions)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import dagster as dg
@@ -17,15 +17,16 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.lake.events.master import symbols_to_rebuild
 from smallcaps_assets.pipeline.checks import Checks, run_checks
-from smallcaps_assets.pipeline.events.staleness import checks_of_shards, shards_current
-from smallcaps_assets.settings.settings import PROFILES
+from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards, shards_current
+from smallcaps_assets.settings.settings import PROFILES, Profile
 
 _INTERVAL_S: Final = 60
 _SHARDS: Final = dg.AssetKey("event_shards")
 _MASTER: Final = dg.AssetKey("master_events")
 _MANIFESTS: Final = {profile: dg.AssetKey([profile, "manifest"]) for profile in PROFILES}
 # those that depend on the settings in force
-_CHECKS: Final = {"current_settings", "shards_current", "up_to_date"}
+_OF_MANIFEST: Final = "up_to_date"
+_CHECKS: Final = {"current_settings", "shards_current", _OF_MANIFEST}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,12 @@ def _results(settings: SettingsResource, lake: LakeResource) -> Iterator[tuple[d
     if lake.lake.master.is_file():
         checks[_MASTER] = {"shards_current": lambda: shards_current(survey(), symbols_to_rebuild(lake.shards()))}
     for profile, asset in _MANIFESTS.items():
-        if lake.manifests(profile).pointer.is_file():
-            checks[asset] = manifest_checks_of(profile, settings, lake, survey)
+        if lake.manifests(profile).is_begun():
+            checks[asset] = {_OF_MANIFEST: partial(_up_to_date, profile, settings, lake, survey)}
     for asset, of_asset in checks.items():
         yield from ((asset, found) for found in run_checks(of_asset, _CHECKS))
+
+
+def _up_to_date(profile: Profile, settings: SettingsResource, lake: LakeResource, survey: Survey) -> Finding:
+    """The finding about a manifest; where it cannot be read, `run_checks` says so, and the other assets are judged."""
+    return manifest_checks_of(profile, settings, lake, survey)[_OF_MANIFEST]()

@@ -20,7 +20,9 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.damaged_files import set_aside
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.locks import symbol_lock
+from smallcaps_assets.lake.files.misplaced import file_in_the_way
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
 from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
@@ -221,7 +223,7 @@ class BarsStore:
 
     def symbols(self) -> list[str]:
         """Symbols with at least one month file, sorted."""
-        names = (folder.name for folder in self.lake.minute_bars.glob("symbol=*"))
+        names = (folder.name for folder in list_paths(self.lake.minute_bars, "symbol=*"))
         return sorted({symbol_of(name) for name in names if names_symbol(name)})
 
     def read(self, symbol: str, first: date | None = None, last: date | None = None) -> pl.DataFrame:
@@ -408,6 +410,8 @@ class BarsStore:
                     return [file for file in files if file.name.endswith(_SUFFIX) and not file.name.startswith(".")]
             except FileNotFoundError:
                 return []
+            except NotADirectoryError as error:
+                raise file_in_the_way(folder) from error
 
 
 def _stored(columns: Collection[str]) -> dict[str, pl.DataType]:

@@ -46,6 +46,15 @@ class Lake:
         return self._of_symbol(self.shards, symbol, _PARQUET)
 
     @cached_property
+    def candidates(self) -> Path:
+        """Folder of the event candidates of all symbols."""
+        return self.root / "events" / "candidates"
+
+    def candidates_of(self, symbol: str) -> Path:
+        """Event candidates of one symbol."""
+        return self._of_symbol(self.candidates, symbol, _PARQUET)
+
+    @cached_property
     def shard_coverages(self) -> Path:
         """Folder of what the shards cover beyond their footers."""
         return self.root / "events" / "coverage"
@@ -114,6 +123,23 @@ class Lake:
     def ledger(self, profile: str) -> Path:
         """The capture ledger: one certificate per event of the manifest."""
         return self.root / "tape" / profile / "ledger.parquet"
+
+    @property
+    def research(self) -> Path:
+        """Folder of the research tables."""
+        return self.root / "research"
+
+    def research_table(self, table: str, profile: str = "") -> Path:
+        """A research table in one file, of a profile or of the whole lake."""
+        return self.research / profile / f"{table}{_PARQUET}"
+
+    def research_symbol(self, table: str, symbol: str) -> Path:
+        """One symbol's file of a research table that is partitioned by symbol."""
+        return self._of_symbol(self.research / table, symbol, _PARQUET)
+
+    def research_wave(self, profile: str, table: str, wave: str, symbol: str) -> Path:
+        """One symbol's file of a wave, of a research table of a profile."""
+        return self._of_symbol(self.research / profile / table / f"wave={wave}", symbol, _PARQUET)
 
     def review(self, profile: str) -> Path:
         """Folder of one profile's review sheets."""

@@ -12,9 +12,11 @@ import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import seal_document
 from smallcaps_assets.lake.files.documents import document_text, publish_document, read_document
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import disk_errors, publish_frame, publish_text, sha256
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored
@@ -96,6 +98,7 @@ class ManifestStore:
 
         Raises:
             InputError: there is no manifest yet.
+            LakeError: it or the pointer is damaged, or the pointer is missing.
         """
         found = self._sidecar()
         if found is None:
@@ -105,7 +108,11 @@ class ManifestStore:
         return found
 
     def current_id(self) -> str | None:
-        """The name of the current manifest; None if there is none."""
+        """The name of the current manifest; None if there is none yet.
+
+        Raises:
+            LakeError: the pointer or the sidecar is damaged, or the pointer is missing.
+        """
         found = self._sidecar()
         return str(found["manifest_id"]) if found else None
 
@@ -136,21 +143,34 @@ class ManifestStore:
         return Current(rows, sidecar)
 
     def damage(self) -> str | None:
-        """Why the current manifest is not the one that was frozen; None if it is, or if there is none yet.
-
-        Raises:
-            LakeError: the pointer or the sidecar is damaged.
-        """
-        if self._sidecar() is None:
-            return None
+        """Why there is no current manifest as it was frozen; None if there is one, or none yet."""
         try:
-            self.current()
+            if self._sidecar() is not None:
+                self.current()
         except LakeError as error:
             return str(error)
         return None
 
+    def is_begun(self) -> bool:
+        """Whether there is a manifest, or what is left of one."""
+        return self.pointer.exists() or bool(self._sidecars())
+
+    def missing_pointer(self) -> LakeError | None:
+        """What is wrong where manifests are frozen, but nothing names the current one; None where all is well."""
+        if is_stored(self.pointer) or not (frozen := sorted(self._sidecars())):
+            return None
+        there_are = count_clause(len(frozen), "manifest is", "manifests are")
+        return LakeError(
+            f"{self.pointer}: is missing, although {there_are} in its folder, such as {frozen[-1].stem}: which one is "
+            f"the current one is unknown. {how_to_restore(self.pointer)}",
+            self.pointer,
+        )
+
+    def _sidecars(self) -> list[Path]:
+        return list_paths(self.folder, f"{self.profile}_*.json")
+
     def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
-        for path in sorted(self.folder.glob(f"{self.profile}_*.json"), reverse=True):
+        for path in sorted(self._sidecars(), reverse=True):
             try:
                 sidecar, chosen = _read_sidecar(path), path.with_suffix(".parquet")
             except LakeError:
@@ -169,6 +189,8 @@ class ManifestStore:
     def _sidecar(self) -> dict[str, Any] | None:
         pointer = self.pointer
         if not is_stored(pointer):
+            if missing := self.missing_pointer():
+                raise missing
             return None
         current = read_document(pointer, how_to_restore(pointer), _OF_POINTER)
         sidecar = _read_sidecar(self.folder / f"{current['manifest_id']}.json")

@@ -12,6 +12,7 @@ from smallcaps_assets.domain.review.labels import LabelFile, latest_labels, pars
 from smallcaps_assets.domain.review.sample import SAMPLE, STRATUM
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.documents import publish_document, read_document
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import disk_errors, publish_text
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored
@@ -64,7 +65,7 @@ class ReviewStore:
 
     def sheets(self) -> Sequence[str]:
         """Ids of the manifests that have a sheet, oldest first."""
-        return sorted(path.stem for path in self.lake.review(self.profile).glob(f"{self.profile}_*.json"))
+        return sorted(path.stem for path in list_paths(self.lake.review(self.profile), f"{self.profile}_*.json"))
 
     def sheet(self, manifest_id: str) -> Sheet:
         """The sheet of a manifest.
@@ -108,7 +109,7 @@ class ReviewStore:
         return latest_labels(map(_read_labels, self._files(sheet)))
 
     def _files(self, sheet: Sheet) -> list[Path]:
-        return sorted(self.lake.review_labels(self.profile, sheet.manifest_id).glob(f"{sheet.sample_id}-*.json"))
+        return sorted(list_paths(self.lake.review_labels(self.profile, sheet.manifest_id), f"{sheet.sample_id}-*.json"))
 
 
 def _read_labels(path: Path) -> pl.DataFrame:

@@ -12,8 +12,12 @@ from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
 from smallcaps_assets.domain.versions import digest
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
+from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
 
 # One row per symbol whose details were requested: null where the vendor has none; `asked_for` is the requested day.
@@ -37,7 +41,10 @@ _ADDED_COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class UniverseStore:
-    """The universe of a lake."""
+    """The universe of a lake.
+
+    All but `read` and `inputs`, which make it anew, raise a LakeError where the universe is lost.
+    """
 
     lake: Lake
 
@@ -57,11 +64,11 @@ class UniverseStore:
 
     def reference(self) -> pl.DataFrame:
         """Reference data of every symbol (REFERENCE)."""
-        return self.read().select(*REFERENCE)
+        return self._known().select(*REFERENCE)
 
     def followed(self) -> dict[str, date]:
         """The active symbols, each with the last day on which it is followed: its delisting, or `date.max`."""
-        active = self.read().filter("active")
+        active = self._known().filter("active")
         return dict(active.select("symbol", pl.col("delisted").fill_null(date.max)).iter_rows())
 
     def test_symbols(self, params: UniverseParams) -> ExchangeTestSymbols:
@@ -71,7 +78,24 @@ class UniverseStore:
 
     def listings(self) -> pl.DataFrame:
         """Every symbol ever seen, whether it is followed, and its days of listing and delisting (LISTINGS)."""
-        return self.read().select(*LISTINGS)
+        return self._known().select(*LISTINGS)
+
+    def _known(self) -> pl.DataFrame:
+        """Every symbol ever seen (UNIVERSE); empty before the first materialization.
+
+        Raises:
+            LakeError: it is damaged, or is missing beside bars that only a universe lets be fetched. Without it, events
+                would be detected again without reference data.
+        """
+        path, details = self.lake.universe, self.lake.ticker_details
+        may_be_lost = not is_stored(path) and is_stored(details) and bool(list_paths(self.lake.minute_bars, "symbol=*"))
+        if may_be_lost and "bars" not in imported_kinds(self.lake):
+            raise LakeError(
+                f"{path}: is missing, although {details.name} beside it and the bars show that there was one. "
+                f"{how_to_restore(path)}",
+                path,
+            )
+        return self.read()
 
     def version(self) -> str:
         """A fingerprint of the followed symbols and of their last days."""

@@ -30,6 +30,7 @@ _SHORT_INTERESTS_PER_PAGE: Final = 50_000
 _SPLITS_PER_PAGE: Final = 5_000
 _OLDER_SPLITS_PER_PAGE: Final = 1_000
 _SYMBOLS_PER_REQUEST: Final = 200
+_MOST_VALUES_NAMED: Final = 3
 
 
 class ReferenceData:
@@ -57,7 +58,8 @@ class ReferenceData:
     def float_shares(self, symbols: Sequence[str]) -> Download:
         """Latest free float: symbol, float_shares, effective_date; a symbol unknown to the vendor has no row.
 
-        Neither has a symbol whose latest rows differ, or one whose answer is bad: these are `unserved`.
+        Neither has a symbol whose latest rows differ, which are `bad_rows`, or one whose answer is bad: these are
+        `unserved`.
 
         Raises:
             InputError: an entry of `symbols` is not a valid symbol.
@@ -68,7 +70,8 @@ class ReferenceData:
     def short_interest(self, symbols: Sequence[str]) -> Download:
         """Short interest at the latest settlement of each symbol; a symbol without any has no row.
 
-        Neither has a symbol whose latest rows differ, or one whose answer is bad: these are `unserved`.
+        Neither has a symbol whose latest rows differ, which are `bad_rows`, or one whose answer is bad: these are
+        `unserved`.
 
         Columns symbol, short_interest_shares, days_to_cover (null where unknown), settlement_date.
 
@@ -100,7 +103,7 @@ class ReferenceData:
     def closes(self, day: date) -> Download:
         """The last price, as traded, of every symbol that traded on a day: symbol, price_usd (null where unknown).
 
-        A symbol with several prices that differ has no row.
+        A symbol with several prices that differ has no row; these are `bad_rows`.
 
         Raises:
             MarketDataError: the vendor did not deliver.
@@ -110,7 +113,7 @@ class ReferenceData:
         request = PagedRequest(path=path, root=path, query=query, what="daily bars of all symbols")
         window = day_ms(day), day_ms(day + timedelta(days=1))
         pages = self._downloads.pages(request, partial(wire.parse_closes_page, window=window), counts)
-        return complete_download(_without_conflicts(pl.concat(pages)), counts)
+        return complete_download(_without_conflicts(pl.concat(pages), counts), counts)
 
     def trade_conditions(self) -> Download:
         """The vendor's conditions of trades (CONDITIONS of catalogue_wire), sorted by id.
@@ -203,9 +206,23 @@ class ReferenceData:
         latest = pl.col(schema.names()[-1])
         rows = pl.concat(pages)
         rows = rows.filter(latest.eq_missing(latest.max().over("symbol"))).sort("symbol", maintain_order=True)
-        return replace(complete_download(_without_conflicts(rows), counts), unserved=tuple(unserved))
+        return replace(complete_download(_without_conflicts(rows, counts), counts), unserved=tuple(unserved))
 
 
-def _without_conflicts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows without exact repeats, and without the symbols that have several rows that differ."""
-    return rows.unique(maintain_order=True).filter(~pl.col("symbol").is_duplicated())
+def _without_conflicts(rows: pl.DataFrame, counts: RequestCounts) -> pl.DataFrame:
+    """Rows without exact repeats, and without the symbols that have several rows that differ: these are bad rows."""
+    different = rows.unique(maintain_order=True)
+    is_clear = ~pl.col("symbol").is_duplicated()
+    values = [name for name in rows.columns if name != "symbol"]
+    conflicting = different.filter(~is_clear).group_by("symbol", maintain_order=True).agg(values)
+    for symbol, *columns in conflicting.iter_rows():
+        differing = (f"{name} {_list_values(of)}" for name, of in zip(values, columns, strict=True) if len({*of}) > 1)
+        counts.bad_rows.append(BadRow(symbol, f"{len(columns[0])} rows differ: {', '.join(differing)}"))
+    return different.filter(is_clear)
+
+
+def _list_values(values: Sequence[object]) -> str:
+    """Some of a symbol's values of one column, in the vendor's order."""
+    known = list(dict.fromkeys("none" if value is None else f"{value}" for value in values))
+    more = f" and {len(known) - _MOST_VALUES_NAMED:,} more" if len(known) > _MOST_VALUES_NAMED else ""
+    return " / ".join(known[:_MOST_VALUES_NAMED]) + more

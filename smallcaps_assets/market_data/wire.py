@@ -106,7 +106,7 @@ def parse_trades_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
         # 0 is how the vendor's files record that no reporting facility was involved.
         frame = frame.with_columns(trf_timestamp=pl.when(pl.col("trf_timestamp") != 0).then("trf_timestamp"))
     for name in fields.keys() & {"participant_timestamp", "trf_timestamp"}:
-        _check_plausible(frame, name, NS_PER_S)
+        _check_unit(frame, name, NS_PER_S)
     trades = _rename_columns(frame, schema, size=_EXACT_SIZE)
     check_filled(trades, ("size",))
     return make_page(trades, head)
@@ -127,7 +127,7 @@ def parse_quotes_page(body: bytes, window: tuple[int, int], schema: pl.Schema = 
     fields = _select_fields(_QUOTE, schema)
     frame, head = _parse_ticks(body, fields, required, window)
     if "participant_timestamp" in fields:
-        _check_plausible(frame, "participant_timestamp", NS_PER_S)
+        _check_unit(frame, "participant_timestamp", NS_PER_S)
     return make_page(_rename_columns(frame, schema), head)
 
 
@@ -184,6 +184,14 @@ def _check_plausible(frame: pl.DataFrame, name: str, per_s: int) -> None:
     low, high = (bound * per_s for bound in _PLAUSIBLE_S)
     bounds = _bounds(frame, name)
     if bounds and not (low <= bounds[0] and bounds[1] < high):
+        raise BadPage(f"`{name}` runs from {bounds[0]} to {bounds[1]}: not 2000 to 2100 in this unit")
+
+
+def _check_unit(frame: pl.DataFrame, name: str, per_s: int) -> None:
+    """Reject times none of which is plausible; single ones are judged with the other rules of tape."""
+    low, high = (bound * per_s for bound in _PLAUSIBLE_S)
+    bounds = _bounds(frame, name)
+    if bounds and (bounds[1] < low or bounds[0] >= high):
         raise BadPage(f"`{name}` runs from {bounds[0]} to {bounds[1]}: not 2000 to 2100 in this unit")
 
 

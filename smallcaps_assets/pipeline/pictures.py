@@ -130,6 +130,35 @@ def coverage_picture(shares: pl.DataFrame) -> bytes:
     return _png(figure, "Symbols by share of expected sessions published")
 
 
+def percentile_picture(percentiles: pl.Series) -> bytes:
+    """Number of events by their percentile among recent events, 0 to 1; even where scores are stable over time."""
+    bins = (percentiles * SCORE_BINS).floor().clip(0, SCORE_BINS - 1).cast(pl.Int64)
+    figure, axes = _canvas(1.9)
+    counts = bins.value_counts().sort(bins.name)
+    boxes = ((place / SCORE_BINS, 0, count) for place, count in counts.iter_rows())
+    _bars(axes, boxes, 0.9 / SCORE_BINS, COLOURS["RTH"])
+    axes.set_xlim(0, 1)
+    return _png(figure, "Events by percentile of their score among recent ones")
+
+
+def market_state_picture(by_month: pl.DataFrame) -> bytes:
+    """Days of symbols with a short sale restriction triggered, and halts, of each month.
+
+    Args:
+        by_month: `month` (YYYY-MM), `ssr_days`, `halts`, sorted by month.
+    """
+    figure, axes = _canvas(2.2)
+    for shift, (column, label, colour) in enumerate(
+        (("ssr_days", "SSR days", COLOURS["AH"]), ("halts", "halts", COLOURS["PM"]))
+    ):
+        boxes = ((place - 0.4 + 0.4 * shift, 0, count) for place, count in enumerate(by_month[column]))
+        _bars(axes, boxes, 0.38, colour, f"{label} {by_month[column].sum():,}")
+    shown = range(0, by_month.height, max(1, -(-by_month.height // MONTHS_NAMED)))
+    axes.set_xticks(list(shown), [by_month["month"][number] for number in shown])
+    _style_counts(axes)
+    return _png(figure, "Short sale restrictions and halts by month, as bars show them")
+
+
 def _bars(
     axes: "Axes", boxes: Iterable[tuple[float, float, float]], width: float, colour: str, label: str | None = None
 ) -> None:

@@ -1,5 +1,6 @@
-"""Sections of the settings that belong to no single domain module: source, paths, history, capture, checks."""
+"""Sections of the settings that belong to no single domain module, such as source, paths, capture and checks."""
 
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -8,6 +9,7 @@ from smallcaps_assets.domain.addresses import check_base_url
 from smallcaps_assets.domain.bars.checks import BarCheckParams
 from smallcaps_assets.domain.events.checks import MasterCheckParams
 from smallcaps_assets.domain.params import CalendarDay, Params, PathText, VariableName
+from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
 
@@ -103,3 +105,14 @@ class CheckParams(Params):
 
     master: MasterCheckParams
     bars: BarCheckParams
+
+
+class ResearchSection(ResearchParams):
+    """The section `research`: whether jobs make the research tables, and the settings of these tables."""
+
+    enabled: bool = True
+
+    @cached_property
+    def params(self) -> ResearchParams:
+        """What decides the numbers in the tables."""
+        return ResearchParams.model_validate(self.model_dump(exclude={"enabled"}))

@@ -18,7 +18,6 @@ from smallcaps_assets.domain.events.features import FeatureParams
 from smallcaps_assets.domain.events.score import ScoreParams
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams
 from smallcaps_assets.domain.params import Params
-from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.review.sample import ReviewParams
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import SESSIONS
@@ -35,6 +34,7 @@ from smallcaps_assets.settings.sections import (
     DagsterParams,
     HistoryParams,
     LakeParams,
+    ResearchSection,
     SourceParams,
 )
 
@@ -82,7 +82,7 @@ class Settings(Params):
     kpis: KpiParams
     review: ReviewParams
     checks: CheckParams
-    research: ResearchParams = Field(default_factory=ResearchParams)
+    research: ResearchSection = Field(default_factory=ResearchSection)
     nightly: NightlyParams
     notices: NoticeParams
 

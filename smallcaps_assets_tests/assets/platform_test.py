@@ -63,6 +63,8 @@ from smallcaps_assets_tests.other_tools import TOOLS, rows_by_symbol
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
 TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
+RESEARCH_OF_SYMBOLS = ("event_bar_features", "halts", "market_state_day")
+RESEARCH_OF_PROFILES = ("research_table",)
 PICTURES = {"days", "clock", "scores"}
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 
@@ -471,6 +473,8 @@ def all_keys() -> set[dg.AssetKey]:
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
         ("coverage", {"minute_bars"}),
+        *((table, {"minute_bars", "event_shards", "splits"}) for table in RESEARCH_OF_SYMBOLS),
+        ("event_scores", {"master_events", "event_shards", "event_bar_features"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
@@ -497,9 +501,10 @@ def test_groups_owners_and_kinds() -> None:
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
+    assert {groups[name] for name in (*RESEARCH_OF_SYMBOLS, "event_scores")} == {"research"}
     for name, group in groups.items():
         if "/" in name:
-            assert group == name.split("/")[0]
+            assert group == ("research" if name.endswith(RESEARCH_OF_PROFILES) else name.split("/")[0])
     for key in all_keys():
         node = graph().get(key)
         assert node.owners == ["team:data"], key
@@ -510,7 +515,7 @@ def test_groups_owners_and_kinds() -> None:
 def test_partitions_and_backfill_policies() -> None:
     for key in all_keys():
         node, name = graph().get(key), key.path[-1]
-        if name in ("minute_bars", "event_shards"):
+        if name in ("minute_bars", "event_shards", *RESEARCH_OF_SYMBOLS):
             assert node.partitions_def == SYMBOLS
             assert node.backfill_policy == dg.BackfillPolicy.multi_run(200)
         elif name in ("tape_trades", "tape_quotes"):

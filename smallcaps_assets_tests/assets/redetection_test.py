@@ -111,6 +111,20 @@ def test_a_changed_threshold_turns_the_checks_yellow_and_redetect_turns_them_gre
     assert tick(made, cursor) == (cursor, "Nothing changed.")
 
 
+def test_a_damaged_manifest_is_named_beside_the_other_checks_and_redetect_makes_it_again(made: Platform) -> None:
+    pointer = made.lake.manifests("core") / "current.json"
+    current = pointer.read_bytes()
+    for spoil in (lambda: pointer.write_text("{"), pointer.unlink):
+        spoil()
+        assert tick(made)[1] == "Stale: core/manifest up_to_date. Launch the job redetect."
+        assert colours(made)[:2] == ["green", "green"]
+        found = evaluation(made, MANIFEST, "up_to_date")
+        assert str(found.metadata["cannot_be_read"].value).startswith(f"{pointer}: is ")
+        redetect(made)
+        assert pointer.read_bytes() == current
+        assert colours(made) == ["green"] * 3
+
+
 def test_redetect_makes_what_the_assets_make(made: Platform) -> None:
     made.overrides["detectors"] = LOWER
     redetect(made)

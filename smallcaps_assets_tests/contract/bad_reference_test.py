@@ -56,8 +56,22 @@ def test_of_two_latest_rows_that_differ_neither_is_used(gate: Gate, client: Mark
 
     rows = [row("A", 5), row("A", 5), row("B", 5), row("B", 7), row("C", 9, "2025-12-31"), row("C", 8)]
     gate.rule = lambda path, query: answer(*rows)  # noqa: ARG005
-    found = client.reference.short_interest(["A", "B", "C"]).frame
-    assert found.select("symbol", "short_interest_shares").rows() == [("A", 5.0), ("C", 8.0)]
+    found = client.reference.short_interest(["A", "B", "C"])
+    assert found.frame.select("symbol", "short_interest_shares").rows() == [("A", 5.0), ("C", 8.0)]
+    assert [*map(tuple, found.bad_rows)] == [("B", "2 rows differ: short_interest_shares 5.0 / 7.0")]
+
+
+def test_of_two_floats_that_differ_neither_is_used(gate: Gate, client: MarketDataClient) -> None:
+    """The date of B is unknown, so that all its rows may be the latest; A has a later row that is one."""
+
+    def row(symbol: str, shares: int, day: str | None) -> dict[str, Any]:
+        return {"ticker": symbol, "free_float": shares, "effective_date": day}
+
+    rows = [row("A", 5, "2026-01-14"), row("A", 6, "2026-01-15"), *(row("B", shares, None) for shares in (1, 2, 3, 4))]
+    gate.rule = lambda path, query: answer(*rows)  # noqa: ARG005
+    found = client.reference.float_shares(["A", "B"])
+    assert found.frame.select("symbol", "float_shares").rows() == [("A", 6.0)]
+    assert [*map(tuple, found.bad_rows)] == [("B", "4 rows differ: float_shares 1.0 / 2.0 / 3.0 and 1 more")]
 
 
 def test_of_two_closes_of_a_day_that_differ_neither_is_used(gate: Gate, client: MarketDataClient) -> None:
@@ -67,7 +81,9 @@ def test_of_two_closes_of_a_day_that_differ_neither_is_used(gate: Gate, client: 
     rows = [close("A", 1.5), close("B", 2.5), close("A", 1.5), close("B", 2.75), close("C", 3.0)]
     head = {"queryCount": len(rows), "resultsCount": len(rows), "adjusted": False}
     gate.rule = lambda path, query: answer(*rows, **head)  # noqa: ARG005
-    assert client.reference.closes(date(2025, 10, 14)).frame.rows() == [("A", 1.5), ("C", 3.0)]
+    found = client.reference.closes(date(2025, 10, 14))
+    assert found.frame.rows() == [("A", 1.5), ("C", 3.0)]
+    assert [*map(tuple, found.bad_rows)] == [("B", "2 rows differ: price_usd 2.5 / 2.75")]
 
 
 CLOSE_MS = 1_760_472_000_000  # 16:00 New York on 2025-10-14

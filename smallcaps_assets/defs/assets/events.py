@@ -13,6 +13,7 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD
 from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.pipeline.events.checks import publishable_master
+from smallcaps_assets.pipeline.events.lost_bars import log_lost_bars
 from smallcaps_assets.pipeline.outcome import add_versions
 from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.settings.settings import Settings
@@ -33,11 +34,13 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.MaterializeResult[None]]:
         """Intraday events of one symbol, found by seven detectors and thinned by a cooldown.
 
-        Detects in sessions that are new, have changed, or were last detected with other settings.
+        Detects in sessions that are new, have changed, or were last detected with other settings. Beside each shard it
+        publishes the table event_candidates (events/candidates): every edge before filters and cooldown.
         """
         loaded, symbols = settings.load(), context.partition_keys
         recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
         outcomes = add_versions(lake.detector(loaded).run(symbols, recorder.tick), lake.shards().version)
+        outcomes = log_lost_bars(outcomes, lake.lake, context.log.warning)
         outcomes = with_progress(outcomes, len(symbols), "symbols detected", context.log.info)
         yield from recorder.run(outcomes, continue_on_failure=config.go_on)
 

@@ -52,9 +52,10 @@ def make_manifest(
     selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
     require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
     store = lake.manifests(profile)
-    before, damage = store.current_id(), store.damage()
+    damage = store.damage()
+    before = None if damage else store.current_id()
     if damage:
-        dg.get_dagster_logger().warning("%s A new manifest takes its place.", damage)
+        dg.get_dagster_logger().warning("%s This selection takes its place.", damage)
     sidecar = store.freeze(
         selection,
         config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),

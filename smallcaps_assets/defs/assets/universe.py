@@ -18,6 +18,7 @@ from smallcaps_assets.pipeline.universe.universe import Universe, UniverseBuilde
 from smallcaps_assets.settings.settings import Settings, universe_file
 
 _MAX_NAMED: Final = 50
+_MAX_BAD_ROWS: Final = 10
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -83,10 +84,18 @@ def _figures(built: Universe, composition: Composition) -> Metadata:
         "left": len(built.left),
         "symbols_added": _list_symbols(built.added),
         "symbols_left": _list_symbols(built.left),
-        **({"bad rows of the vendor": len(built.bad_rows), "such as": built.bad_rows[0]} if built.bad_rows else {}),
+        **_bad_rows(built.bad_rows),
         "large_cap_pct": round_value(100 * composition.large_cap_share),
         "unknown": table(_unknown(active, composition)),
     }
+
+
+def _bad_rows(rows: Sequence[str]) -> Metadata:
+    """How many bad rows of the vendor were left out, and the first of them; nothing where there are none."""
+    if not rows:
+        return {}
+    more = f"; and {len(rows) - _MAX_BAD_ROWS:,} more" if len(rows) > _MAX_BAD_ROWS else ""
+    return {"bad rows of the vendor": len(rows), "such as": "; ".join(rows[:_MAX_BAD_ROWS]) + more}
 
 
 def _unknown(active: pl.DataFrame, composition: Composition) -> pl.DataFrame:

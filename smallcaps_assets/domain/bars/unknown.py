@@ -12,6 +12,8 @@ from smallcaps_assets.domain.words import count_clause
 TOO_LARGE: Final = 1e15
 # No US stock trades above it; a higher price is a bad print, in another unit than dollars, or stands for none.
 MOST_PRICE_USD: Final = 1_000_000.0
+# Half a micro-dollar: prices are compared in whole ones, so that a lower price would count as 0 without being 0.
+LEAST_PRICE_USD: Final = 5e-7
 # No stock trades as many shares in a minute; vendors write 2^31 - 1, 2^32 - 1 or more for none.
 MOST_SHARES: Final = 2e9
 # No minute has as many trades; vendors write this number, or 2^63 - 1, for none.

@@ -120,7 +120,7 @@ def _sort(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 def tape_faults(rows: pl.DataFrame, kind: str, start: datetime, end: datetime) -> list[str]:
     """Violations of the rules of tape in [start, end), one sentence each; empty if there are none."""
-    rules = tape_rules(kind, start, end)
+    rules = tape_rules(kind, start, end, rows.columns)
     counts = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules)).row(0)
     return [
         f"{rule.what}: {count:,} of {rows.height:,}, expected {rule.expected}"

@@ -1,5 +1,6 @@
 """What is said of each column of the research tables."""
 
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import polars as pl
@@ -25,3 +26,15 @@ class ResearchColumn(NamedTuple):
     unit: str
     availability: Availability
     half: TapeHalf = "none"
+
+
+def describe_columns(columns: Iterable[ResearchColumn], texts: Mapping[str, str]) -> dict[str, str]:
+    """Descriptions by column for the catalog: the text, then when the column is known and its unit.
+
+    Raises:
+        KeyError: a column has no text.
+    """
+    return {
+        column.name: f"{texts[column.name]} [{'; '.join(filter(None, (column.availability, column.unit)))}]"
+        for column in columns
+    }

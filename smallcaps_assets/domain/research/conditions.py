@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from smallcaps_assets.domain.bars.unknown import LEAST_PRICE_USD
 from smallcaps_assets.domain.params import Params
 
 # The columns of the vendor's table that are read here: one row per id. A rule that is null is true.
@@ -76,7 +77,8 @@ def with_trade_sets(
     form_t = (found & _FORM_T) != 0
     silent = form_t & (~regular if exchange_form_t else regular)
     is_trade = ~_is_in(trades, dropped)
-    has_price = is_trade & (trades["price"] > 0).fill_null(value=False).to_numpy()
+    # above 0 in micro-dollars
+    has_price = is_trade & (trades["price"] >= LEAST_PRICE_USD).fill_null(value=False).to_numpy()
     in_v = has_price & (trades["size"] > 0).fill_null(value=False).to_numpy() & ((found & _NO_VOLUME) == 0)
     in_x = in_v & ((found & _NO_MARKET_PRICE) == 0) & ~(form_t & regular)
     columns = {

@@ -223,7 +223,7 @@ def _book(quotes: pl.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     """Prices and sizes of each quote, null as 0, and whether it is normal; one more of zeros at the end."""
     known = quotes.select(pl.col(name).fill_null(0.0) for name in _QUOTE_VALUES)
     normal = known.select(
-        (pl.min_horizontal(*_QUOTE_VALUES) > 0) & (micro("ask_price") > micro("bid_price"))
+        (pl.min_horizontal(*_QUOTE_VALUES) > 0) & (micro("bid_price") > 0) & (micro("ask_price") > micro("bid_price"))
     ).to_series()
     values = np.stack([np.append(known[name].to_numpy(), 0.0) for name in _QUOTE_VALUES])
     return values, np.append(normal.to_numpy(), False)

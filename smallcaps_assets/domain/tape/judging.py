@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tape.rules import TAPE_PRICES, TAPE_SIZES, RowRule, row_rules
+from smallcaps_assets.domain.tape.rules import TAPE_PRICES, TAPE_SIZES, RowRule, row_rules, times_among
 from smallcaps_assets.domain.tape.schemas import TapeKind
 
 # Column of rejected rows: the rule that each of them breaks.
@@ -34,7 +34,7 @@ def judge_tape(rows: pl.DataFrame, kind: TapeKind) -> JudgedTape:
         rows: trades or quotes in the order of (timestamp, sequence_number), without exact repeats, not thinned.
         kind: which of them.
     """
-    rules = row_rules(kind)
+    rules = row_rules(kind, times_among(rows.columns))
     if not _may_be_wrong(rows, rules):
         return JudgedTape(rows, no_rejected(rows))
     single, together = ([rule for rule in rules if rule.by_itself is wanted] for wanted in (True, False))

@@ -7,16 +7,18 @@ allows is wrong as a whole: a column is lost, shifted or in another unit, and it
 
 A quote may be one-sided, and the book may be empty: an absent side has a price and a size of 0, or none of both. A size
 of 0 is allowed, and so is any code of an exchange or a condition.
+
+Prices are compared in whole micro-dollars. One below half of one is no price: it would count as 0 without being 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.unknown import MOST_PRICE_USD, MOST_SHARES
+from smallcaps_assets.domain.bars.unknown import LEAST_PRICE_USD, MOST_PRICE_USD, MOST_SHARES
 from smallcaps_assets.domain.tape.opening_book import OPENING_LEAD
 from smallcaps_assets.domain.tape.repeats import is_identified
 
@@ -26,6 +28,11 @@ UNIQUE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 TAPE_PRICES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("price",), "quotes": ("bid_price", "ask_price")}
 TAPE_SIZES: Final[Mapping[str, tuple[str, ...]]] = {"trades": ("size",), "quotes": ("bid_size", "ask_size")}
+# times of a trade or a quote beside `timestamp`; files of release 0.1, and profiles with few columns, lack some
+TAPE_TIMES: Final = ("participant_timestamp", "trf_timestamp")
+# A late report may come days after the trade, over a long weekend, and clocks differ; another unit is years away.
+LATEST_REPORT: Final = timedelta(days=7)
+CLOCKS_DIFFER: Final = timedelta(days=1)
 # Bad prints pass the consolidated tape a few times in a million rows; a faulty column is wrong in nearly all of them.
 MOST_IMPOSSIBLE: Final = 0.01
 # A book may be crossed for moments while exchanges lag each other; with bid and ask mixed up it nearly always is.
@@ -82,13 +89,16 @@ class RowRule(NamedTuple):
         return self.breaks.sum() if self.by_itself else self.excess()
 
 
-def tape_rules(kind: str, start: datetime, end: datetime, *, opening_book: bool = False) -> list[TapeRule]:
+def tape_rules(
+    kind: str, start: datetime, end: datetime, columns: Collection[str] = (), *, opening_book: bool = False
+) -> list[TapeRule]:
     """The rules for the trades or quotes of a span; expressions apply to a frame with their columns.
 
     Args:
         kind: which of them.
         start: start of the span.
         end: its end, excluded.
+        columns: those of the frame; rules about TAPE_TIMES are left out unless they are among them.
         opening_book: the first row may be the book before the start.
     """
     time, number = pl.col("timestamp"), pl.col("sequence_number")
@@ -98,7 +108,7 @@ def tape_rules(kind: str, start: datetime, end: datetime, *, opening_book: bool 
     if opening_book:
         in_force = time.to_physical().is_between(_ns(start - OPENING_LEAD), _ns(start), closed="left")
         inside |= (pl.int_range(pl.len()) == 0) & in_force.fill_null(value=False)
-    twice, *others = row_rules(kind)
+    twice, *others = row_rules(kind, times_among(columns))
     return [
         TapeRule("rows out of order", "sorted by (timestamp, sequence_number)", falls.sum()),
         TapeRule(twice.what, twice.expected, pl.struct(UNIQUE_KEYS[kind]).filter(_is_tied(kind)).is_duplicated().sum()),
@@ -107,9 +117,19 @@ def tape_rules(kind: str, start: datetime, end: datetime, *, opening_book: bool 
     ]
 
 
+def times_among(columns: Collection[str]) -> tuple[str, ...]:
+    """Those of TAPE_TIMES that are among `columns`."""
+    return tuple(name for name in TAPE_TIMES if name in columns)
+
+
 @cache  # building the expressions takes as long as applying them to a short window
-def row_rules(kind: str) -> tuple[RowRule, ...]:
-    """The rules about the rows of trades or quotes, the first of them about rows of one identity."""
+def row_rules(kind: str, times: tuple[str, ...] = ()) -> tuple[RowRule, ...]:
+    """The rules about the rows of trades or quotes, the first of them about rows of one identity.
+
+    Args:
+        kind: which of them.
+        times: those of TAPE_TIMES that the rows have.
+    """
     keys = UNIQUE_KEYS[kind]
     time, number = pl.col("timestamp"), pl.col("sequence_number")
     same_key = ((time == time.shift()) & (number == number.shift())).fill_null(value=False)
@@ -136,6 +156,16 @@ def row_rules(kind: str) -> tuple[RowRule, ...]:
     else:
         sideless = pl.col("bid_price").is_null() & pl.col("ask_price").is_null()
         rules.append(RowRule("both sides are missing", "bid_price or ask_price, 0 for an absent side", sideless))
+    least = f"{LEAST_PRICE_USD * 1e6:g} micro-dollars or more{', or 0 for an absent side' * (kind == 'quotes')}"
+    rules += [RowRule(f"{name} is below half a micro-dollar", least, _is_tiny(name)) for name in TAPE_PRICES[kind]]
+    rules += [
+        RowRule(
+            f"{name} is far from timestamp",
+            f"from {LATEST_REPORT.days} days before timestamp to {CLOCKS_DIFFER.days} day after",
+            _is_far(name),
+        )
+        for name in times
+    ]
     return (*rules, *_number_rules(), *(_book_rules() if kind == "quotes" else ()))
 
 
@@ -212,9 +242,23 @@ def _is_positive(name: str) -> pl.Expr:
     return (pl.col(name) > 0).fill_null(value=False)
 
 
+def _is_tiny(name: str) -> pl.Expr:
+    return ((pl.col(name) > 0) & (pl.col(name) < LEAST_PRICE_USD)).fill_null(value=False)
+
+
+def _is_far(name: str) -> pl.Expr:
+    # as integers: durations cost more; both are in nanoseconds
+    lag = pl.col("timestamp").to_physical() - pl.col(name).to_physical()
+    return (~lag.is_between(-_ns_of(CLOCKS_DIFFER), _ns_of(LATEST_REPORT))).fill_null(value=False)
+
+
 def _is_above(name: str, most: float) -> pl.Expr:
     return (pl.col(name).is_finite() & (pl.col(name) > most)).fill_null(value=False)
 
 
 def _ns(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1) * 1_000
+    return _ns_of(instant - _EPOCH)
+
+
+def _ns_of(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1) * 1_000

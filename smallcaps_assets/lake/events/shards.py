@@ -26,6 +26,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.old_coverage import old_coverage, old_coverage_file, old_table
 from smallcaps_assets.lake.files.content_hash import ProofState, document_proof
 from smallcaps_assets.lake.files.documents import parse_json_object, publish_document
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.files.remedies import how_to_restore
@@ -232,7 +233,7 @@ class ShardStore:
         Raises:
             LakeError: the disk fails.
         """
-        for old in self.lake.shards.glob("coverage=*.json"):
+        for old in list_paths(self.lake.shards, "coverage=*.json"):
             self._merge(self.lake.shard_coverage(old.stem.removeprefix("coverage=")), {})
 
     def _publish_changed(self, symbol: str, events: pl.DataFrame, coverage: ShardCoverage) -> FooterCoverage | None:
@@ -314,7 +315,7 @@ class ShardStore:
 
     def files(self) -> list[Path]:
         """Every shard, in order of symbol; copies that people or programs left beside them are skipped."""
-        found = (path for path in self.lake.shards.glob("symbol=*.parquet") if names_symbol(path.stem))
+        found = (path for path in list_paths(self.lake.shards, "symbol=*.parquet") if names_symbol(path.stem))
         return sorted(found, key=lambda path: symbol_of(path.stem))
 
     def symbols(self) -> list[str]:
@@ -337,7 +338,7 @@ class ShardStore:
 
         No file is opened.
         """
-        tables = [*self.lake.shard_coverages.glob("*.json"), *self.lake.shards.glob("coverage=*.json")]
+        tables = list_paths(self.lake.shard_coverages, "*.json") + list_paths(self.lake.shards, "coverage=*.json")
         return digest(f"{path.name} {_state_of(path)}" for path in (*self.files(), *sorted(tables)))
 
     def scan(self) -> pl.LazyFrame:

@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of, seal, unsealed_metadata
+from smallcaps_assets.lake.files.misplaced import file_in_the_way, require_no_folder
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.runtime.disk_space import describe_room, is_full, probe_room
 from smallcaps_assets.runtime.processes import is_alive, process_identity
@@ -34,6 +35,7 @@ _CHECK_THE_DISK: Final = (
     "Check that the folder exists, that this user may write to it and that the disk has space; then run again: no "
     "incomplete file was left in place."
 )
+_LET_READ: Final = "Let this user read it. Otherwise: "
 # as Polars quotes the system
 _REFUSED: Final = re.compile(r"([^:]+) \(os error \d+\)")
 # what damaged files and disks make the system, Polars, Arrow and JSON raise
@@ -82,9 +84,14 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         if action == "written" and is_full(error):
             full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
-        remedy = _CHECK_THE_DISK if action == "written" else how_to_restore(path)
+        remedy = _CHECK_THE_DISK if action == "written" else _how_to_read(path, error)
         failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
+
+
+def _how_to_read(path: Path, error: Exception) -> str:
+    """How to get back what cannot be read. What is only closed to this user is intact, and need not be made again."""
+    return f"{_LET_READ * isinstance(error, PermissionError)}{how_to_restore(path)}"
 
 
 def _reason(error: Exception) -> str:
@@ -100,7 +107,7 @@ def make_folders(folder: Path, below: Path) -> None:
     A lake whose disk is removed, or whose folder is renamed, while it is written must not begin anew in its old place.
 
     Raises:
-        LakeError: `below` does not exist, or the disk refuses.
+        LakeError: `below` does not exist, a file is in the place of a folder, or the disk refuses.
     """
     if folder.is_dir():
         return
@@ -112,6 +119,8 @@ def make_folders(folder: Path, below: Path) -> None:
                 level.mkdir(exist_ok=True)
             except FileNotFoundError as error:
                 raise _missing(below) from error
+            except (FileExistsError, NotADirectoryError) as error:
+                raise file_in_the_way(level) from error
     if not below.is_dir():
         raise _missing(below)
 
@@ -148,8 +157,7 @@ def publish(
     """
     part = path.with_name(f".{path.name}.{process_identity()}.{uuid.uuid4().hex}.part")
     with disk_errors("written", path, needs):
-        if path.is_dir():
-            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
+        require_no_folder(path)
         try:
             make_folders(path.parent, below or path.parent)
             written = write(part)
@@ -213,8 +221,7 @@ def publish_frame(
     """
 
     def write(part: Path) -> str:
-        metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
-        metadata |= unsealed_metadata()
+        metadata = _metadata(provenance)
         frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.schema, frame.height)
         return seal(part)
@@ -242,7 +249,14 @@ def publish_changed(
     return True
 
 
-def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
+def publish_lazy(
+    path: Path,
+    frame: pl.LazyFrame,
+    rows: int,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    sweeps: bool = True,
+) -> None:
     """Publish a frame of `rows` rows that may be larger than memory; otherwise as `publish_frame`.
 
     Raises:
@@ -250,12 +264,17 @@ def publish_lazy(path: Path, frame: pl.LazyFrame, rows: int) -> None:
     """
 
     def write(part: Path) -> None:
-        metadata = unsealed_metadata()
+        metadata = _metadata(provenance)
         frame.sink_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
         _verify_written(path, part, frame.collect_schema(), rows)
         seal(part)
 
-    publish(path, write)
+    publish(path, write, sweeps=sweeps)
+
+
+def _metadata(provenance: Mapping[str, Any] | None) -> dict[str, str]:
+    of_table = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
+    return of_table | unsealed_metadata()
 
 
 def _verify_written(path: Path, part: Path, schema: pl.Schema, rows: int) -> None:

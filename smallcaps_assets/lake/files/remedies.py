@@ -30,8 +30,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"reference/universe\.parquet",
         (
-            "Restore it, or remove it and materialize universe, which costs the requests of its lists; the days when "
-            "symbols were first seen, and the symbols that are gone from the lists, are then lost."
+            "Restore it, or remove what is left of it and materialize universe, which costs the requests of its lists; "
+            "the days when symbols were first seen, and the symbols that are gone from the lists, are then lost."
         ),
     ),
     (
@@ -80,18 +80,26 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
             "then master_events."
         ),
     ),
+    (
+        rf"events/candidates/{_SYMBOL}\.parquet",
+        f"Remove it: with the next session of {{symbol}}, or when they are needed, they are detected again {_FREE}.",
+    ),
+    (
+        r"events/candidates",
+        f"Remove what is damaged in it: what is needed of it is detected again from the bars {_FREE}.",
+    ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
     (r"events/adopted\.parquet", f"Remove it and run `smallcaps import events` again, which makes it {_FREE}."),
     (
         rf"manifests/{_PROFILE}/current\.json",
-        f"Remove it and materialize {{profile}}/manifest, which selects the events from MASTER again {_FREE}.",
+        f"Materialize {{profile}}/manifest, which selects the events from MASTER again and writes it anew, {_FREE}.",
     ),
     (
         rf"manifests/{_PROFILE}/[^/]+",
         (
-            f"Restore it, or remove it and current.json beside it and materialize {{profile}}/manifest, which selects "
-            f"the events from MASTER again {_FREE}."
+            f"Restore it, or materialize {{profile}}/manifest, which selects the events from MASTER again, in a "
+            f"manifest beside it, {_FREE}."
         ),
     ),
     (
@@ -118,6 +126,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
     (
+        r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",
+        f"Materialize {{profile}}/{{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
+        r"research/(?P<table>[a-z_]+)(/.*|\.parquet)",
+        f"Materialize {{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
         rf"review/{_PROFILE}/marks/[^/]+(/[^/]+)?",
         "Restore it, or remove it and run `smallcaps review` on the exported labels again.",
     ),
@@ -130,9 +146,17 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         r"reports/nightly\.parquet",
         "Remove it: the next run of the job nightly writes it again, and only the list of the last night is lost.",
     ),
+    (
+        (
+            r"(?:reference|bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
+            r"quarantine(?:/[^/.]+)?)"
+        ),
+        "Restore what was in the folder: `smallcaps verify` names what is missing, with its remedy.",
+    ),
 )
 # folders of a lake: beside one of them, another shows that it is one
-_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "reports", "quarantine")
+_FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "research", "reports", "quarantine")
 _COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words in _REMEDIES]
 
 

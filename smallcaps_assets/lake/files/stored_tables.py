@@ -1,5 +1,7 @@
 """Tables of the lake as they are read: a damaged file is named, with how to get it back."""
 
+import os
+import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import DAMAGE, ProofState, proof_of
+from smallcaps_assets.lake.files.misplaced import file_in_the_way, require_no_folder
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.remedies import how_to_restore
 
@@ -17,12 +20,18 @@ def is_stored(path: Path) -> bool:
     """Whether there is a file.
 
     Raises:
-        LakeError: a folder is in its place, or the folder that it is in is closed to this user.
+        LakeError: a folder is in its place, or a file in that of its folder, or that is closed to this user.
     """
     with disk_errors("read", path):
-        if path.is_dir():
-            raise LakeError(f"{path}: is a folder, where a file belongs. {how_to_restore(path)}", path)
-        return path.is_file()
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 -- methods of the path take what cannot be looked up for absent
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError as error:
+            raise file_in_the_way(path) from error
+        if stat.S_ISDIR(mode):
+            require_no_folder(path)
+        return stat.S_ISREG(mode)
 
 
 def read_table(path: Path, schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.documents import publish_document, read_document
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.tape.files import Span
 
@@ -51,9 +52,9 @@ def read_failures(folder: Path) -> list[dict[str, Any]]:
     """The records (state, cause, wave, events, effort) below the quarantine of one profile and kind.
 
     Raises:
-        LakeError: a record is damaged; names it.
+        LakeError: a record is damaged, or a folder cannot be listed; names it.
     """
-    return [_read_record(path) for path in sorted(folder.glob("wave=*/symbol=*/*.json"))]
+    return [_read_record(path) for path in sorted(list_paths(folder, "wave=*/symbol=*/*.json"))]
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFICATE, PUBLISHED
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored
@@ -57,17 +58,15 @@ def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[
     """Published files of one profile and kind, sorted; of all symbols if none are given.
 
     Raises:
-        LakeError: a file is in the place of their folder.
+        LakeError: a folder of them is closed to this user, or a file is in its place.
     """
     folder = lake.tape(profile, kind)
-    if folder.is_file():
-        raise LakeError(f"{folder}: is a file, where a folder belongs. {how_to_restore(folder)}", folder)
     if symbols is None:
-        found = list(folder.glob("wave=*/symbol=*/*.parquet"))
+        found = list_paths(folder, "wave=*/symbol=*/*.parquet")
     else:
-        waves = [wave.name.removeprefix("wave=") for wave in folder.glob("wave=*")]
+        waves = [wave.name.removeprefix("wave=") for wave in list_paths(folder, "wave=*")]
         places = (lake.tape_wave(profile, kind, wave, symbol) for wave in waves for symbol in symbols)
-        found = [path for place in places for path in place.glob("*.parquet")]
+        found = [path for place in places for path in list_paths(place, "*.parquet")]
     return sorted(path for path in found if not path.name.startswith("."))
 
 
@@ -116,7 +115,7 @@ class FooterReader:
 
     def _fault(self, path: Path) -> LakeError | None:
         """Why a file is no tape file of its place; None where it is one, or is not named as one."""
-        if _span_of(path) is None:
+        if span_bounds(path) is None:
             return None
         try:
             if is_stored(path) and (row := self._row(path)) is not None:
@@ -134,7 +133,7 @@ class FooterReader:
             LakeError: it cannot be read, or is no tape file of its place.
             ValueError, KeyError, TypeError, AttributeError: its footer is none that a release wrote.
         """
-        bounds = _span_of(path)
+        bounds = span_bounds(path)
         if bounds is None:
             return None
         provenance = provenance_of(path)
@@ -169,7 +168,7 @@ def _fits(row: Mapping[str, Any]) -> bool:
     return True
 
 
-def _span_of(path: Path) -> tuple[datetime, datetime] | None:
+def span_bounds(path: Path) -> tuple[datetime, datetime] | None:
     """Start and end that the name of a file states; None where it is not the name of a tape file."""
     try:
         start, end = (datetime.fromisoformat(f"{part}+0000") for part in path.stem.split("_"))

@@ -1,5 +1,6 @@
 """Rows of tape windows, read lazily from many files at once."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ def scan_pieces(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
         return pl.LazyFrame(schema={**schema, "path": pl.String(), "event_id": pl.String()})
     wanted = where.lazy().select("event_id", "path", *(pl.col(name).cast(UTC_NS) for name in _BOUNDS))
     inside = pl.col("timestamp").is_between(*_BOUNDS, closed="left")
-    return _scan_files(where, schema).join(wanted, on="path", how="inner").filter(inside).drop(_BOUNDS)
+    return scan_files(where["path"], schema).join(wanted, on="path", how="inner").filter(inside).drop(_BOUNDS)
 
 
 def scan_opening_books(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
@@ -42,7 +43,7 @@ def scan_opening_books(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
         return pl.LazyFrame(schema={**schema, "event_id": pl.String()})
     wanted = first.lazy().select("event_id", "path", pl.col("start").cast(UTC_NS))
     return (
-        _scan_files(first, schema)
+        scan_files(first["path"], schema)
         .with_row_index(_STORED)
         .join(wanted, on="path", how="inner")
         .filter(pl.col("timestamp") < pl.col("start"))
@@ -52,14 +53,14 @@ def scan_opening_books(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
     )
 
 
-def _scan_files(where: pl.DataFrame, schema: pl.Schema) -> pl.LazyFrame:
-    """All rows of the files of `where`, in their order, with their path; missing columns are null."""
+def scan_files(paths: Iterable[str], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """All rows of files, once each, in the order of their paths, with their path; missing columns are null."""
     return pl.scan_parquet(
-        where["path"].unique().sort().to_list(),
+        sorted(set(paths)),
         hive_partitioning=False,
         glob=False,
         include_file_paths="path",
-        schema=schema,
+        schema=dict(schema),
         extra_columns="ignore",
         missing_columns="insert",
     )

@@ -33,6 +33,7 @@ from smallcaps_assets.domain.tape.windows import (
 )
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import make_folders, publish_frame, sweep_below
 from smallcaps_assets.lake.files.stored_tables import prove
@@ -132,7 +133,7 @@ class TapeStore:
         """
         if published is None:
             folder = self.lake.tape_wave(self.profile, kind, wave, symbol)
-            files = [path for path in sorted(folder.glob("*.parquet")) if not path.name.startswith(".")]
+            files = [path for path in sorted(list_paths(folder, "*.parquet")) if not path.name.startswith(".")]
             published = self._footers(kind, files)
         rows = published.filter(symbol=symbol, wave=wave).select("path", "rows", "bytes", "fetched_at")
         lines = (f"{Path(path).name} {count} {size} {when}" for path, count, size, when in rows.iter_rows())
@@ -175,7 +176,7 @@ class TapeStore:
 
         Trades are never thinned, so those of any profile can be copied.
         """
-        others = sorted(folder.parent.name for folder in (self.lake.root / "tape").glob("*/trades"))
+        others = sorted(folder.parent.name for folder in list_paths(self.lake.root / "tape", "*/trades"))
         stores = [TapeStore(self.lake, other, self.params) for other in others if other != self.profile]
         found = pl.concat([PUBLISHED.to_frame(), *(store.published("trades", symbols) for store in stores)])
         has_origin = pl.col("fetched_at").is_not_null() | (pl.col("adopted_from").list.len() > 0)

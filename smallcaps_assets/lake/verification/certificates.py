@@ -1,10 +1,11 @@
 """The ledger as certificates: whether it is complete, which files it names, whether each window is as certified."""
 
-from typing import Final
+from datetime import timedelta
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import MANIFEST
+from smallcaps_assets.domain.tables import MANIFEST, UTC_US
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, event_windows, uncovered_windows
@@ -17,6 +18,20 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line
 
 _ABSENT: Final = ("failed", "denied", "missing")
+# from the end of a download to the publication of its file: a ledger may be made while a capture runs
+_PUBLISHING_TAKES: Final = timedelta(seconds=10)
+
+
+class Uncertified(NamedTuple):
+    """Events of a ledger without a certificate of a kind of tape that is published.
+
+    Attributes:
+        since: events captured since the ledger was made: it is out of date.
+        before: findings about events captured before that.
+    """
+
+    since: tuple[str, ...]
+    before: list[Discrepancy]
 
 
 def read_ledger(lake: Lake, profile: str) -> pl.DataFrame:
@@ -78,6 +93,38 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
 
 def _unusable(file: str, error: BaseException) -> Discrepancy:
     return Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", first_line(error))
+
+
+def find_uncertified(ledger: pl.DataFrame, tape: TapeStore, file: str) -> Uncertified:
+    """Events that a ledger says are not captured, although their tape is published.
+
+    A ledger is made after the latest download that it certifies. Tape that was downloaded before is a finding, unless
+    it came from elsewhere, which may have happened at any time.
+
+    Args:
+        ledger: the ledger (LEDGER), with unique events.
+        tape: the tape.
+        file: the name of the ledger, for the findings.
+    """
+    latest = ledger.select(pl.max_horizontal(pl.col(f"{kind}_fetched_at").max() for kind in TAPE_KINDS)).item()
+    since: dict[str, None] = {}
+    before = []
+    is_own = (pl.col("taken_from").list.len().fill_null(0) + pl.col("adopted_from").list.len().fill_null(0)) == 0
+    for kind in TAPE_KINDS:
+        windows = ledger.filter(pl.col(f"{kind}_rows").is_null()).select(*WINDOWS)
+        if windows.is_empty():
+            continue
+        published = tape.published(kind, windows["symbol"].unique(maintain_order=True).drop_nulls().to_list())
+        older = published.filter(is_own & (pl.col("fetched_at") + _PUBLISHING_TAKES < pl.lit(latest, UTC_US)))
+        present, known = (
+            windows.join(uncovered_windows(windows, spans), on="event_id", how="anti") for spans in (published, older)
+        )
+        since |= dict.fromkeys(present.join(known, on="event_id", how="anti")["event_id"])
+        if events := tuple(known["event_id"]):
+            words = f"none for {count_noun(len(events), 'event')}"
+            rule = "certificates of all that was captured before it was made"
+            before.append(Discrepancy(file, f"lacks certificates of {kind}", rule, words, events))
+    return Uncertified(tuple(since), before)
 
 
 def list_certified_files(ledger: pl.DataFrame, file: str) -> tuple[pl.DataFrame, list[Discrepancy]]:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.verification.file_rules import (
     FileFault,
+    candidate_faults,
     coverage_faults,
     document_state,
     failure_faults,
@@ -20,6 +21,7 @@ from smallcaps_assets.lake.verification.file_rules import (
     no_faults,
     page_state,
     parquet_state,
+    research_faults,
     shard_faults,
     table_faults,
     unproven_state,
@@ -30,7 +32,17 @@ _PROFILE: Final = r"(?P<profile>[a-z]+)"
 _MANIFEST: Final = r"(?P=profile)_\d{8}_\d{6}"
 _SPAN: Final = r"\d{8}T\d{6}_\d{8}T\d{6}"
 # where readers of a whole folder count the rows of every parquet file
-_READ_AS_FOLDERS: Final = re.compile(r"(bars/minute|events/shards|tape/[a-z]+/(trades|quotes))/.*\.parquet")
+_READ_AS_FOLDERS: Final = re.compile(
+    r"(bars/minute|events/(shards|candidates)|tape/[a-z]+/(trades|quotes))/.*\.parquet"
+)
+# the folders of these kinds of files; those of the quarantine repeat them
+_FOLDERS: Final = re.compile(
+    r"quarantine(?:/(?:damaged|unexpected))?|(?:quarantine/)?(?:"
+    rf"bars(?:/minute(?:/{_SYMBOL})?)?|events(?:/(?:shards|candidates|coverage))?|reference|reports|manifests(?:/[a-z]+)?|"
+    rf"tape(?:/[a-z]+(?:/(?:trades|quotes)(?:/wave=[A-Z]+(?:/{_SYMBOL})?)?)?)?|"
+    r"review(?:/[a-z]+(?:/marks(?:/[a-z]+_\d{8}_\d{6})?)?)?|"
+    r"research(?:/[a-z_]+(?:/[a-z_]+(?:/wave=[A-Z]+)?)?)?)"
+)
 
 
 class FileKind(NamedTuple):
@@ -57,6 +69,7 @@ def _table_with(*columns: str) -> Callable[[Path, ProofState], Iterator[FileFaul
 FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("minute bars", rf"bars/minute/{_SYMBOL}/\d{{4}}-\d{{2}}\.parquet", parquet_state, month_faults),
     FileKind("shards", rf"events/shards/{_SYMBOL}\.parquet", parquet_state, shard_faults),
+    FileKind("candidates", rf"events/candidates/{_SYMBOL}\.parquet", parquet_state, candidate_faults),
     FileKind(
         "shard coverage",
         r"events/coverage/[^/]+\.json|events/shards/(coverage=[^/]+\.json|symbol=[^/]+\.jsonl)",
@@ -92,6 +105,13 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("review pages", rf"review/{_PROFILE}/{_MANIFEST}\.html", page_state, no_faults),
     FileKind("review samples", rf"review/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
     FileKind("labels", rf"review/{_PROFILE}/marks/{_MANIFEST}/[^/]+\.json", label_state, label_faults),
+    FileKind(
+        "research tables",
+        rf"research/(?:[a-z_]+\.parquet|[a-z]+/[a-z_]+\.parquet|[a-z_]+/{_SYMBOL}\.parquet|"
+        rf"[a-z]+/[a-z_]+/wave=[A-Z]+/{_SYMBOL}\.parquet)",
+        parquet_state,
+        research_faults,
+    ),
     FileKind("quarantine", r"quarantine/(bars|events|tape)/.+\.parquet", parquet_state, table_faults),
     FileKind(
         "failed windows",
@@ -119,7 +139,12 @@ def is_read_as_folder(file: str) -> bool:
     return _READ_AS_FOLDERS.fullmatch(file) is not None
 
 
+def is_place_of_folder(path: str) -> bool:
+    """Whether a folder belongs at a path below the lake."""
+    return _FOLDERS.fullmatch(path) is not None
+
+
 def is_of_profile(file: str, profile: str) -> bool:
     """Whether a file belongs to one profile."""
     parts = file.removeprefix("quarantine/").split("/")
-    return parts[0] in {"manifests", "tape", "review"} and parts[1:2] == [profile]
+    return parts[0] in {"manifests", "tape", "review", "research"} and parts[1:2] == [profile]

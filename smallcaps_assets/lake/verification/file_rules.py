@@ -8,11 +8,14 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.versions import rows_digest
+from smallcaps_assets.lake.events.candidates import origin_in
 from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.files.documents import parse_json_object, read_document
 from smallcaps_assets.lake.files.publish import provenance_of
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
+from smallcaps_assets.lake.research import PLACE, research_place
 from smallcaps_assets.lake.review import PAGE_KEY, label_digest
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -134,6 +137,31 @@ def shard_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
         return
     if footer.get(CONTENT) != (found := rows_digest(events)):
         yield FileFault(OTHER_DIGEST, str(footer.get(CONTENT)), found)
+
+
+def candidate_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
+    """Candidates: they are of the symbol of their name, and record what they were detected from."""
+    footer, symbol = provenance_of(path) or {}, symbol_of(path.stem)
+    if origin_in(footer) is None:
+        yield FileFault("is no table of candidates", "what they were detected from in the footer", "no such record")
+    elif (recorded := footer.get(SYMBOL_OF_SHARD)) != symbol:
+        yield FileFault("has candidates of another symbol", symbol, str(recorded))
+    yield from _column_faults(path, ("event_id", "passes_filters", "kept_by_cooldown"))
+
+
+def research_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
+    """A file of a research table: its footer names its place."""
+    root = next(folder for folder in path.parents if folder.name == "research").parent
+    place = research_place(Lake(root), path)
+    footer = provenance_of(path) or {}
+    if footer.get(PLACE) != place:
+        yield FileFault("is not the file of its place", _in_words(place), _in_words(footer.get(PLACE)))
+
+
+def _in_words(place: object) -> str:
+    if not isinstance(place, dict):
+        return "no place in its footer"
+    return ", ".join(f"{name} {place[name]}" for name in sorted(place))
 
 
 def _rows_of(path: Path) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Files of a lake that other files name and that are missing, or are not those that they name."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.files.documents import parse_json_object
@@ -41,6 +43,7 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         *_of_reference(lake, files, footers),
         *_of_bars(lake, files, footers),
         *_of_shards(lake, files),
+        *_of_candidates(lake, files),
         *of_profiles,
     ]
 
@@ -80,14 +83,29 @@ def _of_reference(
     kinds = ["bars"] * any(footer.get(IMPORTS) for footer in footers.values())
     kinds += ["events"] * (relative_path(lake, lake.imported_events) in files)
     recorded = _document(lake, imports).get("kinds") if imports in files else ()
+    if imports not in files or (isinstance(recorded, list) and "windows" not in recorded):
+        kinds += ["windows"] * _has_imported_windows(lake, files)
     if imports not in files and kinds:
-        yield _missing(imports, f"a record of imported {' and '.join(kinds)}")
+        yield _missing(imports, f"a record of imported {_list(kinds)}")
     elif isinstance(recorded, list):
         if lost := [kind for kind in kinds if kind not in recorded]:
-            record = f"a record of imported {' and '.join(kinds)}"
-            yield _missing(imports, record, "lacks kinds, as an older copy does", f"none of {' and '.join(lost)}")
+            record = f"a record of imported {_list(kinds)}"
+            yield _missing(imports, record, "lacks kinds, as an older copy does", f"none of {_list(lost)}")
         if "events" in recorded and "events" not in kinds:
             yield _missing(relative_path(lake, lake.imported_events), f"the events that {imports} names")
+
+
+def _list(kinds: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
+
+
+def _has_imported_windows(lake: Lake, files: Mapping[str, str]) -> bool:
+    """Whether a tape file names files that it was imported from; reads footers up to the first one."""
+    for file in (file for file in sorted(files) if files[file] == "tape"):
+        with suppress(*DAMAGE_ERRORS):
+            if (provenance_of(lake.root / file) or {}).get("adopted_from"):
+                return True
+    return False
 
 
 def _of_bars(lake: Lake, files: Mapping[str, str], footers: Mapping[str, Mapping[str, Any]]) -> Iterator[Discrepancy]:
@@ -137,6 +155,21 @@ def _of_shards(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
             yield _missing(relative_path(lake, lake.shard(symbol)), named[symbol])
         except DAMAGE_ERRORS:
             continue
+
+
+def _of_candidates(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
+    """Candidates beside shards that were detected with other settings."""
+    candidates, shards = CandidateStore(lake), ShardStore(lake)
+    for symbol in _symbols_of_shards(files):
+        try:
+            file = relative_path(lake, lake.candidates_of(symbol))
+            origin = candidates.origin(symbol) if file in files else None
+            coverage = shards.coverage(symbol) if origin else None
+        except DAMAGE_ERRORS:
+            continue
+        if origin and coverage and not origin.has_settings_of(coverage):
+            words = "were detected with other settings than the shard beside them"
+            yield _missing(file, "the settings of the shard", words, "others")
 
 
 def _symbols_of_shards(files: Mapping[str, str]) -> list[str]:

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.tape.schemas import missing_columns, recorded_schem
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of
 from smallcaps_assets.lake.files.publish import provenance_of, sha256
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.symbol_paths import symbol_name, symbol_of
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT
 from smallcaps_assets.lake.tape.rejected import read_rejected
@@ -67,13 +68,13 @@ class TapeFileChecks:
         place = self._place(certified, path)
         if file != place:
             return CheckedFile(file, [finding("is not named as its certificate says", place, file)], exists=False)
-        if not path.is_file():
-            return CheckedFile(file, [finding("is missing", "a file", "nothing")], exists=False)
-        size = path.stat().st_size
         findings: list[Discrepancy] = []
-        rows, anew, sound = 0, False, False
+        size, rows, anew, sound = 0, 0, False, False
         lacks: Sequence[str] = ()
         try:
+            if not is_stored(path):
+                return CheckedFile(file, [finding("is missing", "a file", "nothing")], exists=False)
+            size = path.stat().st_size
             hashed, state = sha256(path), self._state(file)
             as_certified = hashed == certified["sha256"]
             if not as_certified:
@@ -160,7 +161,7 @@ class TapeFileChecks:
         columns = {name: str(dtype) for name, dtype in lazy.collect_schema().items()}
         if list(columns.items()) != list(recorded.items()):
             return [*broken, (_COLUMNS, *_unlike(recorded, columns))], 0
-        rules = tape_rules(kind, certified["start"], certified["end"], opening_book=kind == "quotes")
+        rules = tape_rules(kind, certified["start"], certified["end"], columns, opening_book=kind == "quotes")
         counts = [rule.broken.alias(str(number)) for number, rule in enumerate(rules)]
         # all columns are read: on small files the rules are far faster on a frame than in a query of the file
         frame = lazy.collect()

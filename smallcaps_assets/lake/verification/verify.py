@@ -18,6 +18,7 @@ from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -27,6 +28,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     compare_windows,
     compare_with_manifest,
+    find_uncertified,
     list_certified_files,
     read_ledger,
 )
@@ -48,6 +50,7 @@ class Verification:
         bytes: their size.
         rows: rows that were checked.
         states: number of events of the ledger by state.
+        since: events captured since the ledger was made, which is out of date; these are no findings.
         uncertified: files that no certificate names, and files replaced since their certificate was written.
         parts: hidden files left by killed writers.
         contradicted: events whose windows are empty, wholly or of one kind, although bars or trades show trading; these
@@ -63,6 +66,7 @@ class Verification:
     rows: int
     states: Mapping[str, int]
     contradicted: tuple[str, ...]
+    since: tuple[str, ...]
     uncertified: tuple[str, ...]
     parts: tuple[str, ...]
     stale: Mapping[str, Sequence[str]]
@@ -103,6 +107,7 @@ def verify(
         results = pool.map(checks.check_certified, certified.to_dicts())
         checked = list(watched(results, certified.height))
         read = list(watched(pool.map(checks.check_uncertified, uncertified), len(uncertified)))
+    since, before = find_uncertified(ledger, tape, name)
     sound = certified.filter(pl.col("file").is_in([one.file for one in checked if one.sound]))
     return Verification(
         profile=profile,
@@ -112,12 +117,14 @@ def verify(
         rows=sum(one.rows for one in checked),
         states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
         contradicted=_contradicted(ledger, lake),
+        since=since,
         uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
         parts=tuple(relative_path(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},
         findings=(
             *findings,
             *contradictions,
+            *before,
             *compare_windows(ledger, sound, tape, name),
             *(finding for one in (*checked, *read) for finding in one.findings),
         ),
@@ -128,11 +135,11 @@ def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame
     """The ledger (LEDGER) and how it differs from its manifest; none where it is missing or cannot be used, and why."""
     lake, profile = tape.lake, tape.profile
     remedy = how_to_restore(lake.ledger(profile))
-    if not lake.ledger(profile).is_file():
-        expected = f"certificates of {count_noun(files, 'tape file')}"
-        missing = Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)
-        return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
     try:
+        if not is_stored(lake.ledger(profile)):
+            expected = f"certificates of {count_noun(files, 'tape file')}"
+            missing = Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)
+            return LEDGER.to_frame(), [missing] if files and _must_be_certified(tape) else []
         ledger = read_ledger(lake, profile)
     except DAMAGE_ERRORS as error:
         expected = f"the ledger of profile {profile}"
@@ -142,13 +149,13 @@ def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame
 
 def _must_be_certified(tape: TapeStore) -> bool:
     """Whether a capture is done: it was reported, or every window of the manifest has files. Until then none is due."""
-    if tape.lake.ledger(tape.profile).with_name("report.parquet").is_file():
-        return True
     try:
+        if is_stored(tape.lake.ledger(tape.profile).with_name("report.parquet")):
+            return True
         windows = event_windows(ManifestStore.in_lake(tape.lake, tape.profile).load())
+        return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
     except DAMAGE_ERRORS:
         return True
-    return all(uncovered_windows(windows, _named_spans(tape, kind)).is_empty() for kind in TAPE_KINDS)
 
 
 def _named_spans(tape: TapeStore, kind: TapeKind) -> pl.DataFrame:

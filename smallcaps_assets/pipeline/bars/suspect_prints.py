@@ -17,6 +17,7 @@ from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.master import load_master
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
@@ -55,7 +56,9 @@ def recent_suspect_prints(bars: BarsStore, params: SuspectPrintParams) -> Findin
 def _recent_bars(bars: BarsStore, months: int) -> Iterator[pl.DataFrame]:
     """COLUMNS_READ of the last month files of each symbol, some symbols at a time."""
     with disk_errors("read", bars.lake.minute_bars):
-        newest = {symbol: sorted(bars.lake.bars(symbol).glob("[0-9]*.parquet"))[-months:] for symbol in bars.symbols()}
+        newest = {
+            symbol: sorted(list_paths(bars.lake.bars(symbol), "[0-9]*.parquet"))[-months:] for symbol in bars.symbols()
+        }
     batch: list[str] = []
     for symbol in newest:
         batch.append(symbol)

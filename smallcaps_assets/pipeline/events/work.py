@@ -42,6 +42,7 @@ class SymbolWork:
         days: the sessions to detect.
         bars: the number of their bars.
         only_appends: whether every session to detect is after those that the shard covers.
+        gone: the sessions that the shard covers and whose bars are gone.
         set_aside: why the shard was set aside, as a damaged one is; None if it was not.
     """
 
@@ -54,6 +55,7 @@ class SymbolWork:
     days: tuple[date, ...]
     bars: int
     only_appends: bool
+    gone: tuple[date, ...] = ()
     set_aside: str | None = None
 
     @property

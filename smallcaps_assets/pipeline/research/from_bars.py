@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import clean_bars
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars
 from smallcaps_assets.domain.events.detection import DetectionParams, detect
 from smallcaps_assets.domain.research.bar_features import MarketData, event_bar_features
 from smallcaps_assets.domain.research.halts import bar_halts, bar_runs
@@ -60,14 +60,19 @@ def tables_of_bars(bars: pl.DataFrame, events: pl.DataFrame, rules: BarRules) ->
     assert found is not None  # noqa: S101 -- as asked for
     sampled = with_causal_sample(found, rules.detection.filters, rules.params)
     every = research_events(events.select(*EVENTS), sampled)
-    market = MarketData(usable, rules.sessions, sampled)
-    labeled = with_session(usable, rules.sessions).filter(pl.col("day").is_not_null())
+    made = tables_of_events(every, MarketData(usable, rules.sessions, sampled), rules)
+    return made._replace(rejected=clean.quarantined)
+
+
+def tables_of_events(events: pl.DataFrame, market: MarketData, rules: BarRules) -> BarTables:
+    """The tables of the usable bars of a market and of events (RESEARCH_EVENTS); none are rejected."""
+    labeled = with_session(market.bars, rules.sessions).filter(pl.col("day").is_not_null())
     runs = bar_runs(labeled, rules.sessions, rules.params)
-    states = day_states(labeled, rules.sessions, None, rules.params)
+    states = day_states(labeled, rules.sessions, market.splits, rules.params)
     return BarTables(
-        scored=every.select(_SCORED),
-        features=event_bar_features(every, market, rules.detection.features, rules.params),
+        scored=events.select(_SCORED),
+        features=event_bar_features(events, market, rules.detection.features, rules.params),
         days=market_state_day(states, runs),
         halts=bar_halts(runs),
-        rejected=clean.quarantined,
+        rejected=QUARANTINED_BARS.to_frame(),
     )

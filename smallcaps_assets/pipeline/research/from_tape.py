@@ -2,20 +2,17 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.research.bar_tables import BAR_RECONCILIATION
-from smallcaps_assets.domain.research.conditions import is_regular, with_trade_sets
 from smallcaps_assets.domain.research.halts import HALTS
-from smallcaps_assets.domain.research.micro.axis import place_on_axis
-from smallcaps_assets.domain.research.micro.days import WindowsAndTape, spans_by_day
+from smallcaps_assets.domain.research.micro.days import WindowsAndTape, sort_rows, spans_by_day
 from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.reconciliation import reconcile_bars
-from smallcaps_assets.domain.research.tape_halts import RowRanges, WindowTape, tape_halts
-from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.research.tape_halts import tape_halts
+from smallcaps_assets.pipeline.research.event_tape import tape_of_windows
 
 
 class TapeOfDays(NamedTuple):
@@ -68,7 +65,7 @@ def _reconcile(tape: TapeOfDays, reading: TapeReading, params: ResearchParams) -
         return BAR_RECONCILIATION.to_frame()
     bounds = reading.sessions.select("date", start="premarket_open", end="afterhours_close")
     spans = tape.spans.join(bounds, left_on="day", right_on="date", how="inner").select("symbol", "start", "end")
-    ordered = tape.trades.sort("symbol", "timestamp", "sequence_number", maintain_order=True)
+    ordered = sort_rows(tape.trades, ("symbol", "timestamp", "sequence_number"))
     return reconcile_bars(
         ordered,
         tape.bars,
@@ -80,26 +77,5 @@ def _reconcile(tape: TapeOfDays, reading: TapeReading, params: ResearchParams) -
 
 
 def _halts(events: pl.DataFrame, tape: WindowsAndTape, reading: TapeReading, params: ResearchParams) -> pl.DataFrame:
-    placed, trades, quotes = place_on_axis(*tape)
-    opening = np.searchsorted(quotes.time, placed.start) - 1
-    ranges = [
-        RowRanges(np.searchsorted(trades.time, placed.start), np.searchsorted(trades.time, placed.end)),
-        RowRanges(np.maximum(opening, quotes.firsts[placed.span]), np.searchsorted(quotes.time, placed.end)),
-    ]
-    own = events.select(
-        "event_id",
-        "symbol",
-        date=new_york_date(pl.col("timestamp")).dt.to_string("%Y-%m-%d"),
-        window_start=pl.col("timestamp") - pl.duration(minutes="window_before_min"),
-        window_end=pl.col("timestamp") + pl.duration(minutes="window_after_min"),
-    )[placed.row]
-    trading = own["date"].is_in(reading.sessions["date"].dt.to_string("%Y-%m-%d").implode()).arg_true().to_numpy()
-    trade_rows, quote_rows = (RowRanges(rows.first[trading], rows.last[trading]) for rows in ranges)
-    regular = reading.sessions.select("date", "regular_open", "regular_close")
-    frame = trades.frame.with_columns(day=new_york_date(pl.col("timestamp"))).join(
-        regular, left_on="day", right_on="date", how="left", maintain_order="left"
-    )
-    is_in = is_regular(pl.col("timestamp"), pl.col("regular_open"), pl.col("regular_close")).fill_null(value=False)
-    sets = with_trade_sets(frame.with_columns(regular=is_in), reading.rules, params)
-    window_tape = WindowTape(sets, trade_rows, quotes.frame, quote_rows)
-    return tape_halts(own[trading], window_tape, reading.sessions, params)[0]
+    own = tape_of_windows(events, tape, reading, params)
+    return tape_halts(own.events, own.tape, reading.sessions, params)[0]

@@ -1,6 +1,6 @@
 """Anybody's parquet files as one table of known columns, read lazily; errors name file and column."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,18 +30,54 @@ TAPE_QUOTES: Final = pl.Schema(
 )
 
 
+# name of a column with the path of each row's file, which no file has
+FILE_PATH: Final = ".file"
+
+
+class AlikeFiles(NamedTuple):
+    """Files whose columns are read in the same way.
+
+    Attributes:
+        files: the files, in order.
+        columns: what makes the table's columns of theirs.
+    """
+
+    files: list[Path]
+    columns: Sequence[pl.Expr]
+
+    def scan(self) -> pl.LazyFrame:
+        """Their rows, with the columns of the table."""
+        return pl.scan_parquet(self.files, hive_partitioning=False, glob=False).select(self.columns)
+
+    def scan_with_file(self, *names: str) -> pl.LazyFrame:
+        """Some of the columns, and the path of each row's file in FILE_PATH."""
+        found = pl.scan_parquet(self.files, hive_partitioning=False, glob=False, include_file_paths=FILE_PATH)
+        return found.select(FILE_PATH, *(column for column in self.columns if column.meta.output_name() in names))
+
+
 class InputTable(NamedTuple):
     """A table of users' files.
 
     Attributes:
         files: the files, in order.
-        rows: the lazy table, with the columns of its schema.
+        parts: the same, those together that are read in the same way.
         present: the columns that at least one of the files has.
     """
 
     files: Sequence[Path]
-    rows: pl.LazyFrame
+    parts: Sequence[AlikeFiles]
     present: frozenset[str]
+
+    @property
+    def rows(self) -> pl.LazyFrame:
+        """The lazy table, with the columns of its schema."""
+        return pl.concat(part.scan() for part in self.parts)
+
+    def only(self, files: Collection[Path]) -> "InputTable":
+        """The table of some of its files."""
+        parts = [AlikeFiles([file for file in part.files if file in files], part.columns) for part in self.parts]
+        kept = [part for part in parts if part.files]
+        return InputTable([file for file in self.files if file in files], kept, self.present)
 
     def require_values(self, *columns: str) -> None:
         """Require that these columns are never null.
@@ -108,13 +144,13 @@ def open_table(
     parts, present = [], set[str]()
     for (of_path, read), same in alike.items():
         types: dict[str, pl.DataType] = dict(read)
-        rows = pl.scan_parquet(same, hive_partitioning=False, glob=False)
+        needed = [name for name in schema if of_path is None or name != _SYMBOL]
+        columns = {name: _column(same[0], name, types.get(name), schema, optional, finite=finite) for name in needed}
         if of_path is not None:
-            rows, types[_SYMBOL] = rows.with_columns(pl.lit(of_path).alias(_SYMBOL)), pl.String()
-        columns = [_column(same[0], name, types.get(name), schema, optional, finite=finite) for name in schema]
-        parts.append(rows.select(columns))
+            types[_SYMBOL], columns[_SYMBOL] = pl.String(), pl.lit(of_path).alias(_SYMBOL)
+        parts.append(AlikeFiles(same, [columns[name] for name in schema]))
         present |= types.keys()
-    return InputTable(list(files), pl.concat(parts), frozenset(present))
+    return InputTable(list(files), parts, frozenset(present))
 
 
 def _schema_of(file: Path) -> pl.Schema:

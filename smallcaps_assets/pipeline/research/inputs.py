@@ -13,15 +13,17 @@ from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.tables import BARS, DIRECTIONS, EVENTS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.pipeline.research.days import DayIndex, index_days
 from smallcaps_assets.pipeline.research.input_tables import (
     TAPE_QUOTES,
     TAPE_TRADES,
-    InputTable,
     collect,
     open_table,
 )
 
 _KEYS: Final = ("event_id", "symbol", "event_type", "timestamp", "direction")
+# of tape
+_NEVER_NULL: Final = ("symbol", "timestamp")
 _WINDOW_MIN: Final = {"window_before_min": 3, "window_after_min": 7}
 # minutes of a day
 _MOST_WINDOW_MIN: Final = 1440
@@ -34,17 +36,17 @@ class ResearchInputs:
     Attributes:
         events: EVENTS (null in the columns that the file lacks), window_before_min and window_after_min, by event_id.
         scored: whether the events have scores.
-        bars: BARS.
-        trades: TAPE_TRADES; None: no file.
-        quotes: TAPE_QUOTES; None: no file.
+        bars: BARS, by day.
+        trades: TAPE_TRADES, by day; None: no file.
+        quotes: TAPE_QUOTES, by day; None: no file.
         conditions: CONDITION_RULES.
     """
 
     events: pl.DataFrame
     scored: bool
-    bars: InputTable
-    trades: InputTable | None
-    quotes: InputTable | None
+    bars: DayIndex
+    trades: DayIndex | None
+    quotes: DayIndex | None
     conditions: pl.DataFrame
 
 
@@ -64,19 +66,13 @@ def open_inputs(
     of_bars = open_table(bars, BARS, ("vwap", "transactions"))
     of_trades = None if trades is None else open_table(trades, TAPE_TRADES, ("correction",), finite=True)
     of_quotes = None if quotes is None else open_table(quotes, TAPE_QUOTES, finite=True)
-    for table, columns in (
-        (of_events, _KEYS),
-        (of_trades, ("symbol", "timestamp")),
-        (of_quotes, ("symbol", "timestamp")),
-    ):
-        if table is not None:
-            table.require_values(*columns)
+    of_events.require_values(*_KEYS)
     return ResearchInputs(
         events=_check_events(events, collect([events], of_events.rows)),
         scored="score" in of_events.present,
-        bars=of_bars,
-        trades=of_trades,
-        quotes=of_quotes,
+        bars=index_days(of_bars),
+        trades=None if of_trades is None else index_days(of_trades, _NEVER_NULL),
+        quotes=None if of_quotes is None else index_days(of_quotes, _NEVER_NULL),
         conditions=pinned_conditions().select(*CONDITION_RULES) if conditions is None else read_conditions(conditions),
     )
 

@@ -1,7 +1,8 @@
 """All research tables of anybody's files, in parts of bounded size."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -12,6 +13,7 @@ from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES, BAR_RECONC
 from smallcaps_assets.domain.research.event_scores import event_scores
 from smallcaps_assets.domain.research.halts import HALTS
 from smallcaps_assets.domain.research.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.micro.days import sort_rows
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
@@ -19,11 +21,11 @@ from smallcaps_assets.domain.sessions import SessionParams, new_york_date, with_
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.imports.bar_tables import in_batches
-from smallcaps_assets.pipeline.research.batches import DayBatch, day_batches, on_all_cores, rows_per_day
-from smallcaps_assets.pipeline.research.from_bars import BarRules, BarTables, tables_of_bars
-from smallcaps_assets.pipeline.research.from_tape import TapeOfDays, TapeTables, tables_of_tape
-from smallcaps_assets.pipeline.research.input_tables import InputTable, collect
+from smallcaps_assets.pipeline.research.batches import DayBatch, at_once, day_batches, on_all_cores
+from smallcaps_assets.pipeline.research.from_bars import BarRules, tables_of_bars
+from smallcaps_assets.pipeline.research.from_tape import TapeOfDays, tables_of_tape
 from smallcaps_assets.pipeline.research.inputs import ResearchInputs
+from smallcaps_assets.pipeline.research.table_parts import OrderedTable, TableParts, ordered_frame
 
 _FEATURES: Final = pl.Schema({**BAR_FEATURES, **EVENT_SCORES})
 # The tables by the names of their files, in order.
@@ -34,12 +36,17 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
     "market_state_day": MARKET_STATE,
     "halts": HALTS,
 }
-# rows of a batch, of which several are in memory at a time
-_BARS_AT_ONCE: Final = 250_000
-_TAPE_AT_ONCE: Final = 750_000
+# the order of rows of micro_features
+SEGMENT_ORDER: Final = ("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
+# rows of all batches that are in memory at a time, and events whose rows are merged at a time
+BARS_AT_ONCE: Final = 500_000
+TAPE_AT_ONCE: Final = 1_000_000
+EVENTS_AT_ONCE: Final = 10_000
 # bounds of the calendar
 _FIRST_DATE, _LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _DAY: Final = ("symbol", "day")
+# of tape
+_ORDER: Final = ("symbol", "timestamp", "sequence_number")
 
 
 class ResearchSettings(NamedTuple):
@@ -51,59 +58,79 @@ class ResearchSettings(NamedTuple):
 
 
 def research_tables(
-    inputs: ResearchInputs, settings: ResearchSettings, log: Callable[[str], None]
-) -> dict[str, pl.DataFrame]:
+    inputs: ResearchInputs, settings: ResearchSettings, folder: Path, log: Callable[[str], None]
+) -> dict[str, OrderedTable]:
     """RESEARCH_TABLES, each with the schema and in the order of its rows; empty where an input is missing.
 
     Args:
         inputs: the tables.
         settings: of the computation.
+        folder: an existing folder for parts of the tables, which are read when the tables are.
         log: receives a line about rows that are not usable.
 
     Raises:
         InputError: a file cannot be read to its end.
     """
-    work = _Work(inputs, settings)
-    of_bars = list(on_all_cores(work.of_bars, work.bar_batches))
-    of_bars.append(work.without_bars())
-    of_tape = list(on_all_cores(work.of_tape, work.tape_batches))
-    rejected = reasons(pl.concat(part.rejected for part in of_bars))
-    for reason, count in rejected.items():
+    work = _Work(inputs, settings, folder)
+    of_bars = [*on_all_cores(work.of_bars, enumerate(work.bar_batches)), work.without_bars()]
+    of_tape = list(on_all_cores(work.of_tape, enumerate(work.tape_batches)))
+    for name in ("trades", "quotes"):
+        repeated = sum(part.repeated.get(name, 0) for part in of_tape)
+        if repeated:
+            log(f"--{name}: {repeated:,} rows repeat {', '.join(_ORDER)} of another one; they count as well")
+    for reason, count in reasons(pl.concat(part.rejected for part in of_bars)).items():
         log(f"--bars: {count:,} rows left out: {reason}")
-    scored = pl.concat(part.scored for part in of_bars)
-    features = pl.concat(part.features for part in of_bars)
     halts = pl.concat([*(part.halts for part in of_bars), *(part.halts for part in of_tape)])
-    tables = {
-        "micro_features": _all(MICRO_FEATURES, [part.micro for part in of_tape]).sort(
-            "event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS)))
+    parts = work.parts
+    return {
+        "micro_features": parts["micro_features"].merged(
+            "event_id", inputs.events["event_id"], EVENTS_AT_ONCE, SEGMENT_ORDER
         ),
-        "bar_reconciliation": _all(BAR_RECONCILIATION, [part.reconciliation for part in of_tape]).sort(
-            "symbol", "timestamp"
+        "bar_reconciliation": parts["bar_reconciliation"].one_after_another(),
+        "event_bar_features": _with_scores(
+            parts["event_bar_features"].one_after_another(), work.scores(pl.concat(part.scored for part in of_bars))
         ),
-        "event_bar_features": _with_scores(features, work.scores(scored)),
-        "market_state_day": pl.concat(part.days for part in of_bars).sort("symbol", "date"),
-        "halts": halts.sort("symbol", "start", "confidence", "event_id"),
+        "market_state_day": parts["market_state_day"].one_after_another(),
+        "halts": ordered_frame(halts.sort("symbol", "start", "confidence", "event_id").match_to_schema(HALTS)),
     }
-    return {name: tables[name].select(*schema).match_to_schema(schema) for name, schema in RESEARCH_TABLES.items()}
 
 
-def _all(schema: pl.Schema, parts: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat([schema.to_frame(), *parts])
+def _with_scores(features: OrderedTable, scores: pl.DataFrame) -> OrderedTable:
+    def frames() -> Iterator[pl.DataFrame]:
+        for part in features.frames():
+            yield part.join(scores, on="event_id", how="left", maintain_order="left").match_to_schema(_FEATURES)
+
+    return OrderedTable(_FEATURES, features.height, frames)
 
 
-def _with_scores(features: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    ordered = features.sort("symbol", "timestamp", "event_type", maintain_order=True)
-    return ordered.join(scores, on="event_id", how="left", maintain_order="left")
+def _count_repeated(rows: pl.DataFrame) -> int:
+    """How many rows, sorted, have the key of the row before; a row without a number repeats none."""
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in _ORDER)
+    return int(rows.select(same.sum()).item())
+
+
+class _OfBars(NamedTuple):
+    """What of a batch of bars is kept in memory; see BarTables."""
+
+    scored: pl.DataFrame
+    halts: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+class _OfTape(NamedTuple):
+    """What of a batch of tape is kept in memory: HALTS, and how many rows of trades and quotes repeat another one."""
+
+    halts: pl.DataFrame
+    repeated: Mapping[str, int]
 
 
 class _Work:
-    """What is computed of the inputs, batch by batch."""
+    """What is computed of the inputs, batch by batch; most of it is put into `parts`."""
 
-    def __init__(self, inputs: ResearchInputs, settings: ResearchSettings) -> None:
+    def __init__(self, inputs: ResearchInputs, settings: ResearchSettings, folder: Path) -> None:
         self._inputs, self._settings = inputs, settings
-        of_bars = _count_days(inputs.bars)
-        tape = [table for table in (inputs.trades, inputs.quotes) if table is not None]
-        of_tape = [_count_days(table) for table in tape]
+        of_bars = inputs.bars.per_day
+        of_tape = [index.per_day for index in (inputs.trades, inputs.quotes) if index is not None]
         dated = inputs.events.with_columns(day=new_york_date(pl.col("timestamp")))
         of_events = dated.group_by(_DAY).agg(rows=pl.lit(0, pl.UInt32))
         days = pl.concat([of_bars, *of_tape, of_events])["day"]
@@ -116,9 +143,11 @@ class _Work:
         )
         self._with_bars = of_bars["symbol"].unique()
         by_symbol = of_bars.group_by("symbol").agg(pl.col("rows").sum()).sort("symbol")
-        batches = in_batches(zip(by_symbol["symbol"], by_symbol["rows"], strict=True), _BARS_AT_ONCE)
+        batches = in_batches(zip(by_symbol["symbol"], by_symbol["rows"], strict=True), at_once(BARS_AT_ONCE))
         self.bar_batches = [[symbol for symbol, _ in batch] for batch in batches]
-        self.tape_batches = day_batches(pl.concat([*of_tape, of_events]), _TAPE_AT_ONCE) if tape else []
+        self.tape_batches = day_batches(pl.concat([*of_tape, of_events]), at_once(TAPE_AT_ONCE)) if of_tape else []
+        schemas = {**RESEARCH_TABLES, "event_bar_features": BAR_FEATURES}
+        self.parts = {name: TableParts(folder, name, schema) for name, schema in schemas.items()}
 
     def _table_of_sessions(self, days: pl.Series) -> pl.DataFrame:
         known = days.filter(days.is_between(_FIRST_DATE, _LAST_DATE))
@@ -130,43 +159,46 @@ class _Work:
     def _rules(self) -> BarRules:
         return BarRules(self._sessions, self._settings.detection, self._settings.params)
 
-    def of_bars(self, batch: list[str]) -> BarTables:
+    def of_bars(self, batch: tuple[int, list[str]]) -> _OfBars:
         """The tables of all bars of some symbols."""
-        symbols = pl.col("symbol").is_in(batch)
-        bars = collect(self._inputs.bars.files, self._inputs.bars.rows.filter(symbols))
-        return tables_of_bars(bars, self._events.filter(symbols), self._rules)
+        number, symbols = batch
+        own = self._events.filter(pl.col("symbol").is_in(symbols))
+        found = tables_of_bars(self._inputs.bars.read_symbols(symbols), own, self._rules)
+        features = found.features.sort("symbol", "timestamp", "event_type", maintain_order=True)
+        self.parts["event_bar_features"].add(number, features)
+        self.parts["market_state_day"].add(number, found.days.sort("symbol", "date"))
+        return _OfBars(found.scored, found.halts, found.rejected)
 
-    def without_bars(self) -> BarTables:
-        """The tables of events whose symbols have no bars."""
+    def without_bars(self) -> _OfBars:
+        """What the events whose symbols have no bars give."""
         others = self._events.filter(~pl.col("symbol").is_in(self._with_bars.implode()))
-        return tables_of_bars(BARS.to_frame(), others, self._rules)
+        found = tables_of_bars(BARS.to_frame(), others, self._rules)
+        return _OfBars(found.scored, found.halts, found.rejected)
 
-    def of_tape(self, batch: DayBatch) -> TapeTables:
+    def of_tape(self, numbered: tuple[int, DayBatch]) -> _OfTape:
         """The tables of the tape of some days."""
-        inputs, is_in = self._inputs, pl.col("symbol").is_in(list(batch.symbols))
-        is_in &= pl.col("day").is_between(batch.first, batch.last)
+        number, batch = numbered
+        inputs, is_in = self._inputs, batch.holds("symbol", "day")
         events = self._events.filter(is_in)
-        quotes = trades = None
+        trades = quotes = None
+        bars = BARS.to_frame()
         if inputs.trades is not None:
-            trades = collect(inputs.trades.files, batch.rows_of(inputs.trades.rows))
-            trades = trades if "correction" in inputs.trades.present else trades.drop("correction")
+            trades = sort_rows(inputs.trades.read(batch), _ORDER)
+            trades = trades if "correction" in inputs.trades.table.present else trades.drop("correction")
+            bars = clean_bars(inputs.bars.read(batch)).good
         if inputs.quotes is not None:
             # quotes of other symbols than those of events are not needed
             own = batch._replace(symbols=tuple(events["symbol"].unique().sort()))
-            quotes = collect(inputs.quotes.files, own.rows_of(inputs.quotes.rows))
-        bars = BARS.to_frame()
-        if trades is not None:
-            bars = clean_bars(collect(inputs.bars.files, batch.rows_of(inputs.bars.rows))).good
+            quotes = sort_rows(inputs.quotes.read(own), _ORDER)
         tape = TapeOfDays(events, bars, trades, quotes, self._days.filter(is_in))
-        return tables_of_tape(tape, inputs.conditions, self._sessions, self._settings.params)
+        found = tables_of_tape(tape, inputs.conditions, self._sessions, self._settings.params)
+        self.parts["micro_features"].add(number, found.micro)
+        self.parts["bar_reconciliation"].add(number, found.reconciliation)
+        given = {"trades": trades, "quotes": quotes}
+        return _OfTape(found.halts, {name: _count_repeated(rows) for name, rows in given.items() if rows is not None})
 
     def scores(self, scored: pl.DataFrame) -> pl.DataFrame:
         """EVENT_SCORES of the events that have a score."""
         if not self._inputs.scored:
             return EVENT_SCORES.to_frame()
         return event_scores(scored.filter(pl.col("score").is_not_null()), self._sessions, self._settings.params)
-
-
-def _count_days(table: InputTable) -> pl.DataFrame:
-    counts = collect(table.files, rows_per_day(table.rows))
-    return counts.drop_nulls(_DAY)

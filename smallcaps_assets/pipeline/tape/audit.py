@@ -16,7 +16,7 @@ from smallcaps_assets.domain.tape.differences import Differences, compare_tape
 from smallcaps_assets.domain.tape.judging import judge_tape
 from smallcaps_assets.domain.tape.nbbo import Thinning, thin_frame
 from smallcaps_assets.domain.tape.schemas import TAPE_SCHEMAS
-from smallcaps_assets.domain.tape.tables import AUDIT
+from smallcaps_assets.domain.tape.tables import AUDIT, WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows, with_known_at
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import (
@@ -41,6 +41,8 @@ from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 WINDOWS_UNKNOWN: Final = (
     "its quotes were thinned to the size budget around events whose windows are not in the current manifest"
 )
+
+MANIFEST_DAMAGED: Final = "its quotes were thinned to the size budget around events of the manifest, which is damaged"
 
 _SPAN: Final = ("symbol", "wave", "start", "end")
 Published = Mapping[str, Any]
@@ -125,12 +127,16 @@ class Audit:
                 self._log_examples(row, found)
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
 
-    def _windows(self) -> pl.DataFrame:
-        """Windows of the events of the current manifest, with `known_at`; none if there is no manifest."""
+    def _windows(self) -> pl.DataFrame | None:
+        """Windows of the events of the current manifest, with `known_at`; none without one, None if it is damaged."""
         try:
             manifest = ManifestStore.in_lake(self.tape.lake, self.tape.profile).load()
-        except (InputError, LakeError):
+        except InputError:
             return pl.DataFrame(schema={"event_id": pl.String})
+        except LakeError as error:
+            self.damaged.append(error)
+            self.log(f"damaged: {error}")
+            return None
         return with_known_at(event_windows(manifest), manifest["timestamp"])
 
     def _log_examples(self, row: Mapping[str, Any], found: Differences) -> None:
@@ -148,7 +154,7 @@ class _Work:
 
     tape: TapeStore
     client: MarketDataClient
-    windows: pl.DataFrame
+    windows: pl.DataFrame | None  # None: the manifest is damaged
     unexpected: UnexpectedErrors
     damaged: list[LakeError]
 
@@ -162,11 +168,11 @@ class _Work:
     def _compare(self, published: Published, row: dict[str, Any]) -> tuple[dict[str, Any], Differences | None]:
         windows = self._windows_of(published)
         if windows is None:
-            return row | {"cause": WINDOWS_UNKNOWN}, None
+            return row | {"cause": MANIFEST_DAMAGED if self.windows is None else WINDOWS_UNKNOWN}, None
         try:
             kind, span = published["kind"], Span(**{name: published[name] for name in _SPAN}, events_merged=())
-            # earlier releases requested no opening book
-            has_book = published["opening_book"] is not None
+            # earlier releases requested no opening book, and files of users have none
+            has_book = published["opening_book"] is not None and not published["adopted_from"]
             fetched = download_tape(self.client, kind, span, TAPE_SCHEMAS[kind, "all"], opening_book=has_book)
             path = Path(published["path"])
             prove(path)
@@ -193,7 +199,9 @@ class _Work:
         They are known if together they are the span. Other spans need none.
         """
         if not published["budget_hz"]:
-            return self.windows.clear()
+            return WINDOWS.to_frame()
+        if self.windows is None:
+            return None
         events = published["events_merged"]
         windows = self.windows.filter(pl.col("event_id").is_in(events))
         if windows.height != len(events):

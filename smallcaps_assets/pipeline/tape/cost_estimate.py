@@ -23,6 +23,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.bar_minutes import read_minutes
@@ -160,7 +161,7 @@ class Planner:
         folders = [
             folder
             for kind in TAPE_KINDS
-            for folder in self.tape.lake.tape(self.tape.profile, kind).glob("wave=*/symbol=*")
+            for folder in list_paths(self.tape.lake.tape(self.tape.profile, kind), "wave=*/symbol=*")
         ]
         symbols = sorted({symbol_of(folder.name) for folder in folders})
         some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]

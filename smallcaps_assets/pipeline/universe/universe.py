@@ -31,6 +31,7 @@ from smallcaps_assets.pipeline.universe.unclear_tickers import reject_unclear
 from smallcaps_assets.settings.sections import SourceParams
 
 _SOURCED: Final = pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
+_MOST_LOGGED: Final = 20
 _ONE_DAY: Final = timedelta(days=1)
 
 
@@ -217,7 +218,11 @@ class UniverseBuilder:
         for symbol, reason in found.bad_rows:
             self._bad_rows.append(f"{what} of {symbol or 'an unnamed symbol'}, {reason}")
             self._unanswered.append(f"{what} of {symbol or 'an unnamed symbol'}")
-            self.log(f"a bad row in the vendor's list is left out: {self._bad_rows[-1]}")
+        left_out = self._bad_rows[len(self._bad_rows) - len(found.bad_rows) :]
+        for row in left_out[:_MOST_LOGGED]:
+            self.log(f"a bad row in the vendor's list is left out: {row}")
+        if len(left_out) > _MOST_LOGGED:
+            self.log(f"bad rows in the vendor's list of {what} are left out: {len(left_out):,} in all")
         return found.bad_rows
 
     def _with_history(self, rows: pl.DataFrame, before: pl.DataFrame, as_of: date) -> pl.DataFrame:

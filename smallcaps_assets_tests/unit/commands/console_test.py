@@ -190,7 +190,7 @@ raise SystemExit(main({arguments!r}))
 
 def through_a_terminal(arguments: list[str], until: bytes, send: bytes = b"") -> tuple[int, bytes]:
     """The exit code and the output of a command on a terminal; `send` is typed once `until` was printed."""
-    import pty  # noqa: PLC0415 -- POSIX only
+    import pty
     import subprocess  # noqa: PLC0415
 
     mine, theirs = pty.openpty()

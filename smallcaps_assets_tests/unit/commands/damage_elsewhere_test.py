@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -20,8 +19,10 @@ from smallcaps_assets.lake.files.content_hash import is_altered
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, publish_text
 from smallcaps_assets.lake.files.remedies import how_to_restore, remedy_within_lake
 from smallcaps_assets.lake.files.stored_tables import is_stored
+from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.replay.market import ReplayMarket
 from smallcaps_assets_tests.properties.damage_test import alter_table
@@ -31,6 +32,7 @@ from smallcaps_assets_tests.small_lake import EVENTS, fill_small_lake, fresh_clo
 DETECT = ["detect", "--compare", "lake/events/master.parquet"]
 BARS = "bars/minute/symbol=AVLO/2025-11.parquet"
 EVENT = EVENTS[0]["event_id"]
+WINDOWS = ["import", "windows", "windows", "--before", "3", "--after", "7", "--timezone", "UTC"]
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +131,12 @@ def test_a_folder_in_the_place_of_a_month_stops_detection(lake: Lake, capsys: py
     for command in (DETECT, ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]):
         code, printed = outcome(command, capsys)
         assert code == 2
-        assert f"{BARS}: is a folder, where a file belongs. {how_to_restore(lake.root / BARS)}" in printed
+        assert (
+            f"{BARS}: is a folder, where a file belongs: move the folder away. {how_to_restore(lake.root / BARS)}"
+            in printed
+        )
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pathlib takes what cannot be looked up for absent")
 def test_a_file_that_cannot_be_looked_up_is_named(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
     with pytest.raises(LakeError, match=re.escape(f"{path}: cannot be read (")):
@@ -141,16 +145,35 @@ def test_a_file_that_cannot_be_looked_up_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "command"),
-    [("bars/minute/symbol=AVLO", DETECT), ("tape/core/trades", ["status"]), ("tape/core/trades", ["plan"])],
+    [
+        ("bars/minute/symbol=AVLO", DETECT),
+        ("bars/minute/symbol=AVLO", ["import", "bars", "mine.parquet"]),
+        ("bars/minute", ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        ("bars", ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        ("events", ["manifest", "--master", "lake/events/master.parquet", "--profile", "core", "--out", "chosen"]),
+        ("tape/core/trades", ["status"]),
+        ("tape/core/trades", ["plan"]),
+        ("tape", WINDOWS),
+        ("quarantine/tape/core", WINDOWS),
+    ],
 )
 def test_a_file_in_the_place_of_a_folder_is_named(
     lake: Lake, folder: str, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    home = lake.root.parent
+    bars = pl.read_parquet(lake.root / BARS, hive_partitioning=False)
+    bars.with_columns(symbol=pl.lit("AVLO"), close=pl.col("close") + 0.01).write_parquet(home / "mine.parquet")
+    (home / "windows").mkdir()
+    trades = pl.read_parquet(tape_file(lake), hive_partitioning=False)
+    trades.write_parquet(home / "windows" / f"{EVENT}_trades.parquet")
     shutil.rmtree(lake.root / folder)
     (lake.root / folder).touch()
     code, printed = outcome(command, capsys)
     assert code == 2
-    assert f"{folder}: is a file, where a folder belongs. {how_to_restore(lake.root / folder)}" in printed
+    assert (
+        f"{folder}: is a file, where a folder belongs: move the file away. {how_to_restore(lake.root / folder)}"
+        in printed
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,6 +194,15 @@ def test_verify_finds_a_sound_table_of_another_kind_and_a_folder(
     assert code == 1
     assert f"{file}: is a folder; expected a file" in printed
     assert f"{file}: is missing" not in printed
+
+
+def test_verify_goes_on_where_a_folder_of_tape_cannot_be_read(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = lake.tape("core", "trades")
+    shutil.rmtree(folder)
+    folder.touch()
+    code, printed = outcome(["verify"], capsys)
+    assert code == 1
+    assert f"cannot be read; expected a parquet file, found {folder}: is a file, where a folder belongs" in printed
 
 
 def of_another_symbol(lake: Lake, path: Path) -> None:
@@ -248,6 +280,49 @@ def test_tape_that_is_not_fine_enough_is_not_damaged(lake: Lake, capsys: pytest.
     with_footer(thinning={"by_change_only": True, "max_hz": 1})(lake, path)
     code, printed = outcome(["status"], capsys)
     assert (code, "damaged" in printed) == (0, False)
+
+
+def test_manifests_without_the_file_that_names_the_current_one_are_named(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pointer = lake.manifests("core") / "current.json"
+    pointer.unlink()
+    named = f"{pointer}: is missing, although 1 manifest is in its folder, such as core_20260105_120000: "
+    code, printed = outcome(["status"], capsys)
+    assert code == 1
+    assert f"profile core: {named}" in printed
+    assert how_to_restore(pointer) in printed
+    assert "profile plus: no manifest yet" in printed
+    for command in (
+        ["plan"],
+        ["import", "windows", "windows", "--before", "3", "--after", "7", "--timezone", "UTC"],
+    ):
+        (lake.root.parent / "windows").mkdir(exist_ok=True)
+        (lake.root.parent / "windows" / "x_trades.parquet").touch()
+        code, printed = outcome(command, capsys)
+        assert (code, named in printed) == (2, True)
+    shutil.rmtree(pointer.parent)
+    code, printed = outcome(["status"], capsys)
+    assert code == 1
+    assert f"profile core: {pointer.parent}: has no manifest, although {lake.ledger('core')} certifies" in printed
+
+
+def test_a_universe_that_is_missing_beside_bars_is_no_empty_one(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    """Detection without it would let events pass that reference data filter."""
+    lake.universe.unlink()
+    named = f"{lake.universe}: is missing, although ticker_details.parquet beside it and the bars show that"
+    for command in (["status"], DETECT):
+        code, printed = outcome(command, capsys)
+        assert (code, named in printed, how_to_restore(lake.universe) in printed) == (2, True, True)
+    universe = UniverseStore(lake)
+    for read in (universe.reference, universe.followed, universe.listings):
+        with pytest.raises(LakeError, match=re.escape(named)):
+            read()
+    # it can be made again, and bars that were imported need none
+    assert universe.read().is_empty()
+    record_import(lake, "bars")
+    assert universe.followed() == {}
+    assert outcome(["status"], capsys)[0] == 0
 
 
 def test_a_state_that_cannot_be_read_is_named_and_hides_nothing_of_the_lake(

@@ -128,8 +128,9 @@ def test_the_form_of_the_inputs_changes_nothing(
     trades[:1_000].write_parquet(folder / "a.parquet")
     trades[1_000:].with_columns(pl.col("exchange").cast(pl.UInt8), extra=1).write_parquet(folder / "deep" / "b.parquet")
     # as on a large file: days and symbols one by one
-    monkeypatch.setattr(tables, "_TAPE_AT_ONCE", 100)
-    monkeypatch.setattr(tables, "_BARS_AT_ONCE", 100)
+    monkeypatch.setattr(tables, "TAPE_AT_ONCE", 100)
+    monkeypatch.setattr(tables, "BARS_AT_ONCE", 100)
+    monkeypatch.setattr(tables, "EVENTS_AT_ONCE", 2)
     found = compute(other, tmp_path / "out", "trades", more=["--trades", str(folder)])
     for name, table in computed.items():
         assert_frame_equal(found[name], table, check_exact=True)

@@ -33,16 +33,29 @@ def test_a_code_version_contains_the_version_and_depends_on_settings() -> None:
     assert code_version("7") == "7"
 
 
+OF_BARS = {"event_bar_features", "halts", "market_state_day"}
+
+
 def of_profiles(name: str) -> set[str]:
     return {f"{profile}/{name}" for profile in PROFILES}
+
+
+OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of_profiles("event_tape_state")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "assets"),
     [
         ("detectors.flush.min_spike_x", 4.5, {"event_shards", "master_events"}),
-        ("features.rvol_days", 10, {"event_shards", "master_events"} | of_profiles("review_sheet")),
-        ("sessions.premarket_open", "05:00", {"event_shards", "master_events"} | of_profiles("review_sheet")),
+        ("features.rvol_days", 10, {"event_shards", "master_events"} | OF_BARS | of_profiles("review_sheet")),
+        (
+            "sessions.premarket_open",
+            "05:00",
+            {"event_shards", "master_events", "event_scores"} | OF_BARS | OF_TAPE | of_profiles("review_sheet"),
+        ),
+        ("research.halt_min_trades", 60, OF_BARS | OF_TAPE),
+        ("research.score_days", 30, {"event_scores"} | OF_TAPE),
+        ("research.enabled", False, set()),
         ("cooldown.group_window_min", 7, {"master_events"}),
         # the tiers of events build on it
         ("profiles.core.min_event_score", 0.7, {"event_shards", "master_events", "core/manifest"}),

@@ -1,6 +1,7 @@
 """Frozen selections: never overwritten, and rejected when edited."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,8 @@ def test_an_edited_manifest_is_rejected(store: ManifestStore) -> None:
 
 
 def test_the_advised_remedy_works(store: ManifestStore) -> None:
-    """`remove current.json and materialize the manifest again`."""
+    """`materialize the manifest again`."""
     edited(store, frozen(store, ONE))
-    (store.folder / "current.json").unlink()
     frozen(store, ONE, now=NOW + timedelta(hours=1))
     assert_frame_equal(store.load(), ONE)
 
@@ -183,8 +183,43 @@ def test_a_damaged_sidecar_does_not_stop_a_new_manifest(store: ManifestStore) ->
     first = frozen(store, ONE)
     sidecar = store.folder / f"{first['manifest_id']}.json"
     sidecar.write_text(sidecar.read_text(encoding="utf-8").replace('"m1"', '"m2"'), encoding="utf-8")
-    with pytest.raises(LakeError, match=r"core_20251106_084837\.json: is damaged.*remove it and current\.json"):
+    with pytest.raises(LakeError, match=r"core_20251106_084837\.json: is damaged.*Restore it, or materialize core"):
         store.load()
-    store.pointer.unlink()
     assert frozen(store, ONE)["manifest_id"] == "core_20251106_084838"
+    assert_frame_equal(store.load(), ONE)
+
+
+def test_manifests_without_a_pointer_are_named_and_the_same_selection_becomes_current_again(
+    store: ManifestStore,
+) -> None:
+    first = frozen(store, ONE)
+    frozen(store, TWO, config="c2")
+    store.pointer.unlink()
+    words = (
+        rf"{re.escape(str(store.pointer))}: is missing, although 2 manifests are in its folder, such as "
+        r"core_20251106_084838: .* Materialize core/manifest"
+    )
+    for read in (store.load, store.sidecar, store.current_id):
+        with pytest.raises(LakeError, match=words):
+            read()
+    assert re.match(words, f"{store.missing_pointer()}")
+    assert re.match(words, f"{store.damage()}")
+    assert store.is_begun()
+    assert frozen(store, ONE) == first
+    assert (store.missing_pointer(), store.damage()) == (None, None)
+
+
+def test_nothing_is_wrong_before_the_first_manifest(store: ManifestStore) -> None:
+    assert (store.missing_pointer(), store.damage(), store.current_id(), store.is_begun()) == (None, None, None, False)
+
+
+@pytest.mark.parametrize("file", ["current.json", "core_20251106_084837.json", "core_20251106_084837.parquet"])
+def test_a_damaged_file_of_a_manifest_is_no_obstacle_to_the_next(store: ManifestStore, file: str) -> None:
+    frozen(store, ONE)
+    (store.folder / file).write_text("{", encoding="utf-8")
+    damage = store.damage() or ""
+    assert damage.startswith(f"{store.folder / file}: ")
+    assert "aterialize core/manifest" in damage
+    frozen(store, ONE, now=NOW + timedelta(hours=1))
+    assert store.damage() is None
     assert_frame_equal(store.load(), ONE)

@@ -8,7 +8,9 @@ import yaml
 from pydantic import BaseModel
 
 import smallcaps_assets
+from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.settings.research import research_settings
 from smallcaps_assets.settings.settings import Settings, api_key, instance_config, load_settings, universe_file
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import default_settings
@@ -194,6 +196,15 @@ def test_a_file_of_release_0_1_lacks_the_reach_of_relative_volume(tmp_path: Path
     old.write_text("".join(line for line in CONFIG.read_text().splitlines(True) if "rvol_sessions" not in line))
     assert load_settings(old, {}) == load_settings(CONFIG, {})
     assert load_settings(old, {}).features.rvol_sessions == 60
+
+
+def test_research_tables_can_be_switched_off_and_their_settings_do_not_change_by_it() -> None:
+    off = load_settings(CONFIG, {"research": {"enabled": False, "grid_hz": 10}}).research
+    assert (off.enabled, off.params) == (False, ResearchParams(grid_hz=10))
+    on = load_settings(CONFIG, {"research": {}}).research
+    assert (on.enabled, on.params) == (True, ResearchParams())
+    with pytest.raises(SettingsError, match="enabled = True: no such setting"):
+        research_settings(off.params, ["enabled=true"])
 
 
 def test_settings_survive_json() -> None:

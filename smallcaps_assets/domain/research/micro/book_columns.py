@@ -48,14 +48,14 @@ class _Points:
 
     def mean(self, by_row: FloatArray) -> FloatArray:
         """Mean over the normal points of each segment of what a row of the book has."""
-        values = np.where(self.normal, by_row[self.grid.at], 0.0)
+        values = np.where(self.normal, by_row.take(self.grid.at), 0.0)
         return ratio(range_sums(values, self.starts, self.ends), self.count)
 
 
 def book_columns(grid: Grid, book: QuoteBook, segments: SegmentRows) -> Figures:
     """Figures of 1.1, 1.2, 1.11 and 1.13 of every segment."""
     starts, ends = grid.points_of(segments)
-    normal = book.state[grid.at] == NORMAL
+    normal = book.state.take(grid.at) == NORMAL
     points = _Points(grid, book, normal, starts, ends, range_counts(normal, starts, ends))
     changed = changed_points(grid, book)
     return {
@@ -75,7 +75,7 @@ def relative_spreads(book: QuoteBook) -> FloatArray:
 
 def _state_columns(points: _Points, changed: BoolArray) -> Figures:
     starts, ends = points.starts, points.ends
-    state = points.book.state[points.grid.at]
+    state = points.book.state.take(points.grid.at)
     steps = _STALE_AFTER_NS // points.grid.step_ns
     changes = np.cumsum(changed)
     stale: BoolArray = np.zeros(len(state), np.bool_)
@@ -96,17 +96,17 @@ def _spread_columns(points: _Points) -> Figures:
     spread = np.where(book.total > 0, book.ask - book.bid, 0)
     bps = relative_spreads(book)
     owner, index = expand(points.starts, points.ends)
-    kept = points.normal[index]
-    owner, rows = owner[kept], at[index[kept]]
+    kept = points.normal.take(index)
+    owner, rows = owner[kept], at.take(index[kept])
     # rows of the book by their relative spread: integers sort fast
     order = np.argsort(bps, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    by_usd = SortedGroups(owner, spread[rows], len(points.starts))
-    by_bps = SortedGroups(owner, rank[rows], len(points.starts))
+    by_usd = SortedGroups(owner, spread.take(rows), len(points.starts))
+    by_bps = SortedGroups(owner, rank.take(rows), len(points.starts))
     columns: Figures = {
         "spread_usd_mean": ratio(
-            range_totals(np.where(points.normal, spread[at], 0), points.starts, points.ends) / MICRO,
+            range_totals(np.where(points.normal, spread.take(at), 0), points.starts, points.ends) / MICRO,
             points.count,
         ),
         "spread_bps_mean": points.mean(bps),

@@ -1,5 +1,6 @@
 """Windows and tape of any origin, where the tape of a symbol and New York date is one span."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -72,9 +73,10 @@ def spans_by_day(
 
 
 def _span_ids(symbols: pl.Series, days: pl.Series, known: pl.Series) -> pl.Series:
-    """A number for each symbol and date, ascending with both; null for a symbol that is not known."""
-    places = pl.Series(np.arange(len(known)), dtype=pl.Int64)
-    number = symbols.replace_strict(known, places, default=None, return_dtype=pl.Int64)
+    """A number for each symbol and date, ascending with both; `known` are all symbols, sorted."""
+    runs = symbols.rle().struct.unnest()
+    places = known.search_sorted(runs["value"]).to_numpy().astype(np.int64)
+    number = pl.Series(np.repeat(places, runs["len"].to_numpy()))
     return (number * _DAYS_PER_SYMBOL + days.to_physical().cast(pl.Int64)).alias("span")
 
 
@@ -86,11 +88,20 @@ def _rows(rows: pl.DataFrame | None, schema: pl.Schema, columns: tuple[str, ...]
     own = rows.filter(pl.col("symbol").is_in(symbols.implode()))
     span = _span_ids(own["symbol"], new_york_dates(own["timestamp"]), symbols)
     wanted = [*columns, *(["correction"] if "correction" in rows.columns else [])]
-    return (
-        own.select(span, pl.col("timestamp").cast(UTC_NS), "sequence_number", *wanted)
-        .sort("span", "timestamp", "sequence_number", maintain_order=True)
-        .drop("sequence_number")
-    )
+    spanned = own.select(span, pl.col("timestamp").cast(UTC_NS), "sequence_number", *wanted)
+    return sort_rows(spanned, ("span", "timestamp", "sequence_number")).drop("sequence_number")
+
+
+def sort_rows(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """`rows` sorted by some columns, nulls first, equal ones in their order; as they are where they are sorted."""
+    is_equal, descends = pl.lit(value=True), pl.lit(value=False)
+    for name in by:
+        here, before = pl.col(name), pl.col(name).shift(1)
+        descends |= is_equal & (here < before).fill_null(here.is_null() & before.is_not_null())
+        is_equal &= here.eq_missing(before)
+    # the first row has none before it
+    is_sorted = not rows.select(descends.slice(1).any()).item()
+    return rows if is_sorted else rows.sort(by, maintain_order=True)
 
 
 def _states(rows: TapeRows, starts: IntArray, ends: IntArray, order: IntArray) -> pl.Series:

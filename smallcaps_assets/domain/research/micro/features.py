@@ -5,12 +5,13 @@ on nothing else in its batch.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.conditions import carries, with_trade_sets
 from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import EventWindows, TapeRows, place_on_axis
@@ -228,20 +229,20 @@ def _key_columns(
 
 def _frame(keys: pl.DataFrame, columns: Figures, facts: pl.DataFrame, segments: SegmentRows) -> pl.DataFrame:
     """All columns with their types; null where a figure is NaN (a count: negative) or its half of the tape unknown."""
-    known = {
-        half: facts[f"{half}_state"].is_in(CAPTURED_STATES).fill_null(value=False).to_numpy()[segments.event]
+    is_known = {
+        half: pl.Series(facts[f"{half}_state"].is_in(CAPTURED_STATES).fill_null(value=False).to_numpy()[segments.event])
         for half in ("trades", "quotes")
     }
-    known["both"] = known["trades"] & known["quotes"]
-    measures = [
-        _column(name, dtype, columns[name], known[half]) for name, dtype, _, _, half in MICRO_COLUMNS if half != "none"
-    ]
-    return keys.hstack(measures).match_to_schema(MICRO_FEATURES)
+    is_known["both"] = is_known["trades"] & is_known["quotes"]
+    measures = [column for column in MICRO_COLUMNS if column.half != "none"]
+    values = pl.DataFrame([pl.Series(column.name, columns[column.name]) for column in measures])
+    # one pass over all columns: many small ones cost more than what they compute
+    return keys.hstack(values.select(_figure(column, is_known[column.half]) for column in measures)).match_to_schema(
+        MICRO_FEATURES
+    )
 
 
-def _column(name: str, dtype: pl.DataType, values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> pl.Series:
-    defined = known & (values >= 0 if dtype in (pl.Int64, pl.Boolean) else ~np.isnan(values))
-    present = pl.Series(name, values)
-    if dtype == pl.Boolean:
-        present = present == 1
-    return present.cast(dtype).to_frame().select(pl.when(pl.Series(defined)).then(name)).to_series()
+def _figure(column: ResearchColumn, known: pl.Series) -> pl.Expr:
+    values = pl.col(column.name)
+    is_defined = pl.lit(known) & (values >= 0 if column.dtype in (pl.Int64, pl.Boolean) else values.is_not_nan())
+    return pl.when(is_defined).then(values == 1 if column.dtype == pl.Boolean else values.cast(column.dtype))

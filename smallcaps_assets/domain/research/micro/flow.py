@@ -82,11 +82,11 @@ def bucket_firsts(windows: EventWindows, width_s: int) -> tuple[IntArray, IntArr
 def _peaks(trades: TradeTape, windows: EventWindows, segments: SegmentRows) -> Figures:
     starts, ends = trades.range_of(windows.start, windows.end)
     owner, index = expand(starts, ends)
-    since = trades.time[index] - windows.start[owner]
+    since = trades.time.take(index) - windows.start.take(owner)
     columns: Figures = {}
     for width in (1, 10):
         first, counts = bucket_firsts(windows, width)
-        bucket = np.bincount(first[owner] + since // (width * SECOND_NS), minlength=int(counts.sum()))
+        bucket = np.bincount(first.take(owner) + since // (width * SECOND_NS), minlength=int(counts.sum()))
         after, until = segments.bounds(width * SECOND_NS)
         low, high = first[segments.event] + after, first[segments.event] + until
         columns[f"peak_trades_{width}s"] = range_maxima(bucket, low, high)
@@ -114,10 +114,10 @@ def _durations(time: IntArray, starts: IntArray, ends: IntArray, segments: Segme
     )
     mean_ns = ratio(np.where(count > 0, last_time - first_time, 0), count)
     owner, index = expand(firsts, ends)
-    steps = step[index]
+    steps = step.take(index)
     median, has_median = SortedGroups(owner, steps, len(segments)).quantile(0.5)
     in_segment = np.cumsum(count) - count
-    squares = range_sums((steps - mean_ns[owner]) ** 2, in_segment, in_segment + count)
+    squares = range_sums((steps - mean_ns.take(owner)) ** 2, in_segment, in_segment + count)
     spread = np.sqrt(ratio(squares, count))
     gaps = [first_time - segments.start, segments.end - last_time, range_maxima(step, firsts, ends)]
     longest = np.where(ends > starts, np.maximum.reduce(gaps), segments.end - segments.start)

@@ -25,12 +25,12 @@ def kyle_columns(
     first, counts = bucket_firsts(windows, 1)
     event, bucket = expand(first, first + counts)
     per_s = SECOND_NS // grid.step_ns
-    place = grid.first[event] + (bucket - first[event]) * per_s
-    before, after = book.total[grid.at[place]], book.total[grid.at[place + per_s]]
+    place = grid.first.take(event) + (bucket - first.take(event)) * per_s
+    before, after = book.total.take(grid.at.take(place)), book.total.take(grid.at.take(place + per_s))
     has_mids = (before > 0) & (after > 0)
     y = _BPS * ((after - before) / np.where(has_mids, before, 1))
     owner, trade = expand(*signed.tape.range_of(windows.start, windows.end))
-    second = first[owner] + (signed.tape.time[trade] - windows.start[owner]) // SECOND_NS
+    second = first.take(owner) + (signed.tape.time.take(trade) - windows.start.take(owner)) // SECOND_NS
     x = np.bincount(second, signed.sign * signed.trades.dollars, minlength=len(event)) / _USD_PER_UNIT
     start_s, end_s = segments.bounds(SECOND_NS)
     defined = segments.is_one_of(PRE_ALL, M5, POST_ALL)

@@ -55,7 +55,8 @@ def read_book(quotes: pl.DataFrame, time: IntArray, shares_per_unit: FloatArray)
         np.append(zero_filled(quotes[name]), 0.0) for name in ("bid_price", "ask_price", "bid_size", "ask_size")
     )
     bid, ask = micro_dollars(bid_price), micro_dollars(ask_price)
-    has_bid, has_ask = (bid_price > 0) & (bid_size > 0), (ask_price > 0) & (ask_size > 0)
+    # as all prices, they are above 0 in micro-dollars: a side that counts as 0 makes no spread
+    has_bid, has_ask = (bid > 0) & (bid_size > 0), (ask > 0) & (ask_size > 0)
     state = np.where(has_bid | has_ask, ONE_SIDED, EMPTY).astype(np.int8)
     both = has_bid & has_ask
     state[both] = np.where(ask > bid, NORMAL, np.where(ask == bid, LOCKED, CROSSED))[both]
@@ -102,15 +103,15 @@ def lay_grid(book: QuoteBook, rows: tuple[IntArray, IntArray], windows: EventWin
     first = np.cumsum(count) - count
     owner, index = expand(*rows)
     # a quote is in force from the first point after it on
-    since = np.maximum((book.time[index] - windows.start[owner]) // step_ns + 1, 0)
-    inside = since < count[owner]
+    since = np.maximum((book.time.take(index) - windows.start.take(owner)) // step_ns + 1, 0)
+    inside = since < count.take(owner)
     owner, index, since = owner[inside], index[inside], since[inside]
     # numbers of quotes ascend over all events, so that one pass carries each on to the next; a window begins with none
     latest = np.full(int(count.sum()), -1, np.int64)
     latest[first] = np.searchsorted(owner, np.arange(len(count)), side="left") * 2
     latest[first[owner] + since] = np.arange(len(index)) * 2 + 1
     number = np.maximum.accumulate(latest)
-    at = np.where(number % 2 == 1, np.append(index, 0)[number // 2], NO_ROW)
+    at = np.where(number % 2 == 1, np.append(index, 0).take(number // 2), NO_ROW)
     return Grid(step_ns, first, count, at, np.arange(len(at)) - np.repeat(first, count))
 
 

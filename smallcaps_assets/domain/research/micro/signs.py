@@ -42,9 +42,9 @@ class TradeTape:
 
     def take(self, index: IntArray) -> "TradeTape":
         """The trades at `index`."""
-        return TradeTape(
-            self.time[index], self.micro[index], self.size[index], self.dollars[index], self.off_exchange[index]
-        )
+        columns = (self.time, self.micro, self.size, self.dollars, self.off_exchange)
+        # unlike indexing, `take` lets other threads run
+        return TradeTape(*(column.take(index) for column in columns))  # type: ignore[arg-type]  # of their types
 
     def range_of(self, starts: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
         """Range of the trades in each [start, end)."""
@@ -131,10 +131,10 @@ def sign_trades(
     executed = tape.time - clock.lag_ns
     starts, ends = tape.range_of(windows.start, windows.end)
     owner, index = expand(starts, ends)
-    lowest = first_quote[owner]
+    lowest = first_quote.take(owner)
 
     def in_force(moments: IntArray) -> IntArray:
-        rows = rows_before(book.time, moments)[index]
+        rows = rows_before(book.time, moments).take(index)
         return np.where(rows >= lowest, rows, NO_ROW)
 
     trades = tape.take(index)
@@ -147,7 +147,7 @@ def sign_trades(
         at=at,
         later=later,
         sign=signs.lr,
-        by_quote=(book.state[at] == NORMAL) & (2 * trades.micro != book.bid[at] + book.ask[at]),
+        by_quote=(book.state.take(at) == NORMAL) & (2 * trades.micro != book.bid.take(at) + book.ask.take(at)),
         agreed=(signs.lr == signs.emo) & (signs.lr == signs.clnv),
         lag_ns=clock.lag_ns,
         tape=tape,
@@ -161,7 +161,7 @@ def signs_by_method(micro: IntArray, owner: IntArray, book: QuoteBook, at: IntAr
     All methods use the sign of the tick where the row `at` of the book is not normal.
     """
     tick = _tick_signs(micro, owner)
-    bid, ask, normal = book.bid[at], book.ask[at], book.state[at] == NORMAL
+    bid, ask, normal = book.bid.take(at), book.ask.take(at), book.state.take(at) == NORMAL
     from_mid = np.sign(2 * micro - (bid + ask)).astype(np.int8)
     near_ask = normal & (10 * micro >= 7 * ask + 3 * bid) & (micro <= ask)
     near_bid = normal & (10 * micro <= 7 * bid + 3 * ask) & (micro >= bid)
@@ -181,4 +181,4 @@ def _tick_signs(micro: IntArray, owner: IntArray) -> _Signs:
     begins = np.ones(len(micro), np.bool_)
     begins[1:] = owner[1:] != owner[:-1]
     step[begins] = 0
-    return step[last_where((step != 0) | begins)] if len(micro) else step
+    return step.take(last_where((step != 0) | begins)) if len(micro) else step

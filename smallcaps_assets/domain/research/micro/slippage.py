@@ -62,7 +62,10 @@ def fill_columns(
     trades = volume.tape
     total = book.total[orders.book_row]
     defined = segments.is_one_of(M5, POST_ALL) & (total > 0)
-    micro_dollars = np.where(volume.executions, np.rint(trades.micro * trades.size), 0).astype(np.int64)
+    # one trade of more than the largest order fills it: sums of trades of any size stay exact
+    most = MICRO * (max(ORDERS_USD) / params.participation) + 1
+    traded = np.minimum(np.rint(trades.micro * trades.size), np.ceil(most))
+    micro_dollars = np.where(volume.executions, traded, 0).astype(np.int64)
     running = np.cumsum(micro_dollars)
     starts, ends = trades.range_of(segments.known, segments.end)
     before = np.append(0, running)[starts]

@@ -76,7 +76,7 @@ def _imbalance_columns(signed: SignedTrades, segments: SegmentRows) -> Figures:
 def _effective_columns(signed: SignedTrades, book: QuoteBook, segments: SegmentRows) -> Figures:
     starts, ends = signed.range_of(segments)
     trades, at = signed.trades, signed.at
-    total = book.total[at]
+    total = book.total.take(at)
     has_mid = total > 0
     twice = np.where(has_mid, 2 * trades.micro - total, 0)  # 2(p - m) in micro-dollars
     relative = 2 * ratio(twice, total)
@@ -85,7 +85,7 @@ def _effective_columns(signed: SignedTrades, book: QuoteBook, segments: SegmentR
     shares = np.where(has_mid, trades.size, 0.0)
     count = range_counts(has_mid, starts, ends)
     weight = range_sums(dollars, starts, ends)
-    bid, ask = book.bid[at], book.ask[at]
+    bid, ask = book.bid.take(at), book.ask.take(at)
     inside = has_mid & (bid < trades.micro) & (trades.micro < ask)
     outside = has_mid & ((trades.micro < bid) | (trades.micro > ask))
     return {
@@ -107,7 +107,7 @@ def _realized_columns(
     until = np.minimum(segments.end, segments.end - horizon_ns + signed.lag_ns + 1)
     starts, ends = signed.range_of(segments, until)
     trades = signed.trades
-    total, later = book.total[signed.at], book.total[signed.later[label]]
+    total, later = book.total.take(signed.at), book.total.take(signed.later[label])
     counted = (total > 0) & (later > 0) & (signed.sign != 0)
     mid = np.where(counted, total, 1)
     sides = np.where(counted, 2 * signed.sign * trades.dollars, 0.0)
@@ -124,11 +124,11 @@ def _realized_columns(
 def _median_quote_age(signed: SignedTrades, book: QuoteBook, segments: SegmentRows) -> FloatArray:
     """Milliseconds from the quote in force to the trade; NaN where no trade had a quote before it."""
     owner, index = expand(*signed.range_of(segments))
-    has_quote = signed.at[index] != NO_ROW
+    has_quote = signed.at.take(index) != NO_ROW
     if not has_quote.all():
         owner, index = owner[has_quote], index[has_quote]
     if not len(index):
         return np.full(len(segments), np.nan)
-    age = signed.trades.time[index] - signed.lag_ns - book.time[signed.at[index]]
+    age = signed.trades.time.take(index) - signed.lag_ns - book.time.take(signed.at.take(index))
     median, some = SortedGroups(owner, age, len(segments)).quantile(0.5)
     return np.where(some, (median.low + (median.high - median.low) * median.fraction) / _NS_PER_MS, np.nan)

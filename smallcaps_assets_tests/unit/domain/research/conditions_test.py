@@ -155,3 +155,12 @@ def test_ids_are_lists_in_a_settings_file() -> None:
     assert found.select("in_x", "in_g").rows() == [(False, False), (True, True), (True, False)]
     with pytest.raises(ValueError, match="auction"):
         TradeParams.model_validate({"auction": [-1]})
+
+
+def test_a_price_that_counts_as_0_is_in_no_set() -> None:
+    """u(p) is 0 below half a micro-dollar."""
+    trades = pl.DataFrame({"price": [4.9e-7, 5e-7], "size": 1.0, "regular": True}).with_columns(
+        conditions=pl.lit([], pl.List(pl.Int64))
+    )
+    sets = with_trade_sets(trades, RULES, TradeParams())
+    assert sets.select("in_v", "in_hl", "in_oc", "in_x", "in_g").rows() == [(False,) * 5, (True,) * 5]

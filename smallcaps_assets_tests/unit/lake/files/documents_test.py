@@ -85,7 +85,7 @@ def test_a_damaged_pointer_is_named(tmp_path: Path) -> None:
     store = ManifestStore.in_lake(Lake(tmp_path), "core")
     publish_document(store.pointer, {"manifest_id": "core_20260105_120000"}, below=tmp_path)
     damage(store.pointer, "120000", "120001")
-    with pytest.raises(LakeError, match=r"current\.json: is damaged.*materialize core/manifest, which"):
+    with pytest.raises(LakeError, match=r"current\.json: is damaged.*Materialize core/manifest, which"):
         store.current_id()
 
 

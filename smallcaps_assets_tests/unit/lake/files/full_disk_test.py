@@ -1,9 +1,7 @@
 """A disk without room is named as that wherever it ends, and work continues once it has room."""
 
-import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ REMEDY = "no incomplete file was left in place, and published data is not fetche
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """The system refuses to extend files of this process beyond a size, as a disk without room does."""
+    resource = pytest.importorskip("resource", reason="Windows has no limit of file sizes")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -29,7 +28,6 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
 @pytest.mark.parametrize(
     "write",
     [

@@ -11,13 +11,16 @@ import pytest
 from pyarrow import parquet
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
-from smallcaps_assets.lake.files.publish import PROVENANCE, sha256
+from smallcaps_assets.lake.files.documents import publish_document
+from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of, publish_frame, sha256
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import PAGE_KEY
+from smallcaps_assets.lake.verification.file_kinds import is_place_of_folder
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets_tests.conftest import files_below, new_lake
@@ -256,6 +259,40 @@ def test_a_folder_that_is_no_lake_is_a_mistake(
     (empty / "holiday.jpg").touch()
     assert command("--lake", str(empty)) == 2
     assert f"{empty}: has no file of a lake" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_any_folder_is_found(lake: Lake) -> None:
+    everything = [path for path in lake.root.rglob("*") if path.is_dir() and path != lake.locks]
+    assert len(everything) > 30
+    assert all(is_place_of_folder(path.relative_to(lake.root).as_posix()) for path in everything)
+    assert not any(is_place_of_folder(path.relative_to(lake.root).as_posix()) for path in list_files(lake.root))
+    for folder in (lake.bars(ONE), lake.tape("core", "trades"), lake.root / "review", lake.quarantine):
+        shutil.rmtree(folder)
+        folder.touch()
+        (found,) = [one for one in verify_files(lake).findings if one.what == "is a file"]
+        assert (found.file, found.expected) == (folder.relative_to(lake.root).as_posix(), "a folder")
+        assert found.remedy.startswith("Move the file away. ")
+        folder.unlink()
+
+
+def list_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", TAPE_KINDS)
+def test_a_record_of_imports_that_lacks_windows_which_tape_files_say_were_imported(kind: str, lake: Lake) -> None:
+    path = next(path for path in (lake.root / "tape" / "plus" / kind).rglob("*.parquet"))
+    footer = (provenance_of(path) or {}) | {"adopted_from": ["mine.parquet"]}
+    publish_frame(path, pl.read_parquet(path, hive_partitioning=False), footer)
+    (found,) = verify_files(lake).findings
+    assert (found.file, found.what) == ("reference/imports.json", "lacks kinds, as an older copy does")
+    assert (found.expected, found.found) == ("a record of imported events and windows", "none of windows")
+    assert '{"kinds": ["bars"]}' in found.remedy
+    lake.imports.unlink()
+    (found,) = verify_files(lake).findings
+    assert (found.what, found.expected) == ("is missing", "a record of imported events and windows")
+    publish_document(lake.imports, {"kinds": ["bars", "events", "windows"]})
+    assert verify_files(lake).findings == ()
 
 
 @pytest.mark.parametrize("copied", ["symbol={} - Copy", "symbol={} (1)", "symbol={} (conflicted copy 2025-11-01)"])

@@ -267,7 +267,9 @@ def test_numbers_that_cannot_be(lake: Lake, column: str, value: float | None, wh
 @pytest.mark.parametrize("moment", [datetime(2025, 11, 26, 15, 12), datetime(2055, 11, 26)])  # noqa: DTZ001
 def test_times_outside_the_span(lake: Lake, moment: datetime) -> None:
     last, time = pl.int_range(pl.len()) == pl.len() - 1, pl.lit(moment.replace(tzinfo=UTC)).dt.cast_time_unit("ns")
-    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(timestamp=pl.when(last).then(time).otherwise("timestamp")))
+    names = "timestamp", "participant_timestamp"
+    moved = [pl.when(last).then(time).otherwise(name).alias(name) for name in names]
+    rewrite(lake, A_TRADES, lambda rows: rows.with_columns(moved))
     (found,) = only(lake, A_TRADES, "rows outside its span")
     assert found.expected == "[2025-11-26 14:57:00, 2025-11-26 15:12:00) UTC"
 
@@ -508,6 +510,57 @@ def test_uncertified_files_are_reported_and_unreadable_ones_are_findings(lake: L
     (lake.root / C_TRADES).write_bytes(b"PAR1")
     (found,) = findings(lake)
     assert (found.file, found.what) == (C_TRADES, "is damaged")
+
+
+def forget(lake: Lake, event: str, latest: timedelta) -> None:
+    """Make the ledger say that an event is missing, and that its latest download is so much later than all files."""
+    ledger = pl.read_parquet(lake.ledger("core"))
+    times = [pl.col(f"{kind}_fetched_at") + latest for kind in TAPE_KINDS]
+    of_tape = [name for name in ledger.columns if name.startswith(TAPE_KINDS)]
+    is_it = pl.col("event_id") == event
+    forgotten = ledger.filter(is_it).with_columns(
+        pl.lit("missing").alias("state"), *(pl.lit(None, ledger.schema[name]).alias(name) for name in of_tape)
+    )
+    publish_frame(lake.ledger("core"), pl.concat([ledger.filter(~is_it).with_columns(times), forgotten]))
+
+
+def test_a_ledger_that_is_older_than_a_capture_is_out_of_date_and_not_damaged(
+    lake: Lake, client: MarketDataClient, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (A_TRADES, C_QUOTES):
+        (lake.root / file).unlink()
+    certify(lake)
+    assert checked(lake).since == ()
+    fill(lake, client)
+    result = checked(lake)
+    assert (result.findings, sorted(result.since)) == ((), ["a1", "a2", "c1"])
+    assert command() == 0
+    line = "the ledger is out of date: 3 windows were captured since it was made, such as a1: materialize core/capture"
+    assert line in capsys.readouterr().out
+    certify(lake)
+    assert checked(lake).since == ()
+
+
+def test_a_window_captured_before_the_ledger_was_made_is_missing_in_it(lake: Lake) -> None:
+    whole = lake.ledger("core").read_bytes()
+    forget(lake, "c1", timedelta(minutes=1))
+    found = only(lake, LEDGER_FILE, "lacks certificates of trades", "lacks certificates of quotes", events=("c1",))
+    assert {one.found for one in found} == {"none for 1 event"}
+    assert checked(lake).since == ()
+    # as recent as the others: its file may have been published after the ledger
+    lake.ledger("core").write_bytes(whole)
+    forget(lake, "c1", timedelta(seconds=1))
+    result = checked(lake)
+    assert (result.findings, result.since) == ((), ("c1",))
+
+
+@pytest.mark.parametrize("of", ["taken_from", "adopted_from"])
+def test_tape_that_was_not_fetched_may_have_come_at_any_time(lake: Lake, of: str) -> None:
+    for file in (C_TRADES, C_QUOTES):
+        rewrite(lake, file, changes={of: ["elsewhere.parquet"]})
+    forget(lake, "c1", timedelta(minutes=1))
+    result = checked(lake)
+    assert (result.findings, result.since) == ((), ("c1",))
 
 
 def test_a_file_fetched_anew_is_not_certified_yet(lake: Lake, client: MarketDataClient) -> None:

@@ -24,6 +24,7 @@ from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.events.lost_bars import log_lost_bars
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.sections import HistoryParams
 from smallcaps_assets.settings.settings import Settings, load_settings
@@ -297,8 +298,15 @@ def test_late_session_is_inserted_in_order(lake: Lake, place: int) -> None:
 
 @pytest.mark.parametrize("month", ["2025-10", "2025-11"])
 def test_removed_month_is_dropped_from_the_shard(detected: Lake, month: str) -> None:
+    days = len([day for day in DAYS if f"{day}".startswith(month)])
     (detected.bars(ONE) / f"{month}.parquet").unlink()
-    run(detected, [ONE])
+    logged: list[str] = []
+    (outcome,) = log_lost_bars(run(detected, [ONE]), detected, logged.append)
+    assert outcome.figures["sessions_gone"] == days
+    (line,) = logged
+    assert line.startswith(f"{detected.bars(ONE)}: the bars of {days} sessions are gone that events of {ONE} were")
+    (again,) = log_lost_bars(run(detected, [ONE]), detected, logged.append)
+    assert ("sessions_gone" in again.figures, len(logged)) == (False, 1)
     found = ShardStore(detected).read(ONE)
     assert found.filter(pl.col("date").str.starts_with(month)).is_empty()
     assert found.height
@@ -333,8 +341,9 @@ def test_session_without_events_leaves_the_events_unchanged(lake: Lake) -> None:
     assert (outcome.figures["sessions_detected"], outcome.figures["events_detected"]) == (1, 0)
     after = files_below(lake.root / "events")
     shard, table = f"shards/symbol={ONE}.parquet", lake.shard_coverage(ONE)
-    assert before.keys() == {shard}
-    assert after.keys() == {shard, f"coverage/{table.name}"}
+    candidates = f"candidates/symbol={ONE}.parquet"
+    assert before.keys() == {shard, candidates}
+    assert after.keys() == {shard, candidates, f"coverage/{table.name}"}
     assert after[shard] == before[shard]
     assert detector(lake).backlog(ONE).undetected == set()
     assert run(lake, [ONE])[0].figures["sessions_detected"] == 0

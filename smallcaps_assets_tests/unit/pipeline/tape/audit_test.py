@@ -25,7 +25,7 @@ from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.pipeline.tape.audit import WINDOWS_UNKNOWN, Audit
+from smallcaps_assets.pipeline.tape.audit import MANIFEST_DAMAGED, WINDOWS_UNKNOWN, Audit
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.pipeline.tape.download import download_tape
 from smallcaps_assets.simulated.protocol.wire import Reply
@@ -214,6 +214,38 @@ def test_windows_of_other_spans_are_not_used(
     fill(TapeStore(lake, "core", PARAMS, SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])), client)
     freeze(lake, MANIFEST.with_columns(window_after_min=pl.lit(20, pl.Int64)))
     assert WINDOWS_UNKNOWN in set(audit()["cause"])
+
+
+def test_imported_quotes_which_have_no_opening_book_are_compared_without_it(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    """As an import stores them: its first quote is the first row of thinning."""
+    fill(tape(lake), client)
+    first = tape(lake).published("quotes").filter(opening_book=1).row(0, named=True)
+    span = Span(*(first[name] for name in ("symbol", "wave", "start", "end")), tuple(first["events_merged"]))
+    full = download_tape(client, "quotes", span, QUOTES).frame
+    rows = thin_frame(full.filter(pl.col("timestamp") >= span.start), PARAMS.quotes)
+    tape(lake).publish("quotes", span, rows, {"received": full.height, "adopted_from": ["mine_quotes.parquet"]})
+    assert tape(lake).published("quotes").filter(symbol=span.symbol, start=span.start)["opening_book"].item() == 0
+    found = audit()
+    assert (changed(found), found["cause"].null_count()) == ({}, 4)
+
+
+def test_a_damaged_manifest_is_named_and_stops_only_what_needs_it(
+    lake: Lake, client: MarketDataClient, logged: list[str]
+) -> None:
+    fill(TapeStore(lake, "core", PARAMS, SizeBudget(event_mb=0.006, steps_hz=[1.0, 0.5])), client)
+    thinned = tape(lake).published("quotes").filter(pl.col("budget_hz").list.len() > 0).height
+    freeze(lake)
+    (path,) = lake.manifests("core").glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    one = Audit(tape(lake), client, 2, logged.append)
+    causes = one.run(4, 1)["cause"].drop_nulls()
+    assert thinned > 0
+    assert causes.to_list() == [MANIFEST_DAMAGED] * thinned
+    (error,) = one.damaged
+    assert str(error).startswith(f"{path}: SHA-256 is ")
+    assert f"damaged: {error}" in logged
 
 
 def test_a_sample_depends_on_the_seed_only(lake: Lake, client: MarketDataClient, gate: Gate) -> None:

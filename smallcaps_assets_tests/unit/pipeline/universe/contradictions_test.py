@@ -1,5 +1,6 @@
 """Tickers whose rows in the vendor's list contradict each other or are bad."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from smallcaps_assets.errors import RequestRejected
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.conftest import Gate, files_below, refusal
-from smallcaps_assets_tests.listings import Listings, ticker
+from smallcaps_assets_tests.listings import CLOSE_MS, Listings, answer, ticker
 from smallcaps_assets_tests.unit.pipeline.universe.builds import DAY, builder, followed, made, reasons_of
 
 
@@ -86,6 +88,48 @@ def test_a_symbol_with_a_bad_row_in_the_list_is_named_and_one_that_is_followed_s
     universe = made(lake, client, later)
     assert reasons_of(universe) == {"A": None, "B": None, "C": None, "D": "the vendor's row is bad, row 4: `name` is 5"}
     assert universe.filter(symbol="D")["excluded_by"].to_list() == ["source"]
+
+
+def test_a_symbol_with_two_prices_or_floats_is_named_and_its_value_unknown(
+    lake: Lake, client: MarketDataClient, listings: Listings, gate: Gate
+) -> None:
+    listings.rows = [ticker("A"), ticker("B")]
+
+    def rule(path: str, query: Mapping[str, str]) -> Reply | None:
+        if path.startswith("/v2/aggs/grouped"):
+            bars = [{"T": symbol, "c": price, "t": CLOSE_MS} for symbol, price in (("A", 5), ("B", 5), ("B", 0.5))]
+            return answer(results=bars, adjusted=False, resultsCount=3, queryCount=3)
+        if path == "/stocks/vX/float":
+            shares = [("A", 2e7), ("A", 3e7), ("B", 2e7)]
+            return answer(results=[{"ticker": symbol, "free_float": value} for symbol, value in shares])
+        return listings.reply(path, query)
+
+    gate.rule = rule
+    log: list[str] = []
+    built = builder(lake, client, log, min_price_usd=1.0, reference_data=True).run(DAY)
+    known = built.rows.select("symbol", "active", "price_usd", "float_shares")
+    assert known.rows() == [("A", True, 5.0, None), ("B", True, None, 2e7)]
+    named = ("prices of B, 2 rows differ: price_usd 5.0 / 0.5", "float_shares of A, 2 rows differ: float_shares")
+    assert [row.startswith(words) for row, words in zip(built.bad_rows, named, strict=True)] == [True, True]
+    assert [line for line in log if "bad row" in line] == [
+        f"a bad row in the vendor's list is left out: {row}" for row in built.bad_rows
+    ]
+
+
+def test_of_many_bad_rows_a_few_are_logged(
+    lake: Lake, client: MarketDataClient, listings: Listings, gate: Gate
+) -> None:
+    symbols = [f"S{number:02}" for number in range(30)]
+    listings.rows = [ticker(symbol) for symbol in symbols]
+    bars = [{"T": symbol, "c": price, "t": CLOSE_MS} for symbol in symbols for price in (5, 6)]
+    closes = answer(results=bars, adjusted=False, resultsCount=60, queryCount=60)
+    gate.rule = lambda path, query: closes if path.startswith("/v2/aggs/grouped") else listings.reply(path, query)
+    log: list[str] = []
+    built = builder(lake, client, log, min_price_usd=1.0).run(DAY)
+    assert len(built.bad_rows) == 30
+    lines = [line for line in log if "bad row" in line]
+    assert len(lines) == 21
+    assert lines[-1] == "bad rows in the vendor's list of prices are left out: 30 in all"
 
 
 def test_a_failed_request_for_the_list_changes_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:

@@ -3,9 +3,10 @@
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.research.micro.days import spans_by_day
+from smallcaps_assets.domain.research.micro.days import sort_rows, spans_by_day
 from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.tables import QUOTES, TRADES
@@ -84,3 +85,24 @@ def test_the_unit_of_sizes_goes_by_the_date() -> None:
 def test_windows_of_the_events_are_kept() -> None:
     events = pl.DataFrame([event("a", "ABE", window_before_min=10, window_after_min=20)])
     assert spans_by_day(events, None, None, PARAMS).windows.row(0, named=True)["window_after_min"] == 20
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_sorted"),
+    [
+        ([1, 1, 2], [5, 6, 1], True),
+        ([1, 2, 1], [5, 5, 5], False),
+        ([1, 1, 1], [6, 5, 7], False),
+        ([1, 1, 2], [None, 5, None], True),
+        ([1, 1, 2], [5, None, 1], False),
+        ([3, 3], [None, None], True),
+        ([], [], True),
+    ],
+)
+def test_rows_are_sorted_nulls_first_and_only_where_they_are_not(
+    first: list[int], second: list[int | None], is_sorted: bool
+) -> None:
+    rows = pl.DataFrame({"a": first, "b": second}, {"a": pl.Int64, "b": pl.Int64}).with_row_index("row")
+    found = sort_rows(rows, ("a", "b"))
+    assert found.equals(rows.sort("a", "b", maintain_order=True))
+    assert (found is rows) == is_sorted

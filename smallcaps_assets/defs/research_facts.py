@@ -1,0 +1,112 @@
+"""The rows of the research assets in the registry of assets."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
+from smallcaps_assets.domain.research.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
+from smallcaps_assets.domain.research.columns import ResearchColumn
+from smallcaps_assets.domain.research.research_table import KEYS
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.pipeline.research import joined, renewals
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape_step import TAPE_TABLES_VERSION
+from smallcaps_assets.settings.settings import Profile
+
+RESEARCH: Final = "research"
+
+
+def _same(columns: Mapping[str, ResearchColumn]) -> dict[str, list[str]]:
+    """Columns that a table takes over as they are: those known when the event is."""
+    return {name: [name] for name, column in columns.items() if column.availability == "pre"}
+
+
+def facts_of_research() -> dict[str, AssetFacts]:
+    """The rows of the research assets that belong to no profile."""
+    of_bars: dict[str, Lineage] = {
+        "event_bar_features": {
+            **from_columns(["event_shards"], {name: [name] for name in KEYS[:4]}),
+            **from_columns(["minute_bars"], {"close": ["close"]}),
+        },
+        "halts": from_columns(["minute_bars"], {"symbol": ["symbol"], "start": ["timestamp"], "n5": ["transactions"]}),
+        "market_state_day": from_columns(["minute_bars"], {"symbol": ["symbol"], "prior_close": ["close"]}),
+    }
+    return {
+        name: AssetFacts(
+            path=lambda lake, name=name: lake.research / name,  # type: ignore[misc] # a default argument
+            stage="research",
+            paid=False,
+            group=RESEARCH,
+            version=renewals.CODE_VERSION,
+            decided_by=lambda settings: (
+                renewals.settings_of_tables(settings.research.params),
+                settings.sessions,
+                settings.features,
+            ),
+            lineage=lineage,
+        )
+        for name, lineage in of_bars.items()
+    } | {
+        joined.EVENT_SCORES_TABLE: AssetFacts(
+            path=lambda lake: lake.research_table(joined.EVENT_SCORES_TABLE),
+            stage="research",
+            paid=False,
+            group=RESEARCH,
+            version=joined.SCORES_VERSION,
+            decided_by=lambda settings: (
+                *joined.settings_of_scores(settings.research.params, settings.filters),
+                settings.sessions,
+            ),
+            lineage=from_columns(["master_events"], {"event_id": ["event_id"], "score_percentile": ["score"]}),
+        )
+    }
+
+
+def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the research assets of one profile, by the last part of their keys."""
+    return {
+        joined.RESEARCH_TABLE_NAME: AssetFacts(
+            path=lambda lake: lake.research_table(joined.RESEARCH_TABLE_NAME, profile),
+            stage="research",
+            paid=False,
+            group=RESEARCH,
+            version=joined.TABLE_VERSION,
+            lineage={
+                **from_columns([profile, "manifest"], {name: [name] for name in KEYS}),
+                **from_columns(["event_bar_features"], _same(BAR_FEATURE_COLUMNS)),
+                **from_columns([joined.EVENT_SCORES_TABLE], _same(EVENT_SCORE_COLUMNS)),
+            },
+        ),
+        **_facts_of_tape(profile),
+    }
+
+
+def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the assets that are made from tape."""
+    event_id = from_columns([profile, "manifest"], {"event_id": ["event_id"]})
+    trades, quotes = ([profile, f"tape_{kind}"] for kind in TAPE_KINDS)
+    prices, counted = ("open", "high", "low", "close"), ("conditions",)
+    lineage: dict[str, Lineage] = {
+        "micro_features": {
+            **event_id,
+            **from_columns(quotes, {"spread_bps_mean": ["bid_price", "ask_price"]}),
+            **from_columns(trades, {"dollar_volume_usd": ["price", "size", *counted]}),
+        },
+        "bar_reconciliation": {
+            **from_columns(["minute_bars"], {f"bar_{name}": [name] for name in (*prices, "volume", "transactions")}),
+            **from_columns(trades, {f"tape_{name}": ["price", *counted] for name in prices}),
+        },
+        "event_tape_state": {**event_id, **from_columns(trades, {"ssr_condition": counted})},
+    }
+    return {
+        asset: AssetFacts(
+            path=lambda lake, asset=asset: lake.research / profile / asset,  # type: ignore[misc] # a default argument
+            stage="research",
+            paid=False,
+            group=RESEARCH,
+            version=TAPE_TABLES_VERSION,
+            decided_by=lambda settings: (settings.research.params, settings.sessions),
+            lineage=lineage[asset],
+        )
+        for asset in ASSET_TABLES
+    }

@@ -1,0 +1,133 @@
+"""Research tables in the lake: one parquet file per symbol, per symbol and wave, or in all.
+
+The footer of each says which table it is a part of, of which profile, wave and symbol, and what it was computed from,
+so that a part is computed again only when that has changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.content_hash import DAMAGE
+from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
+from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
+
+# Keys of the footer: the place of the file, and what its rows were computed from.
+PLACE: Final = "place"
+COMPUTED_FROM: Final = "computed_from"
+_WAVE: Final = "wave="
+
+
+def research_place(lake: Lake, path: Path) -> dict[str, str]:
+    """What the path of a file of a research table says: `table`, and `profile`, `wave` and `symbol` where it has them.
+
+    Paths are those of `Lake.research_table`, `research_symbol` and `research_wave`.
+    """
+    *folders, name = path.relative_to(lake.research).parts
+    stem = name.removesuffix(".parquet")
+    place = {"symbol": symbol_of(stem)} if stem.startswith(KEY) else {"table": stem}
+    if folders and folders[-1].startswith(_WAVE):
+        place["wave"] = folders.pop().removeprefix(_WAVE)
+    if "table" not in place:
+        place["table"] = folders.pop()
+    return place | ({"profile": folders[0]} if folders else {})
+
+
+@dataclass(frozen=True)
+class ResearchStore:
+    """The research tables of a lake."""
+
+    lake: Lake
+
+    def computed_from(self, path: Path) -> Mapping[str, Any] | None:
+        """What the rows of a file were computed from, as `publish` recorded it; None where there is no file.
+
+        A damaged file, or one of another place, is set aside in the quarantine first: its rows are computed again.
+
+        Raises:
+            LakeError: the disk refuses, or a folder is in its place.
+        """
+        if not is_stored(path):
+            return None
+        reason = DAMAGE if is_damaged(path) else None
+        footer: Mapping[str, Any] = {}
+        if reason is None:
+            footer = provenance_of(path) or {}
+            if footer.get(PLACE) != research_place(self.lake, path) or not isinstance(footer.get(COMPUTED_FROM), dict):
+                reason = f"not the file of its place: its footer says {footer.get(PLACE)}"
+        if reason is not None:
+            set_aside(self.lake, path, reason)
+            return None
+        return footer[COMPUTED_FROM]  # type: ignore[no-any-return] # a dict
+
+    def recorded(self, path: Path) -> Mapping[str, Any] | None:
+        """What `computed_from` returns, from the footer alone: the file is not proved, and stays where it is.
+
+        Raises:
+            LakeError: it cannot be read.
+        """
+        found = (provenance_of(path) or {}).get(COMPUTED_FROM) if is_stored(path) else None
+        return found if isinstance(found, dict) else None
+
+    def read(self, path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+        """The rows of a file, with the columns of `schema`; proved. No rows where there is no file.
+
+        Raises:
+            LakeError: it is damaged, cannot be read or has other columns.
+        """
+        return read_table(path, schema) if is_stored(path) else pl.Schema(schema).to_frame()
+
+    def scan(self, files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        """The rows of several files, in their order, with the columns of `schema`; not proved.
+
+        Raises:
+            LakeError: a file cannot be read or has other columns.
+        """
+        if not files:
+            return pl.Schema(schema).to_frame().lazy()
+        with disk_errors("read", files[0] if len(files) == 1 else self.lake.research):
+            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False)
+            return match_columns(rows, schema, f"{files[0].parent}")
+
+    def parts(self, folder: Path) -> list[Path]:
+        """The files of a partitioned table, or of one of its waves, sorted."""
+        with disk_errors("read", folder):
+            return sorted(folder.rglob(f"{KEY}*.parquet")) if folder.is_dir() else []
+
+    def publish(self, path: Path, rows: pl.DataFrame, computed_from: Mapping[str, Any]) -> str:
+        """Publish the rows of one file, with what they were computed from; returns the SHA-256 of the file.
+
+        Raises:
+            LakeError: it cannot be written.
+        """
+        provenance = {PLACE: research_place(self.lake, path), COMPUTED_FROM: dict(computed_from)}
+        return publish_frame(path, rows, provenance, sweeps=False, below=self.lake.root)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file whose rows no longer exist, such as those of a symbol without events.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        with disk_errors("written", path):
+            path.unlink(missing_ok=True)
+
+
+def require_part(store: ResearchStore, path: Path) -> None:
+    """Make sure that a file is there, for those who read what others compute.
+
+    Raises:
+        LakeError: it is not; says what makes it.
+    """
+    if not is_stored(path):
+        place = research_place(store.lake, path)
+        asset = "/".join(name for name in (place.get("profile"), place["table"]) if name)
+        raise LakeError(f"{path}: does not exist. Materialize {asset}, which makes it without a request.", path)

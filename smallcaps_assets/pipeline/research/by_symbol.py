@@ -1,0 +1,239 @@
+"""Research tables of each symbol of a lake that its bars and events give, kept up to date month by month.
+
+No row of these tables depends on later bars. When bars change or are added, the rows of earlier months are therefore
+kept, and the others are computed from the bars of these months and of the days that they look back to.
+
+The file of `market_state_day` records what the rows of all three tables of a symbol were computed from, and digests of
+the rows of the others. It is published last: after a killed process the tables of that symbol are computed again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, partial
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.lengths import select_minutes
+from smallcaps_assets.domain.events.detection import BARS_READ
+from smallcaps_assets.domain.research.bar_features import MarketData
+from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES
+from smallcaps_assets.domain.research.halts import HALTS
+from smallcaps_assets.domain.research.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
+from smallcaps_assets.domain.sessions import midnight, with_session
+from smallcaps_assets.domain.tables import EVENTS, UTC_US
+from smallcaps_assets.domain.versions import rows_digest
+from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.events.detection import THREADS, Detector
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem
+from smallcaps_assets.pipeline.research.from_bars import BarRules, BarTables, tables_of_events
+from smallcaps_assets.pipeline.research.renewals import Renewal, RenewalPlanner, in_batches
+from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
+
+MARKET_STATE_DAY: Final = "market_state_day"
+# The tables by name, in the order in which their files are published; the last records what all were computed from.
+SYMBOL_TABLES: Final[Mapping[str, pl.Schema]] = {
+    "event_bar_features": BAR_FEATURES,
+    "halts": HALTS,
+    MARKET_STATE_DAY: MARKET_STATE,
+}
+# Key of a footer: the digest of the rows of its file.
+ROWS: Final = "rows"
+# days with regular hours whose closes the first computed day looks back to
+_CLOSES_BACK: Final = 2
+
+# what was done for one symbol, by table
+SymbolOutcome = Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class SymbolResearch:
+    """Makes the tables of symbols from the bars and shards of a lake.
+
+    Attributes:
+        detector: bars, shards, and the settings of detection.
+        params: settings of the tables.
+        splits: SPLITS; None if they were never fetched.
+    """
+
+    detector: Detector
+    params: ResearchParams
+    splits: pl.DataFrame | None
+
+    @cached_property
+    def store(self) -> ResearchStore:
+        """The research tables of the lake."""
+        return ResearchStore(self.detector.bars.lake)
+
+    def run(self, symbols: Sequence[str], tick: Callable[[], None] = lambda: None) -> Iterator[SymbolOutcome]:
+        """Bring the tables of `symbols` up to date; one outcome per symbol, in order of completion.
+
+        A symbol whose files cannot be read or written, or that meets an error that nobody foresaw, is reported with the
+        cause; the others continue. `tick` is called at least once a second.
+
+        Raises:
+            UnexpectedError: many symbols in a row met errors that nobody foresaw.
+        """
+        batches = in_batches(map(self._attempt_plan, symbols))
+        for outcomes in in_threads(self._renew_batch, batches, most=THREADS, tick=tick):
+            yield from outcomes
+
+    def behind(self, symbols: Sequence[str]) -> list[str]:
+        """Those of `symbols` whose tables are not up to date; reads footers of shards and of `market_state_day`."""
+        return [symbol for symbol in symbols if self._planner.is_behind(symbol)]
+
+    @cached_property
+    def _planner(self) -> RenewalPlanner:
+        return RenewalPlanner(self.detector, self.store, self.params, self.splits, tuple(SYMBOL_TABLES))
+
+    @cached_property
+    def _unexpected(self) -> UnexpectedErrors:
+        return UnexpectedErrors(self.store.lake, "research tables of symbols")
+
+    @cached_property
+    def _unplanned(self) -> UnexpectedErrors:
+        # apart: symbols that can be planned do not show that they can be computed
+        return UnexpectedErrors(self.store.lake, "plan of research tables")
+
+    def _attempt_plan(self, symbol: str) -> Renewal | SymbolOutcome:
+        try:
+            found = self._unplanned.attempt(symbol, partial(self._planner.plan, symbol))
+        except LakeError as error:
+            return _failed(symbol, error)
+        if isinstance(found, UnexpectedError):
+            return _failed(symbol, found)
+        return found if isinstance(found, Renewal) else _unchanged(symbol, found)
+
+    def _renew_batch(self, batch: Sequence[Renewal | SymbolOutcome]) -> list[SymbolOutcome]:
+        """The outcomes of a batch; its symbols are computed together, or one by one if one cannot be read."""
+        works = [one for one in batch if isinstance(one, Renewal)]
+        outcomes = [one for one in batch if not isinstance(one, Renewal)]
+        together = None
+        if len(works) > 1:
+            try:
+                together = self._compute(works)
+            except UNFORESEEN:  # of one of them, which is named when it is computed by itself
+                together = None
+        return [*outcomes, *(self._renew(work, together) for work in works)]
+
+    def _renew(self, work: Renewal, together: "_BySymbol | None") -> SymbolOutcome:
+        """Publish the tables of one symbol, computed with others or by itself."""
+
+        def publish() -> SymbolOutcome:
+            try:
+                computed = together if together is not None else self._compute([work])
+                return self._publish(work, computed)
+            except (LakeError, InputError) as error:
+                return _failed(work.symbol, error)
+
+        found = self._unexpected.attempt(work.symbol, publish)
+        return _failed(work.symbol, found) if isinstance(found, UnexpectedError) else found
+
+    def _publish(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
+        """Publish the rows that are kept and those computed; files whose rows stay as they are, are not written."""
+        digests, outcomes = dict[str, str](), dict[str, Outcome]()
+        for table, schema in SYMBOL_TABLES.items():
+            path = self.store.lake.research_symbol(table, work.symbol)
+            rows = computed[table].get(work.symbol, schema.to_frame())
+            if work.keeps:
+                rows = pl.concat([self.store.read(path, schema).filter(_is_before(table, work.since)), rows])
+            digests[table] = rows_digest(rows)
+            if table == MARKET_STATE_DAY or work.rows.get(table) != digests[table]:
+                recorded = {**work.inputs, ROWS: digests[table]}
+                self.store.publish(path, rows, recorded | ({"tables": digests} if table == MARKET_STATE_DAY else {}))
+            outcomes[table] = Outcome((work.symbol,), dict(work.figures), rows=rows.height, version=digests[table])
+        return outcomes
+
+    def _compute(self, works: Sequence[Renewal]) -> "_BySymbol":
+        """The rows of the computed months of several symbols, by table and symbol."""
+        works = sorted((work for work in works if work.bars), key=lambda work: work.symbol)
+        if not works:
+            return {table: {} for table in SYMBOL_TABLES}
+        bars = self._bars(works)
+        first, last = min(work.calendar_from for work in works), max(work.last for work in works)
+        sessions = sessions_and_earlier(first, last, self._planner.look_back, self.detector.sessions)
+        if short := _lack_closes(works, bars, sessions):
+            # thin symbols: all of their bars
+            works = [work.whole() if work.symbol in short else work for work in works]
+            bars = self._bars(works)
+        names = pl.Series([work.symbol for work in works], dtype=pl.String)
+        sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
+        master = self.detector.shards.read_together(list(names)).with_columns(event_group_id=pl.lit(None, pl.String))
+        events = research_events(_since(works, master.select(*EVENTS)), _since(works, sampled))
+        splits = None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(names.implode()))
+        rules = BarRules(sessions, self.detector.params, self.params)
+        return _by_symbol(works, tables_of_events(events, MarketData(bars, sessions, sampled, splits), rules))
+
+    def _bars(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        """The usable bars of several symbols, each from the day on that its rows look back to."""
+        parts = [self.detector.bars.read(work.symbol, work.calendar_from, work.last) for work in works]
+        minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
+        return minutes
+
+    def _candidates(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        """The candidates (CANDIDATES) of several symbols, each from the day on that its rows look back to."""
+        parts = []
+        for work in works:
+            found = self.detector.candidates_of(work.symbol)
+            parts.append(found if work.is_whole else found.filter(pl.col("date") >= f"{work.read_from}"))
+        return pl.concat(parts)
+
+
+# rows by table and symbol
+_BySymbol = Mapping[str, Mapping[str, pl.DataFrame]]
+
+
+def _by_symbol(works: Sequence[Renewal], made: BarTables) -> _BySymbol:
+    rows = {"event_bar_features": made.features, "halts": made.halts, MARKET_STATE_DAY: made.days}
+    since = pl.DataFrame([(work.symbol, f"{work.since}") for work in works], ["symbol", "since"], orient="row")
+    for table in ("halts", MARKET_STATE_DAY):
+        dated = rows[table].join(since, on="symbol", how="left", maintain_order="left")
+        rows[table] = dated.filter(pl.col("date") >= pl.col("since")).drop("since")
+    return {
+        table: {key[0]: part for key, part in found.partition_by("symbol", as_dict=True, maintain_order=True).items()}
+        for table, found in rows.items()
+    }
+
+
+def _since(works: Sequence[Renewal], rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `symbol` and `timestamp` in the computed months."""
+    starts = {work.symbol: midnight(work.since) for work in works if work.keeps}
+    if not starts:
+        return rows
+    start = pl.col("symbol").replace_strict(starts, default=None, return_dtype=UTC_US)
+    return rows.filter((pl.col("timestamp") >= start).fill_null(value=True))
+
+
+def _is_before(table: str, since: date) -> pl.Expr:
+    if table == "event_bar_features":
+        return pl.col("timestamp") < midnight(since)
+    return pl.col("date") < f"{since}"
+
+
+def _lack_closes(works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.DataFrame) -> set[str]:
+    """Symbols whose bars before the computed months do not reach back far enough to their last closes."""
+    kept = {work.symbol: midnight(work.since) for work in works if work.keeps and not work.is_whole}
+    if not kept:
+        return set()
+    start = pl.col("symbol").replace_strict(kept, default=None, return_dtype=UTC_US)
+    earlier = with_session(bars.filter(pl.col("timestamp") < start), sessions).filter(pl.col("session") == "RTH")
+    closes = dict(earlier.group_by("symbol").agg(pl.col("day").n_unique()).iter_rows())
+    return {symbol for symbol in kept if closes.get(symbol, 0) < _CLOSES_BACK}
+
+
+def _unchanged(symbol: str, rows: Mapping[str, Any]) -> SymbolOutcome:
+    """The outcome of a symbol whose tables are up to date."""
+    figures: dict[str, int | float] = {"sessions_computed": 0}
+    return {table: Outcome((symbol,), figures, version=rows.get(table)) for table in SYMBOL_TABLES}
+
+
+def _failed(symbol: str, error: Exception) -> SymbolOutcome:
+    problem = Problem.of(symbol, error, symbol=symbol)
+    return {table: Outcome((symbol,), {}, (problem,)) for table in SYMBOL_TABLES}

@@ -1,0 +1,217 @@
+"""Research tables of a lake over all symbols: the scores of events, and the table of a profile."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.events.detection import FilterParams
+from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES, EVENT_SCORES
+from smallcaps_assets.domain.research.event_scores import ScoreNormParams, event_scores
+from smallcaps_assets.domain.research.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.research_table import (
+    RESEARCH_TABLE,
+    TABLE_SEGMENTS,
+    ResearchParts,
+    research_table,
+)
+from smallcaps_assets.domain.research.sample import SampleParams, may_be_causal, with_causal_sample
+from smallcaps_assets.domain.research.tape_halts import EVENT_TAPE_STATE
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
+from smallcaps_assets.domain.versions import code_version, digest
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.events.master import load_master
+from smallcaps_assets.lake.files.content_hash import content_sha256
+from smallcaps_assets.lake.files.listing import list_paths
+from smallcaps_assets.lake.files.proven_files import prove_once
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.research.by_symbol import MARKET_STATE_DAY
+from smallcaps_assets.settings.settings import Profile
+
+EVENT_SCORES_TABLE: Final = "event_scores"
+RESEARCH_TABLE_NAME: Final = "research_table"
+# Raised with every code change that changes rows.
+SCORES_VERSION: Final = "1"
+TABLE_VERSION: Final = "1"
+_KEPT: Final = ("symbol", "timestamp", "event_id", "event_type", "session", "date", "score")
+_SCORED: Final = pl.Schema({name: EVENTS[name] for name in _KEPT})
+_DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
+_CANDIDATES: Final = pl.Schema({name: CANDIDATES[name] for name in (*_KEPT, *_DECIDING)})
+# files of candidates that are read together
+_FILES_AT_ONCE: Final = 200
+_ALL: Final = pl.lit(value=True)
+
+
+class JoinedTable(NamedTuple):
+    """A published table, the SHA-256 of its file, and whether it was made from the same inputs before."""
+
+    rows: pl.DataFrame
+    sha256: str
+    unchanged: bool
+
+
+@dataclass(frozen=True)
+class JoinedResearch:
+    """Makes the research tables over all symbols of a lake; one whose inputs are the same is not made again.
+
+    Attributes:
+        lake: the lake.
+        params: settings of the research tables.
+        filters: those of detection, whose prices bound the causal sample.
+        sessions: bounds of the sessions.
+    """
+
+    lake: Lake
+    params: ResearchParams
+    filters: FilterParams
+    sessions: SessionParams
+
+    def scores(self) -> JoinedTable:
+        """Publish EVENT_SCORES of every MASTER row and of the candidates of the causal sample, in MASTER order.
+
+        Raises:
+            InputError: there is no MASTER yet.
+            LakeError: a file is damaged or cannot be read or written.
+        """
+        if not is_stored(self.lake.master):
+            raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
+        candidates = sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet"))
+        inputs = {
+            "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
+            "master": prove_once(self.lake.master),
+            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
+        }
+        return self._publish(
+            self.lake.research_table(EVENT_SCORES_TABLE), EVENT_SCORES, inputs, partial(self._scores, candidates)
+        )
+
+    def table(self, profile: Profile) -> JoinedTable:
+        """Publish RESEARCH_TABLE of the current manifest of a profile.
+
+        Columns are null where the table that they come from has no row of the event yet.
+
+        Raises:
+            InputError: there is no manifest yet.
+            LakeError: a file is damaged or cannot be read or written.
+        """
+        current = ManifestStore.in_lake(self.lake, profile).current()
+        symbols = set(current.rows["symbol"])
+        files = {
+            "event_bar_features": self._of_symbols(self.lake.research / "event_bar_features", symbols),
+            EVENT_SCORES_TABLE: self._of_lake(EVENT_SCORES_TABLE),
+            "micro_features": self._of_symbols(self.lake.research / profile / "micro_features", symbols),
+            "event_tape_state": self._of_symbols(self.lake.research / profile / "event_tape_state", symbols),
+        }
+        parts = (f"{self._relative(path)} {prove_once(path)}" for paths in files.values() for path in paths)
+        inputs = {"code": TABLE_VERSION, "manifest": current.sidecar["sha256"], "parts": digest(parts)}
+
+        def join() -> pl.DataFrame:
+            known = current.rows["event_id"]
+            of_segments = pl.col("segment").is_in(TABLE_SEGMENTS)
+            read = ResearchParts(
+                features=self._rows_of(files["event_bar_features"], BAR_FEATURES, known),
+                scores=self._rows_of(files[EVENT_SCORES_TABLE], EVENT_SCORES, known),
+                micro=self._rows_of(files["micro_features"], MICRO_FEATURES, known, of_segments),
+                state=self._rows_of(files["event_tape_state"], EVENT_TAPE_STATE, known),
+            )
+            return research_table(current.rows, read)
+
+        return self._publish(self.lake.research_table(RESEARCH_TABLE_NAME, profile), RESEARCH_TABLE, inputs, join)
+
+    def market_by_month(self) -> pl.DataFrame:
+        """Days of symbols with a short sale restriction triggered, and halts: `month`, `ssr_days`, `halts`."""
+        files = self._store.parts(self.lake.research / MARKET_STATE_DAY)
+        counts = (pl.col("ssr_triggered").sum().cast(pl.Int64), pl.col("halts").sum())
+        with disk_errors("read", self.lake.research):
+            days = self._store.scan(files, MARKET_STATE).group_by(month=pl.col("date").str.head(7)).agg(*counts)
+            return days.rename({"ssr_triggered": "ssr_days"}).sort("month").collect()
+
+    @property
+    def _store(self) -> ResearchStore:
+        return ResearchStore(self.lake)
+
+    def _scores(self, candidates: list[Path]) -> pl.DataFrame:
+        master = load_master(self.lake, _SCORED)
+        known = master["event_id"].implode()
+        others = [
+            self._causal(candidates[start : start + _FILES_AT_ONCE])
+            .filter(~pl.col("event_id").is_in(known))
+            .select(*_SCORED)
+            for start in range(0, len(candidates), _FILES_AT_ONCE)
+        ]
+        rows = [master.with_columns(in_master=True), *(part.with_columns(in_master=False) for part in others)]
+        events = pl.concat(rows).sort("symbol", "timestamp", "event_type", maintain_order=True)
+        if events.is_empty():
+            return EVENT_SCORES.to_frame()
+        first, last = events.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
+        days = (date.fromisoformat(first), date.fromisoformat(last))
+        sessions = sessions_and_earlier(*days, self.params.score_days, self.sessions)
+        return event_scores(events, sessions, self.params)
+
+    def _causal(self, files: list[Path]) -> pl.DataFrame:
+        """The candidates of the causal sample in some files."""
+        with naming_damaged(files, self.lake.candidates, _CANDIDATES):
+            for path in files:
+                prove(path)
+            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False).select(*_CANDIDATES)
+            able = rows.filter(may_be_causal(self.filters, self.params)).collect()
+        return with_causal_sample(able, self.filters, self.params).filter("in_causal_sample")
+
+    def _publish(
+        self,
+        path: Path,
+        schema: Mapping[str, pl.DataType],
+        inputs: Mapping[str, Any],
+        make: Callable[[], pl.DataFrame],
+    ) -> JoinedTable:
+        """The table at `path`; it is made unless it was made from these inputs."""
+        if self._store.computed_from(path) == inputs:
+            return JoinedTable(self._store.read(path, schema), prove_once(path), unchanged=True)
+        rows = make()
+        return JoinedTable(rows, self._store.publish(path, rows, inputs), unchanged=False)
+
+    def _of_lake(self, table: str) -> list[Path]:
+        path = self.lake.research_table(table)
+        return [path] if is_stored(path) else []
+
+    def _of_symbols(self, folder: Path, symbols: Collection[str]) -> list[Path]:
+        return [path for path in self._store.parts(folder) if symbol_of(path.stem) in symbols]
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.lake.root).as_posix()
+
+    def _rows_of(
+        self,
+        files: list[Path],
+        schema: Mapping[str, pl.DataType],
+        events: pl.Series,
+        condition: pl.Expr = _ALL,
+    ) -> pl.DataFrame:
+        """The rows of some events in files that are proved."""
+        with naming_damaged(files, self.lake.research, schema):
+            rows = self._store.scan(files, schema).filter(pl.col("event_id").is_in(events.implode()) & condition)
+            return rows.collect()
+
+
+def settings_of_scores(params: ResearchParams, filters: FilterParams) -> tuple[Any, ...]:
+    """The settings that decide the scores."""
+    of_scores = set(ScoreNormParams.model_fields) | set(SampleParams.model_fields)
+    return params.model_dump(mode="json", include=of_scores), filters.min_close_usd, filters.max_close_usd
+
+
+def _content(path: Path) -> str | None:
+    with disk_errors("read", path):
+        return content_sha256(path)

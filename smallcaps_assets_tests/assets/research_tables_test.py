@@ -1,0 +1,98 @@
+"""The research assets, materialized on a small lake: what is recorded of them, and what fails with them."""
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.recording import PROBLEMS
+from smallcaps_assets.domain.research.columns import ResearchColumn
+from smallcaps_assets.domain.research.research_table import KEYS, RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets_tests.assets.conftest import ALL
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, recorded_by
+from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.scenarios import flip_bit
+
+TABLE = ["core", "research_table"]
+
+
+def figures(platform: Platform, *asset: str) -> dict[str, object]:
+    """The metadata of the last materialization of an asset."""
+    (record,) = platform.instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
+    assert record.asset_materialization
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def test_all_tables_are_made_without_a_request(made: Platform) -> None:
+    before = files_below(made.root)
+    result = made.run(*SYMBOL_TABLES, **ALL)
+    for table in SYMBOL_TABLES:
+        assert recorded_by(made, result, table) == set(SYMBOLS_OF_MARKET)
+    made.run("event_scores", TABLE)
+    assert made.gate.requests == []
+    after = files_below(made.root)
+    # bars, shards, MASTER and manifests are what they were
+    assert {name: state for name, state in after.items() if not name.startswith("research/")} == before
+    manifest = ManifestStore.in_lake(made.lake, "core").load()
+    table = pl.read_parquet(made.lake.research_table("research_table", "core"))
+    assert table.schema == RESEARCH_TABLE
+    order = manifest.sort("symbol", "timestamp", "event_type")
+    assert table.select(KEYS).equals(order.select(KEYS))
+    assert table["close"].equals(order["close"])
+    assert table["score_n"].null_count() == 0
+    shown = figures(made, *TABLE)
+    assert shown["verdict"] == (
+        f"Of {manifest.height} events not known yet: tape before of {manifest.height}, tape of the minute of "
+        f"{manifest.height}; their columns are null."
+    )
+    assert figures(made, "event_scores")["dagster/row_count"] == pl.read_parquet(made.lake.master).height
+    # nothing changed: nothing is written
+    made.run(*SYMBOL_TABLES, **ALL)
+    made.run("event_scores", TABLE)
+    assert files_below(made.root) == after
+    assert figures(made, *TABLE)["unchanged"] is True
+
+
+def test_no_column_of_the_table_is_hindsight() -> None:
+    assert {column.availability for column in RESEARCH_TABLE_COLUMNS.values()} == {"key", "pre"}
+    hindsight = {"rvol_day", "dollar_volume_day", "rank", "extended", "window_before_min", "halt_in_window"}
+    assert not hindsight.intersection(RESEARCH_TABLE)
+    assert RESEARCH_TABLE_COLUMNS["spread_bps_at_end_bar"] == ResearchColumn(
+        "spread_bps_at_end_bar", pl.Float64(), "bps", "pre", "quotes"
+    )
+
+
+def test_a_symbol_that_fails_is_named_and_stops_no_other(made: Platform) -> None:
+    flip_bit(next(made.lake.bars("CRVO").glob("*.parquet")))
+    result = made.run(*SYMBOL_TABLES, **ALL, fails=True)
+    assert "1 of 4 partitions failed" in failure(result)
+    assert "is damaged" in failure(result)
+    for table in SYMBOL_TABLES:
+        assert recorded_by(made, result, table) == set(SYMBOLS_OF_MARKET) - {"CRVO"}
+        (record,) = made.instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey(table), asset_partitions=["CRVO"]), limit=1
+        ).records
+        assert record.asset_materialization
+        assert "is damaged" in str(record.asset_materialization.metadata[PROBLEMS].value)
+
+
+def test_a_damaged_table_is_set_aside_and_made_again(made: Platform) -> None:
+    made.run(*SYMBOL_TABLES, **ALL)
+    made.run("event_scores")
+    path = made.lake.research_table("event_scores")
+    before = path.read_bytes()
+    flip_bit(path)
+    made.run("event_scores")
+    assert path.read_bytes() == before
+    assert len(list((made.root / "quarantine").rglob("event_scores.parquet.*.damaged"))) == 1
+
+
+def test_scores_before_there_is_a_master_name_it(made: Platform) -> None:
+    made.lake.master.unlink()
+    assert "no MASTER yet" in failure(made.run("event_scores", fails=True))
+    # a night continues, and names it at its end
+    result = made.run("event_scores", config={"event_scores": {"go_on": True}})
+    noted = made.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    observed = [log.dagster_event.asset_observation_data.asset_observation for log in noted if log.dagster_event]
+    assert ["no MASTER yet" in str(one.metadata[PROBLEMS].value) for one in observed] == [True]
+    assert recorded_by(made, result, "event_scores") == set()
