@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.misplaced import file_in_the_way
 from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.lake.files.remedies import how_to_restore
 
 
 def list_paths(folder: Path, pattern: str) -> list[Path]:
@@ -24,12 +23,6 @@ def list_paths(folder: Path, pattern: str) -> list[Path]:
     for names in pattern.split("/"):
         found = [place / name for place in found for name in _names(place) if fnmatchcase(name, names)]
     return found
-
-
-def file_in_the_way(path: Path) -> LakeError:
-    """The error where a path leads through a file, in whose place a folder belongs."""
-    file = next((place for place in (path, *path.parents) if place.is_file()), path)
-    return LakeError(f"{file}: is a file, where a folder belongs: move the file away. {how_to_restore(file)}", file)
 
 
 def _names(folder: Path) -> Iterator[str]:
