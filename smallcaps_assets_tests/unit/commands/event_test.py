@@ -117,6 +117,23 @@ def test_damaged_tape_is_named(
     expect_error(capsys, [EVENT], str(file))
 
 
+@pytest.mark.parametrize(
+    "pattern", ["manifests/core/core_*.parquet", "manifests/core/c*.json", "bars/minute/symbol=AEMD/*"]
+)
+def test_other_damaged_files_are_named(lake: Lake, capsys: pytest.CaptureFixture[str], pattern: str) -> None:
+    *_, file = sorted(lake.root.glob(pattern))
+    file.write_bytes(b"PAR1")
+    expect_error(capsys, [EVENT], str(file))
+
+
+def test_a_damaged_table_that_the_page_can_do_without(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    lake.master.write_bytes(b"PAR1")
+    assert main(["event", EVENT]) == 0
+    capsys.readouterr()
+    # MASTER only says more of an event that no manifest has
+    expect_error(capsys, ["x"], str(lake.master))
+
+
 def expect_error(capsys: pytest.CaptureFixture[str], flags: list[str], words: str) -> None:
     """The command ends with one sentence and exit code 2."""
     assert main(["event", *flags]) == 2
