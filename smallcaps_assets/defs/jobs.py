@@ -14,6 +14,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from pydantic import Field
 
 from smallcaps_assets.defs.asset_checks import capture_checks, check_evaluation
+from smallcaps_assets.defs.assets.symbol_research import SYMBOL_RESEARCH
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.metadata import Metadata
@@ -36,13 +37,16 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
-from smallcaps_assets.settings.settings import PROFILES, Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 NIGHTLY: Final = "nightly"
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
-NIGHTLY_CONFIG: Final = {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in _BY_SYMBOL}}
+# the research of a night, in the order of what depends on what; that of a profile is its table
+_RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_TABLES, EVENT_SCORES_TABLE)
 # symbols that failed are retried by the next night. A run whose process died is retried by Dagster, from its first
 # step on: finished work is skipped, and the report covers the whole night
 NIGHTLY_TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
@@ -58,19 +62,37 @@ _CAPTURE_TAGS: Final = {"dagster/max_runtime": f"{90 * 86_400}", "dagster/max_re
 _REPORT: Final = "report"
 
 
-def nightly_job() -> UnresolvedAssetJobDefinition:
-    """Universe, bars, events, MASTER, manifests and report, in this order, in one run and one process."""
+def nightly_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+    """Universe, bars, events, MASTER, manifests, research and report, in this order, in one run and one process.
+
+    Steps whose inputs are complete run in the order of their priorities: research after the manifests, the report last.
+    """
     manifests = ([profile, "manifest"] for profile in PROFILES)
-    keys = ["universe", *_BY_SYMBOL, "master_events", *manifests, "nightly_report"]
+    keys = ["universe", *_BY_SYMBOL, "master_events", *manifests, *_research_of(settings), "nightly_report"]
     return dg.define_asset_job(
         NIGHTLY,
         selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in keys)),
-        config=NIGHTLY_CONFIG,
+        config=nightly_config(settings),
         tags=NIGHTLY_TAGS,
         executor_def=dg.in_process_executor,
-        description="Brings the universe, minute bars, events, MASTER and the manifests up to date; requests only "
-        "sessions that are missing. A symbol that fails is named in nightly_report and stops no other.",
+        description="Brings the universe, minute bars, events, MASTER and the manifests up to date, then the research "
+        "tables (unless research.enabled is false); requests only what is missing. A symbol that fails is named in "
+        "nightly_report and stops no other, and research that fails stops neither.",
     )
+
+
+def _research_of(settings: Settings) -> list[str | list[str]]:
+    """The research assets of a night; none where they are switched off."""
+    of_profiles = [[profile, RESEARCH_TABLE_NAME] for profile in PROFILES]
+    return [*_RESEARCH, *of_profiles] if settings.research.enabled else []
+
+
+def nightly_config(settings: Settings) -> dict[str, Any]:
+    """The run config of a night: steps that may fail without ending it."""
+    research = [step for step in _RESEARCH if step not in SYMBOL_TABLES]
+    research += [SYMBOL_RESEARCH, *(f"{profile}__{RESEARCH_TABLE_NAME}" for profile in PROFILES)]
+    steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
+    return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
 
 
 class WavesConfig(TapeConfig):

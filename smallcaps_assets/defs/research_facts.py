@@ -53,7 +53,10 @@ def facts_of_research() -> dict[str, AssetFacts]:
             paid=False,
             group=RESEARCH,
             version=joined.SCORES_VERSION,
-            decided_by=lambda settings: (joined.settings_of_scores(settings.research.params), settings.sessions),
+            decided_by=lambda settings: (
+                *joined.settings_of_scores(settings.research.params, settings.filters),
+                settings.sessions,
+            ),
             lineage=from_columns(["master_events"], {"event_id": ["event_id"], "score_percentile": ["score"]}),
         )
     }

@@ -93,7 +93,15 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         """The detector with these settings."""
         universe = self.universe()
         reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
-        return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference, test_symbols)
+        return Detector(
+            self.bars(),
+            self.shards(),
+            settings.detection,
+            settings.sessions,
+            reference,
+            test_symbols,
+            keeps_candidates=settings.research.enabled,
+        )
 
     def symbol_research(self, settings: Settings) -> SymbolResearch:
         """What makes the research tables of symbols."""
@@ -108,7 +116,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def joined_research(self, settings: Settings) -> JoinedResearch:
         """What makes the research tables over all symbols."""
-        return JoinedResearch(self.lake, settings.research.params, settings.sessions)
+        return JoinedResearch(self.lake, settings.research.params, settings.filters, settings.sessions)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import tolerated
+from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, tolerated
 from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.research_metadata import scores_metadata, table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.research.bar_descriptions import SCORE_TEXTS, TABLE_TEXTS
+from smallcaps_assets.domain.research.bar_descriptions import SCORE_TEXTS
 from smallcaps_assets.domain.research.bar_tables import EVENT_SCORE_COLUMNS, EVENT_SCORES
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
@@ -26,7 +27,9 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     name=EVENT_SCORES_TABLE,
-    deps=["master_events", "event_shards"],
+    # event_bar_features makes candidates that an earlier release did not keep
+    deps=["master_events", "event_shards", "event_bar_features"],
+    op_tags=RESEARCH_PRIORITY,
     metadata=column_schema(EVENT_SCORES, describe_columns(EVENT_SCORE_COLUMNS.values(), SCORE_TEXTS), below=True),
 )
 def scores(
@@ -50,7 +53,12 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=[profile, RESEARCH_TABLE_NAME],
-        deps=[dg.AssetKey([profile, "manifest"]), "event_bar_features", EVENT_SCORES_TABLE],
+        deps=[
+            *(dg.AssetKey([profile, name]) for name in ("manifest", "micro_features", "event_tape_state")),
+            "event_bar_features",
+            EVENT_SCORES_TABLE,
+        ],
+        op_tags=RESEARCH_PRIORITY,
         metadata=column_schema(RESEARCH_TABLE, texts, below=True),
         description=f"What was known of each event of {profile} when its minute was over, in one row: bars, scores "
         "and tape before it. No column is hindsight, so the table is the one to model on.",

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.verification.file_rules import (
     FileFault,
+    candidate_faults,
     coverage_faults,
     document_state,
     failure_faults,
@@ -31,7 +32,17 @@ _PROFILE: Final = r"(?P<profile>[a-z]+)"
 _MANIFEST: Final = r"(?P=profile)_\d{8}_\d{6}"
 _SPAN: Final = r"\d{8}T\d{6}_\d{8}T\d{6}"
 # where readers of a whole folder count the rows of every parquet file
-_READ_AS_FOLDERS: Final = re.compile(r"(bars/minute|events/shards|tape/[a-z]+/(trades|quotes))/.*\.parquet")
+_READ_AS_FOLDERS: Final = re.compile(
+    r"(bars/minute|events/(shards|candidates)|tape/[a-z]+/(trades|quotes))/.*\.parquet"
+)
+# the folders of these kinds of files; those of the quarantine repeat them
+_FOLDERS: Final = re.compile(
+    r"quarantine(?:/(?:damaged|unexpected))?|(?:quarantine/)?(?:"
+    rf"bars(?:/minute(?:/{_SYMBOL})?)?|events(?:/(?:shards|candidates|coverage))?|reference|reports|manifests(?:/[a-z]+)?|"
+    rf"tape(?:/[a-z]+(?:/(?:trades|quotes)(?:/wave=[A-Z]+(?:/{_SYMBOL})?)?)?)?|"
+    r"review(?:/[a-z]+(?:/marks(?:/[a-z]+_\d{8}_\d{6})?)?)?|"
+    r"research(?:/[a-z_]+(?:/[a-z_]+(?:/wave=[A-Z]+)?)?)?)"
+)
 
 
 class FileKind(NamedTuple):
@@ -58,6 +69,7 @@ def _table_with(*columns: str) -> Callable[[Path, ProofState], Iterator[FileFaul
 FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("minute bars", rf"bars/minute/{_SYMBOL}/\d{{4}}-\d{{2}}\.parquet", parquet_state, month_faults),
     FileKind("shards", rf"events/shards/{_SYMBOL}\.parquet", parquet_state, shard_faults),
+    FileKind("candidates", rf"events/candidates/{_SYMBOL}\.parquet", parquet_state, candidate_faults),
     FileKind(
         "shard coverage",
         r"events/coverage/[^/]+\.json|events/shards/(coverage=[^/]+\.json|symbol=[^/]+\.jsonl)",
@@ -125,6 +137,11 @@ def is_set_aside(file: str) -> bool:
 def is_read_as_folder(file: str) -> bool:
     """Whether readers of whole folders would count the rows of a file, under any name."""
     return _READ_AS_FOLDERS.fullmatch(file) is not None
+
+
+def is_place_of_folder(path: str) -> bool:
+    """Whether a folder belongs at a path below the lake."""
+    return _FOLDERS.fullmatch(path) is not None
 
 
 def is_of_profile(file: str, profile: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import select_minutes
-from smallcaps_assets.domain.events.detection import BARS_READ, detect
+from smallcaps_assets.domain.events.detection import BARS_READ
 from smallcaps_assets.domain.research.bar_features import MarketData
 from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.halts import HALTS
@@ -164,8 +164,7 @@ class SymbolResearch:
             works = [work.whole() if work.symbol in short else work for work in works]
             bars = self._bars(works)
         names = pl.Series([work.symbol for work in works], dtype=pl.String)
-        candidates = self._candidates(works, bars, sessions)
-        sampled = with_causal_sample(candidates, self.detector.params.filters, self.params)
+        sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
         master = self.detector.shards.read_together(list(names)).with_columns(event_group_id=pl.lit(None, pl.String))
         events = research_events(_since(works, master.select(*EVENTS)), _since(works, sampled))
         splits = None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(names.implode()))
@@ -178,12 +177,13 @@ class SymbolResearch:
         minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
         return minutes
 
-    def _candidates(self, works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-        """The candidates (CANDIDATES) of the days of `bars`; test symbols have none."""
-        found = detect(bars, sessions, self.detector.params, keep_candidates=True).candidates
-        assert found is not None  # noqa: S101 -- as asked for
-        tests = self.detector.test_symbols.among(work.symbol for work in works)
-        return found.filter(~pl.col("symbol").is_in(tests))
+    def _candidates(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        """The candidates (CANDIDATES) of several symbols, each from the day on that its rows look back to."""
+        parts = []
+        for work in works:
+            found = self.detector.candidates_of(work.symbol)
+            parts.append(found if work.is_whole else found.filter(pl.col("date") >= f"{work.read_from}"))
+        return pl.concat(parts)
 
 
 # rows by table and symbol

@@ -149,14 +149,18 @@ class RenewalPlanner:
         months = dict[str, list[str]]()
         for day, mark in days.items():
             months.setdefault(f"{day:%Y-%m}", []).append(f"{day} {mark}")
-        detections = {} if coverage is None else coverage.detections
+        # of the events, and of the candidates, which are those of the settings in force
+        detections = [*sorted(({} if coverage is None else coverage.detections).items()), *self._detections(symbol)]
         return {
             "code": CODE_VERSION,
             "settings": self._settings,
-            "detection": digest(f"{name} {found}" for name, found in sorted(detections.items())),
+            "detection": digest(f"{name} {found}" for name, found in detections),
             "splits": "unknown" if self.splits is None else self._splits.get(symbol, "none"),
             _MONTHS: {month: digest(marks) for month, marks in months.items()},
         }
+
+    def _detections(self, symbol: str) -> list[tuple[str, str]]:
+        return sorted(self.detector.identities(symbol).items())
 
     @cached_property
     def _settings(self) -> str:
