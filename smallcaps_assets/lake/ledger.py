@@ -45,18 +45,17 @@ def build_ledger(  # noqa: PLR0913 -- what callers know already spares reading i
         manifest: the events (MANIFEST).
         tape: their tape.
         manifest_id: the name of the manifest.
-        hashes: whether to read every file for its SHA-256, which is null otherwise. A file whose content is not what
-            was published is not certified: its windows count as missing.
+        hashes: whether to read every file for its SHA-256, which is null otherwise. A file that cannot be read, or
+            whose content is not what was published, is not certified.
         published: what `tape.listing` returned; listed here if it is not given.
-        damaged: receives what is wrong with such files.
+        damaged: receives what is wrong with such files, whose windows then count as missing.
 
     Raises:
-        LakeError: a record of a failed window is damaged, or bars of an empty one.
+        LakeError: a record of a failed window is damaged, or bars of an empty one; without `damaged`, also tape.
     """
     windows, listing = event_windows(manifest), published or tape.listing()
-    found_damaged = [] if damaged is None else damaged
     trades, quotes = (
-        _published_windows(windows, tape, kind, *_pieces(windows, listing[kind], found_damaged, hashes=hashes))
+        _published_windows(windows, tape, kind, *_pieces(windows, listing[kind], damaged, hashes=hashes))
         for kind in TAPE_KINDS
     )
     has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
@@ -127,7 +126,7 @@ def capture_effort(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame] |
 
 
 def _pieces(
-    windows: pl.DataFrame, published: pl.DataFrame, damaged: list[LakeError], *, hashes: bool
+    windows: pl.DataFrame, published: pl.DataFrame, damaged: list[LakeError] | None, *, hashes: bool
 ) -> tuple[pl.DataFrame, dict[str, str | None]]:
     """The pieces of the covered windows, and the SHA-256 of their files; `damaged` receives why others are left out."""
     proved: dict[str, str | None] = {}
@@ -139,6 +138,8 @@ def _pieces(
             try:
                 proved[path] = proved.get(path) or (prove_anew(Path(path)) if hashes else None)
             except LakeError as error:
+                if damaged is None:
+                    raise
                 damaged.append(error)
                 left_out.append(path)
         if not left_out:
