@@ -50,7 +50,13 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=[profile, RESEARCH_TABLE_NAME],
-        deps=[dg.AssetKey([profile, "manifest"]), "event_bar_features", EVENT_SCORES_TABLE],
+        deps=[
+            dg.AssetKey([profile, "manifest"]),
+            "event_bar_features",
+            EVENT_SCORES_TABLE,
+            dg.AssetKey([profile, "micro_features"]),
+            dg.AssetKey([profile, "event_tape_state"]),
+        ],
         metadata=column_schema(RESEARCH_TABLE, texts, below=True),
         description=f"What was known of each event of {profile} when its minute was over, in one row: bars, scores "
         "and tape before it. No column is hindsight, so the table is the one to model on.",
